@@ -1,0 +1,7 @@
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod error;
+pub mod plan;
+pub mod route;
+pub mod units;

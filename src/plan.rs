@@ -1,0 +1,238 @@
+//! What was typed ([`Args`] and its kin) and what it means ([`Plan`]): the validated run that the engine obeys.
+
+use std::net::IpAddr;
+
+use crate::error::{Error, Result};
+use crate::route::{Routes, Target};
+use crate::units::{Moment, NS_PER_S, Span};
+
+/// The most connections that one run takes.
+pub const CONNECTIONS_MAX: u32 = 64_000_000;
+
+/// The port that `serve` listens on unless told otherwise.
+pub const SERVE_PORT_DEFAULT: u16 = 54_321;
+
+/// Which addresses of a name are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Family {
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+impl Family {
+    pub fn accepts(self, address: IpAddr) -> bool {
+        match self {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        }
+    }
+}
+
+/// A target as it was typed: a host (a name or an address, without brackets) and its port, neither resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+/// When dials are due: `dials` of them every `span`. No dials means no pace: as fast as the loop goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub span: Span,
+    pub dials: u64,
+}
+
+impl Pace {
+    pub const UNPACED: Pace = Pace { span: Span::ZERO, dials: 0 };
+
+    /// One dial every `sleep`.
+    pub fn sleep(sleep: Span) -> Pace {
+        if sleep == Span::ZERO { Pace::UNPACED } else { Pace { span: sleep, dials: 1 } }
+    }
+
+    /// `rate_milli` thousandths of a dial a second; at least one thousandth.
+    pub fn rate(rate_milli: u64) -> Pace {
+        Pace { span: Span(1000 * NS_PER_S), dials: rate_milli }
+    }
+
+    /// How long after the start dial `index` is due: `index × span / dials`, rounded down, so that no error adds up.
+    pub fn offset(&self, index: u32) -> Span {
+        if self.dials == 0 {
+            return Span::ZERO;
+        }
+        let ns = u128::from(index) * u128::from(self.span.0) / u128::from(self.dials);
+        Span(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    pub fn is_paced(&self) -> bool {
+        self.dials > 0
+    }
+}
+
+/// How long the connections are kept open after the last dial is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    For(Span),
+    /// Until a signal.
+    Forever,
+}
+
+/// What was typed for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Args {
+    /// In the order in which they were typed; at least one.
+    pub targets: Vec<HostPort>,
+    pub connections: u32,
+    pub pace: Pace,
+    /// `None`: no timeout of ours.
+    pub dial_timeout: Option<Span>,
+    /// `None`: the first line and no interval lines.
+    pub interval: Option<Span>,
+    pub hold: Hold,
+    pub family: Family,
+    pub all_addresses: bool,
+    pub debug: bool,
+    pub assume_yes: bool,
+}
+
+/// What was typed for `tcpgoon serve`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeArgs {
+    pub bind: IpAddr,
+    /// 0 lets the system choose.
+    pub port: u16,
+    pub connections_max: Option<u32>,
+    pub interval: Option<Span>,
+    pub duration: Option<Span>,
+    /// `None`: the most that this host allows.
+    pub backlog: Option<u32>,
+    pub accept_delay: Span,
+    pub never_accept: bool,
+    pub end: Option<(Span, End)>,
+    /// The bytes to greet with, unescaped.
+    pub banner: Vec<u8>,
+    pub echo: bool,
+    pub flood: bool,
+}
+
+/// How `serve` ends a connection by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Close,
+    Reset,
+}
+
+/// What was typed for `tcpgoon calibrate`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CalibrateArgs {
+    /// `None`: as many as this host's limits allow.
+    pub connections: Option<u32>,
+}
+
+/// How much one turn of the loop may do. What does not fit waits for the next turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Readiness events taken from one poll.
+    pub events_max: u32,
+    /// Dials started in a turn. More than one before a poll makes the reported times lie: 64 of them report 530 µs
+    /// for handshakes that take 13, at the same rate.
+    pub dials_max: u32,
+    /// Deadlines fired, and wheel entries moved down a level.
+    pub expiries_max: u32,
+    /// Connections drained of what the server sent.
+    pub drains_max: u32,
+    /// Bytes dropped of one connection before the next one gets its chance.
+    pub drain_bytes_max: u32,
+}
+
+impl Limits {
+    pub const DEFAULT: Limits = Limits {
+        events_max: 256,
+        dials_max: 1,
+        expiries_max: 256,
+        drains_max: 4,
+        drain_bytes_max: 64 * 1024,
+    };
+
+    /// The most events that one turn is handed: each readiness can mean up to three (opened, bytes, closed), and each
+    /// action of the turn before can have failed or succeeded at once, which takes up to two; two more are the poll's own.
+    pub fn turn_events_max(&self) -> usize {
+        let readiness = 3 * self.events_max;
+        let feedback = 2 * (self.dials_max + self.drains_max);
+        (readiness + feedback + 2) as usize
+    }
+
+    /// The most actions that one turn hands back: a close and a note for each event and expiry, each dial and each
+    /// drain, and a sample.
+    pub fn turn_actions_max(&self) -> usize {
+        let each_twice = 2 * (self.turn_events_max() + self.expiries_max as usize);
+        each_twice + (self.dials_max + self.drains_max) as usize + 1
+    }
+}
+
+/// A validated run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// 1 to [`CONNECTIONS_MAX`].
+    pub connections: u32,
+    pub routes: Routes,
+    pub pace: Pace,
+    pub dial_timeout: Option<Span>,
+    pub interval: Option<Span>,
+    pub hold: Hold,
+    /// Whether the engine hands out a note for each thing that happens to a connection.
+    pub debug: bool,
+    pub limits: Limits,
+}
+
+impl Plan {
+    /// The run that `args` ask for against `targets`, which they resolved to.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where there are no targets, too many, or a number of connections out of range.
+    pub fn new(args: &Args, targets: Vec<Target>) -> Result<Plan> {
+        if !(1..=CONNECTIONS_MAX).contains(&args.connections) {
+            let asked = args.connections;
+            return Err(Error::Usage(format!("--connections {asked}: 1 to 64m are accepted")));
+        }
+        let count = targets.len();
+        let routes = Routes::new(targets).ok_or_else(|| {
+            let most = crate::route::TARGETS_MAX;
+            Error::Usage(format!("{count} targets: 1 to {most} are accepted"))
+        })?;
+        Ok(Plan {
+            connections: args.connections,
+            routes,
+            pace: args.pace,
+            dial_timeout: args.dial_timeout,
+            interval: args.interval,
+            hold: args.hold,
+            debug: args.debug,
+            limits: Limits::DEFAULT,
+        })
+    }
+
+    /// When dial `index` of a run that began at `start` is due by the schedule.
+    pub fn dial_due(&self, start: Moment, index: u32) -> Moment {
+        start + self.pace.offset(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedule_does_not_drift() {
+        assert_eq!(Pace::sleep(Span::from_ms(10)).offset(999), Span::from_ms(9_990));
+        // A third of a second has no exact length in nanoseconds; the 3,000th dial is due after 1,000 s all the same.
+        assert_eq!(Pace::rate(3_000).offset(1), Span(333_333_333));
+        assert_eq!(Pace::rate(3_000).offset(3_000), Span::from_s(1_000));
+        assert_eq!(Pace::rate(500).offset(1), Span::from_s(2));
+        assert_eq!(Pace::sleep(Span::ZERO).offset(12), Span::ZERO);
+        assert_eq!(Pace::sleep(crate::units::SPAN_MAX).offset(u32::MAX), Span(u64::MAX));
+    }
+}

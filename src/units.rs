@@ -1,0 +1,401 @@
+//! Moments, spans, ticks, counts and rates: their types, and the one table by which they are parsed and printed.
+//!
+//! Everything is an integer: nanoseconds in `u64` last for 584 years, and nothing is rounded on the way.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+
+pub const NS_PER_US: u64 = 1_000;
+pub const NS_PER_MS: u64 = 1_000_000;
+pub const NS_PER_S: u64 = 1_000_000_000;
+
+/// The longest span that any flag takes: 10 days. The wheel's 32-bit deadlines reach 12.4.
+pub const SPAN_MAX: Span = Span(10 * 24 * 3600 * NS_PER_S);
+
+/// A point on the run's clock, in nanoseconds since an origin that only the clock knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct Moment(pub u64);
+
+/// A length of time in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct Span(pub u64);
+
+/// A point on the wheel's clock: a count of ticks of [`Tick::LENGTH`] since the same origin as [`Moment`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct Tick(pub u64);
+
+impl Moment {
+    /// The time that passed since `earlier`; nothing if that is not earlier.
+    pub fn since(self, earlier: Moment) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Span> for Moment {
+    type Output = Moment;
+
+    /// Saturates: a moment past the end of the clock never comes, which is what such a deadline means.
+    fn add(self, span: Span) -> Moment {
+        Moment(self.0.saturating_add(span.0))
+    }
+}
+
+impl Span {
+    pub const ZERO: Span = Span(0);
+
+    pub const fn from_us(us: u64) -> Span {
+        Span(us * NS_PER_US)
+    }
+
+    pub const fn from_ms(ms: u64) -> Span {
+        Span(ms * NS_PER_MS)
+    }
+
+    pub const fn from_s(s: u64) -> Span {
+        Span(s * NS_PER_S)
+    }
+
+    /// Without what is below a microsecond, as the original's timing lines are.
+    pub fn truncated_to_us(self) -> Span {
+        Span(self.0 - self.0 % NS_PER_US)
+    }
+
+    /// Rounded to three significant digits: all that a histogram with an error of 1% has to say.
+    pub fn rounded_to_3_digits(self) -> Span {
+        let mut unit = 1u64;
+        while self.0 / unit >= 1000 {
+            unit *= 10;
+        }
+        Span(self.0.saturating_add(unit / 2) / unit * unit)
+    }
+}
+
+impl Add for Span {
+    type Output = Span;
+
+    fn add(self, other: Span) -> Span {
+        Span(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sub for Span {
+    type Output = Span;
+
+    fn sub(self, other: Span) -> Span {
+        Span(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Tick {
+    /// A quarter of a millisecond.
+    pub const LENGTH: Span = Span::from_us(250);
+
+    /// The first tick that begins at `moment` or later: a deadline rounds up and so is never early.
+    pub fn at_or_after(moment: Moment) -> Tick {
+        Tick(moment.0.div_ceil(Tick::LENGTH.0))
+    }
+
+    /// The last tick that has begun at `moment`.
+    pub fn begun_by(moment: Moment) -> Tick {
+        Tick(moment.0 / Tick::LENGTH.0)
+    }
+
+    /// When it begins.
+    pub fn moment(self) -> Moment {
+        Moment(self.0.saturating_mul(Tick::LENGTH.0))
+    }
+}
+
+/// The units of time, longest first, in nanoseconds; the words that parse and, first of each, the word that prints.
+const TIME_UNITS: [(u64, &[&str]); 6] = [
+    (3600 * NS_PER_S, &["h"]),
+    (60 * NS_PER_S, &["m"]),
+    (NS_PER_S, &["s"]),
+    (NS_PER_MS, &["ms"]),
+    (NS_PER_US, &["µs", "us", "μs"]),
+    (1, &["ns"]),
+];
+
+/// What a time may look like, for error messages.
+pub const TIME_ACCEPTED: &str =
+    "a number with or without a unit (us, ms, s, m, h), at most 10 days";
+
+/// The units of counts, largest first.
+const COUNT_UNITS: [(u64, char); 2] = [(1_000_000, 'm'), (1_000, 'k')];
+
+/// Go's `time.Duration.String`: `0s`, `99µs`, `17.929ms`, `5.000819s`, `1m0.5s`, `1h0m0s`.
+///
+/// Source: <https://pkg.go.dev/time#Duration.String>
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("0s");
+        }
+        let second = 2;
+        if self.0 < NS_PER_S {
+            let fits = TIME_UNITS[second + 1..].iter().find(|unit| self.0 >= unit.0);
+            let (unit_ns, words) = fits.unwrap_or(&TIME_UNITS[TIME_UNITS.len() - 1]);
+            return write_decimal(f, self.0, *unit_ns, words[0]);
+        }
+        let mut rest = self.0;
+        for (unit_ns, words) in &TIME_UNITS[..second] {
+            // Go prints `1h0m0s`: once a longer unit was printed, the shorter ones are, zero or not.
+            if self.0 >= *unit_ns {
+                write!(f, "{}{}", rest / unit_ns, words[0])?;
+                rest %= unit_ns;
+            }
+        }
+        write_decimal(f, rest, NS_PER_S, TIME_UNITS[second].1[0])
+    }
+}
+
+/// `value / unit` with as many decimals as there are, without trailing zeros, and the unit's word.
+fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) -> fmt::Result {
+    write!(f, "{}", value / unit)?;
+    let fraction = value % unit;
+    if fraction > 0 {
+        // A unit of less than a minute is a power of ten, so its digits after the point are the digits of the rest.
+        let width = unit.ilog10() as usize;
+        let digits = format!("{fraction:0width$}");
+        write!(f, ".{}", digits.trim_end_matches('0'))?;
+    }
+    f.write_str(word)
+}
+
+/// Reads a time: bare numbers are in `bare_unit`; `1.5`, `250ms`, `1m30s` are all accepted; at most [`SPAN_MAX`].
+/// What is below a nanosecond is dropped. `None` if it is anything else.
+pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
+    let mut total_ns = 0u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(number_end);
+        let unit_end =
+            behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
+        let (word, next) = behind.split_at(unit_end);
+        let unit_ns = match word {
+            // A bare number stands alone: in `1m30` nobody can say what the 30 are.
+            "" if number.len() == text.len() => bare_unit.0,
+            _ => TIME_UNITS.iter().find(|unit| unit.1.contains(&word))?.0,
+        };
+        total_ns = total_ns.checked_add(parse_scaled(number, unit_ns)?)?;
+        rest = next;
+    }
+    (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
+}
+
+/// Reads a count: digits with an optional `k` or `m`, and decimals where they come out whole (`1.5k`).
+pub fn parse_count(text: &str) -> Option<u64> {
+    let (number, unit) = split_count_unit(text);
+    let thousandths = parse_scaled(number, unit.checked_mul(1000)?)?;
+    // Decimals beyond the thousandth of a unit would be dropped silently, so they must not be there.
+    let decimals = number.split_once('.').map_or(0, |(_, digits)| digits.len());
+    let whole = thousandths.is_multiple_of(1000) && decimals <= unit.ilog10() as usize;
+    whole.then_some(thousandths / 1000)
+}
+
+/// Reads a rate in thousandths a second: like a count, but any three decimals will do (`0.5`, `2.5k`).
+pub fn parse_rate_milli(text: &str) -> Option<u64> {
+    let (number, unit) = split_count_unit(text);
+    parse_scaled(number, unit.checked_mul(1000)?)
+}
+
+fn split_count_unit(text: &str) -> (&str, u64) {
+    for (unit, letter) in COUNT_UNITS {
+        if let Some(number) = text.strip_suffix([letter, letter.to_ascii_uppercase()]) {
+            return (number, unit);
+        }
+    }
+    (text, 1)
+}
+
+/// A plain decimal number (`12`, `1.5`, `.5`) times `unit`, rounded down. No sign, no exponent.
+fn parse_scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits_only = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && decimals.is_empty()) || !digits_only(whole) || !digits_only(decimals) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut total = whole.checked_mul(unit)?;
+    let mut place = unit;
+    for digit in decimals.bytes() {
+        place /= 10;
+        total = total.checked_add(u64::from(digit - b'0') * place)?;
+    }
+    Some(total)
+}
+
+/// A UTC date and time as RFC 3339 has it, to the millisecond: `2026-11-22T11:48:00.123Z`.
+///
+/// Source: the days-to-civil algorithm of <https://howardhinnant.github.io/date_algorithms.html>
+pub fn rfc3339(unix_ns: u64) -> String {
+    let (days, of_day_ns) = (unix_ns / (86_400 * NS_PER_S), unix_ns % (86_400 * NS_PER_S));
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (s, ms) = (of_day_ns / NS_PER_S, of_day_ns % NS_PER_S / NS_PER_MS);
+    let (hour, minute, second) = (s / 3600, s / 60 % 60, s % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_print_as_go_prints_durations() {
+        // The left column is fmt.Println(time.Duration(n)) of Go.
+        for (shown, ns) in [
+            ("0s", 0),
+            ("1ns", 1),
+            ("1.1µs", 1_100),
+            ("99µs", 99_000),
+            ("2.2ms", 2_200_000),
+            ("17.929ms", 17_929_000),
+            ("999.999999ms", 999_999_999),
+            ("1s", 1_000_000_000),
+            ("3.3s", 3_300_000_000),
+            ("5.000819s", 5_000_819_000),
+            ("1m0s", 60_000_000_000),
+            ("1m0.5s", 60_500_000_000),
+            ("4m5s", 245_000_000_000),
+            ("4m5.001s", 245_001_000_000),
+            ("1h0m0s", 3_600_000_000_000),
+            ("5h6m7.001s", 18_367_001_000_000),
+            ("240h0m0s", SPAN_MAX.0),
+            ("8m0.000000001s", 480_000_000_001),
+            ("5124095h34m33.709551615s", u64::MAX),
+        ] {
+            assert_eq!(Span(ns).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_a_span_prints_it_also_reads() {
+        for ns in [
+            1,
+            999,
+            1_000,
+            99_000,
+            17_929_000,
+            5_000_819_000,
+            60_500_000_000,
+            18_367_001_000_000,
+            SPAN_MAX.0,
+        ] {
+            assert_eq!(parse_span(&Span(ns).to_string(), Span::from_s(1)), Some(Span(ns)));
+        }
+    }
+
+    #[test]
+    fn times_take_bare_numbers_fractions_and_units() {
+        for (text, bare, ns) in [
+            ("5", Span::from_s(1), 5_000_000_000),
+            ("10", Span::from_ms(1), 10_000_000),
+            ("0.5", Span::from_s(1), 500_000_000),
+            (".5", Span::from_s(1), 500_000_000),
+            ("1.", Span::from_s(1), 1_000_000_000),
+            ("250us", Span::from_s(1), 250_000),
+            ("2.5ms", Span::from_s(1), 2_500_000),
+            ("1m30s", Span::from_s(1), 90_000_000_000),
+            ("2h", Span::from_s(1), 7_200_000_000_000),
+            ("0", Span::from_s(1), 0),
+            ("0.0000000019", Span::from_s(1), 1),
+        ] {
+            assert_eq!(parse_span(text, bare), Some(Span(ns)), "{text}");
+        }
+        for text in [
+            "",
+            ".",
+            "-1",
+            "+1",
+            "1e3",
+            "5 s",
+            "5x",
+            "s",
+            "1m30",
+            "1.2.3",
+            "241h",
+            "99999999999999999999",
+            "ten",
+        ] {
+            assert_eq!(parse_span(text, Span::from_s(1)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_take_k_and_m() {
+        for (text, count) in [
+            ("0", 0),
+            ("100", 100),
+            ("10k", 10_000),
+            ("1.5k", 1_500),
+            ("1m", 1_000_000),
+            ("64M", 64_000_000),
+        ] {
+            assert_eq!(parse_count(text), Some(count), "{text}");
+        }
+        for text in [
+            "",
+            "k",
+            "1.5",
+            "1.0005k",
+            "1.0000001m",
+            "-1",
+            "1g",
+            "1 k",
+            "0x10",
+            "1_000",
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse_count(text), None, "{text}");
+        }
+        assert_eq!(parse_rate_milli("0.5"), Some(500));
+        assert_eq!(parse_rate_milli("2.5k"), Some(2_500_000));
+        assert_eq!(parse_rate_milli("x"), None);
+    }
+
+    #[test]
+    fn three_digits_are_kept_and_rounded() {
+        for (ns, rounded) in [
+            (0, 0),
+            (999, 999),
+            (1_234, 1_230),
+            (12_607, 12_600),
+            (12_650, 12_700),
+            (999_500, 1_000_000),
+        ] {
+            assert_eq!(Span(ns).rounded_to_3_digits(), Span(rounded), "{ns}");
+        }
+    }
+
+    #[test]
+    fn ticks_round_deadlines_up_and_now_down() {
+        assert_eq!(Tick::at_or_after(Moment(0)), Tick(0));
+        assert_eq!(Tick::at_or_after(Moment(1)), Tick(1));
+        assert_eq!(Tick::at_or_after(Moment(250_000)), Tick(1));
+        assert_eq!(Tick::begun_by(Moment(249_999)), Tick(0));
+        assert_eq!(Tick::begun_by(Moment(250_000)), Tick(1));
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix_s, shown) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_709_210_096, "2024-02-29T12:34:56.000Z"),
+            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(unix_s * NS_PER_S), shown);
+        }
+        assert_eq!(rfc3339(1_234_567), "1970-01-01T00:00:00.001Z");
+    }
+}
