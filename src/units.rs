@@ -106,6 +106,11 @@ impl Tick {
     }
 }
 
+/// The low half of a word: the one narrowing conversion that is meant to lose something.
+pub const fn low_32(value: u64) -> u32 {
+    (value & 0xffff_ffff) as u32
+}
+
 /// The units of time, longest first, in nanoseconds; the words that parse and, first of each, the word that prints.
 const TIME_UNITS: [(u64, &[&str]); 6] = [
     (3600 * NS_PER_S, &["h"]),

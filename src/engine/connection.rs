@@ -1,0 +1,297 @@
+//! A connection's life: its states and their legal edges, what can end it and on which side, and the table of all.
+
+use std::collections::TryReserveError;
+
+use crate::units::{Moment, low_32};
+
+/// The original's five accounts. Every connection is in exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    NotInitiated,
+    Dialing,
+    Established,
+    Closed,
+    Error,
+}
+
+impl State {
+    pub const COUNT: usize = 5;
+    pub const ALL: [State; State::COUNT] =
+        [State::NotInitiated, State::Dialing, State::Established, State::Closed, State::Error];
+
+    /// Whether a connection may move from here to `to`.
+    pub fn may_become(self, to: State) -> bool {
+        matches!(
+            (self, to),
+            (State::NotInitiated, State::Dialing)
+                | (State::Dialing, State::Established | State::Error)
+                | (State::Established, State::Closed)
+        )
+    }
+}
+
+/// Who ran out of something, or said no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Server,
+    Network,
+    /// Server or network: from here they look the same.
+    Beyond,
+    ThisHost,
+}
+
+impl Side {
+    pub fn word(self) -> &'static str {
+        match self {
+            Side::Server => "server",
+            Side::Network => "network",
+            Side::Beyond => "server or network",
+            Side::ThisHost => "this host",
+        }
+    }
+}
+
+/// What ended a connection, or the attempt at one. Which system error means which is told in `os/sys.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Cause {
+    // These end a dial: the connection is an Error.
+    Refused,
+    TimedOut,
+    Reset,
+    HostUnreachable,
+    NetworkUnreachable,
+    Prohibited,
+    OtherBeyond,
+    NoDescriptors,
+    NoPorts,
+    NoBuffers,
+    NoWatches,
+    NoRouteToHost,
+    NoRouteToNetwork,
+    NotPermitted,
+    OtherHere,
+    // These end an established connection: it is Closed.
+    PeerClosed,
+    PeerReset,
+    Lost,
+}
+
+impl Cause {
+    pub const COUNT: usize = 18;
+    pub const ALL: [Cause; Cause::COUNT] = [
+        Cause::Refused,
+        Cause::TimedOut,
+        Cause::Reset,
+        Cause::HostUnreachable,
+        Cause::NetworkUnreachable,
+        Cause::Prohibited,
+        Cause::OtherBeyond,
+        Cause::NoDescriptors,
+        Cause::NoPorts,
+        Cause::NoBuffers,
+        Cause::NoWatches,
+        Cause::NoRouteToHost,
+        Cause::NoRouteToNetwork,
+        Cause::NotPermitted,
+        Cause::OtherHere,
+        Cause::PeerClosed,
+        Cause::PeerReset,
+        Cause::Lost,
+    ];
+
+    /// The side that it is on. What `connect()` itself refuses is this host's doing; the same error arriving later
+    /// was sent by somebody on the way.
+    pub fn side(self) -> Side {
+        self.record().1
+    }
+
+    /// As the report names it.
+    pub fn word(self) -> &'static str {
+        self.record().0
+    }
+
+    /// The state in which it leaves a connection: [`State::Error`] or [`State::Closed`].
+    pub fn ends_in(self) -> State {
+        match self {
+            Cause::PeerClosed | Cause::PeerReset | Cause::Lost => State::Closed,
+            _ => State::Error,
+        }
+    }
+
+    fn record(self) -> (&'static str, Side) {
+        match self {
+            Cause::Refused => ("refused", Side::Server),
+            Cause::TimedOut => ("timed out", Side::Beyond),
+            Cause::Reset => ("reset", Side::Beyond),
+            Cause::HostUnreachable => ("host unreachable", Side::Network),
+            Cause::NetworkUnreachable => ("network unreachable", Side::Network),
+            Cause::Prohibited => ("prohibited on the way", Side::Network),
+            Cause::OtherBeyond => ("other", Side::Beyond),
+            Cause::NoDescriptors => ("no file descriptors", Side::ThisHost),
+            Cause::NoPorts => ("no ephemeral ports", Side::ThisHost),
+            Cause::NoBuffers => ("no memory for sockets", Side::ThisHost),
+            Cause::NoWatches => ("no epoll watches", Side::ThisHost),
+            Cause::NoRouteToHost => ("no route to the host", Side::ThisHost),
+            Cause::NoRouteToNetwork => ("no route to the network", Side::ThisHost),
+            Cause::NotPermitted => ("not permitted", Side::ThisHost),
+            Cause::OtherHere => ("other", Side::ThisHost),
+            Cause::PeerClosed => ("closed by the peer", Side::Server),
+            Cause::PeerReset => ("reset by the peer", Side::Beyond),
+            Cause::Lost => ("lost", Side::Beyond),
+        }
+    }
+}
+
+/// Names one attempt of one slot; packs into the 64 bits that a poll hands back with an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// A numbered seat, which keeps its route.
+    pub slot: u32,
+    /// The generation: what was meant for an earlier attempt dies in [`Table::get`].
+    pub attempt: u32,
+}
+
+impl Key {
+    pub fn pack(self) -> u64 {
+        u64::from(self.attempt) << 32 | u64::from(self.slot)
+    }
+
+    pub fn unpack(packed: u64) -> Key {
+        Key { slot: low_32(packed), attempt: low_32(packed >> 32) }
+    }
+}
+
+/// One seat. What it would be nice to know but is not kept here is asked of the socket when it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// When it entered its state, as the event said; for Dialing that is the moment of its `connect()`.
+    pub since: Moment,
+    pub attempt: u32,
+    pub state: State,
+    pub cause: Option<Cause>,
+}
+
+const _: () = assert!(size_of::<Connection>() == 16);
+
+/// All connections of a run, by slot. Allocated once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    connections: Box<[Connection]>,
+}
+
+impl Table {
+    /// `count` connections, none initiated.
+    ///
+    /// # Errors
+    /// When the memory is not to be had.
+    pub fn new(count: u32) -> Result<Table, TryReserveError> {
+        let fresh =
+            Connection { since: Moment(0), attempt: 0, state: State::NotInitiated, cause: None };
+        Ok(Table { connections: filled(fresh, count)? })
+    }
+
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.connections.len()).unwrap_or_else(|_| unreachable!("made from a u32"))
+    }
+
+    /// The connection that `key` names, unless that attempt is over or never was: the only place that compares.
+    pub fn get(&self, key: Key) -> Option<&Connection> {
+        self.connections.get(key.slot as usize).filter(|c| c.attempt == key.attempt)
+    }
+
+    /// The key of the current attempt of `slot`.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn key(&self, slot: u32) -> Key {
+        Key { slot, attempt: self.connections[slot as usize].attempt }
+    }
+
+    /// Moves a connection along a legal edge and returns what it was.
+    ///
+    /// # Panics
+    /// If the edge is not legal, or the cause does not go with the state: the engine has asked before.
+    pub fn step(&mut self, slot: u32, to: State, at: Moment, cause: Option<Cause>) -> Connection {
+        let connection = &mut self.connections[slot as usize];
+        let before = *connection;
+        assert!(before.state.may_become(to), "{:?} cannot become {to:?}", before.state);
+        assert!(
+            cause.is_none_or(|cause| cause.ends_in() == to),
+            "{cause:?} does not end in {to:?}"
+        );
+        *connection = Connection { since: at, state: to, cause, ..before };
+        before
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter()
+    }
+}
+
+/// A boxed slice of `count` times `value`, or the news that the memory is not to be had.
+pub(super) fn filled<T: Clone>(value: T, count: u32) -> Result<Box<[T]>, TryReserveError> {
+    let mut all = Vec::new();
+    all.try_reserve_exact(count as usize)?;
+    all.resize(count as usize, value);
+    Ok(all.into_boxed_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_packing() {
+        for key in [
+            Key { slot: 0, attempt: 0 },
+            Key { slot: 63_999_999, attempt: 1 },
+            Key { slot: 7, attempt: u32::MAX },
+            Key { slot: u32::MAX, attempt: 0 },
+        ] {
+            assert_eq!(Key::unpack(key.pack()), key);
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_attempt_names_nobody() {
+        let table = Table::new(2).unwrap();
+        assert!(table.get(Key { slot: 1, attempt: 0 }).is_some());
+        assert!(table.get(Key { slot: 1, attempt: 1 }).is_none());
+        assert!(table.get(Key { slot: 2, attempt: 0 }).is_none());
+    }
+
+    #[test]
+    fn every_cause_is_listed_once_at_its_own_place() {
+        for (index, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index);
+        }
+        for (index, state) in State::ALL.iter().enumerate() {
+            assert_eq!(*state as usize, index);
+        }
+    }
+
+    #[test]
+    fn this_host_is_never_blamed_on_the_server() {
+        for cause in [
+            Cause::NoDescriptors,
+            Cause::NoPorts,
+            Cause::NoBuffers,
+            Cause::NoWatches,
+            Cause::NoRouteToHost,
+            Cause::NoRouteToNetwork,
+            Cause::NotPermitted,
+            Cause::OtherHere,
+        ] {
+            assert_eq!(cause.side(), Side::ThisHost);
+            assert_eq!(cause.ends_in(), State::Error);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot become")]
+    fn an_illegal_edge_is_a_defect() {
+        Table::new(1).unwrap().step(0, State::Established, Moment(0), None);
+    }
+}

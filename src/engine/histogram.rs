@@ -1,0 +1,187 @@
+//! Times: log-linear buckets for the quantiles, and exact minimum, average, maximum and deviation beside them.
+
+use crate::units::Span;
+
+/// Each power of two is divided into this many buckets, so a bucket is at most 1/64 of its values wide and its middle
+/// at most 1/128 (0.8%) away from any of them.
+const PARTS: u64 = 64;
+const PARTS_BITS: u32 = PARTS.ilog2();
+
+/// Times of 2^50 ns (13 days) and more share the last bucket; no flag asks for more than 10 days.
+const VALUE_BITS_MAX: u32 = 50;
+const BUCKETS: usize = ((VALUE_BITS_MAX - PARTS_BITS + 1) as usize) * PARTS as usize;
+
+/// How far a quantile can be from the true one, in percent, stated in the report.
+pub const ERROR_PERCENT_MAX: &str = "0.8%";
+
+/// 23 KiB, whatever it counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    counts: Box<[u64; BUCKETS]>,
+    count: u64,
+    min: Span,
+    max: Span,
+    sum_ns: u128,
+    /// 2^128 is 64 million times (the most connections) the square of 28 days.
+    sum_ns_squared: u128,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram::new()
+    }
+}
+
+impl Histogram {
+    pub fn new() -> Histogram {
+        Histogram {
+            counts: Box::new([0; BUCKETS]),
+            count: 0,
+            min: Span(u64::MAX),
+            max: Span::ZERO,
+            sum_ns: 0,
+            sum_ns_squared: 0,
+        }
+    }
+
+    /// Counts one time; O(1).
+    pub fn record(&mut self, span: Span) {
+        self.counts[bucket(span.0)] += 1;
+        self.count += 1;
+        self.min = self.min.min(span);
+        self.max = self.max.max(span);
+        let ns = u128::from(span.0);
+        self.sum_ns += ns;
+        self.sum_ns_squared = self.sum_ns_squared.saturating_add(ns * ns);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The least, exactly; zero where there is none.
+    pub fn min(&self) -> Span {
+        if self.count == 0 { Span::ZERO } else { self.min }
+    }
+
+    /// The greatest, exactly.
+    pub fn max(&self) -> Span {
+        self.max
+    }
+
+    /// The average, rounded down to the nanosecond.
+    pub fn avg(&self) -> Span {
+        narrow(self.sum_ns.checked_div(u128::from(self.count)).unwrap_or(0))
+    }
+
+    /// The population's standard deviation, rounded down to the nanosecond.
+    ///
+    /// In integers: with `q` the average rounded down, Σ(x−q)² − (Σx − nq)²/n is n times the variance, and no term of
+    /// it overflows where the sum of squares did not.
+    pub fn dev(&self) -> Span {
+        let n = u128::from(self.count);
+        if n == 0 {
+            return Span::ZERO;
+        }
+        let (q, rest) = (self.sum_ns / n, self.sum_ns % n);
+        let around_q =
+            self.sum_ns_squared.saturating_add(n * q * q).saturating_sub(2 * q * self.sum_ns);
+        narrow((around_q.saturating_sub(rest * rest / n) / n).isqrt())
+    }
+
+    /// The value that `permille` of 1000 values do not exceed, to within 0.8%; O(buckets). Zero where there is none.
+    pub fn quantile(&self, permille: u32) -> Span {
+        let rank = (self.count * u64::from(permille)).div_ceil(1000).max(1);
+        let mut seen = 0;
+        for (index, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= rank {
+                return Span(middle(index as u64)).clamp(self.min, self.max);
+            }
+        }
+        Span::ZERO
+    }
+}
+
+/// Values below [`PARTS`] have buckets of their own; above, the top bits of a value are its bucket.
+fn bucket(ns: u64) -> usize {
+    let octave = (ns | (PARTS - 1)).ilog2() + 1 - PARTS_BITS;
+    let shift = octave.saturating_sub(1);
+    let index = u64::from(shift) * PARTS + (ns >> shift);
+    (index as usize).min(BUCKETS - 1)
+}
+
+/// The middle of a bucket: the inverse of [`bucket`].
+fn middle(index: u64) -> u64 {
+    if index < 2 * PARTS {
+        return index;
+    }
+    let shift = index / PARTS - 1;
+    let part = index % PARTS + PARTS;
+    (part << shift) + (1 << shift) / 2
+}
+
+fn narrow(ns: u128) -> Span {
+    Span(u64::try_from(ns).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        values.iter().for_each(|ns| histogram.record(Span(*ns)));
+        histogram
+    }
+
+    #[test]
+    fn nothing_counted_is_zero_everywhere() {
+        let empty = Histogram::new();
+        for span in [empty.min(), empty.avg(), empty.max(), empty.dev(), empty.quantile(500)] {
+            assert_eq!(span, Span::ZERO);
+        }
+    }
+
+    #[test]
+    fn average_and_population_deviation_are_exact() {
+        let known = of(&[2, 4, 4, 4, 5, 5, 7, 9]);
+        assert_eq!((known.avg(), known.dev()), (Span(5), Span(2)));
+        // Large values with a small spread are where a sum of squares in floating point gives nonsense.
+        let close = of(&[864_000_000_000_000, 864_000_000_000_002]);
+        assert_eq!((close.avg(), close.dev()), (Span(864_000_000_000_001), Span(1)));
+    }
+
+    #[test]
+    fn the_longest_times_of_the_most_connections_do_not_overflow() {
+        let mut histogram = of(&[crate::units::SPAN_MAX.0]);
+        let n = u128::from(crate::plan::CONNECTIONS_MAX);
+        histogram.count = crate::plan::CONNECTIONS_MAX.into();
+        histogram.sum_ns *= n;
+        histogram.sum_ns_squared *= n;
+        assert_eq!((histogram.avg(), histogram.dev()), (crate::units::SPAN_MAX, Span::ZERO));
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_within_their_stated_error(
+            mut values in prop::collection::vec(0u64..1 << 50, 1..200),
+            permille in 1u32..=1000,
+        ) {
+            let histogram = of(&values);
+            values.sort_unstable();
+            let rank = (values.len() * permille as usize).div_ceil(1000).max(1);
+            let exact = values[rank - 1];
+            let error = histogram.quantile(permille).0.abs_diff(exact);
+            prop_assert!(error * 128 <= exact, "{} for {exact}", histogram.quantile(permille).0);
+            prop_assert_eq!(histogram.min().0, values[0]);
+            prop_assert_eq!(histogram.max().0, values[values.len() - 1]);
+        }
+
+        #[test]
+        fn every_bucket_holds_its_own_middle(index in 0u64..BUCKETS as u64) {
+            prop_assert_eq!(bucket(middle(index)), index as usize);
+        }
+    }
+}

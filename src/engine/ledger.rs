@@ -1,0 +1,111 @@
+//! Double entry: what is in each account now, and what ever flowed. One mutator, so it always balances.
+
+use super::connection::{Cause, State};
+
+/// How many connections are in each state now, and how many ever took each way. Nothing is ever recounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    connections: u32,
+    level: [u32; State::COUNT],
+    /// How many ever entered each state, but the first.
+    entered: [u64; State::COUNT],
+    flow: [u64; Cause::COUNT],
+    established_peak: u32,
+}
+
+impl Ledger {
+    /// All connections start as not initiated.
+    pub fn new(connections: u32) -> Ledger {
+        let mut level = [0; State::COUNT];
+        level[State::NotInitiated as usize] = connections;
+        let (entered, flow) = ([0; State::COUNT], [0; Cause::COUNT]);
+        Ledger { connections, level, entered, flow, established_peak: 0 }
+    }
+
+    /// Moves one connection from one account to another, and books what caused it; O(1).
+    ///
+    /// # Panics
+    /// If the account is empty, or the move has no cause although its state needs one: a defect of the caller.
+    pub fn post(&mut self, from: State, to: State, cause: Option<Cause>) {
+        let left = self.level[from as usize].checked_sub(1);
+        self.level[from as usize] = left.unwrap_or_else(|| unreachable!("{from:?} is empty"));
+        self.level[to as usize] += 1;
+        self.entered[to as usize] += 1;
+        let ends = matches!(to, State::Closed | State::Error);
+        assert_eq!(ends, cause.is_some(), "what ends a connection has a cause, and nothing else");
+        if let Some(cause) = cause {
+            self.flow[cause as usize] += 1;
+        }
+        self.established_peak = self.established_peak.max(self.level(State::Established));
+        assert_eq!(self.level.iter().sum::<u32>(), self.connections, "the ledger must balance");
+    }
+
+    /// How many connections are in `state` now.
+    pub fn level(&self, state: State) -> u32 {
+        self.level[state as usize]
+    }
+
+    pub fn levels(&self) -> [u32; State::COUNT] {
+        self.level
+    }
+
+    /// How many connections ever entered `state`.
+    pub fn entered(&self, state: State) -> u64 {
+        self.entered[state as usize]
+    }
+
+    /// How many connections `cause` ever ended.
+    pub fn flow(&self, cause: Cause) -> u64 {
+        self.flow[cause as usize]
+    }
+
+    /// The most that were ever established at once.
+    pub fn established_peak(&self) -> u32 {
+        self.established_peak
+    }
+
+    /// Checks that levels and flows tell the same story; O(states and causes).
+    ///
+    /// # Panics
+    /// If they do not.
+    pub fn audit(&self) {
+        assert_eq!(self.level.iter().sum::<u32>(), self.connections);
+        for state in [State::Closed, State::Error] {
+            let caused: u64 =
+                Cause::ALL.iter().filter(|c| c.ends_in() == state).map(|c| self.flow(*c)).sum();
+            assert_eq!(caused, self.entered(state), "{state:?}: causes and entries differ");
+        }
+        let dialed = self.entered(State::Dialing);
+        let decided = self.entered(State::Established) + self.entered(State::Error);
+        assert_eq!(dialed, decided + u64::from(self.level(State::Dialing)));
+        let opened = self.entered(State::Established);
+        let open = u64::from(self.level(State::Established));
+        assert_eq!(opened, self.entered(State::Closed) + open);
+        assert!(self.established_peak >= self.level(State::Established));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_posting_balances() {
+        let mut ledger = Ledger::new(3);
+        ledger.post(State::NotInitiated, State::Dialing, None);
+        ledger.post(State::NotInitiated, State::Dialing, None);
+        ledger.post(State::Dialing, State::Established, None);
+        ledger.post(State::Dialing, State::Error, Some(Cause::Refused));
+        ledger.post(State::Established, State::Closed, Some(Cause::PeerClosed));
+        ledger.audit();
+        assert_eq!(ledger.levels(), [1, 0, 0, 1, 1]);
+        assert_eq!(ledger.established_peak(), 1);
+        assert_eq!(ledger.flow(Cause::Refused), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "is empty")]
+    fn an_empty_account_pays_nothing() {
+        Ledger::new(1).post(State::Dialing, State::Established, None);
+    }
+}

@@ -1,0 +1,434 @@
+//! The pure core: a function of (plan, moments, events). The network and the clock are callers, not collaborators.
+//!
+//! [`Engine::turn`] is the one verb. Its impure half is `os/driver.rs`, which turns readiness into [`Event`]s and
+//! [`Action`]s into system calls; `sim.rs` does the same to a network that does not exist. Between the three there is
+//! only the vocabulary of this file:
+//!
+//! - a [`Key`] names one attempt of one slot, and an event for any other attempt is dropped;
+//! - an [`Event`] says what happened and when; it may be stale, repeated or nonsense, and then changes nothing;
+//! - an [`Action`] is to be carried out once, in order, before the next poll. One that fails or succeeds at once comes
+//!   back as an event of the next turn;
+//! - a [`State`] is an account of the [`ledger`], and only [`Engine::post`] moves a connection between two.
+
+pub mod connection;
+pub mod histogram;
+pub mod ledger;
+pub mod pacer;
+pub mod ready;
+pub mod summary;
+pub mod wheel;
+
+pub use connection::{Cause, Connection, Key, Side, State};
+pub use summary::{Sample, Summary};
+
+use connection::Table;
+use histogram::Histogram;
+use ledger::Ledger;
+use pacer::Pacer;
+use ready::Ready;
+use wheel::Wheel;
+
+use crate::error::{Error, Result};
+use crate::plan::{Hold, Limits, Plan};
+use crate::units::{Moment, Span, Tick};
+
+/// A loop that did not run for longer than this was stopped or suspended, not busy.
+pub const PAUSE_MIN: Span = Span::from_s(1);
+
+/// User-space bytes a connection that [`Engine::new`] allocates: its record, its ready link, its wheel link.
+pub const BYTES_PER_CONNECTION: u64 = 16 + 4 + 12;
+
+/// Something that happened, and when. The driver stamps a [`What::Dialed`] just before its `connect()`, and readiness
+/// just after the poll that told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    pub at: Moment,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A dial was started.
+    Dialed(Key),
+    /// The socket says that it is connected.
+    Opened(Key),
+    /// The dial came to nothing.
+    Failed(Key, Failure),
+    /// The peer ended an established connection.
+    PeerClosed(Key, Failure),
+    /// There are bytes to read, or were.
+    Readable(Key),
+    /// Bytes were read and dropped; `more` if the limit ended it and not the lack of bytes.
+    Received { key: Key, bytes: u32, more: bool },
+    /// The poll's batch was full: there may be readiness that nobody has heard of yet.
+    Unheard,
+    /// An operator's signal: no new dials, and an end.
+    Stop,
+}
+
+/// What ended something, with the system's own number for it (0 where it has none) for whoever wants its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    pub cause: Cause,
+    pub errno: i32,
+}
+
+/// Something to do. Within a turn they come in this order: closes as they arise, a sample, drains, dials. A dial comes
+/// last, so that nothing stands between its `connect()` and the poll that tells of its success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Close the descriptor.
+    Close(Key),
+    /// Print a statistics line.
+    Sample,
+    /// Read and drop what the server sent, up to `drain_bytes_max`; answer with [`What::Received`] or what else it is.
+    Drain(Key),
+    /// Open a socket, say [`What::Dialed`], connect; answer [`What::Failed`] if that fails at once.
+    Dial(Key),
+    /// Tell the operator; only with `Plan::debug`.
+    Note(Key, Note),
+}
+
+/// What `--debug` tells of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    Dialing,
+    Established { after: Span },
+    Errored { failure: Failure, after: Span },
+    Closed { failure: Failure, after: Span },
+}
+
+/// A run in progress. Everything is allocated in [`Engine::new`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    connections: u32,
+    dial_timeout: Option<Span>,
+    interval: Option<Span>,
+    hold: Hold,
+    debug: bool,
+    limits: Limits,
+    table: Table,
+    ledger: Ledger,
+    wheel: Wheel,
+    ready: Ready,
+    pacer: Pacer,
+    start: Moment,
+    now: Moment,
+    sample_due: Option<Moment>,
+    /// When the last dial was decided.
+    decided_at: Option<Moment>,
+    /// For how many turns in a row the poll's batch was full.
+    unheard_turns: u32,
+    stopped: bool,
+    over: bool,
+    tally: Tally,
+}
+
+/// What is only counted, for the summary.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Tally {
+    established_times: Histogram,
+    failed_times: Histogram,
+    dial_lateness: Histogram,
+    first_dial: Option<Moment>,
+    last_dial: Option<Moment>,
+    timeout_lateness_max: Span,
+    received_bytes: u64,
+    pauses: u32,
+    paused: Span,
+    events_ignored: u64,
+}
+
+impl Engine {
+    /// A run that begins at `start`, with nothing dialed.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when the tables do not fit.
+    pub fn new(plan: &Plan, start: Moment) -> Result<Engine> {
+        let connections = plan.connections;
+        let bytes = u64::from(connections) * BYTES_PER_CONNECTION;
+        let no_memory = |_| Error::Memory { connections, bytes };
+        Ok(Engine {
+            connections,
+            dial_timeout: plan.dial_timeout,
+            interval: plan.interval,
+            hold: plan.hold,
+            debug: plan.debug,
+            limits: plan.limits,
+            table: Table::new(connections).map_err(no_memory)?,
+            ledger: Ledger::new(connections),
+            wheel: Wheel::new(connections).map_err(no_memory)?,
+            ready: Ready::new(connections).map_err(no_memory)?,
+            pacer: Pacer::new(plan.pace, connections, start),
+            start,
+            now: start,
+            sample_due: Some(start),
+            decided_at: None,
+            unheard_turns: 0,
+            stopped: false,
+            over: false,
+            tally: Tally::default(),
+        })
+    }
+
+    /// Takes what happened up to `now` and says what to do next. Order is policy: readiness first, so that a connection
+    /// that opened in the tick in which its timeout fell due counts as open; then deadlines, then dials. It appends at
+    /// most [`Limits::turn_actions_max`] actions and allocates nothing if they fit.
+    pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
+        self.notice_pause(now);
+        self.now = self.now.max(now);
+        let mut unheard = false;
+        for event in events {
+            unheard |= event.what == What::Unheard;
+            self.take(event, actions);
+        }
+        self.unheard_turns = if unheard { self.unheard_turns.saturating_add(1) } else { 0 };
+        if !self.may_be_unheard() {
+            self.expire(actions);
+        }
+        if self.sample_due.is_some_and(|due| due <= self.now) {
+            actions.push(Action::Sample);
+            self.sample_due = self.next_sample();
+        }
+        self.conclude();
+        if !self.over {
+            self.drain(actions);
+            self.dial(actions);
+        }
+    }
+
+    /// When [`Engine::turn`] has something to do even if nothing happens; a moment that has passed means now, and
+    /// `None` never.
+    pub fn next_due(&self) -> Option<Moment> {
+        if self.over {
+            return None;
+        }
+        if self.may_be_unheard() || !self.ready.is_empty() {
+            return Some(self.now);
+        }
+        let wheel = self.wheel.next_due().map(Tick::moment);
+        let dial = if self.stopped { None } else { self.pacer.next_due() };
+        [wheel, dial, self.sample_due, self.hold_end()].into_iter().flatten().min()
+    }
+
+    /// Whether the run has ended: every dial is decided and the hold is over, or a signal came.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The accounts as they are; O(1).
+    pub fn sample(&self) -> Sample {
+        Sample {
+            after: self.now.since(self.start),
+            connections: self.connections,
+            levels: self.ledger.levels(),
+        }
+    }
+
+    /// Everything there is to tell so far.
+    pub fn summary(&self) -> Summary {
+        let tally = self.tally.clone();
+        Summary {
+            last: self.sample(),
+            start: self.start,
+            end: self.now,
+            established_ever: self.ledger.entered(State::Established),
+            established_peak: self.ledger.established_peak(),
+            errors: self.ledger.entered(State::Error),
+            flow: Cause::ALL.map(|cause| self.ledger.flow(cause)),
+            established_times: tally.established_times,
+            failed_times: tally.failed_times,
+            dial_lateness: tally.dial_lateness,
+            first_dial: tally.first_dial,
+            last_dial: tally.last_dial,
+            timeout_lateness_max: tally.timeout_lateness_max,
+            received_bytes: tally.received_bytes,
+            pauses: tally.pauses,
+            paused: tally.paused,
+            events_ignored: tally.events_ignored,
+            stopped: self.stopped,
+        }
+    }
+
+    /// The connection that `key` names, if that attempt is the current one.
+    pub fn connection(&self, key: Key) -> Option<&Connection> {
+        self.table.get(key)
+    }
+
+    /// Recounts everything; O(connections), for tests.
+    ///
+    /// # Panics
+    /// If any two parts disagree.
+    pub fn audit(&self) {
+        self.ledger.audit();
+        self.wheel.audit();
+        let mut levels = [0; State::COUNT];
+        for (slot, connection) in (0..).zip(self.table.iter()) {
+            levels[connection.state as usize] += 1;
+            let awaited = connection.state == State::Dialing && self.dial_timeout.is_some();
+            assert_eq!(awaited, self.wheel.due(slot).is_some(), "slot {slot}: a deadline too many");
+            let ended = matches!(connection.state, State::Closed | State::Error);
+            assert_eq!(ended, connection.cause.is_some(), "slot {slot}: an end without a cause");
+            let fresh = connection.state == State::NotInitiated;
+            assert!(fresh || slot < self.pacer.asked(), "slot {slot} was never asked to dial");
+        }
+        assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
+        assert_eq!(self.tally.established_times.count(), self.ledger.entered(State::Established));
+        assert_eq!(self.tally.failed_times.count(), self.ledger.entered(State::Error));
+    }
+
+    fn take(&mut self, event: &Event, actions: &mut Vec<Action>) {
+        let at = event.at;
+        match event.what {
+            What::Dialed(key) => self.dialed(key, at, actions),
+            What::Opened(key) if self.is(key, State::Dialing) => {
+                let after = self.post(key, State::Established, at, None);
+                self.tally.established_times.record(after);
+                self.note(key, Note::Established { after }, actions);
+            }
+            What::Failed(key, failure) if self.may_end(key, State::Dialing, failure) => {
+                self.fail(key, failure, at, actions);
+            }
+            What::PeerClosed(key, failure) if self.may_end(key, State::Established, failure) => {
+                let after = self.post(key, State::Closed, at, Some(failure.cause));
+                self.note(key, Note::Closed { failure, after }, actions);
+                actions.push(Action::Close(key));
+            }
+            What::Readable(key) if self.is(key, State::Established) => self.ready.push(key.slot),
+            What::Received { key, bytes, more } if self.is(key, State::Established) => {
+                self.tally.received_bytes += u64::from(bytes);
+                if more {
+                    self.ready.push(key.slot);
+                }
+            }
+            What::Unheard => {}
+            What::Stop => self.stopped = true,
+            _ => self.tally.events_ignored += 1,
+        }
+    }
+
+    fn dialed(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+        if !self.is(key, State::NotInitiated) || key.slot >= self.pacer.asked() {
+            self.tally.events_ignored += 1;
+            return;
+        }
+        self.post(key, State::Dialing, at, None);
+        if let Some(timeout) = self.dial_timeout {
+            self.wheel.arm(key.slot, Tick::at_or_after(at + timeout));
+        }
+        if self.pacer.is_paced() {
+            self.tally.dial_lateness.record(at.since(self.pacer.scheduled(key.slot)));
+        }
+        self.tally.first_dial.get_or_insert(at);
+        self.tally.last_dial = Some(at);
+        self.note(key, Note::Dialing, actions);
+    }
+
+    fn fail(&mut self, key: Key, failure: Failure, at: Moment, actions: &mut Vec<Action>) {
+        let after = self.post(key, State::Error, at, Some(failure.cause));
+        self.tally.failed_times.record(after);
+        self.note(key, Note::Errored { failure, after }, actions);
+        actions.push(Action::Close(key));
+    }
+
+    /// The only way from one state to another: table, ledger and deadline together. Returns how long the connection was
+    /// in the state that it left.
+    fn post(&mut self, key: Key, to: State, at: Moment, cause: Option<Cause>) -> Span {
+        let before = self.table.step(key.slot, to, at, cause);
+        self.ledger.post(before.state, to, cause);
+        self.wheel.cancel(key.slot);
+        at.since(before.since)
+    }
+
+    fn is(&self, key: Key, state: State) -> bool {
+        self.table.get(key).is_some_and(|connection| connection.state == state)
+    }
+
+    fn may_end(&self, key: Key, state: State, failure: Failure) -> bool {
+        self.is(key, state) && state.may_become(failure.cause.ends_in())
+    }
+
+    fn note(&self, key: Key, note: Note, actions: &mut Vec<Action>) {
+        if self.debug {
+            actions.push(Action::Note(key, note));
+        }
+    }
+
+    /// The schedule moves by a gap in which nothing could be dialed; everything else is a matter of real time.
+    fn notice_pause(&mut self, now: Moment) {
+        let expected = self.next_due().map(|due| due.max(self.now));
+        let gap = expected.map_or(Span::ZERO, |expected| now.since(expected));
+        if gap > PAUSE_MIN {
+            self.tally.pauses += 1;
+            self.tally.paused = self.tally.paused + gap;
+            self.pacer.postpone(gap);
+        }
+    }
+
+    /// Whether readiness may wait in the kernel that this turn has not heard of. A full batch says so; but after as
+    /// many full batches in a row as there are batches of connections, everybody has had a say, and servers that never
+    /// stop sending must not keep deadlines from firing.
+    fn may_be_unheard(&self) -> bool {
+        let batches = self.connections.div_ceil(self.limits.events_max);
+        (1..=batches).contains(&self.unheard_turns)
+    }
+
+    fn expire(&mut self, actions: &mut Vec<Action>) {
+        let mut budget = self.limits.expiries_max;
+        let tick = Tick::begun_by(self.now);
+        while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
+            let key = self.table.key(slot);
+            let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);
+            let due = dialed_at + self.dial_timeout.unwrap_or(Span::ZERO);
+            if self.now < due {
+                // The wheel reaches 12 days; a clock that stood still for days in between can make a deadline further.
+                self.wheel.arm(slot, Tick::at_or_after(due));
+                continue;
+            }
+            let lateness = self.now.since(due);
+            self.tally.timeout_lateness_max = self.tally.timeout_lateness_max.max(lateness);
+            let failure = Failure { cause: Cause::TimedOut, errno: 0 };
+            self.fail(key, failure, self.now, actions);
+        }
+    }
+
+    fn next_sample(&self) -> Option<Moment> {
+        let interval = self.interval?;
+        let intervals = self.now.since(self.start).0 / interval.0 + 1;
+        Some(self.start + Span(intervals.saturating_mul(interval.0)))
+    }
+
+    fn conclude(&mut self) {
+        let [not_initiated, dialing, ..] = self.ledger.levels();
+        if not_initiated + dialing == 0 && self.decided_at.is_none() {
+            self.decided_at = Some(self.now);
+        }
+        let held = self.hold_end().is_some_and(|end| end <= self.now);
+        self.over = self.stopped || (held && !self.may_be_unheard());
+    }
+
+    fn hold_end(&self) -> Option<Moment> {
+        match self.hold {
+            Hold::For(span) => Some(self.decided_at? + span),
+            Hold::Forever => None,
+        }
+    }
+
+    fn drain(&mut self, actions: &mut Vec<Action>) {
+        for _ in 0..self.limits.drains_max {
+            let Some(slot) = self.ready.pop() else { return };
+            let key = self.table.key(slot);
+            // One that was closed while it waited has nothing to drain any more.
+            if self.is(key, State::Established) {
+                actions.push(Action::Drain(key));
+            }
+        }
+    }
+
+    fn dial(&mut self, actions: &mut Vec<Action>) {
+        for _ in 0..self.limits.dials_max {
+            let Some(slot) = self.pacer.take(self.now) else { return };
+            actions.push(Action::Dial(self.table.key(slot)));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a run amounts to: numbers for the reports, and the exit code that follows from them.
+
+use super::connection::{Cause, State};
+use super::histogram::Histogram;
+use crate::error::exit;
+use crate::units::{Moment, Span};
+
+/// The accounts at one moment. An interval is one of these minus another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// Since the start of the run.
+    pub after: Span,
+    pub connections: u32,
+    /// By [`State`]; the sum is `connections`.
+    pub levels: [u32; State::COUNT],
+}
+
+impl Sample {
+    pub fn level(&self, state: State) -> u32 {
+        self.levels[state as usize]
+    }
+}
+
+/// The whole run, when it is over or so far. About 70 KiB, made once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub last: Sample,
+    /// When the run began and when this was taken.
+    pub start: Moment,
+    pub end: Moment,
+    /// Every connection ever established, those since closed included.
+    pub established_ever: u64,
+    /// The most that were established at once.
+    pub established_peak: u32,
+    pub errors: u64,
+    /// How many connections each cause ended, by [`Cause`].
+    pub flow: [u64; Cause::COUNT],
+    /// From `connect()` to the news that it succeeded.
+    pub established_times: Histogram,
+    /// From `connect()` to the error.
+    pub failed_times: Histogram,
+    /// How late dials started against their schedule; empty where there was none (`--sleep 0`).
+    pub dial_lateness: Histogram,
+    /// Of the first and the last `connect()`.
+    pub first_dial: Option<Moment>,
+    pub last_dial: Option<Moment>,
+    /// How late the worst dial timeout fired after it was due.
+    pub timeout_lateness_max: Span,
+    pub received_bytes: u64,
+    /// Gaps of more than a second in which the loop did not run.
+    pub pauses: u32,
+    pub paused: Span,
+    /// Events for attempts that were over, or that made no sense; dropped.
+    pub events_ignored: u64,
+    /// Whether a signal ended it.
+    pub stopped: bool,
+}
+
+impl Summary {
+    /// The original's exit code.
+    pub fn exit_code(&self) -> u8 {
+        let undecided = self.last.level(State::NotInitiated) + self.last.level(State::Dialing);
+        if undecided > 0 {
+            exit::NOT_COMPLETED
+        } else if self.errors > 0 {
+            exit::WITH_ERRORS
+        } else {
+            exit::ALL_ESTABLISHED
+        }
+    }
+
+    /// How many connections `cause` ended.
+    pub fn caused(&self, cause: Cause) -> u64 {
+        self.flow[cause as usize]
+    }
+}
