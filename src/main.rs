@@ -1,1 +1,129 @@
-fn main() {}
+//! parse → resolve → plan → confirm → drive → report → exit code: the only place that joins edges and faces.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tcpgoon::cli::{self, Command};
+use tcpgoon::engine::{Key, Sample};
+use tcpgoon::error::{Error, Result, exit};
+use tcpgoon::os::driver::{self, Run};
+use tcpgoon::os::stdio::Output;
+use tcpgoon::os::sys::Signals;
+use tcpgoon::os::{News, Watch, clock, host, resolve};
+use tcpgoon::plan::{Args, Plan};
+use tcpgoon::report::{self, Report, text};
+
+fn main() -> ExitCode {
+    let code = match dispatch() {
+        Ok(code) => code,
+        Err(error) => {
+            if !error.is_silent() {
+                complain(&error);
+            }
+            error.exit_code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch() -> Result<u8> {
+    match cli::parse(env::args_os().skip(1))? {
+        Command::Run(args) => run(&args),
+        Command::Serve(_) => Ok(1),
+        Command::Calibrate(_) => Ok(1),
+        Command::Help(verb) => print(&cli::help::usage(verb)),
+        Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
+    }
+}
+
+/// A line on standard error; if that is closed as well, nobody wants to know.
+fn complain(error: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "tcpgoon: {error}");
+}
+
+/// Prints what was asked for. A reader that has gone away has seen enough.
+fn print(text: &str) -> Result<u8> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::system("cannot write to standard output", &error))
+        }
+        _ => Ok(exit::ALL_ESTABLISHED),
+    }
+}
+
+fn run(args: &Args) -> Result<u8> {
+    let targets = resolve::resolve(&args.targets, args.family, args.all_addresses)?;
+    let plan = Plan::new(args, targets)?;
+    if !args.assume_yes {
+        let (input, output) = (&mut io::stdin().lock(), &mut io::stdout());
+        let (host, port) = cli::confirm::words(&plan.routes);
+        cli::confirm::confirm(&host, &port, plan.connections, input, output)?;
+    }
+    host::make_room_for(plan.connections)?;
+    let failed = |error| Error::system("cannot open the standard streams", &error);
+    let mut console = Console {
+        plan: &plan,
+        command_line: report::escape::command_line(env::args_os().map(lossy)),
+        start_unix_ns: clock::unix_ns(),
+        stdout: Output::stdout().map_err(failed)?,
+        stderr: Output::stderr().map_err(failed)?,
+        text: String::new(),
+    };
+    let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
+    let run = driver::run(&plan, host::local_port_range(), &signals, &mut console)?;
+    match console.stdout.failure() {
+        Some(error) => Err(Error::system("cannot write the report", error)),
+        None => Ok(run.summary.exit_code()),
+    }
+}
+
+fn lossy(word: std::ffi::OsString) -> String {
+    word.to_string_lossy().into_owned()
+}
+
+/// The run as an operator sees it: the original's lines on standard output, debugging on standard error.
+struct Console<'a> {
+    plan: &'a Plan,
+    command_line: String,
+    start_unix_ns: u64,
+    stdout: Output,
+    stderr: Output,
+    /// Where a line is put together, again and again.
+    text: String,
+}
+
+impl Watch for Console<'_> {
+    fn sample(&mut self, sample: &Sample) {
+        self.text.clear();
+        let _ = text::write_sample(&mut self.text, sample);
+        self.stdout.line(&self.text);
+    }
+
+    fn debug(&mut self, key: Key, news: News<'_>) {
+        self.text.clear();
+        let target = self.plan.routes.target(key.slot);
+        let _ = match news {
+            News::Note(note) => text::write_note(&mut self.text, key, target, &note),
+            News::Received(bytes) => text::write_received(&mut self.text, key, target, bytes),
+        };
+        self.stderr.line(&self.text);
+    }
+
+    fn done(&mut self, run: &Run, signals: &Signals) {
+        self.text.clear();
+        let (target, host) = (self.plan.routes.to_string(), host::name());
+        let report = Report {
+            target: &target,
+            command_line: &self.command_line,
+            host: host.as_deref(),
+            start_unix_ns: self.start_unix_ns,
+            end_unix_ns: clock::unix_ns(),
+            summary: &run.summary,
+            turn_longest: run.turn_longest,
+            lines_dropped: self.stdout.lines_dropped() + self.stderr.lines_dropped(),
+        };
+        let _ = text::write_report(&mut self.text, &report);
+        self.stdout.finish(&self.text, signals);
+    }
+}

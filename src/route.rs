@@ -14,18 +14,30 @@ pub struct Target {
     pub address: SocketAddr,
 }
 
+impl Target {
+    /// Whether an address was typed, with or without a scope, and not a name.
+    fn is_literal(&self) -> bool {
+        let unscoped = self.host.split('%').next().unwrap_or_default();
+        unscoped.parse::<IpAddr>().is_ok()
+    }
+
+    /// The host without a port: an address as it was typed, or `name(address)`.
+    pub fn host_words(&self) -> String {
+        if self.is_literal() {
+            return self.host.clone();
+        }
+        format!("{}({})", self.host, self.address.ip())
+    }
+}
+
 /// `127.0.0.1:80`, `[::1]:80`, or after a name `localhost(127.0.0.1):80`.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An address that was typed is shown as the system writes it; a scope that was typed by name stays a name.
-        let unscoped = self.host.split('%').next().unwrap_or_default();
-        if unscoped.parse::<IpAddr>().is_ok() {
+        if self.is_literal() {
+            // As the system writes it; a scope that was typed as a name becomes a number.
             return write!(f, "{}", self.address);
         }
-        match self.address {
-            SocketAddr::V4(v4) => write!(f, "{}({}):{}", self.host, v4.ip(), v4.port()),
-            SocketAddr::V6(v6) => write!(f, "{}({}):{}", self.host, v6.ip(), v6.port()),
-        }
+        write!(f, "{}:{}", self.host_words(), self.address.port())
     }
 }
 

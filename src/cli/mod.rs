@@ -1,1 +1,22 @@
+//! The face towards the operator's shell: argv in, text out. No input or output but the prompt.
+//!
+//! * [`flags`]: `FLAGS`, one record a flag for all verbs; help and parser know nothing that is not in it.
+//! * [`parse`]: argv → [`Command`], with one line for each mistake.
+//! * [`effects`]: what each flag does with its value.
+//! * [`target`]: the grammar of hosts, ports, and ranges of both.
+//! * [`help`]: every text that is printed from `FLAGS`.
+//! * [`confirm`]: the warning and the question before a run.
+//! * [`words`]: foreign text made fit for an error message.
 
+pub mod confirm;
+mod effects;
+pub mod flags;
+pub mod help;
+pub mod parse;
+mod target;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use flags::Verb;
+pub use parse::{Command, parse};

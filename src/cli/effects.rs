@@ -1,0 +1,304 @@
+//! What a flag does: reads its value and stores it in a [`Draft`]. The readers say what is accepted; who called them
+//! names the flag and the value.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::target::{Group, Ports};
+use crate::plan::{Args, CONNECTIONS_MAX, CalibrateArgs, End, Family, Hold, Pace, ServeArgs};
+use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
+
+/// The most dials a second that can be asked for: some ten times what one thread can do.
+const RATE_MILLI_MAX: u64 = 10_000_000_000;
+
+/// The most bytes of a banner: it has to fit into any socket's send buffer at once.
+const BANNER_BYTES_MAX: usize = 4096;
+
+/// Where flags store what they read, for all verbs; what was not given is filled in from the table afterwards.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub run: Args,
+    pub serve: ServeArgs,
+    pub calibrate: CalibrateArgs,
+    /// Of the run or of the server, whichever it becomes.
+    pub interval: Option<Span>,
+    pub help: bool,
+    pub version: bool,
+    pub host: Option<Group>,
+    pub ports: Option<Ports>,
+    /// The words that are no flags.
+    pub words: Vec<String>,
+    pub sleep: Option<Span>,
+    pub rate_milli: Option<u64>,
+    pub close_after: Option<Span>,
+    pub reset_after: Option<Span>,
+}
+
+impl Draft {
+    /// Nothing is given yet. What stands here where the table has a default is never seen.
+    pub fn new() -> Draft {
+        Draft {
+            run: Args {
+                targets: Vec::new(),
+                connections: 0,
+                pace: Pace::UNPACED,
+                dial_timeout: None,
+                interval: None,
+                hold: Hold::For(Span::ZERO),
+                family: Family::Any,
+                all_addresses: false,
+                debug: false,
+                assume_yes: false,
+            },
+            serve: ServeArgs {
+                bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                port: 0,
+                connections_max: None,
+                interval: None,
+                duration: None,
+                backlog: None,
+                accept_delay: Span::ZERO,
+                never_accept: false,
+                end: None,
+                banner: Vec::new(),
+                echo: false,
+                flood: false,
+            },
+            calibrate: CalibrateArgs::default(),
+            interval: None,
+            help: false,
+            version: false,
+            host: None,
+            ports: None,
+            words: Vec::new(),
+            sleep: None,
+            rate_milli: None,
+            close_after: None,
+            reset_after: None,
+        }
+    }
+
+    /// # Errors
+    /// Two flags that contradict each other. To be asked before defaults are filled in.
+    pub fn check_conflicts(&self) -> Result<(), String> {
+        if self.rate_milli.is_some() && self.sleep.is_some() {
+            return Err("--rate and --sleep both set the pace: give one of them".into());
+        }
+        if self.close_after.is_some() && self.reset_after.is_some() {
+            return Err("--close-after and --reset-after both end a connection: give one".into());
+        }
+        if self.serve.echo && self.serve.flood {
+            return Err("--echo and --flood both say what is sent: give one of them".into());
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// A target that is missing, incomplete or not understood.
+    pub fn into_run(self) -> Result<Args, String> {
+        let targets = super::target::assemble(self.host, &self.words, self.ports)?;
+        if targets.is_empty() {
+            return Err("a host is required: give HOST:PORT, or --host HOST --port PORT".into());
+        }
+        let pace = match self.rate_milli {
+            Some(rate_milli) => Pace::rate(rate_milli),
+            None => Pace::sleep(self.sleep.unwrap_or_default()),
+        };
+        Ok(Args { targets, pace, interval: self.interval, ..self.run })
+    }
+
+    pub fn into_serve(self) -> ServeArgs {
+        let close = self.close_after.map(|after| (after, End::Close));
+        let reset = self.reset_after.map(|after| (after, End::Reset));
+        ServeArgs { interval: self.interval, end: close.or(reset), ..self.serve }
+    }
+}
+
+/// Puts a value that could be read in its place.
+pub fn store<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+/// As [`store`], where a place may be empty.
+pub fn fill<T>(place: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
+    store(place, value.map(Some))
+}
+
+/// `on` and `off` of a family: off undoes only what it is the off of.
+pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> Result<(), String> {
+    if on? {
+        *family = wanted;
+    } else if *family == wanted {
+        *family = Family::Any;
+    }
+    Ok(())
+}
+
+/// What Go's flags take for a boolean. Source: <https://pkg.go.dev/strconv#ParseBool>
+pub fn switch(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("true and false are accepted".into()),
+    }
+}
+
+pub fn seconds(value: &str) -> Result<Span, String> {
+    let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is seconds");
+    parse_span(value, Span::from_s(1)).ok_or_else(accepted)
+}
+
+/// As [`seconds`], and 0 is none.
+pub fn seconds_or_none(value: &str) -> Result<Option<Span>, String> {
+    seconds(value).map(|span| (span > Span::ZERO).then_some(span))
+}
+
+pub fn milliseconds(value: &str) -> Result<Span, String> {
+    let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is milliseconds");
+    parse_span(value, Span::from_ms(1)).ok_or_else(accepted)
+}
+
+pub fn hold(value: &str) -> Result<Hold, String> {
+    if value == "forever" {
+        return Ok(Hold::Forever);
+    }
+    seconds(value).map(Hold::For).map_err(|accepted| format!("{accepted}; or the word forever"))
+}
+
+pub fn connections(value: &str) -> Result<u32, String> {
+    let count = parse_count(value).and_then(|count| u32::try_from(count).ok());
+    count
+        .filter(|count| (1..=CONNECTIONS_MAX).contains(count))
+        .ok_or_else(|| "1 to 64m are accepted, also as 1.5k or 2m".into())
+}
+
+/// `listen(2)` takes an `int`, and the kernel what it likes of it.
+pub fn backlog(value: &str) -> Result<u32, String> {
+    let count = parse_count(value).and_then(|count| i32::try_from(count).ok());
+    count
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| *count > 0)
+        .ok_or_else(|| format!("1 to {} are accepted, also as 1.5k or 2m", i32::MAX))
+}
+
+pub fn rate_milli(value: &str) -> Result<u64, String> {
+    parse_rate_milli(value)
+        .filter(|rate| (1..=RATE_MILLI_MAX).contains(rate))
+        .ok_or_else(|| "0.001 to 10m dials a second are accepted, also as 0.5 or 2.5k".into())
+}
+
+pub fn port_to_listen_on(value: &str) -> Result<u16, String> {
+    // The standard parser would take `+80` as well.
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let port = value.parse().ok().filter(|_| digits);
+    port.ok_or_else(|| "one port from 1 to 65535 is accepted, or 0 for any that is free".into())
+}
+
+pub fn address(value: &str) -> Result<IpAddr, String> {
+    value.parse().map_err(|_| "an IP address is accepted, as 127.0.0.1, 0.0.0.0 or ::1".into())
+}
+
+/// Undoes the escapes that a shell cannot type.
+pub fn banner(value: &str) -> Result<Vec<u8>, String> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let (byte, next) = match (first, behind) {
+            (b'\\', [b'x', high, low, next @ ..]) => {
+                let digits = (char::from(*high).to_digit(16), char::from(*low).to_digit(16));
+                let (Some(high), Some(low)) = digits else { return Err(BANNER_ACCEPTED.into()) };
+                (u8::try_from(16 * high + low).map_err(|_| BANNER_ACCEPTED)?, next)
+            }
+            (b'\\', [letter, next @ ..]) => {
+                let escape = ESCAPES.iter().find(|(typed, _)| typed == letter);
+                (escape.ok_or(BANNER_ACCEPTED)?.1, next)
+            }
+            (b'\\', []) => return Err(BANNER_ACCEPTED.into()),
+            (byte, next) => (*byte, next),
+        };
+        out.push(byte);
+        rest = next;
+    }
+    let fits = (1..=BANNER_BYTES_MAX).contains(&out.len());
+    fits.then_some(out).ok_or_else(|| BANNER_ACCEPTED.into())
+}
+
+const BANNER_ACCEPTED: &str =
+    "1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\";
+
+const ESCAPES: [(u8, u8); 5] =
+    [(b'r', b'\r'), (b'n', b'\n'), (b't', b'\t'), (b'0', 0), (b'\\', b'\\')];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_banner_can_be_any_bytes() {
+        for (typed, bytes) in [
+            ("220 hello\\r\\n", &b"220 hello\r\n"[..]),
+            ("\\0\\t\\\\\\xfF\\x00", b"\0\t\\\xff\0"),
+            ("grüß", "grüß".as_bytes()),
+            ("\\\\n", b"\\n"),
+        ] {
+            assert_eq!(banner(typed).as_deref(), Ok(bytes), "{typed}");
+        }
+        let (fits, too_long) = ("\\x41".repeat(4096), "a".repeat(4097));
+        assert_eq!(banner(&fits), Ok(vec![b'A'; 4096]));
+        for typed in ["", "\\", "a\\", "\\q", "\\x", "\\x4", "\\xg0", "\\x0g", "\\ü", &too_long] {
+            assert_eq!(banner(typed), Err(BANNER_ACCEPTED.into()), "{typed}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_those_of_go() {
+        for yes in ["1", "t", "T", "true", "TRUE", "True"] {
+            assert_eq!(switch(yes), Ok(true));
+        }
+        for no in ["0", "f", "F", "false", "FALSE", "False"] {
+            assert_eq!(switch(no), Ok(false));
+        }
+        for neither in ["", "yes", "no", "on", "tRUE", "2", " true"] {
+            assert!(switch(neither).is_err(), "{neither}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_on_both_sides() {
+        assert_eq!(connections("64m"), Ok(CONNECTIONS_MAX));
+        assert_eq!(rate_milli("10m"), Ok(RATE_MILLI_MAX));
+        assert_eq!(rate_milli("0.001"), Ok(1));
+        assert_eq!(backlog("2147483647"), Ok(2_147_483_647));
+        assert_eq!(port_to_listen_on("0"), Ok(0));
+        assert_eq!(port_to_listen_on("65535"), Ok(65535));
+        for value in ["0", "64.000001m", "4294967296", "99999999999999999999", "-1", "1.5", "ten"] {
+            assert!(connections(value).is_err(), "{value}");
+        }
+        for value in ["0", "0.0009", "10.000001m", "-1", "1/s", ""] {
+            assert!(rate_milli(value).is_err(), "{value}");
+        }
+        for value in ["0", "2147483648", "-1"] {
+            assert!(backlog(value).is_err(), "{value}");
+        }
+        for value in ["65536", "+80", "-1", "80,81", "80-81", "1k", ""] {
+            assert!(port_to_listen_on(value).is_err(), "{value}");
+        }
+        for value in ["localhost", "127.0.0.1:80", "[::1]", "*", ""] {
+            assert!(address(value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn switching_a_family_off_leaves_the_other_one_on() {
+        let mut family = Family::Any;
+        for (wanted, on, then) in [
+            (Family::V4, true, Family::V4),
+            (Family::V6, false, Family::V4),
+            (Family::V6, true, Family::V6),
+            (Family::V6, false, Family::Any),
+        ] {
+            prefer(&mut family, wanted, Ok(on)).unwrap();
+            assert_eq!(family, then);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! `FLAGS`: every flag of every verb, one record each. The parser, the help and the tests know no flag but these.
+
+use super::effects::{self, Draft, fill, store, switch};
+use super::target::{Group, Ports};
+use crate::plan::Family;
+
+/// What the program can be asked to do; all but the run are asked for with a first word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Run,
+    Serve,
+    Calibrate,
+}
+
+impl Verb {
+    pub const ALL: [Verb; 3] = [Verb::Run, Verb::Serve, Verb::Calibrate];
+
+    /// What is typed to get there.
+    pub fn command(self) -> &'static str {
+        match self {
+            Verb::Run => "tcpgoon",
+            Verb::Serve => "tcpgoon serve",
+            Verb::Calibrate => "tcpgoon calibrate",
+        }
+    }
+}
+
+/// One flag of one or more verbs.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Without its dashes.
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// The word that stands for the value in the help; `None` for a switch.
+    pub value: Option<&'static str>,
+    /// What holds where the flag is not given, as it would be typed. Written once: parsed here, printed in the help.
+    pub default: Option<&'static str>,
+    pub verbs: &'static [Verb],
+    /// One line, without the default.
+    pub help: &'static str,
+    /// Reads the value (of a switch: a boolean) and stores it. An error says what is accepted.
+    pub effect: fn(&mut Draft, &str) -> Result<(), String>,
+}
+
+impl Flag {
+    pub fn belongs_to(&self, verb: Verb) -> bool {
+        self.verbs.contains(&verb)
+    }
+}
+
+const RUN: &[Verb] = &[Verb::Run];
+const SERVE: &[Verb] = &[Verb::Serve];
+
+/// A switch of a run without a short name, to be spread over; it spares each record the fields that say "none".
+const BASE: Flag = Flag {
+    long: "",
+    short: None,
+    value: None,
+    default: None,
+    verbs: RUN,
+    help: "",
+    effect: |_, _| Ok(()),
+};
+
+/// By long name, as the original's help has them. The same name twice means another value for another verb.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        long: "accept-delay",
+        value: Some("T"),
+        verbs: SERVE,
+        help: "Time to wait before each connection is accepted, in s",
+        effect: |draft, value| store(&mut draft.serve.accept_delay, effects::seconds(value)),
+        ..BASE
+    },
+    Flag {
+        long: "all-addresses",
+        help: "Dial all addresses of a name in turn, instead of its first one",
+        effect: |draft, value| store(&mut draft.run.all_addresses, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "assume-yes",
+        short: Some('y'),
+        help: "Force execution without asking for confirmation",
+        effect: |draft, value| store(&mut draft.run.assume_yes, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "backlog",
+        value: Some("N"),
+        verbs: SERVE,
+        help: "Length of the accept queue (the most that this host allows if not given)",
+        effect: |draft, value| fill(&mut draft.serve.backlog, effects::backlog(value)),
+        ..BASE
+    },
+    Flag {
+        long: "banner",
+        value: Some("TEXT"),
+        verbs: SERVE,
+        help: "Text to greet each connection with; \\r \\n \\t \\0 \\xNN \\\\ are understood",
+        effect: |draft, value| store(&mut draft.serve.banner, effects::banner(value)),
+        ..BASE
+    },
+    Flag {
+        long: "bind",
+        value: Some("ADDR"),
+        default: Some("127.0.0.1"),
+        verbs: SERVE,
+        help: "IP address to listen on",
+        effect: |draft, value| store(&mut draft.serve.bind, effects::address(value)),
+        ..BASE
+    },
+    Flag {
+        long: "close-after",
+        value: Some("T"),
+        verbs: SERVE,
+        help: "Close each connection T after it was accepted, in s",
+        effect: |draft, value| fill(&mut draft.close_after, effects::seconds(value)),
+        ..BASE
+    },
+    Flag {
+        long: "connections",
+        short: Some('c'),
+        value: Some("int"),
+        default: Some("100"),
+        help: "Number of connections you want to open",
+        effect: |draft, value| store(&mut draft.run.connections, effects::connections(value)),
+        ..BASE
+    },
+    Flag {
+        long: "connections",
+        short: Some('c'),
+        value: Some("N"),
+        verbs: &[Verb::Calibrate],
+        help: "Most connections to open (as many as this host allows if not given)",
+        effect: |draft, value| fill(&mut draft.calibrate.connections, effects::connections(value)),
+        ..BASE
+    },
+    Flag {
+        long: "debug",
+        short: Some('d'),
+        help: "Print debugging information to the standard error",
+        effect: |draft, value| store(&mut draft.run.debug, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "dial-timeout",
+        short: Some('t'),
+        value: Some("int"),
+        default: Some("5"),
+        help: "Connection dialing timeout, in s",
+        effect: |draft, value| store(&mut draft.run.dial_timeout, effects::seconds_or_none(value)),
+        ..BASE
+    },
+    Flag {
+        long: "duration",
+        value: Some("T"),
+        verbs: SERVE,
+        help: "Time to serve, in s (until a signal if not given, or 0)",
+        effect: |draft, value| store(&mut draft.serve.duration, effects::seconds_or_none(value)),
+        ..BASE
+    },
+    Flag {
+        long: "echo",
+        verbs: SERVE,
+        help: "Send back what is received",
+        effect: |draft, value| store(&mut draft.serve.echo, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "flood",
+        verbs: SERVE,
+        help: "Send without end",
+        effect: |draft, value| store(&mut draft.serve.flood, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "help",
+        verbs: &Verb::ALL,
+        help: "Print this help",
+        effect: |draft, value| store(&mut draft.help, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "hold",
+        value: Some("T"),
+        default: Some("0"),
+        help: "Hold the connections after the last dial, in s, or forever",
+        effect: |draft, value| store(&mut draft.run.hold, effects::hold(value)),
+        ..BASE
+    },
+    Flag {
+        long: "host",
+        short: Some('h'),
+        value: Some("string"),
+        help: "Host you want to open tcp connections against (Required)",
+        effect: |draft, value| fill(&mut draft.host, Group::parse(value)),
+        ..BASE
+    },
+    Flag {
+        long: "interval",
+        short: Some('i'),
+        value: Some("int"),
+        default: Some("1"),
+        verbs: &[Verb::Run, Verb::Serve],
+        help: "Interval, in seconds, between stats updates",
+        effect: |draft, value| store(&mut draft.interval, effects::seconds_or_none(value)),
+    },
+    Flag {
+        long: "ipv4",
+        short: Some('4'),
+        help: "Use the IPv4 addresses of a name only",
+        effect: |draft, value| effects::prefer(&mut draft.run.family, Family::V4, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "ipv6",
+        short: Some('6'),
+        help: "Use the IPv6 addresses of a name only",
+        effect: |draft, value| effects::prefer(&mut draft.run.family, Family::V6, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "max-connections",
+        short: Some('m'),
+        value: Some("N"),
+        verbs: SERVE,
+        help: "Connections at which to stop accepting (no limit if not given)",
+        effect: |draft, value| fill(&mut draft.serve.connections_max, effects::connections(value)),
+        ..BASE
+    },
+    Flag {
+        long: "never-accept",
+        verbs: SERVE,
+        help: "Listen, and never accept a connection",
+        effect: |draft, value| store(&mut draft.serve.never_accept, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "port",
+        short: Some('p'),
+        value: Some("int"),
+        help: "Port you want to open tcp connections against (Required)",
+        effect: |draft, value| fill(&mut draft.ports, Ports::parse(value)),
+        ..BASE
+    },
+    Flag {
+        long: "port",
+        short: Some('p'),
+        value: Some("N"),
+        default: Some("54321"),
+        verbs: SERVE,
+        help: "Port to listen on, 0 for any that is free",
+        effect: |draft, value| store(&mut draft.serve.port, effects::port_to_listen_on(value)),
+    },
+    Flag {
+        long: "rate",
+        value: Some("N"),
+        help: "Dials per second, instead of --sleep",
+        effect: |draft, value| fill(&mut draft.rate_milli, effects::rate_milli(value)),
+        ..BASE
+    },
+    Flag {
+        long: "reset-after",
+        value: Some("T"),
+        verbs: SERVE,
+        help: "Reset each connection T after it was accepted, in s",
+        effect: |draft, value| fill(&mut draft.reset_after, effects::seconds(value)),
+        ..BASE
+    },
+    Flag {
+        long: "sleep",
+        short: Some('s'),
+        value: Some("int"),
+        default: Some("10"),
+        help: "Time you want to sleep between connections, in ms",
+        effect: |draft, value| fill(&mut draft.sleep, effects::milliseconds(value)),
+        ..BASE
+    },
+    Flag {
+        long: "version",
+        help: "Print the version",
+        effect: |draft, value| store(&mut draft.version, switch(value)),
+        ..BASE
+    },
+];
+
+/// The flag of a verb by its long name; a binary search is not worth it at thirty.
+pub fn by_long(verb: Verb, long: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.belongs_to(verb) && flag.long == long)
+}
+
+/// The flag of a verb by its short name.
+pub fn by_short(verb: Verb, short: char) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.belongs_to(verb) && flag.short == Some(short))
+}

@@ -1,0 +1,310 @@
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::plan::{End, Family, Hold, HostPort, Pace};
+use crate::units::Span;
+
+/// Splits at white space; no test needs more of a shell.
+pub fn typed(line: &str) -> Result<Command, Error> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+fn run(line: &str) -> Args {
+    match typed(line) {
+        Ok(Command::Run(args)) => args,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn serve(line: &str) -> ServeArgs {
+    match typed(&format!("serve {line}")) {
+        Ok(Command::Serve(args)) => args,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+/// The line about the mistake, after having checked the one about the help.
+pub fn mistake(argv: Vec<OsString>) -> String {
+    let verb = Verb::ALL[1..].iter().find(|verb| {
+        argv.first().is_some_and(|word| verb.command().ends_with(&format!(" {}", word.display())))
+    });
+    match parse(argv.clone()) {
+        Err(Error::Usage(lines)) => {
+            let (line, hint) = lines.split_once('\n').unwrap();
+            assert_eq!(hint, try_line(*verb.unwrap_or(&Verb::Run)), "{argv:?}");
+            line.to_string()
+        }
+        other => panic!("{argv:?}: {other:?}"),
+    }
+}
+
+fn wrong(line: &str) -> String {
+    mistake(line.split_whitespace().map(OsString::from).collect())
+}
+
+#[test]
+fn a_run_defaults_to_what_the_original_does() {
+    let expected = Args {
+        targets: vec![HostPort { host: "h".into(), port: 80 }],
+        connections: 100,
+        pace: Pace::sleep(Span::from_ms(10)),
+        dial_timeout: Some(Span::from_s(5)),
+        interval: Some(Span::from_s(1)),
+        hold: Hold::For(Span::ZERO),
+        family: Family::Any,
+        all_addresses: false,
+        debug: false,
+        assume_yes: false,
+    };
+    for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
+        assert_eq!(run(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_server_defaults_to_loopback_and_no_tricks() {
+    let expected = ServeArgs {
+        bind: "127.0.0.1".parse().unwrap(),
+        port: 54_321,
+        connections_max: None,
+        interval: Some(Span::from_s(1)),
+        duration: None,
+        backlog: None,
+        accept_delay: Span::ZERO,
+        never_accept: false,
+        end: None,
+        banner: Vec::new(),
+        echo: false,
+        flood: false,
+    };
+    assert_eq!(serve(""), expected);
+    assert_eq!(typed("calibrate"), Ok(Command::Calibrate(CalibrateArgs { connections: None })));
+}
+
+#[test]
+fn the_original_examples_are_read() {
+    let args = run("--host myhttpsamplehost.com --port 80 --connections 10 --sleep 999 -y");
+    assert_eq!(args.targets, [HostPort { host: "myhttpsamplehost.com".into(), port: 80 }]);
+    assert_eq!((args.connections, args.pace), (10, Pace::sleep(Span::from_ms(999))));
+    assert!(args.assume_yes && !args.debug);
+}
+
+#[test]
+fn values_take_fractions_and_units_and_zero_has_its_meaning() {
+    for (flags, connections) in [("-c 1", 1), ("-c1.5k", 1500), ("-c 64m", 64_000_000)] {
+        assert_eq!(run(&format!("h:80 {flags}")).connections, connections);
+    }
+    for (flags, timeout) in [
+        ("-t 0", None),
+        ("-t 0.5", Some(Span::from_ms(500))),
+        ("-t 250ms", Some(Span::from_ms(250))),
+        ("-t 1m30s", Some(Span::from_s(90))),
+    ] {
+        assert_eq!(run(&format!("h:80 {flags}")).dial_timeout, timeout, "{flags}");
+    }
+    for (flags, pace) in [
+        ("-s 0", Pace::UNPACED),
+        ("-s 0.5", Pace::sleep(Span::from_us(500))),
+        ("-s 2s", Pace::sleep(Span::from_s(2))),
+        ("--rate 0.5", Pace::rate(500)),
+        ("--rate 2.5k", Pace::rate(2_500_000)),
+        ("--rate 10m", Pace::rate(10_000_000_000)),
+    ] {
+        assert_eq!(run(&format!("h:80 {flags}")).pace, pace, "{flags}");
+    }
+    assert_eq!(run("h:80 -i 0").interval, None);
+    assert_eq!(run("h:80 -i 100us").interval, Some(Span::from_us(100)));
+    assert_eq!(run("h:80 --hold 1.5").hold, Hold::For(Span::from_ms(1500)));
+    assert_eq!(run("h:80 --hold forever").hold, Hold::Forever);
+    assert_eq!(serve("--duration 2 --accept-delay 3").duration, Some(Span::from_s(2)));
+    assert_eq!(serve("--accept-delay 3").accept_delay, Span::from_s(3));
+    assert_eq!(serve("--close-after 0").end, Some((Span::ZERO, End::Close)));
+    assert_eq!(serve("--reset-after 5ms").end, Some((Span::from_ms(5), End::Reset)));
+    assert_eq!(serve("-m 2k -p0 --bind ::").connections_max, Some(2000));
+    assert_eq!(serve("--banner 220\\r\\n").banner, b"220\r\n");
+    let measured = typed("calibrate -c 2k");
+    assert_eq!(measured, Ok(Command::Calibrate(CalibrateArgs { connections: Some(2000) })));
+}
+
+#[test]
+fn of_a_repeated_flag_the_last_one_counts() {
+    let args = run("-c 1 -c 2 -s 1 -s 2 -h a -h b -p 1 -p 2 -4 -6 -y --assume-yes=false -d=0 -d");
+    assert_eq!((args.connections, args.pace), (2, Pace::sleep(Span::from_ms(2))));
+    assert_eq!(args.targets, [HostPort { host: "b".into(), port: 2 }]);
+    assert_eq!((args.family, args.assume_yes, args.debug), (Family::V6, false, true));
+    assert_eq!(run("h:80 --rate 1 --rate 2").pace, Pace::rate(2000));
+    assert_eq!(run("h:80 -64").family, Family::V4);
+}
+
+#[test]
+fn flags_are_read_as_the_original_reads_them() {
+    let args = run("-yc10 h --debug=true 80 -dt 2");
+    assert_eq!((args.connections, args.dial_timeout), (10, Some(Span::from_s(2))));
+    assert!(args.assume_yes && args.debug);
+    assert!(!run("h:80 -y=F -d").assume_yes);
+    assert_eq!(run("-- h 80"), run("h 80"));
+    assert_eq!(run("-y -- serve 80").targets[0].host, "serve");
+    assert!(wrong("h:80 -- -y").starts_with("'-y': a host does not begin with a dash"));
+    assert!(wrong("h:80 --host --port 80").starts_with("--host '--port': a host does not begin"));
+}
+
+#[test]
+fn only_the_first_word_is_a_verb() {
+    assert_eq!(run("-y serve 80").targets[0].host, "serve");
+    assert_eq!(run("h calibrate 80").targets[1].host, "calibrate");
+    assert_eq!(run("help:80").targets[0].host, "help");
+    assert_eq!(run("--host version -p 80").targets[0].host, "version");
+    assert_eq!(run("--host merge -p 80").targets[0].host, "merge");
+    for line in ["version", "--version", "--version --nonsense", "-y --version"] {
+        assert_eq!(typed(line), Ok(Command::Version), "{line}");
+    }
+    for (line, verb) in [
+        ("--help", Verb::Run),
+        ("--help --nonsense", Verb::Run),
+        ("h:80 --help", Verb::Run),
+        ("--debug --help=1", Verb::Run),
+        ("version --help", Verb::Run),
+        ("serve --help", Verb::Serve),
+        ("serve -p 0 --help x", Verb::Serve),
+        ("calibrate --help", Verb::Calibrate),
+    ] {
+        assert_eq!(typed(line), Ok(Command::Help(verb)), "{line}");
+    }
+}
+
+#[test]
+fn each_mistake_is_one_line_that_says_what_is_accepted() {
+    for (line, said) in [
+        ("", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
+        ("-p 80", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
+        ("80", "'80': this is a port, and no host comes before it: give HOST PORT"),
+        ("h", "'h' has no port: give HOST:PORT, HOST PORT or --port"),
+        ("--host ::1", "'::1' has no port: give [HOST]:PORT, HOST PORT or --port"),
+        ("h:80 -c 0", "--connections '0': 1 to 64m are accepted, also as 1.5k or 2m"),
+        ("h:80 -c 65m", "--connections '65m': 1 to 64m are accepted, also as 1.5k or 2m"),
+        (
+            "h -p 0",
+            "--port '0': port '0' does not exist, ports are 1 to 65535, alone or in a list with \
+             ranges as in 8000-8009,9000",
+        ),
+        ("--host h:90-80", "--host 'h:90-80': 90-80 runs backwards, the lower port comes first"),
+        (
+            "h:80 -t 5x",
+            "--dial-timeout '5x': a number with or without a unit (us, ms, s, m, h), at most 10 \
+             days, is accepted; bare, it is seconds",
+        ),
+        (
+            "h:80 --sleep ten",
+            "--sleep 'ten': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
+             is accepted; bare, it is milliseconds",
+        ),
+        (
+            "h:80 --hold always",
+            "--hold 'always': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
+             is accepted; bare, it is seconds; or the word forever",
+        ),
+        (
+            "h:80 --rate 0",
+            "--rate '0': 0.001 to 10m dials a second are accepted, also as 0.5 or 2.5k",
+        ),
+        ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
+        ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
+        ("h:80 -d=", "--debug '': true and false are accepted"),
+        ("h:80 --conections 5", "unknown flag --conections: is --connections meant?"),
+        ("h:80 --prot=5", "unknown flag --prot: is --port meant?"),
+        ("h:80 --baner x", "unknown flag --baner: is --banner of 'tcpgoon serve' meant?"),
+        ("h:80 --timeout 5", "unknown flag --timeout: is --dial-timeout meant?"),
+        ("h:80 --conn=5", "unknown flag --conn: is --connections meant?"),
+        ("calibrate --conn=5", "unknown flag --conn: is --connections meant?"),
+        ("serve --hots x", "unknown flag --hots: is --host of 'tcpgoon' meant?"),
+        ("h:80 --nonsense", "unknown flag --nonsense"),
+        ("h:80 -x", "unknown flag -x"),
+        ("h:80 -yx5", "unknown flag -x"),
+        ("h:80 --banner x", "--banner belongs to 'tcpgoon serve', not to 'tcpgoon'"),
+        ("h:80 -m 5", "-m, --max-connections belongs to 'tcpgoon serve', not to 'tcpgoon'"),
+        ("serve --host x", "--host belongs to 'tcpgoon', not to 'tcpgoon serve'"),
+        ("serve -h", "-h, --host belongs to 'tcpgoon', not to 'tcpgoon serve'"),
+        ("calibrate -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon calibrate'"),
+        ("serve 80", "'80': 'tcpgoon serve' takes flags only"),
+        ("calibrate h:80", "'h:80': 'tcpgoon calibrate' takes flags only"),
+        (
+            "serve -p 80-81",
+            "--port '80-81': one port from 1 to 65535 is accepted, or 0 for any that is free",
+        ),
+        ("serve --bind x", "--bind 'x': an IP address is accepted, as 127.0.0.1, 0.0.0.0 or ::1"),
+        (
+            "serve --close-after 1 --reset-after 1",
+            "--close-after and --reset-after both end a connection: give one",
+        ),
+        ("serve --echo --flood", "--echo and --flood both say what is sent: give one of them"),
+        (
+            "serve --banner \\q",
+            "--banner '\\q': 1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\",
+        ),
+        (
+            "merge a b",
+            "this version has no verb 'merge': a host of that name is reached with --host merge",
+        ),
+        ("man", "this version has no verb 'man': a host of that name is reached with --host man"),
+        (
+            "version 80",
+            "'80': 'tcpgoon version' takes no more words; a host of that name is reached with \
+             --host version",
+        ),
+    ] {
+        assert_eq!(wrong(line), said, "{line}");
+    }
+}
+
+#[test]
+fn foreign_bytes_are_shown_escaped() {
+    let raw = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    assert_eq!(mistake(vec![raw(b"h\xff:80")]), "'h\\xff:80': not UTF-8");
+    assert_eq!(mistake(vec!["serve".into(), raw(b"\xff")]), {
+        "'\\xff': 'tcpgoon serve' takes flags only"
+    });
+    assert_eq!(mistake(vec![raw(b"--\x1b[2J\n")]), "unknown flag --\\u{1b}[2J\\n");
+    assert_eq!(mistake(vec![raw(b"-\x07")]), "unknown flag -\\u{7}");
+    assert_eq!(mistake(vec![raw(b"--a\xff")]), "unknown flag --a\u{fffd}");
+    assert_eq!(mistake(vec![raw(b"-\xff")]), "unknown flag -\u{fffd}");
+    assert!(mistake(vec![format!("--{}", "x".repeat(100_000)).into()]).chars().count() < 150);
+}
+
+const VALUES: &[&str] =
+    &["", "0", "1", "5k", "0.5", "1m30s", "forever", "h:80", "::1", "80-90", "\\x41", "\n"];
+
+/// Words near enough to the grammar that they get past its first check.
+fn any_word() -> impl Strategy<Value = OsString> {
+    let longs: Vec<&str> = FLAGS.iter().map(|flag| flag.long).collect();
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..12).prop_map(OsString::from_vec),
+        (prop::sample::select(longs.clone()), prop::sample::select(VALUES))
+            .prop_map(|(long, value)| format!("--{long}={value}").into()),
+        prop::sample::select(longs).prop_map(|long| format!("--{long}").into()),
+        "-[a-z46=]{1,4}".prop_map(OsString::from),
+        prop::sample::select(VALUES).prop_map(OsString::from),
+        prop::sample::select(&["serve", "calibrate", "version", "merge", "--", "-"][..])
+            .prop_map(OsString::from),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_arguments_panic_or_answer_with_more_than_two_lines(
+        argv in prop::collection::vec(any_word(), 0..8)
+    ) {
+        match parse(argv.clone()) {
+            Ok(Command::Run(args)) => prop_assert!(!args.targets.is_empty()),
+            Ok(_) => {}
+            Err(Error::Usage(lines)) => {
+                let (line, hint) = lines.split_once('\n').unwrap();
+                prop_assert!(hint.starts_with("try 'tcpgoon ") && !line.is_empty());
+                prop_assert!(!(line.to_string() + hint).contains(|c: char| c.is_control()), "{}", lines);
+                prop_assert!(line.chars().count() < 400, "{}", line);
+            }
+            Err(other) => prop_assert!(false, "{:?}: {:?}", argv, other),
+        }
+    }
+}

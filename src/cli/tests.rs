@@ -1,0 +1,174 @@
+//! What holds for all flags at once.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use super::effects::Draft;
+use super::flags::{FLAGS, Flag, Verb, by_long};
+use super::help;
+use super::parse::tests::{mistake, typed};
+
+/// The lines of the original's help, letter for letter.
+const ORIGINAL: &str = "
+  -y, --assume-yes         Force execution without asking for confirmation
+  -c, --connections int    Number of connections you want to open (default 100)
+  -d, --debug              Print debugging information to the standard error
+  -t, --dial-timeout int   Connection dialing timeout, in s (default 5)
+  -h, --host string        Host you want to open tcp connections against (Required)
+  -i, --interval int       Interval, in seconds, between stats updates (default 1)
+  -p, --port int           Port you want to open tcp connections against (Required)
+  -s, --sleep int          Time you want to sleep between connections, in ms (default 10)
+";
+
+fn of(verb: Verb) -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(move |flag| flag.belongs_to(verb))
+}
+
+/// What has to be typed around the flags of a verb.
+fn line_of(verb: Verb, flags: &str) -> String {
+    match verb {
+        // A target that has a port would hide what --port does.
+        Verb::Run if flags.contains("-p") => format!("{flags} h"),
+        Verb::Run => format!("{flags} h:80"),
+        Verb::Serve => format!("serve {flags}"),
+        Verb::Calibrate => format!("calibrate {flags}"),
+    }
+}
+
+#[test]
+fn names_are_unique_within_a_verb_and_sorted() {
+    assert!(FLAGS.is_sorted_by_key(|flag| flag.long));
+    for verb in Verb::ALL {
+        let mut longs: Vec<_> = of(verb).map(|flag| flag.long).collect();
+        let mut shorts: Vec<_> = of(verb).filter_map(|flag| flag.short).collect();
+        let (long_count, short_count) = (longs.len(), shorts.len());
+        longs.sort_unstable();
+        longs.dedup();
+        shorts.sort_unstable();
+        shorts.dedup();
+        assert_eq!((longs.len(), shorts.len()), (long_count, short_count), "{verb:?}");
+    }
+    for flag in FLAGS {
+        assert!(!flag.verbs.is_empty() && !flag.help.is_empty(), "{}", flag.long);
+        assert!(flag.long.bytes().all(|b| b.is_ascii_lowercase() || b"-46".contains(&b)));
+        assert!(flag.default.is_none() || flag.value.is_some(), "{}", flag.long);
+    }
+}
+
+#[test]
+fn every_flag_stands_in_the_help_of_its_verbs_and_nowhere_else() {
+    for verb in Verb::ALL {
+        let text = help::usage(verb);
+        let listed =
+            text.lines().filter(|line| line.starts_with("  -") || line.starts_with("      --"));
+        assert_eq!(listed.count(), of(verb).count(), "{verb:?}");
+        for flag in of(verb) {
+            let line = text.lines().find(|line| {
+                line.trim_start().trim_start_matches(|c| c != ' ').contains(flag.help)
+                    && line.contains(&format!("--{} ", flag.long))
+            });
+            let line = line.unwrap_or_else(|| panic!("{}", flag.long));
+            if let Some(short) = flag.short {
+                assert!(line.starts_with(&format!("  -{short}, --")), "{line}");
+            }
+            if let Some(value) = flag.value {
+                assert!(line.contains(&format!("--{} {value} ", flag.long)), "{line}");
+            }
+            if let Some(default) = flag.default {
+                assert!(line.ends_with(&format!("(default {default})")), "{line}");
+            }
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
+        assert!(
+            text.starts_with(&format!("Usage of {}:\n", verb.command())) && text.ends_with('\n')
+        );
+    }
+}
+
+#[test]
+fn every_flag_is_obeyed_by_long_and_short_name() {
+    for verb in Verb::ALL {
+        for flag in of(verb) {
+            let value = match (flag.long, flag.value) {
+                (_, None) => "true",
+                ("bind", _) => "::1",
+                ("host", _) => "x:7",
+                _ => "7",
+            };
+            let plain = typed(&line_of(verb, &format!("--{}={value}", flag.long))).unwrap();
+            let mut forms = vec![format!("--{} {value}", flag.long)];
+            if let Some(short) = flag.short {
+                forms.push(format!("-{short}={value}"));
+                forms.push(format!("-{short} {value}"));
+                forms.push(format!("-{short}{value}"));
+            }
+            if flag.value.is_none() {
+                // A switch takes its value behind `=` only; by itself it is on.
+                forms = vec![format!("--{}", flag.long)];
+                forms.extend(flag.short.map(|short| format!("-{short}")));
+                forms.extend(flag.short.map(|short| format!("-{short}=t")));
+            }
+            for form in forms {
+                assert_eq!(typed(&line_of(verb, &form)), Ok(plain.clone()), "{form}");
+            }
+            assert_ne!(typed(&line_of(verb, "")), Ok(plain), "--{} has no effect", flag.long);
+        }
+    }
+}
+
+#[test]
+fn every_default_is_what_holds_without_the_flag() {
+    for verb in Verb::ALL {
+        let silent = typed(&line_of(verb, "")).unwrap();
+        for flag in of(verb).filter(|flag| flag.default.is_some()) {
+            let default = flag.default.unwrap();
+            assert_eq!((flag.effect)(&mut Draft::new(), default), Ok(()), "{}", flag.long);
+            let spoken = format!("--{} {default}", flag.long);
+            assert_eq!(typed(&line_of(verb, &spoken)), Ok(silent.clone()), "{spoken}");
+        }
+        for flag in of(verb).filter(|flag| flag.value.is_none()) {
+            let off = format!("--{}=false", flag.long);
+            assert_eq!(typed(&line_of(verb, &off)), Ok(silent.clone()), "{off}");
+        }
+    }
+}
+
+#[test]
+fn every_flag_names_itself_when_its_value_is_empty_missing_or_not_utf8() {
+    for verb in Verb::ALL {
+        let first = line_of(verb, "").split_whitespace().next().unwrap().to_string();
+        for flag in of(verb) {
+            let empty = format!("--{}=", flag.long);
+            let line = mistake(vec![first.clone().into(), empty.into()]);
+            assert!(line.starts_with(&format!("--{} '': ", flag.long)), "{line}");
+            let mut raw = format!("--{}=", flag.long).into_bytes();
+            raw.extend(b"a\xff\x1b");
+            let line = mistake(vec![first.clone().into(), OsString::from_vec(raw)]);
+            assert!(line.starts_with(&format!("--{} 'a\\xff\\u{{1b}}': ", flag.long)), "{line}");
+            if let Some(value) = flag.value {
+                let line = mistake(vec![first.clone().into(), format!("--{}", flag.long).into()]);
+                let said = format!("--{}: the value ({}) is missing", flag.long, value);
+                assert_eq!(line, said);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_help_shows_the_originals_eight_lines_letter_for_letter() {
+    let text = help::usage(Verb::Run);
+    for line in ORIGINAL.lines().skip(1) {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    assert!(text.starts_with("Usage of tcpgoon:\n"));
+    assert_eq!(help::readme_block(), text);
+    assert_eq!(help::TRY, help::try_line(Verb::Run));
+}
+
+#[test]
+fn the_table_is_found_by_name() {
+    assert_eq!(by_long(Verb::Run, "connections").unwrap().default, Some("100"));
+    assert_eq!(by_long(Verb::Calibrate, "connections").unwrap().default, None);
+    assert!(by_long(Verb::Run, "bind").is_none());
+}

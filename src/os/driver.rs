@@ -1,0 +1,361 @@
+//! The poll loop: readiness → [`Event`], [`Action`] → system calls.
+//!
+//! The impure half of `engine/mod.rs`, whose module page is the vocabulary between the two. Policy is over there: this
+//! file decides nothing but how to ask the kernel. It holds to mio's contract: readiness is edge-triggered and may be
+//! spurious, so every answer is asked of the socket itself.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use mio::event::Event as Readiness;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::causes::{Stage, failure};
+use super::clock::Clock;
+use super::host::PortRange;
+use super::sockets::Sockets;
+use super::sys::{self, Signals, Timer, Whose};
+use super::{News, Watch};
+use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Summary, What};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::units::{Moment, Span};
+
+/// Slots are below 64 million, so no [`Key`] of attempt 0 packs into these.
+const TIMER: Token = Token(u32::MAX as usize);
+const SIGNALS: Token = Token(u32::MAX as usize - 1);
+
+/// The one buffer that received bytes pass through, and only with `--debug`.
+const DEBUG_BUFFER_BYTES: usize = 4096;
+
+/// A run that is over: what the engine knows, and what the loop itself has to answer for.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub summary: Summary,
+    /// The longest time from one poll's return to the next poll: a time that the loop reports can be wrong by this.
+    pub turn_longest: Span,
+    pub turns: u64,
+    /// How often the loop slept until something happened.
+    pub sleeps: u64,
+}
+
+/// Runs `plan` to its end.
+///
+/// # Errors
+/// [`Error::Memory`] and [`Error::System`] for what is missing before the first dial; [`Error::System`] for a poll that
+/// fails. What happens to a connection is no error here.
+pub fn run(
+    plan: &Plan,
+    ports: Option<PortRange>,
+    signals: &Signals,
+    watch: &mut dyn Watch,
+) -> Result<Run> {
+    let clock = Clock::start();
+    let mut driver = Driver::new(plan, ports, signals, clock)?;
+    driver.spin(watch)?;
+    let run = driver.run_so_far();
+    watch.done(&run, signals);
+    Ok(run)
+}
+
+struct Driver<'a> {
+    plan: &'a Plan,
+    engine: Engine,
+    clock: Clock,
+    signals: &'a Signals,
+    poll: Poll,
+    timer: Timer,
+    /// What the timer is set to.
+    timer_due: Option<Moment>,
+    sockets: Sockets,
+    /// The host's local ports; `None` where they are unknown or the kernel does not take them by the socket.
+    ports: Option<PortRange>,
+    ports_settable: bool,
+    /// For the next turn.
+    events: Vec<Event>,
+    /// Only with `--debug`.
+    buffer: Vec<u8>,
+    turn_longest: Span,
+    turns: u64,
+    sleeps: u64,
+}
+
+impl<'a> Driver<'a> {
+    fn new(
+        plan: &'a Plan,
+        ports: Option<PortRange>,
+        signals: &'a Signals,
+        clock: Clock,
+    ) -> Result<Driver<'a>> {
+        let poll = Poll::new().map_err(|error| Error::system("cannot make a poll set", &error))?;
+        let timer = Timer::new().map_err(|error| Error::system("cannot make a timer", &error))?;
+        for (fd, token) in [(timer.as_fd(), TIMER), (signals.as_fd(), SIGNALS)] {
+            let mut source = SourceFd(&fd.as_raw_fd());
+            poll.registry()
+                .register(&mut source, token, Interest::READABLE)
+                .map_err(|error| Error::system("cannot watch the timer and signals", &error))?;
+        }
+        let limits = &plan.limits;
+        Ok(Driver {
+            plan,
+            sockets: Sockets::new(plan.connections)?,
+            engine: Engine::new(plan, clock.now())?,
+            clock,
+            signals,
+            poll,
+            timer,
+            timer_due: None,
+            ports,
+            ports_settable: ports.is_some(),
+            events: Vec::with_capacity(limits.turn_events_max()),
+            buffer: vec![0; if plan.debug { DEBUG_BUFFER_BYTES } else { 0 }],
+            turn_longest: Span::ZERO,
+            turns: 0,
+            sleeps: 0,
+        })
+    }
+
+    fn spin(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let limits = &self.plan.limits;
+        let mut ready = Events::with_capacity(limits.events_max as usize);
+        let mut actions = Vec::with_capacity(limits.turn_actions_max());
+        let mut woke = self.clock.now();
+        loop {
+            self.engine.turn(woke, &self.events, &mut actions);
+            self.events.clear();
+            self.turns += 1;
+            for action in actions.drain(..) {
+                self.perform(action, watch);
+            }
+            if self.engine.is_over() {
+                return Ok(());
+            }
+            woke = self.await_readiness(woke, &mut ready)?;
+            for readiness in &ready {
+                self.hear(woke, readiness, watch);
+            }
+            if ready.iter().count() >= limits.events_max as usize {
+                self.push(woke, What::Unheard);
+            }
+        }
+    }
+
+    /// Polls, and sleeps if nothing is due; returns when it was over.
+    fn await_readiness(&mut self, woke: Moment, ready: &mut Events) -> Result<Moment> {
+        let due = self.engine.next_due();
+        let at_once = !self.events.is_empty() || due.is_some_and(|due| due <= woke);
+        let mut began = woke;
+        let timeout = if at_once {
+            Some(Duration::ZERO)
+        } else {
+            self.set_timer(due)?;
+            let asleep = self.clock.now();
+            self.turn_longest = self.turn_longest.max(asleep.since(woke));
+            self.sleeps += 1;
+            began = asleep;
+            None
+        };
+        match self.poll.poll(ready, timeout) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                return Err(Error::system("polling failed", &error));
+            }
+            _ => {}
+        }
+        let now = self.clock.now();
+        if at_once {
+            self.turn_longest = self.turn_longest.max(now.since(began));
+        }
+        Ok(now)
+    }
+
+    /// The timer stays as it is where it is right already, or where nothing is due: one that goes off for nothing
+    /// costs a turn, and setting it costs as much.
+    fn set_timer(&mut self, due: Option<Moment>) -> Result<()> {
+        if due.is_none() || self.timer_due == due {
+            return Ok(());
+        }
+        self.timer_due = due;
+        let at = due.map_or(u64::MAX, |due| self.clock.monotonic_ns(due));
+        self.timer.set(at).map_err(|error| Error::system("cannot set the timer", &error))
+    }
+
+    fn push(&mut self, at: Moment, what: What) {
+        self.events.push(Event { at, what });
+    }
+
+    /// Turns one readiness into events.
+    fn hear(&mut self, at: Moment, readiness: &Readiness, watch: &mut dyn Watch) {
+        let key = match readiness.token() {
+            TIMER => return,
+            SIGNALS => {
+                if self.signals.take().is_some() {
+                    self.push(at, What::Stop);
+                }
+                return;
+            }
+            Token(packed) => Key::unpack(packed as u64),
+        };
+        // A socket that is closed already: what is left of its readiness is stale.
+        let Some(socket) = self.sockets.get(key.slot) else { return };
+        if !self.sockets.is_opened(key.slot) {
+            match confirm(socket, readiness, self.may_meet_itself(key)) {
+                Confirmed::NotYet => return,
+                Confirmed::Failed(failure) => return self.push(at, What::Failed(key, failure)),
+                Confirmed::Opened => {
+                    self.sockets.set_opened(key.slot);
+                    self.push(at, What::Opened(key));
+                }
+            }
+        }
+        self.hear_opened(at, key, readiness, watch);
+    }
+
+    /// The readiness of a connected socket. A FIN is heard at once, even behind bytes that nobody has read.
+    fn hear_opened(&mut self, at: Moment, key: Key, readiness: &Readiness, watch: &mut dyn Watch) {
+        let Some(socket) = self.sockets.get(key.slot) else { return };
+        if readiness.is_error()
+            && let Some(errno) = sys::take_error(socket)
+        {
+            let error = io::Error::from_raw_os_error(errno);
+            return self.push(at, What::PeerClosed(key, failure(Stage::Established, &error)));
+        }
+        if !readiness.is_read_closed() {
+            if readiness.is_readable() {
+                self.push(at, What::Readable(key));
+            }
+            return;
+        }
+        // One look at what came before the end: servers say why they hang up.
+        if !self.drain(at, key, watch) {
+            let failure = Failure { cause: Cause::PeerClosed, errno: 0 };
+            self.push(at, What::PeerClosed(key, failure));
+        }
+    }
+
+    fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
+        match action {
+            Action::Close(key) => self.sockets.close(key.slot),
+            Action::Sample => watch.sample(&self.engine.sample()),
+            Action::Drain(key) => {
+                let at = self.clock.now();
+                self.drain(at, key, watch);
+            }
+            Action::Dial(key) => self.dial(key),
+            Action::Note(key, note) => watch.debug(key, News::Note(note)),
+        }
+    }
+
+    /// Reads once, and says what that meant. Returns whether it was the end of the connection.
+    fn drain(&mut self, at: Moment, key: Key, watch: &mut dyn Watch) -> bool {
+        let Some(socket) = self.sockets.get(key.slot) else { return false };
+        let read = if self.plan.debug {
+            sys::receive(socket, &mut self.buffer)
+        } else {
+            sys::discard(socket, self.plan.limits.drain_bytes_max as usize)
+        };
+        let what = match read {
+            Ok(0) => What::PeerClosed(key, Failure { cause: Cause::PeerClosed, errno: 0 }),
+            Ok(bytes) => {
+                if self.plan.debug {
+                    watch.debug(key, News::Received(&self.buffer[..bytes]));
+                }
+                // Only "would block" proves that there is no more: urgent data can end a read early.
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                What::Received { key, bytes, more: true }
+            }
+            Err(error) if is_transient(&error) => What::Received { key, bytes: 0, more: false },
+            Err(error) => What::PeerClosed(key, failure(Stage::Established, &error)),
+        };
+        self.push(at, what);
+        matches!(what, What::PeerClosed(..))
+    }
+
+    /// Socket, port range, connect, register: the whole of a dial.
+    fn dial(&mut self, key: Key) {
+        let target = self.plan.routes.target(key.slot).address;
+        let socket = match sys::tcp_socket(&target) {
+            Ok(socket) => socket,
+            Err(error) => return self.dial_failed(self.clock.now(), key, &error),
+        };
+        // Left to itself, the kernel tries ports of one parity first, and past half of the range each dial walks
+        // thousands of taken ones. Naming the whole range spares it that. Older kernels are asked once.
+        if self.ports_settable
+            && let Some(PortRange { low, high }) = self.ports
+        {
+            self.ports_settable = sys::set_local_port_range(socket.as_fd(), low, high).is_ok();
+        }
+        let at = self.clock.now();
+        let started = sys::connect(socket.as_fd(), &target).and_then(|()| {
+            let mut source = SourceFd(&socket.as_raw_fd());
+            let token = Token(key.pack() as usize);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut source, token, interest)
+        });
+        match started {
+            Ok(()) => {
+                self.sockets.insert(key.slot, socket);
+                self.push(at, What::Dialed(key));
+            }
+            Err(error) => self.dial_failed(at, key, &error),
+        }
+    }
+
+    /// A dial that began at `at` and came to nothing at once.
+    fn dial_failed(&mut self, at: Moment, key: Key, error: &io::Error) {
+        self.push(at, What::Dialed(key));
+        let now = self.clock.now();
+        self.push(now, What::Failed(key, failure(Stage::Here, error)));
+    }
+
+    /// A dial to a port among those that `connect()` chooses from can be given that very port, and then meets itself.
+    fn may_meet_itself(&self, key: Key) -> bool {
+        let port = self.plan.routes.target(key.slot).address.port();
+        self.ports.is_none_or(|ports| ports.contains(port))
+    }
+
+    fn run_so_far(&self) -> Run {
+        Run {
+            summary: self.engine.summary(),
+            turn_longest: self.turn_longest,
+            turns: self.turns,
+            sleeps: self.sleeps,
+        }
+    }
+}
+
+enum Confirmed {
+    Opened,
+    Failed(Failure),
+    NotYet,
+}
+
+/// Asks a dialing socket what its readiness meant.
+fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, may_meet_itself: bool) -> Confirmed {
+    if let Some(errno) = sys::take_error(socket) {
+        let error = io::Error::from_raw_os_error(errno);
+        return Confirmed::Failed(failure(Stage::Dialing, &error));
+    }
+    if !readiness.is_writable() {
+        return Confirmed::NotYet;
+    }
+    if may_meet_itself && is_met_by_itself(socket) {
+        // Nobody listens there: on any other host this would have been refused.
+        let refused = Failure { cause: Cause::Refused, errno: libc::ECONNREFUSED };
+        return Confirmed::Failed(refused);
+    }
+    Confirmed::Opened
+}
+
+/// Whether both ends of a connection are this very socket (a simultaneous open with itself: RFC 9293, 3.5).
+fn is_met_by_itself(socket: BorrowedFd<'_>) -> bool {
+    match (sys::address(socket, Whose::Local), sys::address(socket, Whose::Peer)) {
+        (Ok(local), Ok(peer)) => local == peer,
+        _ => false,
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,399 @@
+//! Every `unsafe` of the program: one system call a block. Nothing outside sees a raw pointer.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::io;
+use std::mem::{MaybeUninit, size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use libc::{c_int, c_void, socklen_t};
+
+use crate::units::{NS_PER_S, NS_PER_US, Span};
+
+/// Since Linux 6.3: the local ports that `connect()` may choose from, `high << 16 | low`.
+/// Source: `include/uapi/linux/in.h`.
+const IP_LOCAL_PORT_RANGE: c_int = 51;
+
+/// The answer of a system call that returns -1 and sets `errno`.
+fn check(returned: c_int) -> io::Result<c_int> {
+    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
+}
+
+/// The same for those that return a length.
+fn check_length(returned: isize) -> io::Result<usize> {
+    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
+}
+
+/// A descriptor that a system call has just returned.
+fn own(returned: c_int) -> io::Result<OwnedFd> {
+    let fd = check(returned)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A socket address as the kernel wants it.
+union RawAddress {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+fn raw(address: &SocketAddr) -> (RawAddress, socklen_t) {
+    match address {
+        SocketAddr::V4(v4) => {
+            let v4 = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            (RawAddress { v4 }, size_of::<libc::sockaddr_in>() as socklen_t)
+        }
+        SocketAddr::V6(v6) => {
+            let v6 = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            (RawAddress { v6 }, size_of::<libc::sockaddr_in6>() as socklen_t)
+        }
+    }
+}
+
+fn cooked(address: &RawAddress) -> Option<SocketAddr> {
+    // SAFETY: both members begin with the family, and all of the union was initialized.
+    let family = c_int::from(unsafe { address.v4.sin_family });
+    match family {
+        libc::AF_INET => {
+            // SAFETY: the family says which member it is.
+            let v4 = unsafe { address.v4 };
+            let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says which member it is.
+            let v6 = unsafe { address.v6 };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            let port = u16::from_be(v6.sin6_port);
+            Some(SocketAddrV6::new(ip, port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+/// A non-blocking TCP socket of the family of `address`, closed on exec.
+pub fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    own(unsafe { libc::socket(family, kind, 0) })
+}
+
+/// Starts a connection; `EINPROGRESS` is success.
+pub fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
+    let (raw, length) = raw(address);
+    // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
+    let returned = unsafe { libc::connect(socket.as_raw_fd(), (&raw const raw).cast(), length) };
+    match check(returned) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A bound, listening, non-blocking socket. The kernel clamps `backlog` to `net.core.somaxconn`.
+pub fn listen(address: &SocketAddr, backlog: c_int) -> io::Result<OwnedFd> {
+    let socket = tcp_socket(address)?;
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
+    let (raw, length) = raw(address);
+    // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw).cast(), length) })?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    Ok(socket)
+}
+
+/// Takes one connection off the accept queue, non-blocking; whose it is nobody asks.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let none = std::ptr::null_mut();
+    // SAFETY: null for both means that the address is not wanted.
+    own(unsafe { libc::accept4(listener.as_raw_fd(), none, none.cast(), flags) })
+}
+
+fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    let (value, length) = (std::ptr::from_ref(value).cast::<c_void>(), size_of::<T>() as socklen_t);
+    // SAFETY: `value` points to `length` readable bytes.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
+}
+
+/// Lets `connect()` choose from these local ports, both included. `ENOPROTOOPT` before Linux 6.3.
+pub fn set_local_port_range(socket: BorrowedFd<'_>, low: u16, high: u16) -> io::Result<()> {
+    let range = u32::from(high) << 16 | u32::from(low);
+    set_option(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range)
+}
+
+/// Makes the next close send a reset instead of a FIN.
+pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
+}
+
+/// The socket's pending error, if it has one, which this takes away. It is how a connect is confirmed.
+pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
+    let mut error: c_int = 0;
+    let mut length = size_of::<c_int>() as socklen_t;
+    let value = (&raw mut error).cast();
+    let (fd, level, name) = (socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR);
+    // SAFETY: `value` points to `length` writable bytes.
+    let returned = unsafe { libc::getsockopt(fd, level, name, value, &raw mut length) };
+    match check(returned) {
+        Ok(_) => (error != 0).then_some(error),
+        Err(refused) => Some(refused.raw_os_error().unwrap_or(libc::EIO)),
+    }
+}
+
+/// Which address a name of a socket stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Local,
+    Peer,
+}
+
+/// The address of a socket's own or other end.
+pub fn address(socket: BorrowedFd<'_>, whose: Whose) -> io::Result<SocketAddr> {
+    // SAFETY: all-zero bytes are a valid address of no family.
+    let mut address: RawAddress = unsafe { zeroed() };
+    let mut length = size_of::<RawAddress>() as socklen_t;
+    let (fd, place) = (socket.as_raw_fd(), (&raw mut address).cast());
+    let returned = match whose {
+        // SAFETY: `place` points to `length` writable bytes.
+        Whose::Local => unsafe { libc::getsockname(fd, place, &raw mut length) },
+        // SAFETY: `place` points to `length` writable bytes.
+        Whose::Peer => unsafe { libc::getpeername(fd, place, &raw mut length) },
+    };
+    check(returned)?;
+    cooked(&address).ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+}
+
+/// Throws away up to `limit` received bytes without copying them. Source: tcp(7), `MSG_TRUNC`.
+pub fn discard(socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
+    let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
+    // SAFETY: TCP writes nothing to the buffer with MSG_TRUNC, so null is as good as any.
+    check_length(unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), limit, flags) })
+}
+
+/// Receives into `buffer`.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `place` points to `length` writable bytes.
+    check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, libc::MSG_DONTWAIT) })
+}
+
+/// Sends what fits; never blocks, never raises SIGPIPE.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let (place, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: `place` points to `length` readable bytes.
+    check_length(unsafe { libc::send(socket.as_raw_fd(), place, length, flags) })
+}
+
+/// Waits until one of `fds` has one of its events (`POLLIN`, `POLLOUT`) or an error, or for `timeout`; says which have.
+pub fn wait_for<const N: usize>(
+    fds: [(BorrowedFd<'_>, i16); N],
+    timeout: Option<Span>,
+) -> io::Result<[bool; N]> {
+    let mut polled =
+        fds.map(|(fd, events)| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 });
+    let timeout_ms = timeout.map_or(-1, |span| c_int::try_from(span.0 / 1_000_000).unwrap_or(-1));
+    // SAFETY: `polled` has N entries.
+    check(unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, timeout_ms) })?;
+    Ok(polled.map(|entry| entry.revents != 0))
+}
+
+/// The limit on open descriptors: soft, hard.
+pub fn descriptor_limit() -> io::Result<(u64, u64)> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: `limit` is writable, and initialized where the call succeeds.
+    let limit = unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()))?;
+        limit.assume_init()
+    };
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Raises the soft limit on open descriptors to the hard one.
+pub fn raise_descriptor_limit() -> io::Result<()> {
+    let (_, hard) = descriptor_limit()?;
+    let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
+    // SAFETY: `limit` lives until the call returns.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
+}
+
+/// Processor time that this process has used, user and system.
+pub fn cpu_time() -> io::Result<Span> {
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: `usage` is writable, and initialized where the call succeeds.
+    let usage = unsafe {
+        check(libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()))?;
+        usage.assume_init()
+    };
+    let ns = |t: libc::timeval| {
+        t.tv_sec.unsigned_abs() * NS_PER_S + t.tv_usec.unsigned_abs() * NS_PER_US
+    };
+    Ok(Span(ns(usage.ru_utime) + ns(usage.ru_stime)))
+}
+
+/// The monotonic clock in nanoseconds; only `os/clock.rs` asks. (`Instant` cannot set a timer to an absolute time.)
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable. The call cannot fail: the clock exists since Linux 2.6.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.unsigned_abs() * NS_PER_S + time.tv_nsec.unsigned_abs()
+}
+
+/// A timer on the monotonic clock that can be polled. `poll`'s own timeout is in whole milliseconds; this is not.
+#[derive(Debug)]
+pub struct Timer(OwnedFd);
+
+impl Timer {
+    pub fn new() -> io::Result<Timer> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: no pointers.
+        own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(Timer)
+    }
+
+    /// Sets it to go off once at an absolute time of the monotonic clock, in place of any time before.
+    pub fn set(&self, monotonic_ns: u64) -> io::Result<()> {
+        // All zero would disarm it; the first nanosecond after boot has passed anyway.
+        let ns = monotonic_ns.max(1);
+        let when = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: libc::time_t::try_from(ns / NS_PER_S).unwrap_or(libc::time_t::MAX),
+                tv_nsec: (ns % NS_PER_S) as libc::c_long,
+            },
+        };
+        let (fd, flags) = (self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME);
+        let none = std::ptr::null_mut();
+        // SAFETY: `when` lives until the call returns; null means that the old time is not wanted.
+        check(unsafe { libc::timerfd_settime(fd, flags, &raw const when, none) }).map(drop)
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was ignored.
+///
+/// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their default action
+/// back, so the kernel itself obeys the second, whatever this program is doing.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+    set: libc::sigset_t,
+    released: Cell<bool>,
+}
+
+const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+impl Signals {
+    pub fn hold() -> io::Result<Signals> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `set` is writable; sigemptyset initializes it and cannot fail.
+        let mut set = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            set.assume_init()
+        };
+        for signal in SIGNALS {
+            if signal != libc::SIGHUP || !is_ignored(signal)? {
+                // SAFETY: the set is initialized and the signal's number valid.
+                check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
+            }
+        }
+        // SAFETY: the set is initialized; -1 asks for a new descriptor.
+        let fd = own(unsafe {
+            libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
+        })?;
+        mask(libc::SIG_BLOCK, &set)?;
+        Ok(Signals { fd, set, released: Cell::new(false) })
+    }
+
+    /// Takes a signal that has come, if one has, and lets go of the rest.
+    pub fn take(&self) -> Option<i32> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let (fd, length) = (self.fd.as_raw_fd(), size_of::<libc::signalfd_siginfo>());
+        // SAFETY: `info` has `length` writable bytes.
+        let read =
+            check_length(unsafe { libc::read(fd, info.as_mut_ptr().cast(), length) }).ok()?;
+        if read != length {
+            return None;
+        }
+        self.release();
+        // SAFETY: the read was whole, so `info` is initialized.
+        i32::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
+    }
+
+    /// Whether one was taken.
+    pub fn is_released(&self) -> bool {
+        self.released.get()
+    }
+
+    fn release(&self) {
+        self.released.set(true);
+        for signal in SIGNALS {
+            // SAFETY: the set is initialized.
+            if unsafe { libc::sigismember(&raw const self.set, signal) } == 1 {
+                // SAFETY: the default action is a valid one for these signals. Failing is impossible then.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+        }
+        // With a valid set this cannot fail, and if it did the first signal would still be obeyed.
+        let _ = mask(libc::SIG_UNBLOCK, &self.set);
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn is_ignored(signal: c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: null means that nothing is to be changed; `action` is initialized where the call succeeds.
+    let action = unsafe {
+        check(libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()))?;
+        action.assume_init()
+    };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+fn mask(how: c_int, set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is initialized; null means that the old one is not wanted.
+    let error = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Makes a child die when this process does, however that comes about. Source: prctl(2), `PR_SET_PDEATHSIG`.
+pub fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let set = move || {
+        // SAFETY: no pointers.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        // It may have died before that took effect, and then nobody would tell the child.
+        if std::os::unix::process::parent_id() == parent {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
+    };
+    // SAFETY: between fork and exec it makes two system calls, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(set) };
+}

@@ -1,0 +1,70 @@
+//! Bytes that came from elsewhere, made fit for a terminal.
+
+use std::fmt::{self, Write};
+
+/// Received bytes: printable ASCII as it is, everything else as `\r`, `\n`, `\t`, `\0`, `\\`, `\"` or `\xNN`.
+#[derive(Debug, Clone, Copy)]
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| match byte {
+            b'\r' => f.write_str("\\r"),
+            b'\n' => f.write_str("\\n"),
+            b'\t' => f.write_str("\\t"),
+            b'\0' => f.write_str("\\0"),
+            b'\\' => f.write_str("\\\\"),
+            b'"' => f.write_str("\\\""),
+            b' '..=b'~' => f.write_char(char::from(*byte)),
+            other => write!(f, "\\x{other:02x}"),
+        })
+    }
+}
+
+/// A word of a command line, in single quotes where a shell would otherwise take it for something else. Control
+/// characters are escaped, so what is printed is always one harmless line.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+[]".contains(c);
+        if !self.0.is_empty() && self.0.chars().all(plain) {
+            return f.write_str(self.0);
+        }
+        f.write_char('\'')?;
+        for c in self.0.chars() {
+            match c {
+                '\'' => f.write_str("'\\''")?,
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('\'')
+    }
+}
+
+/// Words as one command line.
+pub fn command_line<I: IntoIterator<Item = String>>(words: I) -> String {
+    let quoted: Vec<String> = words.into_iter().map(|word| Quoted(&word).to_string()).collect();
+    quoted.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_a_server_sends_reaches_a_terminal_raw() {
+        let hostile: Vec<u8> = (0..=255).collect();
+        let shown = Escaped(&hostile).to_string();
+        assert!(shown.bytes().all(|b| (b' '..=b'~').contains(&b)), "{shown}");
+        assert_eq!(Escaped(b"+OK\r\n\x1b[2J\0\"\\").to_string(), r#"+OK\r\n\x1b[2J\0\"\\"#);
+    }
+
+    #[test]
+    fn a_command_line_can_be_pasted_back() {
+        let words = ["tcpgoon", "--host", "a b", "it's", "", "x\u{1b}[2J"].map(String::from);
+        assert_eq!(command_line(words), r"tcpgoon --host 'a b' 'it'\''s' '' 'x\u{1b}[2J'");
+    }
+}

@@ -1,0 +1,27 @@
+//! A run's numbers → bytes. Pure: everything is written into what it is given.
+
+pub mod escape;
+
+pub mod text;
+
+use crate::engine::Summary;
+use crate::units::Span;
+
+/// Everything that a report of a run says.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The target as the header names it.
+    pub target: &'a str,
+    /// As it was typed, quoted where a shell would want it.
+    pub command_line: &'a str,
+    /// This host's name, if it has one.
+    pub host: Option<&'a str>,
+    /// When the run began and ended, in nanoseconds since 1970.
+    pub start_unix_ns: u64,
+    pub end_unix_ns: u64,
+    pub summary: &'a Summary,
+    /// The longest time between two polls.
+    pub turn_longest: Span,
+    /// Lines that found no room on a standard stream.
+    pub lines_dropped: u64,
+}
