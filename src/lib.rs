@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod engine;
 pub mod error;
+pub mod findings;
 pub mod os;
 pub mod plan;
 pub mod report;

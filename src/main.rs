@@ -2,16 +2,19 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use tcpgoon::cli::{self, Command};
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
+use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::os::driver::{self, Run};
+use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::Output;
 use tcpgoon::os::sys::Signals;
-use tcpgoon::os::{News, Watch, clock, host, resolve};
-use tcpgoon::plan::{Args, Plan};
+use tcpgoon::os::{self, News, Watch, clock, host, resolve};
+use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
 use tcpgoon::report::{self, Report, text};
 
 fn main() -> ExitCode {
@@ -30,8 +33,8 @@ fn main() -> ExitCode {
 fn dispatch() -> Result<u8> {
     match cli::parse(env::args_os().skip(1))? {
         Command::Run(args) => run(&args),
-        Command::Serve(_) => Ok(1),
-        Command::Calibrate(_) => Ok(1),
+        Command::Serve(args) => serve(&args),
+        Command::Calibrate(args) => calibrate(&args),
         Command::Help(verb) => print(&cli::help::usage(verb)),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
     }
@@ -61,20 +64,53 @@ fn run(args: &Args) -> Result<u8> {
         cli::confirm::confirm(&host, &port, plan.connections, input, output)?;
     }
     host::make_room_for(plan.connections)?;
-    let failed = |error| Error::system("cannot open the standard streams", &error);
+    let (stdout, stderr) = streams()?;
     let mut console = Console {
         plan: &plan,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         start_unix_ns: clock::unix_ns(),
-        stdout: Output::stdout().map_err(failed)?,
-        stderr: Output::stderr().map_err(failed)?,
+        stdout,
+        stderr,
         text: String::new(),
     };
-    let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
+    let signals = hold_signals()?;
     let run = driver::run(&plan, host::local_port_range(), &signals, &mut console)?;
-    match console.stdout.failure() {
-        Some(error) => Err(Error::system("cannot write the report", error)),
-        None => Ok(run.summary.exit_code()),
+    written(&console.stdout)?;
+    Ok(run.summary.exit_code())
+}
+
+fn serve(args: &ServeArgs) -> Result<u8> {
+    let (stdout, stderr) = streams()?;
+    let mut console = ServeConsole { address: None, stdout, stderr, text: String::new() };
+    let signals = hold_signals()?;
+    os::serve::serve(args, &signals, &mut console)?;
+    written(&console.stdout)?;
+    Ok(exit::ALL_ESTABLISHED)
+}
+
+fn calibrate(args: &CalibrateArgs) -> Result<u8> {
+    let calibration = os::calibrate::calibrate(args)?;
+    let mut text = String::new();
+    let _ = report::findings::write_calibration(&mut text, &calibration);
+    print(&text)?;
+    let completed = !calibration.summary.stopped;
+    Ok(if completed { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
+}
+
+fn streams() -> Result<(Output, Output)> {
+    let failed = |error| Error::system("cannot open the standard streams", &error);
+    Ok((Output::stdout().map_err(failed)?, Output::stderr().map_err(failed)?))
+}
+
+fn hold_signals() -> Result<Signals> {
+    Signals::hold().map_err(|error| Error::system("cannot wait for signals", &error))
+}
+
+/// An output that could not be written is told last.
+fn written(stdout: &Output) -> Result<()> {
+    match stdout.failure() {
+        Some(error) => Err(Error::system("cannot write to standard output", error)),
+        None => Ok(()),
     }
 }
 
@@ -124,6 +160,40 @@ impl Watch for Console<'_> {
             lines_dropped: self.stdout.lines_dropped() + self.stderr.lines_dropped(),
         };
         let _ = text::write_report(&mut self.text, &report);
+        self.stdout.finish(&self.text, signals);
+    }
+}
+
+/// A server as an operator sees it.
+struct ServeConsole {
+    address: Option<SocketAddr>,
+    stdout: Output,
+    stderr: Output,
+    text: String,
+}
+
+impl ServeWatch for ServeConsole {
+    fn news(&mut self, news: ServeNews) {
+        self.text.clear();
+        let _ = report::findings::write_news(&mut self.text, &news);
+        if let ServeNews::Listening { address } = news {
+            self.address = Some(address);
+            return self.stdout.line(&self.text);
+        }
+        self.stderr.line(&self.text);
+    }
+
+    fn sample(&mut self, counts: &ServeCounts) {
+        self.text.clear();
+        let _ = report::findings::write_counts(&mut self.text, counts);
+        self.stdout.line(&self.text);
+    }
+
+    fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
+        self.text.clear();
+        if let Some(address) = &self.address {
+            let _ = report::findings::write_end(&mut self.text, address, counts);
+        }
         self.stdout.finish(&self.text, signals);
     }
 }

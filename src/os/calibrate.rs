@@ -1,1 +1,195 @@
-pub fn x() {}
+//! What this machine can do: `serve` as a child, and a run against it as fast as the loop goes.
+
+use std::io::{BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+use super::driver::{self, Run};
+use super::host::{self, DESCRIPTORS_OWN, PortRange};
+use super::sys::{self, Signals};
+use super::{News, Watch};
+use crate::engine::{Key, Sample};
+use crate::error::{Error, Result};
+use crate::findings::{Calibration, Stopper};
+use crate::plan::{Args, CONNECTIONS_MAX, CalibrateArgs, Family, Hold, HostPort, Pace, Plan};
+use crate::route::Target;
+use crate::units::Span;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Kernel memory of a connection whose two ends are both on this host, with no data under way: 8.1 KB measured as the
+/// growth of slabs on Linux 6.18, rounded up.
+const KERNEL_BYTES_EACH: u64 = 9 * 1024;
+
+/// A loopback handshake takes microseconds; one that takes this long was dropped.
+const DIAL_TIMEOUT: Span = Span::from_s(5);
+
+/// How often another port is tried, should somebody be quicker to take the one that was free.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Measures this machine. The child has ended when it returns, whatever happened.
+///
+/// # Errors
+/// [`Error::Setup`] if the server does not come up; what [`driver::run`] fails with.
+pub fn calibrate(args: &CalibrateArgs) -> Result<Calibration> {
+    sys::raise_descriptor_limit()
+        .map_err(|error| Error::system("cannot raise the limit on open files", &error))?;
+    let ports = host::local_port_range();
+    let (connections, stopper) = most(args, ports)?;
+    let server = Server::start(ports)?;
+    let plan = plan(connections, server.address)?;
+    let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
+    let mut meter =
+        Meter { server: server.child.id(), before: Reading::take(&server), after: None };
+    let run = driver::run(&plan, ports, &signals, &mut meter)?;
+    let (before, after) = (meter.before, meter.after.unwrap_or_default());
+    Ok(Calibration {
+        serve: server.address,
+        connections,
+        stopper,
+        summary: run.summary,
+        turn_longest: run.turn_longest,
+        cpu: after.cpu - before.cpu,
+        client_bytes: grown(before.client_bytes, after.client_bytes),
+        serve_bytes: grown(before.serve_bytes, after.serve_bytes),
+        kernel_bytes: grown(before.kernel_bytes, after.kernel_bytes),
+    })
+}
+
+/// How many connections the limits allow, and which of them allows the fewest.
+fn most(args: &CalibrateArgs, ports: Option<PortRange>) -> Result<(u32, Stopper)> {
+    let (_, hard) = sys::descriptor_limit()
+        .map_err(|error| Error::system("cannot read the limit on open files", &error))?;
+    let mut limits = vec![
+        (u64::from(args.connections.unwrap_or(CONNECTIONS_MAX)), Stopper::Asked),
+        (hard.saturating_sub(DESCRIPTORS_OWN), Stopper::Descriptors { hard }),
+    ];
+    if let Some(ports) = ports {
+        limits.push((ports.count().into(), Stopper::Ports { count: ports.count() }));
+    }
+    if let Some(available_bytes) = host::memory_bytes("MemAvailable") {
+        let room = available_bytes / KERNEL_BYTES_EACH;
+        limits.push((room, Stopper::Memory { available_bytes }));
+    }
+    let (count, stopper) =
+        limits.into_iter().min_by_key(|(count, _)| *count).unwrap_or((1, Stopper::Asked));
+    Ok((u32::try_from(count).unwrap_or(CONNECTIONS_MAX).max(1), stopper))
+}
+
+fn plan(connections: u32, server: SocketAddr) -> Result<Plan> {
+    let host = server.ip().to_string();
+    let args = Args {
+        targets: vec![HostPort { host: host.clone(), port: server.port() }],
+        connections,
+        pace: Pace::UNPACED,
+        dial_timeout: Some(DIAL_TIMEOUT),
+        interval: None,
+        hold: Hold::For(Span::ZERO),
+        family: Family::Any,
+        all_addresses: false,
+        debug: false,
+        assume_yes: true,
+    };
+    Plan::new(&args, vec![Target { host, address: server }])
+}
+
+fn grown(before: Option<u64>, after: Option<u64>) -> Option<u64> {
+    Some(after?.saturating_sub(before?))
+}
+
+/// A `tcpgoon serve` that ends when this is dropped, or when this process ends in any other way.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts one on a free port below those that `connect()` chooses from, so that no dial can take it or meet itself.
+    fn start(ports: Option<PortRange>) -> Result<Server> {
+        let mut last = "no port is free".to_owned();
+        let mut from = ports.map_or(32_768, |ports| ports.low);
+        for _ in 0..ATTEMPTS_MAX {
+            let port = free_port_below(from);
+            match Server::start_on(port) {
+                Ok(server) => return Ok(server),
+                Err(why) => last = why,
+            }
+            from = port;
+        }
+        Err(Error::Setup(format!("cannot start 'tcpgoon serve' to dial: {last}")))
+    }
+
+    fn start_on(port: u16) -> std::result::Result<Server, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = Command::new(program);
+        command.args(["serve", "--interval", "0", "--port", &port.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        sys::die_with_parent(&mut command);
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            // Its first line says where it listens; if it cannot it ends, and that ends the line.
+            let _ = BufReader::new(output).read_line(&mut line);
+        }
+        let address = line.trim_end().rsplit(' ').next().and_then(|word| word.parse().ok());
+        // From here on dropping it ends the child.
+        let unknown = SocketAddr::new(LOOPBACK, port);
+        let server = Server { child, address: address.unwrap_or(unknown) };
+        address.map(|_| server).ok_or_else(|| format!("it does not listen on port {port}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself, and then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The highest port below `from` that nobody has on the loopback; 0, the system's choice, if there is none.
+fn free_port_below(from: u16) -> u16 {
+    let free = |port: &u16| TcpListener::bind((LOOPBACK, *port)).is_ok();
+    (1024..from).rev().take(1000).find(free).unwrap_or(0)
+}
+
+/// What processors and memory say at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reading {
+    cpu: Span,
+    client_bytes: Option<u64>,
+    serve_bytes: Option<u64>,
+    kernel_bytes: Option<u64>,
+}
+
+impl Reading {
+    fn take(server: &Server) -> Reading {
+        Reading::of(server.child.id())
+    }
+
+    fn of(server: u32) -> Reading {
+        Reading {
+            cpu: sys::cpu_time().unwrap_or_default(),
+            client_bytes: host::resident_bytes(None),
+            serve_bytes: host::resident_bytes(Some(server)),
+            kernel_bytes: host::memory_bytes("Slab"),
+        }
+    }
+}
+
+/// Watches a run in silence, and reads once more while the sockets are open.
+struct Meter {
+    server: u32,
+    before: Reading,
+    after: Option<Reading>,
+}
+
+impl Watch for Meter {
+    fn sample(&mut self, _: &Sample) {}
+
+    fn debug(&mut self, _: Key, _: News<'_>) {}
+
+    fn done(&mut self, _: &Run, _: &Signals) {
+        self.after = Some(Reading::of(self.server));
+    }
+}

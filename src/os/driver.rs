@@ -5,27 +5,21 @@
 //! spurious, so every answer is asked of the socket itself.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::event::Event as Readiness;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Token};
 
 use super::causes::{Stage, failure};
-use super::clock::Clock;
 use super::host::PortRange;
+use super::poller::{self, Poller};
 use super::sockets::Sockets;
-use super::sys::{self, Signals, Timer, Whose};
+use super::sys::{self, Signals, Whose};
 use super::{News, Watch};
 use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Summary, What};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::Plan;
 use crate::units::{Moment, Span};
-
-/// Slots are below 64 million, so no [`Key`] of attempt 0 packs into these.
-const TIMER: Token = Token(u32::MAX as usize);
-const SIGNALS: Token = Token(u32::MAX as usize - 1);
 
 /// The one buffer that received bytes pass through, and only with `--debug`.
 const DEBUG_BUFFER_BYTES: usize = 4096;
@@ -52,8 +46,7 @@ pub fn run(
     signals: &Signals,
     watch: &mut dyn Watch,
 ) -> Result<Run> {
-    let clock = Clock::start();
-    let mut driver = Driver::new(plan, ports, signals, clock)?;
+    let mut driver = Driver::new(plan, ports, signals)?;
     driver.spin(watch)?;
     let run = driver.run_so_far();
     watch.done(&run, signals);
@@ -63,57 +56,34 @@ pub fn run(
 struct Driver<'a> {
     plan: &'a Plan,
     engine: Engine,
-    clock: Clock,
     signals: &'a Signals,
-    poll: Poll,
-    timer: Timer,
-    /// What the timer is set to.
-    timer_due: Option<Moment>,
+    poller: Poller,
     sockets: Sockets,
-    /// The host's local ports; `None` where they are unknown or the kernel does not take them by the socket.
+    /// The host's local ports; `None` where they are unknown.
     ports: Option<PortRange>,
+    /// Whether the kernel takes a range of ports by the socket, as far as is known.
     ports_settable: bool,
     /// For the next turn.
     events: Vec<Event>,
-    /// Only with `--debug`.
+    /// Empty without `--debug`.
     buffer: Vec<u8>,
-    turn_longest: Span,
     turns: u64,
-    sleeps: u64,
 }
 
 impl<'a> Driver<'a> {
-    fn new(
-        plan: &'a Plan,
-        ports: Option<PortRange>,
-        signals: &'a Signals,
-        clock: Clock,
-    ) -> Result<Driver<'a>> {
-        let poll = Poll::new().map_err(|error| Error::system("cannot make a poll set", &error))?;
-        let timer = Timer::new().map_err(|error| Error::system("cannot make a timer", &error))?;
-        for (fd, token) in [(timer.as_fd(), TIMER), (signals.as_fd(), SIGNALS)] {
-            let mut source = SourceFd(&fd.as_raw_fd());
-            poll.registry()
-                .register(&mut source, token, Interest::READABLE)
-                .map_err(|error| Error::system("cannot watch the timer and signals", &error))?;
-        }
-        let limits = &plan.limits;
+    fn new(plan: &'a Plan, ports: Option<PortRange>, signals: &'a Signals) -> Result<Driver<'a>> {
+        let poller = Poller::new(signals)?;
         Ok(Driver {
             plan,
-            sockets: Sockets::new(plan.connections)?,
-            engine: Engine::new(plan, clock.now())?,
-            clock,
             signals,
-            poll,
-            timer,
-            timer_due: None,
+            sockets: Sockets::new(plan.connections)?,
+            engine: Engine::new(plan, poller.clock.now())?,
+            poller,
             ports,
             ports_settable: ports.is_some(),
-            events: Vec::with_capacity(limits.turn_events_max()),
+            events: Vec::with_capacity(plan.limits.turn_events_max()),
             buffer: vec![0; if plan.debug { DEBUG_BUFFER_BYTES } else { 0 }],
-            turn_longest: Span::ZERO,
             turns: 0,
-            sleeps: 0,
         })
     }
 
@@ -121,9 +91,9 @@ impl<'a> Driver<'a> {
         let limits = &self.plan.limits;
         let mut ready = Events::with_capacity(limits.events_max as usize);
         let mut actions = Vec::with_capacity(limits.turn_actions_max());
-        let mut woke = self.clock.now();
+        let mut now = self.poller.clock.now();
         loop {
-            self.engine.turn(woke, &self.events, &mut actions);
+            self.engine.turn(now, &self.events, &mut actions);
             self.events.clear();
             self.turns += 1;
             for action in actions.drain(..) {
@@ -132,53 +102,16 @@ impl<'a> Driver<'a> {
             if self.engine.is_over() {
                 return Ok(());
             }
-            woke = self.await_readiness(woke, &mut ready)?;
+            now = self.poller.wait(self.engine.next_due(), !self.events.is_empty(), &mut ready)?;
+            let mut heard = 0;
             for readiness in &ready {
-                self.hear(woke, readiness, watch);
+                heard += 1;
+                self.hear(now, readiness, watch);
             }
-            if ready.iter().count() >= limits.events_max as usize {
-                self.push(woke, What::Unheard);
+            if heard >= limits.events_max {
+                self.push(now, What::Unheard);
             }
         }
-    }
-
-    /// Polls, and sleeps if nothing is due; returns when it was over.
-    fn await_readiness(&mut self, woke: Moment, ready: &mut Events) -> Result<Moment> {
-        let due = self.engine.next_due();
-        let at_once = !self.events.is_empty() || due.is_some_and(|due| due <= woke);
-        let mut began = woke;
-        let timeout = if at_once {
-            Some(Duration::ZERO)
-        } else {
-            self.set_timer(due)?;
-            let asleep = self.clock.now();
-            self.turn_longest = self.turn_longest.max(asleep.since(woke));
-            self.sleeps += 1;
-            began = asleep;
-            None
-        };
-        match self.poll.poll(ready, timeout) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => {
-                return Err(Error::system("polling failed", &error));
-            }
-            _ => {}
-        }
-        let now = self.clock.now();
-        if at_once {
-            self.turn_longest = self.turn_longest.max(now.since(began));
-        }
-        Ok(now)
-    }
-
-    /// The timer stays as it is where it is right already, or where nothing is due: one that goes off for nothing
-    /// costs a turn, and setting it costs as much.
-    fn set_timer(&mut self, due: Option<Moment>) -> Result<()> {
-        if due.is_none() || self.timer_due == due {
-            return Ok(());
-        }
-        self.timer_due = due;
-        let at = due.map_or(u64::MAX, |due| self.clock.monotonic_ns(due));
-        self.timer.set(at).map_err(|error| Error::system("cannot set the timer", &error))
     }
 
     fn push(&mut self, at: Moment, what: What) {
@@ -188,8 +121,8 @@ impl<'a> Driver<'a> {
     /// Turns one readiness into events.
     fn hear(&mut self, at: Moment, readiness: &Readiness, watch: &mut dyn Watch) {
         let key = match readiness.token() {
-            TIMER => return,
-            SIGNALS => {
+            timer if poller::is_timer(timer) => return,
+            poller::SIGNALS => {
                 if self.signals.take().is_some() {
                     self.push(at, What::Stop);
                 }
@@ -239,7 +172,7 @@ impl<'a> Driver<'a> {
             Action::Close(key) => self.sockets.close(key.slot),
             Action::Sample => watch.sample(&self.engine.sample()),
             Action::Drain(key) => {
-                let at = self.clock.now();
+                let at = self.poller.clock.now();
                 self.drain(at, key, watch);
             }
             Action::Dial(key) => self.dial(key),
@@ -277,7 +210,7 @@ impl<'a> Driver<'a> {
         let target = self.plan.routes.target(key.slot).address;
         let socket = match sys::tcp_socket(&target) {
             Ok(socket) => socket,
-            Err(error) => return self.dial_failed(self.clock.now(), key, &error),
+            Err(error) => return self.dial_failed(self.poller.clock.now(), key, &error),
         };
         // Left to itself, the kernel tries ports of one parity first, and past half of the range each dial walks
         // thousands of taken ones. Naming the whole range spares it that. Older kernels are asked once.
@@ -286,12 +219,10 @@ impl<'a> Driver<'a> {
         {
             self.ports_settable = sys::set_local_port_range(socket.as_fd(), low, high).is_ok();
         }
-        let at = self.clock.now();
+        let at = self.poller.clock.now();
         let started = sys::connect(socket.as_fd(), &target).and_then(|()| {
-            let mut source = SourceFd(&socket.as_raw_fd());
-            let token = Token(key.pack() as usize);
             let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poll.registry().register(&mut source, token, interest)
+            self.poller.watch(socket.as_fd(), Token(key.pack() as usize), interest)
         });
         match started {
             Ok(()) => {
@@ -305,7 +236,7 @@ impl<'a> Driver<'a> {
     /// A dial that began at `at` and came to nothing at once.
     fn dial_failed(&mut self, at: Moment, key: Key, error: &io::Error) {
         self.push(at, What::Dialed(key));
-        let now = self.clock.now();
+        let now = self.poller.clock.now();
         self.push(now, What::Failed(key, failure(Stage::Here, error)));
     }
 
@@ -318,9 +249,9 @@ impl<'a> Driver<'a> {
     fn run_so_far(&self) -> Run {
         Run {
             summary: self.engine.summary(),
-            turn_longest: self.turn_longest,
+            turn_longest: self.poller.turn_longest(),
             turns: self.turns,
-            sleeps: self.sleeps,
+            sleeps: self.poller.sleeps(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
 pub mod escape;
+pub mod findings;
 
 pub mod text;
 

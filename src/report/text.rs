@@ -71,7 +71,12 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
 }
 
 /// `Errors: 8: 6 refused (server), 2 timed out (server or network)`; the most frequent first.
-fn write_causes(out: &mut dyn Write, title: &str, summary: &Summary, state: State) -> fmt::Result {
+pub fn write_causes(
+    out: &mut dyn Write,
+    title: &str,
+    summary: &Summary,
+    state: State,
+) -> fmt::Result {
     let mut causes: Vec<(Cause, u64)> = caused(summary, state).filter(|(_, n)| *n > 0).collect();
     causes.sort_by_key(|(cause, count)| (u64::MAX - count, *cause as usize));
     let total: u64 = causes.iter().map(|(_, count)| count).sum();
@@ -92,13 +97,28 @@ fn caused(summary: &Summary, state: State) -> impl Iterator<Item = (Cause, u64)>
     Cause::ALL.into_iter().filter(ends).map(|cause| (cause, summary.caused(cause)))
 }
 
-fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+/// Left out where nothing was established.
+pub fn write_dial_times(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let times = &summary.established_times;
-    if times.count() > 0 {
-        let [p50, p90, p99, p999] =
-            [500, 900, 990, 999].map(|permille| times.quantile(permille).rounded_to_3_digits());
-        writeln!(out, "Dial times p50/p90/p99/p99.9 = {p50}/{p90}/{p99}/{p999}")?;
+    if times.count() == 0 {
+        return Ok(());
     }
+    let [p50, p90, p99, p999] =
+        [500, 900, 990, 999].map(|permille| times.quantile(permille).rounded_to_3_digits());
+    writeln!(out, "Dial times p50/p90/p99/p99.9 = {p50}/{p90}/{p99}/{p999}")
+}
+
+/// The instrument's error bar.
+pub fn write_turn_longest(out: &mut dyn Write, turn_longest: Span) -> fmt::Result {
+    let turn = turn_longest.truncated_to_us();
+    writeln!(
+        out,
+        "Longest turn of the loop = {turn} (a time can be over by this; quantiles are within {ERROR_PERCENT_MAX})"
+    )
+}
+
+fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+    write_dial_times(out, summary)?;
     if let (Some(first), Some(last)) = (summary.first_dial, summary.last_dial) {
         let dials = summary.established_ever
             + summary.errors
@@ -118,11 +138,7 @@ fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
 /// What the instrument has to say of itself.
 fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     let summary = report.summary;
-    writeln!(
-        out,
-        "Longest turn of the loop = {} (a time can be over by this; quantiles are within {ERROR_PERCENT_MAX})",
-        report.turn_longest.truncated_to_us(),
-    )?;
+    write_turn_longest(out, report.turn_longest)?;
     if summary.timeout_lateness_max > Span::ZERO {
         let lateness = summary.timeout_lateness_max.truncated_to_us();
         writeln!(out, "Latest dial timeout = {lateness} after it was due")?;

@@ -1,0 +1,131 @@
+//! What both loops stand on: a poll set with a timer and the operator's signals in it, and an account of the time
+//! between two polls.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::clock::Clock;
+use super::sys::{Signals, Timer};
+use crate::error::{Error, Result};
+use crate::units::{Moment, Span};
+
+/// The tokens of the poller's own. Slots and descriptors are below 2^31, so no key of a connection is one of these.
+const TIMER: Token = Token(u32::MAX as usize);
+pub const SIGNALS: Token = Token(u32::MAX as usize - 1);
+
+/// A poll set that sleeps until an exact moment.
+#[derive(Debug)]
+pub struct Poller {
+    pub clock: Clock,
+    poll: Poll,
+    timer: Timer,
+    /// What the timer is set to.
+    timer_due: Option<Moment>,
+    /// When the last poll returned.
+    woke: Moment,
+    turn_longest: Span,
+    sleeps: u64,
+}
+
+impl Poller {
+    /// Opens everything that a loop needs for itself.
+    ///
+    /// # Errors
+    /// [`Error::System`] if it is not to be had.
+    pub fn new(signals: &Signals) -> Result<Poller> {
+        let failed = |error| Error::system("cannot set up the poll loop", &error);
+        let clock = Clock::start();
+        let poller = Poller {
+            clock,
+            poll: Poll::new().map_err(failed)?,
+            timer: Timer::new().map_err(failed)?,
+            timer_due: None,
+            woke: clock.now(),
+            turn_longest: Span::ZERO,
+            sleeps: 0,
+        };
+        poller.watch(poller.timer.as_fd(), TIMER, Interest::READABLE).map_err(failed)?;
+        poller.watch(signals.as_fd(), SIGNALS, Interest::READABLE).map_err(failed)?;
+        Ok(poller)
+    }
+
+    /// Adds a descriptor, edge-triggered. Closing it takes it out again.
+    ///
+    /// # Errors
+    /// The system's; `ENOSPC` when `fs.epoll.max_user_watches` is reached.
+    pub fn watch(
+        &self,
+        fd: BorrowedFd<'_>,
+        token: Token,
+        interest: Interest,
+    ) -> std::io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, interest)
+    }
+
+    /// Takes a descriptor out that stays open.
+    ///
+    /// # Errors
+    /// The system's, if it was not in.
+    pub fn unwatch(&self, fd: BorrowedFd<'_>) -> std::io::Result<()> {
+        self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
+    }
+
+    /// Polls: without waiting if `at_once` or if `due` has passed, else until `due` or readiness, whichever comes
+    /// first. Returns the time afterwards; there may be no readiness, and `ready` holds nothing of the timer.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the kernel does not poll.
+    pub fn wait(
+        &mut self,
+        due: Option<Moment>,
+        at_once: bool,
+        ready: &mut Events,
+    ) -> Result<Moment> {
+        let at_once = at_once || due.is_some_and(|due| due <= self.woke);
+        if !at_once {
+            self.set_timer(due)?;
+            self.turn_longest = self.turn_longest.max(self.clock.now().since(self.woke));
+            self.sleeps += 1;
+        }
+        match self.poll.poll(ready, at_once.then_some(Duration::ZERO)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                return Err(Error::system("polling failed", &error));
+            }
+            _ => {}
+        }
+        let now = self.clock.now();
+        if at_once {
+            self.turn_longest = self.turn_longest.max(now.since(self.woke));
+        }
+        self.woke = now;
+        Ok(now)
+    }
+
+    /// The longest time from the end of one poll to the next one that slept, or to the end of one that did not.
+    pub fn turn_longest(&self) -> Span {
+        self.turn_longest
+    }
+
+    /// How often it slept.
+    pub fn sleeps(&self) -> u64 {
+        self.sleeps
+    }
+
+    /// Leaves the timer as it is where it is right already, or where nothing is due: going off for nothing costs one
+    /// turn, and setting it anew costs as much.
+    fn set_timer(&mut self, due: Option<Moment>) -> Result<()> {
+        let Some(moment) = due.filter(|_| self.timer_due != due) else { return Ok(()) };
+        self.timer_due = due;
+        let set = self.timer.set(self.clock.monotonic_ns(moment));
+        set.map_err(|error| Error::system("cannot set the timer", &error))
+    }
+}
+
+/// Whether a readiness is the timer's: it says nothing but the time.
+pub fn is_timer(token: Token) -> bool {
+    token == TIMER
+}

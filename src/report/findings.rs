@@ -1,0 +1,114 @@
+//! The lines of `serve` and `calibrate`.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+
+use super::text;
+use crate::NAME_AND_VERSION;
+use crate::findings::{Calibration, ServeCounts, ServeNews, Stopper};
+use crate::units::{NS_PER_S, Span};
+
+/// The first line of `serve`: the address is its last word.
+pub fn write_listening(out: &mut dyn Write, address: &SocketAddr) -> fmt::Result {
+    writeln!(out, "Listening on {address}")
+}
+
+/// The statistics line of `serve`.
+pub fn write_counts(out: &mut dyn Write, counts: &ServeCounts) -> fmt::Result {
+    let ServeCounts { accepted, open, open_peak, closed } = counts;
+    writeln!(out, "Accepted: {accepted}, Open: {open}, MostOpen: {open_peak}, Closed: {closed}")
+}
+
+/// The end of `serve`.
+pub fn write_end(out: &mut dyn Write, address: &SocketAddr, counts: &ServeCounts) -> fmt::Result {
+    writeln!(out, "--- {address} tcp serve statistics ---")?;
+    write_counts(out, counts)
+}
+
+/// A diagnostic of `serve`.
+pub fn write_news(out: &mut dyn Write, news: &ServeNews) -> fmt::Result {
+    match news {
+        ServeNews::Listening { address } => write_listening(out, address),
+        ServeNews::BacklogClamped { asked, got } => writeln!(
+            out,
+            "tcpgoon: --backlog {asked}: this host allows {got} (sysctl net.core.somaxconn)"
+        ),
+        ServeNews::AtLimit { connections } => writeln!(
+            out,
+            "tcpgoon: {connections} connections are open, as many as --max-connections allows: \
+             not accepting until one closes"
+        ),
+        ServeNews::NoDescriptors { open } => writeln!(
+            out,
+            "tcpgoon: no file descriptor is left with {open} connections open (ulimit -n): \
+             not accepting until one closes"
+        ),
+        ServeNews::AcceptFailed { errno } => {
+            let error = std::io::Error::from_raw_os_error(*errno);
+            writeln!(out, "tcpgoon: cannot accept: {error}; trying again")
+        }
+    }
+}
+
+/// What this machine can do.
+pub fn write_calibration(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
+    let summary = &calibration.summary;
+    let reached = summary.established_peak;
+    writeln!(out, "--- {NAME_AND_VERSION} calibration of this machine ---")?;
+    writeln!(
+        out,
+        "Connections reached: {reached} of {} (from one address to {})",
+        calibration.connections, calibration.serve
+    )?;
+    write!(out, "Stopped by: ")?;
+    write_stopper(out, calibration)?;
+    let took = summary.end.since(summary.start);
+    if reached > 0 && took > Span::ZERO {
+        let per_s =
+            u128::from(summary.established_ever) * u128::from(NS_PER_S) / u128::from(took.0);
+        let cpu_each = Span(calibration.cpu.0 / u64::from(reached)).rounded_to_3_digits();
+        writeln!(out, "Connections per second: {per_s}")?;
+        writeln!(out, "Client CPU per connection: {cpu_each}")?;
+        write_memory(out, calibration, reached)?;
+    }
+    text::write_causes(out, "Errors", summary, crate::engine::State::Error)?;
+    text::write_dial_times(out, summary)?;
+    text::write_turn_longest(out, calibration.turn_longest)
+}
+
+fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
+    let summary = &calibration.summary;
+    if summary.stopped {
+        return writeln!(out, "a signal");
+    }
+    if summary.errors > 0 || summary.established_peak < calibration.connections {
+        return writeln!(out, "errors (below), not by a limit that was known before");
+    }
+    match calibration.stopper {
+        Stopper::Asked => writeln!(out, "--connections; this machine's limits allow more"),
+        Stopper::Descriptors { hard } => {
+            writeln!(out, "the limit of {hard} open files a process (ulimit -Hn)")
+        }
+        Stopper::Ports { count } => writeln!(
+            out,
+            "the {count} ephemeral ports from one address to another \
+             (sysctl net.ipv4.ip_local_port_range)"
+        ),
+        Stopper::Memory { available_bytes } => {
+            writeln!(out, "the {} MiB of available memory", available_bytes >> 20)
+        }
+    }
+}
+
+fn write_memory(out: &mut dyn Write, calibration: &Calibration, reached: u32) -> fmt::Result {
+    let each = |bytes: Option<u64>| {
+        bytes.map_or("unknown".into(), |b| format!("{} bytes", b / u64::from(reached)))
+    };
+    writeln!(
+        out,
+        "Memory per connection: client {}, serve {}, kernel (both ends) {}",
+        each(calibration.client_bytes),
+        each(calibration.serve_bytes),
+        each(calibration.kernel_bytes),
+    )
+}
