@@ -1,4 +1,70 @@
+//! tcpgoon finds out how many concurrent TCP connections a server, load balancer, NAT or firewall can take, and which
+//! side runs out of what. It dials N connections from one thread and one poll loop, holds them, prints statistics, and
+//! ends with a report and an exit code.
+//!
+//! # The idea
+//!
+//! The network and the clock are callers, not collaborators: they hand the core a moment and a list of events, the core
+//! hands back a list of actions, and every connection is at all times in exactly one account of a ledger that always
+//! balances.
+//!
+//! # The map
+//!
+//! Folders are layers. Imports point down this list only, and `os` knows no face: it is handed something that watches.
+//! `tests/tidy.rs` holds all of it.
+//!
+//! ```text
+//! main.rs               parse → resolve → plan → confirm → drive → report → exit code; joins edges and faces
+//! os/                   the impure edge: mio, libc, the real clock, files
+//!   mod.rs              Watch: who watches a run
+//!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
+//!   serve.rs            the listener to test against
+//!   seats.rs            its connections by descriptor: greeted, read, echoed, flooded
+//!   calibrate.rs        serve as a child, and a run against it
+//!   poller.rs           what both loops stand on: poll set, exact timer, signals, the time between two polls
+//!   sockets.rs          a run's descriptors by slot
+//!   resolve.rs          names → addresses, before anything is dialed
+//!   host.rs             reads this machine's limits into plain numbers
+//!   stdio.rs            standard output and error that cannot stop the only thread
+//!   causes.rs           errno → Cause
+//!   clock.rs            the only place that reads a clock
+//!   sys.rs              every unsafe: sockets, limits, timer, signals
+//! sim.rs                the other edge: a seeded fake network and a virtual clock driving the same engine
+//! cli/                  argv ⇄ text; no I/O but the prompt
+//!   flags.rs            FLAGS: one record a flag
+//!   parse.rs            argv → Args
+//!   effects.rs          what a flag's value does
+//!   target.rs           the grammar of targets
+//!   words.rs            what was typed, made fit for a message
+//!   help.rs             --help and the README's usage block, printed from FLAGS
+//!   confirm.rs          the WARNING banner and the y/N question
+//! report/               numbers → bytes; pure
+//!   text.rs             the original's lines, then what we add
+//!   findings.rs         the lines of serve and calibrate
+//!   escape.rs           bytes from elsewhere, made fit for a terminal
+//! engine/               the pure core: a function of (plan, moments, events)
+//!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}; Event, Action
+//!   connection.rs       State, Cause, Side, Key, Connection, Table; the legal edges
+//!   wheel.rs            hierarchical timing wheel, intrusive links by slot
+//!   ready.rs            slots whose readiness is not used up
+//!   pacer.rs            when the next dial is due
+//!   ledger.rs           double entry: what is in each account now, what ever flowed
+//!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
+//!   summary.rs          Sample, Summary, and the exit code that follows
+//! plan.rs               what was typed, and the validated run that it means
+//! findings.rs           what serve and calibrate have to tell
+//! route.rs              slot → target
+//! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
+//! error.rs              Error, its words, the exit codes
+//! ```
+//!
+//! All but `os/` and `main.rs` is pure: same inputs, same outputs, on any machine, and that is where the tests, the
+//! fuzzers and the benches go in.
+
 #![deny(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
 
 pub mod cli;
 pub mod engine;

@@ -64,6 +64,7 @@ fn run(args: &Args) -> Result<u8> {
         cli::confirm::confirm(&host, &port, plan.connections, input, output)?;
     }
     host::make_room_for(plan.connections)?;
+    host::check_memory_for(plan.connections)?;
     let (stdout, stderr) = streams()?;
     let mut console = Console {
         plan: &plan,

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::sockets::BYTES_PER_CONNECTION;
 use super::sys;
 use crate::error::{Error, Result};
 
@@ -77,6 +78,19 @@ pub fn make_room_for(connections: u32) -> Result<()> {
         sys::raise_descriptor_limit().map_err(failed)?;
     }
     Ok(())
+}
+
+/// Refuses a table that is larger than the memory there is. Asking the allocator is not enough: it promises more than
+/// there is, and the promise is broken by ending the process.
+///
+/// # Errors
+/// [`Error::Memory`].
+pub fn check_memory_for(connections: u32) -> Result<()> {
+    let bytes = u64::from(connections) * BYTES_PER_CONNECTION;
+    match memory_bytes("MemAvailable") {
+        Some(available) if available < bytes => Err(Error::Memory { connections, bytes }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::engine;
 use crate::error::{Error, Result};
 
 const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
+
+/// User-space bytes that a run takes for each connection: 4 and a bit here, the rest in the engine.
+pub const BYTES_PER_CONNECTION: u64 = 5 + engine::BYTES_PER_CONNECTION;
 
 #[derive(Debug)]
 pub struct Sockets {
@@ -20,7 +24,10 @@ impl Sockets {
     /// # Errors
     /// [`Error::Memory`] when that is not to be had.
     pub fn new(count: u32) -> Result<Sockets> {
-        let failed = |_| Error::Memory { connections: count, bytes: u64::from(count) * 4 };
+        let failed = |_| Error::Memory {
+            connections: count,
+            bytes: u64::from(count) * BYTES_PER_CONNECTION,
+        };
         let (slots, words) = (count as usize, count.div_ceil(64) as usize);
         let (mut by_slot, mut opened) = (Vec::new(), Vec::new());
         by_slot.try_reserve_exact(slots).map_err(failed)?;

@@ -273,8 +273,8 @@ impl Timer {
         let when = libc::itimerspec {
             it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: libc::timespec {
-                tv_sec: libc::time_t::try_from(ns / NS_PER_S).unwrap_or(libc::time_t::MAX),
-                tv_nsec: (ns % NS_PER_S) as libc::c_long,
+                tv_sec: i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(ns % NS_PER_S).unwrap_or(0),
             },
         };
         let (fd, flags) = (self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME);
