@@ -90,10 +90,13 @@ fn serve(args: &ServeArgs) -> Result<u8> {
 }
 
 fn calibrate(args: &CalibrateArgs) -> Result<u8> {
-    let calibration = os::calibrate::calibrate(args)?;
-    let mut text = String::new();
-    let _ = report::findings::write_calibration(&mut text, &calibration);
-    print(&text)?;
+    let (mut stdout, _) = streams()?;
+    let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
+        let mut text = String::new();
+        let _ = report::findings::write_calibration(&mut text, calibration);
+        stdout.finish(&text, signals);
+    })?;
+    written(&stdout)?;
     let completed = !calibration.summary.stopped;
     Ok(if completed { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
 }

@@ -31,6 +31,16 @@ impl Moment {
     }
 }
 
+/// The first of the moments start, start + interval, start + 2 × interval, … that is later than `now`. One that was
+/// missed is not made up for.
+///
+/// # Panics
+/// If the interval is zero: no interval is `None` wherever one is kept.
+pub fn next_beat(start: Moment, interval: Span, now: Moment) -> Moment {
+    let beats = now.since(start).0 / interval.0 + 1;
+    start + Span(beats.saturating_mul(interval.0))
+}
+
 impl Add<Span> for Moment {
     type Output = Moment;
 
@@ -378,6 +388,14 @@ mod tests {
             (999_500, 1_000_000),
         ] {
             assert_eq!(Span(ns).rounded_to_3_digits(), Span(rounded), "{ns}");
+        }
+    }
+
+    #[test]
+    fn beats_do_not_drift_and_are_not_made_up_for() {
+        let (start, every) = (Moment(7), Span(10));
+        for (now, next) in [(0, 17), (7, 17), (16, 17), (17, 27), (59, 67)] {
+            assert_eq!(next_beat(start, every, Moment(now)), Moment(next), "{now}");
         }
     }
 

@@ -30,7 +30,7 @@ use wheel::Wheel;
 
 use crate::error::{Error, Result};
 use crate::plan::{Hold, Limits, Plan};
-use crate::units::{Moment, Span, Tick};
+use crate::units::{Moment, Span, Tick, next_beat};
 
 /// A loop that did not run for longer than this was stopped or suspended, not busy.
 pub const PAUSE_MIN: Span = Span::from_s(1);
@@ -188,7 +188,7 @@ impl Engine {
         }
         if self.sample_due.is_some_and(|due| due <= self.now) {
             actions.push(Action::Sample);
-            self.sample_due = self.next_sample();
+            self.sample_due = self.interval.map(|every| next_beat(self.start, every, self.now));
         }
         self.conclude();
         if !self.over {
@@ -390,12 +390,6 @@ impl Engine {
             let failure = Failure { cause: Cause::TimedOut, errno: 0 };
             self.fail(key, failure, self.now, actions);
         }
-    }
-
-    fn next_sample(&self) -> Option<Moment> {
-        let interval = self.interval?;
-        let intervals = self.now.since(self.start).0 / interval.0 + 1;
-        Some(self.start + Span(intervals.saturating_mul(interval.0)))
     }
 
     fn conclude(&mut self) {

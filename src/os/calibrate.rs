@@ -27,23 +27,28 @@ const DIAL_TIMEOUT: Span = Span::from_s(5);
 /// How often another port is tried, should somebody be quicker to take the one that was free.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Measures this machine. The child has ended when it returns, whatever happened.
+/// Measures this machine and hands the result to `done`, with the signals that are held by then. The child has ended
+/// when this returns, whatever happened.
 ///
 /// # Errors
 /// [`Error::Setup`] if the server does not come up; what [`driver::run`] fails with.
-pub fn calibrate(args: &CalibrateArgs) -> Result<Calibration> {
+pub fn calibrate(
+    args: &CalibrateArgs,
+    done: &mut dyn FnMut(&Calibration, &Signals),
+) -> Result<Calibration> {
     sys::raise_descriptor_limit()
         .map_err(|error| Error::system("cannot raise the limit on open files", &error))?;
     let ports = host::local_port_range();
     let (connections, stopper) = most(args, ports)?;
     let server = Server::start(ports)?;
     let plan = plan(connections, server.address)?;
+    // Not before the child has started, or it would inherit what is blocked.
     let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
-    let mut meter =
-        Meter { server: server.child.id(), before: Reading::take(&server), after: None };
+    let serve_id = server.child.id();
+    let mut meter = Meter { serve_id, before: Reading::take(serve_id), after: None };
     let run = driver::run(&plan, ports, &signals, &mut meter)?;
     let (before, after) = (meter.before, meter.after.unwrap_or_default());
-    Ok(Calibration {
+    let calibration = Calibration {
         serve: server.address,
         connections,
         stopper,
@@ -53,7 +58,9 @@ pub fn calibrate(args: &CalibrateArgs) -> Result<Calibration> {
         client_bytes: grown(before.client_bytes, after.client_bytes),
         serve_bytes: grown(before.serve_bytes, after.serve_bytes),
         kernel_bytes: grown(before.kernel_bytes, after.kernel_bytes),
-    })
+    };
+    done(&calibration, &signals);
+    Ok(calibration)
 }
 
 /// How many connections the limits allow, and which of them allows the fewest.
@@ -163,15 +170,11 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(server: &Server) -> Reading {
-        Reading::of(server.child.id())
-    }
-
-    fn of(server: u32) -> Reading {
+    fn take(serve_id: u32) -> Reading {
         Reading {
             cpu: sys::cpu_time().unwrap_or_default(),
             client_bytes: host::resident_bytes(None),
-            serve_bytes: host::resident_bytes(Some(server)),
+            serve_bytes: host::resident_bytes(Some(serve_id)),
             kernel_bytes: host::memory_bytes("Slab"),
         }
     }
@@ -179,7 +182,7 @@ impl Reading {
 
 /// Watches a run in silence, and reads once more while the sockets are open.
 struct Meter {
-    server: u32,
+    serve_id: u32,
     before: Reading,
     after: Option<Reading>,
 }
@@ -190,6 +193,6 @@ impl Watch for Meter {
     fn debug(&mut self, _: Key, _: News<'_>) {}
 
     fn done(&mut self, _: &Run, _: &Signals) {
-        self.after = Some(Reading::of(self.server));
+        self.after = Some(Reading::take(self.serve_id));
     }
 }

@@ -16,7 +16,7 @@ use super::sys::{self, Signals, Whose};
 use crate::error::{Error, Result};
 use crate::findings::{ServeCounts, ServeNews};
 use crate::plan::{End, ServeArgs};
-use crate::units::{Moment, Span};
+use crate::units::{Moment, Span, next_beat};
 
 /// Descriptors are the seats' numbers and tokens; the listener's own cannot be one of them.
 const LISTENER: Token = Token(u32::MAX as usize - 2);
@@ -138,7 +138,7 @@ impl<'a> Server<'a> {
             self.accept(now, watch)?;
             if self.sample_due.is_some_and(|due| due <= now) {
                 watch.sample(&self.seats.counts);
-                self.sample_due = self.next_sample(now);
+                self.sample_due = self.args.interval.map(|every| next_beat(self.start, every, now));
             }
             if self.end_due.is_some_and(|due| due <= now) {
                 return Ok(());
@@ -154,12 +154,6 @@ impl<'a> Server<'a> {
         };
         let end = self.ends.front().map(|(due, _)| *due);
         [accept, end, self.sample_due, self.end_due].into_iter().flatten().min()
-    }
-
-    fn next_sample(&self, now: Moment) -> Option<Moment> {
-        let interval = self.args.interval?;
-        let intervals = now.since(self.start).0 / interval.0 + 1;
-        Some(self.start + Span(intervals.saturating_mul(interval.0)))
     }
 
     fn watch_listener(&mut self) -> Result<()> {
