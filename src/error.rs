@@ -1,5 +1,5 @@
-//! What stops the program: one enum, its words and its exit code. What a network does to a dial is no `Error`: that
-//! is data, and goes to the ledger.
+//! What stops the program: one enum, its words and its exit code. What a network does to a dial is
+//! no `Error`: that is data, and goes to the ledger.
 
 use std::fmt;
 
@@ -7,20 +7,23 @@ use std::fmt;
 pub mod exit {
     /// Every connection was established.
     pub const ALL_ESTABLISHED: u8 = 0;
-    /// Not completed: usage, set-up, refused at the prompt, interrupted with dials pending, output not written.
+    /// Not completed: usage, set-up, refused at the prompt, interrupted with dials pending, output
+    /// not written.
     pub const NOT_COMPLETED: u8 = 1;
     /// Completed, with connection errors.
     pub const WITH_ERRORS: u8 = 2;
 }
 
-/// A reason to stop before, or instead of, a run. Each one is a single line, in lower case, without a full stop.
+/// A reason to stop before, or instead of, a run. Each one is a single line, in lower case, without
+/// a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// A flag or a value that is not accepted: names it and says what is.
     Usage(String),
     /// A name that has no address, or none of the family that was asked for.
     Resolve { name: String, why: String },
-    /// The operator said no at the prompt; what is printed about it is the original's and goes to standard output.
+    /// The operator said no at the prompt; what is printed about it is the original's and goes to
+    /// standard output.
     Declined,
     /// The prompt got no answer: end of input, or no way to show the question.
     Unanswered,

@@ -1,4 +1,5 @@
-//! What `serve` and `calibrate` have to tell: plain numbers, between the edge that measures and the face that prints.
+//! What `serve` and `calibrate` have to tell: plain numbers, between the edge that measures and the
+//! face that prints.
 
 use std::net::SocketAddr;
 
@@ -55,8 +56,8 @@ pub struct Calibration {
     pub turn_longest: Span,
     /// Processor time of this process from the first dial to the last, the poll loop included.
     pub cpu: Span,
-    /// Growth of resident memory of this process and of `serve`, and of the kernel's slabs (all of the machine's), from
-    /// before the run to its end; `None` where it cannot be read.
+    /// Growth of resident memory of this process and of `serve`, and of the kernel's slabs (all of
+    /// the machine's), from before the run to its end; `None` where it cannot be read.
     pub client_bytes: Option<u64>,
     pub serve_bytes: Option<u64>,
     pub kernel_bytes: Option<u64>,

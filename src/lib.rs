@@ -1,27 +1,27 @@
-//! tcpgoon finds out how many concurrent TCP connections a server, load balancer, NAT or firewall can take, and which
-//! side runs out of what. It dials N connections from one thread and one poll loop, holds them, prints statistics, and
-//! ends with a report and an exit code.
+//! tcpgoon finds out how many concurrent TCP connections a server, load balancer, NAT or firewall
+//! can take, and which side runs out of what. It dials N connections from one thread and one poll
+//! loop, holds them, prints statistics, and ends with a report and an exit code.
 //!
 //! # The idea
 //!
-//! The network and the clock are callers, not collaborators: they hand the core a moment and a list of events, the core
-//! hands back a list of actions, and every connection is at all times in exactly one account of a ledger that always
-//! balances.
+//! The network and the clock are callers, not collaborators: they hand the core a moment and a list
+//! of events, the core hands back a list of actions, and every connection is at all times in
+//! exactly one account of a ledger that always balances.
 //!
 //! # The map
 //!
-//! Folders are layers. Imports point down this list only, and `os` knows no face: it is handed something that watches.
-//! `tests/tidy.rs` holds all of it.
+//! Folders are layers. Imports point down this list only, and `os` knows no face: it is handed
+//! something that watches. `tests/tidy.rs` holds all of it.
 //!
 //! ```text
-//! main.rs               parse → resolve → plan → confirm → drive → report → exit code; joins edges and faces
+//! main.rs               parse → resolve → plan → confirm → drive → report → exit
 //! os/                   the impure edge: mio, libc, the real clock, files
 //!   mod.rs              Watch: who watches a run
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
 //!   serve.rs            the listener to test against
 //!   seats.rs            its connections by descriptor: greeted, read, echoed, flooded
 //!   calibrate.rs        serve as a child, and a run against it
-//!   poller.rs           what both loops stand on: poll set, exact timer, signals, the time between two polls
+//!   poller.rs           what both loops stand on: poll set, exact timer, signals
 //!   sockets.rs          a run's descriptors by slot
 //!   resolve.rs          names → addresses, before anything is dialed
 //!   host.rs             reads this machine's limits into plain numbers
@@ -29,7 +29,7 @@
 //!   causes.rs           errno → Cause
 //!   clock.rs            the only place that reads a clock
 //!   sys.rs              every unsafe: sockets, limits, timer, signals
-//! sim.rs                the other edge: a seeded fake network and a virtual clock driving the same engine
+//! sim.rs                the other edge: a seeded fake network and a virtual clock, the same engine
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
@@ -58,8 +58,8 @@
 //! error.rs              Error, its words, the exit codes
 //! ```
 //!
-//! All but `os/` and `main.rs` is pure: same inputs, same outputs, on any machine, and that is where the tests, the
-//! fuzzers and the benches go in.
+//! All but `os/` and `main.rs` is pure: same inputs, same outputs, on any machine, and that is
+//! where the tests, the fuzzers and the benches go in.
 
 #![deny(unsafe_code)]
 

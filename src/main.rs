@@ -1,4 +1,5 @@
-//! parse → resolve → plan → confirm → drive → report → exit code: the only place that joins edges and faces.
+//! parse → resolve → plan → confirm → drive → report → exit code: the only place that joins edges
+//! and faces.
 
 use std::env;
 use std::io::{self, Write};
@@ -122,7 +123,8 @@ fn lossy(word: std::ffi::OsString) -> String {
     word.to_string_lossy().into_owned()
 }
 
-/// The run as an operator sees it: the original's lines on standard output, debugging on standard error.
+/// The run as an operator sees it: the original's lines on standard output, debugging on standard
+/// error.
 struct Console<'a> {
     plan: &'a Plan,
     command_line: String,

@@ -1,4 +1,5 @@
-//! What was typed ([`Args`] and its kin) and what it means ([`Plan`]): the validated run that the engine obeys.
+//! What was typed ([`Args`] and its kin) and what it means ([`Plan`]): the validated run that the
+//! engine obeys.
 
 use std::net::IpAddr;
 
@@ -31,14 +32,16 @@ impl Family {
     }
 }
 
-/// A target as it was typed: a host (a name or an address, without brackets) and its port, neither resolved.
+/// A target as it was typed: a host (a name or an address, without brackets) and its port, neither
+/// resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
     pub host: String,
     pub port: u16,
 }
 
-/// When dials are due: `dials` of them every `span`. No dials means no pace: as fast as the loop goes.
+/// When dials are due: `dials` of them every `span`. No dials means no pace: as fast as the loop
+/// goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     pub span: Span,
@@ -58,7 +61,8 @@ impl Pace {
         Pace { span: Span(1000 * NS_PER_S), dials: rate_milli }
     }
 
-    /// How long after the start dial `index` is due: `index × span / dials`, rounded down, so that no error adds up.
+    /// How long after the start dial `index` is due: `index × span / dials`, rounded down, so that
+    /// no error adds up.
     pub fn offset(&self, index: u32) -> Span {
         if self.dials == 0 {
             return Span::ZERO;
@@ -137,8 +141,8 @@ pub struct CalibrateArgs {
 pub struct Limits {
     /// Readiness events taken from one poll.
     pub events_max: u32,
-    /// Dials started in a turn. More than one before a poll makes the reported times lie: 64 of them report 530 µs
-    /// for handshakes that take 13, at the same rate.
+    /// Dials started in a turn. More than one before a poll makes the reported times lie: 64 of
+    /// them report 530 µs for handshakes that take 13, at the same rate.
     pub dials_max: u32,
     /// Deadlines fired, and wheel entries moved down a level.
     pub expiries_max: u32,
@@ -157,16 +161,17 @@ impl Limits {
         drain_bytes_max: 64 * 1024,
     };
 
-    /// The most events that one turn is handed: each readiness can mean up to three (opened, bytes, closed), and each
-    /// action of the turn before can have failed or succeeded at once, which takes up to two; two more are the poll's own.
+    /// The most events that one turn is handed: each readiness can mean up to three (opened, bytes,
+    /// closed), and each action of the turn before can have failed or succeeded at once, which
+    /// takes up to two; two more are the poll's own.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 3 * self.events_max;
         let feedback = 2 * (self.dials_max + self.drains_max);
         (readiness + feedback + 2) as usize
     }
 
-    /// The most actions that one turn hands back: a close and a note for each event and expiry, each dial and each
-    /// drain, and a sample.
+    /// The most actions that one turn hands back: a close and a note for each event and expiry,
+    /// each dial and each drain, and a sample.
     pub fn turn_actions_max(&self) -> usize {
         let each_twice = 2 * (self.turn_events_max() + self.expiries_max as usize);
         each_twice + (self.dials_max + self.drains_max) as usize + 1
@@ -192,7 +197,8 @@ impl Plan {
     /// The run that `args` ask for against `targets`, which they resolved to.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there are no targets, too many, or a number of connections out of range.
+    /// [`Error::Usage`] where there are no targets, too many, or a number of connections out of
+    /// range.
     pub fn new(args: &Args, targets: Vec<Target>) -> Result<Plan> {
         if !(1..=CONNECTIONS_MAX).contains(&args.connections) {
             let asked = args.connections;
@@ -228,7 +234,8 @@ mod tests {
     #[test]
     fn the_schedule_does_not_drift() {
         assert_eq!(Pace::sleep(Span::from_ms(10)).offset(999), Span::from_ms(9_990));
-        // A third of a second has no exact length in nanoseconds; the 3,000th dial is due after 1,000 s all the same.
+        // A third of a second has no exact length in nanoseconds; the 3,000th dial is due after
+        // 1,000 s all the same.
         assert_eq!(Pace::rate(3_000).offset(1), Span(333_333_333));
         assert_eq!(Pace::rate(3_000).offset(3_000), Span::from_s(1_000));
         assert_eq!(Pace::rate(500).offset(1), Span::from_s(2));

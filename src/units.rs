@@ -1,6 +1,8 @@
-//! Moments, spans, ticks, counts and rates: their types, and the one table by which they are parsed and printed.
+//! Moments, spans, ticks, counts and rates: their types, and the one table by which they are parsed
+//! and printed.
 //!
-//! Everything is an integer: nanoseconds in `u64` last for 584 years, and nothing is rounded on the way.
+//! Everything is an integer: nanoseconds in `u64` last for 584 years, and nothing is rounded on the
+//! way.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -20,7 +22,8 @@ pub struct Moment(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Span(pub u64);
 
-/// A point on the wheel's clock: a count of ticks of [`Tick::LENGTH`] since the same origin as [`Moment`].
+/// A point on the wheel's clock: a count of ticks of [`Tick::LENGTH`] since the same origin as
+/// [`Moment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Tick(pub u64);
 
@@ -31,8 +34,8 @@ impl Moment {
     }
 }
 
-/// The first of the moments start, start + interval, start + 2 × interval, … that is later than `now`. One that was
-/// missed is not made up for.
+/// The first of the moments start, start + interval, start + 2 × interval, … that is later than
+/// `now`. One that was missed is not made up for.
 ///
 /// # Panics
 /// If the interval is zero: no interval is `None` wherever one is kept.
@@ -44,7 +47,8 @@ pub fn next_beat(start: Moment, interval: Span, now: Moment) -> Moment {
 impl Add<Span> for Moment {
     type Output = Moment;
 
-    /// Saturates: a moment past the end of the clock never comes, which is what such a deadline means.
+    /// Saturates: a moment past the end of the clock never comes, which is what such a deadline
+    /// means.
     fn add(self, span: Span) -> Moment {
         Moment(self.0.saturating_add(span.0))
     }
@@ -121,7 +125,8 @@ pub const fn low_32(value: u64) -> u32 {
     (value & 0xffff_ffff) as u32
 }
 
-/// The units of time, longest first, in nanoseconds; the words that parse and, first of each, the word that prints.
+/// The units of time, longest first, in nanoseconds; the words that parse and, first of each, the
+/// word that prints.
 const TIME_UNITS: [(u64, &[&str]); 6] = [
     (3600 * NS_PER_S, &["h"]),
     (60 * NS_PER_S, &["m"]),
@@ -154,7 +159,8 @@ impl fmt::Display for Span {
         }
         let mut rest = self.0;
         for (unit_ns, words) in &TIME_UNITS[..second] {
-            // Go prints `1h0m0s`: once a longer unit was printed, the shorter ones are, zero or not.
+            // Go prints `1h0m0s`: once a longer unit was printed, the shorter ones are, zero or
+            // not.
             if self.0 >= *unit_ns {
                 write!(f, "{}{}", rest / unit_ns, words[0])?;
                 rest %= unit_ns;
@@ -169,7 +175,8 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) 
     write!(f, "{}", value / unit)?;
     let fraction = value % unit;
     if fraction > 0 {
-        // A unit of less than a minute is a power of ten, so its digits after the point are the digits of the rest.
+        // A unit of less than a minute is a power of ten, so its digits after the point are the
+        // digits of the rest.
         let width = unit.ilog10() as usize;
         let digits = format!("{fraction:0width$}");
         write!(f, ".{}", digits.trim_end_matches('0'))?;
@@ -177,8 +184,8 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) 
     f.write_str(word)
 }
 
-/// Reads a time: bare numbers are in `bare_unit`; `1.5`, `250ms`, `1m30s` are all accepted; at most [`SPAN_MAX`].
-/// What is below a nanosecond is dropped. `None` if it is anything else.
+/// Reads a time: bare numbers are in `bare_unit`; `1.5`, `250ms`, `1m30s` are all accepted; at most
+/// [`SPAN_MAX`]. What is below a nanosecond is dropped. `None` if it is anything else.
 pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     let mut total_ns = 0u64;
     let mut rest = text;
@@ -199,17 +206,20 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
 }
 
-/// Reads a count: digits with an optional `k` or `m`, and decimals where they come out whole (`1.5k`).
+/// Reads a count: digits with an optional `k` or `m`, and decimals where they come out whole
+/// (`1.5k`).
 pub fn parse_count(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
     let thousandths = parse_scaled(number, unit.checked_mul(1000)?)?;
-    // Decimals beyond the thousandth of a unit would be dropped silently, so they must not be there.
+    // Decimals beyond the thousandth of a unit would be dropped silently, so they must not be
+    // there.
     let decimals = number.split_once('.').map_or(0, |(_, digits)| digits.len());
     let whole = thousandths.is_multiple_of(1000) && decimals <= unit.ilog10() as usize;
     whole.then_some(thousandths / 1000)
 }
 
-/// Reads a rate in thousandths a second: like a count, but any three decimals will do (`0.5`, `2.5k`).
+/// Reads a rate in thousandths a second: like a count, but any three decimals will do (`0.5`,
+/// `2.5k`).
 pub fn parse_rate_milli(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
     parse_scaled(number, unit.checked_mul(1000)?)

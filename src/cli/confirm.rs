@@ -6,7 +6,8 @@ use std::io::{self, BufRead, ErrorKind, Write};
 use crate::error::{Error, Result};
 use crate::route::{Routes, Target};
 
-/// The most bytes of a line that are looked at. A longer one is no answer, and whoever sends it fills no memory.
+/// The most bytes of a line that are looked at. A longer one is no answer, and whoever sends it
+/// fills no memory.
 const LINE_BYTES_MAX: usize = 4096;
 
 const STARS: &str = "*********************************************************************";
@@ -14,7 +15,8 @@ const STARS: &str = "***********************************************************
 /// The most hosts and ports that the banner lists; of more it says how many there are.
 const LISTED_MAX: usize = 8;
 
-/// What the banner calls the targets: hosts (a name with the address that will be dialed) and ports, each once.
+/// What the banner calls the targets: hosts (a name with the address that will be dialed) and
+/// ports, each once.
 pub fn words(routes: &Routes) -> (String, String) {
     let hosts = listed(routes.targets().iter().map(Target::host_words));
     let ports = listed(routes.targets().iter().map(|target| target.address.port().to_string()));
@@ -40,12 +42,15 @@ fn listed(words: impl Iterator<Item = String>) -> String {
     list
 }
 
-/// Shows what is about to happen and asks until it is told to go on or not to; the words are the original's.
+/// Shows what is about to happen and asks until it is told to go on or not to; the words are the
+/// original's.
 ///
-/// What is said after the question begins on a line of its own, whether or not a terminal echoed the answer's newline.
+/// What is said after the question begins on a line of its own, whether or not a terminal echoed
+/// the answer's newline.
 ///
 /// # Errors
-/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends, or either side fails.
+/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends, or either side
+/// fails.
 pub fn confirm(
     host: &str,
     port: &str,
@@ -111,8 +116,8 @@ fn read_answer(input: &mut dyn BufRead) -> Answer {
     }
 }
 
-/// The next line without its end, `None` at the end of the input; at most one byte more than [`LINE_BYTES_MAX`] of it,
-/// which is how its length is told. The rest of the line is dropped.
+/// The next line without its end, `None` at the end of the input; at most one byte more than
+/// [`LINE_BYTES_MAX`] of it, which is how its length is told. The rest of the line is dropped.
 fn read_line(input: &mut dyn BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let mut is_begun = false;

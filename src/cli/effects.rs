@@ -1,5 +1,5 @@
-//! What a flag does: reads its value and stores it in a [`Draft`]. The readers say what is accepted; who called them
-//! names the flag and the value.
+//! What a flag does: reads its value and stores it in a [`Draft`]. The readers say what is
+//! accepted; who called them names the flag and the value.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,7 +13,8 @@ const RATE_MILLI_MAX: u64 = 10_000_000_000;
 /// The most bytes of a banner: it has to fit into any socket's send buffer at once.
 const BANNER_BYTES_MAX: usize = 4096;
 
-/// Where flags store what they read, for all verbs; what was not given is filled in from the table afterwards.
+/// Where flags store what they read, for all verbs; what was not given is filled in from the table
+/// afterwards.
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub run: Args,

@@ -1,4 +1,5 @@
-//! `FLAGS`: every flag of every verb, one record each. The parser, the help and the tests know no flag but these.
+//! `FLAGS`: every flag of every verb, one record each. The parser, the help and the tests know no
+//! flag but these.
 
 use super::effects::{self, Draft, fill, store, switch};
 use super::target::{Group, Ports};
@@ -33,7 +34,8 @@ pub struct Flag {
     pub short: Option<char>,
     /// The word that stands for the value in the help; `None` for a switch.
     pub value: Option<&'static str>,
-    /// What holds where the flag is not given, as it would be typed. Written once: parsed here, printed in the help.
+    /// What holds where the flag is not given, as it would be typed. Written once: parsed here,
+    /// printed in the help.
     pub default: Option<&'static str>,
     pub verbs: &'static [Verb],
     /// One line, without the default.
@@ -51,7 +53,8 @@ impl Flag {
 const RUN: &[Verb] = &[Verb::Run];
 const SERVE: &[Verb] = &[Verb::Serve];
 
-/// A switch of a run without a short name, to be spread over; it spares each record the fields that say "none".
+/// A switch of a run without a short name, to be spread over; it spares each record the fields that
+/// say "none".
 const BASE: Flag = Flag {
     long: "",
     short: None,
@@ -62,7 +65,8 @@ const BASE: Flag = Flag {
     effect: |_, _| Ok(()),
 };
 
-/// By long name, as the original's help has them. The same name twice means another value for another verb.
+/// By long name, as the original's help has them. The same name twice means another value for
+/// another verb.
 pub const FLAGS: &[Flag] = &[
     Flag {
         long: "accept-delay",

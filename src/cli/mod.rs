@@ -1,6 +1,7 @@
 //! The face towards the operator's shell: argv in, text out. No input or output but the prompt.
 //!
-//! * [`flags`]: `FLAGS`, one record a flag for all verbs; help and parser know nothing that is not in it.
+//! * [`flags`]: `FLAGS`, one record a flag for all verbs; help and parser know nothing that is not
+//!   in it.
 //! * [`parse`]: argv → [`Command`], with one line for each mistake.
 //! * [`effects`]: what each flag does with its value.
 //! * [`target`]: the grammar of hosts, ports, and ranges of both.

@@ -1,5 +1,5 @@
-//! argv → [`Command`]. Every mistake is one line that names the word and says what is accepted, and a second one that
-//! says where the help is.
+//! argv → [`Command`]. Every mistake is one line that names the word and says what is accepted, and
+//! a second one that says where the help is.
 
 use std::ffi::OsString;
 
@@ -28,9 +28,10 @@ pub enum Command {
 
 /// Reads the arguments, the program's own name not among them (`std::env::args_os().skip(1)`).
 ///
-/// The first word may be a verb, and only the first: `tcpgoon -y serve` dials a host of the name "serve". Flags and
-/// other words may be mixed; `--` ends the flags; of a flag that is repeated the last one counts. `--help` and
-/// `--version` are obeyed where they are met: what is wrong before them is still said, what comes after is not read.
+/// The first word may be a verb, and only the first: `tcpgoon -y serve` dials a host of the name
+/// "serve". Flags and other words may be mixed; `--` ends the flags; of a flag that is repeated the
+/// last one counts. `--help` and `--version` are obeyed where they are met: what is wrong before
+/// them is still said, what comes after is not read.
 ///
 /// # Errors
 /// [`Error::Usage`] with two lines: what is wrong, and how to get the help of the verb.
@@ -97,8 +98,9 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
 fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, String> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
-    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt tells them apart by handing over at
-    // the next step what nobody took, so a switch is on until that step says otherwise.
+    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt tells them apart
+    // by handing over at the next step what nobody took, so a switch is on until that step says
+    // otherwise.
     let mut switched: Option<&'static Flag> = None;
     loop {
         let flag = match parser.next() {
@@ -161,7 +163,8 @@ fn unknown_long(verb: Verb, long: &str) -> String {
     if let Some(other) = FLAGS.iter().find(|flag| flag.long == long) {
         return of_another_verb(verb, other, &format!("--{long}"));
     }
-    // quoted() makes it fit to print; the quotes themselves would stand between the dashes and the name.
+    // quoted() makes it fit to print; the quotes themselves would stand between the dashes and the
+    // name.
     let typed = quoted(long);
     let name = typed.trim_matches('\'');
     // Of two equally near the one that this verb has comes first, as `false` sorts before `true`.
@@ -179,8 +182,8 @@ fn unknown_long(verb: Verb, long: &str) -> String {
     }
 }
 
-/// How far what was typed is from a flag, where it is near enough to have been meant. A word of it, or its beginning, is
-/// as near as one slip: `--timeout`, `--conn`.
+/// How far what was typed is from a flag, where it is near enough to have been meant. A word of it,
+/// or its beginning, is as near as one slip: `--timeout`, `--conn`.
 fn slips(long: &str, typed: &str) -> Option<usize> {
     let is_part =
         typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));

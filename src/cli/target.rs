@@ -8,8 +8,9 @@
 //! ports    = span { "," span }          span = port | port "-" port
 //! ```
 //!
-//! `A-B` is an address range only when both sides are IP literals: names have dashes of their own. A name of digits alone
-//! would be a port; `--host` takes it for what it is. Nothing is expanded before it is known how much it comes to.
+//! `A-B` is an address range only when both sides are IP literals: names have dashes of their own.
+//! A name of digits alone would be a port; `--host` takes it for what it is. Nothing is expanded
+//! before it is known how much it comes to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -21,7 +22,8 @@ use crate::route::TARGETS_MAX;
 const PORTS_ACCEPTED: &str =
     "ports are 1 to 65535, alone or in a list with ranges as in 8000-8009,9000";
 
-/// The longest host name. Source: RFC 1035, section 2.3.4 (255 octets on the wire, two of them not of the text).
+/// The longest host name. Source: RFC 1035, section 2.3.4 (255 octets on the wire, two of them not
+/// of the text).
 const NAME_BYTES_MAX: usize = 253;
 
 /// The longest name of a network interface. Source: `IFNAMSIZ` of linux/if.h, less its end mark.
@@ -97,7 +99,8 @@ impl Group {
         let (hosts, ports) = if text.starts_with('[') {
             parse_bracketed(text)?
         } else {
-            // More than one colon is an IPv6 address, and a port cannot be told from its last group.
+            // More than one colon is an IPv6 address, and a port cannot be told from its last
+            // group.
             let parts = if text.matches(':').count() == 1 { text.split_once(':') } else { None };
             let (hosts, ports) = parts.map_or((text, None), |(host, port)| (host, Some(port)));
             (parse_hosts(hosts)?, ports)
@@ -245,8 +248,9 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(why.into())
 }
 
-/// The targets that were typed, in that order: `host` (which is `--host`) first, then the `words`; a word of ports is
-/// for the hosts before it that have none; those that still have none take the `fallback` (which is `--port`).
+/// The targets that were typed, in that order: `host` (which is `--host`) first, then the `words`;
+/// a word of ports is for the hosts before it that have none; those that still have none take the
+/// `fallback` (which is `--port`).
 ///
 /// # Errors
 /// One line that names the word and says what is accepted.

@@ -9,7 +9,8 @@ const QUOTED_CHARS_MAX: usize = 100;
 /// The longest flag that is compared with another: no name of ours comes near it.
 const COMPARED_CHARS_MAX: usize = 32;
 
-/// The text in single quotes, on one line, without anything that a terminal could obey, and cut short when it is long.
+/// The text in single quotes, on one line, without anything that a terminal could obey, and cut
+/// short when it is long.
 pub fn quoted(text: &str) -> String {
     quoted_os(OsStr::new(text))
 }
@@ -41,10 +42,11 @@ pub fn quoted_os(text: &OsStr) -> String {
     out
 }
 
-/// How many characters must be added, dropped, replaced or swapped with their neighbour to make one word of the other;
-/// `None` if one of them is too long to be worth the look.
+/// How many characters must be added, dropped, replaced or swapped with their neighbour to make one
+/// word of the other; `None` if one of them is too long to be worth the look.
 ///
-/// Source: the optimal string alignment distance, <https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance>
+/// Source: the optimal string alignment distance,
+/// <https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance>
 pub fn distance(one: &str, other: &str) -> Option<usize> {
     let one: Vec<char> = one.chars().take(COMPARED_CHARS_MAX + 1).collect();
     let other: Vec<char> = other.chars().take(COMPARED_CHARS_MAX + 1).collect();

@@ -1,4 +1,5 @@
-//! A connection's life: its states and their legal edges, what can end it and on which side, and the table of all.
+//! A connection's life: its states and their legal edges, what can end it and on which side, and
+//! the table of all.
 
 use std::collections::TryReserveError;
 
@@ -52,7 +53,8 @@ impl Side {
     }
 }
 
-/// What ended a connection, or the attempt at one. Which system error means which is told in `os/sys.rs`.
+/// What ended a connection, or the attempt at one. Which system error means which is told in
+/// `os/sys.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Cause {
@@ -101,8 +103,8 @@ impl Cause {
         Cause::Lost,
     ];
 
-    /// The side that it is on. What `connect()` itself refuses is this host's doing; the same error arriving later
-    /// was sent by somebody on the way.
+    /// The side that it is on. What `connect()` itself refuses is this host's doing; the same error
+    /// arriving later was sent by somebody on the way.
     pub fn side(self) -> Side {
         self.record().1
     }
@@ -163,10 +165,12 @@ impl Key {
     }
 }
 
-/// One seat. What it would be nice to know but is not kept here is asked of the socket when it matters.
+/// One seat. What it would be nice to know but is not kept here is asked of the socket when it
+/// matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
-    /// When it entered its state, as the event said; for Dialing that is the moment of its `connect()`.
+    /// When it entered its state, as the event said; for Dialing that is the moment of its
+    /// `connect()`.
     pub since: Moment,
     pub attempt: u32,
     pub state: State,
@@ -196,7 +200,8 @@ impl Table {
         u32::try_from(self.connections.len()).unwrap_or_else(|_| unreachable!("made from a u32"))
     }
 
-    /// The connection that `key` names, unless that attempt is over or never was: the only place that compares.
+    /// The connection that `key` names, unless that attempt is over or never was: the only place
+    /// that compares.
     pub fn get(&self, key: Key) -> Option<&Connection> {
         self.connections.get(key.slot as usize).filter(|c| c.attempt == key.attempt)
     }
@@ -212,7 +217,8 @@ impl Table {
     /// Moves a connection along a legal edge and returns what it was.
     ///
     /// # Panics
-    /// If the edge is not legal, or the cause does not go with the state: the engine has asked before.
+    /// If the edge is not legal, or the cause does not go with the state: the engine has asked
+    /// before.
     pub fn step(&mut self, slot: u32, to: State, at: Moment, cause: Option<Cause>) -> Connection {
         let connection = &mut self.connections[slot as usize];
         let before = *connection;

@@ -1,9 +1,10 @@
-//! Times: log-linear buckets for the quantiles, and exact minimum, average, maximum and deviation beside them.
+//! Times: log-linear buckets for the quantiles, and exact minimum, average, maximum and deviation
+//! beside them.
 
 use crate::units::Span;
 
-/// Each power of two is divided into this many buckets, so a bucket is at most 1/64 of its values wide and its middle
-/// at most 1/128 (0.8%) away from any of them.
+/// Each power of two is divided into this many buckets, so a bucket is at most 1/64 of its values
+/// wide and its middle at most 1/128 (0.8%) away from any of them.
 const PARTS: u64 = 64;
 const PARTS_BITS: u32 = PARTS.ilog2();
 
@@ -76,8 +77,8 @@ impl Histogram {
 
     /// The population's standard deviation, rounded down to the nanosecond.
     ///
-    /// In integers: with `q` the average rounded down, Σ(x−q)² − (Σx − nq)²/n is n times the variance, and no term of
-    /// it overflows where the sum of squares did not.
+    /// In integers: with `q` the average rounded down, Σ(x−q)² − (Σx − nq)²/n is n times the
+    /// variance, and no term of it overflows where the sum of squares did not.
     pub fn dev(&self) -> Span {
         let n = u128::from(self.count);
         if n == 0 {
@@ -89,7 +90,8 @@ impl Histogram {
         narrow((around_q.saturating_sub(rest * rest / n) / n).isqrt())
     }
 
-    /// The value that `permille` of 1000 values do not exceed, to within 0.8%; O(buckets). Zero where there is none.
+    /// The value that `permille` of 1000 values do not exceed, to within 0.8%; O(buckets). Zero
+    /// where there is none.
     pub fn quantile(&self, permille: u32) -> Span {
         let rank = (self.count * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -148,7 +150,8 @@ mod tests {
     fn average_and_population_deviation_are_exact() {
         let known = of(&[2, 4, 4, 4, 5, 5, 7, 9]);
         assert_eq!((known.avg(), known.dev()), (Span(5), Span(2)));
-        // Large values with a small spread are where a sum of squares in floating point gives nonsense.
+        // Large values with a small spread are where a sum of squares in floating point gives
+        // nonsense.
         let close = of(&[864_000_000_000_000, 864_000_000_000_002]);
         assert_eq!((close.avg(), close.dev()), (Span(864_000_000_000_001), Span(1)));
     }

@@ -1,8 +1,10 @@
-//! Double entry: what is in each account now, and what ever flowed. One mutator, so it always balances.
+//! Double entry: what is in each account now, and what ever flowed. One mutator, so it always
+//! balances.
 
 use super::connection::{Cause, State};
 
-/// How many connections are in each state now, and how many ever took each way. Nothing is ever recounted.
+/// How many connections are in each state now, and how many ever took each way. Nothing is ever
+/// recounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
     connections: u32,
@@ -25,7 +27,8 @@ impl Ledger {
     /// Moves one connection from one account to another, and books what caused it; O(1).
     ///
     /// # Panics
-    /// If the account is empty, or the move has no cause although its state needs one: a defect of the caller.
+    /// If the account is empty, or the move has no cause although its state needs one: a defect of
+    /// the caller.
     pub fn post(&mut self, from: State, to: State, cause: Option<Cause>) {
         let left = self.level[from as usize].checked_sub(1);
         self.level[from as usize] = left.unwrap_or_else(|| unreachable!("{from:?} is empty"));

@@ -1,14 +1,17 @@
-//! The pure core: a function of (plan, moments, events). The network and the clock are callers, not collaborators.
+//! The pure core: a function of (plan, moments, events). The network and the clock are callers, not
+//! collaborators.
 //!
-//! [`Engine::turn`] is the one verb. Its impure half is `os/driver.rs`, which turns readiness into [`Event`]s and
-//! [`Action`]s into system calls; `sim.rs` does the same to a network that does not exist. Between the three there is
-//! only the vocabulary of this file:
+//! [`Engine::turn`] is the one verb. Its impure half is `os/driver.rs`, which turns readiness into
+//! [`Event`]s and [`Action`]s into system calls; `sim.rs` does the same to a network that does not
+//! exist. Between the three there is only the vocabulary of this file:
 //!
 //! - a [`Key`] names one attempt of one slot, and an event for any other attempt is dropped;
-//! - an [`Event`] says what happened and when; it may be stale, repeated or nonsense, and then changes nothing;
-//! - an [`Action`] is to be carried out once, in order, before the next poll. One that fails or succeeds at once comes
-//!   back as an event of the next turn;
-//! - a [`State`] is an account of the [`ledger`], and only [`Engine::post`] moves a connection between two.
+//! - an [`Event`] says what happened and when; it may be stale, repeated or nonsense, and then
+//!   changes nothing;
+//! - an [`Action`] is to be carried out once, in order, before the next poll. One that fails or
+//!   succeeds at once comes back as an event of the next turn;
+//! - a [`State`] is an account of the [`ledger`], and only [`Engine::post`] moves a connection
+//!   between two.
 
 pub mod connection;
 pub mod histogram;
@@ -35,11 +38,12 @@ use crate::units::{Moment, Span, Tick, next_beat};
 /// A loop that did not run for longer than this was stopped or suspended, not busy.
 pub const PAUSE_MIN: Span = Span::from_s(1);
 
-/// User-space bytes a connection that [`Engine::new`] allocates: its record, its ready link, its wheel link.
+/// User-space bytes a connection that [`Engine::new`] allocates: its record, its ready link, its
+/// wheel link.
 pub const BYTES_PER_CONNECTION: u64 = 16 + 4 + 12;
 
-/// Something that happened, and when. The driver stamps a [`What::Dialed`] just before its `connect()`, and readiness
-/// just after the poll that told of it.
+/// Something that happened, and when. The driver stamps a [`What::Dialed`] just before its
+/// `connect()`, and readiness just after the poll that told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
     pub at: Moment,
@@ -66,22 +70,25 @@ pub enum What {
     Stop,
 }
 
-/// What ended something, with the system's own number for it (0 where it has none) for whoever wants its words.
+/// What ended something, with the system's own number for it (0 where it has none) for whoever
+/// wants its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
     pub cause: Cause,
     pub errno: i32,
 }
 
-/// Something to do. Within a turn they come in this order: closes as they arise, a sample, drains, dials. A dial comes
-/// last, so that nothing stands between its `connect()` and the poll that tells of its success.
+/// Something to do. Within a turn they come in this order: closes as they arise, a sample, drains,
+/// dials. A dial comes last, so that nothing stands between its `connect()` and the poll that tells
+/// of its success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Close the descriptor.
     Close(Key),
     /// Print a statistics line.
     Sample,
-    /// Read and drop what the server sent, up to `drain_bytes_max`; answer with [`What::Received`] or what else it is.
+    /// Read and drop what the server sent, up to `drain_bytes_max`; answer with [`What::Received`]
+    /// or what else it is.
     Drain(Key),
     /// Open a socket, say [`What::Dialed`], connect; answer [`What::Failed`] if that fails at once.
     Dial(Key),
@@ -171,9 +178,10 @@ impl Engine {
         })
     }
 
-    /// Takes what happened up to `now` and says what to do next. Order is policy: readiness first, so that a connection
-    /// that opened in the tick in which its timeout fell due counts as open; then deadlines, then dials. It appends at
-    /// most [`Limits::turn_actions_max`] actions and allocates nothing if they fit.
+    /// Takes what happened up to `now` and says what to do next. Order is policy: readiness first,
+    /// so that a connection that opened in the tick in which its timeout fell due counts as open;
+    /// then deadlines, then dials. It appends at most [`Limits::turn_actions_max`] actions and
+    /// allocates nothing if they fit.
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
         self.notice_pause(now);
         self.now = self.now.max(now);
@@ -197,8 +205,8 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::turn`] has something to do even if nothing happens; a moment that has passed means now, and
-    /// `None` never.
+    /// When [`Engine::turn`] has something to do even if nothing happens; a moment that has passed
+    /// means now, and `None` never.
     pub fn next_due(&self) -> Option<Moment> {
         if self.over {
             return None;
@@ -331,8 +339,8 @@ impl Engine {
         actions.push(Action::Close(key));
     }
 
-    /// The only way from one state to another: table, ledger and deadline together. Returns how long the connection was
-    /// in the state that it left.
+    /// The only way from one state to another: table, ledger and deadline together. Returns how
+    /// long the connection was in the state that it left.
     fn post(&mut self, key: Key, to: State, at: Moment, cause: Option<Cause>) -> Span {
         let before = self.table.step(key.slot, to, at, cause);
         self.ledger.post(before.state, to, cause);
@@ -354,7 +362,8 @@ impl Engine {
         }
     }
 
-    /// The schedule moves by a gap in which nothing could be dialed; everything else is a matter of real time.
+    /// The schedule moves by a gap in which nothing could be dialed; everything else is a matter of
+    /// real time.
     fn notice_pause(&mut self, now: Moment) {
         let expected = self.next_due().map(|due| due.max(self.now));
         let gap = expected.map_or(Span::ZERO, |expected| now.since(expected));
@@ -365,9 +374,9 @@ impl Engine {
         }
     }
 
-    /// Whether readiness may wait in the kernel that this turn has not heard of. A full batch says so; but after as
-    /// many full batches in a row as there are batches of connections, everybody has had a say, and servers that never
-    /// stop sending must not keep deadlines from firing.
+    /// Whether readiness may wait in the kernel that this turn has not heard of. A full batch says
+    /// so; but after as many full batches in a row as there are batches of connections, everybody
+    /// has had a say, and servers that never stop sending must not keep deadlines from firing.
     fn may_be_unheard(&self) -> bool {
         let batches = self.connections.div_ceil(self.limits.events_max);
         (1..=batches).contains(&self.unheard_turns)
@@ -381,7 +390,8 @@ impl Engine {
             let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);
             let due = dialed_at + self.dial_timeout.unwrap_or(Span::ZERO);
             if self.now < due {
-                // The wheel reaches 12 days; a clock that stood still for days in between can make a deadline further.
+                // The wheel reaches 12 days; a clock that stood still for days in between can make
+                // a deadline further.
                 self.wheel.arm(slot, Tick::at_or_after(due));
                 continue;
             }

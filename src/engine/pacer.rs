@@ -3,7 +3,8 @@
 use crate::plan::Pace;
 use crate::units::{Moment, Span};
 
-/// The schedule: dial `i` is due at start + i × sleep, moved by pauses, and caught up at no more than twice the pace.
+/// The schedule: dial `i` is due at start + i × sleep, moved by pauses, and caught up at no more
+/// than twice the pace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pacer {
     pace: Pace,

@@ -1,4 +1,5 @@
-//! The ready list: slots whose edge-triggered readiness was not used up, each at most once, first come first served.
+//! The ready list: slots whose edge-triggered readiness was not used up, each at most once, first
+//! come first served.
 
 use std::collections::TryReserveError;
 

@@ -1,11 +1,12 @@
 //! A hierarchical timing wheel: at most one deadline a slot, armed and cancelled in O(1).
 //!
-//! Six levels of 64 buckets. A bucket of level 0 is one tick, of level 1 it is 64 ticks, and so on: a deadline sits at
-//! the level of the highest digit (base 64) in which it differs from the current tick, and moves down as that comes
-//! nearer. At most five moves in its life, and nearly every deadline is cancelled before the first.
+//! Six levels of 64 buckets. A bucket of level 0 is one tick, of level 1 it is 64 ticks, and so on:
+//! a deadline sits at the level of the highest digit (base 64) in which it differs from the current
+//! tick, and moves down as that comes nearer. At most five moves in its life, and nearly every
+//! deadline is cancelled before the first.
 //!
-//! Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987); the levels by exclusive-or are
-//! tokio's (`tokio/src/runtime/time/wheel`).
+//! Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987); the levels by
+//! exclusive-or are tokio's (`tokio/src/runtime/time/wheel`).
 
 use std::collections::TryReserveError;
 
@@ -30,7 +31,8 @@ struct Link {
     prev: u32,
     /// The slot behind plus one; 0 if there is none.
     next: u32,
-    /// The low 32 bits of the deadline's tick. The rest follows from the current tick, which is never later.
+    /// The low 32 bits of the deadline's tick. The rest follows from the current tick, which is
+    /// never later.
     due: u32,
 }
 
@@ -83,8 +85,9 @@ impl Wheel {
         (link.prev != 0).then(|| Tick(self.whole(link.due)))
     }
 
-    /// Gives the slot a deadline, in place of one that it may have. One that has passed is due at once; one beyond
-    /// [`REACH_TICKS`] is brought forward to there, so whoever asks for such spans looks again when it fires.
+    /// Gives the slot a deadline, in place of one that it may have. One that has passed is due at
+    /// once; one beyond [`REACH_TICKS`] is brought forward to there, so whoever asks for such spans
+    /// looks again when it fires.
     pub fn arm(&mut self, slot: u32, due: Tick) {
         self.cancel(slot);
         self.link(slot, due.0.clamp(self.current, self.current.saturating_add(REACH_TICKS)));
@@ -99,14 +102,14 @@ impl Wheel {
         }
     }
 
-    /// The first tick at which [`Wheel::pop_expired`] has something to do: a deadline, or a bucket to move down, which
-    /// is no later than the deadlines in it.
+    /// The first tick at which [`Wheel::pop_expired`] has something to do: a deadline, or a bucket
+    /// to move down, which is no later than the deadlines in it.
     pub fn next_due(&self) -> Option<Tick> {
         self.earliest().map(|earliest| Tick(earliest.begins))
     }
 
-    /// The next slot that is due by `now`, its deadline taken away; `None` when there is no more, or when `budget` is
-    /// used up. A slot fired and a slot moved down a level cost one each.
+    /// The next slot that is due by `now`, its deadline taken away; `None` when there is no more,
+    /// or when `budget` is used up. A slot fired and a slot moved down a level cost one each.
     pub fn pop_expired(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
         loop {
             let earliest = self.earliest().filter(|earliest| earliest.begins <= now.0);
@@ -130,8 +133,8 @@ impl Wheel {
         }
     }
 
-    /// The earliest bucket that is not empty. Where one of a higher level begins with one of a lower, the higher comes
-    /// first: it may hold deadlines of that very tick.
+    /// The earliest bucket that is not empty. Where one of a higher level begins with one of a
+    /// lower, the higher comes first: it may hold deadlines of that very tick.
     fn earliest(&self) -> Option<Earliest> {
         let mut best: Option<Earliest> = None;
         let mut shift = 0;
@@ -244,8 +247,8 @@ mod tests {
 
     #[test]
     fn an_earlier_deadline_of_a_half_moved_bucket_is_not_overtaken() {
-        // Both sit in the bucket of level 1 that begins at 64. The budget ends after one move; the one still up there
-        // is due at 64, the one that came down at 70.
+        // Both sit in the bucket of level 1 that begins at 64. The budget ends after one move; the
+        // one still up there is due at 64, the one that came down at 70.
         let mut wheel = Wheel::new(2).unwrap();
         wheel.arm(0, Tick(64));
         wheel.arm(1, Tick(70));
@@ -271,7 +274,8 @@ mod tests {
 
     #[test]
     fn no_next_due_is_left_behind_the_time_it_was_asked_about() {
-        // After a timer fires at `now`, the next deadline is later than `now`: else a loop would spin.
+        // After a timer fires at `now`, the next deadline is later than `now`: else a loop would
+        // spin.
         let mut wheel = Wheel::new(3).unwrap();
         for (slot, due) in [(0, 100), (1, 100), (2, 5_000)] {
             wheel.arm(slot, Tick(due));

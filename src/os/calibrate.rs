@@ -17,8 +17,8 @@ use crate::units::Span;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Kernel memory of a connection whose two ends are both on this host, with no data under way: 8.1 KB measured as the
-/// growth of slabs on Linux 6.18, rounded up.
+/// Kernel memory of a connection whose two ends are both on this host, with no data under way: 8.1
+/// KB measured as the growth of slabs on Linux 6.18, rounded up.
 const KERNEL_BYTES_EACH: u64 = 9 * 1024;
 
 /// A loopback handshake takes microseconds; one that takes this long was dropped.
@@ -27,8 +27,8 @@ const DIAL_TIMEOUT: Span = Span::from_s(5);
 /// How often another port is tried, should somebody be quicker to take the one that was free.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Measures this machine and hands the result to `done`, with the signals that are held by then. The child has ended
-/// when this returns, whatever happened.
+/// Measures this machine and hands the result to `done`, with the signals that are held by then.
+/// The child has ended when this returns, whatever happened.
 ///
 /// # Errors
 /// [`Error::Setup`] if the server does not come up; what [`driver::run`] fails with.
@@ -111,7 +111,8 @@ struct Server {
 }
 
 impl Server {
-    /// Starts one on a free port below those that `connect()` chooses from, so that no dial can take it or meet itself.
+    /// Starts one on a free port below those that `connect()` chooses from, so that no dial can
+    /// take it or meet itself.
     fn start(ports: Option<PortRange>) -> Result<Server> {
         let mut last = "no port is free".to_owned();
         let mut from = ports.map_or(32_768, |ports| ports.low);
@@ -154,7 +155,8 @@ impl Drop for Server {
     }
 }
 
-/// The highest port below `from` that nobody has on the loopback; 0, the system's choice, if there is none.
+/// The highest port below `from` that nobody has on the loopback; 0, the system's choice, if there
+/// is none.
 fn free_port_below(from: u16) -> u16 {
     let free = |port: &u16| TcpListener::bind((LOOPBACK, *port)).is_ok();
     (1024..from).rev().take(1000).find(free).unwrap_or(0)

@@ -1,4 +1,5 @@
-//! What a system error means: errno → [`Cause`]. The same number has another side depending on who said it.
+//! What a system error means: errno → [`Cause`]. The same number has another side depending on who
+//! said it.
 
 use std::io;
 

@@ -1,8 +1,8 @@
 //! The poll loop: readiness → [`Event`], [`Action`] → system calls.
 //!
-//! The impure half of `engine/mod.rs`, whose module page is the vocabulary between the two. Policy is over there: this
-//! file decides nothing but how to ask the kernel. It holds to mio's contract: readiness is edge-triggered and may be
-//! spurious, so every answer is asked of the socket itself.
+//! The impure half of `engine/mod.rs`, whose module page is the vocabulary between the two. Policy
+//! is over there: this file decides nothing but how to ask the kernel. It holds to mio's contract:
+//! readiness is edge-triggered and may be spurious, so every answer is asked of the socket itself.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -28,7 +28,8 @@ const DEBUG_BUFFER_BYTES: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Run {
     pub summary: Summary,
-    /// The longest time from one poll's return to the next poll: a time that the loop reports can be wrong by this.
+    /// The longest time from one poll's return to the next poll: a time that the loop reports can
+    /// be wrong by this.
     pub turn_longest: Span,
     pub turns: u64,
     /// How often the loop slept until something happened.
@@ -38,8 +39,8 @@ pub struct Run {
 /// Runs `plan` to its end.
 ///
 /// # Errors
-/// [`Error::Memory`] and [`Error::System`] for what is missing before the first dial; [`Error::System`] for a poll that
-/// fails. What happens to a connection is no error here.
+/// [`Error::Memory`] and [`Error::System`] for what is missing before the first dial;
+/// [`Error::System`] for a poll that fails. What happens to a connection is no error here.
 pub fn run(
     plan: &Plan,
     ports: Option<PortRange>,
@@ -145,7 +146,8 @@ impl<'a> Driver<'a> {
         self.hear_opened(at, key, readiness, watch);
     }
 
-    /// The readiness of a connected socket. A FIN is heard at once, even behind bytes that nobody has read.
+    /// The readiness of a connected socket. A FIN is heard at once, even behind bytes that nobody
+    /// has read.
     fn hear_opened(&mut self, at: Moment, key: Key, readiness: &Readiness, watch: &mut dyn Watch) {
         let Some(socket) = self.sockets.get(key.slot) else { return };
         if readiness.is_error()
@@ -194,7 +196,8 @@ impl<'a> Driver<'a> {
                 if self.plan.debug {
                     watch.debug(key, News::Received(&self.buffer[..bytes]));
                 }
-                // Only "would block" proves that there is no more: urgent data can end a read early.
+                // Only "would block" proves that there is no more: urgent data can end a read
+                // early.
                 let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
                 What::Received { key, bytes, more: true }
             }
@@ -212,8 +215,9 @@ impl<'a> Driver<'a> {
             Ok(socket) => socket,
             Err(error) => return self.dial_failed(self.poller.clock.now(), key, &error),
         };
-        // Left to itself, the kernel tries ports of one parity first, and past half of the range each dial walks
-        // thousands of taken ones. Naming the whole range spares it that. Older kernels are asked once.
+        // Left to itself, the kernel tries ports of one parity first, and past half of the range
+        // each dial walks thousands of taken ones. Naming the whole range spares it that. Older
+        // kernels are asked once.
         if self.ports_settable
             && let Some(PortRange { low, high }) = self.ports
         {
@@ -240,7 +244,8 @@ impl<'a> Driver<'a> {
         self.push(now, What::Failed(key, failure(Stage::Here, error)));
     }
 
-    /// A dial to a port among those that `connect()` chooses from can be given that very port, and then meets itself.
+    /// A dial to a port among those that `connect()` chooses from can be given that very port, and
+    /// then meets itself.
     fn may_meet_itself(&self, key: Key) -> bool {
         let port = self.plan.routes.target(key.slot).address.port();
         self.ports.is_none_or(|ports| ports.contains(port))
@@ -279,7 +284,8 @@ fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, may_meet_itself: bool)
     Confirmed::Opened
 }
 
-/// Whether both ends of a connection are this very socket (a simultaneous open with itself: RFC 9293, 3.5).
+/// Whether both ends of a connection are this very socket (a simultaneous open with itself: RFC
+/// 9293, 3.5).
 fn is_met_by_itself(socket: BorrowedFd<'_>) -> bool {
     match (sys::address(socket, Whose::Local), sys::address(socket, Whose::Peer)) {
         (Ok(local), Ok(peer)) => local == peer,

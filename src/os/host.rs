@@ -1,4 +1,5 @@
-//! Reads this machine's limits and names into plain values. What cannot be read is `None`: unknown, not wrong.
+//! Reads this machine's limits and names into plain values. What cannot be read is `None`: unknown,
+//! not wrong.
 
 use std::fs;
 
@@ -6,8 +7,8 @@ use super::sockets::BYTES_PER_CONNECTION;
 use super::sys;
 use crate::error::{Error, Result};
 
-/// Descriptors that a run needs beside its connections: the standard three, two of the three again where they are
-/// reopened, poll set, timer, signals, and room for what the C library opens.
+/// Descriptors that a run needs beside its connections: the standard three, two of the three again
+/// where they are reopened, poll set, timer, signals, and room for what the C library opens.
 pub const DESCRIPTORS_OWN: u64 = 16;
 
 /// The local ports that `connect()` chooses from, both included.
@@ -66,8 +67,9 @@ fn size_in(text: &str, field: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Raises the soft limit on descriptors to the hard one if `connections` and what the run itself opens do not fit
-/// below it. They may not fit below the hard one either: the dials that find none left are errors of this host.
+/// Raises the soft limit on descriptors to the hard one if `connections` and what the run itself
+/// opens do not fit below it. They may not fit below the hard one either: the dials that find none
+/// left are errors of this host.
 ///
 /// # Errors
 /// [`Error::System`] if the limit cannot be read or set.
@@ -80,8 +82,8 @@ pub fn make_room_for(connections: u32) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a table that is larger than the memory there is. Asking the allocator is not enough: it promises more than
-/// there is, and the promise is broken by ending the process.
+/// Refuses a table that is larger than the memory there is. Asking the allocator is not enough: it
+/// promises more than there is, and the promise is broken by ending the process.
 ///
 /// # Errors
 /// [`Error::Memory`].

@@ -1,5 +1,5 @@
-//! The impure edge: mio, libc, the clock, files. It knows the engine and no face: whoever runs it hands it a
-//! [`Watch`].
+//! The impure edge: mio, libc, the clock, files. It knows the engine and no face: whoever runs it
+//! hands it a [`Watch`].
 
 pub mod calibrate;
 pub mod causes;
@@ -27,8 +27,8 @@ pub trait Watch {
     /// Something happened to one connection; only with `Plan::debug`.
     fn debug(&mut self, key: Key, news: News<'_>);
 
-    /// The run is over; its sockets are still open. This one may take its time. The first signal from here on must be
-    /// taken from `signals`, if it is awaited at all.
+    /// The run is over; its sockets are still open. This one may take its time. The first signal
+    /// from here on must be taken from `signals`, if it is awaited at all.
     fn done(&mut self, run: &Run, signals: &Signals);
 }
 

@@ -1,5 +1,5 @@
-//! What both loops stand on: a poll set with a timer and the operator's signals in it, and an account of the time
-//! between two polls.
+//! What both loops stand on: a poll set with a timer and the operator's signals in it, and an
+//! account of the time between two polls.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -13,7 +13,8 @@ use super::sys::{Signals, Timer};
 use crate::error::{Error, Result};
 use crate::units::{Moment, Span};
 
-/// The tokens of the poller's own. Slots and descriptors are below 2^31, so no key of a connection is one of these.
+/// The tokens of the poller's own. Slots and descriptors are below 2^31, so no key of a connection
+/// is one of these.
 const TIMER: Token = Token(u32::MAX as usize);
 pub const SIGNALS: Token = Token(u32::MAX as usize - 1);
 
@@ -74,8 +75,9 @@ impl Poller {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
-    /// Polls: without waiting if `at_once` or if `due` has passed, else until `due` or readiness, whichever comes
-    /// first. Returns the time afterwards; there may be no readiness, and `ready` holds nothing of the timer.
+    /// Polls: without waiting if `at_once` or if `due` has passed, else until `due` or readiness,
+    /// whichever comes first. Returns the time afterwards; there may be no readiness, and `ready`
+    /// holds nothing of the timer.
     ///
     /// # Errors
     /// [`Error::System`] if the kernel does not poll.
@@ -105,7 +107,8 @@ impl Poller {
         Ok(now)
     }
 
-    /// The longest time from the end of one poll to the next one that slept, or to the end of one that did not.
+    /// The longest time from the end of one poll to the next one that slept, or to the end of one
+    /// that did not.
     pub fn turn_longest(&self) -> Span {
         self.turn_longest
     }
@@ -115,8 +118,8 @@ impl Poller {
         self.sleeps
     }
 
-    /// Leaves the timer as it is where it is right already, or where nothing is due: going off for nothing costs one
-    /// turn, and setting it anew costs as much.
+    /// Leaves the timer as it is where it is right already, or where nothing is due: going off for
+    /// nothing costs one turn, and setting it anew costs as much.
     fn set_timer(&mut self, due: Option<Moment>) -> Result<()> {
         let Some(moment) = due.filter(|_| self.timer_due != due) else { return Ok(()) };
         self.timer_due = due;

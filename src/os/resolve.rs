@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::plan::{Family, HostPort};
 use crate::route::Target;
 
-/// The targets that were typed, with the first address of each (all of them, in the resolver's order, with
-/// `all_addresses`). Each name is looked up once, however many ports of it are dialed.
+/// The targets that were typed, with the first address of each (all of them, in the resolver's
+/// order, with `all_addresses`). Each name is looked up once, however many ports of it are dialed.
 ///
 /// # Errors
 /// [`Error::Resolve`] for the first name that has no address, or none of the wanted family.

@@ -1,4 +1,5 @@
-//! The connections of a server by descriptor, and what is done for each: greeted, read, echoed, flooded.
+//! The connections of a server by descriptor, and what is done for each: greeted, read, echoed,
+//! flooded.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
@@ -13,7 +14,8 @@ use crate::plan::ServeArgs;
 /// How much is read from or sent to one connection before the next one gets its chance.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Names one connection. The generation tells it from others that had the same descriptor before or after.
+/// Names one connection. The generation tells it from others that had the same descriptor before or
+/// after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seat {
     descriptor: u32,
@@ -127,8 +129,8 @@ impl Seats {
         true
     }
 
-    /// A connection can be read or written, or its peer is done with it (`ended`). Returns the seat if it is to be
-    /// closed.
+    /// A connection can be read or written, or its peer is done with it (`ended`). Returns the seat
+    /// if it is to be closed.
     pub fn hear(&mut self, token: usize, ended: bool) -> Option<Seat> {
         let descriptor = u32::try_from(token).ok()?;
         let occupant = self.by_descriptor.get_mut(token)?;

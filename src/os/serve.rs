@@ -1,5 +1,6 @@
-//! The listener to test against, on the same kind of loop as the driver: one thread, readiness in batches, a limit on
-//! everything. It must never be what is measured, so a burst of dials is taken in naps and not one wake-up each.
+//! The listener to test against, on the same kind of loop as the driver: one thread, readiness in
+//! batches, a limit on everything. It must never be what is measured, so a burst of dials is taken
+//! in naps and not one wake-up each.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -29,10 +30,12 @@ const SERVICES_MAX: u32 = 16;
 /// After some connections were accepted more are likely to come: they can wait for this long.
 const NAP: Span = Span::from_us(500);
 
-/// When accepting failed for want of something, it is tried again after this even if no connection was closed.
+/// When accepting failed for want of something, it is tried again after this even if no connection
+/// was closed.
 const RETRY: Span = Span::from_ms(100);
 
-/// That it does not accept is said at most this often: at its limit it may change its mind with every close.
+/// That it does not accept is said at most this often: at its limit it may change its mind with
+/// every close.
 const NEWS_GAP: Span = Span::from_s(1);
 
 /// Who watches a server. Nothing in here may block for long.
@@ -75,8 +78,8 @@ struct Server<'a> {
     listener: OwnedFd,
     accepting: Accepting,
     seats: Seats,
-    /// When which connections are to end, with `--close-after` or `--reset-after`. All live equally long, so who came
-    /// first is due first, and a queue is all it takes.
+    /// When which connections are to end, with `--close-after` or `--reset-after`. All live equally
+    /// long, so who came first is due first, and a queue is all it takes.
     ends: VecDeque<(Moment, Seat)>,
     start: Moment,
     sample_due: Option<Moment>,

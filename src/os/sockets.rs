@@ -1,5 +1,6 @@
-//! The descriptors of a run by slot: 4 bytes and 1 bit each. What a socket has been through is the engine's business;
-//! the driver itself must only know whether to ask it "have you connected?" or "what have you got?".
+//! The descriptors of a run by slot: 4 bytes and 1 bit each. What a socket has been through is the
+//! engine's business; the driver itself must only know whether to ask it "have you connected?" or
+//! "what have you got?".
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

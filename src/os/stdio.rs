@@ -1,8 +1,9 @@
 //! Standard output and error that cannot stop the only thread.
 //!
-//! A terminal can be stopped (Ctrl-S, a paused pager) and a pipe's reader can be slow. The description behind
-//! descriptor 1 or 2 is shared with the shell, so it must not be made non-blocking; a terminal or pipe is opened once
-//! more instead, and that description is ours alone.
+//! A terminal can be stopped (Ctrl-S, a paused pager) and a pipe's reader can be slow. The
+//! description behind descriptor 1 or 2 is shared with the shell, so it must not be made
+//! non-blocking; a terminal or pipe is opened once more instead, and that description is ours
+//! alone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -66,7 +67,8 @@ impl Output {
         Ok(Output { way, rest: Vec::new(), lines_dropped: 0, error: None })
     }
 
-    /// Prints a line (which brings its own line feed) if there is room for it now; else drops and counts it.
+    /// Prints a line (which brings its own line feed) if there is room for it now; else drops and
+    /// counts it.
     pub fn line(&mut self, line: &str) {
         if self.error.is_some() {
             return;
@@ -85,8 +87,8 @@ impl Output {
         }
     }
 
-    /// Prints all of `text`, and waits as long as it takes. The first signal in that time is noted and changes nothing
-    /// but the next one's effect, which is the kernel's to carry out.
+    /// Prints all of `text`, and waits as long as it takes. The first signal in that time is noted
+    /// and changes nothing but the next one's effect, which is the kernel's to carry out.
     pub fn finish(&mut self, text: &str, signals: &Signals) {
         let mut bytes = std::mem::take(&mut self.rest);
         bytes.extend_from_slice(text.as_bytes());
@@ -110,7 +112,8 @@ impl Output {
         self.error.as_ref().filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
 
-    /// Writes what fits, and returns how many bytes are left. An error is kept, and leaves nothing to be written.
+    /// Writes what fits, and returns how many bytes are left. An error is kept, and leaves nothing
+    /// to be written.
     fn write(&mut self, bytes: &[u8]) -> usize {
         let mut left = bytes;
         while !left.is_empty() {
@@ -142,7 +145,8 @@ impl Output {
         }
     }
 
-    /// Until there may be room again, or a signal came. Should waiting fail, the next write says what is wrong.
+    /// Until there may be room again, or a signal came. Should waiting fail, the next write says
+    /// what is wrong.
     fn wait(&self, signals: &Signals) {
         let room = (self.fd(), libc::POLLOUT);
         if signals.is_released() {

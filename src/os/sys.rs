@@ -142,7 +142,8 @@ pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
-/// The socket's pending error, if it has one, which this takes away. It is how a connect is confirmed.
+/// The socket's pending error, if it has one, which this takes away. It is how a connect is
+/// confirmed.
 pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
     let mut error: c_int = 0;
     let mut length = size_of::<c_int>() as socklen_t;
@@ -201,7 +202,8 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check_length(unsafe { libc::send(socket.as_raw_fd(), place, length, flags) })
 }
 
-/// Waits until one of `fds` has one of its events (`POLLIN`, `POLLOUT`) or an error, or for `timeout`; says which have.
+/// Waits until one of `fds` has one of its events (`POLLIN`, `POLLOUT`) or an error, or for
+/// `timeout`; says which have.
 pub fn wait_for<const N: usize>(
     fds: [(BorrowedFd<'_>, i16); N],
     timeout: Option<Span>,
@@ -247,7 +249,8 @@ pub fn cpu_time() -> io::Result<Span> {
     Ok(Span(ns(usage.ru_utime) + ns(usage.ru_stime)))
 }
 
-/// The monotonic clock in nanoseconds; only `os/clock.rs` asks. (`Instant` cannot set a timer to an absolute time.)
+/// The monotonic clock in nanoseconds; only `os/clock.rs` asks. (`Instant` cannot set a timer to an
+/// absolute time.)
 pub fn monotonic_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable. The call cannot fail: the clock exists since Linux 2.6.
@@ -255,7 +258,8 @@ pub fn monotonic_ns() -> u64 {
     time.tv_sec.unsigned_abs() * NS_PER_S + time.tv_nsec.unsigned_abs()
 }
 
-/// A timer on the monotonic clock that can be polled. `poll`'s own timeout is in whole milliseconds; this is not.
+/// A timer on the monotonic clock that can be polled. `poll`'s own timeout is in whole
+/// milliseconds; this is not.
 #[derive(Debug)]
 pub struct Timer(OwnedFd);
 
@@ -266,7 +270,8 @@ impl Timer {
         own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(Timer)
     }
 
-    /// Sets it to go off once at an absolute time of the monotonic clock, in place of any time before.
+    /// Sets it to go off once at an absolute time of the monotonic clock, in place of any time
+    /// before.
     pub fn set(&self, monotonic_ns: u64) -> io::Result<()> {
         // All zero would disarm it; the first nanosecond after boot has passed anyway.
         let ns = monotonic_ns.max(1);
@@ -290,10 +295,11 @@ impl AsFd for Timer {
     }
 }
 
-/// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was ignored.
+/// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was
+/// ignored.
 ///
-/// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their default action
-/// back, so the kernel itself obeys the second, whatever this program is doing.
+/// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their
+/// default action back, so the kernel itself obeys the second, whatever this program is doing.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
@@ -350,7 +356,8 @@ impl Signals {
         for signal in SIGNALS {
             // SAFETY: the set is initialized.
             if unsafe { libc::sigismember(&raw const self.set, signal) } == 1 {
-                // SAFETY: the default action is a valid one for these signals. Failing is impossible then.
+                // SAFETY: the default action is a valid one for these signals. Failing is
+                // impossible then.
                 unsafe { libc::signal(signal, libc::SIG_DFL) };
             }
         }
@@ -367,7 +374,8 @@ impl AsFd for Signals {
 
 fn is_ignored(signal: c_int) -> io::Result<bool> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: null means that nothing is to be changed; `action` is initialized where the call succeeds.
+    // SAFETY: null means that nothing is to be changed; `action` is initialized where the call
+    // succeeds.
     let action = unsafe {
         check(libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()))?;
         action.assume_init()
@@ -381,7 +389,8 @@ fn mask(how: c_int, set: &libc::sigset_t) -> io::Result<()> {
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
-/// Makes a child die when this process does, however that comes about. Source: prctl(2), `PR_SET_PDEATHSIG`.
+/// Makes a child die when this process does, however that comes about. Source: prctl(2),
+/// `PR_SET_PDEATHSIG`.
 pub fn die_with_parent(command: &mut Command) {
     let parent = std::process::id();
     let set = move || {

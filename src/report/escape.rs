@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Received bytes: printable ASCII as it is, everything else as `\r`, `\n`, `\t`, `\0`, `\\`, `\"` or `\xNN`.
+/// Received bytes: printable ASCII as it is, everything else as `\r`, `\n`, `\t`, `\0`, `\\`, `\"`
+/// or `\xNN`.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<'a>(pub &'a [u8]);
 
@@ -21,8 +22,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A word of a command line, in single quotes where a shell would otherwise take it for something else. Control
-/// characters are escaped, so what is printed is always one harmless line.
+/// A word of a command line, in single quotes where a shell would otherwise take it for something
+/// else. Control characters are escaped, so what is printed is always one harmless line.
 #[derive(Debug, Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);
 

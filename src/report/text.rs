@@ -215,7 +215,8 @@ mod tests {
     use crate::route::Target;
     use crate::units::Moment;
 
-    /// Three dials 10 ms apart: one is established after 1.5 ms and closed later, one refused, one under way.
+    /// Three dials 10 ms apart: one is established after 1.5 ms and closed later, one refused, one
+    /// under way.
     fn summary() -> Summary {
         let args = Args {
             targets: vec![HostPort { host: "localhost".into(), port: 80 }],
