@@ -70,6 +70,7 @@ fn run(args: &Args) -> Result<u8> {
     let mut console = Console {
         plan: &plan,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
+        host: host::name(),
         start_unix_ns: clock::unix_ns(),
         stdout,
         stderr,
@@ -128,6 +129,8 @@ fn lossy(word: std::ffi::OsString) -> String {
 struct Console<'a> {
     plan: &'a Plan,
     command_line: String,
+    /// Read beforehand: at the end there may be no descriptor left to read it through.
+    host: Option<String>,
     start_unix_ns: u64,
     stdout: Output,
     stderr: Output,
@@ -154,11 +157,10 @@ impl Watch for Console<'_> {
 
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
-        let (target, host) = (self.plan.routes.to_string(), host::name());
         let report = Report {
-            target: &target,
+            target: &self.plan.routes.to_string(),
             command_line: &self.command_line,
-            host: host.as_deref(),
+            host: self.host.as_deref(),
             start_unix_ns: self.start_unix_ns,
             end_unix_ns: clock::unix_ns(),
             summary: &run.summary,
