@@ -149,7 +149,8 @@ fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     }
     if summary.pauses > 0 {
         let paused = Span(summary.paused.0 / 100_000_000 * 100_000_000);
-        writeln!(out, "Paused: {paused} in {} (the dial schedule moved by it)", summary.pauses)?;
+        let pauses = summary.pauses;
+        writeln!(out, "Paused: {paused} in all, pauses: {pauses} (the dial schedule moved by it)")?;
     }
     if report.lines_dropped > 0 {
         writeln!(out, "Lines that found no room in the output: {}", report.lines_dropped)?;
