@@ -29,7 +29,16 @@
 //!   causes.rs           errno → Cause
 //!   clock.rs            the only place that reads a clock
 //!   sys.rs              every unsafe: sockets, limits, timer, signals
-//! sim.rs                the other edge: a seeded fake network and a virtual clock, the same engine
+//! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
+//!   mod.rs              the driver's loop over both; run(seed) → Outcome
+//!   scenario.rs         seed → plan, behaviours of servers, mischief
+//!   network.rs          fake descriptors with edge-triggered readiness
+//!   shadow.rs           what must be true, kept apart from the engine and checked every turn
+//!   hearing.rs          how the shadow takes events
+//!   reckoning.rs        the end: summary against shadow
+//!   bogus.rs            events that no network sends
+//!   trace.rs            what happened, as text and as a hash
+//!   random.rs           the one source of chance
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
@@ -74,6 +83,7 @@ pub mod os;
 pub mod plan;
 pub mod report;
 pub mod route;
+pub mod sim;
 pub mod units;
 
 /// As it is printed: `tcpgoon 0.1.0`.

@@ -85,8 +85,7 @@ impl Histogram {
             return Span::ZERO;
         }
         let (q, rest) = (self.sum_ns / n, self.sum_ns % n);
-        let around_q =
-            self.sum_ns_squared.saturating_add(n * q * q).saturating_sub(2 * q * self.sum_ns);
+        let around_q = self.sum_ns_squared.saturating_sub(q.saturating_mul(self.sum_ns + rest));
         narrow((around_q.saturating_sub(rest * rest / n) / n).isqrt())
     }
 
@@ -154,6 +153,13 @@ mod tests {
         // nonsense.
         let close = of(&[864_000_000_000_000, 864_000_000_000_002]);
         assert_eq!((close.avg(), close.dev()), (Span(864_000_000_000_001), Span(1)));
+    }
+
+    #[test]
+    fn times_of_centuries_do_not_overflow() {
+        let histogram = of(&[u64::MAX; 3]);
+        assert_eq!(histogram.avg().0, u64::MAX);
+        assert!(histogram.dev() <= histogram.max());
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub enum What {
     PeerClosed(Key, Failure),
     /// There are bytes to read, or were.
     Readable(Key),
-    /// Bytes were read and dropped; `more` if the limit ended it and not the lack of bytes.
+    /// Bytes were read and dropped; `more` unless the socket said that there are none left.
     Received { key: Key, bytes: u32, more: bool },
     /// The poll's batch was full: there may be readiness that nobody has heard of yet.
     Unheard,
@@ -408,7 +408,8 @@ impl Engine {
             self.decided_at = Some(self.now);
         }
         let held = self.hold_end().is_some_and(|end| end <= self.now);
-        self.over = self.stopped || (held && !self.may_be_unheard());
+        // Once over, it stays over, whatever a late event says.
+        self.over |= self.stopped || (held && !self.may_be_unheard());
     }
 
     fn hold_end(&self) -> Option<Moment> {

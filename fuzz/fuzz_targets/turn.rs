@@ -1,0 +1,168 @@
+//! Any plan, any moments (backwards, too), any events: `turn` survives them, its books balance
+//! after each, and it keeps to its limits.
+
+#![no_main]
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use libfuzzer_sys::fuzz_target;
+use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
+use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::units::{Moment, SPAN_MAX, Span};
+
+const CONNECTIONS_MAX: u32 = 6;
+const TURNS_MAX: usize = 200;
+
+#[derive(Debug)]
+struct Input {
+    plan: Plan,
+    start: Moment,
+    turns: Vec<Turn>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    now: Now,
+    /// Whether the dials that the turn before asked for were started.
+    dials: bool,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Now {
+    After(Span),
+    At(Moment),
+    WhenDue,
+}
+
+/// A number of any size: its number of bits is chosen before its bits.
+fn number(u: &mut Unstructured<'_>, bits_max: u32) -> Result<u64> {
+    let bits = u.int_in_range(0..=bits_max)?;
+    let mask = 1u64.checked_shl(bits).map_or(u64::MAX, |bit| bit - 1);
+    Ok(u64::arbitrary(u)? & mask)
+}
+
+fn span(u: &mut Unstructured<'_>) -> Result<Span> {
+    Ok(Span(number(u, 50)?.clamp(1, SPAN_MAX.0)))
+}
+
+fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
+    let address = ([127, 0, 0, 1], 1).into();
+    let target = Target { host: "127.0.0.1".into(), address };
+    Ok(Plan {
+        connections: u.int_in_range(1..=CONNECTIONS_MAX)?,
+        routes: Routes::new(vec![target]).expect("one target"),
+        pace: match u.int_in_range(0..=2)? {
+            0 => Pace::UNPACED,
+            1 => Pace::sleep(span(u)?),
+            _ => Pace::rate(number(u, 40)?.max(1)),
+        },
+        dial_timeout: u.arbitrary::<bool>()?.then(|| span(u)).transpose()?,
+        interval: u.arbitrary::<bool>()?.then(|| span(u)).transpose()?,
+        hold: match u.int_in_range(0..=2)? {
+            0 => Hold::For(Span::ZERO),
+            1 => Hold::For(span(u)?),
+            _ => Hold::Forever,
+        },
+        debug: u.arbitrary()?,
+        limits: Limits {
+            events_max: u.int_in_range(1..=4)?,
+            dials_max: u.int_in_range(1..=4)?,
+            expiries_max: u.int_in_range(1..=4)?,
+            drains_max: u.int_in_range(1..=4)?,
+            drain_bytes_max: u.int_in_range(1..=100)?,
+        },
+    })
+}
+
+fn event(u: &mut Unstructured<'_>) -> Result<Event> {
+    let attempt = u.int_in_range(0..=9)? / 9;
+    let slot = u.int_in_range(0..=CONNECTIONS_MAX)?;
+    let key = Key { slot: if slot == CONNECTIONS_MAX { u32::MAX } else { slot }, attempt };
+    let failure = Failure { cause: *u.choose(&Cause::ALL)?, errno: 0 };
+    let what = match u.int_in_range(0..=8)? {
+        0 => What::Dialed(key),
+        1 | 2 => What::Opened(key),
+        3 => What::Failed(key, failure),
+        4 => What::PeerClosed(key, failure),
+        5 => What::Readable(key),
+        6 => What::Received { key, bytes: u.arbitrary()?, more: u.arbitrary()? },
+        7 => What::Unheard,
+        // A signal ends the run, so it is the rarest of all.
+        _ if u.ratio(1, 20)? => What::Stop,
+        _ => What::Readable(key),
+    };
+    Ok(Event { at: Moment(number(u, 64)?), what })
+}
+
+impl<'a> Arbitrary<'a> for Input {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Input> {
+        let (plan, start) = (plan(u)?, Moment(number(u, 64)?));
+        let mut turns = Vec::new();
+        while !u.is_empty() && turns.len() < TURNS_MAX {
+            let now = match u.int_in_range(0..=4)? {
+                0 | 1 => Now::After(Span(number(u, 54)?)),
+                2 => Now::At(Moment(number(u, 64)?)),
+                _ => Now::WhenDue,
+            };
+            let count = u.int_in_range(0..=4)?;
+            let events = (0..count).map(|_| event(u)).collect::<Result<_>>()?;
+            turns.push(Turn { now, dials: u.ratio(9, 10)?, events });
+        }
+        Ok(Input { plan, start, turns })
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let Input { plan, start, turns } = input;
+    let limits = plan.limits;
+    let mut engine = Engine::new(&plan, start).expect("memory");
+    let mut actions: Vec<Action> = Vec::with_capacity(limits.turn_actions_max());
+    let mut closed = [0; CONNECTIONS_MAX as usize];
+    let mut now = start;
+    for turn in turns {
+        now = match turn.now {
+            Now::After(span) => now + span,
+            Now::At(moment) => moment,
+            Now::WhenDue => engine.next_due().unwrap_or(now),
+        };
+        let mut events: Vec<Event> = Vec::new();
+        for action in actions.drain(..) {
+            match action {
+                Action::Dial(key) if turn.dials => {
+                    events.push(Event { at: now, what: What::Dialed(key) });
+                }
+                Action::Close(key) => closed[key.slot as usize] += 1,
+                _ => {}
+            }
+        }
+        events.extend(turn.events);
+        events.truncate(limits.turn_events_max());
+        let was_over = engine.is_over();
+        engine.turn(now, &events, &mut actions);
+        engine.audit();
+        let sample = engine.sample();
+        assert_eq!(sample.levels.iter().sum::<u32>(), plan.connections);
+        assert!(actions.len() <= limits.turn_actions_max(), "{} actions", actions.len());
+        assert!(engine.is_over() || !was_over, "over, and then not over");
+        assert!(!engine.is_over() || engine.next_due().is_none(), "over, but due");
+        let goes_on = actions.iter().any(|a| matches!(a, Action::Dial(_) | Action::Drain(_)));
+        assert!(!engine.is_over() || !goes_on, "{actions:?} after the end");
+    }
+    let summary = engine.summary();
+    assert!(summary.exit_code() <= 2);
+    for times in [&summary.established_times, &summary.failed_times, &summary.dial_lateness] {
+        assert!(times.min() <= times.avg() && times.avg() <= times.max());
+        assert!(times.quantile(500) <= times.max() && times.dev() <= times.max());
+    }
+    for action in &actions {
+        if let Action::Close(key) = action {
+            closed[key.slot as usize] += 1;
+        }
+    }
+    for slot in 0..plan.connections {
+        let connection = engine.connection(Key { slot, attempt: 0 }).expect("a seat");
+        let ended = matches!(connection.state, State::Closed | State::Error);
+        assert_eq!(closed[slot as usize], u32::from(ended), "slot {slot}");
+    }
+});

@@ -1,0 +1,64 @@
+//! Events that no honest driver hands over, and that must change nothing.
+
+use super::network::failure;
+use super::random::Random;
+use super::shadow::Shadow;
+use crate::engine::{Cause, Event, Key, State, What};
+use crate::units::{Moment, Span};
+
+/// Makes one up, if the run is in a state that has room for it.
+pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Event> {
+    let connections = shadow.plan.connections;
+    let slot = random.small(0, connections - 1);
+    let states = |wanted: &[State]| {
+        let mut slots = (0..connections).cycle().skip(slot as usize).take(connections as usize);
+        slots.find(|slot| wanted.contains(&shadow.seats[*slot as usize].state))
+    };
+    let attempt = random.pick(&[1, 7, u32::MAX]);
+    let outside = random.pick(&[connections, u32::MAX - 1, u32::MAX]);
+    let any = Key { slot, attempt: 0 };
+    let (kind, what) = match random.small(0, 6) {
+        0 => ("bogus: wrong attempt", anything(Key { slot, attempt }, random)),
+        1 => ("bogus: wrong slot", anything(Key { slot: outside, attempt: 0 }, random)),
+        2 => {
+            let slot = shadow.unasked()?;
+            ("bogus: never asked for", anything(Key { slot, attempt: 0 }, random))
+        }
+        3 => {
+            let slot = states(&[State::Closed, State::Error])?;
+            ("bogus: already over", anything(Key { slot, attempt: 0 }, random))
+        }
+        4 => {
+            let closing = random.pick(&[Cause::PeerClosed, Cause::PeerReset, Cause::Lost]);
+            let failing = random.pick(&[Cause::Refused, Cause::TimedOut, Cause::NoPorts]);
+            let failed = What::Failed(any, failure(closing));
+            let closed = What::PeerClosed(any, failure(failing));
+            ("bogus: wrong cause", random.pick(&[failed, closed]))
+        }
+        5 => {
+            let slot = states(&[State::Established])?;
+            let key = Key { slot, attempt: 0 };
+            let failed = What::Failed(key, failure(Cause::Refused));
+            ("bogus: dialed twice", random.pick(&[What::Dialed(key), What::Opened(key), failed]))
+        }
+        // Spurious, rather than bogus: an epoll may say so with nothing there to read.
+        _ => {
+            let slot = states(&[State::Established])?;
+            ("bogus: nothing to read", What::Readable(Key { slot, attempt: 0 }))
+        }
+    };
+    shadow.reach(kind);
+    let future = now + Span::from_s(1_000);
+    Some(Event { at: random.pick(&[Moment(0), now, now, future, Moment(u64::MAX)]), what })
+}
+
+fn anything(key: Key, random: &mut Random) -> What {
+    random.pick(&[
+        What::Dialed(key),
+        What::Opened(key),
+        What::Failed(key, failure(Cause::Refused)),
+        What::PeerClosed(key, failure(Cause::PeerClosed)),
+        What::Readable(key),
+        What::Received { key, bytes: 1_000, more: true },
+    ])
+}

@@ -1,0 +1,128 @@
+//! What the shadow makes of events: which of them mean anything, and which closes and notes they
+//! call for.
+
+use super::reckoning::{Seat, name};
+use super::shadow::Shadow;
+use crate::engine::{Action, Cause, Event, Failure, Key, Note, State, What};
+use crate::units::{Moment, Span};
+
+impl Shadow {
+    /// The closes and notes that the events call for, in their order.
+    pub(super) fn take_all(&mut self, events: &[Event]) -> Vec<Action> {
+        let mut answers = Vec::new();
+        for event in events {
+            self.take(event, &mut answers);
+        }
+        let full = events.iter().any(|event| event.what == What::Unheard);
+        self.full_turns = if full { self.full_turns + 1 } else { 0 };
+        answers
+    }
+
+    fn take(&mut self, event: &Event, answers: &mut Vec<Action>) {
+        let at = event.at;
+        let (key, state) = match event.what {
+            What::Unheard => return self.reach("a full batch"),
+            What::Stop => {
+                self.reach("a signal");
+                self.stopped = true;
+                return;
+            }
+            What::Dialed(key) | What::Opened(key) | What::Readable(key) => (key, self.state(key)),
+            What::Failed(key, _) | What::PeerClosed(key, _) => (key, self.state(key)),
+            What::Received { key, .. } => (key, self.state(key)),
+        };
+        let slot = key.slot;
+        match (event.what, state) {
+            (What::Dialed(_), Some(State::NotInitiated)) if slot < self.asked => {
+                let late = at.since(self.scheduled(slot));
+                if self.plan.pace.is_paced() {
+                    self.lateness.0.push(late);
+                }
+                self.dialed.push(at);
+                self.enter(slot, State::Dialing, at, None);
+                self.say(key, Note::Dialing, answers);
+            }
+            (What::Opened(_), Some(State::Dialing)) => {
+                if self.due(slot).is_some_and(|due| due <= self.now) {
+                    self.reach("opened when its timeout was due");
+                }
+                let after = self.enter(slot, State::Established, at, None);
+                self.established.0.push(after);
+                self.say(key, Note::Established { after }, answers);
+            }
+            (What::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.cause) => {
+                self.fail(key, failure, at, answers);
+            }
+            (What::PeerClosed(_, failure), Some(State::Established))
+                if ends_open(failure.cause) =>
+            {
+                let after = self.enter(slot, State::Closed, at, Some(failure.cause));
+                self.say(key, Note::Closed { failure, after }, answers);
+                answers.push(Action::Close(key));
+            }
+            (What::Readable(_), Some(State::Established)) => self.queue(slot),
+            (What::Received { bytes, more, .. }, Some(State::Established)) => {
+                self.bytes += u64::from(bytes);
+                if more {
+                    self.reach("a drain cut short");
+                    self.queue(slot);
+                }
+            }
+            _ => self.ignored += 1,
+        }
+    }
+
+    fn enter(&mut self, slot: u32, to: State, at: Moment, cause: Option<Cause>) -> Span {
+        let seat = &mut self.seats[slot as usize];
+        let edge = match (seat.state, to) {
+            (State::NotInitiated, State::Dialing) => "not initiated to dialing",
+            (State::Dialing, State::Established) => "dialing to established",
+            (State::Dialing, State::Error) => "dialing to error",
+            (State::Established, State::Closed) => "established to closed",
+            _ => unreachable!("no event leads from {:?} to {to:?}", seat.state),
+        };
+        let after = at.since(seat.since);
+        *seat = Seat { state: to, since: at, cause, ..*seat };
+        if to == State::Established {
+            self.peak = self.peak.max(self.level(State::Established));
+        }
+        self.reach(edge);
+        if let Some(cause) = cause {
+            self.reach(name(cause));
+        }
+        after
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        key: Key,
+        failure: Failure,
+        at: Moment,
+        answers: &mut Vec<Action>,
+    ) {
+        let after = self.enter(key.slot, State::Error, at, Some(failure.cause));
+        self.failed.0.push(after);
+        self.say(key, Note::Errored { failure, after }, answers);
+        answers.push(Action::Close(key));
+    }
+
+    fn say(&mut self, key: Key, note: Note, answers: &mut Vec<Action>) {
+        if self.plan.debug {
+            self.reach("a note");
+            answers.push(Action::Note(key, note));
+        }
+    }
+
+    fn queue(&mut self, slot: u32) {
+        if !self.ready.contains(&slot) {
+            self.ready.push_back(slot);
+            let turns = self.ready.len().div_ceil(self.plan.limits.drains_max as usize);
+            self.seats[slot as usize].drained_by = self.turn + turns as u64 - 1;
+        }
+    }
+}
+
+/// Whether a cause is one that ends what was established.
+fn ends_open(cause: Cause) -> bool {
+    matches!(cause, Cause::PeerClosed | Cause::PeerReset | Cause::Lost)
+}

@@ -1,0 +1,121 @@
+//! The shadow's books, and how they are compared with the engine's once the run is over.
+
+use super::shadow::{Shadow, Verdict, check};
+use crate::engine::histogram::Histogram;
+use crate::engine::{Cause, Engine, Key, State, Summary};
+use crate::units::{Moment, Span};
+
+/// One seat, as the shadow sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seat {
+    pub state: State,
+    pub since: Moment,
+    pub cause: Option<Cause>,
+    /// For how many turns it has waited for a timeout that was due.
+    pub overdue_turns: u64,
+    /// The turn in which it must have been drained at the latest.
+    pub drained_by: u64,
+}
+
+impl Seat {
+    pub const FRESH: Seat = Seat {
+        state: State::NotInitiated,
+        since: Moment(0),
+        cause: None,
+        overdue_turns: 0,
+        drained_by: 0,
+    };
+}
+
+/// Times of one kind, one by one.
+#[derive(Debug, Clone, Default)]
+pub struct Times(pub Vec<Span>);
+
+impl Times {
+    fn compare(&self, kind: &str, theirs: &Histogram) -> Verdict {
+        let count = self.0.len() as u64;
+        check!(theirs.count() == count, "{kind}: {} times, not {count}", theirs.count());
+        let sum: u128 = self.0.iter().map(|span| u128::from(span.0)).sum();
+        let avg = sum.checked_div(u128::from(count)).unwrap_or_default();
+        check!(u128::from(theirs.avg().0) == avg, "{kind}: avg {}, not {avg} ns", theirs.avg());
+        let (min, max) = (self.0.iter().min(), self.0.iter().max());
+        let (min, max) = (min.copied().unwrap_or_default(), max.copied().unwrap_or_default());
+        check!(theirs.min() == min, "{kind}: min {}, not {min}", theirs.min());
+        check!(theirs.max() == max, "{kind}: max {}, not {max}", theirs.max());
+        Ok(())
+    }
+}
+
+impl Shadow {
+    /// Compares the engine's last words with what the shadow has seen.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn settle(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
+        for (slot, seat) in (0..).zip(&self.seats) {
+            let theirs = engine.connection(Key { slot, attempt: 0 });
+            let same = theirs.is_some_and(|t| t.state == seat.state && t.cause == seat.cause);
+            check!(same, "slot {slot} is {theirs:?}, and should be {seat:?}");
+        }
+        let levels = self.levels();
+        check!(summary.last.levels == levels, "{:?} at the end, not {levels:?}", summary.last);
+        for cause in Cause::ALL {
+            let mine = self.seats.iter().filter(|seat| seat.cause == Some(cause)).count() as u64;
+            let theirs = summary.caused(cause);
+            check!(theirs == mine, "{cause:?} ended {theirs} connections, not {mine}");
+        }
+        self.times_and_counts(summary)?;
+        let code = self.exit_code();
+        check!(summary.exit_code() == code, "exit code {}, not {code}", summary.exit_code());
+        self.reach(["exit code 0", "exit code 1", "exit code 2"][usize::from(code)]);
+        Ok(())
+    }
+
+    fn times_and_counts(&self, summary: &Summary) -> Verdict {
+        self.established.compare("established", &summary.established_times)?;
+        self.failed.compare("failed", &summary.failed_times)?;
+        self.lateness.compare("lateness", &summary.dial_lateness)?;
+        let late = self.timeout_lateness_max;
+        for (what, theirs, mine) in [
+            ("established ever", summary.established_ever, self.established.0.len() as u64),
+            ("established at once", summary.established_peak.into(), self.peak.into()),
+            ("errors", summary.errors, self.failed.0.len() as u64),
+            ("received bytes", summary.received_bytes, self.bytes),
+            ("pauses", summary.pauses.into(), self.pauses.into()),
+            ("nanoseconds paused", summary.paused.0, self.paused.0),
+            ("events ignored", summary.events_ignored, self.ignored),
+            ("worst lateness of a timeout", summary.timeout_lateness_max.0, late.0),
+            ("stopped", summary.stopped.into(), self.stopped.into()),
+            ("start", summary.start.0, self.start.0),
+            ("end", summary.end.0, self.now.0),
+        ] {
+            check!(theirs == mine, "{what}: {theirs}, not {mine}");
+        }
+        let (first, last) = (self.dialed.first().copied(), self.dialed.last().copied());
+        check!(summary.first_dial == first, "the first dial was at {first:?}");
+        check!(summary.last_dial == last, "the last dial was at {last:?}");
+        Ok(())
+    }
+
+    /// The original's rule, told seat by seat.
+    fn exit_code(&self) -> u8 {
+        let mut code = 0;
+        for seat in &self.seats {
+            match seat.state {
+                State::NotInitiated | State::Dialing => return 1,
+                State::Error => code = 2,
+                State::Established | State::Closed => {}
+            }
+        }
+        code
+    }
+}
+
+/// What the account of a cause is called among the things that a run reaches.
+pub fn name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::OtherHere => "other, here",
+        Cause::OtherBeyond => "other, beyond",
+        _ => cause.word(),
+    }
+}

@@ -1,0 +1,87 @@
+//! A run in a form that can be compared with another one, and one that can be read.
+
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem::discriminant;
+
+use super::Record;
+use crate::engine::{Action, Note, What};
+use crate::units::Moment;
+
+/// A digest of all turns so far, and their text if somebody wants to read it.
+#[derive(Debug, Default)]
+pub struct Trace {
+    digest: DefaultHasher,
+    text: Option<String>,
+}
+
+impl Trace {
+    pub fn new(readable: bool) -> Trace {
+        Trace { digest: DefaultHasher::new(), text: readable.then(String::new) }
+    }
+
+    pub fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    pub fn hash(&self) -> u64 {
+        self.digest.finish()
+    }
+
+    /// Adds a turn, the times in the text counted from `start`.
+    pub fn add(&mut self, start: Moment, record: &Record) {
+        (record.now.0, record.next_due.map(|due| due.0), record.over).hash(&mut self.digest);
+        for event in &record.events {
+            event.at.0.hash(&mut self.digest);
+            self.event(event.what);
+        }
+        record.actions.iter().for_each(|action| self.action(*action));
+        let Some(text) = &mut self.text else { return };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "at {}: {:?}", record.now.since(start), record.levels);
+        for event in &record.events {
+            let _ = writeln!(text, "    {:?} at {}", event.what, event.at.since(start));
+        }
+        for action in &record.actions {
+            let _ = writeln!(text, "        {action:?}");
+        }
+        let _ = match record.next_due {
+            Some(due) => writeln!(text, "    due at {}", due.since(start)),
+            None => writeln!(text, "    due never; over: {}", record.over),
+        };
+    }
+
+    fn event(&mut self, what: What) {
+        discriminant(&what).hash(&mut self.digest);
+        match what {
+            What::Dialed(key) | What::Opened(key) | What::Readable(key) => {
+                key.hash(&mut self.digest);
+            }
+            What::Failed(key, failure) | What::PeerClosed(key, failure) => {
+                (key, failure.cause, failure.errno).hash(&mut self.digest);
+            }
+            What::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
+            What::Unheard | What::Stop => {}
+        }
+    }
+
+    fn action(&mut self, action: Action) {
+        discriminant(&action).hash(&mut self.digest);
+        match action {
+            Action::Close(key) | Action::Drain(key) | Action::Dial(key) => {
+                key.hash(&mut self.digest);
+            }
+            Action::Sample => {}
+            Action::Note(key, note) => {
+                (key, discriminant(&note)).hash(&mut self.digest);
+                match note {
+                    Note::Dialing => {}
+                    Note::Established { after } => after.hash(&mut self.digest),
+                    Note::Errored { failure, after } | Note::Closed { failure, after } => {
+                        (failure.cause, failure.errno, after).hash(&mut self.digest);
+                    }
+                }
+            }
+        }
+    }
+}

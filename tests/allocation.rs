@@ -1,0 +1,158 @@
+//! `Engine::turn` allocates nothing, whatever happens in it: a counting allocator looks on.
+//!
+//! The allocator is written here because it takes twenty lines: a thread's own count, so that the
+//! test harness beside it does not disturb.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use tcpgoon::engine::{Action, Engine, Event, State, What};
+use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::sim::network::Network;
+use tcpgoon::sim::random::Random;
+use tcpgoon::sim::scenario::{Behaviour, Script};
+use tcpgoon::units::{Moment, Span};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call is handed on to the system's allocator as it came. The count is a thread-local
+// without a destructor and without lazy initialization, so touching it allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this `layout`, as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: as for `dealloc`, and the caller's promise about `size` is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How many allocations of this thread `work` makes.
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+fn busy_plan(connections: u32) -> Plan {
+    let address = "127.0.0.1:1".parse().unwrap();
+    let target = Target { host: "127.0.0.1".into(), address };
+    Plan {
+        connections,
+        routes: Routes::new(vec![target]).unwrap(),
+        pace: Pace::sleep(Span::from_us(50)),
+        dial_timeout: Some(Span::from_ms(5)),
+        interval: Some(Span::from_ms(1)),
+        hold: Hold::For(Span::from_ms(50)),
+        debug: true,
+        limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
+    }
+}
+
+/// What a run came to: how many actions of each kind, and how many allocations in its turns.
+#[derive(Debug, Default)]
+struct Tally {
+    allocations: u64,
+    full_batches: u64,
+    closes: u64,
+    samples: u64,
+    drains: u64,
+    dials: u64,
+    notes: u64,
+}
+
+fn run(plan: &Plan) -> (Engine, Tally) {
+    let (mut random, mut network) = (Random::new(1), Network::new(true));
+    let mut engine = Engine::new(plan, Moment(0)).unwrap();
+    let mut tally = Tally::default();
+    let mut now = Moment(0);
+    let mut events: Vec<Event> = Vec::with_capacity(plan.limits.turn_events_max());
+    let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
+    while !engine.is_over() {
+        network.advance(now);
+        let told = network.poll(plan.limits.events_max, now, &mut events);
+        if told == plan.limits.events_max {
+            tally.full_batches += 1;
+            events.push(Event { at: now, what: What::Unheard });
+        }
+        tally.allocations += allocations(|| engine.turn(now, &events, &mut actions));
+        events.clear();
+        now = now + Span::from_us(20);
+        for action in actions.drain(..) {
+            let said = match action {
+                Action::Close(key) => {
+                    tally.closes += 1;
+                    network.close(key).unwrap();
+                    vec![]
+                }
+                Action::Drain(key) => {
+                    tally.drains += 1;
+                    network.drain(key, plan.limits.drain_bytes_max).unwrap()
+                }
+                Action::Dial(key) => {
+                    tally.dials += 1;
+                    let behaviour = random.pick(&Behaviour::ALL);
+                    let script = Script::new(behaviour, plan.dial_timeout, &mut random);
+                    events.push(Event { at: now, what: What::Dialed(key) });
+                    network.dial(key, script, now).unwrap().into_iter().collect()
+                }
+                Action::Sample => {
+                    tally.samples += 1;
+                    vec![]
+                }
+                Action::Note(..) => {
+                    tally.notes += 1;
+                    vec![]
+                }
+            };
+            events.extend(said.into_iter().map(|what| Event { at: now, what }));
+        }
+    }
+    (engine, tally)
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+    assert_eq!(allocations(|| ()), 0);
+}
+
+#[test]
+fn a_busy_run_allocates_nothing_in_its_turns() {
+    let connections = 5_000;
+    let (engine, tally) = run(&busy_plan(connections));
+    assert_eq!(tally.allocations, 0, "{tally:?}");
+    // Only a run in which everything happened proves something.
+    let summary = engine.summary();
+    assert_eq!(tally.dials, u64::from(connections));
+    assert!(tally.closes > 1_000 && tally.drains > 1_000 && tally.samples > 100, "{tally:?}");
+    assert!(tally.notes > 10_000 && tally.full_batches > 0, "{tally:?}");
+    assert!(summary.flow.iter().all(|count| *count > 0), "{:?}", summary.flow);
+    assert!(summary.last.level(State::Established) > 0);
+}
+
+#[test]
+fn asking_for_the_next_deadline_and_a_sample_allocates_nothing() {
+    let (engine, _) = run(&busy_plan(100));
+    let asked = allocations(|| {
+        std::hint::black_box((engine.next_due(), engine.sample(), engine.is_over()));
+    });
+    assert_eq!(asked, 0);
+}

@@ -1,0 +1,238 @@
+//! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
+//! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
+
+use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Note, State, What};
+use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::sim::Record;
+use tcpgoon::sim::shadow::Shadow;
+use tcpgoon::units::{Moment, Span, Tick};
+
+const START: Moment = Moment(1_000_000);
+const TIMEOUT: Span = Span::from_ms(1);
+const SLEEP: Span = Span::from_us(300);
+
+/// One turn: something happened, or nothing but time passed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Heard(What),
+    Waited(Span),
+}
+
+/// Everything that can be heard of two slots, and the spans that matter.
+fn alphabet() -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for slot in 0..2 {
+        let key = Key { slot, attempt: 0 };
+        let failure = |cause| Failure { cause, errno: 0 };
+        for what in [
+            What::Dialed(key),
+            What::Opened(key),
+            What::Failed(key, failure(Cause::Refused)),
+            What::PeerClosed(key, failure(Cause::PeerClosed)),
+            What::Readable(key),
+            What::Received { key, bytes: 10, more: true },
+            What::Received { key, bytes: 10, more: false },
+        ] {
+            steps.push(Step::Heard(what));
+        }
+    }
+    steps.extend([What::Unheard, What::Stop].map(Step::Heard));
+    let past_timeout = TIMEOUT + Tick::LENGTH;
+    steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Waited));
+    steps
+}
+
+fn plans() -> Vec<Plan> {
+    let address = "127.0.0.1:1".parse().unwrap();
+    let target = Target { host: "127.0.0.1".into(), address };
+    let plain = Plan {
+        connections: 2,
+        routes: Routes::new(vec![target]).unwrap(),
+        pace: Pace::UNPACED,
+        dial_timeout: Some(TIMEOUT),
+        interval: None,
+        hold: Hold::For(Span::ZERO),
+        debug: true,
+        limits: Limits { events_max: 1, expiries_max: 1, drains_max: 1, ..Limits::DEFAULT },
+    };
+    let paced =
+        Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
+    let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
+    let forever = Plan { hold: Hold::Forever, ..plain.clone() };
+    vec![plain, paced, held, forever]
+}
+
+/// A run so far, with all that is counted from outside.
+#[derive(Clone)]
+struct Walk {
+    engine: Engine,
+    shadow: Shadow,
+    now: Moment,
+    closes: [u32; 2],
+    ends: [Option<State>; 2],
+    notes: [Option<State>; 2],
+    over: bool,
+}
+
+/// What a step came to.
+#[derive(PartialEq)]
+enum Effect {
+    Nothing,
+    Something,
+    End,
+}
+
+impl Walk {
+    fn new(plan: &Plan) -> Walk {
+        let mut walk = Walk {
+            engine: Engine::new(plan, START).unwrap(),
+            shadow: Shadow::new(plan, START),
+            now: START,
+            closes: [0; 2],
+            ends: [None; 2],
+            notes: [None; 2],
+            over: false,
+        };
+        walk.step(Step::Waited(Span::ZERO), &[]);
+        walk
+    }
+
+    fn step(&mut self, step: Step, path: &[Step]) -> Effect {
+        let (events, waited) = match step {
+            Step::Heard(what) => (vec![Event { at: self.now, what }], Span::ZERO),
+            Step::Waited(span) => (vec![], span),
+        };
+        self.now = self.now + waited;
+        let ignored = self.shadow.ignored;
+        let mut actions = Vec::new();
+        self.engine.turn(self.now, &events, &mut actions);
+        self.engine.audit();
+        let record = Record {
+            now: self.now,
+            events,
+            actions,
+            next_due: self.engine.next_due(),
+            levels: self.engine.sample().levels,
+            over: self.engine.is_over(),
+        };
+        if !self.over {
+            let verdict = self.shadow.watch(&record);
+            verdict.unwrap_or_else(|words| panic!("{path:?} then {step:?}: {words}"));
+        }
+        self.check(&record, path, step);
+        let idle = matches!(step, Step::Heard(_)) && self.shadow.ignored > ignored;
+        match (self.over, idle) {
+            (true, _) => Effect::End,
+            (_, true) => Effect::Nothing,
+            _ => Effect::Something,
+        }
+    }
+
+    /// What holds whatever anybody thinks of the details.
+    fn check(&mut self, record: &Record, path: &[Step], step: Step) {
+        for action in &record.actions {
+            match *action {
+                Action::Close(key) => self.closes[key.slot as usize] += 1,
+                Action::Dial(_) | Action::Drain(_) => {
+                    assert!(!record.over, "{path:?} then {step:?}: {action:?} after the end");
+                }
+                Action::Note(key, note) => {
+                    let (before, now) = match note {
+                        Note::Dialing => (None, State::Dialing),
+                        Note::Established { .. } => (Some(State::Dialing), State::Established),
+                        Note::Errored { .. } => (Some(State::Dialing), State::Error),
+                        Note::Closed { .. } => (Some(State::Established), State::Closed),
+                    };
+                    let noted = &mut self.notes[key.slot as usize];
+                    assert_eq!(*noted, before, "{path:?} then {step:?}: {note:?} is out of order");
+                    *noted = Some(now);
+                }
+                Action::Sample => {}
+            }
+        }
+        for slot in 0..2 {
+            let at = slot as usize;
+            let state = self.engine.connection(Key { slot, attempt: 0 }).unwrap().state;
+            let ended = matches!(state, State::Closed | State::Error);
+            let end = self.ends[at];
+            assert!(
+                end.is_none_or(|end| end == state),
+                "{path:?} then {step:?}: {end:?} was final"
+            );
+            assert_eq!(self.closes[at], u32::from(ended), "{path:?} then {step:?}: slot {slot}");
+            self.ends[at] = ended.then_some(state);
+        }
+        assert!(record.over || !self.over, "{path:?} then {step:?}: over, and then not over");
+        assert!(!record.over || record.next_due.is_none(), "{path:?} then {step:?}: over, but due");
+        self.over = record.over;
+    }
+}
+
+/// Walks all sequences of up to `depth` steps, and returns how many turns that took. With `prune`
+/// it does not go on after a step that changed nothing, and only one step further once the run is
+/// over.
+fn walk(from: &Walk, path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
+    let mut turns = 0;
+    for step in alphabet() {
+        let mut next = from.clone();
+        let effect = next.step(step, path);
+        turns += 1;
+        let further = match effect {
+            Effect::End if prune && from.over => 0,
+            Effect::End if prune => 1,
+            Effect::Nothing if prune => 0,
+            _ => depth - 1,
+        };
+        if further > 0 {
+            path.push(step);
+            turns += walk(&next, path, further, prune);
+            path.pop();
+        }
+    }
+    turns
+}
+
+/// Walks on from where each plan is after `lead`, a thread each.
+fn walk_all(lead: &[What], depth: usize, prune: bool) -> u64 {
+    std::thread::scope(|scope| {
+        let walk_one = |plan: Plan| {
+            let (mut from, mut path) = (Walk::new(&plan), Vec::new());
+            for what in lead {
+                from.step(Step::Heard(*what), &path);
+                path.push(Step::Heard(*what));
+            }
+            walk(&from, &mut path, depth, prune)
+        };
+        let walks = plans().into_iter().map(|plan| scope.spawn(move || walk_one(plan)));
+        let walks: Vec<_> = walks.collect();
+        walks.into_iter().map(|walk| walk.join().unwrap()).sum()
+    })
+}
+
+#[test]
+fn every_sequence_of_three_steps_is_survived() {
+    assert_eq!(walk_all(&[], 3, false), 4 * (19 + 19 * 19 + 19 * 19 * 19));
+}
+
+/// An event that is ignored makes an empty turn, which is walked anyway; so is whatever may follow
+/// on it.
+#[test]
+fn every_sequence_of_five_steps_that_matter_is_survived() {
+    assert!(walk_all(&[], 5, true) > 100_000);
+}
+
+#[test]
+fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() {
+    let dialed = [0, 1].map(|slot| What::Dialed(Key { slot, attempt: 0 }));
+    let opened = [0, 1].map(|slot| What::Opened(Key { slot, attempt: 0 }));
+    let flooded = What::Received { key: Key { slot: 0, attempt: 0 }, bytes: 10, more: true };
+    for lead in [
+        &[dialed[0], dialed[1]][..],
+        &[dialed[0], opened[0], flooded],
+        &[dialed[0], dialed[1], opened[0]],
+        &[dialed[0], dialed[1], opened[0], opened[1]],
+    ] {
+        walk_all(lead, 4, true);
+    }
+}

@@ -1,0 +1,258 @@
+//! Many small worlds, each from a seed: the unmodified engine on a fake network and a virtual
+//! clock, with a shadow that is told the same and objects.
+//!
+//! `SIM_SEEDS=20000` widens, `SIM_SEED=17` replays one and prints what happened in it.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use tcpgoon::engine::{Action, Cause, Event, Key, State, What};
+use tcpgoon::sim::scenario::Behaviour;
+use tcpgoon::sim::{Outcome, Record, Sim};
+use tcpgoon::units::{Moment, Span};
+
+const SEEDS_DEFAULT: u64 = 256;
+const HOUR: Span = Span::from_s(3_600);
+
+fn from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+fn seeds() -> u64 {
+    from_environment("SIM_SEEDS").unwrap_or(SEEDS_DEFAULT)
+}
+
+/// Runs one seed; what went wrong, panics included, as a text that begins with the seed.
+fn attempt(
+    sim: &mut Sim,
+    seed: u64,
+    tamper: &mut dyn FnMut(&mut Record),
+) -> Result<Outcome, String> {
+    match catch_unwind(AssertUnwindSafe(|| sim.run(tamper))) {
+        Ok(outcome) => outcome.map_err(|violation| violation.to_string()),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("seed {seed}: {}", words.unwrap_or("a panic without words")))
+        }
+    }
+}
+
+/// Runs one seed that must hold; where it does not, it is run again to be read.
+fn hold(seed: u64) -> Outcome {
+    let outcome = attempt(&mut Sim::new(seed, false), seed, &mut |_| {});
+    outcome.unwrap_or_else(|words| {
+        let mut sim = Sim::new(seed, true);
+        let _ = attempt(&mut sim, seed, &mut |_| {});
+        let trace = sim.trace();
+        let tail: Vec<&str> = trace.lines().rev().take(40).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        let tail = tail.join("\n");
+        panic!("{words}\nthe end of its trace (SIM_SEED={seed} prints it all):\n{tail}\n{words}")
+    })
+}
+
+/// What is remembered of a run: a summary has 70 KiB, and there are many.
+struct Memory {
+    turns: u64,
+    reached: BTreeMap<&'static str, u64>,
+    met: [u64; Behaviour::ALL.len()],
+    caused: [u64; Cause::COUNT],
+}
+
+impl From<Outcome> for Memory {
+    fn from(outcome: Outcome) -> Memory {
+        let Outcome { turns, reached, met, summary, .. } = outcome;
+        Memory { turns, reached, met, caused: summary.flow }
+    }
+}
+
+/// Runs all seeds once, on all processors, for whichever test comes first.
+fn all() -> &'static BTreeMap<u64, Memory> {
+    static ALL: OnceLock<BTreeMap<u64, Memory>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let (next, outcomes) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let seed = next.fetch_add(1, Ordering::Relaxed)
+                        && seed < seeds()
+                    {
+                        let outcome = hold(seed);
+                        outcomes.lock().unwrap().insert(seed, Memory::from(outcome));
+                    }
+                });
+            }
+        });
+        outcomes.into_inner().unwrap()
+    })
+}
+
+#[test]
+fn no_seed_makes_the_engine_do_what_the_shadow_would_not() {
+    if let Some(seed) = from_environment("SIM_SEED") {
+        let mut sim = Sim::new(seed, true);
+        let outcome = attempt(&mut sim, seed, &mut |_| {});
+        println!("{}", sim.trace());
+        let outcome = outcome.unwrap_or_else(|words| panic!("{words}"));
+        println!("seed {seed}: {} turns, {:#?}", outcome.turns, outcome.reached);
+        return;
+    }
+    let turns: u64 = all().values().map(|outcome| outcome.turns).sum();
+    println!("{} seeds, {turns} turns", all().len());
+    assert_eq!(all().len() as u64, seeds());
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..32 {
+        let (first, second) = (hold(seed), hold(seed));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.turns, second.turns, "seed {seed}");
+        assert_eq!(first.summary, second.summary, "seed {seed}");
+    }
+    assert_ne!(hold(1).hash, hold(2).hash, "seeds 1 and 2 are the same run");
+}
+
+#[test]
+fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
+    if seeds() < SEEDS_DEFAULT {
+        println!("skipped: SIM_SEEDS={} is too few to reach everything", seeds());
+        return;
+    }
+    let mut missing: Vec<String> = Vec::new();
+    for behaviour in Behaviour::ALL {
+        if all().values().all(|outcome| outcome.met[behaviour as usize] == 0) {
+            missing.push(format!("{behaviour:?}"));
+        }
+    }
+    for cause in Cause::ALL {
+        if all().values().all(|outcome| outcome.caused[cause as usize] == 0) {
+            missing.push(format!("{cause:?}"));
+        }
+    }
+    for reached in [
+        "not initiated to dialing",
+        "dialing to established",
+        "dialing to error",
+        "established to closed",
+        "a timeout of ours",
+        "a timeout put off",
+        "opened when its timeout was due",
+        "a drain cut short",
+        "a drain put off",
+        "a full batch",
+        "a pause",
+        "a schedule caught up",
+        "a note",
+        "a signal before any dial",
+        "a signal between the dials",
+        "a signal in the hold",
+        "bogus: wrong attempt",
+        "bogus: wrong slot",
+        "bogus: never asked for",
+        "bogus: already over",
+        "bogus: wrong cause",
+        "bogus: dialed twice",
+        "bogus: nothing to read",
+        "exit code 0",
+        "exit code 1",
+        "exit code 2",
+    ] {
+        let seeds = all().values().filter(|outcome| outcome.reached.contains_key(reached)).count();
+        if seeds < 3 {
+            missing.push(format!("{reached} (by {seeds} seeds)"));
+        }
+    }
+    assert!(missing.is_empty(), "not reached by seeds 0..{}: {missing:?}", seeds());
+}
+
+/// How many of the default seeds object when `lie` changes what the shadow is told of a run. A lie
+/// that has nothing to change in a run is no lie.
+fn caught(lie: impl Fn(&mut Record) -> bool) -> (u32, u32) {
+    let (mut told, mut caught) = (0, 0);
+    for seed in 0..64 {
+        let mut lied = false;
+        let mut tamper = |record: &mut Record| lied = lied || lie(record);
+        let outcome = attempt(&mut Sim::new(seed, false), seed, &mut tamper);
+        if let Err(words) = &outcome {
+            assert!(words.contains(&format!("seed {seed}")), "{words} does not name its seed");
+        }
+        told += u32::from(lied);
+        caught += u32::from(lied && outcome.is_err());
+    }
+    (told, caught)
+}
+
+/// Removes the first action or event that fits.
+fn remove<T>(all: &mut Vec<T>, fits: impl Fn(&T) -> bool) -> bool {
+    let place = all.iter().position(fits);
+    place.is_some_and(|place| {
+        all.remove(place);
+        true
+    })
+}
+
+/// Repeats the first action that fits.
+fn repeat(actions: &mut Vec<Action>, fits: impl Fn(&Action) -> bool) -> bool {
+    let place = actions.iter().position(fits);
+    place.is_some_and(|place| {
+        actions.insert(place, actions[place]);
+        true
+    })
+}
+
+#[test]
+fn the_checks_can_fail() {
+    type Lie = fn(&mut Record) -> bool;
+    let lies: [(&str, Lie); 16] = [
+        ("a close too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Close(_)))),
+        ("a close forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Close(_)))),
+        ("a dial too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Dial(_)))),
+        ("a dial forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Dial(_)))),
+        ("a dial of nobody", |r| {
+            r.actions.push(Action::Dial(Key { slot: 1_000, attempt: 0 }));
+            true
+        }),
+        ("a drain too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Drain(_)))),
+        ("a drain forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Drain(_)))),
+        ("a sample too many", |r| repeat(&mut r.actions, |a| *a == Action::Sample)),
+        ("a sample forgotten", |r| remove(&mut r.actions, |a| *a == Action::Sample)),
+        ("a note forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Note(..)))),
+        ("an opening unheard of", |r| remove(&mut r.events, |e| matches!(e.what, What::Opened(_)))),
+        ("a wake-up too late", |r| {
+            // While a deadline moves down the wheel the engine may ask for a turn too early, so a
+            // little is no lie.
+            let late = if r.levels[State::Dialing as usize] == 0 { Span(1) } else { HOUR };
+            r.next_due = r.next_due.map(|due| due + late);
+            r.next_due > Some(r.now + late)
+        }),
+        ("a wake-up forgotten", |r| r.next_due.take().is_some()),
+        ("an end that was none", |r| {
+            r.over = !r.over;
+            true
+        }),
+        ("a timeout too early", |r| {
+            let ends = r.actions.iter().filter(|a| matches!(a, Action::Close(_))).count();
+            let told = |e: &&Event| matches!(e.what, What::Failed(..) | What::PeerClosed(..));
+            let timed_out = ends > r.events.iter().filter(told).count();
+            // What happened in a turn of the past happened too soon.
+            r.now = if timed_out { Moment(r.now.0.saturating_sub(HOUR.0)) } else { r.now };
+            timed_out
+        }),
+        ("a connection counted twice", |r| {
+            r.levels[0] += 1;
+            true
+        }),
+    ];
+    for (name, lie) in lies {
+        let (told, caught) = caught(lie);
+        println!("{name}: {caught} of {told} caught");
+        assert!(told >= 5, "{name}: only {told} seeds had an occasion");
+        assert_eq!(caught, told, "{name}: the shadow believed it");
+    }
+}
