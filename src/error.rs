@@ -25,7 +25,7 @@ pub enum Error {
     /// The operator said no at the prompt; what is printed about it is the original's and goes to
     /// standard output.
     Declined,
-    /// The prompt got no answer: end of input, or no way to show the question.
+    /// The prompt got no answer: the input ended.
     Unanswered,
     /// The table of connections does not fit in memory.
     Memory { connections: u32, bytes: u64 },

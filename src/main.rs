@@ -64,14 +64,14 @@ fn run(args: &Args) -> Result<u8> {
         let (host, port) = cli::confirm::words(&plan.routes);
         cli::confirm::confirm(&host, &port, plan.connections, input, output)?;
     }
-    host::make_room_for(plan.connections)?;
+    host::make_room_for(plan.connections);
     host::check_memory_for(plan.connections)?;
     let (stdout, stderr) = streams()?;
     let mut console = Console {
         plan: &plan,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         host: host::name(),
-        start_unix_ns: clock::unix_ns(),
+        start_unix_ns: None,
         stdout,
         stderr,
         text: String::new(),
@@ -99,8 +99,8 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
         stdout.finish(&text, signals);
     })?;
     written(&stdout)?;
-    let completed = !calibration.summary.stopped;
-    Ok(if completed { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
+    let measured = !calibration.summary.stopped && calibration.summary.established_ever > 0;
+    Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
 }
 
 fn streams() -> Result<(Output, Output)> {
@@ -131,7 +131,8 @@ struct Console<'a> {
     command_line: String,
     /// Read beforehand: at the end there may be no descriptor left to read it through.
     host: Option<String>,
-    start_unix_ns: u64,
+    /// At the first line, which is printed when the run begins.
+    start_unix_ns: Option<u64>,
     stdout: Output,
     stderr: Output,
     /// Where a line is put together, again and again.
@@ -140,6 +141,7 @@ struct Console<'a> {
 
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
+        self.start_unix_ns.get_or_insert_with(clock::unix_ns);
         self.text.clear();
         let _ = text::write_sample(&mut self.text, sample);
         self.stdout.line(&self.text);
@@ -157,12 +159,13 @@ impl Watch for Console<'_> {
 
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
+        let end_unix_ns = clock::unix_ns();
         let report = Report {
             target: &self.plan.routes.to_string(),
             command_line: &self.command_line,
             host: self.host.as_deref(),
-            start_unix_ns: self.start_unix_ns,
-            end_unix_ns: clock::unix_ns(),
+            start_unix_ns: self.start_unix_ns.unwrap_or(end_unix_ns),
+            end_unix_ns,
             summary: &run.summary,
             turn_longest: run.turn_longest,
             lines_dropped: self.stdout.lines_dropped() + self.stderr.lines_dropped(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::error::{Error, Result};
 use crate::route::{Routes, Target};
-use crate::units::{Moment, NS_PER_S, Span};
+use crate::units::{NS_PER_S, Span};
 
 /// The most connections that one run takes.
 pub const CONNECTIONS_MAX: u32 = 64_000_000;
@@ -219,11 +219,6 @@ impl Plan {
             debug: args.debug,
             limits: Limits::DEFAULT,
         })
-    }
-
-    /// When dial `index` of a run that began at `start` is due by the schedule.
-    pub fn dial_due(&self, start: Moment, index: u32) -> Moment {
-        start + self.pace.offset(index)
     }
 }
 

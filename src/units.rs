@@ -185,7 +185,8 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) 
 }
 
 /// Reads a time: bare numbers are in `bare_unit`; `1.5`, `250ms`, `1m30s` are all accepted; at most
-/// [`SPAN_MAX`]. What is below a nanosecond is dropped. `None` if it is anything else.
+/// [`SPAN_MAX`]. What is below a nanosecond is dropped, but something does not become nothing, which
+/// would mean another thing. `None` if it is anything else.
 pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     let mut total_ns = 0u64;
     let mut rest = text;
@@ -202,6 +203,9 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
         };
         total_ns = total_ns.checked_add(parse_scaled(number, unit_ns)?)?;
         rest = next;
+    }
+    if total_ns == 0 && text.contains(|c: char| ('1'..='9').contains(&c)) {
+        total_ns = 1;
     }
     (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
 }
@@ -333,6 +337,8 @@ mod tests {
             ("2h", Span::from_s(1), 7_200_000_000_000),
             ("0", Span::from_s(1), 0),
             ("0.0000000019", Span::from_s(1), 1),
+            ("0.00000000001", Span::from_s(1), 1),
+            ("0.000", Span::from_s(1), 0),
         ] {
             assert_eq!(parse_span(text, bare), Some(Span(ns)), "{text}");
         }

@@ -49,8 +49,8 @@ fn listed(words: impl Iterator<Item = String>) -> String {
 /// the answer's newline.
 ///
 /// # Errors
-/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends, or either side
-/// fails.
+/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends or fails, and
+/// [`Error::System`] where nobody can be asked.
 pub fn confirm(
     host: &str,
     port: &str,
@@ -58,11 +58,11 @@ pub fn confirm(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<()> {
-    let unanswered = |_| Error::Unanswered;
-    warn(host, port, connections, output).map_err(unanswered)?;
+    let unasked = |error| Error::system("cannot ask on standard output (-y does without)", &error);
+    warn(host, port, connections, output).map_err(unasked)?;
     loop {
-        write!(output, "Do you want to continue? (y/N): ").map_err(unanswered)?;
-        output.flush().map_err(unanswered)?;
+        write!(output, "Do you want to continue? (y/N): ").map_err(unasked)?;
+        output.flush().map_err(unasked)?;
         match read_answer(input) {
             Answer::Yes => return Ok(()),
             Answer::No => {
@@ -72,7 +72,7 @@ pub fn confirm(
             }
             Answer::Unrecognized => {
                 say(output, "Sorry, response not recognized. Try again, please")
-                    .map_err(unanswered)?;
+                    .map_err(unasked)?;
             }
             Answer::Missing => {
                 let _ = say(output, "Response not processed");
@@ -249,7 +249,7 @@ mod tests {
         for room in 0..BANNER.len() + QUESTION.len() {
             let mut output = Narrow(room);
             let outcome = confirm("example.com", "80", 100, &mut Cursor::new(b"y\n"), &mut output);
-            assert_eq!(outcome, Err(Error::Unanswered), "{room}");
+            assert!(matches!(outcome, Err(Error::System { .. })), "{room}");
         }
         let mut output = Narrow(BANNER.len() + QUESTION.len());
         let outcome = confirm("example.com", "80", 100, &mut Cursor::new(b"n\n"), &mut output);

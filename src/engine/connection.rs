@@ -54,7 +54,7 @@ impl Side {
 }
 
 /// What ended a connection, or the attempt at one. Which system error means which is told in
-/// `os/sys.rs`.
+/// `os/causes.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Cause {
@@ -124,7 +124,8 @@ impl Cause {
 
     fn record(self) -> (&'static str, Side) {
         match self {
-            Cause::Refused => ("refused", Side::Server),
+            // By a closed port or by a firewall in front of it: the packet is the same.
+            Cause::Refused => ("refused", Side::Beyond),
             Cause::TimedOut => ("timed out", Side::Beyond),
             Cause::Reset => ("reset", Side::Beyond),
             Cause::HostUnreachable => ("host unreachable", Side::Network),

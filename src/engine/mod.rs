@@ -2,7 +2,7 @@
 //! collaborators.
 //!
 //! [`Engine::turn`] is the one verb. Its impure half is `os/driver.rs`, which turns readiness into
-//! [`Event`]s and [`Action`]s into system calls; `sim.rs` does the same to a network that does not
+//! [`Event`]s and [`Action`]s into system calls; `sim/` does the same to a network that does not
 //! exist. Between the three there is only the vocabulary of this file:
 //!
 //! - a [`Key`] names one attempt of one slot, and an event for any other attempt is dropped;
@@ -140,6 +140,7 @@ struct Tally {
     first_dial: Option<Moment>,
     last_dial: Option<Moment>,
     timeout_lateness_max: Span,
+    first_errno: [i32; Cause::COUNT],
     received_bytes: u64,
     pauses: u32,
     paused: Span,
@@ -244,6 +245,7 @@ impl Engine {
             established_peak: self.ledger.established_peak(),
             errors: self.ledger.entered(State::Error),
             flow: Cause::ALL.map(|cause| self.ledger.flow(cause)),
+            first_errno: tally.first_errno,
             established_times: tally.established_times,
             failed_times: tally.failed_times,
             dial_lateness: tally.dial_lateness,
@@ -298,7 +300,7 @@ impl Engine {
                 self.fail(key, failure, at, actions);
             }
             What::PeerClosed(key, failure) if self.may_end(key, State::Established, failure) => {
-                let after = self.post(key, State::Closed, at, Some(failure.cause));
+                let after = self.end(key, failure, at);
                 self.note(key, Note::Closed { failure, after }, actions);
                 actions.push(Action::Close(key));
             }
@@ -333,10 +335,19 @@ impl Engine {
     }
 
     fn fail(&mut self, key: Key, failure: Failure, at: Moment, actions: &mut Vec<Action>) {
-        let after = self.post(key, State::Error, at, Some(failure.cause));
+        let after = self.end(key, failure, at);
         self.tally.failed_times.record(after);
         self.note(key, Note::Errored { failure, after }, actions);
         actions.push(Action::Close(key));
+    }
+
+    /// Posts what ended a connection.
+    fn end(&mut self, key: Key, failure: Failure, at: Moment) -> Span {
+        let first_errno = &mut self.tally.first_errno[failure.cause as usize];
+        if *first_errno == 0 {
+            *first_errno = failure.errno;
+        }
+        self.post(key, failure.cause.ends_in(), at, Some(failure.cause))
     }
 
     /// The only way from one state to another: table, ledger and deadline together. Returns how

@@ -35,6 +35,8 @@ pub struct Summary {
     pub errors: u64,
     /// How many connections each cause ended, by [`Cause`].
     pub flow: [u64; Cause::COUNT],
+    /// The system's number for the first of each cause; 0 where it has none.
+    pub first_errno: [i32; Cause::COUNT],
     /// From `connect()` to the news that it succeeded.
     pub established_times: Histogram,
     /// From `connect()` to the error.
@@ -50,7 +52,8 @@ pub struct Summary {
     /// Gaps of more than a second in which the loop did not run.
     pub pauses: u32,
     pub paused: Span,
-    /// Events for attempts that were over, or that made no sense; dropped.
+    /// Events for attempts that were over, or that made no sense; dropped. For tests: an honest network
+    /// has stale ones too.
     pub events_ignored: u64,
     /// Whether a signal ended it.
     pub stopped: bool,

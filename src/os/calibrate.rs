@@ -36,25 +36,26 @@ pub fn calibrate(
     args: &CalibrateArgs,
     done: &mut dyn FnMut(&Calibration, &Signals),
 ) -> Result<Calibration> {
-    sys::raise_descriptor_limit()
-        .map_err(|error| Error::system("cannot raise the limit on open files", &error))?;
+    // If it cannot be raised, the dials that find no descriptor will say so.
+    let _ = sys::raise_descriptor_limit();
     let ports = host::local_port_range();
     let (connections, stopper) = most(args, ports)?;
-    let server = Server::start(ports)?;
+    let mut server = Server::start(ports)?;
     let plan = plan(connections, server.address)?;
     // Not before the child has started, or it would inherit what is blocked.
     let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
-    let serve_id = server.child.id();
-    let mut meter = Meter { serve_id, before: Reading::take(serve_id), after: None };
+    let serve = server.address;
+    let before = Reading::take(&server);
+    let mut meter = Meter { server: &mut server, cpu: None, after: Reading::default() };
     let run = driver::run(&plan, ports, &signals, &mut meter)?;
-    let (before, after) = (meter.before, meter.after.unwrap_or_default());
+    let (cpu, after) = (meter.cpu.unwrap_or(before.cpu), meter.after);
     let calibration = Calibration {
-        serve: server.address,
+        serve,
         connections,
         stopper,
         summary: run.summary,
         turn_longest: run.turn_longest,
-        cpu: after.cpu - before.cpu,
+        cpu: after.cpu - cpu,
         client_bytes: grown(before.client_bytes, after.client_bytes),
         serve_bytes: grown(before.serve_bytes, after.serve_bytes),
         kernel_bytes: grown(before.kernel_bytes, after.kernel_bytes),
@@ -67,17 +68,17 @@ pub fn calibrate(
 fn most(args: &CalibrateArgs, ports: Option<PortRange>) -> Result<(u32, Stopper)> {
     let (_, hard) = sys::descriptor_limit()
         .map_err(|error| Error::system("cannot read the limit on open files", &error))?;
-    let mut limits = vec![
-        (u64::from(args.connections.unwrap_or(CONNECTIONS_MAX)), Stopper::Asked),
-        (hard.saturating_sub(DESCRIPTORS_OWN), Stopper::Descriptors { hard }),
-    ];
+    let mut limits = vec![(hard.saturating_sub(DESCRIPTORS_OWN), Stopper::Descriptors { hard })];
     if let Some(ports) = ports {
-        limits.push((ports.count().into(), Stopper::Ports { count: ports.count() }));
+        let count = ports.count() - host::reserved_ports(ports);
+        limits.push((count.into(), Stopper::Ports { count }));
     }
     if let Some(available_bytes) = host::memory_bytes("MemAvailable") {
         let room = available_bytes / KERNEL_BYTES_EACH;
         limits.push((room, Stopper::Memory { available_bytes }));
     }
+    // Last, so that it is not named where the machine allows no more either.
+    limits.push((args.connections.unwrap_or(CONNECTIONS_MAX).into(), Stopper::Asked));
     let (count, stopper) =
         limits.into_iter().min_by_key(|(count, _)| *count).unwrap_or((1, Stopper::Asked));
     Ok((u32::try_from(count).unwrap_or(CONNECTIONS_MAX).max(1), stopper))
@@ -115,7 +116,9 @@ impl Server {
     /// take it or meet itself.
     fn start(ports: Option<PortRange>) -> Result<Server> {
         let mut last = "no port is free".to_owned();
-        let mut from = ports.map_or(32_768, |ports| ports.low);
+        // Not always the same port: what the last calibration left in TIME_WAIT is in the way there.
+        let below = u16::try_from(std::process::id() % 1000).unwrap_or(0);
+        let mut from = ports.map_or(32_768, |ports| ports.low).saturating_sub(below);
         for _ in 0..ATTEMPTS_MAX {
             let port = free_port_below(from);
             match Server::start_on(port) {
@@ -128,8 +131,8 @@ impl Server {
     }
 
     fn start_on(port: u16) -> std::result::Result<Server, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
+        // This very program, even if its file has been replaced since.
+        let mut command = Command::new("/proc/self/exe");
         command.args(["serve", "--interval", "0", "--port", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         sys::die_with_parent(&mut command);
@@ -147,11 +150,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself, and then there is nothing to kill.
+impl Server {
+    /// Ends it, if it has not ended by itself.
+    fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -172,29 +181,35 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(serve_id: u32) -> Reading {
+    fn take(server: &Server) -> Reading {
         Reading {
             cpu: sys::cpu_time().unwrap_or_default(),
             client_bytes: host::resident_bytes(None),
-            serve_bytes: host::resident_bytes(Some(serve_id)),
+            serve_bytes: host::resident_bytes(Some(server.child.id())),
             kernel_bytes: host::memory_bytes("Slab"),
         }
     }
 }
 
 /// Watches a run in silence, and reads once more while the sockets are open.
-struct Meter {
-    serve_id: u32,
-    before: Reading,
-    after: Option<Reading>,
+struct Meter<'a> {
+    server: &'a mut Server,
+    /// When the first dial was about to start: filling the tables is no part of a connection's cost.
+    cpu: Option<Span>,
+    after: Reading,
 }
 
-impl Watch for Meter {
-    fn sample(&mut self, _: &Sample) {}
+impl Watch for Meter<'_> {
+    fn sample(&mut self, _: &Sample) {
+        self.cpu.get_or_insert_with(|| sys::cpu_time().unwrap_or_default());
+    }
 
     fn debug(&mut self, _: Key, _: News<'_>) {}
 
     fn done(&mut self, _: &Run, _: &Signals) {
-        self.after = Some(Reading::take(self.serve_id));
+        self.after = Reading::take(self.server);
+        // The end that closes first is left with the TIME_WAITs, and the dialing end would lack the
+        // ports for the next run.
+        self.server.end();
     }
 }

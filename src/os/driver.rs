@@ -14,9 +14,9 @@ use super::causes::{Stage, failure};
 use super::host::PortRange;
 use super::poller::{self, Poller};
 use super::sockets::Sockets;
-use super::sys::{self, Signals, Whose};
+use super::sys::{self, Signals, Taken, Whose};
 use super::{News, Watch};
-use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Summary, What};
+use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Note, Summary, What};
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::units::{Moment, Span};
@@ -31,9 +31,6 @@ pub struct Run {
     /// The longest time from one poll's return to the next poll: a time that the loop reports can
     /// be wrong by this.
     pub turn_longest: Span,
-    pub turns: u64,
-    /// How often the loop slept until something happened.
-    pub sleeps: u64,
 }
 
 /// Runs `plan` to its end.
@@ -68,23 +65,27 @@ struct Driver<'a> {
     events: Vec<Event>,
     /// Empty without `--debug`.
     buffer: Vec<u8>,
-    turns: u64,
+    /// With `--debug`: what was heard together with the end of a connection, to be told just before
+    /// that.
+    last_words: Vec<(Key, Vec<u8>)>,
 }
 
 impl<'a> Driver<'a> {
     fn new(plan: &'a Plan, ports: Option<PortRange>, signals: &'a Signals) -> Result<Driver<'a>> {
-        let poller = Poller::new(signals)?;
+        let sockets = Sockets::new(plan.connections)?;
+        let engine = Engine::new(plan, Moment(0))?;
         Ok(Driver {
             plan,
             signals,
-            sockets: Sockets::new(plan.connections)?,
-            engine: Engine::new(plan, poller.clock.now())?,
-            poller,
+            sockets,
+            engine,
+            // Last, for its clock is the run's: filling the tables is no part of that.
+            poller: Poller::new(signals)?,
             ports,
             ports_settable: ports.is_some(),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
             buffer: vec![0; if plan.debug { DEBUG_BUFFER_BYTES } else { 0 }],
-            turns: 0,
+            last_words: Vec::new(),
         })
     }
 
@@ -96,7 +97,6 @@ impl<'a> Driver<'a> {
         loop {
             self.engine.turn(now, &self.events, &mut actions);
             self.events.clear();
-            self.turns += 1;
             for action in actions.drain(..) {
                 self.perform(action, watch);
             }
@@ -107,7 +107,7 @@ impl<'a> Driver<'a> {
             let mut heard = 0;
             for readiness in &ready {
                 heard += 1;
-                self.hear(now, readiness, watch);
+                self.hear(now, readiness);
             }
             if heard >= limits.events_max {
                 self.push(now, What::Unheard);
@@ -120,12 +120,14 @@ impl<'a> Driver<'a> {
     }
 
     /// Turns one readiness into events.
-    fn hear(&mut self, at: Moment, readiness: &Readiness, watch: &mut dyn Watch) {
+    fn hear(&mut self, at: Moment, readiness: &Readiness) {
         let key = match readiness.token() {
             timer if poller::is_timer(timer) => return,
             poller::SIGNALS => {
-                if self.signals.take().is_some() {
-                    self.push(at, What::Stop);
+                match self.signals.take() {
+                    Taken::Nothing => {}
+                    Taken::Continued => self.poller.note_stop(),
+                    Taken::End => self.push(at, What::Stop),
                 }
                 return;
             }
@@ -137,18 +139,22 @@ impl<'a> Driver<'a> {
             match confirm(socket, readiness, self.may_meet_itself(key)) {
                 Confirmed::NotYet => return,
                 Confirmed::Failed(failure) => return self.push(at, What::Failed(key, failure)),
+                Confirmed::Reset(failure) => {
+                    self.push(at, What::Opened(key));
+                    return self.push(at, What::PeerClosed(key, failure));
+                }
                 Confirmed::Opened => {
                     self.sockets.set_opened(key.slot);
                     self.push(at, What::Opened(key));
                 }
             }
         }
-        self.hear_opened(at, key, readiness, watch);
+        self.hear_opened(at, key, readiness);
     }
 
     /// The readiness of a connected socket. A FIN is heard at once, even behind bytes that nobody
     /// has read.
-    fn hear_opened(&mut self, at: Moment, key: Key, readiness: &Readiness, watch: &mut dyn Watch) {
+    fn hear_opened(&mut self, at: Moment, key: Key, readiness: &Readiness) {
         let Some(socket) = self.sockets.get(key.slot) else { return };
         if readiness.is_error()
             && let Some(errno) = sys::take_error(socket)
@@ -163,7 +169,7 @@ impl<'a> Driver<'a> {
             return;
         }
         // One look at what came before the end: servers say why they hang up.
-        if !self.drain(at, key, watch) {
+        if !self.drain(at, key, None) {
             let failure = Failure { cause: Cause::PeerClosed, errno: 0 };
             self.push(at, What::PeerClosed(key, failure));
         }
@@ -175,15 +181,21 @@ impl<'a> Driver<'a> {
             Action::Sample => watch.sample(&self.engine.sample()),
             Action::Drain(key) => {
                 let at = self.poller.clock.now();
-                self.drain(at, key, watch);
+                self.drain(at, key, Some(watch));
             }
             Action::Dial(key) => self.dial(key),
-            Action::Note(key, note) => watch.debug(key, News::Note(note)),
+            Action::Note(key, note) => {
+                if matches!(note, Note::Closed { .. }) {
+                    self.tell_last_words(key, watch);
+                }
+                watch.debug(key, News::Note(note));
+            }
         }
     }
 
-    /// Reads once, and says what that meant. Returns whether it was the end of the connection.
-    fn drain(&mut self, at: Moment, key: Key, watch: &mut dyn Watch) -> bool {
+    /// Reads once, and says what that meant. Returns whether it was the end of the connection. What
+    /// came is told at once, or without a watch just before the end.
+    fn drain(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) -> bool {
         let Some(socket) = self.sockets.get(key.slot) else { return false };
         let read = if self.plan.debug {
             sys::receive(socket, &mut self.buffer)
@@ -193,8 +205,10 @@ impl<'a> Driver<'a> {
         let what = match read {
             Ok(0) => What::PeerClosed(key, Failure { cause: Cause::PeerClosed, errno: 0 }),
             Ok(bytes) => {
-                if self.plan.debug {
-                    watch.debug(key, News::Received(&self.buffer[..bytes]));
+                match watch {
+                    _ if !self.plan.debug => {}
+                    Some(watch) => watch.debug(key, News::Received(&self.buffer[..bytes])),
+                    None => self.last_words.push((key, self.buffer[..bytes].to_vec())),
                 }
                 // Only "would block" proves that there is no more: urgent data can end a read
                 // early.
@@ -206,6 +220,13 @@ impl<'a> Driver<'a> {
         };
         self.push(at, what);
         matches!(what, What::PeerClosed(..))
+    }
+
+    fn tell_last_words(&mut self, key: Key, watch: &mut dyn Watch) {
+        if let Some(index) = self.last_words.iter().position(|(whose, _)| *whose == key) {
+            let (_, words) = self.last_words.swap_remove(index);
+            watch.debug(key, News::Received(&words));
+        }
     }
 
     /// Socket, port range, connect, register: the whole of a dial.
@@ -252,18 +273,15 @@ impl<'a> Driver<'a> {
     }
 
     fn run_so_far(&self) -> Run {
-        Run {
-            summary: self.engine.summary(),
-            turn_longest: self.poller.turn_longest(),
-            turns: self.turns,
-            sleeps: self.poller.sleeps(),
-        }
+        Run { summary: self.engine.summary(), turn_longest: self.poller.turn_longest() }
     }
 }
 
 enum Confirmed {
     Opened,
     Failed(Failure),
+    /// Opened, and reset before anybody looked.
+    Reset(Failure),
     NotYet,
 }
 
@@ -271,7 +289,14 @@ enum Confirmed {
 fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, may_meet_itself: bool) -> Confirmed {
     if let Some(errno) = sys::take_error(socket) {
         let error = io::Error::from_raw_os_error(errno);
-        return Confirmed::Failed(failure(Stage::Dialing, &error));
+        return match failure(Stage::Dialing, &error) {
+            // A reset in answer to a SYN is ECONNREFUSED: this one came after the handshake.
+            // Source: tcp_reset() in net/ipv4/tcp_input.c.
+            Failure { cause: Cause::Reset, errno } => {
+                Confirmed::Reset(Failure { cause: Cause::PeerReset, errno })
+            }
+            failure => Confirmed::Failed(failure),
+        };
     }
     if !readiness.is_writable() {
         return Confirmed::NotYet;

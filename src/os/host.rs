@@ -38,6 +38,20 @@ pub fn local_port_range() -> Option<PortRange> {
     }
 }
 
+/// How many ports of a range `net.ipv4.ip_local_reserved_ports` keeps from `connect()`; 0 if unknown.
+pub fn reserved_ports(range: PortRange) -> u32 {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
+    text.trim().split(',').filter_map(|item| reserved_in(item, range)).sum()
+}
+
+/// Of one item, `80` or `8000-8009`.
+fn reserved_in(item: &str, range: PortRange) -> Option<u32> {
+    let (low, high) = item.split_once('-').unwrap_or((item, item));
+    let (low, high): (u16, u16) = (low.parse().ok()?, high.parse().ok()?);
+    let (low, high) = (low.max(range.low), high.min(range.high));
+    (low <= high).then(|| u32::from(high) - u32::from(low) + 1)
+}
+
 /// `net.core.somaxconn`: the longest accept queue that a listener gets.
 pub fn accept_queue_max() -> Option<u32> {
     fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
@@ -68,18 +82,14 @@ fn size_in(text: &str, field: &str) -> Option<u64> {
 }
 
 /// Raises the soft limit on descriptors to the hard one if `connections` and what the run itself
-/// opens do not fit below it. They may not fit below the hard one either: the dials that find none
-/// left are errors of this host.
-///
-/// # Errors
-/// [`Error::System`] if the limit cannot be read or set.
-pub fn make_room_for(connections: u32) -> Result<()> {
-    let failed = |error| Error::system("cannot raise the limit on open files (ulimit -n)", &error);
-    let (soft, hard) = sys::descriptor_limit().map_err(failed)?;
-    if u64::from(connections) + DESCRIPTORS_OWN > soft && soft < hard {
-        sys::raise_descriptor_limit().map_err(failed)?;
+/// opens do not fit below it. They may not fit below the hard one either, or the limit may not be
+/// raised: the dials that find none left are errors of this host.
+pub fn make_room_for(connections: u32) {
+    let needed = u64::from(connections) + DESCRIPTORS_OWN;
+    let fits = sys::descriptor_limit().is_ok_and(|(soft, _)| needed <= soft);
+    if !fits {
+        let _ = sys::raise_descriptor_limit();
     }
-    Ok(())
 }
 
 /// Refuses a table that is larger than the memory there is. Asking the allocator is not enough: it
@@ -107,6 +117,14 @@ mod tests {
         assert_eq!(size_in(text, "VmRSS"), Some(3 * 1024));
         assert_eq!(size_in(text, "Mem"), None);
         assert_eq!(size_in(text, "Bad"), None);
+    }
+
+    #[test]
+    fn reserved_ports_count_where_they_are_in_the_range() {
+        let range = PortRange { low: 100, high: 199 };
+        for (item, count) in [("99", None), ("100", Some(1)), ("90-109", Some(10)), ("", None)] {
+            assert_eq!(reserved_in(item, range), count, "{item}");
+        }
     }
 
     #[test]

@@ -24,12 +24,13 @@ pub struct Poller {
     pub clock: Clock,
     poll: Poll,
     timer: Timer,
-    /// What the timer is set to.
+    /// What the timer is set to, unless it has gone off.
     timer_due: Option<Moment>,
     /// When the last poll returned.
     woke: Moment,
+    /// When it last went to sleep, if it did since the poll before.
+    slept: Moment,
     turn_longest: Span,
-    sleeps: u64,
 }
 
 impl Poller {
@@ -46,8 +47,8 @@ impl Poller {
             timer: Timer::new().map_err(failed)?,
             timer_due: None,
             woke: clock.now(),
+            slept: clock.now(),
             turn_longest: Span::ZERO,
-            sleeps: 0,
         };
         poller.watch(poller.timer.as_fd(), TIMER, Interest::READABLE).map_err(failed)?;
         poller.watch(signals.as_fd(), SIGNALS, Interest::READABLE).map_err(failed)?;
@@ -88,10 +89,11 @@ impl Poller {
         ready: &mut Events,
     ) -> Result<Moment> {
         let at_once = at_once || due.is_some_and(|due| due <= self.woke);
+        self.slept = self.woke;
         if !at_once {
             self.set_timer(due)?;
-            self.turn_longest = self.turn_longest.max(self.clock.now().since(self.woke));
-            self.sleeps += 1;
+            self.slept = self.clock.now();
+            self.note_turn(self.slept.since(self.woke));
         }
         match self.poll.poll(ready, at_once.then_some(Duration::ZERO)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => {
@@ -101,21 +103,32 @@ impl Poller {
         }
         let now = self.clock.now();
         if at_once {
-            self.turn_longest = self.turn_longest.max(now.since(self.woke));
+            self.note_turn(now.since(self.woke));
+        } else if let Some(due) = due {
+            // A machine that has no time for the loop wakes it late.
+            self.note_turn(now.since(due));
+        }
+        if ready.iter().any(|readiness| readiness.token() == TIMER) {
+            self.timer_due = None;
         }
         self.woke = now;
         Ok(now)
     }
 
-    /// The longest time from the end of one poll to the next one that slept, or to the end of one
-    /// that did not.
-    pub fn turn_longest(&self) -> Span {
-        self.turn_longest
+    /// The process was stopped and goes on: whatever was heard after the last sleep may have been
+    /// there since its beginning.
+    pub fn note_stop(&mut self) {
+        self.note_turn(self.woke.since(self.slept));
     }
 
-    /// How often it slept.
-    pub fn sleeps(&self) -> u64 {
-        self.sleeps
+    fn note_turn(&mut self, took: Span) {
+        self.turn_longest = self.turn_longest.max(took);
+    }
+
+    /// The longest time from the end of one poll to the next one that slept, or to the end of one
+    /// that did not; or by which it woke late.
+    pub fn turn_longest(&self) -> Span {
+        self.turn_longest
     }
 
     /// Leaves the timer as it is where it is right already, or where nothing is due: going off for

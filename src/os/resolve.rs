@@ -1,6 +1,6 @@
 //! Names → addresses, before anything is dialed.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::error::{Error, Result};
 use crate::plan::{Family, HostPort};
@@ -34,6 +34,9 @@ pub fn resolve(typed: &[HostPort], family: Family, all_addresses: bool) -> Resul
 /// The addresses of one name, at least one, each once.
 fn look_up(host: &str, family: Family) -> Result<Vec<SocketAddr>> {
     let failed = |why: String| Error::Resolve { name: host.to_owned(), why };
+    if host.parse().is_ok_and(|ip: Ipv6Addr| ip.is_unicast_link_local()) {
+        return Err(failed("a link-local address needs its interface: fe80::1%eth0".into()));
+    }
     let mut addresses: Vec<SocketAddr> = Vec::new();
     // An address is no name: nobody need be asked.
     let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
@@ -87,6 +90,7 @@ mod tests {
             "cannot resolve 127.0.0.1: it has no IPv6 address (-6 asks for one)"
         );
         assert!(resolve(&[typed("::1", 80)], Family::V4, false).is_err());
+        assert!(resolve(&[typed("fe80::1", 80)], Family::Any, false).is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Token};
 use super::host;
 use super::poller::{self, Poller};
 use super::seats::{Seat, Seats, Served};
-use super::sys::{self, Signals, Whose};
+use super::sys::{self, Signals, Taken, Whose};
 use crate::error::{Error, Result};
 use crate::findings::{ServeCounts, ServeNews};
 use crate::plan::{End, ServeArgs};
@@ -84,7 +84,8 @@ struct Server<'a> {
     start: Moment,
     sample_due: Option<Moment>,
     end_due: Option<Moment>,
-    news_due: Moment,
+    /// When it may say again that it does not accept; `None` if it has not accepted since.
+    news_due: Option<Moment>,
 }
 
 impl<'a> Server<'a> {
@@ -93,8 +94,8 @@ impl<'a> Server<'a> {
         signals: &'a Signals,
         watch: &mut dyn ServeWatch,
     ) -> Result<Server<'a>> {
-        let system = |error| Error::system("cannot raise the limit on open files", &error);
-        sys::raise_descriptor_limit().map_err(system)?;
+        // If it cannot be raised, the connections that find no descriptor will say so.
+        let _ = sys::raise_descriptor_limit();
         let poller = Poller::new(signals)?;
         let listener = listen(args, watch)?;
         let start = poller.clock.now();
@@ -109,7 +110,7 @@ impl<'a> Server<'a> {
             start,
             sample_due: args.interval.map(|interval| start + interval),
             end_due: args.duration.map(|duration| start + duration),
-            news_due: start,
+            news_due: Some(start),
         };
         if !args.never_accept {
             server.watch_listener()?;
@@ -124,7 +125,7 @@ impl<'a> Server<'a> {
             for readiness in &ready {
                 match readiness.token() {
                     timer if poller::is_timer(timer) => {}
-                    poller::SIGNALS if self.signals.take().is_some() => return Ok(()),
+                    poller::SIGNALS if self.signals.take() == Taken::End => return Ok(()),
                     poller::SIGNALS => {}
                     LISTENER => self.unwatch_listener(now)?,
                     Token(seat) => self.hear(seat, readiness),
@@ -207,7 +208,11 @@ impl<'a> Server<'a> {
                 }
             }
         }
-        self.accepting = Accepting::Due(now + delay);
+        if delay > Span::ZERO {
+            // Whoever is next in the queue waits as long, from the moment at which it is noticed.
+            return self.watch_listener();
+        }
+        self.accepting = Accepting::Due(now);
         Ok(())
     }
 
@@ -220,8 +225,8 @@ impl<'a> Server<'a> {
         watch: &mut dyn ServeWatch,
     ) {
         self.accepting = Accepting::Full(retry);
-        if self.news_due <= now {
-            self.news_due = now + NEWS_GAP;
+        if self.news_due.is_some_and(|due| due <= now) {
+            self.news_due = None;
             watch.news(news);
         }
     }
@@ -232,6 +237,7 @@ impl<'a> Server<'a> {
             // Without a watch nobody would notice its end: it counts as accepted and closed.
             return self.seats.count_lost();
         }
+        self.news_due.get_or_insert(now + NEWS_GAP);
         let seat = self.seats.insert(socket);
         if let Some((after, _)) = self.args.end {
             self.ends.push_back((now + after, seat));
@@ -296,7 +302,6 @@ fn is_the_clients(error: &io::Error) -> bool {
         libc::ECONNABORTED,
         libc::EINTR,
         libc::EPROTO,
-        libc::EPERM,
         libc::ENETDOWN,
         libc::ENOPROTOOPT,
         libc::EHOSTDOWN,

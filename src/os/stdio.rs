@@ -16,7 +16,7 @@ use crate::units::Span;
 /// How bytes get out.
 #[derive(Debug)]
 enum Way {
-    /// A file or a device such as /dev/null: it does not keep a writer waiting.
+    /// A file or a device such as /dev/null: it keeps a writer waiting no longer than its disk.
     Direct(File),
     /// A terminal or pipe of which we have a non-blocking description of our own.
     Reopened(File),

@@ -1,4 +1,8 @@
 //! Every `unsafe` of the program: one system call a block. Nothing outside sees a raw pointer.
+//!
+//! # Errors
+//! An `io::Result` is the answer of the one system call that a function is named after, with its
+//! error number.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -296,7 +300,7 @@ impl AsFd for Timer {
 }
 
 /// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was
-/// ignored.
+/// ignored; and SIGCONT, which says that the process had been stopped.
 ///
 /// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their
 /// default action back, so the kernel itself obeys the second, whatever this program is doing.
@@ -307,7 +311,17 @@ pub struct Signals {
     released: Cell<bool>,
 }
 
-const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+const SIGNALS: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCONT];
+
+/// What [`Signals::take`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Nothing,
+    /// The process was stopped, and goes on.
+    Continued,
+    /// It is to end.
+    End,
+}
 
 impl Signals {
     pub fn hold() -> io::Result<Signals> {
@@ -331,8 +345,21 @@ impl Signals {
         Ok(Signals { fd, set, released: Cell::new(false) })
     }
 
-    /// Takes a signal that has come, if one has, and lets go of the rest.
-    pub fn take(&self) -> Option<i32> {
+    /// Takes the signals that have come, up to the first that is to end the program: that one lets
+    /// go of the rest.
+    pub fn take(&self) -> Taken {
+        let mut taken = Taken::Nothing;
+        while let Some(signal) = self.read() {
+            if signal != libc::SIGCONT {
+                self.release();
+                return Taken::End;
+            }
+            taken = Taken::Continued;
+        }
+        taken
+    }
+
+    fn read(&self) -> Option<c_int> {
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let (fd, length) = (self.fd.as_raw_fd(), size_of::<libc::signalfd_siginfo>());
         // SAFETY: `info` has `length` writable bytes.
@@ -341,9 +368,8 @@ impl Signals {
         if read != length {
             return None;
         }
-        self.release();
         // SAFETY: the read was whole, so `info` is initialized.
-        i32::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
+        c_int::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
     }
 
     /// Whether one was taken.

@@ -23,7 +23,8 @@ impl fmt::Display for Escaped<'_> {
 }
 
 /// A word of a command line, in single quotes where a shell would otherwise take it for something
-/// else. Control characters are escaped, so what is printed is always one harmless line.
+/// else. What cannot be seen, or turns the writing round, is escaped: what is printed is always one
+/// harmless line.
 #[derive(Debug, Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);
 
@@ -37,8 +38,8 @@ impl fmt::Display for Quoted<'_> {
         for c in self.0.chars() {
             match c {
                 '\'' => f.write_str("'\\''")?,
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => f.write_char(c)?,
+                '"' | '\\' => f.write_char(c)?,
+                c => write!(f, "{}", c.escape_debug())?,
             }
         }
         f.write_char('\'')
@@ -67,5 +68,6 @@ mod tests {
     fn a_command_line_can_be_pasted_back() {
         let words = ["tcpgoon", "--host", "a b", "it's", "", "x\u{1b}[2J"].map(String::from);
         assert_eq!(command_line(words), r"tcpgoon --host 'a b' 'it'\''s' '' 'x\u{1b}[2J'");
+        assert_eq!(Quoted("\u{202e}é\\\n").to_string(), r"'\u{202e}é\\n'");
     }
 }

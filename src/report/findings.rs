@@ -5,8 +5,15 @@ use std::net::SocketAddr;
 
 use super::text;
 use crate::NAME_AND_VERSION;
+use crate::engine::State;
 use crate::findings::{Calibration, ServeCounts, ServeNews, Stopper};
 use crate::units::{NS_PER_S, Span};
+
+/// The memory of fewer connections is lost among pages and slabs.
+const MEMORY_CONNECTIONS_MIN: u32 = 1000;
+
+/// A handshake that took as long had its SYN or SYN-ACK repeated. Source: RFC 6298, 2.1.
+const SYN_REPEATED_AFTER: Span = Span::from_s(1);
 
 /// The first line of `serve`: the address is its last word.
 pub fn write_listening(out: &mut dyn Write, address: &SocketAddr) -> fmt::Result {
@@ -62,18 +69,36 @@ pub fn write_calibration(out: &mut dyn Write, calibration: &Calibration) -> fmt:
     )?;
     write!(out, "Stopped by: ")?;
     write_stopper(out, calibration)?;
-    let took = summary.end.since(summary.start);
-    if reached > 0 && took > Span::ZERO {
-        let per_s =
-            u128::from(summary.established_ever) * u128::from(NS_PER_S) / u128::from(took.0);
-        let cpu_each = Span(calibration.cpu.0 / u64::from(reached)).rounded_to_3_digits();
+    write_cost(out, calibration)?;
+    text::write_causes(out, "Errors", summary, State::Error)?;
+    text::write_dial_times(out, summary)?;
+    if summary.established_times.max() >= SYN_REPEATED_AFTER {
+        let slowest = summary.established_times.max().rounded_to_3_digits();
+        writeln!(
+            out,
+            "The slowest dial took {slowest}: a SYN was dropped and repeated, so this machine may \
+             do better (is net.core.somaxconn too small?)"
+        )?;
+    }
+    text::write_turn_longest(out, calibration.turn_longest)
+}
+
+/// From the first dial to the last, over what was established in that time.
+fn write_cost(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
+    let summary = &calibration.summary;
+    let reached = summary.established_peak;
+    let (Some(first), Some(last)) = (summary.first_dial, summary.last_dial) else { return Ok(()) };
+    if reached > 1 && last > first {
+        let dialed_for_ns = u128::from(last.since(first).0);
+        let per_s = u128::from(reached - 1) * u128::from(NS_PER_S) / dialed_for_ns;
         writeln!(out, "Connections per second: {per_s}")?;
+    }
+    if reached > 0 {
+        let cpu_each = Span(calibration.cpu.0 / u64::from(reached)).rounded_to_3_digits();
         writeln!(out, "Client CPU per connection: {cpu_each}")?;
         write_memory(out, calibration, reached)?;
     }
-    text::write_causes(out, "Errors", summary, crate::engine::State::Error)?;
-    text::write_dial_times(out, summary)?;
-    text::write_turn_longest(out, calibration.turn_longest)
+    Ok(())
 }
 
 fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
@@ -81,8 +106,11 @@ fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result 
     if summary.stopped {
         return writeln!(out, "a signal");
     }
-    if summary.errors > 0 || summary.established_peak < calibration.connections {
+    if summary.errors > 0 {
         return writeln!(out, "errors (below), not by a limit that was known before");
+    }
+    if summary.established_peak < calibration.connections {
+        return writeln!(out, "serve, which closed connections while others were dialed");
     }
     match calibration.stopper {
         Stopper::Asked => writeln!(out, "--connections; this machine's limits allow more"),
@@ -101,12 +129,20 @@ fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result 
 }
 
 fn write_memory(out: &mut dyn Write, calibration: &Calibration, reached: u32) -> fmt::Result {
-    let each = |bytes: Option<u64>| {
-        bytes.map_or("unknown".into(), |b| format!("{} bytes", b / u64::from(reached)))
+    if reached < MEMORY_CONNECTIONS_MIN {
+        return writeln!(
+            out,
+            "Memory per connection: below {MEMORY_CONNECTIONS_MIN} connections it cannot be told \
+             from what a run takes by itself"
+        );
+    }
+    let each = |bytes: Option<u64>| match bytes {
+        None | Some(0) => "unknown".into(),
+        Some(bytes) => format!("{} bytes", bytes / u64::from(reached)),
     };
     writeln!(
         out,
-        "Memory per connection: client {}, serve {}, kernel (both ends) {}",
+        "Memory per connection: client {}, serve {}, kernel (both ends, by all slabs' growth) {}",
         each(calibration.client_bytes),
         each(calibration.serve_bytes),
         each(calibration.kernel_bytes),

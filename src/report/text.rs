@@ -58,7 +58,7 @@ fn write_timing(out: &mut dyn Write, which: &str, times: &Histogram) -> fmt::Res
 }
 
 fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
-    let closed: u64 = caused(summary, State::Closed).map(|(_, count)| count).sum();
+    let closed = summary.caused(Cause::PeerClosed) + summary.caused(Cause::PeerReset);
     writeln!(
         out,
         "Established: {} in all, {} at most at once, {} at the end, {closed} closed by the peer",
@@ -70,7 +70,8 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     write_causes(out, "Errors", summary, State::Error)
 }
 
-/// `Errors: 8: 6 refused (server), 2 timed out (server or network)`; the most frequent first.
+/// `Errors: 8, by cause: 6 timed out (server or network), 2 no file descriptors (this host)`; the
+/// most frequent first.
 pub fn write_causes(
     out: &mut dyn Write,
     title: &str,
@@ -82,8 +83,14 @@ pub fn write_causes(
     let total: u64 = causes.iter().map(|(_, count)| count).sum();
     write!(out, "{title}: {total}")?;
     for (index, (cause, count)) in causes.iter().enumerate() {
-        let separator = if index == 0 { ":" } else { "," };
-        write!(out, "{separator} {count} {} ({})", cause.word(), cause.side().word())?;
+        let separator = if index == 0 { ", by cause:" } else { "," };
+        write!(out, "{separator} {count} {}", cause.word())?;
+        // These three are all kinds of things: the system's word for the first of them says more.
+        let errno = summary.first_errno[*cause as usize];
+        if matches!(cause, Cause::OtherHere | Cause::OtherBeyond | Cause::Lost) && errno != 0 {
+            write!(out, ": {}", std::io::Error::from_raw_os_error(errno))?;
+        }
+        write!(out, " ({})", cause.side().word())?;
     }
     writeln!(out)?;
     if causes.iter().any(|(cause, _)| cause.side() == Side::ThisHost) {
@@ -150,7 +157,9 @@ fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     if summary.pauses > 0 {
         let paused = Span(summary.paused.0 / 100_000_000 * 100_000_000);
         let pauses = summary.pauses;
-        writeln!(out, "Paused: {paused} in all, pauses: {pauses} (the dial schedule moved by it)")?;
+        let moved =
+            if summary.dial_lateness.count() > 0 { "; no dial was due meanwhile" } else { "" };
+        writeln!(out, "Paused: {paused} in all, pauses: {pauses}{moved}")?;
     }
     if report.lines_dropped > 0 {
         writeln!(out, "Lines that found no room in the output: {}", report.lines_dropped)?;
@@ -281,8 +290,8 @@ Host: jump-1
 Start: 1970-01-01T00:00:00.000Z
 End: 1970-01-01T00:00:00.025Z (after 25.001ms, ended by a signal)
 Established: 1 in all, 1 at most at once, 0 at the end, 1 closed by the peer
-Closed: 1: 1 reset by the peer (server or network)
-Errors: 1: 1 refused (server)
+Closed: 1, by cause: 1 reset by the peer (server or network)
+Errors: 1, by cause: 1 refused (server or network)
 Dial times p50/p90/p99/p99.9 = 1.5ms/1.5ms/1.5ms/1.5ms
 Dial starts: 3, from first to last 20.004ms
 Dial start lateness p50/p99/max = 4.02µs/5.98µs/6µs
@@ -312,7 +321,7 @@ Lines that found no room in the output: 2
         let expected = "\
 connection 7 to 127.0.0.1:80: dialing
 connection 7 to 127.0.0.1:80: established after 99µs
-connection 7 to 127.0.0.1:80: error after 99µs: refused [server]: Connection refused (os error 111)
+connection 7 to 127.0.0.1:80: error after 99µs: refused [server or network]: Connection refused (os error 111)
 connection 7 to 127.0.0.1:80: closed after 99µs: closed by the peer [server]
 connection 7 to 127.0.0.1:80: received 5 bytes: \"hi\\x1b\\r\\n\"
 ";

@@ -1,0 +1,95 @@
+//! `tcpgoon calibrate`: what it prints, and that its server never outlives it.
+
+mod common;
+
+use std::fs;
+
+use common::{Running, children, is_alive, run, tcpgoon, wait_until, words};
+use nix::sys::signal::Signal;
+
+const LINES: [&str; 9] = [
+    concat!("--- tcpgoon ", env!("CARGO_PKG_VERSION"), " calibration of this machine ---"),
+    "Connections reached: 500 of 500 (from one address to 127.0.0.1:#)",
+    "Stopped by: --connections; this machine's limits allow more",
+    "Connections per second: #",
+    "Client CPU per connection: @",
+    "Memory per connection: client *, serve *, kernel (both ends) *",
+    "Errors: 0",
+    "Dial times p50/p90/p99/p99.9 = @/@/@/@",
+    "Longest turn of the loop = @ (*",
+];
+
+#[test]
+fn it_reaches_what_was_asked_for_and_says_what_that_cost() {
+    let run = run(&["calibrate", "-c", "500"]);
+    run.assert_code(0);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines.len(), LINES.len(), "{run:#?}");
+    for (line, shape) in lines.into_iter().zip(LINES) {
+        assert!(words::matches(line, shape).is_some(), "'{line}' is not of the shape '{shape}'");
+    }
+    assert_eq!(run.stderr, "");
+    let port: u16 = run.find(LINES[1])[0].parse().unwrap();
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let low: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(port < low, "no dial can be given port {port}, the range begins at {low}");
+}
+
+/// A calibration that has its server, of which this returns the process.
+fn calibrating() -> (Running, u32) {
+    let running = Running::start(tcpgoon(&["calibrate", "-c", "15k"]));
+    let server = wait_until("its server runs", || children(running.id()).first().copied());
+    let is_server = || {
+        let line = fs::read_to_string(format!("/proc/{server}/cmdline")).ok()?;
+        line.contains("\0serve\0").then_some(())
+    };
+    wait_until("it is a server", is_server);
+    (running, server)
+}
+
+fn wait_for_the_end_of(process: u32) {
+    wait_until("its server is gone", || (!is_alive(process)).then_some(()));
+}
+
+#[test]
+fn its_server_is_gone_when_it_ends() {
+    let (running, server) = calibrating();
+    let run = running.outcome();
+    assert!(!is_alive(server), "{run:#?}");
+    assert!(matches!(run.code(), Some(0 | 1)), "{run:#?}");
+}
+
+#[test]
+fn its_server_is_gone_however_it_is_killed() {
+    let (mut running, server) = calibrating();
+    running.signal(Signal::SIGKILL);
+    running.ended();
+    wait_for_the_end_of(server);
+}
+
+#[test]
+fn a_signal_ends_it_with_its_server_and_without_success() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (running, server) = calibrating();
+        running.signal(signal);
+        let run = running.outcome();
+        // Before it holds the signals one simply kills it.
+        match run.code() {
+            Some(1) => assert!(run.stdout.contains("Stopped by: a signal\n"), "{run:#?}"),
+            // It was quicker than the signal.
+            Some(0) => assert!(run.stdout.contains("Connections reached: "), "{run:#?}"),
+            _ => assert_eq!(run.signal(), Some(signal), "{run:#?}"),
+        }
+        wait_for_the_end_of(server);
+    }
+}
+
+#[test]
+fn a_machine_with_few_descriptors_is_told_from_one_that_was_asked_for_little() {
+    let command = common::tcpgoon_after("ulimit -n 80", &["calibrate"]);
+    let run = Running::start(command).outcome();
+    run.assert_code(0);
+    run.find("Stopped by: the limit of 80 open files a process (ulimit -Hn)");
+    let found = run.find("Connections reached: # of # (*");
+    assert_eq!(found[0], found[1], "{run:#?}");
+}

@@ -1,0 +1,362 @@
+//! What the end-to-end tests share: the program as a child that is always killed, its words, and
+//! waiting with a deadline.
+
+// Each test binary uses another part of it.
+#![allow(dead_code)]
+
+pub mod streams;
+pub mod words;
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use words::{Stats, stats};
+
+/// What should happen at once is given this long: the machines are shared, and stall.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What is looked for is looked for this often.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// Waits until `look` finds something.
+pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Says that a test cannot run here; where everything has to run that is a failure.
+pub fn skip(why: &str) {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot run here: {why}");
+    // Not eprintln!, which the test harness keeps to itself.
+    let _ = writeln!(io::stderr(), "SKIPPED {name}: {why}");
+}
+
+/// The built program with these arguments, and nothing to read.
+pub fn tcpgoon(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tcpgoon"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// The program, started by a shell that does `first` in the same process before.
+pub fn tcpgoon_after(first: &str, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("{first}; exec \"$@\"");
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tcpgoon")]);
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> Outcome {
+    Running::start(tcpgoon(args)).outcome()
+}
+
+/// How a program ended and what it said.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    /// From just before it was started to when its end was seen.
+    pub took: Duration,
+}
+
+impl Outcome {
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The signal that killed it.
+    pub fn signal(&self) -> Option<Signal> {
+        self.status.signal().and_then(|number| Signal::try_from(number).ok())
+    }
+
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Outcome {
+        assert_eq!(self.code(), Some(code), "{self:#?}");
+        self
+    }
+
+    /// The statistics lines, each of which has been checked to balance. The last one is that of the
+    /// report.
+    pub fn stats(&self) -> Vec<Stats> {
+        stats(&self.stdout)
+    }
+
+    /// The last statistics line.
+    #[track_caller]
+    pub fn last(&self) -> Stats {
+        *self.stats().last().unwrap_or_else(|| panic!("no statistics: {self:#?}"))
+    }
+
+    /// What the one line of this shape has in the places of its wildcards ([`words::matches`]).
+    #[track_caller]
+    pub fn find(&self, shape: &str) -> Vec<String> {
+        let found: Vec<_> = self.stdout.lines().filter_map(|l| words::matches(l, shape)).collect();
+        assert_eq!(found.len(), 1, "lines of the shape '{shape}' in {self:#?}");
+        found.into_iter().next().unwrap()
+    }
+}
+
+/// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    pub child: Child,
+    pub stdout: Heard,
+    pub stderr: Heard,
+    begun: Instant,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Running {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::start_as_it_is(command)
+    }
+
+    /// Starts it with the standard streams that it has been given; those that are pipes are read.
+    pub fn start_as_it_is(mut command: Command) -> Running {
+        let begun = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = (Heard::from_pipe(stdout), Heard::from_pipe(stderr));
+        Running { child, stdout, stderr, begun }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id().cast_signed()), signal).unwrap();
+    }
+
+    /// The other end of its standard input, if that is a pipe.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("its standard input is a pipe")
+    }
+
+    /// Waits for a statistics line that fits.
+    #[track_caller]
+    pub fn wait_for_stats(&self, what: &str, fits: impl Fn(&Stats) -> bool) {
+        wait_until(what, || stats(&self.stdout.text()).iter().any(&fits).then_some(()));
+    }
+
+    /// Waits until it has stopped, as after SIGSTOP.
+    pub fn wait_until_stopped(&self) {
+        wait_until("it stops", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+            let behind_name = stat.rsplit(')').next()?;
+            behind_name.trim_start().starts_with('T').then_some(())
+        });
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        wait_until("the program ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Its outcome once it has ended.
+    #[track_caller]
+    pub fn outcome(mut self) -> Outcome {
+        let status = wait_until("the program ends", || self.child.try_wait().unwrap());
+        let took = self.begun.elapsed();
+        let (stdout, stderr) = (self.stdout.all(), self.stderr.all());
+        Outcome { status, stdout, stderr, took }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a thread has read so far.
+#[derive(Debug, Default)]
+pub struct Heard {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heard {
+    fn from_pipe(pipe: Option<impl Read + Send + 'static>) -> Heard {
+        pipe.map_or_else(Heard::default, Heard::from_reader)
+    }
+
+    pub fn from_reader(mut reader: impl Read + Send + 'static) -> Heard {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&bytes);
+        let thread = thread::spawn(move || {
+            let mut piece = vec![0; 64 * 1024];
+            // The master of a pseudo-terminal ends with an error.
+            while let Ok(length @ 1..) = reader.read(&mut piece) {
+                shared.lock().unwrap().extend_from_slice(&piece[..length]);
+            }
+        });
+        Heard { bytes, thread: Some(thread) }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    /// Everything, once the other end is closed.
+    #[track_caller]
+    pub fn all(&self) -> String {
+        let is_finished = || self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        wait_until("the output ends", || is_finished().then_some(()));
+        self.text()
+    }
+
+    /// Waits for a whole line that `look` finds something in.
+    #[track_caller]
+    pub fn wait_for<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
+        wait_until(what, || {
+            let text = self.text();
+            text.split_inclusive('\n').filter(|line| line.ends_with('\n')).find_map(&look)
+        })
+    }
+
+    /// Waits until this stands anywhere.
+    #[track_caller]
+    pub fn wait_for_words(&self, words: &str) {
+        wait_until(words, || self.text().contains(words).then_some(()));
+    }
+}
+
+/// A port that is likely to be free, below those that `connect()` is given. Those that it was given
+/// are no good for a listener for a minute after, and a test with many connections leaves none that
+/// the system could choose.
+pub fn likely_port() -> u16 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u64(COUNT.fetch_add(1, Ordering::Relaxed));
+    10_000 + (hasher.finish() % 20_000) as u16
+}
+
+/// A listener on the loopback.
+pub fn listener(ip: &str) -> TcpListener {
+    wait_until("a port is free", || TcpListener::bind((ip, likely_port())).ok())
+}
+
+/// A `tcpgoon serve` on a free port.
+#[derive(Debug)]
+pub struct Served {
+    pub running: Running,
+    pub address: SocketAddr,
+}
+
+impl Served {
+    pub fn start(args: &[&str]) -> Served {
+        Served::start_with(args, tcpgoon)
+    }
+
+    /// As [`Served::start`], with a way of its own to make a command of the arguments.
+    pub fn start_with(args: &[&str], command: impl Fn(&[&str]) -> Command) -> Served {
+        wait_until("serve finds a free port", || {
+            let port = likely_port().to_string();
+            let mut running = Running::start(command(&[&["serve", "-p", &port], args].concat()));
+            let address = wait_until("serve listens, or ends", || {
+                let text = running.stdout.text();
+                let address =
+                    text.lines().next().and_then(|line| line.strip_prefix("Listening on "));
+                let address = address.filter(|_| text.contains('\n')).map(|a| a.parse().unwrap());
+                let is_known = address.is_some() || running.child.try_wait().unwrap().is_some();
+                is_known.then_some(address)
+            })?;
+            Some(Served { running, address })
+        })
+    }
+
+    pub fn target(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Ends it in good order.
+    pub fn end(self) -> Outcome {
+        self.running.signal(Signal::SIGTERM);
+        self.running.outcome()
+    }
+
+    /// Waits for a statistics line of it that fits: accepted, open, most open, closed.
+    #[track_caller]
+    pub fn wait_for_counts(&self, what: &str, fits: impl Fn([u64; 4]) -> bool) {
+        self.running.stdout.wait_for(what, |line| words::counts(line).filter(|c| fits(*c)));
+    }
+}
+
+/// A listener of the test's own: `handle` is called with each connection, one after the other.
+pub fn listen(handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
+    let listener = listener("127.0.0.1");
+    let address = listener.local_addr().unwrap();
+    // It ends with the test.
+    thread::spawn(move || listener.incoming().map_while(Result::ok).for_each(handle));
+    address
+}
+
+/// A port on which nobody listens and which nobody else can take: it is the near end of a
+/// connection.
+#[derive(Debug)]
+pub struct ClosedPort {
+    pub address: SocketAddr,
+    _ends: (TcpListener, TcpStream),
+}
+
+impl ClosedPort {
+    pub fn new() -> ClosedPort {
+        let listener = listener("127.0.0.1");
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ClosedPort { address: stream.local_addr().unwrap(), _ends: (listener, stream) }
+    }
+
+    pub fn target(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+/// A number from `/proc/PID/status`.
+pub fn status_number(process: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let rest = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The children of a process.
+pub fn children(process: u32) -> Vec<u32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
+/// Whether a process is there and no mere remains of one.
+pub fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}

@@ -1,0 +1,207 @@
+//! Signals in each phase of a run, and twice; stopped and continued.
+
+mod common;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::streams::{SmallPipe, Terminal};
+use common::words::span;
+use common::{ClosedPort, Running, Served, status_number, tcpgoon, tcpgoon_after, wait_until};
+use nix::sys::signal::Signal;
+
+const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// Waits until the program holds the signals to take them itself.
+fn wait_until_held(run: &Running) {
+    wait_until("it holds the signals", || (blocked(run) != 0).then_some(()));
+}
+
+/// Waits until the program has given the signals their default action back, which it does with the
+/// first of them.
+fn wait_until_released(run: &Running) {
+    wait_until("the signal is taken", || (blocked(run) == 0).then_some(()));
+}
+
+/// The signals that it has blocked, a bit each.
+fn blocked(run: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
+    u64::from_str_radix(blocked, 16).unwrap()
+}
+
+#[test]
+fn before_the_answer_it_is_simply_killed() {
+    let server = Served::start(&["-i", "0"]);
+    for signal in SIGNALS {
+        let mut command = tcpgoon(&[&server.target()]);
+        command.stdin(Stdio::piped());
+        let run = Running::start(command);
+        run.stdout.wait_for_words("(y/N): ");
+        run.signal(signal);
+        let run = run.outcome();
+        assert_eq!(run.signal(), Some(signal), "{run:#?}");
+        assert!(!run.stdout.contains("Total"), "{run:#?}");
+    }
+}
+
+#[test]
+fn while_dialing_it_reports_and_has_not_completed() {
+    let server = Served::start(&["-i", "0"]);
+    for signal in SIGNALS {
+        let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];
+        let run = Running::start(tcpgoon(&args));
+        run.wait_for_stats("some are established", |stats| stats.established >= 3);
+        run.signal(signal);
+        let run = run.outcome();
+        run.assert_code(1);
+        let last = run.last();
+        assert!(last.established >= 3 && last.not_initiated > 0, "{run:#?}");
+        run.find("End: * (after @, ended by a signal)");
+        run.find("Timing stats for # established connections min/avg/max/dev = @/@/@/@");
+        run.find("Longest turn of the loop = @ (*");
+    }
+}
+
+#[test]
+fn a_dial_that_is_pending_is_not_completed_either() {
+    let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
+    let args = ["-y", "-c", "6", "-s", "0", "-i", "10ms", "-t", "1h", &server.target()];
+    let run = Running::start(tcpgoon(&args));
+    run.wait_for_stats("all are dialed", |stats| stats.not_initiated == 0 && stats.dialing > 0);
+    run.signal(Signal::SIGINT);
+    let run = run.outcome();
+    run.assert_code(1);
+    assert!(run.last().dialing > 0, "{run:#?}");
+}
+
+#[test]
+fn a_hold_that_is_cut_short_ends_by_what_was_reached() {
+    let (server, closed) = (Served::start(&["-i", "0"]), ClosedPort::new());
+    for signal in SIGNALS {
+        for (second, established, code) in [(server.target(), 6, 0), (closed.target(), 3, 2)] {
+            let run = Running::start(tcpgoon(
+                &[
+                    ["-y", "-c", "6", "-s", "0", "-i", "10ms", "--hold", "forever"].as_slice(),
+                    &[&server.target(), &second],
+                ]
+                .concat(),
+            ));
+            run.wait_for_stats("all are decided", |stats| {
+                stats.established == established && stats.established + stats.error == 6
+            });
+            run.signal(signal);
+            let run = run.outcome();
+            run.assert_code(code).find("End: * (after @, ended by a signal)");
+            assert_eq!(run.last().established, established, "{run:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];
+    let run = Running::start(tcpgoon_after("trap '' HUP", &args));
+    run.wait_for_stats("some are established", |stats| stats.established >= 3);
+    run.signal(Signal::SIGHUP);
+    let so_far = common::words::stats(&run.stdout.text()).last().unwrap().established;
+    run.wait_for_stats("it goes on", |stats| stats.established >= so_far + 20);
+    run.signal(Signal::SIGTERM);
+    run.outcome().assert_code(1);
+}
+
+#[test]
+fn a_second_signal_kills_even_where_the_report_is_stuck_in_a_pipe() {
+    let server = Served::start(&["-i", "0"]);
+    for (first, second) in [
+        (Signal::SIGINT, Signal::SIGINT),
+        (Signal::SIGTERM, Signal::SIGHUP),
+        (Signal::SIGHUP, Signal::SIGTERM),
+    ] {
+        let pipe = SmallPipe::new();
+        pipe.fill();
+        let args = ["-y", "-c", "5", "-s", "0", "-i", "1ms", "--hold", "forever", &server.target()];
+        let mut command = tcpgoon(&args);
+        command.stdout(pipe.writer());
+        let run = Running::start_as_it_is(command);
+        wait_until_held(&run);
+        run.signal(first);
+        wait_until_released(&run);
+        run.signal(second);
+        assert_eq!(run.outcome().signal(), Some(second));
+    }
+}
+
+#[test]
+fn a_second_signal_kills_even_where_the_terminal_is_stopped() {
+    let server = Served::start(&["-i", "0"]);
+    let mut terminal = Terminal::new();
+    terminal.press("\x13");
+    let args = ["-y", "-c", "5", "-s", "0", "-i", "1ms", "--hold", "forever", &server.target()];
+    let mut command = tcpgoon(&args);
+    command.stdin(terminal.device()).stdout(terminal.device()).stderr(terminal.device());
+    let run = Running::start_as_it_is(command);
+    terminal.wait_until_full();
+    wait_until_held(&run);
+    run.signal(Signal::SIGINT);
+    wait_until_released(&run);
+    run.signal(Signal::SIGINT);
+    assert_eq!(run.outcome().signal(), Some(Signal::SIGINT));
+}
+
+#[test]
+fn one_signal_while_the_report_waits_for_its_reader_changes_nothing() {
+    let server = Served::start(&["-i", "0"]);
+    let pipe = SmallPipe::new();
+    pipe.fill();
+    let args = ["-y", "-c", "5", "-s", "0", "-i", "1ms", "--hold", "0.2", &server.target()];
+    let mut command = tcpgoon(&args);
+    command.stdout(pipe.writer());
+    let mut run = Running::start_as_it_is(command);
+    wait_until_held(&run);
+    // While it holds the connections it wakes up for every line; when it waits for its reader it
+    // sleeps.
+    let mut last = (0, Instant::now());
+    wait_until("the report is stuck", || {
+        let switches = status_number(run.id(), "voluntary_ctxt_switches");
+        if switches != last.0 {
+            last = (switches, Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_millis(500)).then_some(())
+    });
+    run.signal(Signal::SIGINT);
+    wait_until_released(&run);
+    let text = pipe.read_to_end();
+    assert!(run.ended().success(), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("Lines that found no room"), "{text}");
+    assert!(!text.contains("ended by a signal"), "{text}");
+}
+
+#[test]
+fn a_run_that_was_stopped_says_so_and_moves_its_schedule() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "40", "-s", "25", "-i", "10ms", &server.target()];
+    let run = Running::start(tcpgoon(&args));
+    run.wait_for_stats("some are established", |stats| stats.established >= 5);
+    run.signal(Signal::SIGSTOP);
+    run.wait_until_stopped();
+    let stopped = Instant::now();
+    wait_until("2.5 s have passed", || {
+        (stopped.elapsed() >= Duration::from_millis(2500)).then_some(())
+    });
+    run.signal(Signal::SIGCONT);
+    let run = run.outcome();
+    run.assert_code(0);
+    let [paused, count] =
+        &run.find("Paused: @ in all, pauses: # (the dial schedule moved by it)")[..]
+    else {
+        unreachable!("two wildcards")
+    };
+    assert!(span(paused) >= Duration::from_millis(2400), "{run:#?}");
+    assert_ne!(count, "0");
+    let took = span(&run.find("Dial starts: 40, from first to last @")[0]);
+    let late = span(&run.find("Dial start lateness p50/p99/max = @/@/@")[2]).mul_f64(1.01);
+    // No burst: what is left of the schedule is as long as before.
+    assert!(took + late >= span(paused) + Duration::from_millis(975), "{run:#?}");
+}
