@@ -12,7 +12,7 @@ use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::os::driver::{self, Run};
 use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::Output;
+use tcpgoon::os::stdio::{Output, Streams};
 use tcpgoon::os::sys::Signals;
 use tcpgoon::os::{self, News, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
@@ -66,33 +66,31 @@ fn run(args: &Args) -> Result<u8> {
     }
     host::make_room_for(plan.connections);
     host::check_memory_for(plan.connections)?;
-    let (stdout, stderr) = streams()?;
+    let streams = streams()?;
     let mut console = Console {
         plan: &plan,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         host: host::name(),
         start_unix_ns: None,
-        stdout,
-        stderr,
+        streams,
         text: String::new(),
     };
     let signals = hold_signals()?;
     let run = driver::run(&plan, host::local_port_range(), &signals, &mut console)?;
-    written(&console.stdout)?;
+    written(&console.streams.stdout)?;
     Ok(run.summary.exit_code())
 }
 
 fn serve(args: &ServeArgs) -> Result<u8> {
-    let (stdout, stderr) = streams()?;
-    let mut console = ServeConsole { address: None, stdout, stderr, text: String::new() };
+    let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
     let signals = hold_signals()?;
     os::serve::serve(args, &signals, &mut console)?;
-    written(&console.stdout)?;
+    written(&console.streams.stdout)?;
     Ok(exit::ALL_ESTABLISHED)
 }
 
 fn calibrate(args: &CalibrateArgs) -> Result<u8> {
-    let (mut stdout, _) = streams()?;
+    let Streams { mut stdout, .. } = streams()?;
     let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
         let mut text = String::new();
         let _ = report::findings::write_calibration(&mut text, calibration);
@@ -103,9 +101,8 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
     Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
 }
 
-fn streams() -> Result<(Output, Output)> {
-    let failed = |error| Error::system("cannot open the standard streams", &error);
-    Ok((Output::stdout().map_err(failed)?, Output::stderr().map_err(failed)?))
+fn streams() -> Result<Streams> {
+    Streams::open().map_err(|error| Error::system("cannot open the standard streams", &error))
 }
 
 fn hold_signals() -> Result<Signals> {
@@ -133,8 +130,7 @@ struct Console<'a> {
     host: Option<String>,
     /// At the first line, which is printed when the run begins.
     start_unix_ns: Option<u64>,
-    stdout: Output,
-    stderr: Output,
+    streams: Streams,
     /// Where a line is put together, again and again.
     text: String,
 }
@@ -144,7 +140,7 @@ impl Watch for Console<'_> {
         self.start_unix_ns.get_or_insert_with(clock::unix_ns);
         self.text.clear();
         let _ = text::write_sample(&mut self.text, sample);
-        self.stdout.line(&self.text);
+        self.streams.stdout.line(&self.text);
     }
 
     fn debug(&mut self, key: Key, news: News<'_>) {
@@ -154,7 +150,7 @@ impl Watch for Console<'_> {
             News::Note(note) => text::write_note(&mut self.text, key, target, &note),
             News::Received(bytes) => text::write_received(&mut self.text, key, target, bytes),
         };
-        self.stderr.line(&self.text);
+        self.streams.stderr().line(&self.text);
     }
 
     fn done(&mut self, run: &Run, signals: &Signals) {
@@ -168,18 +164,17 @@ impl Watch for Console<'_> {
             end_unix_ns,
             summary: &run.summary,
             turn_longest: run.turn_longest,
-            lines_dropped: self.stdout.lines_dropped() + self.stderr.lines_dropped(),
+            lines_dropped: self.streams.lines_dropped(),
         };
         let _ = text::write_report(&mut self.text, &report);
-        self.stdout.finish(&self.text, signals);
+        self.streams.stdout.finish(&self.text, signals);
     }
 }
 
 /// A server as an operator sees it.
 struct ServeConsole {
     address: Option<SocketAddr>,
-    stdout: Output,
-    stderr: Output,
+    streams: Streams,
     text: String,
 }
 
@@ -189,15 +184,15 @@ impl ServeWatch for ServeConsole {
         let _ = report::findings::write_news(&mut self.text, &news);
         if let ServeNews::Listening { address } = news {
             self.address = Some(address);
-            return self.stdout.line(&self.text);
+            return self.streams.stdout.line(&self.text);
         }
-        self.stderr.line(&self.text);
+        self.streams.stderr().line(&self.text);
     }
 
     fn sample(&mut self, counts: &ServeCounts) {
         self.text.clear();
         let _ = report::findings::write_counts(&mut self.text, counts);
-        self.stdout.line(&self.text);
+        self.streams.stdout.line(&self.text);
     }
 
     fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
@@ -205,6 +200,6 @@ impl ServeWatch for ServeConsole {
         if let Some(address) = &self.address {
             let _ = report::findings::write_end(&mut self.text, address, counts);
         }
-        self.stdout.finish(&self.text, signals);
+        self.streams.stdout.finish(&self.text, signals);
     }
 }

@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 
 const LINES: [&str; 9] = [
     concat!("--- tcpgoon ", env!("CARGO_PKG_VERSION"), " calibration of this machine ---"),
-    "Connections reached: 500 of 500 (from one address to 127.0.0.1:#)",
+    "Connections reached: 5000 of 5000 (from one address to 127.0.0.1:#)",
     "Stopped by: --connections; this machine's limits allow more",
     "Connections per second: #",
     "Client CPU per connection: @",
-    "Memory per connection: client *, serve *, kernel (both ends) *",
+    "Memory per connection: client *, serve *, kernel (both ends, *) *",
     "Errors: 0",
     "Dial times p50/p90/p99/p99.9 = @/@/@/@",
     "Longest turn of the loop = @ (*",
@@ -21,7 +21,7 @@ const LINES: [&str; 9] = [
 
 #[test]
 fn it_reaches_what_was_asked_for_and_says_what_that_cost() {
-    let run = run(&["calibrate", "-c", "500"]);
+    let run = run(&["calibrate", "-c", "5k"]);
     run.assert_code(0);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines.len(), LINES.len(), "{run:#?}");

@@ -66,7 +66,7 @@ fn a_run_prints_the_originals_lines_and_then_its_report() {
         "End: * (after @)",
         "Established: 3 in all, 3 at most at once, 3 at the end, 0 closed by the peer",
         "Closed: 0",
-        "Errors: 3: 3 refused (server)",
+        "Errors: 3, by cause: 3 refused (server or network)",
         "Dial times p50/p90/p99/p99.9 = @/@/@/@",
         "Dial starts: 6, from first to last @",
         "Dial start lateness p50/p99/max = @/@/@",

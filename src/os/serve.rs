@@ -240,12 +240,14 @@ impl<'a> Server<'a> {
         self.news_due.get_or_insert(now + NEWS_GAP);
         let seat = self.seats.insert(socket);
         if let Some((after, _)) = self.args.end {
-            self.ends.push_back((now + after, seat));
+            // From its own accept(): many can be accepted in one turn, and none must end early.
+            self.ends.push_back((self.poller.clock.now() + after, seat));
         }
     }
 
     fn hear(&mut self, token: usize, readiness: &Readiness) {
-        let ended = readiness.is_error() || readiness.is_read_closed();
+        // A FIN is no end yet: closed with bytes unread, a connection would be reset, not closed.
+        let ended = readiness.is_error() || readiness.is_write_closed();
         if let Some(seat) = self.seats.hear(token, ended) {
             self.close(seat);
         }

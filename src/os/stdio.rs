@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use super::sys::{self, Signals};
 use crate::units::Span;
@@ -26,10 +26,41 @@ enum Way {
     Asked(File),
 }
 
+/// Standard output and error: one and the same where both lead to the same terminal or pipe, or
+/// what is left of a line of the one would be followed there by a line of the other.
+#[derive(Debug)]
+pub struct Streams {
+    pub stdout: Output,
+    /// `None`: the same as `stdout`.
+    stderr: Option<Output>,
+}
+
+impl Streams {
+    /// # Errors
+    /// When there is no descriptor left to hold them by.
+    pub fn open() -> io::Result<Streams> {
+        let (stdout, stderr) = (Output::stdout()?, Output::stderr()?);
+        let is_shared = stdout.place.is_some() && stdout.place == stderr.place;
+        Ok(Streams { stdout, stderr: (!is_shared).then_some(stderr) })
+    }
+
+    pub fn stderr(&mut self) -> &mut Output {
+        self.stderr.as_mut().unwrap_or(&mut self.stdout)
+    }
+
+    /// How many lines found no room in either.
+    pub fn lines_dropped(&self) -> u64 {
+        let stderr = self.stderr.as_ref().map_or(0, Output::lines_dropped);
+        self.stdout.lines_dropped() + stderr
+    }
+}
+
 /// One of the two standard streams.
 #[derive(Debug)]
 pub struct Output {
     way: Way,
+    /// Device and inode of what it leads to; `None` for a regular file, which takes whole lines.
+    place: Option<(u64, u64)>,
     /// What is left of a line of which only the beginning fitted.
     rest: Vec<u8>,
     lines_dropped: u64,
@@ -51,20 +82,26 @@ impl Output {
 
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
         let file = File::from(fd.try_clone_to_owned()?);
-        let kind = file.metadata()?.file_type();
+        let metadata = file.metadata()?;
+        let kind = metadata.file_type();
+        let place = (!kind.is_file()).then(|| (metadata.dev(), metadata.ino()));
         let way = if kind.is_socket() {
             Way::Socket(file.into())
         } else if kind.is_fifo() || is_terminal {
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-            match OpenOptions::new().write(true).custom_flags(flags).open(path) {
-                Ok(reopened) => Way::Reopened(reopened),
-                // Another user's terminal (after su), or no /proc.
-                Err(_) => Way::Asked(file),
-            }
+            let reopen = |path| OpenOptions::new().write(true).custom_flags(flags).open(path);
+            let reopened = match reopen(path) {
+                // Another user's terminal (after su), or no /proc. Asking is not enough for a
+                // terminal: it says that there is room, and not for how much.
+                Err(_) if sys::is_controlling_terminal(file.as_fd()) => reopen("/dev/tty"),
+                other => other,
+            };
+            // What is left are another user's pipes, and terminals of another session.
+            reopened.map_or(Way::Asked(file), Way::Reopened)
         } else {
             Way::Direct(file)
         };
-        Ok(Output { way, rest: Vec::new(), lines_dropped: 0, error: None })
+        Ok(Output { way, place, rest: Vec::new(), lines_dropped: 0, error: None })
     }
 
     /// Prints a line (which brings its own line feed) if there is room for it now; else drops and

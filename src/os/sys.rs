@@ -220,6 +220,13 @@ pub fn wait_for<const N: usize>(
     Ok(polled.map(|entry| entry.revents != 0))
 }
 
+/// Whether this is the terminal that `/dev/tty` stands for. Source: tcgetsid(3): `ENOTTY` for
+/// others.
+pub fn is_controlling_terminal(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::tcgetsid(fd.as_raw_fd()) != -1 }
+}
+
 /// The limit on open descriptors: soft, hard.
 pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
