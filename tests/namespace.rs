@@ -1,0 +1,317 @@
+//! Whole runs in networks that the tests make themselves: the original README's three examples,
+//! what stops a dial on its way, and what this host can run out of. They need root; where that is
+//! missing they say so.
+
+mod common;
+mod support;
+
+use std::io::Read;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use common::words::{matches, span, stats};
+use common::{Outcome, Running, Served, skip};
+use support::{Namespace, decided, errors, has_ipv6, original};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A run in this namespace, without a question.
+fn run(namespace: &Namespace, words: &str) -> Outcome {
+    Running::start(namespace.tcpgoon(&format!("-y {words}"))).outcome()
+}
+
+/// A server in this namespace, on port 80.
+fn serve(namespace: &Namespace) -> Served {
+    Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"))
+}
+
+/// A run in which all dials fail in the same way.
+#[track_caller]
+fn assert_all_fail(namespace: &Namespace, words: &str, cause: &str) {
+    let run = run(namespace, &format!("-c 3 {words}"));
+    run.assert_code(2);
+    assert_eq!(run.last(), decided(3, 0, 0));
+    assert_eq!(errors(&run), format!("3 {cause}"), "{words}");
+}
+
+// The original README's examples.
+
+#[test]
+fn first_example_all_are_established() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _serve = serve(&namespace);
+    let run = run(&namespace, "--host 127.0.0.1 --port 80 --connections 10 --sleep 999");
+
+    run.assert_code(0);
+    let original = original(&run, "127.0.0.1:80");
+    assert_eq!(original.last, decided(10, 10, 0));
+    // Ten dials 999 ms apart, and a line a second meanwhile.
+    assert!(original.stats.len() >= 9, "{run:#?}");
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn second_example_a_listener_falls_silent_half_way() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _serve = serve(&namespace);
+    let words = "--host 127.0.0.1 --port 80 --connections 10 --sleep 999 -y";
+    let dialing = Running::start(namespace.tcpgoon(words));
+    dialing.wait_for_stats("two are established", |stats| stats.established == 2);
+    namespace.firewall("input", "tcp dport 80 drop");
+    let run = dialing.outcome();
+
+    run.assert_code(2);
+    let original = original(&run, "127.0.0.1:80");
+    let established = original.last.established;
+    assert!((2..10).contains(&established), "{run:#?}");
+    assert_eq!(original.last, decided(10, established, 0));
+    let [min, _, max, _] = original.failed.unwrap();
+    assert!(min >= 5000 * MS && max < 5500 * MS, "{run:#?}");
+    assert_eq!(errors(&run), format!("{} timed out (server or network)", 10 - established));
+    // As with the original some still dial while others have failed.
+    assert!(original.stats.iter().any(|line| line.dialing > 0 && line.error > 0), "{run:#?}");
+}
+
+#[test]
+fn second_example_the_server_is_killed_half_way() {
+    let Some(namespace) = Namespace::make() else { return };
+    let server = serve(&namespace);
+    let words = "--host 127.0.0.1 --port 80 --connections 10 --sleep 200 -i 0.2 -y";
+    let dialing = Running::start(namespace.tcpgoon(words));
+    dialing.wait_for_stats("three are established", |stats| stats.established == 3);
+    server.running.signal(Signal::SIGKILL);
+    let run = dialing.outcome();
+
+    run.assert_code(2);
+    let original = original(&run, "127.0.0.1:80");
+    // Those that were established are closed, and keep their times.
+    let closed = original.last.closed;
+    assert!((3..10).contains(&closed), "{run:#?}");
+    assert_eq!(original.last, decided(10, 0, closed));
+    assert_eq!(errors(&run), format!("{} refused (server or network)", 10 - closed));
+}
+
+#[test]
+fn third_example_a_black_hole() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.firewall("input", "tcp dport 81 drop");
+    let run = run(&namespace, "--host 127.0.0.1 --port 81 --connections 10 --sleep 999 -t 1");
+
+    run.assert_code(2);
+    let original = original(&run, "127.0.0.1:81");
+    assert_eq!(original.last, decided(10, 0, 0));
+    let [min, _, max, _] = original.failed.unwrap();
+    assert!(min >= 1000 * MS && max < 1500 * MS, "{run:#?}");
+    assert_eq!(errors(&run), "10 timed out (server or network)");
+}
+
+#[test]
+fn first_line_comes_before_the_first_dial() {
+    let Some(namespace) = Namespace::make() else { return };
+    // Both streams through one pipe, so that their order is kept.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = namespace.tcpgoon("-y -c 3 -s 0 --debug 127.0.0.1:80");
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let dialing = Running::start_as_it_is(command);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    dialing.outcome();
+
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(stats(&format!("{}\n", lines[0]))[0].not_initiated, 3, "{text}");
+    assert_eq!(lines[1], "connection 0 to 127.0.0.1:80: dialing");
+}
+
+#[test]
+fn a_thousand_dials_ten_ms_apart_keep_their_schedule() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _serve = serve(&namespace);
+    let run = run(&namespace, "-c 1000 -s 10 127.0.0.1:80");
+
+    run.assert_code(0);
+    let took = span(&run.find("Dial starts: 1000, from first to last @")[0]);
+    assert!(took.abs_diff(9990 * MS) <= 100 * MS, "{run:#?}");
+    // And how late they were is told.
+    run.find("Dial start lateness p50/p99/max = @/@/@");
+}
+
+// What stops a dial on its way.
+
+/// Two hosts, and a firewall on the second one that has all the ways to say no.
+fn walled() -> Option<(Namespace, Namespace)> {
+    let (client, server) = (Namespace::make()?, Namespace::make()?);
+    client.join(&server);
+    server.firewall(
+        "input",
+        "tcp dport 82 reject with icmpx host-unreachable
+         tcp dport 83 reject with icmpx no-route
+         tcp dport 84 reject with icmpx admin-prohibited
+         tcp dport 85 reject with icmpx port-unreachable
+         tcp dport 86 reject with tcp reset
+         tcp dport 87 drop",
+    );
+    Some((client, server))
+}
+
+#[test]
+fn every_way_of_being_turned_away_has_its_cause_and_side() {
+    let Some((client, _server)) = walled() else { return };
+    for (port, cause) in [
+        (82, "host unreachable (network)"),
+        (83, "network unreachable (network)"),
+        // The kernel makes EHOSTUNREACH of this one.
+        (84, "host unreachable (network)"),
+        (85, "refused (server or network)"),
+        (86, "refused (server or network)"),
+        (87, "timed out (server or network)"),
+        (88, "refused (server or network)"),
+    ] {
+        assert_all_fail(&client, &format!("-t 0.9 10.9.0.2:{port}"), cause);
+    }
+}
+
+#[test]
+fn every_way_of_being_turned_away_has_its_cause_and_side_with_ipv6() {
+    if !has_ipv6() {
+        return skip("this kernel has no IPv6");
+    }
+    let Some((client, _server)) = walled() else { return };
+    // An answer that is there before connect() returns is not heeded by the kernel; the one to the
+    // repeated SYN is.
+    for (port, cause) in [
+        (82, "host unreachable (network)"),
+        (83, "network unreachable (network)"),
+        (84, "prohibited on the way (network)"),
+        (85, "refused (server or network)"),
+        (86, "refused (server or network)"),
+        (87, "timed out (server or network)"),
+        (88, "refused (server or network)"),
+    ] {
+        assert_all_fail(&client, &format!("-s 0 -t 3 [fd00:9::2]:{port}"), cause);
+    }
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_a_host_that_is_unreachable() {
+    let Some(client) = Namespace::make() else { return };
+    let Some(other) = Namespace::make() else { return };
+    client.join(&other);
+    // The kernel gives up on its neighbour's address after three seconds.
+    assert_all_fail(&client, "-s 0 -t 20 10.9.0.3:80", "host unreachable (network)");
+}
+
+#[test]
+fn a_firewall_that_counts_lets_exactly_its_number_through() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _serve = serve(&namespace);
+    namespace.firewall("input", "tcp dport 80 ct state new ct count over 7 drop");
+    let run = run(&namespace, "-c 20 -s 1 -t 1 127.0.0.1:80");
+
+    run.assert_code(2);
+    assert_eq!(original(&run, "127.0.0.1:80").last, decided(20, 7, 0));
+    assert_eq!(errors(&run), "13 timed out (server or network)");
+}
+
+#[test]
+fn a_network_that_drops_some_only_delays_them() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _serve = serve(&namespace);
+    namespace.firewall("input", "tcp dport 80 tcp flags syn numgen random mod 100 < 30 drop");
+    let run = run(&namespace, "-c 100 -s 0 -t 25 127.0.0.1:80");
+
+    // The kernel repeats its SYN after a second: established all the same, and the times show it.
+    run.assert_code(0);
+    let original = original(&run, "127.0.0.1:80");
+    assert_eq!(original.last, decided(100, 100, 0));
+    let [min, _, max, _] = original.established.unwrap();
+    assert!(min < 500 * MS && max >= 1000 * MS, "{run:#?}");
+}
+
+// What this host itself refuses.
+
+#[test]
+fn without_a_route_it_is_this_host_that_says_no() {
+    let Some(bare) = Namespace::make_bare() else { return };
+    assert_all_fail(&bare, "127.0.0.1:80", "no route to the network (this host)");
+
+    bare.run("ip link set lo up");
+    for (kind, cause) in [
+        ("unreachable", "no route to the host (this host)"),
+        ("prohibit", "not permitted (this host)"),
+        ("throw", "no route to the network (this host)"),
+        ("blackhole", "other: Invalid argument (os error 22) (this host)"),
+    ] {
+        bare.run(&format!("ip route add {kind} 10.9.0.0/24"));
+        assert_all_fail(&bare, "10.9.0.1:80", cause);
+        bare.run(&format!("ip route delete {kind} 10.9.0.0/24"));
+    }
+}
+
+/// `connect()` does not look at what became of its SYN: a drop on the way out is silence like any
+/// other, and a rejection is an answer like any other.
+#[test]
+fn a_firewall_on_the_way_out_looks_like_one_on_the_way() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.firewall(
+        "output",
+        "tcp dport 91 drop
+         tcp dport 92 reject with icmpx host-unreachable
+         tcp dport 93 reject with tcp reset",
+    );
+    for (port, cause) in [
+        (91, "timed out (server or network)"),
+        (92, "host unreachable (network)"),
+        (93, "refused (server or network)"),
+    ] {
+        assert_all_fail(&namespace, &format!("-t 0.9 127.0.0.1:{port}"), cause);
+    }
+}
+
+#[test]
+fn ports_that_run_out_are_errors_of_this_host() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.set("net/ipv4/ip_local_port_range", "40000 40009");
+    let _serve = serve(&namespace);
+    let run = run(&namespace, "-c 30 -s 0 127.0.0.1:80");
+
+    run.assert_code(2);
+    assert_eq!(original(&run, "127.0.0.1:80").last, decided(30, 10, 0));
+    assert_eq!(errors(&run), "20 no ephemeral ports (this host)");
+    run.find("Errors of this host say nothing about the target.");
+}
+
+#[test]
+fn a_dial_that_meets_itself_is_refused() {
+    let Some(namespace) = Namespace::make() else { return };
+    // The only port to dial from is the port that is dialed.
+    namespace.set("net/ipv4/ip_local_port_range", "40000 40000");
+    let run = run(&namespace, "-c 1 127.0.0.1:40000");
+
+    run.assert_code(2);
+    assert_eq!(original(&run, "127.0.0.1:40000").last, decided(1, 0, 0));
+    assert_eq!(errors(&run), "1 refused (server or network)");
+    // It did meet itself: what was established lingers for a minute after it was closed, what was
+    // refused does not.
+    let lingering = namespace.run("ss -Htan state time-wait");
+    assert_eq!(lingering.matches("127.0.0.1:40000").count(), 2, "{lingering}");
+}
+
+#[test]
+fn a_backlog_that_the_host_clamps_is_said_and_is_what_the_queue_holds() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.set("net/core/somaxconn", "7");
+    let words = "serve -p 80 --never-accept --backlog 100";
+    let server = Served::start_with(&[], |_| namespace.tcpgoon(words));
+    let run = run(&namespace, "-c 20 -s 10 -t 1 127.0.0.1:80");
+
+    // Linux lets one more in than was asked for.
+    run.assert_code(2);
+    assert_eq!(original(&run, "127.0.0.1:80").last, decided(20, 8, 0));
+    assert_eq!(errors(&run), "12 timed out (server or network)");
+
+    let server = server.end();
+    server.assert_code(0);
+    let shape = "tcpgoon: --backlog 100: this host allows # (sysctl net.core.somaxconn)";
+    assert_eq!(matches(server.stderr.trim_end(), shape), Some(vec!["7".into()]));
+}

@@ -1,0 +1,305 @@
+//! The rules of the house, held by reading its sources: layers, `unsafe`, clocks, bans, sizes, what
+//! lies around.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[path = "support/source.rs"]
+mod source;
+
+use source::{Source, after_word, code_of, first_name, has_word, imports};
+
+/// The house from the roof to the floor: each part and what it may import. Everything named is
+/// further down.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("os", &["engine", "findings", "plan", "route", "units", "error"]),
+    ("sim", &["engine", "plan", "route", "units", "error"]),
+    ("cli", &["plan", "route", "units", "error"]),
+    ("report", &["findings", "engine", "plan", "units", "error"]),
+    ("findings", &["engine", "units"]),
+    ("engine", &["plan", "units", "error"]),
+    ("plan", &["route", "units", "error"]),
+    ("route", &["units", "error"]),
+    ("units", &[]),
+    ("error", &[]),
+];
+
+/// What may lie at the top level.
+const TOP_LEVEL: &[&str] = &[
+    ".cargo",
+    ".ci",
+    ".gitignore",
+    ".rustfmt.toml",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "benches",
+    "fuzz",
+    "src",
+    "tests",
+];
+
+const LINES_MAX: usize = 450;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let src = top().join("src");
+    let mut files = Vec::new();
+    files_below(&src, &mut files);
+    files.sort();
+    let read = |file: &PathBuf| {
+        let path = file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(file).unwrap();
+        Source::new(path, text)
+    };
+    let sources: Vec<Source> = files.iter().map(read).collect();
+    assert!(sources.len() > 20, "where are the sources?");
+    sources
+}
+
+#[track_caller]
+fn none(rule: &str, places: impl IntoIterator<Item = String>) {
+    let places: Vec<String> = places.into_iter().collect();
+    assert!(places.is_empty(), "{rule}:\n{}", places.join("\n"));
+}
+
+#[test]
+fn imports_point_down_the_house() {
+    for (index, (part, below)) in LAYERS.iter().enumerate() {
+        for name in *below {
+            let is_below = LAYERS[index + 1..].iter().any(|(part, _)| part == name);
+            assert!(is_below, "the table itself: {name} is not below {part}");
+        }
+    }
+    for source in sources() {
+        // They join the parts, and are none.
+        if ["main", "lib"].contains(&source.part()) {
+            continue;
+        }
+        let part = LAYERS.iter().find(|(part, _)| *part == source.part());
+        let (_, allowed) = part.unwrap_or_else(|| panic!("src/{} has no layer", source.path));
+        for name in imports(&source) {
+            assert!(allowed.contains(&&*name), "src/{} imports {name}", source.path);
+        }
+        // A way round the table.
+        let climbs = source.places(&source.shipped, |line| line.contains("super::super"));
+        none("one step up at a time", climbs);
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file_and_says_why_it_is_sound() {
+    for source in sources() {
+        let places = source.places(&source.code, |line| has_word(line, "unsafe"));
+        if source.path != "os/sys.rs" {
+            none("unsafe belongs to os/sys.rs", places);
+            continue;
+        }
+        let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
+        for (index, line) in source.code.iter().enumerate() {
+            let is_told = || {
+                // Up to the beginning of the statement, and the comment before it.
+                let before = lines[..index].iter().rev();
+                let comment: Vec<_> = before
+                    .skip_while(|line| {
+                        let is_before = line.is_empty() || line.ends_with([';', '{', '}']);
+                        !is_before && !line.starts_with("//")
+                    })
+                    .take_while(|line| line.starts_with("//"))
+                    .collect();
+                comment.iter().any(|line| line.starts_with("// SAFETY: "))
+            };
+            assert!(!has_word(line, "unsafe") || is_told(), "os/sys.rs:{}: {line}", index + 1);
+        }
+    }
+}
+
+#[test]
+fn clocks_are_read_in_one_file() {
+    for source in sources().iter().filter(|source| source.path != "os/clock.rs") {
+        let names = ["Instant", "SystemTime", "UNIX_EPOCH"];
+        let is_a_clock = |line: &str| {
+            // The system call itself is where the system calls are.
+            names.iter().any(|name| has_word(line, name)) || line.contains("sys::monotonic_ns")
+        };
+        none("time is a parameter", source.places(&source.code, is_a_clock));
+    }
+}
+
+#[test]
+fn nothing_that_ships_panics_or_prints_on_its_own() {
+    for source in sources() {
+        none(
+            "the possible is a Result, the impossible is unreachable!(why)",
+            source.places(&source.shipped, |line| {
+                [".unwrap()", ".expect(", ".unwrap_err()", ".expect_err(", "unreachable!()"]
+                    .iter()
+                    .any(|banned| line.contains(banned))
+            }),
+        );
+        none(
+            "unfinished, or written past whoever watches",
+            source.places(&source.code, |line| {
+                ["print", "println", "eprint", "eprintln", "dbg", "todo", "unimplemented"]
+                    .iter()
+                    .any(|name| after_word(line, name).any(|rest| rest.starts_with('!')))
+            }),
+        );
+    }
+}
+
+#[test]
+fn nothing_narrows_but_low_32() {
+    // System calls have types of their own, and the made-up network need not be exact.
+    for source in sources().iter().filter(|s| s.path != "os/sys.rs" && s.part() != "sim") {
+        let narrows = |line: &str| {
+            after_word(line, "as").any(|rest| {
+                let to = first_name(rest);
+                to.len() < 5 && to.starts_with(['i', 'u', 'f']) && !["u64", "u128"].contains(&&*to)
+            })
+        };
+        let places: Vec<String> = source.places(&source.shipped, narrows).collect();
+        if source.path == "units.rs" {
+            let low_32 = source.text.find("fn low_32(").expect("where is low_32?");
+            let line = source.text[..low_32].lines().count() + 1;
+            let own = format!("src/units.rs:{line}: (value & 0xffff_ffff) as u32");
+            assert_eq!(places, [own], "conversions are by try_from");
+        } else {
+            none("conversions are by try_from", places);
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let long = sources().into_iter().filter(|source| source.code.len() > LINES_MAX);
+    none("longer than a reader likes", long.map(|s| format!("{}: {}", s.path, s.code.len())));
+}
+
+#[test]
+fn tests_wait_for_something_and_do_not_sleep() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
+        files_below(&top().join(folder), &mut files);
+    }
+    // What tests share is in folders below, and there is the one loop that looks again and again
+    // until a deadline.
+    let is_test = |file: &Path| !file.ends_with("mod.rs") || !file.starts_with(top().join("tests"));
+    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
+        let code = code_of(&fs::read_to_string(file).unwrap());
+        let sleeps = code.contains(concat!("thread::", "sleep"));
+        assert!(!sleeps || !is_test(file), "{}", file.display());
+    }
+}
+
+/// The lines of a map: a folder ends in `/`, what is indented below it is in it, and what is named
+/// in front is a file.
+fn mapped(map: &str) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let mut folder = (0, String::new());
+    for line in map.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if indent <= folder.0 {
+            folder = (indent, String::new());
+        }
+        for (index, word) in line.split_whitespace().enumerate() {
+            if let Some(name) = word.strip_suffix('/').filter(|_| index == 0) {
+                if name != "src" {
+                    folder = (indent, word.to_owned());
+                    files.insert(format!("{name}/mod.rs"));
+                }
+                break;
+            } else if word.ends_with(".rs") {
+                files.insert(format!("{}{word}", folder.1));
+            } else {
+                break;
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn the_map_names_every_file_and_no_other() {
+    let sources = sources();
+    let lib = &sources.iter().find(|source| source.path == "lib.rs").unwrap().text;
+    let docs: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("//!")).collect();
+    let docs = docs.join("\n");
+    let mapped = mapped(docs.split("```").nth(1).expect("lib.rs has a map in a code block"));
+    let paths = sources.iter().map(|source| source.path.clone());
+    // Tests are found beside what they test, and the map is in lib.rs.
+    let actual: BTreeSet<String> =
+        paths.filter(|path| !path.ends_with("tests.rs") && path != "lib.rs").collect();
+    none("on the map only", mapped.difference(&actual).cloned());
+    none("not on the map", actual.difference(&mapped).cloned());
+}
+
+#[test]
+fn the_top_level_holds_what_it_should() {
+    // Where git knows, by git: what a developer has lying about is nobody's business.
+    let tracked = Command::new("git").args(["ls-files"]).current_dir(top()).output();
+    let names: BTreeSet<String> = match tracked {
+        Ok(output) if output.status.success() && !output.stdout.is_empty() => {
+            let paths = String::from_utf8(output.stdout).unwrap();
+            paths.lines().filter_map(|path| path.split('/').next()).map(str::to_owned).collect()
+        }
+        _ => {
+            let entries = fs::read_dir(top()).unwrap().map(|e| e.unwrap().file_name());
+            let names = entries.map(|name| name.into_string().unwrap());
+            names.filter(|name| name != "target" && name != ".git").collect()
+        }
+    };
+    none(
+        "not at the top level",
+        names.into_iter().filter(|name| !TOP_LEVEL.contains(&name.as_str())),
+    );
+}
+
+/// `cargo tree` in this configuration: package names, without versions.
+fn tree(words: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["tree", "--offline", "--locked", "--edges", "normal,build", "--prefix", "none"]);
+    let output = command.args(words).current_dir(top()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_ships_is_made_of_mio_lexopt_and_libc() {
+    let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(tree(&["--depth", "1"]), names(&["lexopt", "libc", "mio", "tcpgoon"]));
+    // On Linux mio itself needs nothing else.
+    assert_eq!(tree(&[]), names(&["lexopt", "libc", "mio", "tcpgoon"]));
+}
+
+#[test]
+fn a_map_is_read_as_it_is_indented() {
+    let map = "
+src/
+  main.rs               joins
+  os/                   the edge, see text.rs
+    driver.rs  sys.rs   two
+  error.rs              words
+";
+    let files: Vec<String> = mapped(map).into_iter().collect();
+    assert_eq!(files, ["error.rs", "main.rs", "os/driver.rs", "os/mod.rs", "os/sys.rs"]);
+}
