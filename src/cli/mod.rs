@@ -2,12 +2,12 @@
 //!
 //! * [`flags`]: `FLAGS`, one record a flag for all verbs; help and parser know nothing that is not
 //!   in it.
-//! * [`parse`]: argv → [`Command`], with one line for each mistake.
-//! * [`effects`]: what each flag does with its value.
-//! * [`target`]: the grammar of hosts, ports, and ranges of both.
+//! * `parse`: argv → [`Command`], with one line for each mistake.
+//! * `effects`: what each flag does with its value.
+//! * `target`: the grammar of hosts, ports, and ranges of both.
 //! * [`help`]: every text that is printed from `FLAGS`.
 //! * [`confirm`]: the warning and the question before a run.
-//! * [`words`]: foreign text made fit for an error message.
+//! * `words`: foreign text made fit for an error message.
 
 pub mod confirm;
 mod effects;

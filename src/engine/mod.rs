@@ -10,7 +10,7 @@
 //!   changes nothing;
 //! - an [`Action`] is to be carried out once, in order, before the next poll. One that fails or
 //!   succeeds at once comes back as an event of the next turn;
-//! - a [`State`] is an account of the [`ledger`], and only [`Engine::post`] moves a connection
+//! - a [`State`] is an account of the [`ledger`], and only `Engine::post` moves a connection
 //!   between two.
 
 pub mod connection;

@@ -36,8 +36,8 @@ pub struct Run {
 /// Runs `plan` to its end.
 ///
 /// # Errors
-/// [`Error::Memory`] and [`Error::System`] for what is missing before the first dial;
-/// [`Error::System`] for a poll that fails. What happens to a connection is no error here.
+/// [`crate::error::Error::Memory`] and `System` for what is missing before the first dial;
+/// `System` for a poll that fails. What happens to a connection is no error here.
 pub fn run(
     plan: &Plan,
     ports: Option<PortRange>,
