@@ -12,14 +12,14 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::Pid;
 
 use words::{Stats, stats};
@@ -47,7 +47,8 @@ pub fn skip(why: &str) {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot run here: {why}");
     // Not eprintln!, which the test harness keeps to itself.
-    let _ = writeln!(io::stderr(), "SKIPPED {name}: {why}");
+    // In one piece: other tests are writing as well.
+    let _ = io::stderr().write_all(format!("SKIPPED {name}: {why}\n").as_bytes());
 }
 
 /// The built program with these arguments, and nothing to read.
@@ -135,6 +136,16 @@ impl Running {
 
     /// Starts it with the standard streams that it has been given; those that are pipes are read.
     pub fn start_as_it_is(mut command: Command) -> Running {
+        let set_default_actions = || {
+            for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+                // SAFETY: the default action is a valid one for these signals.
+                unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+            }
+            Ok(())
+        };
+        // Whoever runs the tests may ignore hangups (nohup), and that is inherited.
+        // SAFETY: between fork and exec it makes three system calls and allocates nothing.
+        unsafe { command.pre_exec(set_default_actions) };
         let begun = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
