@@ -10,7 +10,7 @@ use tcpgoon::cli::{self, Command};
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::findings::{ServeCounts, ServeNews};
-use tcpgoon::os::driver::{self, Run};
+use tcpgoon::os::driver::{self, Run, Tables};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Streams};
 use tcpgoon::os::sys::Signals;
@@ -75,8 +75,9 @@ fn run(args: &Args) -> Result<u8> {
         streams,
         text: String::new(),
     };
+    let tables = Tables::new(&plan)?;
     let signals = hold_signals()?;
-    let run = driver::run(&plan, host::local_port_range(), &signals, &mut console)?;
+    let run = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console)?;
     written(&console.streams.stdout)?;
     Ok(run.summary.exit_code())
 }

@@ -54,6 +54,28 @@ fn a_closed_port_refuses_every_dial() {
 }
 
 #[test]
+fn dials_that_fail_give_their_descriptors_back() {
+    let closed = ClosedPort::new();
+    // More than there are descriptors: were one lost with each, they would run out.
+    let args = ["-y", "-c", "300", "-s", "0", &closed.target()];
+    let run = Running::start(tcpgoon_after("ulimit -n 64", &args)).outcome();
+    run.assert_code(2).find("Errors: 300, by cause: 300 refused (server or network)");
+    let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
+    let run = holding(&["-c", "20", "-t", "0.2", &server.target()]);
+    run.wait_for_stats("all are decided", |stats| stats.established + stats.error == 20);
+    assert!(run.descriptors() < 20, "{} descriptors are open", run.descriptors());
+    stop(run).assert_code(2);
+}
+
+#[test]
+fn a_soft_limit_on_open_files_is_raised() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "200", "-s", "0", &server.target()];
+    let run = Running::start(tcpgoon_after("ulimit -Sn 64", &args)).outcome();
+    run.assert_code(0).find("Established: 200 in all, 200 at most at once, 200 at the end, *");
+}
+
+#[test]
 fn a_server_that_hangs_up_at_once_closes_without_an_error() {
     let address = listen(drop);
     let run = holding(&["-c", "10", &address.to_string()]);
@@ -70,6 +92,8 @@ fn a_server_that_hangs_up_later_is_noticed_at_once() {
     let run = holding(&["-c", "10", &server.target()]);
     run.wait_for_stats("all are established", |stats| stats.established == 10);
     run.wait_for_stats("all are closed", |stats| stats.closed == 10);
+    // No more than it needs for itself: what is closed gives its descriptor back at once.
+    assert!(run.descriptors() < 10 + 1, "{} descriptors are open", run.descriptors());
     let run = stop(run);
     run.assert_code(0).find("Closed: 10, by cause: 10 closed by the peer (server)");
 }

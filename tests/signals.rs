@@ -179,6 +179,27 @@ fn one_signal_while_the_report_waits_for_its_reader_changes_nothing() {
 }
 
 #[test]
+fn a_stop_in_its_sleep_is_in_its_error_bar() {
+    let server = Served::start(&["-i", "20ms"]);
+    // Nothing is due while it is stopped: only the kernel can tell it that it was.
+    let args = ["-y", "-c", "1", "-i", "0", "--hold", "forever", &server.target()];
+    let run = Running::start(tcpgoon(&args));
+    server.wait_for_counts("it is established", |[_, open, _, _]| open == 1);
+    run.signal(Signal::SIGSTOP);
+    run.wait_until_stopped();
+    let stopped = Instant::now();
+    wait_until("1.5 s have passed", || {
+        (stopped.elapsed() >= Duration::from_millis(1500)).then_some(())
+    });
+    run.signal(Signal::SIGCONT);
+    run.signal(Signal::SIGINT);
+    let run = run.outcome();
+    run.assert_code(0);
+    let longest = &run.find("Longest turn of the loop = @ (*")[0];
+    assert!(span(longest) >= Duration::from_millis(1500), "{run:#?}");
+}
+
+#[test]
 fn a_run_that_was_stopped_says_so_and_moves_its_schedule() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "40", "-s", "25", "-i", "10ms", &server.target()];

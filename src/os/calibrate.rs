@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
-use super::driver::{self, Run};
+use super::driver::{self, Run, Tables};
 use super::host::{self, DESCRIPTORS_OWN, PortRange};
 use super::sys::{self, Signals};
 use super::{News, Watch};
@@ -42,12 +42,13 @@ pub fn calibrate(
     let (connections, stopper) = most(args, ports)?;
     let mut server = Server::start(ports)?;
     let plan = plan(connections, server.address)?;
+    let before = Reading::take(&server);
+    let tables = Tables::new(&plan)?;
     // Not before the child has started, or it would inherit what is blocked.
     let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
     let serve = server.address;
-    let before = Reading::take(&server);
     let mut meter = Meter { server: &mut server, cpu: None, after: Reading::default() };
-    let run = driver::run(&plan, ports, &signals, &mut meter)?;
+    let run = driver::run(&plan, tables, ports, &signals, &mut meter)?;
     let (cpu, after) = (meter.cpu.unwrap_or(before.cpu), meter.after);
     let calibration = Calibration {
         serve,

@@ -14,7 +14,7 @@ use super::causes::{Stage, failure};
 use super::host::PortRange;
 use super::poller::{self, Poller};
 use super::sockets::Sockets;
-use super::sys::{self, Signals, Taken, Whose};
+use super::sys::{self, Signals, Whose};
 use super::{News, Watch};
 use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Note, Summary, What};
 use crate::error::Result;
@@ -33,18 +33,39 @@ pub struct Run {
     pub turn_longest: Span,
 }
 
-/// Runs `plan` to its end.
+/// All that a run keeps of its connections. At millions of them filling it takes a while, so it is
+/// made before the signals are held.
+#[derive(Debug)]
+pub struct Tables {
+    engine: Engine,
+    sockets: Sockets,
+}
+
+impl Tables {
+    /// Room for the connections of `plan`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Memory`] when that is not to be had.
+    pub fn new(plan: &Plan) -> Result<Tables> {
+        // The run's clock begins at zero when the driver makes it.
+        let engine = Engine::new(plan, Moment(0))?;
+        Ok(Tables { engine, sockets: Sockets::new(plan.connections)? })
+    }
+}
+
+/// Runs `plan` to its end, with `tables` made for it.
 ///
 /// # Errors
-/// [`crate::error::Error::Memory`] and `System` for what is missing before the first dial;
-/// `System` for a poll that fails. What happens to a connection is no error here.
+/// [`crate::error::Error::System`] for what is missing before the first dial, or a poll that fails.
+/// What happens to a connection is no error here.
 pub fn run(
     plan: &Plan,
+    tables: Tables,
     ports: Option<PortRange>,
     signals: &Signals,
     watch: &mut dyn Watch,
 ) -> Result<Run> {
-    let mut driver = Driver::new(plan, ports, signals)?;
+    let mut driver = Driver::new(plan, tables, ports, signals)?;
     driver.spin(watch)?;
     let run = driver.run_so_far();
     watch.done(&run, signals);
@@ -71,16 +92,18 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(plan: &'a Plan, ports: Option<PortRange>, signals: &'a Signals) -> Result<Driver<'a>> {
-        let sockets = Sockets::new(plan.connections)?;
-        let engine = Engine::new(plan, Moment(0))?;
+    fn new(
+        plan: &'a Plan,
+        tables: Tables,
+        ports: Option<PortRange>,
+        signals: &'a Signals,
+    ) -> Result<Driver<'a>> {
         Ok(Driver {
             plan,
             signals,
-            sockets,
-            engine,
-            // Last, for its clock is the run's: filling the tables is no part of that.
             poller: Poller::new(signals)?,
+            sockets: tables.sockets,
+            engine: tables.engine,
             ports,
             ports_settable: ports.is_some(),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
@@ -124,10 +147,8 @@ impl<'a> Driver<'a> {
         let key = match readiness.token() {
             timer if poller::is_timer(timer) => return,
             poller::SIGNALS => {
-                match self.signals.take() {
-                    Taken::Nothing => {}
-                    Taken::Continued => self.poller.note_stop(),
-                    Taken::End => self.push(at, What::Stop),
+                if self.signals.take().is_some() {
+                    self.push(at, What::Stop);
                 }
                 return;
             }

@@ -28,8 +28,6 @@ pub struct Poller {
     timer_due: Option<Moment>,
     /// When the last poll returned.
     woke: Moment,
-    /// When it last went to sleep, if it did since the poll before.
-    slept: Moment,
     turn_longest: Span,
 }
 
@@ -47,7 +45,6 @@ impl Poller {
             timer: Timer::new().map_err(failed)?,
             timer_due: None,
             woke: clock.now(),
-            slept: clock.now(),
             turn_longest: Span::ZERO,
         };
         poller.watch(poller.timer.as_fd(), TIMER, Interest::READABLE).map_err(failed)?;
@@ -89,24 +86,25 @@ impl Poller {
         ready: &mut Events,
     ) -> Result<Moment> {
         let at_once = at_once || due.is_some_and(|due| due <= self.woke);
-        self.slept = self.woke;
+        let mut began = self.woke;
         if !at_once {
             self.set_timer(due)?;
-            self.slept = self.clock.now();
-            self.note_turn(self.slept.since(self.woke));
+            began = self.clock.now();
+            self.note_turn(began.since(self.woke));
         }
-        match self.poll.poll(ready, at_once.then_some(Duration::ZERO)) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => {
-                return Err(Error::system("polling failed", &error));
-            }
-            _ => {}
-        }
+        let polled = self.poll.poll(ready, at_once.then_some(Duration::ZERO));
         let now = self.clock.now();
-        if at_once {
-            self.note_turn(now.since(self.woke));
-        } else if let Some(due) = due {
+        match (polled, due) {
+            // Every signal that is not blocked is ignored or deadly, so the process was stopped
+            // (signal(7)): since when nobody knows, and what is heard next may be as old.
+            (Err(error), _) if error.kind() == ErrorKind::Interrupted => {
+                self.note_turn(now.since(began));
+            }
+            (Err(error), _) => return Err(Error::system("polling failed", &error)),
+            (Ok(()), _) if at_once => self.note_turn(now.since(began)),
             // A machine that has no time for the loop wakes it late.
-            self.note_turn(now.since(due));
+            (Ok(()), Some(due)) => self.note_turn(now.since(due)),
+            (Ok(()), None) => {}
         }
         if ready.iter().any(|readiness| readiness.token() == TIMER) {
             self.timer_due = None;
@@ -115,18 +113,12 @@ impl Poller {
         Ok(now)
     }
 
-    /// The process was stopped and goes on: whatever was heard after the last sleep may have been
-    /// there since its beginning.
-    pub fn note_stop(&mut self) {
-        self.note_turn(self.woke.since(self.slept));
-    }
-
     fn note_turn(&mut self, took: Span) {
         self.turn_longest = self.turn_longest.max(took);
     }
 
     /// The longest time from the end of one poll to the next one that slept, or to the end of one
-    /// that did not; or by which it woke late.
+    /// that did not; by which it woke late; or in which it was stopped.
     pub fn turn_longest(&self) -> Span {
         self.turn_longest
     }

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Token};
 use super::host;
 use super::poller::{self, Poller};
 use super::seats::{Seat, Seats, Served};
-use super::sys::{self, Signals, Taken, Whose};
+use super::sys::{self, Signals, Whose};
 use crate::error::{Error, Result};
 use crate::findings::{ServeCounts, ServeNews};
 use crate::plan::{End, ServeArgs};
@@ -125,7 +125,7 @@ impl<'a> Server<'a> {
             for readiness in &ready {
                 match readiness.token() {
                     timer if poller::is_timer(timer) => {}
-                    poller::SIGNALS if self.signals.take() == Taken::End => return Ok(()),
+                    poller::SIGNALS if self.signals.take().is_some() => return Ok(()),
                     poller::SIGNALS => {}
                     LISTENER => self.unwatch_listener(now)?,
                     Token(seat) => self.hear(seat, readiness),

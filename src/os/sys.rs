@@ -307,7 +307,7 @@ impl AsFd for Timer {
 }
 
 /// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was
-/// ignored; and SIGCONT, which says that the process had been stopped.
+/// ignored.
 ///
 /// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their
 /// default action back, so the kernel itself obeys the second, whatever this program is doing.
@@ -318,17 +318,7 @@ pub struct Signals {
     released: Cell<bool>,
 }
 
-const SIGNALS: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGCONT];
-
-/// What [`Signals::take`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    Nothing,
-    /// The process was stopped, and goes on.
-    Continued,
-    /// It is to end.
-    End,
-}
+const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 impl Signals {
     pub fn hold() -> io::Result<Signals> {
@@ -352,21 +342,8 @@ impl Signals {
         Ok(Signals { fd, set, released: Cell::new(false) })
     }
 
-    /// Takes the signals that have come, up to the first that is to end the program: that one lets
-    /// go of the rest.
-    pub fn take(&self) -> Taken {
-        let mut taken = Taken::Nothing;
-        while let Some(signal) = self.read() {
-            if signal != libc::SIGCONT {
-                self.release();
-                return Taken::End;
-            }
-            taken = Taken::Continued;
-        }
-        taken
-    }
-
-    fn read(&self) -> Option<c_int> {
+    /// Takes a signal that has come, if one has, and lets go of the rest.
+    pub fn take(&self) -> Option<c_int> {
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let (fd, length) = (self.fd.as_raw_fd(), size_of::<libc::signalfd_siginfo>());
         // SAFETY: `info` has `length` writable bytes.
@@ -375,6 +352,7 @@ impl Signals {
         if read != length {
             return None;
         }
+        self.release();
         // SAFETY: the read was whole, so `info` is initialized.
         c_int::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
     }

@@ -136,15 +136,16 @@ fn write_memory(out: &mut dyn Write, calibration: &Calibration, reached: u32) ->
              from what a run takes by itself"
         );
     }
-    let each = |bytes: Option<u64>| match bytes {
+    let each = |bytes: Option<u64>, connections: u32| match bytes {
         None | Some(0) => "unknown".into(),
-        Some(bytes) => format!("{} bytes", bytes / u64::from(reached)),
+        Some(bytes) => format!("{} bytes", bytes / u64::from(connections)),
     };
     writeln!(
         out,
         "Memory per connection: client {}, serve {}, kernel (both ends, by all slabs' growth) {}",
-        each(calibration.client_bytes),
-        each(calibration.serve_bytes),
-        each(calibration.kernel_bytes),
+        // Its tables are for all that were to be opened.
+        each(calibration.client_bytes, calibration.connections),
+        each(calibration.serve_bytes, reached),
+        each(calibration.kernel_bytes, reached),
     )
 }

@@ -157,6 +157,11 @@ impl Running {
         self.child.id()
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
     pub fn begun(&self) -> Instant {
         self.begun
     }
