@@ -157,7 +157,7 @@ impl<'a> Driver<'a> {
         // A socket that is closed already: what is left of its readiness is stale.
         let Some(socket) = self.sockets.get(key.slot) else { return };
         if !self.sockets.is_opened(key.slot) {
-            match confirm(socket, readiness, self.may_meet_itself(key)) {
+            match confirm(socket, readiness, self.own_port(key)) {
                 Confirmed::NotYet => return,
                 Confirmed::Failed(failure) => return self.push(at, What::Failed(key, failure)),
                 Confirmed::Reset(failure) => {
@@ -286,11 +286,11 @@ impl<'a> Driver<'a> {
         self.push(now, What::Failed(key, failure(Stage::Here, error)));
     }
 
-    /// A dial to a port among those that `connect()` chooses from can be given that very port, and
-    /// then meets itself.
-    fn may_meet_itself(&self, key: Key) -> bool {
+    /// The port that is dialed, if it is among those that `connect()` chooses from: then it can
+    /// choose this very port, and the dial meets itself.
+    fn own_port(&self, key: Key) -> Option<u16> {
         let port = self.plan.routes.target(key.slot).address.port();
-        self.ports.is_none_or(|ports| ports.contains(port))
+        self.ports.is_none_or(|ports| ports.contains(port)).then_some(port)
     }
 
     fn run_so_far(&self) -> Run {
@@ -306,8 +306,9 @@ enum Confirmed {
     NotYet,
 }
 
-/// Asks a dialing socket what its readiness meant.
-fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, may_meet_itself: bool) -> Confirmed {
+/// Asks a dialing socket what its readiness meant; `own_port` is the port it dialed, if that could
+/// be its own.
+fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, own_port: Option<u16>) -> Confirmed {
     if let Some(errno) = sys::take_error(socket) {
         let error = io::Error::from_raw_os_error(errno);
         return match failure(Stage::Dialing, &error) {
@@ -322,7 +323,7 @@ fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, may_meet_itself: bool)
     if !readiness.is_writable() {
         return Confirmed::NotYet;
     }
-    if may_meet_itself && is_met_by_itself(socket) {
+    if own_port.is_some_and(|port| is_met_by_itself(socket, port)) {
         // Nobody listens there: on any other host this would have been refused.
         let refused = Failure { cause: Cause::Refused, errno: libc::ECONNREFUSED };
         return Confirmed::Failed(refused);
@@ -331,10 +332,12 @@ fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, may_meet_itself: bool)
 }
 
 /// Whether both ends of a connection are this very socket (a simultaneous open with itself: RFC
-/// 9293, 3.5).
-fn is_met_by_itself(socket: BorrowedFd<'_>) -> bool {
-    match (sys::address(socket, Whose::Local), sys::address(socket, Whose::Peer)) {
-        (Ok(local), Ok(peer)) => local == peer,
+/// 9293, 3.5). Nearly always the port alone says no, and the peer need not be asked for.
+fn is_met_by_itself(socket: BorrowedFd<'_>, port: u16) -> bool {
+    match sys::address(socket, Whose::Local) {
+        Ok(local) if local.port() == port => {
+            sys::address(socket, Whose::Peer).is_ok_and(|peer| peer == local)
+        }
         _ => false,
     }
 }
