@@ -10,9 +10,6 @@ use crate::units::{NS_PER_S, Span};
 /// The most connections that one run takes.
 pub const CONNECTIONS_MAX: u32 = 64_000_000;
 
-/// The port that `serve` listens on unless told otherwise.
-pub const SERVE_PORT_DEFAULT: u16 = 54_321;
-
 /// Which addresses of a name are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Family {

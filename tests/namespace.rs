@@ -282,6 +282,20 @@ fn ports_that_run_out_are_errors_of_this_host() {
 }
 
 #[test]
+fn a_calibration_counts_the_ports_that_it_can_have() {
+    let Some(namespace) = Namespace::make() else { return };
+    // Nothing is free below the range, so that its server takes a port of it; and ten are reserved.
+    namespace.set("net/ipv4/ip_local_port_range", "1024 1123");
+    namespace.set("net/ipv4/ip_local_reserved_ports", "1050-1059");
+    let run = Running::start(namespace.tcpgoon("calibrate")).outcome();
+
+    run.assert_code(0);
+    run.find("Connections reached: 89 of 89 (from one address to *)");
+    run.find("Stopped by: the 89 ephemeral ports from one address to another *");
+    run.find("Errors: 0");
+}
+
+#[test]
 fn a_dial_that_meets_itself_is_refused() {
     let Some(namespace) = Namespace::make() else { return };
     // The only port to dial from is the port that is dialed.

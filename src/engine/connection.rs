@@ -197,10 +197,6 @@ impl Table {
         Ok(Table { connections: filled(fresh, count)? })
     }
 
-    pub fn count(&self) -> u32 {
-        u32::try_from(self.connections.len()).unwrap_or_else(|_| unreachable!("made from a u32"))
-    }
-
     /// The connection that `key` names, unless that attempt is over or never was: the only place
     /// that compares.
     pub fn get(&self, key: Key) -> Option<&Connection> {

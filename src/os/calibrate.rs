@@ -39,8 +39,8 @@ pub fn calibrate(
     // If it cannot be raised, the dials that find no descriptor will say so.
     let _ = sys::raise_descriptor_limit();
     let ports = host::local_port_range();
-    let (connections, stopper) = most(args, ports)?;
     let mut server = Server::start(ports)?;
+    let (connections, stopper) = most(args, ports, server.address.port())?;
     let plan = plan(connections, server.address)?;
     let before = Reading::take(&server);
     let tables = Tables::new(&plan)?;
@@ -66,12 +66,18 @@ pub fn calibrate(
 }
 
 /// How many connections the limits allow, and which of them allows the fewest.
-fn most(args: &CalibrateArgs, ports: Option<PortRange>) -> Result<(u32, Stopper)> {
+fn most(
+    args: &CalibrateArgs,
+    ports: Option<PortRange>,
+    server_port: u16,
+) -> Result<(u32, Stopper)> {
     let (_, hard) = sys::descriptor_limit()
         .map_err(|error| Error::system("cannot read the limit on open files", &error))?;
     let mut limits = vec![(hard.saturating_sub(DESCRIPTORS_OWN), Stopper::Descriptors { hard })];
     if let Some(ports) = ports {
-        let count = ports.count() - host::reserved_ports(ports);
+        // The server's own port is free for nobody, should it have been taken from the range.
+        let taken = host::reserved_ports(ports) + u32::from(ports.contains(server_port));
+        let count = ports.count().saturating_sub(taken);
         limits.push((count.into(), Stopper::Ports { count }));
     }
     if let Some(available_bytes) = host::memory_bytes("MemAvailable") {
@@ -114,7 +120,7 @@ struct Server {
 
 impl Server {
     /// Starts one on a free port below those that `connect()` chooses from, so that no dial can
-    /// take it or meet itself.
+    /// take it or meet itself; on any port where none is free there.
     fn start(ports: Option<PortRange>) -> Result<Server> {
         let mut last = "no port is free".to_owned();
         // Not always the same port: what the last calibration left in TIME_WAIT is in the way there.
@@ -149,9 +155,7 @@ impl Server {
         let server = Server { child, address: address.unwrap_or(unknown) };
         address.map(|_| server).ok_or_else(|| format!("it does not listen on port {port}"))
     }
-}
 
-impl Server {
     /// Ends it, if it has not ended by itself.
     fn end(&mut self) {
         let _ = self.child.kill();

@@ -28,8 +28,8 @@ const DEBUG_BUFFER_BYTES: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Run {
     pub summary: Summary,
-    /// The longest time from one poll's return to the next poll: a time that the loop reports can
-    /// be wrong by this.
+    /// The longest that the loop kept readiness waiting, or woke late: a time that it reports can be
+    /// over by this.
     pub turn_longest: Span,
 }
 

@@ -74,8 +74,8 @@ impl Poller {
     }
 
     /// Polls: without waiting if `at_once` or if `due` has passed, else until `due` or readiness,
-    /// whichever comes first. Returns the time afterwards; there may be no readiness, and `ready`
-    /// holds nothing of the timer.
+    /// whichever comes first. Returns the time afterwards. There may be no readiness in `ready`, or
+    /// only that of the timer ([`is_timer`]).
     ///
     /// # Errors
     /// [`Error::System`] if the kernel does not poll.
