@@ -9,7 +9,7 @@ use divan::{Bencher, black_box};
 use tcpgoon::engine::histogram::Histogram;
 use tcpgoon::engine::wheel::Wheel;
 use tcpgoon::engine::{Action, Engine, Event, State, What};
-use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::random::Random;
 use tcpgoon::units::{Moment, Span, Tick};
@@ -132,11 +132,12 @@ fn plan(connections: u32) -> Plan {
     let target = Target { host: "127.0.0.1".into(), address };
     Plan {
         connections,
-        routes: Routes::new(vec![target]).expect("one target"),
+        routes: Routes::to_one(target),
         pace: Pace::UNPACED,
         dial_timeout: Some(Span::from_s(5)),
         interval: Some(Span::from_s(1)),
         hold: Hold::Forever,
+        close: Close::Fin,
         debug: false,
         limits: Limits::DEFAULT,
     }

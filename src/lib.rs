@@ -18,6 +18,8 @@
 //! os/                   the impure edge: mio, libc, the real clock, files
 //!   mod.rs              Watch: who watches a run
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
+//!   dialer.rs           how a connection is dialed, and how it is known that it stands
+//!   closing.rs          how a large run lets go of its connections
 //!   serve.rs            the listener to test against
 //!   seats.rs            its connections by descriptor: greeted, read, echoed, flooded
 //!   calibrate.rs        serve as a child, and a run against it
@@ -35,6 +37,7 @@
 //!   network.rs          fake descriptors with edge-triggered readiness
 //!   shadow.rs           what must be true, kept apart from the engine and checked every turn
 //!   hearing.rs          how the shadow takes events
+//!   routing.rs          how the shadow sees routes
 //!   reckoning.rs        the end: summary against shadow
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
@@ -44,25 +47,30 @@
 //!   parse.rs            argv → Args
 //!   effects.rs          what a flag's value does
 //!   target.rs           the grammar of targets
+//!   source.rs           the grammar of sources
 //!   words.rs            what was typed, made fit for a message
 //!   help.rs             --help and the README's usage block, printed from FLAGS
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
+//!   tables.rs           the run by target and by source
 //!   findings.rs         the lines of serve and calibrate
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
 //! engine/               the pure core: a function of (plan, moments, events)
-//!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}; Event, Action
+//!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
+//!   vocabulary.rs       Event, What, Action, Note: what passes between engine and edge
 //!   connection.rs       State, Cause, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   ready.rs            slots whose readiness is not used up
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
+//!   exhausted.rs        routes that have no port left
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
+//!   breakdown.rs        the run by target and by source
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //! plan.rs               what was typed, and the validated run that it means
 //! findings.rs           what serve and calibrate have to tell
-//! route.rs              slot → target
+//! route.rs              slot → (source, target)
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```

@@ -57,8 +57,9 @@ fn print(text: &str) -> Result<u8> {
 }
 
 fn run(args: &Args) -> Result<u8> {
-    let targets = resolve::resolve(&args.targets, args.family, args.all_addresses)?;
-    let plan = Plan::new(args, targets)?;
+    let sources = resolve::sources(&args.sources)?;
+    let targets = resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
+    let plan = Plan::new(args, targets, &sources)?;
     if !args.assume_yes {
         let (input, output) = (&mut io::stdin().lock(), &mut io::stdout());
         let (host, port) = cli::confirm::words(&plan.routes);
@@ -154,11 +155,18 @@ impl Watch for Console<'_> {
         self.streams.stderr().line(&self.text);
     }
 
+    fn closing(&mut self, closed: u32, all: u32) {
+        self.text.clear();
+        let _ = text::write_closing(&mut self.text, closed, all);
+        self.streams.stderr().line(&self.text);
+    }
+
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
         let end_unix_ns = clock::unix_ns();
         let report = Report {
             target: &self.plan.routes.to_string(),
+            routes: &self.plan.routes,
             command_line: &self.command_line,
             host: self.host.as_deref(),
             start_unix_ns: self.start_unix_ns.unwrap_or(end_unix_ns),

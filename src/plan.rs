@@ -1,10 +1,10 @@
 //! What was typed ([`Args`] and its kin) and what it means ([`Plan`]): the validated run that the
 //! engine obeys.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::error::{Error, Result};
-use crate::route::{Routes, Target};
+use crate::route::{Misrouted, ROUTES_MAX, Routes, SOURCES_MAX, TARGETS_MAX, Target};
 use crate::units::{NS_PER_S, Span};
 
 /// The most connections that one run takes.
@@ -81,6 +81,16 @@ pub enum Hold {
     Forever,
 }
 
+/// How a run ends the connections that it still holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Close {
+    /// In good order, which leaves the port in TIME_WAIT for a minute.
+    #[default]
+    Fin,
+    /// With a reset, which leaves nothing behind.
+    Rst,
+}
+
 /// What was typed for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
@@ -95,6 +105,9 @@ pub struct Args {
     pub hold: Hold,
     pub family: Family,
     pub all_addresses: bool,
+    /// Addresses of this host, with a zone where one was typed; none for the system's choice.
+    pub sources: Vec<String>,
+    pub close: Close,
     pub debug: bool,
     pub assume_yes: bool,
 }
@@ -141,6 +154,8 @@ pub struct Limits {
     /// Dials started in a turn. More than one before a poll makes the reported times lie: 64 of
     /// them report 530 µs for handshakes that take 13, at the same rate.
     pub dials_max: u32,
+    /// Dials forgone because their route has no port left.
+    pub forgone_max: u32,
     /// Deadlines fired, and wheel entries moved down a level.
     pub expiries_max: u32,
     /// Connections drained of what the server sent.
@@ -153,6 +168,7 @@ impl Limits {
     pub const DEFAULT: Limits = Limits {
         events_max: 256,
         dials_max: 1,
+        forgone_max: 256,
         expiries_max: 256,
         drains_max: 4,
         drain_bytes_max: 64 * 1024,
@@ -168,10 +184,10 @@ impl Limits {
     }
 
     /// The most actions that one turn hands back: a close and a note for each event and expiry,
-    /// each dial and each drain, and a sample.
+    /// each dial, forgone dial and drain, and a sample.
     pub fn turn_actions_max(&self) -> usize {
         let each_twice = 2 * (self.turn_events_max() + self.expiries_max as usize);
-        each_twice + (self.dials_max + self.drains_max) as usize + 1
+        each_twice + (self.dials_max + self.forgone_max + self.drains_max) as usize + 1
     }
 }
 
@@ -185,27 +201,24 @@ pub struct Plan {
     pub dial_timeout: Option<Span>,
     pub interval: Option<Span>,
     pub hold: Hold,
+    pub close: Close,
     /// Whether the engine hands out a note for each thing that happens to a connection.
     pub debug: bool,
     pub limits: Limits,
 }
 
 impl Plan {
-    /// The run that `args` ask for against `targets`, which they resolved to.
+    /// The run that `args` ask for against `targets` and from `sources`, which they resolved to.
     ///
     /// # Errors
-    /// [`Error::Usage`] where there are no targets, too many, or a number of connections out of
-    /// range.
-    pub fn new(args: &Args, targets: Vec<Target>) -> Result<Plan> {
+    /// [`Error::Usage`] where there are no targets, too many routes, a target that no source can
+    /// dial, or a number of connections out of range.
+    pub fn new(args: &Args, targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Plan> {
         if !(1..=CONNECTIONS_MAX).contains(&args.connections) {
             let asked = args.connections;
             return Err(Error::Usage(format!("--connections {asked}: 1 to 64m are accepted")));
         }
-        let count = targets.len();
-        let routes = Routes::new(targets).ok_or_else(|| {
-            let most = crate::route::TARGETS_MAX;
-            Error::Usage(format!("{count} targets: 1 to {most} are accepted"))
-        })?;
+        let routes = Routes::new(targets, sources).map_err(|why| Error::Usage(misrouted(&why)))?;
         Ok(Plan {
             connections: args.connections,
             routes,
@@ -213,9 +226,30 @@ impl Plan {
             dial_timeout: args.dial_timeout,
             interval: args.interval,
             hold: args.hold,
+            close: args.close,
             debug: args.debug,
             limits: Limits::DEFAULT,
         })
+    }
+}
+
+fn misrouted(why: &Misrouted) -> String {
+    match why {
+        Misrouted::TargetCount { count } => {
+            format!("{count} targets: 1 to {TARGETS_MAX} are accepted")
+        }
+        Misrouted::SourceCount { count } => {
+            format!("--source: {count} addresses, at most {SOURCES_MAX} are accepted")
+        }
+        Misrouted::RouteCount { count } => format!(
+            "--source: {count} pairs of source and target, at most {ROUTES_MAX} are accepted"
+        ),
+        Misrouted::NoSource { target, is_ipv4 } => {
+            let family = if *is_ipv4 { "IPv4" } else { "IPv6" };
+            format!(
+                "--source: {target} has to be dialed from an {family} address, and none is given"
+            )
+        }
     }
 }
 

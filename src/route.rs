@@ -1,10 +1,17 @@
-//! Which target a slot dials: arithmetic, not storage.
+//! Which route a slot takes, from which source to which target: arithmetic, not storage.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The most targets that one run takes; 2 MiB of addresses.
 pub const TARGETS_MAX: usize = 65_536;
+
+/// The most sources that one run takes.
+pub const SOURCES_MAX: usize = 65_536;
+
+/// The most routes that one run takes; 2 MiB to remember which of them have no port left.
+pub const ROUTES_MAX: usize = 1 << 24;
 
 /// One address to dial, and what the operator called it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,26 +48,179 @@ impl fmt::Display for Target {
     }
 }
 
-/// All targets of a run, at least one and at most [`TARGETS_MAX`]. Slot `i` dials target `i mod n`.
+/// Why targets and sources make no routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misrouted {
+    TargetCount {
+        count: usize,
+    },
+    SourceCount {
+        count: usize,
+    },
+    RouteCount {
+        count: usize,
+    },
+    /// There are sources, but none of this target's family.
+    NoSource {
+        target: String,
+        is_ipv4: bool,
+    },
+}
+
+/// All targets of a run, the sources that it dials them from, and how slots are spread over the
+/// two. Cheap to clone.
+///
+/// Slot `i` dials target `i mod T`, and each time round the targets each of them is dialed from its
+/// next source. The targets begin with different ones, so that the first few dials, too, are spread
+/// over both. With `S` sources for all targets, each `T × S` slots in a row take every route once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
-    targets: Box<[Target]>,
+    targets: Arc<[Target]>,
+    /// Those of IPv4 first, each kind in the order in which it was typed. None: the system chooses.
+    sources: Arc<[SocketAddr]>,
+    sources_v4: u32,
+    /// By target: how many of its family come before it. Empty where there are no sources.
+    ranks: Arc<[u32]>,
 }
 
 impl Routes {
-    /// `None` if there are no targets or too many.
-    pub fn new(targets: Vec<Target>) -> Option<Routes> {
-        let fits = (1..=TARGETS_MAX).contains(&targets.len());
-        fits.then(|| Routes { targets: targets.into_boxed_slice() })
+    /// Each source counts once, however often it is given; its port is 0.
+    ///
+    /// # Errors
+    /// Too few or too many of either, or a target that no source can dial.
+    pub fn new(targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Routes, Misrouted> {
+        if !(1..=TARGETS_MAX).contains(&targets.len()) {
+            return Err(Misrouted::TargetCount { count: targets.len() });
+        }
+        let mut sources = sources.to_vec();
+        let mut seen = std::collections::HashSet::with_capacity(sources.len());
+        sources.retain(|source| seen.insert(*source));
+        sources.sort_by_key(|source| !source.is_ipv4());
+        if sources.len() > SOURCES_MAX {
+            return Err(Misrouted::SourceCount { count: sources.len() });
+        }
+        let count = targets.len() * sources.len().max(1);
+        if count > ROUTES_MAX {
+            return Err(Misrouted::RouteCount { count });
+        }
+        let sources_v4 = sources.iter().filter(|source| source.is_ipv4()).count();
+        let mut ranks = Vec::new();
+        if !sources.is_empty() {
+            let mut before = [0; 2];
+            for target in &targets {
+                let is_ipv4 = target.address.is_ipv4();
+                let fit = if is_ipv4 { sources_v4 } else { sources.len() - sources_v4 };
+                if fit == 0 {
+                    return Err(Misrouted::NoSource { target: target.to_string(), is_ipv4 });
+                }
+                let rank = &mut before[usize::from(is_ipv4)];
+                ranks.push(*rank);
+                *rank += 1;
+            }
+        }
+        Ok(Routes {
+            targets: targets.into(),
+            sources: sources.into(),
+            sources_v4: u32::try_from(sources_v4).unwrap_or(u32::MAX),
+            ranks: ranks.into(),
+        })
+    }
+
+    /// One target, from wherever the system likes.
+    pub fn to_one(target: Target) -> Routes {
+        let (sources, ranks) = (Arc::default(), Arc::default());
+        Routes { targets: [target].into(), sources, sources_v4: 0, ranks }
     }
 
     /// The target of a slot; O(1).
     pub fn target(&self, slot: u32) -> &Target {
-        &self.targets[slot as usize % self.targets.len()]
+        &self.targets[self.target_index(slot) as usize]
+    }
+
+    /// The source of a slot, its port 0; `None` where the system chooses. O(1).
+    pub fn source(&self, slot: u32) -> Option<&SocketAddr> {
+        self.sources.get(self.source_index(slot)? as usize)
+    }
+
+    /// Where a slot's target stands in [`Routes::targets`].
+    pub fn target_index(&self, slot: u32) -> u32 {
+        slot % self.targets_count()
+    }
+
+    /// Where a slot's source stands in [`Routes::sources`].
+    pub fn source_index(&self, slot: u32) -> Option<u32> {
+        let rank = self.ranks.get(self.target_index(slot) as usize)?;
+        let round = slot / self.targets_count();
+        let (first, count) = self.sources_of(self.target(slot).address.is_ipv4());
+        Some(first + (round + rank) % count)
+    }
+
+    /// A number for the slot's route, below [`Routes::numbers`]; the same for all slots that take
+    /// it.
+    pub fn number(&self, slot: u32) -> u32 {
+        let several = self.sources_count().max(1);
+        self.target_index(slot) * several + self.source_index(slot).unwrap_or(0)
+    }
+
+    /// How many numbers of routes there are; some may be nobody's, where families are mixed.
+    pub fn numbers(&self) -> u32 {
+        self.targets_count() * self.sources_count().max(1)
+    }
+
+    /// How many routes there are.
+    pub fn count(&self) -> u32 {
+        let sources = |target: &Target| self.sources_of(target.address.is_ipv4()).1.max(1);
+        self.targets.iter().map(sources).sum()
+    }
+
+    /// Those of the first `slots` slots that dial a target, in order.
+    pub fn slots_to(&self, target: u32, slots: u32) -> impl Iterator<Item = u32> + use<> {
+        (target..slots).step_by(self.targets.len())
+    }
+
+    /// Those of the first `slots` slots that are dialed from a source, target by target.
+    pub fn slots_from(&self, source: u32, slots: u32) -> impl Iterator<Item = u32> + '_ {
+        let targets = self.targets_count();
+        let is_ipv4 = source < self.sources_v4;
+        let (first, count) = self.sources_of(is_ipv4);
+        let of_family = self
+            .targets
+            .iter()
+            .zip(&*self.ranks)
+            .zip(0u32..)
+            .filter(move |((t, _), _)| t.address.is_ipv4() == is_ipv4);
+        of_family.flat_map(move |((_, rank), target)| {
+            let round = (source - first + count - rank % count) % count;
+            // The first one can be beyond all slots; in 64 bits it is beyond nothing else.
+            let from = u64::from(round) * u64::from(targets) + u64::from(target);
+            let from = u32::try_from(from).unwrap_or(u32::MAX);
+            (from..slots).step_by(targets as usize * count as usize)
+        })
     }
 
     pub fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// Empty where the system chooses.
+    pub fn sources(&self) -> &[SocketAddr] {
+        &self.sources
+    }
+
+    /// The sources of a family: the first one's index, and how many there are.
+    fn sources_of(&self, is_ipv4: bool) -> (u32, u32) {
+        let v4 = self.sources_v4;
+        if is_ipv4 { (0, v4) } else { (v4, self.sources_count() - v4) }
+    }
+
+    // Both fit: new() has counted them.
+
+    fn targets_count(&self) -> u32 {
+        u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
+    }
+
+    fn sources_count(&self) -> u32 {
+        u32::try_from(self.sources.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -77,9 +237,25 @@ impl fmt::Display for Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
 
     fn target(host: &str, address: &str) -> Target {
         Target { host: host.into(), address: address.parse().unwrap() }
+    }
+
+    fn targets(v4: u16, v6: u16) -> Vec<Target> {
+        let of = |ip: &str, shown: &str, count| {
+            let one = |port| target(ip, &format!("{shown}:{port}"));
+            (1..=count).map(one).collect::<Vec<_>>()
+        };
+        [of("127.0.0.1", "127.0.0.1", v4), of("::1", "[::1]", v6)].concat()
+    }
+
+    fn sources(v4: u8, v6: u8) -> Vec<SocketAddr> {
+        let v4 = (1..=v4).map(|last| SocketAddr::from(([127, 0, 0, last], 0)));
+        let v6 = (1..=v6).map(|last| SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, last.into()], 0)));
+        v6.chain(v4).collect()
     }
 
     #[test]
@@ -97,12 +273,103 @@ mod tests {
 
     #[test]
     fn slots_go_round_the_targets() {
-        let routes =
-            Routes::new(vec![target("a", "127.0.0.1:1"), target("b", "127.0.0.2:1")]).unwrap();
-        assert_eq!(routes.target(0).host, "a");
-        assert_eq!(routes.target(1).host, "b");
-        assert_eq!(routes.target(4_000_000_000).host, "a");
+        let routes = Routes::new(targets(2, 0), &[]).unwrap();
+        assert_eq!(routes.target(0).address.port(), 1);
+        assert_eq!(routes.target(1).address.port(), 2);
+        assert_eq!(routes.target(4_000_000_000).address.port(), 1);
+        assert_eq!((routes.source(7), routes.count()), (None, 2));
         assert_eq!(routes.to_string(), "2 targets");
-        assert_eq!(Routes::new(vec![]), None);
+    }
+
+    #[test]
+    fn one_target_is_dialed_from_all_sources_in_turn() {
+        let routes = Routes::new(targets(1, 0), &sources(3, 0)).unwrap();
+        let order: Vec<_> = (0..7).map(|slot| routes.source_index(slot)).collect();
+        assert_eq!(order, [0, 1, 2, 0, 1, 2, 0].map(Some));
+        assert_eq!(routes.source(1).unwrap().to_string(), "127.0.0.2:0");
+    }
+
+    #[test]
+    fn what_makes_no_routes_is_told() {
+        let new = |targets, sources: &[SocketAddr]| Routes::new(targets, sources).unwrap_err();
+        assert_eq!(new(vec![], &[]), Misrouted::TargetCount { count: 0 });
+        let lacking = Misrouted::NoSource { target: "[::1]:1".into(), is_ipv4: false };
+        assert_eq!(new(targets(2, 1), &sources(3, 0)), lacking);
+        let many: Vec<_> =
+            (0..257u16).map(|n| SocketAddr::from(([127, 0, (n >> 8) as u8, n as u8], 0))).collect();
+        let count = 65_535 * 257;
+        assert_eq!(new(targets(65_535, 0), &many), Misrouted::RouteCount { count });
+    }
+
+    #[test]
+    fn a_source_counts_once() {
+        let twice = [sources(2, 0), sources(2, 0)].concat();
+        assert_eq!(Routes::new(targets(1, 0), &twice).unwrap().sources().len(), 2);
+    }
+
+    proptest! {
+        /// Whatever prefix of the slots is dialed, targets, sources and routes get their shares.
+        #[test]
+        fn dials_are_spread_evenly(t in 1u16..9, s in 1u8..9, slots in 1u32..300) {
+            let routes = Routes::new(targets(t, 0), &sources(s, 0)).unwrap();
+            prop_assert_eq!(routes.count(), u32::from(t) * u32::from(s));
+            let (mut by_number, mut by_target, mut by_source) =
+                (HashMap::new(), HashMap::new(), HashMap::new());
+            for slot in 0..slots {
+                *by_number.entry(routes.number(slot)).or_insert(0u32) += 1;
+                *by_target.entry(routes.target_index(slot)).or_insert(0u32) += 1;
+                *by_source.entry(routes.source_index(slot).unwrap()).or_insert(0u32) += 1;
+            }
+            let spread = |counts: &HashMap<u32, u32>, all: u32, apart: u32| {
+                let least = (0..all).map(|i| counts.get(&i).copied().unwrap_or(0)).min().unwrap();
+                counts.values().max().unwrap() - least <= apart
+            };
+            prop_assert!(spread(&by_number, routes.count(), 1));
+            prop_assert!(spread(&by_target, t.into(), 1));
+            prop_assert!(spread(&by_source, s.into(), u32::from(t.min(s.into()))));
+        }
+
+        /// Turned round, it is the same arithmetic.
+        #[test]
+        fn the_slots_of_a_target_or_a_source_are_found(
+            (t4, t6) in (0u16..5, 1u16..5), (s4, s6) in (1u8..4, 1u8..4), slots in 0u32..100,
+        ) {
+            let routes = Routes::new(targets(t4, t6), &sources(s4, s6)).unwrap();
+            for target in 0..u32::from(t4 + t6) {
+                let found: Vec<u32> = routes.slots_to(target, slots).collect();
+                let wanted = (0..slots).filter(|slot| routes.target_index(*slot) == target);
+                prop_assert_eq!(found, wanted.collect::<Vec<u32>>());
+            }
+            for source in 0..u32::from(s4 + s6) {
+                let mut found: Vec<u32> = routes.slots_from(source, slots).collect();
+                found.sort_unstable();
+                let wanted = (0..slots).filter(|slot| routes.source_index(*slot) == Some(source));
+                prop_assert_eq!(found, wanted.collect::<Vec<u32>>());
+            }
+        }
+
+        /// Each target is dialed from the sources of its own family, from each as often.
+        #[test]
+        fn families_are_kept_apart(t4 in 0u16..5, t6 in 1u16..5, s4 in 1u8..4, s6 in 1u8..4) {
+            let routes = Routes::new(targets(t4, t6), &sources(s4, s6)).unwrap();
+            prop_assert_eq!(
+                routes.count(),
+                u32::from(t4) * u32::from(s4) + u32::from(t6) * u32::from(s6)
+            );
+            let mut by_number = HashMap::new();
+            let rounds = u32::from(s4) * u32::from(s6);
+            for slot in 0..rounds * u32::from(t4 + t6) {
+                let (target, source) = (routes.target(slot).address, routes.source(slot).unwrap());
+                prop_assert_eq!(target.is_ipv4(), source.is_ipv4());
+                prop_assert!(routes.number(slot) < routes.numbers());
+                *by_number.entry(routes.number(slot)).or_insert(0u32) += 1;
+            }
+            prop_assert_eq!(by_number.len() as u32, routes.count());
+            for (number, count) in by_number {
+                let is_ipv4 = routes.targets()[(number / u32::from(s4 + s6)) as usize].address.is_ipv4();
+                let sources = if is_ipv4 { s4 } else { s6 };
+                prop_assert_eq!(count, rounds / u32::from(sources));
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tcpgoon::engine::{Action, Engine, Event, State, What};
-use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
 use tcpgoon::sim::random::Random;
@@ -52,15 +52,18 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 fn busy_plan(connections: u32) -> Plan {
-    let address = "127.0.0.1:1".parse().unwrap();
-    let target = Target { host: "127.0.0.1".into(), address };
+    let target = |port| {
+        let address = ([127, 0, 0, 1], port).into();
+        Target { host: "127.0.0.1".into(), address }
+    };
     Plan {
         connections,
-        routes: Routes::new(vec![target]).unwrap(),
+        routes: Routes::new((1..=400).map(target).collect(), &[]).unwrap(),
         pace: Pace::sleep(Span::from_us(50)),
         dial_timeout: Some(Span::from_ms(5)),
         interval: Some(Span::from_ms(1)),
         hold: Hold::For(Span::from_ms(50)),
+        close: Close::Fin,
         debug: true,
         limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
     }
@@ -141,9 +144,10 @@ fn a_busy_run_allocates_nothing_in_its_turns() {
     assert_eq!(tally.allocations, 0, "{tally:?}");
     // Only a run in which everything happened proves something.
     let summary = engine.summary();
-    assert_eq!(tally.dials, u64::from(connections));
+    assert_eq!(tally.dials + summary.forgone, u64::from(connections));
+    assert!(summary.forgone > 10, "{}", summary.forgone);
     assert!(tally.closes > 1_000 && tally.drains > 1_000 && tally.samples > 100, "{tally:?}");
-    assert!(tally.notes > 10_000 && tally.full_batches > 0, "{tally:?}");
+    assert!(tally.notes > 9_000 && tally.full_batches > 0, "{tally:?}");
     assert!(summary.flow.iter().all(|count| *count > 0), "{:?}", summary.flow);
     assert!(summary.last.level(State::Established) > 0);
 }

@@ -2,7 +2,7 @@
 //! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
 
 use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Note, State, What};
-use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::Record;
 use tcpgoon::sim::shadow::Shadow;
@@ -29,6 +29,7 @@ fn alphabet() -> Vec<Step> {
             What::Dialed(key),
             What::Opened(key),
             What::Failed(key, failure(Cause::Refused)),
+            What::Failed(key, failure(Cause::NoPorts)),
             What::PeerClosed(key, failure(Cause::PeerClosed)),
             What::Readable(key),
             What::Received { key, bytes: 10, more: true },
@@ -48,11 +49,12 @@ fn plans() -> Vec<Plan> {
     let target = Target { host: "127.0.0.1".into(), address };
     let plain = Plan {
         connections: 2,
-        routes: Routes::new(vec![target]).unwrap(),
+        routes: Routes::to_one(target),
         pace: Pace::UNPACED,
         dial_timeout: Some(TIMEOUT),
         interval: None,
         hold: Hold::For(Span::ZERO),
+        close: Close::Fin,
         debug: true,
         limits: Limits { events_max: 1, expiries_max: 1, drains_max: 1, ..Limits::DEFAULT },
     };
@@ -140,6 +142,11 @@ impl Walk {
                 Action::Note(key, note) => {
                     let (before, now) = match note {
                         Note::Dialing => (None, State::Dialing),
+                        Note::Forgone => {
+                            // There is no descriptor that could be closed.
+                            self.closes[key.slot as usize] += 1;
+                            (None, State::Error)
+                        }
                         Note::Established { .. } => (Some(State::Dialing), State::Established),
                         Note::Errored { .. } => (Some(State::Dialing), State::Error),
                         Note::Closed { .. } => (Some(State::Established), State::Closed),
@@ -212,7 +219,7 @@ fn walk_all(lead: &[What], depth: usize, prune: bool) -> u64 {
 
 #[test]
 fn every_sequence_of_three_steps_is_survived() {
-    assert_eq!(walk_all(&[], 3, false), 4 * (19 + 19 * 19 + 19 * 19 * 19));
+    assert_eq!(walk_all(&[], 3, false), 4 * (21 + 21 * 21 + 21 * 21 * 21));
 }
 
 /// An event that is ignored makes an empty turn, which is walked anyway; so is whatever may follow

@@ -149,6 +149,8 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "a pause",
         "a schedule caught up",
         "a note",
+        "a dial forgone",
+        "a route relieved",
         "a signal before any dial",
         "a signal between the dials",
         "a signal in the hold",

@@ -6,7 +6,7 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
-use tcpgoon::plan::{Hold, Limits, Pace, Plan};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
@@ -47,11 +47,15 @@ fn span(u: &mut Unstructured<'_>) -> Result<Span> {
 }
 
 fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
-    let address = ([127, 0, 0, 1], 1).into();
-    let target = Target { host: "127.0.0.1".into(), address };
+    let target = |port| {
+        Target { host: "127.0.0.1".into(), address: ([127, 0, 0, 1], port).into() }
+    };
+    let targets = (1..=u.int_in_range(1..=2)?).map(target).collect();
+    let sources: Vec<_> =
+        (1..=u.int_in_range(0..=2)?).map(|last| ([127, 0, 0, last], 0).into()).collect();
     Ok(Plan {
         connections: u.int_in_range(1..=CONNECTIONS_MAX)?,
-        routes: Routes::new(vec![target]).expect("one target"),
+        routes: Routes::new(targets, &sources).expect("a few"),
         pace: match u.int_in_range(0..=2)? {
             0 => Pace::UNPACED,
             1 => Pace::sleep(span(u)?),
@@ -64,10 +68,12 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
             1 => Hold::For(span(u)?),
             _ => Hold::Forever,
         },
+        close: Close::Fin,
         debug: u.arbitrary()?,
         limits: Limits {
             events_max: u.int_in_range(1..=4)?,
             dials_max: u.int_in_range(1..=4)?,
+            forgone_max: u.int_in_range(1..=4)?,
             expiries_max: u.int_in_range(1..=4)?,
             drains_max: u.int_in_range(1..=4)?,
             drain_bytes_max: u.int_in_range(1..=100)?,

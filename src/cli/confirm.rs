@@ -167,12 +167,12 @@ mod tests {
             host: host.into(),
             address: address.parse().unwrap(),
         };
-        let one = Routes::new(vec![target("localhost", "127.0.0.1:80".into())]).unwrap();
+        let one = Routes::to_one(target("localhost", "127.0.0.1:80".into()));
         assert_eq!(words(&one), ("localhost(127.0.0.1)".into(), "80".into()));
-        let v6 = Routes::new(vec![target("::1", "[::1]:80".into())]).unwrap();
+        let v6 = Routes::to_one(target("::1", "[::1]:80".into()));
         assert_eq!(words(&v6), ("::1".into(), "80".into()));
         let many = (1..=9).map(|n| target(&format!("127.0.0.{n}"), format!("127.0.0.{n}:8{n}")));
-        let (hosts, ports) = words(&Routes::new(many.collect()).unwrap());
+        let (hosts, ports) = words(&Routes::new(many.collect(), &[]).unwrap());
         assert!(hosts.starts_with("127.0.0.1, 127.0.0.2, "), "{hosts}");
         assert!(hosts.ends_with("127.0.0.8, … (9 in all)"), "{hosts}");
         assert!(ports.ends_with("88, … (9 in all)"), "{ports}");

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::target::{Group, Ports};
-use crate::plan::{Args, CONNECTIONS_MAX, CalibrateArgs, End, Family, Hold, Pace, ServeArgs};
+use crate::plan::{
+    Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, ServeArgs,
+};
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
 /// The most dials a second that can be asked for: some ten times what one thread can do.
@@ -49,6 +51,8 @@ impl Draft {
                 all_addresses: false,
                 debug: false,
                 assume_yes: false,
+                sources: Vec::new(),
+                close: Close::Fin,
             },
             serve: ServeArgs {
                 bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -164,6 +168,14 @@ pub fn hold(value: &str) -> Result<Hold, String> {
         return Ok(Hold::Forever);
     }
     seconds(value).map(Hold::For).map_err(|accepted| format!("{accepted}; or the word forever"))
+}
+
+pub fn close(value: &str) -> Result<Close, String> {
+    match value {
+        "fin" => Ok(Close::Fin),
+        "rst" => Ok(Close::Rst),
+        _ => Err("fin and rst are accepted".into()),
+    }
 }
 
 pub fn connections(value: &str) -> Result<u32, String> {

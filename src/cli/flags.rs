@@ -2,6 +2,7 @@
 //! flag but these.
 
 use super::effects::{self, Draft, fill, store, switch};
+use super::source;
 use super::target::{Group, Ports};
 use crate::plan::Family;
 
@@ -112,6 +113,14 @@ pub const FLAGS: &[Flag] = &[
         verbs: SERVE,
         help: "IP address to listen on",
         effect: |draft, value| store(&mut draft.serve.bind, effects::address(value)),
+        ..BASE
+    },
+    Flag {
+        long: "close",
+        value: Some("HOW"),
+        default: Some("fin"),
+        help: "End connections by fin, or by rst: no TIME_WAIT is left",
+        effect: |draft, value| store(&mut draft.run.close, effects::close(value)),
         ..BASE
     },
     Flag {
@@ -279,6 +288,13 @@ pub const FLAGS: &[Flag] = &[
         default: Some("10"),
         help: "Time you want to sleep between connections, in ms",
         effect: |draft, value| fill(&mut draft.sleep, effects::milliseconds(value)),
+        ..BASE
+    },
+    Flag {
+        long: "source",
+        value: Some("ADDRS"),
+        help: "Addresses of this host to dial from in turn, as A,B-C,D/24",
+        effect: |draft, value| store(&mut draft.run.sources, source::parse(value)),
         ..BASE
     },
     Flag {

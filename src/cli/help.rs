@@ -34,6 +34,7 @@ Targets, several of which are dialed in turn:
 Values:
   times   in the unit that the flag names, or with one of their own: 1.5 250us 10ms 5s 1m30s 2h;
           --dial-timeout 0: none, --interval 0: no stats updates, --sleep 0: as fast as it goes
+  sources 10.0.0.7,10.0.0.10-10.0.0.29,10.0.1.0/24: addresses that this host has, not names
   counts  1 to 64m connections, 0.001 to 10m dials per second: 100 1.5k 2m
   flags   of a flag that is repeated the last one counts; -y is also -y=true, and -y=false undoes it
 

@@ -5,6 +5,7 @@
 //! * `parse`: argv → [`Command`], with one line for each mistake.
 //! * `effects`: what each flag does with its value.
 //! * `target`: the grammar of hosts, ports, and ranges of both.
+//! * `source`: the grammar of this host's own addresses.
 //! * [`help`]: every text that is printed from `FLAGS`.
 //! * [`confirm`]: the warning and the question before a run.
 //! * `words`: foreign text made fit for an error message.
@@ -14,6 +15,7 @@ mod effects;
 pub mod flags;
 pub mod help;
 pub mod parse;
+mod source;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -42,8 +42,9 @@ pub struct Group {
     ports: Option<Rc<Ports>>,
 }
 
+/// Hosts that were typed as one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
+pub(super) enum Hosts {
     One(String),
     V4(Ipv4Addr, Ipv4Addr),
     V6(Ipv6Addr, Ipv6Addr),
@@ -111,16 +112,9 @@ impl Group {
 
     /// Each port at each host, hosts outer.
     fn expand(&self, ports: &Ports, targets: &mut Vec<HostPort>) {
-        let mut push = |host: String| {
+        self.hosts.each(&mut |host| {
             targets.extend(ports.iter().map(|port| HostPort { host: host.clone(), port }));
-        };
-        match &self.hosts {
-            Hosts::One(host) => push(host.clone()),
-            Hosts::V4(low, high) => (u32::from(*low)..=u32::from(*high))
-                .for_each(|address| push(Ipv4Addr::from(address).to_string())),
-            Hosts::V6(low, high) => (u128::from(*low)..=u128::from(*high))
-                .for_each(|address| push(Ipv6Addr::from(address).to_string())),
-        }
+        });
     }
 
     fn needs_brackets(&self) -> bool {
@@ -130,11 +124,22 @@ impl Group {
 
 impl Hosts {
     /// All of IPv6 is one more than fits, and saturates: it is too many either way.
-    fn count(&self) -> u128 {
+    pub(super) fn count(&self) -> u128 {
         match self {
             Hosts::One(_) => 1,
             Hosts::V4(low, high) => u128::from(u32::from(*high) - u32::from(*low)) + 1,
             Hosts::V6(low, high) => (u128::from(*high) - u128::from(*low)).saturating_add(1),
+        }
+    }
+
+    /// Hands over each as it would be typed alone.
+    pub(super) fn each(&self, push: &mut dyn FnMut(String)) {
+        match self {
+            Hosts::One(host) => push(host.clone()),
+            Hosts::V4(low, high) => (u32::from(*low)..=u32::from(*high))
+                .for_each(|address| push(Ipv4Addr::from(address).to_string())),
+            Hosts::V6(low, high) => (u128::from(*low)..=u128::from(*high))
+                .for_each(|address| push(Ipv6Addr::from(address).to_string())),
         }
     }
 }
@@ -194,7 +199,7 @@ fn parse_hosts(text: &str) -> Result<Hosts, String> {
     Ok(Hosts::One(text.into()))
 }
 
-fn parse_range(low: &str, high: &str) -> Result<Hosts, String> {
+pub(super) fn parse_range(low: &str, high: &str) -> Result<Hosts, String> {
     match (low.parse(), high.parse()) {
         (Ok(IpAddr::V4(low)), Ok(IpAddr::V4(high))) if low <= high => Ok(Hosts::V4(low, high)),
         (Ok(IpAddr::V6(low)), Ok(IpAddr::V6(high))) if low <= high => Ok(Hosts::V6(low, high)),
@@ -214,7 +219,7 @@ fn is_short_range(text: &str) -> bool {
 }
 
 /// An IP address, if IPv6 perhaps with the zone that link-local addresses need: `fe80::1%eth0`.
-fn is_literal(text: &str) -> bool {
+pub(super) fn is_literal(text: &str) -> bool {
     match text.split_once('%') {
         None => text.parse::<IpAddr>().is_ok(),
         Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && is_zone(zone),

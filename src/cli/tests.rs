@@ -92,7 +92,8 @@ fn every_flag_is_obeyed_by_long_and_short_name() {
         for flag in of(verb) {
             let value = match (flag.long, flag.value) {
                 (_, None) => "true",
-                ("bind", _) => "::1",
+                ("bind" | "source", _) => "::1",
+                ("close", _) => "rst",
                 ("host", _) => "x:7",
                 _ => "7",
             };

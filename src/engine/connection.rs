@@ -3,6 +3,7 @@
 
 use std::collections::TryReserveError;
 
+use super::histogram::Code;
 use crate::units::{Moment, low_32};
 
 /// The original's five accounts. Every connection is in exactly one.
@@ -176,6 +177,8 @@ pub struct Connection {
     pub attempt: u32,
     pub state: State,
     pub cause: Option<Cause>,
+    /// How long its dial took, once it was established.
+    pub dial_time: Option<Code>,
 }
 
 const _: () = assert!(size_of::<Connection>() == 16);
@@ -192,8 +195,13 @@ impl Table {
     /// # Errors
     /// When the memory is not to be had.
     pub fn new(count: u32) -> Result<Table, TryReserveError> {
-        let fresh =
-            Connection { since: Moment(0), attempt: 0, state: State::NotInitiated, cause: None };
+        let fresh = Connection {
+            since: Moment(0),
+            attempt: 0,
+            state: State::NotInitiated,
+            cause: None,
+            dial_time: None,
+        };
         Ok(Table { connections: filled(fresh, count)? })
     }
 
@@ -224,8 +232,25 @@ impl Table {
             cause.is_none_or(|cause| cause.ends_in() == to),
             "{cause:?} does not end in {to:?}"
         );
-        *connection = Connection { since: at, state: to, cause, ..before };
+        let dial_time = match to {
+            State::Established => Some(Code::of(at.since(before.since))),
+            _ => before.dial_time,
+        };
+        *connection = Connection { since: at, state: to, cause, dial_time, ..before };
         before
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        low_32(self.connections.len() as u64)
+    }
+
+    /// The current attempt of `slot`.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn of(&self, slot: u32) -> &Connection {
+        &self.connections[slot as usize]
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {

@@ -3,7 +3,7 @@
 //!
 //! [`Engine::turn`] is the one verb. Its impure half is `os/driver.rs`, which turns readiness into
 //! [`Event`]s and [`Action`]s into system calls; `sim/` does the same to a network that does not
-//! exist. Between the three there is only the vocabulary of this file:
+//! exist. Between the three there is only the vocabulary of `vocabulary.rs`:
 //!
 //! - a [`Key`] names one attempt of one slot, and an event for any other attempt is dropped;
 //! - an [`Event`] says what happened and when; it may be stale, repeated or nonsense, and then
@@ -13,18 +13,24 @@
 //! - a [`State`] is an account of the [`ledger`], and only `Engine::post` moves a connection
 //!   between two.
 
+pub mod breakdown;
 pub mod connection;
+pub mod exhausted;
 pub mod histogram;
 pub mod ledger;
 pub mod pacer;
 pub mod ready;
 pub mod summary;
+pub mod vocabulary;
 pub mod wheel;
 
 pub use connection::{Cause, Connection, Key, Side, State};
 pub use summary::{Sample, Summary};
+pub use vocabulary::{Action, Event, Failure, Note, What};
 
+use breakdown::Breakdown;
 use connection::Table;
+use exhausted::Exhausted;
 use histogram::Histogram;
 use ledger::Ledger;
 use pacer::Pacer;
@@ -33,6 +39,7 @@ use wheel::Wheel;
 
 use crate::error::{Error, Result};
 use crate::plan::{Hold, Limits, Plan};
+use crate::route::Routes;
 use crate::units::{Moment, Span, Tick, next_beat};
 
 /// A loop that did not run for longer than this was stopped or suspended, not busy.
@@ -41,69 +48,6 @@ pub const PAUSE_MIN: Span = Span::from_s(1);
 /// User-space bytes a connection that [`Engine::new`] allocates: its record, its ready link, its
 /// wheel link.
 pub const BYTES_PER_CONNECTION: u64 = 16 + 4 + 12;
-
-/// Something that happened, and when. The driver stamps a [`What::Dialed`] just before its
-/// `connect()`, and readiness just after the poll that told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    pub at: Moment,
-    pub what: What,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// A dial was started.
-    Dialed(Key),
-    /// The socket says that it is connected.
-    Opened(Key),
-    /// The dial came to nothing.
-    Failed(Key, Failure),
-    /// The peer ended an established connection.
-    PeerClosed(Key, Failure),
-    /// There are bytes to read, or were.
-    Readable(Key),
-    /// Bytes were read and dropped; `more` unless the socket said that there are none left.
-    Received { key: Key, bytes: u32, more: bool },
-    /// The poll's batch was full: there may be readiness that nobody has heard of yet.
-    Unheard,
-    /// An operator's signal: no new dials, and an end.
-    Stop,
-}
-
-/// What ended something, with the system's own number for it (0 where it has none) for whoever
-/// wants its words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    pub cause: Cause,
-    pub errno: i32,
-}
-
-/// Something to do. Within a turn they come in this order: closes as they arise, a sample, drains,
-/// dials. A dial comes last, so that nothing stands between its `connect()` and the poll that tells
-/// of its success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Close the descriptor.
-    Close(Key),
-    /// Print a statistics line.
-    Sample,
-    /// Read and drop what the server sent, up to `drain_bytes_max`; answer with [`What::Received`]
-    /// or what else it is.
-    Drain(Key),
-    /// Open a socket, say [`What::Dialed`], connect; answer [`What::Failed`] if that fails at once.
-    Dial(Key),
-    /// Tell the operator; only with `Plan::debug`.
-    Note(Key, Note),
-}
-
-/// What `--debug` tells of one connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    Dialing,
-    Established { after: Span },
-    Errored { failure: Failure, after: Span },
-    Closed { failure: Failure, after: Span },
-}
 
 /// A run in progress. Everything is allocated in [`Engine::new`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +63,8 @@ pub struct Engine {
     wheel: Wheel,
     ready: Ready,
     pacer: Pacer,
+    routes: Routes,
+    exhausted: Exhausted,
     start: Moment,
     now: Moment,
     sample_due: Option<Moment>,
@@ -140,6 +86,7 @@ struct Tally {
     first_dial: Option<Moment>,
     last_dial: Option<Moment>,
     timeout_lateness_max: Span,
+    forgone: u64,
     first_errno: [i32; Cause::COUNT],
     received_bytes: u64,
     pauses: u32,
@@ -168,6 +115,8 @@ impl Engine {
             wheel: Wheel::new(connections).map_err(no_memory)?,
             ready: Ready::new(connections).map_err(no_memory)?,
             pacer: Pacer::new(plan.pace, connections, start),
+            routes: plan.routes.clone(),
+            exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
             start,
             now: start,
             sample_due: Some(start),
@@ -248,6 +197,9 @@ impl Engine {
             first_errno: tally.first_errno,
             established_times: tally.established_times,
             failed_times: tally.failed_times,
+            forgone: tally.forgone,
+            targets: Breakdown::by_target(&self.table, &self.routes),
+            sources: Breakdown::by_source(&self.table, &self.routes),
             dial_lateness: tally.dial_lateness,
             first_dial: tally.first_dial,
             last_dial: tally.last_dial,
@@ -284,7 +236,8 @@ impl Engine {
         }
         assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
         assert_eq!(self.tally.established_times.count(), self.ledger.entered(State::Established));
-        assert_eq!(self.tally.failed_times.count(), self.ledger.entered(State::Error));
+        let failed = self.tally.failed_times.count() + self.tally.forgone;
+        assert_eq!(failed, self.ledger.entered(State::Error));
     }
 
     fn take(&mut self, event: &Event, actions: &mut Vec<Action>) {
@@ -341,8 +294,12 @@ impl Engine {
         actions.push(Action::Close(key));
     }
 
-    /// Posts what ended a connection.
+    /// Posts what ended a connection, or the attempt at one.
     fn end(&mut self, key: Key, failure: Failure, at: Moment) -> Span {
+        match failure.cause {
+            Cause::NoPorts => self.exhausted.insert(key.slot),
+            _ => self.exhausted.relieve(key.slot),
+        }
         let first_errno = &mut self.tally.first_errno[failure.cause as usize];
         if *first_errno == 0 {
             *first_errno = failure.errno;
@@ -442,9 +399,30 @@ impl Engine {
     }
 
     fn dial(&mut self, actions: &mut Vec<Action>) {
-        for _ in 0..self.limits.dials_max {
-            let Some(slot) = self.pacer.take(self.now) else { return };
-            actions.push(Action::Dial(self.table.key(slot)));
+        let (mut dials, mut forgone) = (0, 0);
+        while dials < self.limits.dials_max && forgone < self.limits.forgone_max {
+            let Some(slot) = self.pacer.take(self.now) else { break };
+            let key = self.table.key(slot);
+            if self.exhausted.contains(slot) {
+                forgone += 1;
+                self.forgo(key, actions);
+            } else {
+                dials += 1;
+                actions.push(Action::Dial(key));
+            }
         }
+        if forgone > 0 {
+            self.conclude();
+        }
+    }
+
+    /// A dial that begins and fails in the same moment, unasked: the answer is known, and to hear
+    /// it from the kernel again would take milliseconds. It took no time, so there is none to
+    /// record.
+    fn forgo(&mut self, key: Key, actions: &mut Vec<Action>) {
+        self.post(key, State::Dialing, self.now, None);
+        self.post(key, State::Error, self.now, Some(Cause::NoPorts));
+        self.tally.forgone += 1;
+        self.note(key, Note::Forgone, actions);
     }
 }

@@ -1,5 +1,6 @@
 //! What a run amounts to: numbers for the reports, and the exit code that follows from them.
 
+use super::breakdown::Breakdown;
 use super::connection::{Cause, State};
 use super::histogram::Histogram;
 use crate::error::exit;
@@ -39,8 +40,12 @@ pub struct Summary {
     pub first_errno: [i32; Cause::COUNT],
     /// From `connect()` to the news that it succeeded.
     pub established_times: Histogram,
-    /// From `connect()` to the error.
+    /// From `connect()` to the error; forgone dials are not among them.
     pub failed_times: Histogram,
+    /// Dials that were not even tried, as their route was known to have no port left.
+    pub forgone: u64,
+    pub targets: Breakdown,
+    pub sources: Breakdown,
     /// How late dials started against their schedule; empty where there was none (`--sleep 0`).
     pub dial_lateness: Histogram,
     /// Of the first and the last `connect()`.

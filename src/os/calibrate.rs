@@ -11,7 +11,9 @@ use super::{News, Watch};
 use crate::engine::{Key, Sample};
 use crate::error::{Error, Result};
 use crate::findings::{Calibration, Stopper};
-use crate::plan::{Args, CONNECTIONS_MAX, CalibrateArgs, Family, Hold, HostPort, Pace, Plan};
+use crate::plan::{
+    Args, CONNECTIONS_MAX, CalibrateArgs, Close, Family, Hold, HostPort, Pace, Plan,
+};
 use crate::route::Target;
 use crate::units::Span;
 
@@ -102,10 +104,12 @@ fn plan(connections: u32, server: SocketAddr) -> Result<Plan> {
         hold: Hold::For(Span::ZERO),
         family: Family::Any,
         all_addresses: false,
+        sources: Vec::new(),
+        close: Close::Fin,
         debug: false,
         assume_yes: true,
     };
-    Plan::new(&args, vec![Target { host, address: server }])
+    Plan::new(&args, vec![Target { host, address: server }], &[])
 }
 
 fn grown(before: Option<u64>, after: Option<u64>) -> Option<u64> {

@@ -10,6 +10,8 @@ use crate::engine::{Cause, Failure};
 pub enum Stage {
     /// A call of ours, refused before any packet was sent: `socket()`, `connect()`, `epoll_ctl()`.
     Here,
+    /// The source could not be bound: the address is gone.
+    Bind,
     /// The pending error of a socket that was dialing.
     Dialing,
     /// The pending error of a socket that was established, or of a read from it.
@@ -25,7 +27,9 @@ pub fn failure(stage: Stage, error: &io::Error) -> Failure {
 /// The cause behind an error number.
 pub fn cause(stage: Stage, errno: i32) -> Cause {
     match stage {
-        Stage::Here => here(errno),
+        // The same number as for want of a port, and quite another trouble.
+        Stage::Bind if errno == libc::EADDRNOTAVAIL => Cause::OtherHere,
+        Stage::Here | Stage::Bind => here(errno),
         Stage::Dialing => dialing(errno),
         Stage::Established => established(errno),
     }

@@ -5,16 +5,17 @@
 //! readiness is edge-triggered and may be spurious, so every answer is asked of the socket itself.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::event::Event as Readiness;
-use mio::{Events, Interest, Token};
+use mio::{Events, Token};
 
 use super::causes::{Stage, failure};
+use super::closing::close_all;
+use super::dialer::{Confirmed, Dialer, Refused};
 use super::host::PortRange;
 use super::poller::{self, Poller};
 use super::sockets::Sockets;
-use super::sys::{self, Signals, Whose};
+use super::sys::{self, Signals};
 use super::{News, Watch};
 use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Note, Summary, What};
 use crate::error::Result;
@@ -69,6 +70,7 @@ pub fn run(
     driver.spin(watch)?;
     let run = driver.run_so_far();
     watch.done(&run, signals);
+    close_all(driver.sockets, plan.close, driver.poller.clock, signals, watch);
     Ok(run)
 }
 
@@ -78,10 +80,7 @@ struct Driver<'a> {
     signals: &'a Signals,
     poller: Poller,
     sockets: Sockets,
-    /// The host's local ports; `None` where they are unknown.
-    ports: Option<PortRange>,
-    /// Whether the kernel takes a range of ports by the socket, as far as is known.
-    ports_settable: bool,
+    dialer: Dialer,
     /// For the next turn.
     events: Vec<Event>,
     /// Empty without `--debug`.
@@ -104,8 +103,7 @@ impl<'a> Driver<'a> {
             poller: Poller::new(signals)?,
             sockets: tables.sockets,
             engine: tables.engine,
-            ports,
-            ports_settable: ports.is_some(),
+            dialer: Dialer::new(&plan.routes, ports),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
             buffer: vec![0; if plan.debug { DEBUG_BUFFER_BYTES } else { 0 }],
             last_words: Vec::new(),
@@ -157,7 +155,7 @@ impl<'a> Driver<'a> {
         // A socket that is closed already: what is left of its readiness is stale.
         let Some(socket) = self.sockets.get(key.slot) else { return };
         if !self.sockets.is_opened(key.slot) {
-            match confirm(socket, readiness, self.own_port(key)) {
+            match self.dialer.confirm(key.slot, socket, readiness) {
                 Confirmed::NotYet => return,
                 Confirmed::Failed(failure) => return self.push(at, What::Failed(key, failure)),
                 Confirmed::Reset(failure) => {
@@ -250,95 +248,22 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Socket, port range, connect, register: the whole of a dial.
     fn dial(&mut self, key: Key) {
-        let target = self.plan.routes.target(key.slot).address;
-        let socket = match sys::tcp_socket(&target) {
-            Ok(socket) => socket,
-            Err(error) => return self.dial_failed(self.poller.clock.now(), key, &error),
-        };
-        // Left to itself, the kernel tries ports of one parity first, and past half of the range
-        // each dial walks thousands of taken ones. Naming the whole range spares it that. Older
-        // kernels are asked once.
-        if self.ports_settable
-            && let Some(PortRange { low, high }) = self.ports
-        {
-            self.ports_settable = sys::set_local_port_range(socket.as_fd(), low, high).is_ok();
-        }
-        let at = self.poller.clock.now();
-        let started = sys::connect(socket.as_fd(), &target).and_then(|()| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.poller.watch(socket.as_fd(), Token(key.pack() as usize), interest)
-        });
-        match started {
-            Ok(()) => {
+        match self.dialer.dial(key, &self.poller) {
+            Ok((at, socket)) => {
                 self.sockets.insert(key.slot, socket);
                 self.push(at, What::Dialed(key));
             }
-            Err(error) => self.dial_failed(at, key, &error),
+            Err(Refused { at, failure }) => {
+                self.push(at, What::Dialed(key));
+                let now = self.poller.clock.now();
+                self.push(now, What::Failed(key, failure));
+            }
         }
-    }
-
-    /// A dial that began at `at` and came to nothing at once.
-    fn dial_failed(&mut self, at: Moment, key: Key, error: &io::Error) {
-        self.push(at, What::Dialed(key));
-        let now = self.poller.clock.now();
-        self.push(now, What::Failed(key, failure(Stage::Here, error)));
-    }
-
-    /// The port that is dialed, if it is among those that `connect()` chooses from: then it can
-    /// choose this very port, and the dial meets itself.
-    fn own_port(&self, key: Key) -> Option<u16> {
-        let port = self.plan.routes.target(key.slot).address.port();
-        self.ports.is_none_or(|ports| ports.contains(port)).then_some(port)
     }
 
     fn run_so_far(&self) -> Run {
         Run { summary: self.engine.summary(), turn_longest: self.poller.turn_longest() }
-    }
-}
-
-enum Confirmed {
-    Opened,
-    Failed(Failure),
-    /// Opened, and reset before anybody looked.
-    Reset(Failure),
-    NotYet,
-}
-
-/// Asks a dialing socket what its readiness meant; `own_port` is the port it dialed, if that could
-/// be its own.
-fn confirm(socket: BorrowedFd<'_>, readiness: &Readiness, own_port: Option<u16>) -> Confirmed {
-    if let Some(errno) = sys::take_error(socket) {
-        let error = io::Error::from_raw_os_error(errno);
-        return match failure(Stage::Dialing, &error) {
-            // A reset in answer to a SYN is ECONNREFUSED: this one came after the handshake.
-            // Source: tcp_reset() in net/ipv4/tcp_input.c.
-            Failure { cause: Cause::Reset, errno } => {
-                Confirmed::Reset(Failure { cause: Cause::PeerReset, errno })
-            }
-            failure => Confirmed::Failed(failure),
-        };
-    }
-    if !readiness.is_writable() {
-        return Confirmed::NotYet;
-    }
-    if own_port.is_some_and(|port| is_met_by_itself(socket, port)) {
-        // Nobody listens there: on any other host this would have been refused.
-        let refused = Failure { cause: Cause::Refused, errno: libc::ECONNREFUSED };
-        return Confirmed::Failed(refused);
-    }
-    Confirmed::Opened
-}
-
-/// Whether both ends of a connection are this very socket (a simultaneous open with itself: RFC
-/// 9293, 3.5). Nearly always the port alone says no, and the peer need not be asked for.
-fn is_met_by_itself(socket: BorrowedFd<'_>, port: u16) -> bool {
-    match sys::address(socket, Whose::Local) {
-        Ok(local) if local.port() == port => {
-            sys::address(socket, Whose::Peer).is_ok_and(|peer| peer == local)
-        }
-        _ => false,
     }
 }
 

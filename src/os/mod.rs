@@ -4,6 +4,8 @@
 pub mod calibrate;
 pub mod causes;
 pub mod clock;
+pub mod closing;
+pub mod dialer;
 pub mod driver;
 pub mod host;
 pub mod poller;
@@ -30,6 +32,9 @@ pub trait Watch {
     /// The run is over; its sockets are still open. This one may take its time. The first signal
     /// from here on must be taken from `signals`, if it is awaited at all.
     fn done(&mut self, run: &Run, signals: &Signals);
+
+    /// So many of all its sockets are closed by now; told once a second.
+    fn closing(&mut self, _closed: u32, _all: u32) {}
 }
 
 /// What there is to tell of a connection.

@@ -1,24 +1,32 @@
 //! Names → addresses, before anything is dialed.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
 
+use super::sys;
 use crate::error::{Error, Result};
 use crate::plan::{Family, HostPort};
 use crate::route::Target;
 
 /// The targets that were typed, with the first address of each (all of them, in the resolver's
 /// order, with `all_addresses`). Each name is looked up once, however many ports of it are dialed.
+/// Of a name with addresses of both families, those count that one of `sources` can dial.
 ///
 /// # Errors
 /// [`Error::Resolve`] for the first name that has no address, or none of the wanted family.
-pub fn resolve(typed: &[HostPort], family: Family, all_addresses: bool) -> Result<Vec<Target>> {
+pub fn targets(
+    typed: &[HostPort],
+    family: Family,
+    all_addresses: bool,
+    sources: &[SocketAddr],
+) -> Result<Vec<Target>> {
     let mut targets = Vec::with_capacity(typed.len());
     let mut known: Option<(&str, Vec<SocketAddr>)> = None;
     for HostPort { host, port } in typed {
         // The ports of a host stand side by side, so the one before is all that need be remembered.
         let addresses = match known.take() {
             Some((name, addresses)) if name == host => addresses,
-            _ => look_up(host, family)?,
+            _ => diallable(look_up(host, family)?, sources),
         };
         let wanted = if all_addresses { addresses.len() } else { 1 };
         targets.extend(addresses.iter().take(wanted).map(|address| {
@@ -29,6 +37,45 @@ pub fn resolve(typed: &[HostPort], family: Family, all_addresses: bool) -> Resul
         known = Some((host, addresses));
     }
     Ok(targets)
+}
+
+/// Those of `addresses` that are of the family of a source; all of them if there is none, or no
+/// source.
+fn diallable(addresses: Vec<SocketAddr>, sources: &[SocketAddr]) -> Vec<SocketAddr> {
+    let fits = |address: &&SocketAddr| {
+        sources.is_empty() || sources.iter().any(|source| source.is_ipv4() == address.is_ipv4())
+    };
+    let fit: Vec<SocketAddr> = addresses.iter().filter(fits).copied().collect();
+    if fit.is_empty() { addresses } else { fit }
+}
+
+/// The sources that were typed; their ports are 0. Nothing is dialed from an address that this host
+/// does not have, so each is tried.
+///
+/// # Errors
+/// [`Error::Usage`] for the first that is not this host's.
+pub fn sources(typed: &[String]) -> Result<Vec<SocketAddr>> {
+    let mut sources = Vec::with_capacity(typed.len());
+    for text in typed {
+        let failed = |why: String| Error::Usage(format!("--source {text}: {why}"));
+        let source = match look_up(text, Family::Any) {
+            Ok(addresses) => addresses[0],
+            Err(Error::Resolve { why, .. }) => return Err(failed(why)),
+            Err(other) => return Err(other),
+        };
+        let bound =
+            sys::tcp_socket(&source).and_then(|socket| sys::bind_source(socket.as_fd(), &source));
+        if let Err(error) = bound {
+            return Err(failed(match error.raw_os_error() {
+                Some(libc::EADDRNOTAVAIL) => {
+                    "this host has no such address; 'ip address' lists those that it has".into()
+                }
+                _ => format!("cannot be dialed from: {error}"),
+            }));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
 }
 
 /// The addresses of one name, at least one, each once.
@@ -77,33 +124,59 @@ mod tests {
     #[test]
     fn an_address_is_taken_as_it_is() {
         let targets =
-            resolve(&[typed("127.0.0.1", 80), typed("::1", 81)], Family::Any, false).unwrap();
+            targets(&[typed("127.0.0.1", 80), typed("::1", 81)], Family::Any, false, &[]).unwrap();
         let addresses: Vec<String> = targets.iter().map(|t| t.address.to_string()).collect();
         assert_eq!(addresses, ["127.0.0.1:80", "[::1]:81"]);
     }
 
     #[test]
     fn a_family_that_is_not_there_is_an_error() {
-        let error = resolve(&[typed("127.0.0.1", 80)], Family::V6, false).unwrap_err();
+        let error = targets(&[typed("127.0.0.1", 80)], Family::V6, false, &[]).unwrap_err();
         assert_eq!(
             error.to_string(),
             "cannot resolve 127.0.0.1: it has no IPv6 address (-6 asks for one)"
         );
-        assert!(resolve(&[typed("::1", 80)], Family::V4, false).is_err());
-        assert!(resolve(&[typed("fe80::1", 80)], Family::Any, false).is_err());
+        assert!(targets(&[typed("::1", 80)], Family::V4, false, &[]).is_err());
+        assert!(targets(&[typed("fe80::1", 80)], Family::Any, false, &[]).is_err());
     }
 
     #[test]
     fn a_name_is_looked_up_and_keeps_its_ports() {
         let both = [typed("localhost", 80), typed("localhost", 81)];
-        let targets = resolve(&both, Family::V4, false).unwrap();
+        let targets = targets(&both, Family::V4, false, &[]).unwrap();
         let addresses: Vec<String> = targets.iter().map(|t| t.address.to_string()).collect();
         assert_eq!(addresses, ["127.0.0.1:80", "127.0.0.1:81"]);
     }
 
     #[test]
+    fn a_source_is_an_address_of_this_host() {
+        let typed = |words: &[&str]| words.iter().map(|word| (*word).into()).collect::<Vec<_>>();
+        let both = sources(&typed(&["127.0.0.9", "127.0.0.1"])).unwrap();
+        assert_eq!(
+            both.iter().map(SocketAddr::to_string).collect::<Vec<_>>(),
+            ["127.0.0.9:0", "127.0.0.1:0"]
+        );
+        // 192.0.2.0/24 is for documentation: nobody has it.
+        let error = sources(&typed(&["127.0.0.1", "192.0.2.1"])).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "--source 192.0.2.1: this host has no such address; 'ip address' lists those that it has"
+        );
+        assert!(sources(&typed(&["fe80::1"])).unwrap_err().to_string().contains("its interface"));
+    }
+
+    #[test]
+    fn a_name_takes_the_family_of_the_sources() {
+        let addresses = ["[::1]:0", "127.0.0.1:0"].map(|address| address.parse().unwrap()).to_vec();
+        let from = |source: &str| diallable(addresses.clone(), &[source.parse().unwrap()]);
+        assert_eq!(from("127.0.0.2:0"), [addresses[1]]);
+        assert_eq!(from("[::2]:0"), [addresses[0]]);
+        assert_eq!(diallable(addresses.clone(), &[]), addresses);
+    }
+
+    #[test]
     fn a_scope_is_understood() {
-        let targets = resolve(&[typed("fe80::1%lo", 80)], Family::Any, false).unwrap();
+        let targets = targets(&[typed("fe80::1%lo", 80)], Family::Any, false, &[]).unwrap();
         assert_eq!(targets[0].address.to_string(), "[fe80::1%1]:80");
     }
 }

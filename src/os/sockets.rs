@@ -58,6 +58,16 @@ impl Sockets {
         self.opened[slot as usize / 64] |= 1 << (slot % 64);
     }
 
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        u32::try_from(self.by_slot.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How many have a socket; O(slots).
+    pub fn count(&self) -> u32 {
+        self.by_slot.iter().map(|socket| u32::from(socket.is_some())).sum()
+    }
+
     /// Closes the slot's socket, if it has one.
     pub fn close(&mut self, slot: u32) {
         self.by_slot[slot as usize] = None;

@@ -97,6 +97,17 @@ pub fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     own(unsafe { libc::socket(family, kind, 0) })
 }
 
+/// Gives a socket that will connect its own address, and leaves its port open until then: so a port
+/// serves every target, and not one only.
+pub fn bind_source(socket: BorrowedFd<'_>, source: &SocketAddr) -> io::Result<()> {
+    // Without it (before Linux 4.2) the port is taken at once, which serves as well until they run
+    // short.
+    let _ = set_option(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1);
+    let (raw, length) = raw(source);
+    // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw).cast(), length) }).map(drop)
+}
+
 /// Starts a connection; `EINPROGRESS` is success.
 pub fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     let (raw, length) = raw(address);
@@ -106,6 +117,17 @@ pub fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The address that this host would dial `target` from, as its routes are now; its port says
+/// nothing. Connecting a datagram socket sends nothing.
+pub fn source_towards(target: &SocketAddr) -> Option<SocketAddr> {
+    let family = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no pointers.
+    let socket = own(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) });
+    let socket = socket.ok()?;
+    connect(socket.as_fd(), target).ok()?;
+    address(socket.as_fd(), Whose::Local).ok()
 }
 
 /// A bound, listening, non-blocking socket. The kernel clamps `backlog` to `net.core.somaxconn`.

@@ -2,10 +2,11 @@
 
 pub mod escape;
 pub mod findings;
-
+pub mod tables;
 pub mod text;
 
 use crate::engine::Summary;
+use crate::route::Routes;
 use crate::units::Span;
 
 /// Everything that a report of a run says.
@@ -13,6 +14,8 @@ use crate::units::Span;
 pub struct Report<'a> {
     /// The target as the header names it.
     pub target: &'a str,
+    /// All targets and sources, for the tables of them.
+    pub routes: &'a Routes,
     /// As it was typed, quoted where a shell would want it.
     pub command_line: &'a str,
     /// This host's name, if it has one.

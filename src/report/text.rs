@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::escape::Escaped;
+use super::tables::write_tables;
 use crate::NAME_AND_VERSION;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::{Cause, Failure, Key, Note, Sample, Side, State, Summary};
@@ -40,7 +41,8 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     writeln!(out, "End: {} (after {took}{how})", rfc3339(report.end_unix_ns))?;
     write_accounts(out, summary)?;
     write_dials(out, summary)?;
-    write_instrument(out, report)
+    write_instrument(out, report)?;
+    write_tables(out, summary, report.routes)
 }
 
 /// The original's timing line, left out where there is nothing to time.
@@ -67,7 +69,14 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         summary.last.level(State::Established),
     )?;
     write_causes(out, "Closed", summary, State::Closed)?;
-    write_causes(out, "Errors", summary, State::Error)
+    write_causes(out, "Errors", summary, State::Error)?;
+    match summary.forgone {
+        0 => Ok(()),
+        forgone => writeln!(
+            out,
+            "Dials forgone: {forgone}, as no port was left from their source to their target"
+        ),
+    }
 }
 
 /// `Errors: 8, by cause: 6 timed out (server or network), 2 no file descriptors (this host)`; the
@@ -128,7 +137,7 @@ fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     write_dial_times(out, summary)?;
     if let (Some(first), Some(last)) = (summary.first_dial, summary.last_dial) {
         let dials = summary.established_ever
-            + summary.errors
+            + (summary.errors - summary.forgone)
             + u64::from(summary.last.level(State::Dialing));
         let took = last.since(first).truncated_to_us();
         writeln!(out, "Dial starts: {dials}, from first to last {took}")?;
@@ -167,6 +176,11 @@ fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// A sign of life after the report, while a large run is closing.
+pub fn write_closing(out: &mut dyn Write, closed: u32, all: u32) -> fmt::Result {
+    writeln!(out, "tcpgoon: closing: {closed} of {all} connections are closed")
+}
+
 /// A line of `--debug`.
 pub fn write_note(
     out: &mut dyn Write,
@@ -177,6 +191,7 @@ pub fn write_note(
     write!(out, "connection {} to {target}: ", key.slot)?;
     match note {
         Note::Dialing => writeln!(out, "dialing"),
+        Note::Forgone => writeln!(out, "not dialed: no port was left on this route"),
         Note::Established { after } => writeln!(out, "established after {after}"),
         Note::Errored { failure, after } => {
             writeln!(out, "error after {after}: {}", Words(failure))
@@ -221,8 +236,8 @@ impl fmt::Display for Words<'_> {
 mod tests {
     use super::*;
     use crate::engine::{Action, Engine, Event, What};
-    use crate::plan::{Args, Family, Hold, HostPort, Pace, Plan};
-    use crate::route::Target;
+    use crate::plan::{Args, Close, Family, Hold, HostPort, Pace, Plan};
+    use crate::route::{Routes, Target};
     use crate::units::Moment;
 
     /// Three dials 10 ms apart: one is established after 1.5 ms and closed later, one refused, one
@@ -237,11 +252,14 @@ mod tests {
             hold: Hold::For(Span::ZERO),
             family: Family::Any,
             all_addresses: false,
+            sources: vec![],
+            close: Close::Fin,
             debug: true,
             assume_yes: true,
         };
         let address = "127.0.0.1:80".parse().unwrap();
-        let plan = Plan::new(&args, vec![Target { host: "localhost".into(), address }]).unwrap();
+        let plan =
+            Plan::new(&args, vec![Target { host: "localhost".into(), address }], &[]).unwrap();
         let mut engine = Engine::new(&plan, Moment(0)).unwrap();
         let mut actions: Vec<Action> = Vec::new();
         let mut feed = |at_us: u64, what: What| {
@@ -266,8 +284,11 @@ mod tests {
     #[test]
     fn a_report_is_the_originals_lines_and_then_ours() {
         let summary = summary();
+        let address = "127.0.0.1:80".parse().unwrap();
+        let routes = Routes::to_one(Target { host: "localhost".into(), address });
         let report = Report {
             target: "localhost(127.0.0.1):80",
+            routes: &routes,
             command_line: "tcpgoon localhost 80 -c 3",
             host: Some("jump-1"),
             start_unix_ns: 0,

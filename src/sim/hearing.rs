@@ -82,15 +82,29 @@ impl Shadow {
             _ => unreachable!("no event leads from {:?} to {to:?}", seat.state),
         };
         let after = at.since(seat.since);
-        *seat = Seat { state: to, since: at, cause, ..*seat };
+        let took = if to == State::Established { Some(after) } else { seat.took };
+        *seat = Seat { state: to, since: at, cause, took, ..*seat };
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));
         }
         self.reach(edge);
         if let Some(cause) = cause {
             self.reach(name(cause));
+            if self.routing.end(slot, cause) {
+                self.reach("a route relieved");
+            }
         }
         after
+    }
+
+    /// Nothing is dialed: the kernel has said that there is no port.
+    pub(super) fn forgo(&mut self, key: Key, answers: &mut Vec<Action>) {
+        self.reach("a dial forgone");
+        let cause = Some(Cause::NoPorts);
+        let seat = &mut self.seats[key.slot as usize];
+        *seat = Seat { state: State::Error, since: self.now, cause, ..*seat };
+        self.routing.forgone += 1;
+        self.say(key, Note::Forgone, answers);
     }
 
     pub(super) fn fail(

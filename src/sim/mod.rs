@@ -12,6 +12,7 @@ mod hearing;
 pub mod network;
 pub mod random;
 mod reckoning;
+mod routing;
 pub mod scenario;
 pub mod shadow;
 mod trace;

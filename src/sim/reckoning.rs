@@ -11,6 +11,8 @@ pub struct Seat {
     pub state: State,
     pub since: Moment,
     pub cause: Option<Cause>,
+    /// How long its dial took, once it was established.
+    pub took: Option<Span>,
     /// For how many turns it has waited for a timeout that was due.
     pub overdue_turns: u64,
     /// The turn in which it must have been drained at the latest.
@@ -22,6 +24,7 @@ impl Seat {
         state: State::NotInitiated,
         since: Moment(0),
         cause: None,
+        took: None,
         overdue_turns: 0,
         drained_by: 0,
     };
@@ -65,6 +68,7 @@ impl Shadow {
             check!(theirs == mine, "{cause:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
+        self.routing.compare(&self.seats, summary)?;
         let code = self.exit_code();
         check!(summary.exit_code() == code, "exit code {}, not {code}", summary.exit_code());
         self.reach(["exit code 0", "exit code 1", "exit code 2"][usize::from(code)]);
@@ -79,8 +83,9 @@ impl Shadow {
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
             ("established at once", summary.established_peak.into(), self.peak.into()),
-            ("errors", summary.errors, self.failed.0.len() as u64),
+            ("errors", summary.errors, self.failed.0.len() as u64 + self.routing.forgone),
             ("received bytes", summary.received_bytes, self.bytes),
+            ("dials forgone", summary.forgone, self.routing.forgone),
             ("pauses", summary.pauses.into(), self.pauses.into()),
             ("nanoseconds paused", summary.paused.0, self.paused.0),
             ("events ignored", summary.events_ignored, self.ignored),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::random::Random;
 use crate::engine::Cause;
-use crate::plan::{Hold, Limits, Pace, Plan};
+use crate::plan::{Close, Hold, Limits, Pace, Plan};
 use crate::route::{Routes, Target};
 use crate::units::{Moment, NS_PER_MS, Span, Tick};
 
@@ -29,6 +29,7 @@ pub enum Behaviour {
     FailOnTheWay,
     BlackHole,
     FailHere,
+    NoPort,
     Close,
     CloseWithUnread,
     Reset,
@@ -39,7 +40,7 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    pub const ALL: [Behaviour; 16] = [
+    pub const ALL: [Behaviour; 17] = [
         Behaviour::AcceptAtOnce,
         Behaviour::Accept,
         Behaviour::SlowButInTime,
@@ -49,6 +50,7 @@ impl Behaviour {
         Behaviour::FailOnTheWay,
         Behaviour::BlackHole,
         Behaviour::FailHere,
+        Behaviour::NoPort,
         Behaviour::Close,
         Behaviour::CloseWithUnread,
         Behaviour::Reset,
@@ -130,6 +132,7 @@ impl Script {
                 Script { answer_after: KERNEL_TIMEOUT, ..fails(Cause::TimedOut) }
             }
             Behaviour::FailHere => Script { answer: Answer::FailHere(random.pick(&here)), ..plain },
+            Behaviour::NoPort => Script { answer: Answer::FailHere(Cause::NoPorts), ..plain },
             Behaviour::Close => ends(Cause::PeerClosed),
             // The bytes come with the end, so that no drain can make way for it before the poll
             // tells of both.
@@ -225,15 +228,14 @@ fn plan(random: &mut Random) -> Plan {
     let small = Limits {
         events_max: random.small(1, 8),
         dials_max: random.small(1, 4),
+        forgone_max: random.small(1, 4),
         expiries_max: random.small(1, 8),
         drains_max: random.small(1, 3),
         drain_bytes_max: random.small(1, 4_096),
     };
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let target = Target { host: address.ip().to_string(), address };
     Plan {
         connections: random.small(least, most),
-        routes: Routes::new(vec![target]).unwrap_or_else(|| unreachable!("one is allowed")),
+        routes: routes(random),
         pace,
         dial_timeout: random.pick(&[None, Some(short), Some(short), Some(long)]),
         interval: random.pick(&[None, Some(interval), Some(Span::from_s(1))]),
@@ -243,9 +245,22 @@ fn plan(random: &mut Random) -> Plan {
             Hold::For(hold),
             Hold::Forever,
         ]),
+        close: Close::Fin,
         debug: random.chance(500),
         limits: random.pick(&[Limits::DEFAULT, small]),
     }
+}
+
+/// One target as often as not, from wherever it likes.
+fn routes(random: &mut Random) -> Routes {
+    let target = |port| {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Target { host: address.ip().to_string(), address }
+    };
+    let source = |last| SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+    let targets = (1..=random.pick(&[1, 1, 1, 2, 3, 30])).map(target).collect();
+    let sources: Vec<SocketAddr> = (1..=random.pick(&[0, 0, 0, 1, 2, 5])).map(source).collect();
+    Routes::new(targets, &sources).unwrap_or_else(|why| unreachable!("{why:?}"))
 }
 
 /// The clock's origin is its own affair, and so are the places where 32 bits or the wheel's digits

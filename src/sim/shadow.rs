@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Record;
 use super::reckoning::{Seat, Times};
-use crate::engine::{Action, Cause, Failure, Key, PAUSE_MIN, State};
+use super::routing::Routing;
+use crate::engine::{Action, Cause, Failure, Key, Note, PAUSE_MIN, State};
 use crate::plan::{Hold, Plan};
 use crate::units::{Moment, Span, Tick};
 
@@ -54,6 +55,7 @@ pub struct Shadow {
     pub established: Times,
     pub failed: Times,
     pub lateness: Times,
+    pub(super) routing: Routing,
     pub timeout_lateness_max: Span,
     /// What the run came across, and how often: so that a test can tell whether it tested
     /// anything.
@@ -89,6 +91,7 @@ impl Shadow {
             established: Times::default(),
             failed: Times::default(),
             lateness: Times::default(),
+            routing: Routing::new(plan),
             timeout_lateness_max: Span::ZERO,
             reached: BTreeMap::new(),
         }
@@ -188,7 +191,9 @@ impl Shadow {
     /// Dials that ran out of time, and how many they are.
     fn expiries<'a>(&mut self, mut rest: &'a [Action]) -> Result<(u32, &'a [Action]), String> {
         let mut count = 0;
-        while let Some(Action::Close(key) | Action::Note(key, _)) = rest.first() {
+        while let Some(Action::Close(key) | Action::Note(key, _)) = rest.first()
+            && !matches!(rest.first(), Some(Action::Note(_, Note::Forgone)))
+        {
             let due = self.state(*key).and_then(|_| self.due(key.slot));
             check!(due.is_some(), "{key:?} is closed, but is not waiting for anything");
             let late = due.map(|due| self.now.since(due));
@@ -276,26 +281,34 @@ impl Shadow {
         Ok(&actions[count..])
     }
 
-    fn dials<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
-        let mut count = 0;
-        while let Some(Action::Dial(key)) = actions.get(count) {
-            check!(!self.over, "{key:?} is dialed after the end");
-            let expected = Key { slot: self.asked, attempt: 0 };
-            check!(*key == expected, "{key:?} is dialed instead of {expected:?}");
-            let due = self.dial_due();
-            check!(due.is_some_and(|due| due <= self.now), "{key:?} is dialed early, due {due:?}");
+    fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
+        let limits = self.plan.limits;
+        let (mut dials, mut forgone) = (0, 0);
+        let is_due = |shadow: &Shadow| shadow.dial_due().is_some_and(|due| due <= shadow.now);
+        while !self.over && dials < limits.dials_max && forgone < limits.forgone_max && is_due(self)
+        {
+            let key = Key { slot: self.asked, attempt: 0 };
             if self.scheduled(self.asked) < self.not_before {
                 self.reach("a schedule caught up");
             }
             self.asked += 1;
             self.not_before = self.now + Span(self.plan.pace.offset(1).0 / 2);
-            count += 1;
+            let mut expected = Vec::new();
+            if self.routing.is_exhausted(key.slot) {
+                forgone += 1;
+                self.forgo(key, &mut expected);
+            } else {
+                dials += 1;
+                expected.push(Action::Dial(key));
+            }
+            check!(rest.starts_with(&expected), "{expected:?} was due, not {rest:?}");
+            rest = &rest[expected.len()..];
         }
-        let most = self.plan.limits.dials_max as usize;
-        check!(count <= most, "{count} dials in a turn are too many");
-        let forgotten = count < most && self.dial_due().is_some_and(|due| due <= self.now);
-        check!(!forgotten || self.over, "a dial was due and was not asked for");
-        Ok(&actions[count..])
+        if forgone > 0 {
+            self.busy = true;
+            self.conclude();
+        }
+        Ok(rest)
     }
 
     fn dial_due(&self) -> Option<Moment> {

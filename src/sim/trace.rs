@@ -75,7 +75,7 @@ impl Trace {
             Action::Note(key, note) => {
                 (key, discriminant(&note)).hash(&mut self.digest);
                 match note {
-                    Note::Dialing => {}
+                    Note::Dialing | Note::Forgone => {}
                     Note::Established { after } => after.hash(&mut self.digest),
                     Note::Errored { failure, after } | Note::Closed { failure, after } => {
                         (failure.cause, failure.errno, after).hash(&mut self.digest);

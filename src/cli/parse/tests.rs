@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{End, Family, Hold, HostPort, Pace};
+use crate::plan::{Close, End, Family, Hold, HostPort, Pace};
 use crate::units::Span;
 
 /// Splits at white space; no test needs more of a shell.
@@ -55,6 +55,8 @@ fn a_run_defaults_to_what_the_original_does() {
         hold: Hold::For(Span::ZERO),
         family: Family::Any,
         all_addresses: false,
+        sources: vec![],
+        close: Close::Fin,
         debug: false,
         assume_yes: false,
     };

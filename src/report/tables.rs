@@ -1,0 +1,83 @@
+//! The run by target and by source, where there are several of either.
+
+use std::fmt::{self, Write};
+
+use crate::engine::Summary;
+use crate::engine::breakdown::Breakdown;
+use crate::route::Routes;
+
+/// A table of targets, one of sources, or neither.
+pub fn write_tables(out: &mut dyn Write, summary: &Summary, routes: &Routes) -> fmt::Result {
+    let target = |index: usize| routes.targets()[index].to_string();
+    write_table(out, "Targets", &summary.targets, target)?;
+    let source = |index: usize| routes.sources()[index].ip().to_string();
+    write_table(out, "Sources", &summary.sources, source)
+}
+
+fn write_table(
+    out: &mut dyn Write,
+    title: &str,
+    breakdown: &Breakdown,
+    name: impl Fn(usize) -> String,
+) -> fmt::Result {
+    let (count, rows) = (breakdown.count, &breakdown.worst);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let shown = rows.len();
+    let which = if shown < count { format!("the worst {shown}") } else { "worst first".into() };
+    writeln!(out, "{title}: {count}, {which}")?;
+    let names: Vec<String> = rows.iter().map(|row| name(row.index as usize)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    writeln!(out, "  {:width$}  {:>9}  {:>11}  {:>9}  p99", "", "dialed", "established", "errors")?;
+    for (row, name) in rows.iter().zip(names) {
+        let (dialed, established, errors) = (row.dialed, row.established, row.errors);
+        write!(out, "  {name:width$}  {dialed:9}  {established:11}  {errors:9}  ")?;
+        match established {
+            0 => writeln!(out, "-")?,
+            _ => writeln!(out, "{}", row.p99.rounded_to_3_digits())?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::breakdown::Row;
+    use crate::units::Span;
+
+    #[test]
+    fn columns_stand_below_each_other_and_what_is_not_shown_is_counted() {
+        let rows =
+            [(7, 100, 98, 2, 1_234_567), (0, 1_000_000, 1_000_000, 0, 31_249), (3, 9, 0, 0, 0)];
+        let worst = rows.map(|(index, dialed, established, errors, p99)| Row {
+            index,
+            dialed,
+            established,
+            errors,
+            p99: Span(p99),
+        });
+        let mut breakdown = Breakdown { count: 80, worst: worst.to_vec() };
+        let mut text = String::new();
+        let name = |index: usize| format!("127.0.0.{}:80", 1 << index);
+        write_table(&mut text, "Targets", &breakdown, name).unwrap();
+        assert_eq!(
+            text,
+            "\
+Targets: 80, the worst 3
+                     dialed  established     errors  p99
+  127.0.0.128:80        100           98          2  1.23ms
+  127.0.0.1:80      1000000      1000000          0  31.2µs
+  127.0.0.8:80            9            0          0  -
+"
+        );
+        breakdown.count = 3;
+        text.clear();
+        write_table(&mut text, "Sources", &breakdown, name).unwrap();
+        assert!(text.starts_with("Sources: 3, worst first\n"), "{text}");
+        text.clear();
+        write_table(&mut text, "Sources", &Breakdown::default(), name).unwrap();
+        assert_eq!(text, "");
+    }
+}

@@ -1,0 +1,121 @@
+//! The shadow's view of routes: who dials what from where, counted out one by one, which routes have
+//! no port left, and what became of each target and source.
+
+use std::collections::BTreeSet;
+
+use super::reckoning::Seat;
+use super::shadow::{Verdict, check};
+use crate::engine::breakdown::{Breakdown, ROWS_MAX, Row};
+use crate::engine::{Cause, State, Summary};
+use crate::plan::Plan;
+use crate::units::Span;
+
+#[derive(Debug, Clone)]
+pub struct Routing {
+    targets: usize,
+    sources: usize,
+    /// By slot: its target's and its source's place in the lists.
+    routes: Vec<(usize, usize)>,
+    exhausted: BTreeSet<(usize, usize)>,
+    pub forgone: u64,
+}
+
+impl Routing {
+    /// All of one family, as the scenarios have them.
+    pub fn new(plan: &Plan) -> Routing {
+        let (targets, sources) = (plan.routes.targets().len(), plan.routes.sources().len());
+        // Each target begins with a source of its own and moves on by one at each of its dials.
+        let mut next: Vec<usize> = (0..targets).collect();
+        let mut routes = Vec::new();
+        for target in (0..targets).cycle().take(plan.connections as usize) {
+            routes.push((target, next[target] % sources.max(1)));
+            next[target] += 1;
+        }
+        Routing { targets, sources, routes, exhausted: BTreeSet::new(), forgone: 0 }
+    }
+
+    pub fn is_exhausted(&self, slot: u32) -> bool {
+        self.exhausted.contains(&self.routes[slot as usize])
+    }
+
+    /// Takes note of what ended a slot; says whether that made room on an exhausted route.
+    pub fn end(&mut self, slot: u32, cause: Cause) -> bool {
+        let route = self.routes[slot as usize];
+        if cause == Cause::NoPorts {
+            self.exhausted.insert(route);
+            return false;
+        }
+        self.exhausted.remove(&route)
+    }
+
+    /// Compares the tables of the summary with the seats.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn compare(&self, seats: &[Seat], summary: &Summary) -> Verdict {
+        self.compare_one("target", seats, &summary.targets, self.targets, |route| route.0)?;
+        self.compare_one("source", seats, &summary.sources, self.sources, |route| route.1)
+    }
+
+    fn compare_one(
+        &self,
+        kind: &str,
+        seats: &[Seat],
+        theirs: &Breakdown,
+        count: usize,
+        of: impl Fn(&(usize, usize)) -> usize,
+    ) -> Verdict {
+        check!(theirs.count == count, "{} {kind}s, not {count}", theirs.count);
+        let rows = if count < 2 { 0 } else { count.min(ROWS_MAX) };
+        check!(theirs.worst.len() == rows, "{} rows, not {rows}", theirs.worst.len());
+        let tally = |index: usize| {
+            let mine = self.routes.iter().zip(seats).filter(|(route, _)| of(route) == index);
+            Group::of(mine.map(|(_, seat)| seat))
+        };
+        for row in &theirs.worst {
+            let mine = tally(row.index as usize);
+            let same = mine.fits(row);
+            check!(same, "{kind} {}: {row:?}, and should be {mine:?}", row.index);
+        }
+        let order = |row: &Row| (u32::MAX - row.errors, u64::MAX - row.p99.0, row.index);
+        let is_sorted = theirs.worst.is_sorted_by_key(order);
+        check!(is_sorted, "the worst {kind} is not the first: {:?}", theirs.worst);
+        let listed: Vec<usize> = theirs.worst.iter().map(|row| row.index as usize).collect();
+        let least = theirs.worst.last().map_or(0, |row| row.errors);
+        for left_out in (0..count).filter(|index| rows > 0 && !listed.contains(index)) {
+            let errors = tally(left_out).errors;
+            check!(errors <= least, "{kind} {left_out} has {errors} errors and is not listed");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    dialed: u32,
+    errors: u32,
+    took: Vec<Span>,
+}
+
+impl Group {
+    fn of<'a>(seats: impl Iterator<Item = &'a Seat>) -> Group {
+        let mut group = Group::default();
+        for seat in seats {
+            group.dialed += u32::from(seat.state != State::NotInitiated);
+            group.errors += u32::from(seat.state == State::Error);
+            group.took.extend(seat.took);
+        }
+        group.took.sort();
+        group
+    }
+
+    fn fits(&self, row: &Row) -> bool {
+        let count = self.took.len();
+        let rank = (count * 99).div_ceil(100).max(1);
+        let exact = self.took.get(rank - 1).copied().unwrap_or_default();
+        // A bucket is 1/64 wide at most, and its middle is told.
+        let near = row.p99.0.abs_diff(exact.0) <= exact.0 / 64;
+        let counts = (self.dialed, count, self.errors);
+        near && counts == (row.dialed, row.established as usize, row.errors)
+    }
+}
