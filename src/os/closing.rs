@@ -10,8 +10,9 @@ use super::sys::{self, Signals};
 use crate::plan::Close;
 use crate::units::{Span, next_beat};
 
-/// Slots gone through before signals and the clock are looked at: some milliseconds.
-const CLOSES_MAX: u32 = 1_000;
+/// Slots gone through before signals and the clock are looked at: less than a millisecond's worth,
+/// as a rule.
+const CLOSES_MAX: u32 = 64;
 
 /// How often it is told how far it has come.
 const TOLD_EVERY: Span = Span::from_s(1);

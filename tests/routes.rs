@@ -1,0 +1,267 @@
+//! From which address to which target: sources, several targets, and routes that run out of ports.
+//! Most of it needs networks of its own, and root to make them; where that is missing it is said.
+
+mod common;
+mod support;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use common::words::{matches, span};
+use common::{Outcome, Running, Served, listen, run, skip, tcpgoon_after};
+use support::{Namespace, command, decided, errors, has_ipv6};
+
+fn run_in(namespace: &Namespace, words: &str) -> Outcome {
+    Running::start(namespace.tcpgoon(&format!("-y -i 0 {words}"))).outcome()
+}
+
+/// A server on port 80 of all addresses.
+fn serve(namespace: &Namespace, words: &str) -> Served {
+    Served::start_with(&[], |_| namespace.tcpgoon(&format!("serve -p 80 --bind 0.0.0.0 {words}")))
+}
+
+/// One with so many local ports.
+fn with_ports(range: &str) -> Option<Namespace> {
+    let namespace = Namespace::make()?;
+    namespace.set("net/ipv4/ip_local_port_range", range);
+    Some(namespace)
+}
+
+/// A row of a table of the report: name, dialed, established, errors, p99.
+#[track_caller]
+fn row(run: &Outcome, name: &str) -> [u64; 3] {
+    let rows: Vec<Vec<&str>> = run
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<&str>>())
+        .filter(|words| words.first() == Some(&name) && words.len() == 5)
+        .collect();
+    assert_eq!(rows.len(), 1, "rows of {name} in {run:#?}");
+    let number = |index: usize| rows[0][index].parse().unwrap();
+    [number(1), number(2), number(3)]
+}
+
+/// How often `connect()` was called in a run, as strace counts it.
+fn connects(namespace: &Namespace, words: &str) -> Option<(Outcome, u64)> {
+    if command("strace -V").output().is_err() {
+        skip("system calls are counted by strace");
+        return None;
+    }
+    let scratch = support::Scratch::new();
+    let file = scratch.path("calls");
+    let traced = format!(
+        "-f -c -e trace=connect -o {} {} -y -i 0 {words}",
+        file.display(),
+        env!("CARGO_BIN_EXE_tcpgoon")
+    );
+    let run = Running::start(namespace.command("strace", &traced)).outcome();
+    let table = std::fs::read_to_string(file).unwrap();
+    let line = table.lines().find(|line| line.trim_end().ends_with(" connect"));
+    let words: Vec<&str> = line.unwrap_or_else(|| panic!("{table}")).split_whitespace().collect();
+    Some((run, words[3].parse().unwrap()))
+}
+
+// The whole range, and its end.
+
+#[test]
+fn every_port_of_the_range_is_used_and_the_next_dial_costs_no_system_call() {
+    let Some(namespace) = with_ports("20000 20199") else { return };
+    let _serve = serve(&namespace, "");
+    let Some((run, connects)) = connects(&namespace, "-c 230 -s 0 127.0.0.1:80") else { return };
+
+    run.assert_code(2);
+    assert_eq!(run.last(), decided(230, 200, 0));
+    assert_eq!(errors(&run), "30 no ephemeral ports (this host)");
+    // The first dial beyond is how it is found out; none after it is tried, or timed.
+    assert_eq!(connects, 201);
+    run.find("Dials forgone: 29, as no port was left from their source to their target");
+    run.find("Dial starts: 201, from first to last @");
+    run.find("Timing stats for 1 failed connections min/avg/max/dev = @/@/@/@");
+}
+
+/// 12,000 connections: the last tenth of the dials takes at most twice as long as the first.
+#[test]
+fn dials_stay_as_fast_to_the_last_port() {
+    let Some(namespace) = with_ports("20000 31999") else { return };
+    let _serve = serve(&namespace, "");
+    let run = run_in(&namespace, "-c 12000 -s 0 --debug --close rst 127.0.0.1:80");
+
+    run.assert_code(0);
+    assert_eq!(run.last(), decided(12_000, 12_000, 0));
+    let shape = "connection # to 127.0.0.1:80: established after @";
+    let times = run.stderr.lines().filter_map(|line| matches(line, shape));
+    let mut times: Vec<(u32, Duration)> =
+        times.map(|words| (words[0].parse().unwrap(), span(&words[1]))).collect();
+    times.sort_unstable();
+    assert_eq!(times.len(), 12_000);
+    let median = |tenth: &[(u32, Duration)]| {
+        let mut spans: Vec<Duration> = tenth.iter().map(|(_, span)| *span).collect();
+        spans.sort_unstable();
+        spans[spans.len() / 2]
+    };
+    let (first, last) = (median(&times[..1_200]), median(&times[10_800..]));
+    assert!(last <= 2 * first, "the first tenth takes {first:?}, the last {last:?}");
+}
+
+#[test]
+fn a_route_goes_on_when_something_on_it_has_closed() {
+    let Some(namespace) = with_ports("20000 20099") else { return };
+    let _serve = serve(&namespace, "--reset-after 2.5");
+    // Ports are short from the 100th dial, at 2 s, to the first reset, half a second later; from
+    // then on each reset makes room for a dial.
+    let run = run_in(&namespace, "-c 160 -s 20 127.0.0.1:80");
+
+    run.assert_code(2);
+    let [forgone] = &run.find("Dials forgone: #, *")[..1] else { unreachable!() };
+    let forgone: u64 = forgone.parse().unwrap();
+    let last = run.last();
+    assert!(forgone >= 10, "{run:#?}");
+    assert!(last.established + last.closed >= 115, "{run:#?}");
+}
+
+#[test]
+fn a_route_without_ports_does_not_stop_the_others() {
+    let Some(namespace) = with_ports("20000 20009") else { return };
+    let _serve = serve(&namespace, "");
+    let held = namespace.tcpgoon("-y -s 0 -c 5 --hold forever -i 20ms 127.0.0.1:80");
+    let held = Running::start(held);
+    held.wait_for_stats("five ports are taken", |stats| stats.established == 5);
+    let run = run_in(&namespace, "-c 20 -s 0 127.0.0.1:80 127.0.0.2:80");
+
+    run.assert_code(2);
+    assert_eq!(run.last(), decided(20, 15, 0));
+    assert_eq!(row(&run, "127.0.0.1:80"), [10, 5, 5]);
+    assert_eq!(row(&run, "127.0.0.2:80"), [10, 10, 0]);
+    run.find("Dials forgone: 4, *");
+    // The worst one stands first.
+    let place = |name: &str| run.stdout.rfind(name).unwrap();
+    assert!(place("127.0.0.1:80  ") < place("127.0.0.2:80  "), "{run:#?}");
+    held.signal(Signal::SIGINT);
+    held.outcome().assert_code(0);
+}
+
+// More than one range's worth.
+
+#[test]
+fn a_port_of_a_source_serves_every_target() {
+    let Some(namespace) = with_ports("20000 20009") else { return };
+    let _serve = serve(&namespace, "");
+    let words = "-s 0 --source 127.0.0.8-127.0.0.9 127.0.0.1-127.0.0.3:80";
+    let all = run_in(&namespace, &format!("-c 60 {words}"));
+    all.assert_code(0);
+    assert_eq!(all.last(), decided(60, 60, 0));
+    for target in ["127.0.0.1:80", "127.0.0.2:80", "127.0.0.3:80"] {
+        assert_eq!(row(&all, target), [20, 20, 0]);
+    }
+    for source in ["127.0.0.8", "127.0.0.9"] {
+        assert_eq!(row(&all, source), [30, 30, 0]);
+    }
+}
+
+#[test]
+fn dials_go_round_the_sources_as_the_server_sees_them() {
+    let (sender, peers) = std::sync::mpsc::channel();
+    let address = listen(move |stream| {
+        sender.send(stream.peer_addr().unwrap().ip().to_string()).unwrap();
+        std::mem::forget(stream);
+    });
+    let words = ["--source", "127.0.9.1,127.0.9.7-127.0.9.8", "-c", "9", "-s", "1", "-y"];
+    run(&[&words[..], &[&address.to_string()]].concat()).assert_code(0);
+    let seen: Vec<String> = peers.iter().take(9).collect();
+    let mut counts = BTreeMap::new();
+    seen.iter().for_each(|peer| *counts.entry(peer.as_str()).or_insert(0) += 1);
+    assert_eq!(counts, BTreeMap::from(["127.0.9.1", "127.0.9.7", "127.0.9.8"].map(|a| (a, 3))));
+}
+
+#[test]
+fn sources_are_of_either_family() {
+    if !has_ipv6() {
+        return skip("this kernel has no IPv6");
+    }
+    let Some(namespace) = with_ports("20000 20009") else { return };
+    namespace.run("ip address add fd00:9::1/64 dev lo nodad");
+    let _serve = serve(&namespace, "");
+    let _serve6 = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80 --bind ::1"));
+    let words = "-s 0 --source 127.0.0.9,fd00:9::1,::1 [::1]:80 127.0.0.1:80";
+    let run = run_in(&namespace, &format!("-c 20 {words}"));
+
+    run.assert_code(0);
+    for (source, count) in [("127.0.0.9", 10), ("fd00:9::1", 5), ("::1", 5)] {
+        assert_eq!(row(&run, source), [count, count, 0]);
+    }
+}
+
+#[test]
+fn a_source_that_is_not_this_hosts_is_told_before_anything_is_dialed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    for (source, told) in [
+        ("192.0.2.1", "--source 192.0.2.1: this host has no such address; *"),
+        ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address; *"),
+        ("::1", "--source: * has to be dialed from an IPv4 address, and none is given"),
+        ("127.0.0.1/33", "--source '127.0.0.1/33': addresses of this host are accepted, *"),
+        ("fe80::1", "--source fe80::1: a link-local address needs its interface: fe80::1%eth0"),
+    ] {
+        let run = run(&["-y", "--source", source, &target]);
+        run.assert_code(1);
+        let line = run.stderr.lines().next().unwrap();
+        let shape = format!("tcpgoon: {told}");
+        assert!(matches(line, &shape).is_some(), "{source}: {run:#?}");
+        assert_eq!(run.stdout, "", "{source}");
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it was dialed");
+}
+
+// The end of a run.
+
+#[test]
+fn an_end_by_reset_leaves_nothing_and_one_by_fin_its_time_wait() {
+    for (how, left) in [("fin", 50), ("rst", 0)] {
+        let Some(namespace) = Namespace::make() else { return };
+        let serve = serve(&namespace, "-i 20ms");
+        run_in(&namespace, &format!("-c 50 -s 0 --close {how} 127.0.0.1:80")).assert_code(0);
+        serve.wait_for_counts("all are closed", |[_, _, _, closed]| closed == 50);
+        let lingering = namespace.run("ss -Htan state time-wait");
+        assert_eq!(lingering.lines().count(), left, "--close {how}: {lingering}");
+    }
+}
+
+/// A run whose closes take 10 ms each.
+fn slow_to_close(target: &str) -> Option<Running> {
+    if command("strace -V").output().is_err() {
+        skip("system calls are slowed down by strace");
+        return None;
+    }
+    // Descriptors of connections only: the first ones are its own.
+    let words = ["-y", "-i", "0", "-s", "0", "-c", "300", target];
+    let slow = "set -- strace -f -qq -o /dev/null -e inject=close:delay_enter=10ms:when=20+ \"$@\"";
+    Some(Running::start(tcpgoon_after(slow, &words)))
+}
+
+#[test]
+fn a_long_end_shows_that_it_goes_on_after_the_report() {
+    let server = Served::start(&["-i", "0"]);
+    let Some(run) = slow_to_close(&server.target()) else { return };
+    let run = run.outcome();
+    run.assert_code(0);
+    assert_eq!(run.last(), decided(300, 300, 0));
+    let shape = "tcpgoon: closing: # of 300 connections are closed";
+    let told = run.stderr.lines().filter_map(|line| matches(line, shape));
+    let told: Vec<u64> = told.map(|words| words[0].parse().unwrap()).collect();
+    assert!(!told.is_empty() && told.is_sorted(), "{run:#?}");
+}
+
+#[test]
+fn a_signal_shortens_the_end_and_changes_nothing_else() {
+    let server = Served::start(&["-i", "0"]);
+    let Some(run) = slow_to_close(&server.target()) else { return };
+    run.stderr.wait_for_words("connections are closed");
+    let client = common::children(run.id())[0];
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(client.cast_signed()), Signal::SIGINT)
+        .unwrap();
+    run.outcome().assert_code(0);
+}
