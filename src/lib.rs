@@ -14,7 +14,7 @@
 //! something that watches. `tests/tidy.rs` holds all of it.
 //!
 //! ```text
-//! main.rs               parse → resolve → plan → confirm → drive → report → exit
+//! main.rs               parse → resolve → plan → preflight → confirm → drive → report → exit
 //! os/                   the impure edge: mio, libc, the real clock, files
 //!   mod.rs              Watch: who watches a run
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
@@ -27,6 +27,7 @@
 //!   sockets.rs          a run's descriptors by slot
 //!   resolve.rs          names → addresses, before anything is dialed
 //!   host.rs             reads this machine's limits into plain numbers
+//!   cgroup.rs           and those of the cgroups that it is in
 //!   stdio.rs            standard output and error that cannot stop the only thread
 //!   causes.rs           errno → Cause
 //!   clock.rs            the only place that reads a clock
@@ -55,7 +56,9 @@
 //!   text.rs             the original's lines, then what we add
 //!   tables.rs           the run by target and by source
 //!   findings.rs         the lines of serve and calibrate
+//!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
+//! limits.rs             judges a plan against this host's numbers: findings that name the knob
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
 //!   vocabulary.rs       Event, What, Action, Note: what passes between engine and edge
@@ -87,6 +90,7 @@ pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod findings;
+pub mod limits;
 pub mod os;
 pub mod plan;
 pub mod report;

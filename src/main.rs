@@ -1,22 +1,24 @@
-//! parse → resolve → plan → confirm → drive → report → exit code: the only place that joins edges
-//! and faces.
+//! parse → resolve → plan → preflight → confirm → drive → report → exit code: the only place that
+//! joins edges and faces.
 
 use std::env;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::findings::{ServeCounts, ServeNews};
+use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::driver::{self, Run, Tables};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Streams};
 use tcpgoon::os::sys::Signals;
 use tcpgoon::os::{self, News, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
-use tcpgoon::report::{self, Report, text};
+use tcpgoon::report::{self, Report, preflight, text};
 
 fn main() -> ExitCode {
     let code = match dispatch() {
@@ -60,13 +62,22 @@ fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
     let targets = resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
     let plan = Plan::new(args, targets, &sources)?;
-    if !args.assume_yes {
-        let (input, output) = (&mut io::stdin().lock(), &mut io::stdout());
-        let (host, port) = cli::confirm::words(&plan.routes);
-        cli::confirm::confirm(&host, &port, plan.connections, input, output)?;
-    }
     host::make_room_for(plan.connections);
-    host::check_memory_for(plan.connections)?;
+    let known = host::read(&plan);
+    let findings = limits::judge(&plan, &known);
+    if args.dry_run {
+        return dry_run(&plan, &known, &findings);
+    }
+    host::check_memory_for(plan.connections, &known)?;
+    // Before anything is said: a table that does not fit is the only thing to be said then.
+    let tables = Tables::new(&plan)?;
+    if args.assume_yes {
+        for finding in &findings {
+            complain(&preflight::Line { plan: &plan, finding });
+        }
+    } else {
+        confirm(&plan, &findings)?;
+    }
     let streams = streams()?;
     let mut console = Console {
         plan: &plan,
@@ -76,11 +87,27 @@ fn run(args: &Args) -> Result<u8> {
         streams,
         text: String::new(),
     };
-    let tables = Tables::new(&plan)?;
     let signals = hold_signals()?;
     let run = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console)?;
     written(&console.streams.stdout)?;
     Ok(run.summary.exit_code())
+}
+
+/// Says what a run would do and what stands in its way; succeeds if nothing does.
+fn dry_run(plan: &Plan, known: &Host, findings: &[Finding]) -> Result<u8> {
+    let mut text = String::new();
+    let _ = preflight::write_dry_run(&mut text, plan, known, findings);
+    let code = print(&text)?;
+    Ok(if findings.is_empty() { code } else { exit::NOT_COMPLETED })
+}
+
+fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
+    let mut text = String::new();
+    let _ = preflight::write_findings(&mut text, plan, findings);
+    let (host, port) = cli::confirm::words(&plan.routes);
+    let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
+    let banner = Banner { host, port, connections, findings: &text };
+    cli::confirm::confirm(&banner, &mut io::stdin().lock(), &mut io::stdout())
 }
 
 fn serve(args: &ServeArgs) -> Result<u8> {

@@ -110,6 +110,8 @@ pub struct Args {
     pub close: Close,
     pub debug: bool,
     pub assume_yes: bool,
+    /// Say what would be done, and what stands in its way, and dial nothing.
+    pub dry_run: bool,
 }
 
 /// What was typed for `tcpgoon serve`.

@@ -173,6 +173,12 @@ impl Routes {
         self.targets.iter().map(sources).sum()
     }
 
+    /// The sources that an address is dialed from; none where the system chooses.
+    pub fn sources_towards(&self, address: &SocketAddr) -> &[SocketAddr] {
+        let (first, count) = self.sources_of(address.is_ipv4());
+        &self.sources[first as usize..][..count as usize]
+    }
+
     /// Those of the first `slots` slots that dial a target, in order.
     pub fn slots_to(&self, target: u32, slots: u32) -> impl Iterator<Item = u32> + use<> {
         (target..slots).step_by(self.targets.len())

@@ -15,6 +15,17 @@ const STARS: &str = "***********************************************************
 /// The most hosts and ports that the banner lists; of more it says how many there are.
 const LISTED_MAX: usize = 8;
 
+/// What is said before the question.
+#[derive(Debug, Clone, Copy)]
+pub struct Banner<'a> {
+    pub host: &'a str,
+    pub port: &'a str,
+    pub connections: u32,
+    /// What the original knows nothing of, and what stands below its warning: whole lines, or
+    /// nothing.
+    pub findings: &'a str,
+}
+
 /// What the banner calls the targets: hosts (a name with the address that will be dialed) and
 /// ports, each once.
 pub fn words(routes: &Routes) -> (String, String) {
@@ -51,15 +62,9 @@ fn listed(words: impl Iterator<Item = String>) -> String {
 /// # Errors
 /// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends or fails, and
 /// [`Error::System`] where nobody can be asked.
-pub fn confirm(
-    host: &str,
-    port: &str,
-    connections: u32,
-    input: &mut dyn BufRead,
-    output: &mut dyn Write,
-) -> Result<()> {
+pub fn confirm(banner: &Banner<'_>, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<()> {
     let unasked = |error| Error::system("cannot ask on standard output (-y does without)", &error);
-    warn(host, port, connections, output).map_err(unasked)?;
+    warn(banner, output).map_err(unasked)?;
     loop {
         write!(output, "Do you want to continue? (y/N): ").map_err(unasked)?;
         output.flush().map_err(unasked)?;
@@ -82,13 +87,15 @@ pub fn confirm(
     }
 }
 
-fn warn(host: &str, port: &str, connections: u32, output: &mut dyn Write) -> io::Result<()> {
+fn warn(banner: &Banner<'_>, output: &mut dyn Write) -> io::Result<()> {
+    let Banner { host, port, connections, findings } = banner;
     writeln!(output, "****************************** WARNING ******************************")?;
     writeln!(output, "* You are going to run a TCP stress check with these arguments:")?;
     writeln!(output, "*\t- Host: {host}")?;
     writeln!(output, "*\t- TCP Port: {port}")?;
     writeln!(output, "*\t- # of concurrent connections: {connections}")?;
-    writeln!(output, "{STARS}")
+    writeln!(output, "{STARS}")?;
+    output.write_all(findings.as_bytes())
 }
 
 fn say(output: &mut dyn Write, line: &str) -> io::Result<()> {
@@ -156,6 +163,8 @@ mod tests {
 *\t- # of concurrent connections: 100
 *********************************************************************
 ";
+    const ASKED: Banner<'_> =
+        Banner { host: "example.com", port: "80", connections: 100, findings: "" };
     const QUESTION: &str = "Do you want to continue? (y/N): ";
     const ABORTED: &str = "\n*** Execution aborted as prompted by the user ***\n";
     const SORRY: &str = "\nSorry, response not recognized. Try again, please\n";
@@ -181,13 +190,22 @@ mod tests {
     /// What came of the typed bytes, and what was shown after the banner.
     fn ask(input: &mut dyn BufRead) -> (Result<()>, String) {
         let mut output = Vec::new();
-        let outcome = confirm("example.com", "80", 100, input, &mut output);
+        let outcome = confirm(&ASKED, input, &mut output);
         let shown = String::from_utf8(output).unwrap();
         (outcome, shown.strip_prefix(BANNER).unwrap().to_string())
     }
 
     fn ask_bytes(typed: &[u8]) -> (Result<()>, String) {
         ask(&mut Cursor::new(typed))
+    }
+
+    #[test]
+    fn findings_stand_between_the_warning_and_the_question() {
+        let mut output = Vec::new();
+        let banner = Banner { findings: "- one\n- two\n", ..ASKED };
+        assert_eq!(confirm(&banner, &mut Cursor::new(b"y\n"), &mut output), Ok(()));
+        let shown = format!("{BANNER}- one\n- two\n{QUESTION}");
+        assert_eq!(String::from_utf8(output).unwrap(), shown);
     }
 
     #[test]
@@ -248,11 +266,11 @@ mod tests {
     fn a_closed_output_is_no_panic() {
         for room in 0..BANNER.len() + QUESTION.len() {
             let mut output = Narrow(room);
-            let outcome = confirm("example.com", "80", 100, &mut Cursor::new(b"y\n"), &mut output);
+            let outcome = confirm(&ASKED, &mut Cursor::new(b"y\n"), &mut output);
             assert!(matches!(outcome, Err(Error::System { .. })), "{room}");
         }
         let mut output = Narrow(BANNER.len() + QUESTION.len());
-        let outcome = confirm("example.com", "80", 100, &mut Cursor::new(b"n\n"), &mut output);
+        let outcome = confirm(&ASKED, &mut Cursor::new(b"n\n"), &mut output);
         assert_eq!(outcome, Err(Error::Declined));
     }
 

@@ -53,6 +53,7 @@ impl Draft {
                 assume_yes: false,
                 sources: Vec::new(),
                 close: Close::Fin,
+                dry_run: false,
             },
             serve: ServeArgs {
                 bind: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -166,6 +166,12 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "dry-run",
+        help: "Print the plan and what stands in its way, and dial nothing",
+        effect: |draft, value| store(&mut draft.run.dry_run, switch(value)),
+        ..BASE
+    },
+    Flag {
         long: "duration",
         value: Some("T"),
         verbs: SERVE,

@@ -39,7 +39,7 @@ pub fn calibrate(
     done: &mut dyn FnMut(&Calibration, &Signals),
 ) -> Result<Calibration> {
     // If it cannot be raised, the dials that find no descriptor will say so.
-    let _ = sys::raise_descriptor_limit();
+    host::make_room_for(args.connections.unwrap_or(CONNECTIONS_MAX));
     let ports = host::local_port_range();
     let mut server = Server::start(ports)?;
     let (connections, stopper) = most(args, ports, server.address.port())?;
@@ -77,8 +77,10 @@ fn most(
         .map_err(|error| Error::system("cannot read the limit on open files", &error))?;
     let mut limits = vec![(hard.saturating_sub(DESCRIPTORS_OWN), Stopper::Descriptors { hard })];
     if let Some(ports) = ports {
+        let reserved = host::reserved_ports().into_iter().filter_map(|r| r.within(ports));
+        let reserved: u32 = reserved.map(|range| range.count()).sum();
         // The server's own port is free for nobody, should it have been taken from the range.
-        let taken = host::reserved_ports(ports) + u32::from(ports.contains(server_port));
+        let taken = reserved + u32::from(ports.contains(server_port));
         let count = ports.count().saturating_sub(taken);
         limits.push((count.into(), Stopper::Ports { count }));
     }
@@ -108,6 +110,7 @@ fn plan(connections: u32, server: SocketAddr) -> Result<Plan> {
         close: Close::Fin,
         debug: false,
         assume_yes: true,
+        dry_run: false,
     };
     Plan::new(&args, vec![Target { host, address: server }], &[])
 }

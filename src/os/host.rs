@@ -1,55 +1,169 @@
 //! Reads this machine's limits and names into plain values. What cannot be read is `None`: unknown,
 //! not wrong.
 
-use std::fs;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::{fs, iter};
 
 use super::sockets::BYTES_PER_CONNECTION;
-use super::sys;
+use super::{cgroup, sys};
 use crate::error::{Error, Result};
+use crate::limits::{self, Descriptors, Gauge, Host};
+use crate::plan::Plan;
 
-/// Descriptors that a run needs beside its connections: the standard three, two of the three again
-/// where they are reopened, poll set, timer, signals, and room for what the C library opens.
-pub const DESCRIPTORS_OWN: u64 = 16;
+pub use crate::limits::{DESCRIPTORS_OWN, PortRange};
 
-/// The local ports that `connect()` chooses from, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortRange {
-    pub low: u16,
-    pub high: u16,
+/// How many addresses are asked about at most: one takes microseconds, and a run can have thousands.
+const ADDRESSES_ASKED_MAX: usize = 64;
+
+/// Capabilities by their bits. Source: `include/uapi/linux/capability.h`.
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_RESOURCE: u32 = 24;
+
+/// Everything that can stand in the way of `plan`. Some twenty small files: half a millisecond.
+pub fn read(plan: &Plan) -> Host {
+    let status = text("/proc/self/status").unwrap_or_default();
+    let privileged = |capability| is_privileged(&status, capability);
+    let nr_open = number("/proc/sys/fs/nr_open");
+    let tracked = Gauge {
+        most: number("/proc/sys/net/netfilter/nf_conntrack_max").unwrap_or(u64::MAX),
+        used: number("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or(0),
+    };
+    let files = text("/proc/sys/fs/file-nr").and_then(|text| files_in(&text));
+    Host {
+        descriptors: descriptors(plan.connections, nr_open, privileged(CAP_SYS_RESOURCE)),
+        nr_open,
+        // It does not hold for an administrator. Source: `alloc_empty_file` in `fs/file_table.c`.
+        files: files.filter(|_| !privileged(CAP_SYS_ADMIN)),
+        watches_max: number("/proc/sys/fs/epoll/max_user_watches"),
+        ports: local_port_range(),
+        ports_reserved: reserved_ports(),
+        time_wait: text("/proc/net/sockstat").and_then(|text| time_wait_in(&text)),
+        time_wait_reuse: number("/proc/sys/net/ipv4/tcp_tw_reuse"),
+        conntrack: (tracked.most != u64::MAX).then_some(tracked),
+        memory_available_bytes: memory_bytes("MemAvailable"),
+        cgroups: cgroup::memory_limits(),
+        address_space: address_space(&status),
+        table_bytes_each: BYTES_PER_CONNECTION,
+        targets_here: targets_here(plan),
+    }
 }
 
-impl PortRange {
-    pub fn contains(&self, port: u16) -> bool {
-        (self.low..=self.high).contains(&port)
-    }
+fn text(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
 
-    pub fn count(&self) -> u32 {
-        u32::from(self.high) - u32::from(self.low) + 1
-    }
+fn number(path: &str) -> Option<u64> {
+    text(path)?.trim().parse().ok()
+}
+
+/// Whether the process of this `/proc/PID/status` has a capability that the whole host honours: one
+/// that is root in a user namespace has it on paper only.
+fn is_privileged(status: &str, capability: u32) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    let is_everybody = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    bits >> capability & 1 == 1 && text("/proc/self/uid_map").is_some_and(is_everybody)
+}
+
+/// To be read after [`make_room_for`] did what it could: what could be raised has been, and a hard
+/// limit that is short all the same may not be.
+fn descriptors(connections: u32, nr_open: Option<u64>, is_capable: bool) -> Option<Descriptors> {
+    let (soft, hard) = sys::descriptor_limit().ok()?;
+    let open = descriptors_open(soft);
+    let needed = limits::descriptors_needed(connections, open);
+    let may_raise = is_capable && hard >= nr_open.map_or(needed, |most| needed.min(most));
+    Some(Descriptors { soft, hard, open, may_raise })
+}
+
+/// How many descriptors below `limit` this process has open; the usual three if that is unknown. One
+/// above it, from before the limit was lowered, is in nobody's way.
+fn descriptors_open(limit: u64) -> u64 {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return 3 };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let below = names.filter(|descriptor: &u64| *descriptor < limit).count() as u64;
+    // One of them is what they are read by.
+    below.saturating_sub(1)
+}
+
+/// `fs.file-nr`: allocated, of these unused, the most.
+fn files_in(text: &str) -> Option<Gauge> {
+    let numbers: Vec<u64> = text.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    let [allocated, unused, most] = numbers[..] else { return None };
+    Some(Gauge { most, used: allocated.saturating_sub(unused) })
+}
+
+/// `tw` of the line `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 43` in `/proc/net/sockstat`. It counts
+/// without a walk over all sockets.
+fn time_wait_in(sockstat: &str) -> Option<u64> {
+    let tcp = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    let mut words = tcp.split_whitespace().skip_while(|word| *word != "tw");
+    words.nth(1)?.parse().ok()
+}
+
+/// The limit of `ulimit -v`, and how much of it is taken according to this `/proc/PID/status`.
+fn address_space(status: &str) -> Option<Gauge> {
+    let most = address_space_in(&text("/proc/self/limits")?)?;
+    Some(Gauge { most, used: size_in(status, "VmSize")? })
+}
+
+/// The soft one of `Max address space  unlimited  unlimited  bytes`.
+fn address_space_in(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Of each target, whether it is this host. Each address is asked about once, and of those beyond
+/// [`ADDRESSES_ASKED_MAX`] it is not known.
+fn targets_here(plan: &Plan) -> Vec<bool> {
+    let mut known: HashMap<IpAddr, bool> = HashMap::new();
+    let is_here = |address: SocketAddr| {
+        let ip = address.ip();
+        if limits::is_loopback(ip) {
+            return true;
+        }
+        let is_known = known.get(&ip).copied();
+        is_known.unwrap_or_else(|| {
+            known.len() < ADDRESSES_ASKED_MAX && *known.entry(ip).or_insert(is_own(address))
+        })
+    };
+    plan.routes.targets().iter().map(|target| target.address).map(is_here).collect()
+}
+
+/// An address that can be bound to is this host's, unless all can be.
+fn is_own(mut address: SocketAddr) -> bool {
+    let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+    let binds_any = number(&format!("/proc/sys/net/{family}/ip_nonlocal_bind")) == Some(1);
+    address.set_port(0);
+    !binds_any && UdpSocket::bind(address).is_ok()
 }
 
 /// `net.ipv4.ip_local_port_range` of this network namespace; it holds for IPv6 as well.
 pub fn local_port_range() -> Option<PortRange> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut ports = text.split_whitespace().map(|word| word.parse().ok());
-    match (ports.next().flatten(), ports.next().flatten()) {
-        (Some(low), Some(high)) if low <= high => Some(PortRange { low, high }),
-        _ => None,
-    }
+    let text = text("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let mut words = text.split_whitespace();
+    port_range(words.next()?, words.next()?)
 }
 
-/// How many ports of a range `net.ipv4.ip_local_reserved_ports` keeps from `connect()`; 0 if unknown.
-pub fn reserved_ports(range: PortRange) -> u32 {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
-    text.trim().split(',').filter_map(|item| reserved_in(item, range)).sum()
+fn port_range(low: &str, high: &str) -> Option<PortRange> {
+    let range = PortRange { low: low.parse().ok()?, high: high.parse().ok()? };
+    (range.low <= range.high).then_some(range)
 }
 
-/// Of one item, `80` or `8000-8009`.
-fn reserved_in(item: &str, range: PortRange) -> Option<u32> {
-    let (low, high) = item.split_once('-').unwrap_or((item, item));
-    let (low, high): (u16, u16) = (low.parse().ok()?, high.parse().ok()?);
-    let (low, high) = (low.max(range.low), high.min(range.high));
-    (low <= high).then(|| u32::from(high) - u32::from(low) + 1)
+/// The ports that `net.ipv4.ip_local_reserved_ports` keeps from `connect()`, no port twice; none if
+/// unknown.
+pub fn reserved_ports() -> Vec<PortRange> {
+    let text = text("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
+    reserved_in(&text)
+}
+
+/// `80,8000-8009`.
+fn reserved_in(text: &str) -> Vec<PortRange> {
+    let ranges = text.trim().split(',').filter_map(|item| {
+        let (low, high) = item.split_once('-').unwrap_or((item, item));
+        port_range(low, high)
+    });
+    ranges.collect()
 }
 
 /// `net.core.somaxconn`: the longest accept queue that a listener gets.
@@ -81,28 +195,36 @@ fn size_in(text: &str, field: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Raises the soft limit on descriptors to the hard one if `connections` and what the run itself
-/// opens do not fit below it. They may not fit below the hard one either, or the limit may not be
-/// raised: the dials that find none left are errors of this host.
+/// Raises the limit on descriptors: the soft one to the hard one always, and the hard one to what
+/// `connections` take, as far as `fs.nr_open` lets it, where that is more and this process may. None
+/// of it need succeed: the dials that find no descriptor left are errors of this host.
 pub fn make_room_for(connections: u32) {
-    let needed = u64::from(connections) + DESCRIPTORS_OWN;
-    let fits = sys::descriptor_limit().is_ok_and(|(soft, _)| needed <= soft);
-    if !fits {
-        let _ = sys::raise_descriptor_limit();
+    let Ok((_, hard)) = sys::descriptor_limit() else { return };
+    let most = number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX);
+    let needed = limits::descriptors_needed(connections, descriptors_open(hard)).min(most);
+    if needed > hard && sys::set_descriptor_limit(needed).is_ok() {
+        return;
     }
+    // Where fs.nr_open has been lowered since, the limit can only be set to that.
+    let _ = sys::set_descriptor_limit(hard.min(most));
 }
 
-/// Refuses a table that is larger than the memory there is. Asking the allocator is not enough: it
-/// promises more than there is, and the promise is broken by ending the process.
+/// Refuses a table that is larger than the memory there is, on this host or in a cgroup. Asking the
+/// allocator is not enough: it promises more than there is, and the promise is broken by ending the
+/// process.
 ///
 /// # Errors
 /// [`Error::Memory`].
-pub fn check_memory_for(connections: u32) -> Result<()> {
+pub fn check_memory_for(connections: u32, host: &Host) -> Result<()> {
     let bytes = u64::from(connections) * BYTES_PER_CONNECTION;
-    match memory_bytes("MemAvailable") {
-        Some(available) if available < bytes => Err(Error::Memory { connections, bytes }),
-        _ => Ok(()),
+    let cgroups = host.cgroups.iter().map(|memory| memory.bytes.room());
+    let address_space = host.address_space.iter().map(Gauge::room);
+    let available = iter::empty().chain(host.memory_available_bytes).chain(cgroups);
+    let room = available.chain(address_space).min();
+    if room.is_some_and(|room| room < bytes) {
+        return Err(Error::Memory { connections, bytes });
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -120,10 +242,74 @@ mod tests {
     }
 
     #[test]
-    fn reserved_ports_count_where_they_are_in_the_range() {
-        let range = PortRange { low: 100, high: 199 };
-        for (item, count) in [("99", None), ("100", Some(1)), ("90-109", Some(10)), ("", None)] {
-            assert_eq!(reserved_in(item, range), count, "{item}");
+    fn reserved_ports_come_as_ranges() {
+        let range = |low, high| PortRange { low, high };
+        for (text, ranges) in [
+            ("\n", vec![]),
+            ("80\n", vec![range(80, 80)]),
+            ("80,8000-8009\n", vec![range(80, 80), range(8000, 8009)]),
+            ("9-8,x,70000", vec![]),
+        ] {
+            assert_eq!(reserved_in(text), ranges, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_in_use_are_those_allocated() {
+        assert_eq!(files_in("479\t0\t2466183\n"), Some(Gauge { most: 2_466_183, used: 479 }));
+        assert_eq!(
+            files_in("479\t9\t9223372036854775807\n"),
+            Some(Gauge { most: i64::MAX.unsigned_abs(), used: 470 })
+        );
+        assert_eq!(files_in("479\t0\n"), None);
+    }
+
+    #[test]
+    fn time_wait_is_told_from_its_neighbours() {
+        let text = "sockets: used 16\nTCP: inuse 1 orphan 2 tw 345 alloc 6 mem 7\nUDP: inuse 0\n";
+        assert_eq!(time_wait_in(text), Some(345));
+        assert_eq!(time_wait_in("TCP: inuse 1 tw\n"), None);
+        assert_eq!(time_wait_in(""), None);
+    }
+
+    #[test]
+    fn the_soft_limit_on_the_address_space_is_the_first() {
+        let line = "Max locked memory  8  8  bytes\nMax address space         ";
+        for (words, most) in [("unlimited  unlimited", None), ("1024  unlimited", Some(1024))] {
+            assert_eq!(address_space_in(&format!("{line}{words}  bytes\n")), most);
+        }
+    }
+
+    #[test]
+    fn a_capability_is_one_bit() {
+        let status = "CapPrm:\t000001ffffffffff\nCapEff:\t0000000001000000\n";
+        assert!(!is_privileged(status, CAP_SYS_ADMIN) && !is_privileged("", CAP_SYS_RESOURCE));
+        // Where this process is nobody special, the bit says nothing.
+        let map = text("/proc/self/uid_map").unwrap();
+        let is_everybody = map.split_whitespace().eq(["0", "0", "4294967295"]);
+        assert_eq!(is_privileged(status, CAP_SYS_RESOURCE), is_everybody);
+    }
+
+    #[test]
+    fn a_table_has_to_fit_into_every_memory_there_is() {
+        let gauge = |most| Gauge { most, used: 1 << 20 };
+        let cgroup = |most| limits::CgroupMemory { file: "x".into(), bytes: gauge(most) };
+        let (little, much) = (2 << 20, 1 << 40);
+        for (available, cgroups, address_space, fits) in [
+            (None, vec![], None, true),
+            (Some(much), vec![cgroup(much)], Some(gauge(much)), true),
+            (Some(little), vec![], None, false),
+            (Some(much), vec![cgroup(much), cgroup(little)], None, false),
+            (Some(much), vec![], Some(gauge(little)), false),
+        ] {
+            let host = Host {
+                memory_available_bytes: available,
+                cgroups,
+                address_space,
+                ..Host::default()
+            };
+            assert_eq!(check_memory_for(100_000, &host).is_ok(), fits, "{host:?}");
+            assert!(check_memory_for(1000, &host).is_ok());
         }
     }
 

@@ -3,6 +3,7 @@
 
 pub mod calibrate;
 pub mod causes;
+pub mod cgroup;
 pub mod clock;
 pub mod closing;
 pub mod dialer;

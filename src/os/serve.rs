@@ -16,7 +16,7 @@ use super::seats::{Seat, Seats, Served};
 use super::sys::{self, Signals, Whose};
 use crate::error::{Error, Result};
 use crate::findings::{ServeCounts, ServeNews};
-use crate::plan::{End, ServeArgs};
+use crate::plan::{CONNECTIONS_MAX, End, ServeArgs};
 use crate::units::{Moment, Span, next_beat};
 
 /// Descriptors are the seats' numbers and tokens; the listener's own cannot be one of them.
@@ -95,7 +95,7 @@ impl<'a> Server<'a> {
         watch: &mut dyn ServeWatch,
     ) -> Result<Server<'a>> {
         // If it cannot be raised, the connections that find no descriptor will say so.
-        let _ = sys::raise_descriptor_limit();
+        host::make_room_for(args.connections_max.unwrap_or(CONNECTIONS_MAX));
         let poller = Poller::new(signals)?;
         let listener = listen(args, watch)?;
         let start = poller.clock.now();

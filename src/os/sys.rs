@@ -260,10 +260,10 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Raises the soft limit on open descriptors to the hard one.
-pub fn raise_descriptor_limit() -> io::Result<()> {
-    let (_, hard) = descriptor_limit()?;
-    let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
+/// Sets the limit on open descriptors, the soft and the hard one. Source: setrlimit(2): `EPERM`
+/// where the hard one may not be raised, or is above `fs.nr_open`.
+pub fn set_descriptor_limit(most: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: `limit` lives until the call returns.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }

@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub mod findings;
+pub mod preflight;
 pub mod tables;
 pub mod text;
 

@@ -256,6 +256,7 @@ mod tests {
             close: Close::Fin,
             debug: true,
             assume_yes: true,
+            dry_run: false,
         };
         let address = "127.0.0.1:80".parse().unwrap();
         let plan =

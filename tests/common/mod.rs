@@ -58,14 +58,31 @@ pub fn tcpgoon(args: &[&str]) -> Command {
     command
 }
 
-/// The program, started by a shell that does `first` in the same process before.
+/// The program, started by a shell that does `first` in the same process before. It may not raise
+/// a hard limit that was set there, whoever runs the tests.
 pub fn tcpgoon_after(first: &str, args: &[&str]) -> Command {
+    let mut command = privileged_tcpgoon_after(first, args);
+    let lose_capability = || {
+        // SAFETY: no pointers. Who may not lose it does not have it.
+        unsafe { nix::libc::prctl(nix::libc::PR_CAPBSET_DROP, CAP_SYS_RESOURCE) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call and allocates nothing.
+    unsafe { command.pre_exec(lose_capability) };
+    command
+}
+
+/// As [`tcpgoon_after`], with all the rights of whoever runs the tests.
+pub fn privileged_tcpgoon_after(first: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!("{first}; exec \"$@\"");
     command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tcpgoon")]);
     command.args(args).stdin(Stdio::null());
     command
 }
+
+/// What it takes to raise a hard limit. Source: `include/uapi/linux/capability.h`.
+pub const CAP_SYS_RESOURCE: u32 = 24;
 
 /// Runs the program to its end.
 pub fn run(args: &[&str]) -> Outcome {

@@ -59,6 +59,7 @@ fn a_run_defaults_to_what_the_original_does() {
         close: Close::Fin,
         debug: false,
         assume_yes: false,
+        dry_run: false,
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
         assert_eq!(run(line), expected, "{line}");

@@ -1,0 +1,379 @@
+//! What of this host stands in the way of a run: judges a [`Plan`] against a [`Host`]'s numbers.
+//!
+//! `os/host.rs` reads, this judges, `report/preflight.rs` finds the words. A finding refuses
+//! nothing: a limit may be lifted, or prove to be none, before it is met.
+
+use std::net::IpAddr;
+
+use crate::plan::Plan;
+
+#[cfg(test)]
+mod tests;
+
+/// Descriptors that are planned for beside the connections: what is open when a program starts, what
+/// a run opens for itself, and some to spare.
+pub const DESCRIPTORS_OWN: u64 = 16;
+
+/// Of these, what a run opens after it was judged: two streams, poll set, timer, signals.
+const DESCRIPTORS_TO_COME: u64 = 5;
+
+/// A table of descriptors grows by so many, and not where its last ones would be above `fs.nr_open`.
+/// Source: `alloc_fdtable` in `fs/file.c`.
+const DESCRIPTORS_STEP: u64 = 64;
+
+/// What a run has in its poll set beside the connections, and some to spare.
+const WATCHES_OWN: u64 = 4;
+
+/// Address space that a run takes beside its table, and some to spare.
+const ADDRESS_SPACE_OWN_BYTES: u64 = 4 << 20;
+
+/// Kernel memory of one end of a connection with no data under way: socket, file, inode, dentry and
+/// watch. Measured as the growth of slabs on Linux 6.18: 8.1 KB for both ends.
+pub const KERNEL_BYTES_EACH_END: u64 = 4096;
+
+/// What a cgroup is charged for an end that it accepted: measured on Linux 6.18, 1.5 KB, where the
+/// dialing end takes 3.9. The accepted socket itself is made while the kernel handles a packet, and
+/// then it is nobody's.
+const CGROUP_BYTES_ACCEPTED: u64 = 1536;
+
+/// The widest range of ports that need no privilege.
+pub const PORTS_WIDEST: PortRange = PortRange { low: 1024, high: 65_535 };
+
+/// The local ports that `connect()` chooses from, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    pub low: u16,
+    pub high: u16,
+}
+
+impl PortRange {
+    pub fn contains(&self, port: u16) -> bool {
+        (self.low..=self.high).contains(&port)
+    }
+
+    pub fn count(&self) -> u32 {
+        u32::from(self.high) - u32::from(self.low) + 1
+    }
+
+    /// What two ranges have in common.
+    pub fn within(&self, other: PortRange) -> Option<PortRange> {
+        let (low, high) = (self.low.max(other.low), self.high.min(other.high));
+        (low <= high).then_some(PortRange { low, high })
+    }
+}
+
+/// A limit, and how much of it is taken already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauge {
+    pub most: u64,
+    pub used: u64,
+}
+
+impl Gauge {
+    pub fn room(&self) -> u64 {
+        self.most.saturating_sub(self.used)
+    }
+}
+
+/// The limit on a process's open files, after it was raised as far as it could be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptors {
+    pub soft: u64,
+    pub hard: u64,
+    /// How many are open now.
+    pub open: u64,
+    /// Whether this process may raise the hard limit itself, so that only `fs.nr_open` is in its
+    /// way.
+    pub may_raise: bool,
+}
+
+/// A memory limit of a cgroup that this process is in, in bytes; what is used is without what can
+/// be had back for the asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgroupMemory {
+    /// Where the limit is set.
+    pub file: String,
+    pub bytes: Gauge,
+}
+
+/// What is known of this host, in plain numbers. `None`, or nothing in a list, is unknown or
+/// unlimited, and is in nobody's way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    pub descriptors: Option<Descriptors>,
+    /// `fs.nr_open`: how far a hard limit can be raised.
+    pub nr_open: Option<u64>,
+    /// `fs.file-max`; `None` also where it does not hold for this process.
+    pub files: Option<Gauge>,
+    /// `fs.epoll.max_user_watches`; how many of them this user has already nobody says.
+    pub watches_max: Option<u64>,
+    /// `net.ipv4.ip_local_port_range`, and what of it or beside it is reserved.
+    pub ports: Option<PortRange>,
+    pub ports_reserved: Vec<PortRange>,
+    /// Connections in TIME_WAIT, to and from anywhere.
+    pub time_wait: Option<u64>,
+    /// `net.ipv4.tcp_tw_reuse`: 0 never, 1 always, 2 on the loopback.
+    pub time_wait_reuse: Option<u64>,
+    /// `net.netfilter.nf_conntrack_max`; `None` where connections are not tracked.
+    pub conntrack: Option<Gauge>,
+    /// `MemAvailable`, in bytes.
+    pub memory_available_bytes: Option<u64>,
+    pub cgroups: Vec<CgroupMemory>,
+    /// `RLIMIT_AS`, in bytes.
+    pub address_space: Option<Gauge>,
+    /// What this program itself takes for a connection.
+    pub table_bytes_each: u64,
+    /// Of each target of the plan, in their order, whether it is this host; those beyond are not.
+    pub targets_here: Vec<bool>,
+}
+
+/// A limit that allows fewer connections than were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How many it allows.
+    pub connections: u64,
+    pub knob: Knob,
+}
+
+/// What limits, its value now, and the value (`needed`) at which it would be in the way no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Knob {
+    /// The soft limit on open files, where the hard one would do.
+    SoftDescriptors {
+        soft: u64,
+        needed: u64,
+    },
+    HardDescriptors {
+        hard: u64,
+        needed: u64,
+    },
+    NrOpen {
+        most: u64,
+        needed: u64,
+    },
+    FileMax {
+        files: Gauge,
+        needed: u64,
+    },
+    Watches {
+        most: u64,
+        needed: u64,
+    },
+    Ports(PortsKnob),
+    Conntrack {
+        entries: Gauge,
+        needed: u64,
+    },
+    Memory {
+        available_bytes: u64,
+        needed_bytes: u64,
+    },
+    Cgroup {
+        memory: CgroupMemory,
+        needed_bytes: u64,
+    },
+    AddressSpace {
+        bytes: Gauge,
+        needed_bytes: u64,
+    },
+}
+
+/// The ports between a source and a target, and what would give more of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortsKnob {
+    pub range: PortRange,
+    /// Of the range, for each pair.
+    pub usable: u64,
+    /// Pairs of a source and a target, and how many it takes with this range; `None`: no number
+    /// would do.
+    pub pairs: u64,
+    pub pairs_needed: Option<u64>,
+    /// What TIME_WAIT can hold of all pairs' ports, if it is all theirs: nobody says whose it is.
+    pub time_wait: u64,
+    /// Whether it would do without the TIME_WAIT, and with [`PORTS_WIDEST`].
+    pub time_wait_decides: bool,
+    pub widest_is_enough: bool,
+}
+
+/// How many descriptors a process needs for so many connections when `open` are open already.
+pub fn descriptors_needed(connections: u32, open: u64) -> u64 {
+    u64::from(connections) + DESCRIPTORS_OWN.max(open + DESCRIPTORS_TO_COME)
+}
+
+/// Whether packets to this address never leave the host, whatever the host's addresses are. To
+/// connect to the unspecified address is to connect to the loopback.
+pub fn is_loopback(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || ip.is_unspecified()
+}
+
+/// The limits that allow fewer connections than the plan has, the one that allows the fewest first.
+pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
+    let mut found = Vec::new();
+    judge_descriptors(plan, host, &mut found);
+    judge_counts(plan, host, &mut found);
+    judge_ports(plan, host, &mut found);
+    judge_memory(plan, host, &mut found);
+    found.retain(|finding| finding.connections < u64::from(plan.connections));
+    found.sort_by_key(|finding| finding.connections);
+    found
+}
+
+/// Where the process may raise its hard limit it has done so, and what is left is `fs.nr_open`.
+/// What a server on this host needs is its own business.
+fn judge_descriptors(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
+    let open = host.descriptors.map_or(0, |limit| limit.open);
+    let needed = descriptors_needed(plan.connections, open);
+    let room = |limit: u64| limit.saturating_sub(open + DESCRIPTORS_TO_COME);
+    if let Some(Descriptors { soft, hard, may_raise, .. }) = host.descriptors {
+        let connections = room(soft);
+        if needed <= hard {
+            found.push(Finding { connections, knob: Knob::SoftDescriptors { soft, needed } });
+        } else if !may_raise {
+            found.push(Finding { connections, knob: Knob::HardDescriptors { hard, needed } });
+        }
+    }
+    if let Some(most) = host.nr_open {
+        let connections = room(most - most % DESCRIPTORS_STEP);
+        let needed = needed.next_multiple_of(DESCRIPTORS_STEP);
+        found.push(Finding { connections, knob: Knob::NrOpen { most, needed } });
+    }
+}
+
+/// What is counted for the whole host, or a user of it.
+fn judge_counts(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
+    let (ends, asked) = (Ends::of(plan, host), u64::from(plan.connections));
+    if let Some(files) = host.files {
+        // Each end is a file.
+        let needed = files.used + ends.total(asked, 1, 1) + DESCRIPTORS_TO_COME;
+        let room = files.room().saturating_sub(DESCRIPTORS_TO_COME);
+        let connections = ends.room(room, 1, 1);
+        found.push(Finding { connections, knob: Knob::FileMax { files, needed } });
+    }
+    if let Some(most) = host.watches_max {
+        // A server on this host is taken to be the same user's, with an epoll of its own.
+        let connections = ends.room(most.saturating_sub(WATCHES_OWN), 1, 1);
+        let needed = ends.total(asked, 1, 1) + WATCHES_OWN;
+        found.push(Finding { connections, knob: Knob::Watches { most, needed } });
+    }
+    if let Some(entries) = host.conntrack {
+        // One entry a connection, also where both of its ends are here.
+        let (connections, needed) = (entries.room(), entries.used + asked);
+        found.push(Finding { connections, knob: Knob::Conntrack { entries, needed } });
+    }
+}
+
+fn judge_ports(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
+    let Some(range) = host.ports else { return };
+    let (asked, pairs) = (u64::from(plan.connections), pairs(plan));
+    let usable = ports_usable(plan, host, range);
+    let time_wait = if is_time_wait_reused(plan, host) { 0 } else { host.time_wait.unwrap_or(0) };
+    let allowed = |usable: u64| (pairs * usable).saturating_sub(time_wait);
+    let widest = allowed(ports_usable(plan, host, PORTS_WIDEST));
+    let knob = PortsKnob {
+        range,
+        usable,
+        pairs,
+        pairs_needed: (usable > 0).then(|| (asked + time_wait).div_ceil(usable)),
+        time_wait,
+        time_wait_decides: pairs * usable >= asked,
+        widest_is_enough: widest >= asked,
+    };
+    found.push(Finding { connections: allowed(usable), knob: Knob::Ports(knob) });
+}
+
+fn judge_memory(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
+    let (ends, asked) = (Ends::of(plan, host), u64::from(plan.connections));
+    let own = KERNEL_BYTES_EACH_END + host.table_bytes_each;
+    if let Some(available_bytes) = host.memory_available_bytes {
+        let connections = ends.room(available_bytes, own, KERNEL_BYTES_EACH_END);
+        let needed_bytes = memory_needed(plan, host);
+        found.push(Finding { connections, knob: Knob::Memory { available_bytes, needed_bytes } });
+    }
+    for memory in &host.cgroups {
+        // Whose cgroup a server on this host is in is unknown: it is taken to share this one.
+        let connections = ends.room(memory.bytes.room(), own, CGROUP_BYTES_ACCEPTED);
+        let needed_bytes = memory.bytes.used + ends.total(asked, own, CGROUP_BYTES_ACCEPTED);
+        let memory = memory.clone();
+        found.push(Finding { connections, knob: Knob::Cgroup { memory, needed_bytes } });
+    }
+    if let Some(bytes) = host.address_space {
+        let room = bytes.room().saturating_sub(ADDRESS_SPACE_OWN_BYTES);
+        let connections = room / host.table_bytes_each.max(1);
+        let needed_bytes = bytes.used + asked * host.table_bytes_each + ADDRESS_SPACE_OWN_BYTES;
+        found.push(Finding { connections, knob: Knob::AddressSpace { bytes, needed_bytes } });
+    }
+}
+
+/// Memory that the run takes on this host, the kernel's and our own, in bytes.
+pub fn memory_needed(plan: &Plan, host: &Host) -> u64 {
+    let own = KERNEL_BYTES_EACH_END + host.table_bytes_each;
+    Ends::of(plan, host).total(plan.connections.into(), own, KERNEL_BYTES_EACH_END)
+}
+
+/// How many ports of `range` one pair of a source and a target can use.
+pub fn ports_usable(plan: &Plan, host: &Host, range: PortRange) -> u64 {
+    let reserved = host.ports_reserved.iter().filter_map(|reserved| reserved.within(range));
+    // A port that somebody listens on is given to no `connect()`, wherever that leads.
+    let targets = plan.routes.targets().iter().zip(&host.targets_here);
+    let listening = targets.filter(|(_, is_here)| **is_here);
+    let mut listening: Vec<u16> = listening.map(|(target, _)| target.address.port()).collect();
+    listening.sort_unstable();
+    listening.dedup();
+    listening.retain(|port| {
+        range.contains(*port) && !host.ports_reserved.iter().any(|r| r.contains(*port))
+    });
+    let reserved: u64 = reserved.map(|reserved| u64::from(reserved.count())).sum();
+    u64::from(range.count()).saturating_sub(reserved + listening.len() as u64)
+}
+
+/// How many pairs of a source and a target there are, over which connections are spread; the same
+/// target twice is one pair.
+pub fn pairs(plan: &Plan) -> u64 {
+    let mut targets: Vec<_> = plan.routes.targets().iter().map(|target| target.address).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets.iter().map(|target| plan.routes.sources_towards(target).len().max(1) as u64).sum()
+}
+
+/// Whether a port in TIME_WAIT can be had all the same.
+/// Source: `tcp_twsk_unique` in `net/ipv4/tcp_ipv4.c`.
+fn is_time_wait_reused(plan: &Plan, host: &Host) -> bool {
+    match host.time_wait_reuse {
+        Some(0) => false,
+        Some(2) => plan.routes.targets().iter().all(|target| is_loopback(target.address.ip())),
+        _ => true,
+    }
+}
+
+/// How many of a plan's targets are this host: there a connection costs it twice.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    targets: u64,
+    here: u64,
+}
+
+impl Ends {
+    fn of(plan: &Plan, host: &Host) -> Ends {
+        let targets = plan.routes.targets().len();
+        let here = host.targets_here.iter().take(targets).filter(|is_here| **is_here).count();
+        Ends { targets: targets as u64, here: here as u64 }
+    }
+
+    /// What `connections` take that are spread over the targets, if each end of ours takes `own`
+    /// and each other one that is here `other`.
+    fn total(self, connections: u64, own: u64, other: u64) -> u64 {
+        let each =
+            u128::from(own) * u128::from(self.targets) + u128::from(other) * u128::from(self.here);
+        let total = (u128::from(connections) * each).div_ceil(u128::from(self.targets));
+        u64::try_from(total).unwrap_or(u64::MAX)
+    }
+
+    /// How many connections `room` is enough for.
+    fn room(self, room: u64, own: u64, other: u64) -> u64 {
+        let each =
+            u128::from(own) * u128::from(self.targets) + u128::from(other) * u128::from(self.here);
+        let connections = u128::from(room) * u128::from(self.targets) / each.max(1);
+        u64::try_from(connections).unwrap_or(u64::MAX)
+    }
+}

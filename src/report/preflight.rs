@@ -1,0 +1,397 @@
+//! The lines before a run: its plan, and what stands in its way.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+
+use super::escape::Quoted;
+use crate::NAME_AND_VERSION;
+use crate::limits::{self, Finding, Gauge, Host, Knob, PORTS_WIDEST, PortRange, PortsKnob};
+use crate::plan::{Hold, Plan};
+use crate::units::Span;
+
+/// The most targets that are listed; of more it is said how many there are.
+const LISTED_MAX: usize = 8;
+
+/// One finding as one line: what is limited, how far it goes, which knob it is with its value now,
+/// and what lifts it.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    pub plan: &'a Plan,
+    pub finding: &'a Finding,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (allowed, asked) = (self.finding.connections, self.plan.connections);
+        let knob = &self.finding.knob;
+        write!(f, "{}: enough for {allowed} of {asked} connections, ", what(knob))?;
+        write_value(f, knob)?;
+        write!(f, "; to lift it: ")?;
+        write_fix(f, knob)
+    }
+}
+
+fn what(knob: &Knob) -> &'static str {
+    match knob {
+        Knob::SoftDescriptors { .. } | Knob::HardDescriptors { .. } | Knob::NrOpen { .. } => {
+            "open files of a process"
+        }
+        Knob::FileMax { .. } => "open files of this host",
+        Knob::Watches { .. } => "epoll watches of a user",
+        Knob::Ports(_) => "ephemeral ports",
+        Knob::Conntrack { .. } => "connection tracking",
+        Knob::Memory { .. } => "memory",
+        Knob::Cgroup { .. } => "memory of the cgroup",
+        Knob::AddressSpace { .. } => "address space of a process",
+    }
+}
+
+fn write_value(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
+    let used = |gauge: &Gauge| format!("{} ({} in use)", gauge.most, gauge.used);
+    match knob {
+        Knob::SoftDescriptors { soft, .. } => write!(f, "ulimit -Sn is {soft}"),
+        Knob::HardDescriptors { hard, .. } => write!(f, "ulimit -Hn is {hard}"),
+        Knob::NrOpen { most, .. } => write!(f, "fs.nr_open is {most}"),
+        Knob::FileMax { files, .. } => write!(f, "fs.file-max is {}", used(files)),
+        Knob::Watches { most, .. } => write!(f, "fs.epoll.max_user_watches is {most}"),
+        Knob::Ports(ports) => write_ports(f, ports),
+        Knob::Conntrack { entries, .. } => {
+            write!(f, "net.netfilter.nf_conntrack_max is {}", used(entries))
+        }
+        Knob::Memory { available_bytes, needed_bytes } => {
+            let (available, needed) = (available_bytes >> 20, needed_bytes.div_ceil(1 << 20));
+            write!(f, "MemAvailable is {available} MiB and {needed} MiB are needed")
+        }
+        Knob::Cgroup { memory, .. } => {
+            write!(f, "{} is {}", Quoted(&memory.file), used(&memory.bytes))
+        }
+        Knob::AddressSpace { bytes, .. } => {
+            write!(f, "ulimit -v is {} ({} in use)", bytes.most >> 10, bytes.used >> 10)
+        }
+    }
+}
+
+fn write_ports(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
+    let PortsKnob { range: PortRange { low, high }, usable, pairs, time_wait, .. } = ports;
+    write!(f, "net.ipv4.ip_local_port_range is {low} {high} ({usable} usable from one address")?;
+    if *pairs > 1 {
+        write!(f, " to another, in {pairs} pairs")?;
+    } else {
+        write!(f, " to another")?;
+    }
+    if *time_wait > 0 {
+        write!(f, ", less up to {time_wait} in TIME_WAIT")?;
+    }
+    f.write_str(")")
+}
+
+/// The command or the flag; what a command needs is the operator's to know, but for root.
+fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
+    match knob {
+        Knob::SoftDescriptors { needed, .. } => write!(f, "ulimit -n {needed}"),
+        Knob::HardDescriptors { needed, .. } => write!(
+            f,
+            "prlimit --pid $$ --nofile={needed} (as root; for good: nofile in \
+             /etc/security/limits.conf, or LimitNOFILE={needed} in a systemd unit)"
+        ),
+        Knob::NrOpen { needed, .. } => write!(f, "sysctl -w fs.nr_open={needed}"),
+        Knob::FileMax { needed, .. } => write!(f, "sysctl -w fs.file-max={needed}"),
+        Knob::Watches { needed, .. } => {
+            write!(f, "sysctl -w fs.epoll.max_user_watches={needed}")
+        }
+        Knob::Ports(ports) => write_ports_fix(f, ports),
+        Knob::Conntrack { needed, .. } => {
+            write!(f, "sysctl -w net.netfilter.nf_conntrack_max={needed}")
+        }
+        Knob::Memory { .. } => write!(f, "fewer --connections, or more memory"),
+        Knob::Cgroup { memory, needed_bytes } => {
+            let file = Quoted(&memory.file);
+            write!(f, "echo {needed_bytes} > {file}, or fewer --connections")
+        }
+        Knob::AddressSpace { needed_bytes, .. } => {
+            write!(f, "ulimit -v {}", needed_bytes.div_ceil(1 << 10))
+        }
+    }
+}
+
+fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
+    let mut or = "";
+    if ports.time_wait_decides {
+        write!(f, "wait a minute, or sysctl -w net.ipv4.tcp_tw_reuse=1")?;
+        or = ", or ";
+    }
+    if ports.widest_is_enough {
+        let PortRange { low, high } = PORTS_WIDEST;
+        write!(f, "{or}sysctl -w net.ipv4.ip_local_port_range=\"{low} {high}\"")?;
+        or = ", or ";
+    }
+    match ports.pairs_needed {
+        Some(needed) => write!(
+            f,
+            "{or}more addresses with --source or more targets ({needed} pairs of source and target instead \
+             of {})",
+            ports.pairs
+        ),
+        None if or.is_empty() => {
+            write!(f, "take ports out of net.ipv4.ip_local_reserved_ports")
+        }
+        None => Ok(()),
+    }
+}
+
+/// What stands in the way, one line each below a header; nothing at all where nothing does.
+pub fn write_findings(out: &mut dyn Write, plan: &Plan, findings: &[Finding]) -> fmt::Result {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "Limits of this host stand in the way of {} connections:", plan.connections)?;
+    findings.iter().try_for_each(|finding| writeln!(out, "- {}", Line { plan, finding }))
+}
+
+/// All of `--dry-run`.
+pub fn write_dry_run(
+    out: &mut dyn Write,
+    plan: &Plan,
+    host: &Host,
+    findings: &[Finding],
+) -> fmt::Result {
+    writeln!(out, "--- {NAME_AND_VERSION} plan, nothing is dialed ---")?;
+    write_plan(out, plan, host)?;
+    if findings.is_empty() {
+        return writeln!(out, "No limit of this host that is known stands in the way.");
+    }
+    write_findings(out, plan, findings)
+}
+
+fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
+    write_list(out, "Targets", plan.routes.targets())?;
+    let sources: Vec<_> = plan.routes.sources().iter().map(SocketAddr::ip).collect();
+    match sources[..] {
+        [] => writeln!(out, "Sources: as the system chooses")?,
+        _ => write_list(out, "Sources", &sources)?,
+    }
+    writeln!(out, "Connections: {}", plan.connections)?;
+    let last = plan.pace.offset(plan.connections - 1);
+    if plan.pace.is_paced() {
+        let each = plan.pace.offset(1);
+        writeln!(out, "Pace: one dial every {each}, the last one after {last}")?;
+    } else {
+        writeln!(out, "Pace: as fast as it goes")?;
+    }
+    writeln!(out, "Dial timeout: {}", or_none(plan.dial_timeout))?;
+    match plan.hold {
+        Hold::For(span) => writeln!(out, "Hold: {span} after the last dial is decided")?,
+        Hold::Forever => writeln!(out, "Hold: until a signal")?,
+    }
+    writeln!(out, "Interval: {}", or_none(plan.interval))?;
+    if let Some(range) = host.ports {
+        let (usable, pairs) = (limits::ports_usable(plan, host, range), limits::pairs(plan));
+        let PortRange { low, high } = range;
+        writeln!(out, "Ports: {low} to {high}, {usable} usable for each pair; pairs: {pairs}")?;
+    }
+    let mib = limits::memory_needed(plan, host).div_ceil(1 << 20);
+    writeln!(out, "Memory: {mib} MiB on this host, nearly all of it the kernel's")
+}
+
+fn write_list(out: &mut dyn Write, title: &str, all: &[impl ToString]) -> fmt::Result {
+    let listed: Vec<String> = all.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    write!(out, "{title}: {}", listed.join(", "))?;
+    if all.len() > LISTED_MAX {
+        write!(out, ", … ({} in all)", all.len())?;
+    }
+    writeln!(out)
+}
+
+fn or_none(span: Option<Span>) -> String {
+    span.map_or_else(|| "none".into(), |span| span.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::CgroupMemory;
+    use crate::plan::{Args, Close, Family, Pace};
+    use crate::route::Target;
+
+    fn plan(connections: u32, targets: u16) -> Plan {
+        let args = Args {
+            targets: Vec::new(),
+            connections,
+            pace: Pace::sleep(Span::from_ms(10)),
+            dial_timeout: Some(Span::from_s(5)),
+            interval: Some(Span::from_s(1)),
+            hold: Hold::For(Span::ZERO),
+            family: Family::Any,
+            all_addresses: false,
+            sources: Vec::new(),
+            close: Close::Fin,
+            debug: false,
+            assume_yes: true,
+            dry_run: true,
+        };
+        let target =
+            |n| Target { host: "10.0.0.1".into(), address: ([10, 0, 0, 1], 80 + n).into() };
+        Plan::new(&args, (0..targets).map(target).collect(), &[]).unwrap()
+    }
+
+    #[test]
+    fn each_finding_is_a_line_with_its_knob_and_its_fix() {
+        let gauge = |most, used| Gauge { most, used };
+        let memory =
+            CgroupMemory { file: "/sys/fs/cgroup/a b/memory.max".into(), bytes: gauge(7 << 20, 5) };
+        for (knob, line) in [
+            (
+                Knob::SoftDescriptors { soft: 64, needed: 1016 },
+                "open files of a process: enough for 9 of 1000 connections, ulimit -Sn is 64; to \
+                 lift it: ulimit -n 1016",
+            ),
+            (
+                Knob::HardDescriptors { hard: 64, needed: 1016 },
+                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; to \
+                 lift it: prlimit --pid $$ --nofile=1016 (as root; for good: nofile in \
+                 /etc/security/limits.conf, or LimitNOFILE=1016 in a systemd unit)",
+            ),
+            (
+                Knob::NrOpen { most: 500, needed: 1016 },
+                "open files of a process: enough for 9 of 1000 connections, fs.nr_open is 500; to \
+                 lift it: sysctl -w fs.nr_open=1016",
+            ),
+            (
+                Knob::FileMax { files: gauge(500, 20), needed: 1025 },
+                "open files of this host: enough for 9 of 1000 connections, fs.file-max is 500 \
+                 (20 in use); to lift it: sysctl -w fs.file-max=1025",
+            ),
+            (
+                Knob::Watches { most: 500, needed: 1004 },
+                "epoll watches of a user: enough for 9 of 1000 connections, \
+                 fs.epoll.max_user_watches is 500; to lift it: sysctl -w \
+                 fs.epoll.max_user_watches=1004",
+            ),
+            (
+                Knob::Conntrack { entries: gauge(500, 20), needed: 1020 },
+                "connection tracking: enough for 9 of 1000 connections, \
+                 net.netfilter.nf_conntrack_max is 500 (20 in use); to lift it: sysctl -w \
+                 net.netfilter.nf_conntrack_max=1020",
+            ),
+            (
+                Knob::Memory { available_bytes: 3 << 20, needed_bytes: (7 << 20) + 1 },
+                "memory: enough for 9 of 1000 connections, MemAvailable is 3 MiB and 8 MiB are \
+                 needed; to lift it: fewer --connections, or more memory",
+            ),
+            (
+                Knob::Cgroup { memory, needed_bytes: 9_000_000 },
+                "memory of the cgroup: enough for 9 of 1000 connections, '/sys/fs/cgroup/a \
+                 b/memory.max' is 7340032 (5 in use); to lift it: echo 9000000 > \
+                 '/sys/fs/cgroup/a b/memory.max', or fewer --connections",
+            ),
+            (
+                Knob::AddressSpace { bytes: gauge(4096, 2048), needed_bytes: 8193 },
+                "address space of a process: enough for 9 of 1000 connections, ulimit -v is 4 (2 \
+                 in use); to lift it: ulimit -v 9",
+            ),
+        ] {
+            let (plan, finding) = (plan(1000, 1), Finding { connections: 9, knob });
+            assert_eq!(Line { plan: &plan, finding: &finding }.to_string(), line);
+        }
+    }
+
+    #[test]
+    fn ports_have_as_many_ways_out_as_there_are() {
+        let few = PortsKnob {
+            range: PortRange { low: 40_000, high: 40_009 },
+            usable: 9,
+            pairs: 1,
+            pairs_needed: Some(112),
+            time_wait: 0,
+            time_wait_decides: false,
+            widest_is_enough: true,
+        };
+        let value = "net.ipv4.ip_local_port_range is 40000 40009 (9 usable from one address to \
+                     another";
+        let more = "more addresses with --source or more targets (112 pairs of source and target instead of";
+        let widest = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
+        let reuse = "wait a minute, or sysctl -w net.ipv4.tcp_tw_reuse=1";
+        for (knob, words) in [
+            (few, format!("{value}); to lift it: {widest}, or {more} 1)")),
+            (
+                PortsKnob { pairs: 3, time_wait: 8, widest_is_enough: false, ..few },
+                format!("{value}, in 3 pairs, less up to 8 in TIME_WAIT); to lift it: {more} 3)"),
+            ),
+            (
+                PortsKnob { time_wait: 8, time_wait_decides: true, ..few },
+                format!(
+                    "{value}, less up to 8 in TIME_WAIT); to lift it: {reuse}, or {widest}, or \
+                     {more} 1)"
+                ),
+            ),
+            (PortsKnob { pairs_needed: None, ..few }, format!("{value}); to lift it: {widest}")),
+            (
+                PortsKnob { pairs_needed: None, widest_is_enough: false, ..few },
+                format!(
+                    "{value}); to lift it: take ports out of \
+                         net.ipv4.ip_local_reserved_ports"
+                ),
+            ),
+        ] {
+            let finding = Finding { connections: 9, knob: Knob::Ports(knob) };
+            let line = Line { plan: &plan(1000, 1), finding: &finding }.to_string();
+            assert_eq!(line, format!("ephemeral ports: enough for 9 of 1000 connections, {words}"));
+        }
+    }
+
+    #[test]
+    fn a_dry_run_tells_the_plan_and_what_is_in_its_way() {
+        let host = Host {
+            ports: Some(PortRange { low: 40_000, high: 40_009 }),
+            table_bytes_each: 37,
+            ..Host::default()
+        };
+        let mut text = String::new();
+        write_dry_run(&mut text, &plan(1000, 9), &host, &[]).unwrap();
+        let plan_lines = "\
+Targets: 10.0.0.1:80, 10.0.0.1:81, 10.0.0.1:82, 10.0.0.1:83, 10.0.0.1:84, 10.0.0.1:85, 10.0.0.1:86, 10.0.0.1:87, … (9 in all)
+Sources: as the system chooses
+Connections: 1000
+Pace: one dial every 10ms, the last one after 9.99s
+Dial timeout: 5s
+Hold: 0s after the last dial is decided
+Interval: 1s
+Ports: 40000 to 40009, 10 usable for each pair; pairs: 9
+Memory: 4 MiB on this host, nearly all of it the kernel's
+";
+        let header = format!("--- {NAME_AND_VERSION} plan, nothing is dialed ---\n");
+        let nothing = "No limit of this host that is known stands in the way.\n";
+        assert_eq!(text, format!("{header}{plan_lines}{nothing}"));
+
+        let plan = Plan {
+            pace: Pace::UNPACED,
+            dial_timeout: None,
+            interval: None,
+            hold: Hold::Forever,
+            ..plan(100, 1)
+        };
+        let findings = limits::judge(&plan, &host);
+        text.clear();
+        write_dry_run(&mut text, &plan, &host, &findings).unwrap();
+        let mut told = String::new();
+        write_findings(&mut told, &plan, &findings).unwrap();
+        let plan_lines = "\
+Targets: 10.0.0.1:80
+Sources: as the system chooses
+Connections: 100
+Pace: as fast as it goes
+Dial timeout: none
+Hold: until a signal
+Interval: none
+Ports: 40000 to 40009, 10 usable for each pair; pairs: 1
+Memory: 1 MiB on this host, nearly all of it the kernel's
+";
+        assert_eq!(text, format!("{header}{plan_lines}{told}"));
+        let first = "Limits of this host stand in the way of 100 connections:\n- ephemeral ports: ";
+        assert!(told.starts_with(first), "{told}");
+        assert_eq!(told.lines().count(), 2);
+        told.clear();
+        write_findings(&mut told, &plan, &[]).unwrap();
+        assert_eq!(told, "");
+    }
+}
