@@ -44,6 +44,7 @@ fn a_dry_run_prints_its_plan_asks_nothing_and_dials_nothing() {
         let shapes = [
             "--- tcpgoon * plan, nothing is dialed ---",
             &format!("Targets: {target}"),
+            "Sources: as the system chooses",
             "Connections: 5",
             "Pace: one dial every 20ms, the last one after 80ms",
             "Dial timeout: 5s",
