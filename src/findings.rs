@@ -28,6 +28,10 @@ pub enum ServeNews {
     AtLimit { connections: u32 },
     /// This process has no descriptor left.
     NoDescriptors { open: u32 },
+    /// There is no memory for another connection.
+    NoMemory { open: u32 },
+    /// This user's processes have as many watches in poll sets as they may.
+    NoWatches { open: u32 },
     /// `accept()` failed with this error number, which is none of the usual ones.
     AcceptFailed { errno: i32 },
 }

@@ -1,4 +1,5 @@
-//! `Engine::turn` allocates nothing, whatever happens in it: a counting allocator looks on.
+//! `Engine::turn` allocates nothing, whatever happens in it, and what a run allocates before is what
+//! is promised of a connection: a counting allocator looks on.
 //!
 //! The allocator is written here because it takes twenty lines: a thread's own count, so that the
 //! test harness beside it does not disturb.
@@ -7,6 +8,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tcpgoon::engine::{Action, Engine, Event, State, What};
+use tcpgoon::os::driver::Tables;
+use tcpgoon::os::sockets::BYTES_PER_CONNECTION;
 use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
@@ -16,6 +19,15 @@ use tcpgoon::units::{Moment, Span};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    /// Allocated and not freed, now and at most. What another thread allocated may be freed here.
+    static LIVE_BYTES: Cell<i64> = const { Cell::new(0) };
+    static LIVE_BYTES_MAX: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count_bytes(more: usize, less: usize) {
+    let live = LIVE_BYTES.get() + more as i64 - less as i64;
+    LIVE_BYTES.set(live);
+    LIVE_BYTES_MAX.set(LIVE_BYTES_MAX.get().max(live));
 }
 
 struct Counting;
@@ -24,18 +36,23 @@ struct Counting;
 // without a destructor and without lazy initialization, so touching it allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        count_bytes(layout.size(), 0);
         // SAFETY: the caller's promise about `layout` is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count_bytes(0, layout.size());
         // SAFETY: `pointer` came from `System` with this `layout`, as the caller promises.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // While it is moved both are there.
+        count_bytes(size, 0);
+        count_bytes(0, layout.size());
         // SAFETY: as for `dealloc`, and the caller's promise about `size` is passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -49,6 +66,17 @@ fn allocations(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
+}
+
+/// How many bytes `work` has allocated at most at once, and how many of them what it makes keeps.
+fn bytes<T>(work: impl FnOnce() -> T) -> (u64, u64) {
+    let before = LIVE_BYTES.get();
+    LIVE_BYTES_MAX.set(before);
+    let made = work();
+    let (most, kept) = (LIVE_BYTES_MAX.get() - before, LIVE_BYTES.get() - before);
+    drop(made);
+    assert_eq!(LIVE_BYTES.get(), before, "all of it is freed");
+    (most.unsigned_abs(), kept.unsigned_abs())
 }
 
 fn busy_plan(connections: u32) -> Plan {
@@ -135,6 +163,31 @@ fn run(plan: &Plan) -> (Engine, Tally) {
 fn the_counter_counts() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
     assert_eq!(allocations(|| ()), 0);
+    assert_eq!(bytes(|| Box::new([0u8; 100])), (100, 100));
+    let grown = || {
+        let mut bytes = Vec::with_capacity(10);
+        bytes.resize(10, 1u8);
+        bytes.reserve_exact(20);
+        bytes
+    };
+    assert_eq!(bytes(grown), (40, 30));
+}
+
+#[test]
+fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
+    const { assert!(BYTES_PER_CONNECTION <= 40) };
+    let tables = |connections| {
+        let plan = busy_plan(connections);
+        bytes(|| Tables::new(&plan).unwrap())
+    };
+    let (_, own) = tables(1);
+    for connections in [10_000, 1_000_000, 8_000_000] {
+        let (most, kept) = tables(connections);
+        assert_eq!(most, kept, "made once, and nothing beside it");
+        let each = (kept - own).div_ceil(connections.into());
+        println!("{connections} connections: {kept} bytes, {own} of them for none");
+        assert_eq!(each, BYTES_PER_CONNECTION);
+    }
 }
 
 #[test]

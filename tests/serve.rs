@@ -14,6 +14,7 @@ use common::{
     DEADLINE, Running, Served, likely_port, listener, run, skip, status_number, tcpgoon,
     tcpgoon_after, words,
 };
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
 /// A client that does not wait longer than the tests do.
@@ -28,6 +29,17 @@ fn connect(server: &Served) -> TcpStream {
 fn is_over(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     !matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Whether a process may have so many connections; says so where not.
+fn has_descriptors_for(connections: u64) -> bool {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if hard < connections + 100 {
+        let wanted = format!("{connections} connections need more than {hard} open files");
+        skip(&format!("{wanted} (ulimit -Hn)"));
+        return false;
+    }
+    true
 }
 
 #[test]
@@ -115,6 +127,59 @@ fn without_descriptors_it_says_so_and_goes_on_after_a_close() {
     });
     let _later = connect(&server);
     server.wait_for_counts("one more", |[accepted, open, _, _]| (accepted, open) == (41, 1));
+}
+
+/// Processor time of a process in nanoseconds. Source: `Documentation/scheduler/sched-stats.rst`.
+fn processor_ns(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap();
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn to_accept_costs_less_than_to_dial() {
+    const COUNT: u64 = 15_000;
+    if !has_descriptors_for(COUNT) {
+        return;
+    }
+    let server = Served::start(&["-i", "20ms"]);
+    let (count, target) = (COUNT.to_string(), server.target());
+    let args = ["-y", "-c", &count, "-s", "0", "-t", "30", "-i", "20ms", "--hold", "forever"];
+    let client = Running::start(tcpgoon(&[&args[..], &[&target]].concat()));
+    server.wait_for_counts("all are accepted", |counts| counts[1] == COUNT);
+    let accepting = processor_ns(server.running.id()) / COUNT;
+    client.wait_for_stats("all are established", |stats| stats.established == COUNT);
+    let dialing = processor_ns(client.id()) / COUNT;
+    println!("processor time a connection: to dial {dialing} ns, to accept {accepting} ns");
+    // It is never the server that a client waits for.
+    assert!(accepting * 4 < dialing * 3, "to dial {dialing} ns, to accept {accepting} ns");
+}
+
+#[test]
+fn without_memory_it_says_so_and_goes_on_after_a_close() {
+    const COUNT: u64 = 15_000;
+    if !has_descriptors_for(COUNT) {
+        return;
+    }
+    // An hour is never over here, but remembering it takes memory as well.
+    let server = Served::start(&["-i", "20ms", "--close-after", "1h"]);
+    server.wait_for_counts("it runs", |counts| counts == [0, 0, 0, 0]);
+    let process = server.running.id();
+    let limit = format!("--as={}", status_number(process, "VmSize") * 1024);
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(["--pid", &process.to_string(), &limit]);
+    assert!(prlimit.status().unwrap().success(), "{prlimit:?}");
+
+    let (count, target) = (COUNT.to_string(), server.target());
+    let args = ["-y", "-c", &count, "-s", "0", "-i", "0", "--hold", "forever", &target];
+    let client = Running::start(tcpgoon(&args));
+    let words = "tcpgoon: no memory is left for another connection with ";
+    server.running.stderr.wait_for_words(words);
+    drop(client);
+    server.wait_for_counts("all are gone", |[accepted, open, peak, _]| {
+        accepted > 0 && open == 0 && peak < COUNT
+    });
+    let _later = connect(&server);
+    server.wait_for_counts("one more", |[_, open, _, closed]| open == 1 && closed > 0);
 }
 
 #[test]

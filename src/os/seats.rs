@@ -1,7 +1,10 @@
 //! The connections of a server by descriptor, and what is done for each: greeted, read, echoed,
-//! flooded.
+//! flooded, ended when its time has come.
+//!
+//! Whatever grows with their number grows in [`Seats::make_room`], and does not double: that would
+//! ask for up to twice what is needed, and while it copies for three times.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, TryReserveError, VecDeque};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -10,9 +13,17 @@ use mio::Interest;
 use super::sys;
 use crate::findings::ServeCounts;
 use crate::plan::ServeArgs;
+use crate::units::Moment;
 
 /// How much is read from or sent to one connection before the next one gets its chance.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// By how many seats the table grows.
+const PIECE_SEATS: usize = 1024;
+
+/// In [`Occupant::next`].
+const NOT_READY: u32 = 0;
+const LAST: u32 = u32::MAX;
 
 /// Names one connection. The generation tells it from others that had the same descriptor before or
 /// after.
@@ -20,6 +31,11 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub struct Seat {
     descriptor: u32,
     generation: u32,
+}
+
+/// By how many the queue of ends grows, or may exceed what is open: an eighth.
+fn room(count: usize) -> usize {
+    PIECE_SEATS.max(count / 8)
 }
 
 /// What [`Seats::serve_next`] came to.
@@ -36,22 +52,92 @@ pub enum Served {
 struct Occupant {
     socket: Option<OwnedFd>,
     generation: u32,
-    /// Whether it is on the ready list.
-    is_waiting: bool,
+    /// On the ready list: the descriptor behind it plus one, or [`LAST`]; else [`NOT_READY`].
+    next: u32,
 }
 
 const _: () = assert!(size_of::<Occupant>() == 12);
 
-/// 12 bytes a seat.
+/// Seats by descriptor, in pieces that stay where they are: growing copies nothing.
+#[derive(Debug, Default)]
+struct Table {
+    pieces: Vec<Box<[Occupant]>>,
+    /// Whoever has something to be read or sent, each once: the first one's descriptor plus one, or
+    /// [`NOT_READY`].
+    ready_first: u32,
+    /// The last one's; says nothing where there is none.
+    ready_last: u32,
+}
+
+impl Table {
+    fn get(&self, descriptor: u32) -> Option<&Occupant> {
+        let descriptor = descriptor as usize;
+        self.pieces.get(descriptor / PIECE_SEATS)?.get(descriptor % PIECE_SEATS)
+    }
+
+    fn get_mut(&mut self, descriptor: u32) -> Option<&mut Occupant> {
+        let descriptor = descriptor as usize;
+        self.pieces.get_mut(descriptor / PIECE_SEATS)?.get_mut(descriptor % PIECE_SEATS)
+    }
+
+    /// Makes room up to this descriptor.
+    fn reach(&mut self, descriptor: u32) -> Result<(), TryReserveError> {
+        while self.pieces.len() <= descriptor as usize / PIECE_SEATS {
+            let mut piece = Vec::new();
+            piece.try_reserve_exact(PIECE_SEATS)?;
+            piece.resize_with(PIECE_SEATS, Occupant::default);
+            self.pieces.try_reserve(1)?;
+            self.pieces.push(piece.into_boxed_slice());
+        }
+        Ok(())
+    }
+
+    /// Puts a descriptor at the end of the ready list, unless it is on it already.
+    fn push_ready(&mut self, descriptor: u32) {
+        match self.get_mut(descriptor) {
+            Some(occupant) if occupant.next == NOT_READY => occupant.next = LAST,
+            _ => return,
+        }
+        let last = if self.ready_first == NOT_READY { None } else { Some(self.ready_last - 1) };
+        match last.and_then(|last| self.get_mut(last)) {
+            Some(last) => last.next = descriptor + 1,
+            None => self.ready_first = descriptor + 1,
+        }
+        self.ready_last = descriptor + 1;
+    }
+
+    fn pop_ready(&mut self) -> Option<u32> {
+        let descriptor = self.ready_first.checked_sub(1)?;
+        let next = std::mem::replace(&mut self.get_mut(descriptor)?.next, NOT_READY);
+        self.ready_first = if next == LAST { NOT_READY } else { next };
+        Some(descriptor)
+    }
+
+    /// The socket of a seat that is still taken by whom it was given to.
+    fn socket(&self, seat: Seat) -> Option<BorrowedFd<'_>> {
+        let occupant = self.get(seat.descriptor)?;
+        let socket = occupant.socket.as_ref().filter(|_| occupant.generation == seat.generation);
+        socket.map(AsFd::as_fd)
+    }
+}
+
+/// 12 bytes a connection, and 16 to 20 more for each that is to be ended.
 #[derive(Debug)]
 pub struct Seats {
     pub counts: ServeCounts,
     banner: Vec<u8>,
     echo: bool,
     flood: bool,
-    by_descriptor: Vec<Occupant>,
-    /// Whoever has something to be read or sent, each once.
-    ready: VecDeque<u32>,
+    table: Table,
+    /// One more than the highest descriptor that ever was seated.
+    known: u32,
+    /// How many seats below are empty that were taken before: the kernel hands out the lowest
+    /// descriptor that is free, so these are taken before the table has to grow.
+    vacant: u32,
+    /// When which connections are to end, with `--close-after` or `--reset-after`. All live equally
+    /// long, so who came first is due first, and a queue is all it takes. Some of them may have
+    /// ended by themselves.
+    ends: VecDeque<(Moment, Seat)>,
     /// What an echo could not send yet, by descriptor. Nothing more is read from those meanwhile.
     unsent: HashMap<u32, Vec<u8>>,
     buffer: Vec<u8>,
@@ -64,8 +150,10 @@ impl Seats {
             banner: args.banner.clone(),
             echo: args.echo,
             flood: args.flood,
-            by_descriptor: Vec::new(),
-            ready: VecDeque::new(),
+            table: Table::default(),
+            known: 0,
+            vacant: 0,
+            ends: VecDeque::new(),
             unsent: HashMap::new(),
             buffer: vec![b'.'; PIECE_BYTES],
         }
@@ -82,33 +170,76 @@ impl Seats {
 
     /// Whether somebody is waiting for [`Seats::serve_next`].
     pub fn has_work(&self) -> bool {
-        !self.ready.is_empty()
+        self.table.ready_first != NOT_READY
     }
 
     /// The socket of a connection that is still open.
     pub fn get(&self, seat: Seat) -> Option<BorrowedFd<'_>> {
-        let occupant = self.by_descriptor.get(seat.descriptor as usize)?;
-        let socket = occupant.socket.as_ref().filter(|_| occupant.generation == seat.generation);
-        socket.map(AsFd::as_fd)
+        self.table.socket(seat)
     }
 
-    /// Takes a connection, greets it, and returns its seat.
-    pub fn insert(&mut self, socket: OwnedFd) -> Seat {
+    /// Makes room for one more connection in all that is kept of them, so that the next one costs
+    /// no memory.
+    ///
+    /// # Errors
+    /// When there is none; nothing has changed then.
+    pub fn make_room(&mut self) -> Result<(), TryReserveError> {
+        if self.vacant == 0 {
+            self.table.reach(self.known)?;
+        }
+        // Those that have ended by themselves are forgotten when there are many of them.
+        let (open, queued) = (self.counts.open as usize, self.ends.len());
+        if queued >= open + room(open) {
+            let Seats { table, ends, .. } = self;
+            ends.retain(|(_, seat)| table.socket(*seat).is_some());
+        }
+        if self.ends.len() == self.ends.capacity() {
+            self.ends.try_reserve_exact(room(self.ends.len()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a connection, greets it, and returns its seat. [`Seats::make_room`] comes before.
+    ///
+    /// # Errors
+    /// When there is no memory for one with this descriptor.
+    pub fn insert(&mut self, socket: OwnedFd) -> Result<Seat, TryReserveError> {
         let descriptor = socket.as_raw_fd().unsigned_abs();
+        // Where descriptors were inherited the first one can be further up than expected.
+        self.table.reach(descriptor)?;
         if !self.banner.is_empty() {
             // A fresh socket has room for it. One whose peer is gone already will say so itself.
             let _ = sys::send(socket.as_fd(), &self.banner);
         }
-        if self.by_descriptor.len() <= descriptor as usize {
-            self.by_descriptor.resize_with(descriptor as usize + 1, Occupant::default);
+        if descriptor < self.known {
+            self.vacant = self.vacant.saturating_sub(1);
         }
-        let occupant = &mut self.by_descriptor[descriptor as usize];
+        self.known = self.known.max(descriptor + 1);
+        let Some(occupant) = self.table.get_mut(descriptor) else {
+            unreachable!("the table reaches that far");
+        };
         occupant.generation = occupant.generation.wrapping_add(1);
         occupant.socket = Some(socket);
         self.counts.accepted += 1;
         self.counts.open += 1;
         self.counts.open_peak = self.counts.open_peak.max(self.counts.open);
-        Seat { descriptor, generation: occupant.generation }
+        Ok(Seat { descriptor, generation: occupant.generation })
+    }
+
+    /// Notes that a connection is to end at `due`, which is no earlier than that of any before.
+    pub fn end_at(&mut self, due: Moment, seat: Seat) {
+        self.ends.push_back((due, seat));
+    }
+
+    /// When the next one is to end.
+    pub fn next_end(&self) -> Option<Moment> {
+        self.ends.front().map(|(due, _)| *due)
+    }
+
+    /// The next one whose end is due by `now`, unless there is none. It may have ended by itself.
+    pub fn pop_end(&mut self, now: Moment) -> Option<Seat> {
+        self.next_end().filter(|due| *due <= now)?;
+        self.ends.pop_front().map(|(_, seat)| seat)
     }
 
     /// Counts a connection that was accepted and could not be kept.
@@ -119,11 +250,16 @@ impl Seats {
 
     /// Closes a connection; returns whether it was open.
     pub fn remove(&mut self, seat: Seat) -> bool {
-        if self.get(seat).is_none() {
+        let occupant = self.table.get_mut(seat.descriptor);
+        let Some(occupant) = occupant.filter(|occupant| occupant.generation == seat.generation)
+        else {
+            return false;
+        };
+        if occupant.socket.take().is_none() {
             return false;
         }
-        self.by_descriptor[seat.descriptor as usize].socket = None;
         self.unsent.remove(&seat.descriptor);
+        self.vacant += 1;
         self.counts.open -= 1;
         self.counts.closed += 1;
         true
@@ -133,23 +269,20 @@ impl Seats {
     /// if it is to be closed.
     pub fn hear(&mut self, token: usize, ended: bool) -> Option<Seat> {
         let descriptor = u32::try_from(token).ok()?;
-        let occupant = self.by_descriptor.get_mut(token)?;
+        let occupant = self.table.get(descriptor)?;
         occupant.socket.as_ref()?;
         // An echo still owes its peer what came before the end.
         if ended && !self.echo {
             return Some(Seat { descriptor, generation: occupant.generation });
         }
-        if !std::mem::replace(&mut occupant.is_waiting, true) {
-            self.ready.push_back(descriptor);
-        }
+        self.table.push_ready(descriptor);
         None
     }
 
     /// Does a piece of work for whoever has waited longest.
     pub fn serve_next(&mut self) -> Served {
-        let Some(descriptor) = self.ready.pop_front() else { return Served::Nobody };
-        let occupant = &mut self.by_descriptor[descriptor as usize];
-        occupant.is_waiting = false;
+        let Some(descriptor) = self.table.pop_ready() else { return Served::Nobody };
+        let Some(occupant) = self.table.get(descriptor) else { return Served::Somebody };
         let Some(socket) = occupant.socket.as_ref().map(AsFd::as_fd) else {
             return Served::Somebody;
         };
@@ -166,8 +299,7 @@ impl Seats {
             Work::Over => Served::Ended(Seat { descriptor, generation: occupant.generation }),
             Work::Done => Served::Somebody,
             Work::More => {
-                occupant.is_waiting = true;
-                self.ready.push_back(descriptor);
+                self.table.push_ready(descriptor);
                 Served::Somebody
             }
         }
@@ -219,22 +351,82 @@ fn echo(
     unsent: &mut HashMap<u32, Vec<u8>>,
     buffer: &mut [u8],
 ) -> Work {
-    let mut owed = unsent.remove(&descriptor).unwrap_or_default();
-    if owed.is_empty() {
-        match sys::receive(socket, buffer) {
+    let owed = unsent.remove(&descriptor);
+    let bytes = match &owed {
+        Some(owed) => &owed[..],
+        None => match sys::receive(socket, buffer) {
             Ok(0) => return Work::Over,
-            Ok(length) => owed.extend_from_slice(&buffer[..length]),
+            Ok(length) => &buffer[..length],
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Work::Done,
             Err(_) => return Work::Over,
+        },
+    };
+    let rest = match sys::send(socket, bytes) {
+        Ok(length) if length == bytes.len() => return Work::More,
+        Ok(length) => &bytes[length..],
+        Err(error) if error.kind() == ErrorKind::WouldBlock => bytes,
+        Err(_) => return Work::Over,
+    };
+    // The rest goes out when the socket has room again, which is an edge that the poll reports. An
+    // echo that cannot be remembered could only be a wrong one.
+    match keep(rest, descriptor, unsent) {
+        Ok(()) => Work::Done,
+        Err(_) => Work::Over,
+    }
+}
+
+fn keep(
+    rest: &[u8],
+    descriptor: u32,
+    unsent: &mut HashMap<u32, Vec<u8>>,
+) -> Result<(), TryReserveError> {
+    let mut kept = Vec::new();
+    kept.try_reserve_exact(rest.len())?;
+    kept.extend_from_slice(rest);
+    unsent.try_reserve(1)?;
+    unsent.insert(descriptor, kept);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The last of one piece and the first of the next, and others.
+    const DESCRIPTORS: [u32; 6] = [0, 7, 1023, 1024, 2047, 2048];
+
+    proptest! {
+        #[test]
+        fn the_ready_list_is_a_queue_that_holds_each_once(
+            steps in prop::collection::vec(0..=DESCRIPTORS.len(), 0..200)
+        ) {
+            let mut table = Table::default();
+            table.reach(2048).unwrap();
+            let mut oracle = VecDeque::new();
+            for step in steps {
+                if let Some(descriptor) = DESCRIPTORS.get(step) {
+                    table.push_ready(*descriptor);
+                    if !oracle.contains(descriptor) {
+                        oracle.push_back(*descriptor);
+                    }
+                } else {
+                    prop_assert_eq!(table.pop_ready(), oracle.pop_front());
+                }
+                prop_assert_eq!(table.ready_first == NOT_READY, oracle.is_empty());
+            }
         }
     }
-    match sys::send(socket, &owed) {
-        Ok(length) if length == owed.len() => return Work::More,
-        Ok(length) => drop(owed.drain(..length)),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Err(_) => return Work::Over,
+
+    #[test]
+    fn beyond_the_table_there_is_nobody() {
+        let mut table = Table::default();
+        table.reach(PIECE_SEATS as u32 - 1).unwrap();
+        assert_eq!(table.pieces.len(), 1);
+        table.push_ready(PIECE_SEATS as u32);
+        assert_eq!(table.pop_ready(), None);
+        table.reach(PIECE_SEATS as u32).unwrap();
+        table.push_ready(PIECE_SEATS as u32);
+        assert_eq!(table.pop_ready(), Some(PIECE_SEATS as u32));
     }
-    // The rest goes out when the socket has room again, which is an edge that the poll reports.
-    unsent.insert(descriptor, owed);
-    Work::Done
 }

@@ -2,7 +2,6 @@
 //! batches, a limit on everything. It must never be what is measured, so a burst of dials is taken
 //! in naps and not one wake-up each.
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -78,9 +77,6 @@ struct Server<'a> {
     listener: OwnedFd,
     accepting: Accepting,
     seats: Seats,
-    /// When which connections are to end, with `--close-after` or `--reset-after`. All live equally
-    /// long, so who came first is due first, and a queue is all it takes.
-    ends: VecDeque<(Moment, Seat)>,
     start: Moment,
     sample_due: Option<Moment>,
     end_due: Option<Moment>,
@@ -106,14 +102,14 @@ impl<'a> Server<'a> {
             listener,
             accepting: Accepting::Off,
             seats: Seats::new(args),
-            ends: VecDeque::new(),
             start,
             sample_due: args.interval.map(|interval| start + interval),
             end_due: args.duration.map(|duration| start + duration),
             news_due: Some(start),
         };
         if !args.never_accept {
-            server.watch_listener()?;
+            let watched = server.watch_listener();
+            watched.map_err(|error| Error::system("cannot watch the listener", &error))?;
         }
         Ok(server)
     }
@@ -139,7 +135,7 @@ impl<'a> Server<'a> {
                     Served::Ended(seat) => self.close(seat),
                 }
             }
-            self.accept(now, watch)?;
+            self.accept(now, watch);
             if self.sample_due.is_some_and(|due| due <= now) {
                 watch.sample(&self.seats.counts);
                 self.sample_due = self.args.interval.map(|every| next_beat(self.start, every, now));
@@ -156,14 +152,22 @@ impl<'a> Server<'a> {
             Accepting::Due(moment) => Some(moment),
             Accepting::Full(moment) => moment,
         };
-        let end = self.ends.front().map(|(due, _)| *due);
+        let end = self.seats.next_end();
         [accept, end, self.sample_due, self.end_due].into_iter().flatten().min()
     }
 
-    fn watch_listener(&mut self) -> Result<()> {
+    fn watch_listener(&mut self) -> io::Result<()> {
+        self.poller.watch(self.listener.as_fd(), LISTENER, Interest::READABLE)?;
         self.accepting = Accepting::Watching;
-        let watched = self.poller.watch(self.listener.as_fd(), LISTENER, Interest::READABLE);
-        watched.map_err(|error| Error::system("cannot watch the listener", &error))
+        Ok(())
+    }
+
+    /// Waits for whoever comes next.
+    fn await_next(&mut self, now: Moment, watch: &mut dyn ServeWatch) {
+        if let Err(error) = self.watch_listener() {
+            // All watches can be taken, by other processes too: then the clock has to do.
+            self.want(now, &error, watch);
+        }
     }
 
     /// Somebody is in the accept queue: from now on it is looked at by the clock.
@@ -176,44 +180,49 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    fn accept(&mut self, now: Moment, watch: &mut dyn ServeWatch) -> Result<()> {
+    fn accept(&mut self, now: Moment, watch: &mut dyn ServeWatch) {
         match self.accepting {
             Accepting::Due(moment) if moment <= now => {}
             Accepting::Full(Some(moment)) if moment <= now => {}
-            _ => return Ok(()),
+            _ => return,
         }
         let delay = self.args.accept_delay;
         let accepts_max = if delay > Span::ZERO { 1 } else { ACCEPTS_MAX };
         for accepted in 0..accepts_max {
             let most = self.args.connections_max.unwrap_or(u32::MAX);
-            if self.seats.counts.open >= most {
-                self.fill(now, None, ServeNews::AtLimit { connections: most }, watch);
-                return Ok(());
+            let open = self.seats.counts.open;
+            if open >= most {
+                return self.fill(now, None, ServeNews::AtLimit { connections: most }, watch);
             }
-            match sys::accept(self.listener.as_fd()) {
-                Ok(socket) => self.seat(now, socket),
+            if self.seats.make_room().is_err() {
+                return self.fill(now, Some(now + RETRY), ServeNews::NoMemory { open }, watch);
+            }
+            let taken = sys::accept(self.listener.as_fd()).map(|socket| self.seat(now, socket));
+            match taken {
+                Ok(Ok(())) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock && accepted == 0 => {
-                    return self.watch_listener();
+                    return self.await_next(now, watch);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.accepting = Accepting::Due(now + NAP);
-                    return Ok(());
+                    return;
                 }
                 // The client was gone again: that is no trouble of ours.
                 Err(error) if is_the_clients(&error) => {}
-                Err(error) => {
-                    let news = want_of(&error, self.seats.counts.open);
-                    self.fill(now, Some(now + RETRY), news, watch);
-                    return Ok(());
-                }
+                Ok(Err(error)) | Err(error) => return self.want(now, &error, watch),
             }
         }
         if delay > Span::ZERO {
             // Whoever is next in the queue waits as long, from the moment at which it is noticed.
-            return self.watch_listener();
+            return self.await_next(now, watch);
         }
         self.accepting = Accepting::Due(now);
-        Ok(())
+    }
+
+    /// Stops accepting for want of something that others can bring back as well.
+    fn want(&mut self, now: Moment, error: &io::Error, watch: &mut dyn ServeWatch) {
+        let news = want_of(error, self.seats.counts.open);
+        self.fill(now, Some(now + RETRY), news, watch);
     }
 
     /// Stops accepting and says so.
@@ -231,18 +240,21 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn seat(&mut self, now: Moment, socket: OwnedFd) {
+    /// Takes a connection that was accepted. The error is what it lacked to be kept.
+    fn seat(&mut self, now: Moment, socket: OwnedFd) -> io::Result<()> {
         let token = Token(socket.as_raw_fd().unsigned_abs() as usize);
-        if self.poller.watch(socket.as_fd(), token, self.seats.interest()).is_err() {
-            // Without a watch nobody would notice its end: it counts as accepted and closed.
-            return self.seats.count_lost();
-        }
+        // Without a watch nobody would notice its end.
+        let watched = self.poller.watch(socket.as_fd(), token, self.seats.interest());
+        let seated = watched.and_then(|()| {
+            self.seats.insert(socket).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))
+        });
+        let seat = seated.inspect_err(|_| self.seats.count_lost())?;
         self.news_due.get_or_insert(now + NEWS_GAP);
-        let seat = self.seats.insert(socket);
         if let Some((after, _)) = self.args.end {
             // From its own accept(): many can be accepted in one turn, and none must end early.
-            self.ends.push_back((self.poller.clock.now() + after, seat));
+            self.seats.end_at(self.poller.clock.now() + after, seat);
         }
+        Ok(())
     }
 
     fn hear(&mut self, token: usize, readiness: &Readiness) {
@@ -256,10 +268,7 @@ impl<'a> Server<'a> {
     fn end_connections(&mut self, now: Moment) {
         let Some((_, end)) = self.args.end else { return };
         for _ in 0..EXPIRIES_MAX {
-            let Some((_, seat)) = self.ends.front().copied().filter(|(due, _)| *due <= now) else {
-                return;
-            };
-            self.ends.pop_front();
+            let Some(seat) = self.seats.pop_end(now) else { return };
             if end == End::Reset
                 && let Some(socket) = self.seats.get(seat)
             {
@@ -316,6 +325,8 @@ fn is_the_clients(error: &io::Error) -> bool {
 fn want_of(error: &io::Error, open: u32) -> ServeNews {
     match error.raw_os_error().unwrap_or(0) {
         libc::EMFILE | libc::ENFILE => ServeNews::NoDescriptors { open },
+        libc::ENOMEM | libc::ENOBUFS => ServeNews::NoMemory { open },
+        libc::ENOSPC => ServeNews::NoWatches { open },
         errno => ServeNews::AcceptFailed { errno },
     }
 }

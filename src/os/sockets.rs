@@ -12,6 +12,8 @@ const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
 /// User-space bytes that a run takes for each connection: 4 and a bit here, the rest in the engine.
 pub const BYTES_PER_CONNECTION: u64 = 5 + engine::BYTES_PER_CONNECTION;
 
+const _: () = assert!(BYTES_PER_CONNECTION <= 40, "what is promised of a connection");
+
 #[derive(Debug)]
 pub struct Sockets {
     by_slot: Box<[Option<OwnedFd>]>,

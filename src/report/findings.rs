@@ -50,6 +50,16 @@ pub fn write_news(out: &mut dyn Write, news: &ServeNews) -> fmt::Result {
             "tcpgoon: no file descriptor is left with {open} connections open (ulimit -n): \
              not accepting until one closes"
         ),
+        ServeNews::NoMemory { open } => writeln!(
+            out,
+            "tcpgoon: no memory is left for another connection with {open} open: \
+             not accepting until one closes"
+        ),
+        ServeNews::NoWatches { open } => writeln!(
+            out,
+            "tcpgoon: no epoll watch is left with {open} connections open \
+             (sysctl fs.epoll.max_user_watches): not accepting until one closes"
+        ),
         ServeNews::AcceptFailed { errno } => {
             let error = std::io::Error::from_raw_os_error(*errno);
             writeln!(out, "tcpgoon: cannot accept: {error}; trying again")

@@ -1,0 +1,69 @@
+//! What a connection costs in memory, end to end: anonymous resident memory of both ends' processes
+//! as a slope, so that what a process takes by itself does not count.
+
+mod common;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use common::{Running, Served, skip, status_number, tcpgoon};
+
+const FEW: u32 = 2_000;
+const MANY: u32 = 18_000;
+
+/// What is promised, of the client and of `serve`.
+const BYTES_MAX: u64 = 40;
+
+/// KiB of either end while so many connections are open.
+struct Resident {
+    client: u64,
+    serve: u64,
+}
+
+fn resident(server: &Served, connections: u32) -> Resident {
+    let (count, target) = (connections.to_string(), server.target());
+    let args = ["-y", "-c", &count, "-s", "0", "-t", "30", "-i", "0.1", "--hold", "forever"];
+    let client = Running::start(tcpgoon(&[&args[..], &[&target]].concat()));
+    let count = u64::from(connections);
+    client.wait_for_stats("all are established", |stats| stats.established == count);
+    server.wait_for_counts("all are accepted", |counts| counts[1] == count);
+    Resident {
+        client: status_number(client.id(), "RssAnon"),
+        serve: status_number(server.running.id(), "RssAnon"),
+    }
+}
+
+/// Bytes a connection from few to many; the median of some repetitions, each with processes of its
+/// own.
+fn slopes(serve: &[&str]) -> Resident {
+    let mut slopes: Vec<Resident> = (0..3)
+        .map(|_| {
+            let server = Served::start(&[&["-i", "0.1"], serve].concat());
+            let few = resident(&server, FEW);
+            server.wait_for_counts("all have hung up", |counts| counts[1] == 0 && counts[0] > 0);
+            let many = resident(&server, MANY);
+            let slope = |few: u64, many: u64| (many - few) * 1024 / u64::from(MANY - FEW);
+            Resident { client: slope(few.client, many.client), serve: slope(few.serve, many.serve) }
+        })
+        .collect();
+    let mut median = |of: fn(&Resident) -> u64| {
+        slopes.sort_by_key(of);
+        of(&slopes[1])
+    };
+    Resident { client: median(|slope| slope.client), serve: median(|slope| slope.serve) }
+}
+
+#[test]
+fn a_connection_costs_either_end_at_most_40_bytes() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if hard < u64::from(MANY) + 100 {
+        return skip(&format!("{MANY} connections need more than {hard} open files (ulimit -Hn)"));
+    }
+    // To end each of them is the most that serve can be asked to remember.
+    for serve_args in [&[][..], &["--close-after", "1h"]] {
+        let Resident { client, serve } = slopes(serve_args);
+        println!("bytes a connection: client {client}, serve {serve_args:?} {serve}");
+        assert!(client <= BYTES_MAX && serve <= BYTES_MAX, "{serve_args:?}: {client}, {serve}");
+        // Less than one record of each would be no measurement.
+        assert!(client >= 16 && serve >= 8, "{serve_args:?}: {client}, {serve}");
+    }
+}
