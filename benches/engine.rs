@@ -1,4 +1,7 @@
-//! What the core costs: the wheel beside a binary heap, a turn of the engine, the histogram.
+//! What the core costs: the wheel beside a binary heap, a turn of the engine, the histogram, the
+//! statistics line. Whether runs of millions cost the same by the connection, `growth.rs` judges.
+
+mod scenario;
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -6,11 +9,11 @@ use std::collections::BinaryHeap;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
+use scenario::Buffers;
+use tcpgoon::engine::Engine;
 use tcpgoon::engine::histogram::Histogram;
 use tcpgoon::engine::wheel::Wheel;
-use tcpgoon::engine::{Action, Engine, Event, State, What};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
-use tcpgoon::route::{Routes, Target};
+use tcpgoon::report::text;
 use tcpgoon::sim::random::Random;
 use tcpgoon::units::{Moment, Span, Tick};
 
@@ -113,85 +116,151 @@ fn heap_advance(bencher: Bencher, slots: u32) {
     );
 }
 
-/// A push and a pop with as many in the heap: the wheel's arm and fire, or arm and cancel.
-#[divan::bench(args = ARMED, sample_count = 50)]
-fn heap_push_and_pop(bencher: Bencher, slots: u32) {
-    let mut random = Random::new(1);
-    let mut heap: BinaryHeap<Reverse<(u64, u32)>> =
-        (0..slots).map(|slot| Reverse((random.between(1, STRETCH_TICKS), slot))).collect();
-    bencher.counter(ItemsCount::new(OPERATIONS)).bench_local(|| {
-        for slot in 0..OPERATIONS {
-            let popped = heap.pop().map_or(0, |Reverse((due, _))| due);
-            heap.push(Reverse((popped + random.between(1, STRETCH_TICKS), slot)));
-        }
-    });
+/// A dial timeout of five seconds, and a dial every 13 µs: so many others start in between.
+const TIMEOUT_DIALS: u32 = 384_615;
+const DIALS_PER_TICK: u32 = 19;
+
+/// All but one in so many connections open, ten dials after their own.
+const SILENT_ONE_IN: u32 = 16;
+
+/// What a run does with its deadlines: each dial arms one, nearly each open takes one away, and the
+/// rest fire. By the dial.
+trait Deadlines {
+    fn arm(&mut self, slot: u32, due: u64);
+    fn cancel(&mut self, slot: u32);
+    /// How many fire.
+    fn fire(&mut self, tick: u64) -> u32;
 }
 
-fn plan(connections: u32) -> Plan {
-    let address = "127.0.0.1:1".parse().expect("an address");
-    let target = Target { host: "127.0.0.1".into(), address };
-    Plan {
-        connections,
-        routes: Routes::to_one(target),
-        pace: Pace::UNPACED,
-        dial_timeout: Some(Span::from_s(5)),
-        interval: Some(Span::from_s(1)),
-        hold: Hold::Forever,
-        close: Close::Fin,
-        debug: false,
-        limits: Limits::DEFAULT,
+impl Deadlines for Wheel {
+    fn arm(&mut self, slot: u32, due: u64) {
+        Wheel::arm(self, slot, Tick(due));
+    }
+
+    fn cancel(&mut self, slot: u32) {
+        Wheel::cancel(self, slot);
+    }
+
+    fn fire(&mut self, tick: u64) -> u32 {
+        let mut fired = 0;
+        while let Some(slot) = self.pop_expired(Tick(tick), &mut u32::MAX.clone()) {
+            black_box(slot);
+            fired += 1;
+        }
+        fired
     }
 }
 
-/// Dials and opens every connection, one turn a dial, each answered ten turns later.
-fn dial_all(mut engine: Engine, events: &mut Vec<Event>, actions: &mut Vec<Action>) -> Engine {
-    let connections = engine.sample().connections;
-    let mut now = Moment(0);
-    let mut opening = std::collections::VecDeque::with_capacity(16);
-    for _ in 0..connections + 11 {
-        engine.turn(now, events, actions);
-        events.clear();
-        now = now + Span::from_us(13);
-        for action in actions.drain(..) {
-            if let Action::Dial(key) = action {
-                events.push(Event { at: now, what: What::Dialed(key) });
-                opening.push_back(key);
-            }
-        }
-        if opening.len() > 9 || events.is_empty() {
-            let opened = opening.pop_front().map(What::Opened);
-            events.extend(opened.map(|what| Event { at: now, what }));
-        }
-    }
-    assert_eq!(engine.sample().level(State::Established), connections);
-    engine
+/// A heap cannot cancel: it notes by the slot who is dead, and carries them until they are due. Its
+/// best case as well: what is pushed is later than all that is in it, and stays at the bottom.
+struct Heap {
+    due: BinaryHeap<Reverse<(u64, u32)>>,
+    is_armed: Box<[bool]>,
 }
 
-/// By the connection: its share of the turns, from the dial to the open.
-#[divan::bench(args = [10_000, 1_000_000], sample_count = 8, sample_size = 1)]
-fn turn_dial_and_open(bencher: Bencher, connections: u32) {
-    let plan = plan(connections);
-    let mut events = Vec::with_capacity(plan.limits.turn_events_max());
-    let mut actions = Vec::with_capacity(plan.limits.turn_actions_max());
+impl Deadlines for Heap {
+    fn arm(&mut self, slot: u32, due: u64) {
+        self.is_armed[slot as usize] = true;
+        self.due.push(Reverse((due, slot)));
+    }
+
+    fn cancel(&mut self, slot: u32) {
+        self.is_armed[slot as usize] = false;
+    }
+
+    fn fire(&mut self, tick: u64) -> u32 {
+        let mut fired = 0;
+        while self.due.peek().is_some_and(|Reverse((due, _))| *due <= tick) {
+            let popped = self.due.pop().map(|Reverse((_, slot))| slot);
+            fired += u32::from(popped.is_some_and(|slot| self.is_armed[slot as usize]));
+        }
+        fired
+    }
+}
+
+fn deadlines_of_a_run<D: Deadlines>(mut deadlines: D, dials: u32) -> D {
+    let mut fired = 0;
+    for turn in 0..dials + TIMEOUT_DIALS + DIALS_PER_TICK {
+        let tick = u64::from(turn / DIALS_PER_TICK);
+        if turn < dials {
+            deadlines.arm(turn, tick + STRETCH_TICKS);
+        }
+        if let Some(slot) = turn.checked_sub(10)
+            && slot < dials
+            && slot % SILENT_ONE_IN != 0
+        {
+            deadlines.cancel(slot);
+        }
+        fired += deadlines.fire(tick);
+    }
+    assert_eq!(fired, dials.div_ceil(SILENT_ONE_IN));
+    deadlines
+}
+
+#[divan::bench(args = [1_000_000, 4_000_000], sample_count = 8, sample_size = 1)]
+fn run_wheel(bencher: Bencher, dials: u32) {
+    bencher
+        .counter(ItemsCount::new(dials))
+        .with_inputs(|| Wheel::new(dials).expect("memory"))
+        .bench_local_values(|wheel| deadlines_of_a_run(wheel, dials));
+}
+
+#[divan::bench(args = [1_000_000, 4_000_000], sample_count = 8, sample_size = 1)]
+fn run_heap(bencher: Bencher, dials: u32) {
+    bencher
+        .counter(ItemsCount::new(dials))
+        .with_inputs(|| {
+            // With room for what lives at once, so that neither of the two allocates on the way.
+            let due = BinaryHeap::with_capacity(2 * TIMEOUT_DIALS as usize);
+            Heap { due, is_armed: vec![false; dials as usize].into() }
+        })
+        .bench_local_values(|heap| deadlines_of_a_run(heap, dials));
+}
+
+/// Whole runs: dials, opens, and for some of the connections bytes, closes and timeouts; by the
+/// connection. The tables are made beforehand.
+#[divan::bench(
+    args = [10_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000],
+    sample_count = 8,
+    sample_size = 1,
+)]
+fn turns_of_a_run(bencher: Bencher, connections: u32) {
+    let plan = scenario::plan(connections);
+    let mut buffers = Buffers::new();
     bencher
         .counter(ItemsCount::new(connections))
         .with_inputs(|| Engine::new(&plan, Moment(0)).expect("memory"))
-        .bench_local_values(|engine| dial_all(engine, &mut events, &mut actions));
+        .bench_local_values(|engine| scenario::run(engine, &mut buffers));
 }
 
-/// A turn in which nothing happens, with all connections established.
+fn held(connections: u32) -> Engine {
+    let engine = Engine::new(&scenario::plan(connections), Moment(0)).expect("memory");
+    scenario::run(engine, &mut Buffers::new())
+}
+
+/// A turn in which nothing happens, while the connections are held.
 #[divan::bench(args = [10_000, 1_000_000], sample_count = 50)]
 fn turn_idle(bencher: Bencher, connections: u32) {
-    let plan = plan(connections);
-    let mut actions = Vec::with_capacity(plan.limits.turn_actions_max());
-    let engine = Engine::new(&plan, Moment(0)).expect("memory");
-    let mut engine = dial_all(engine, &mut Vec::with_capacity(16), &mut actions);
-    let mut now = Moment(u64::from(connections) * 13_000 * 2);
+    let mut engine = held(connections);
+    let mut now = engine.summary().end;
+    let mut actions = Vec::with_capacity(16);
     bencher.bench_local(|| {
         now = now + Span(1);
         engine.turn(now, &[], &mut actions);
         actions.clear();
         black_box(engine.next_due())
+    });
+}
+
+/// The statistics line, taken and written: the same however many there are.
+#[divan::bench(args = [10_000, 1_000_000], sample_count = 50)]
+fn text_line(bencher: Bencher, connections: u32) {
+    let engine = held(connections);
+    let mut line = String::with_capacity(200);
+    bencher.bench_local(|| {
+        line.clear();
+        text::write_sample(&mut line, &black_box(&engine).sample()).expect("a string takes it");
+        black_box(line.len())
     });
 }
 

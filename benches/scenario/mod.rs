@@ -1,0 +1,125 @@
+//! A run to measure: every event of it follows from a slot's number and the number of the turn, so
+//! there is nothing to remember and nothing to search, and its time is the engine's.
+
+use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
+use tcpgoon::report::text;
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::units::{Moment, Span};
+
+/// A turn dials one connection, and this is what a dial takes on loopback.
+const TURN: Span = Span::from_us(13);
+
+/// How many turns after its dial a connection opens, has bytes, and is closed by its peer. A silent
+/// one times out after some 380,000.
+const OPENED_AFTER: u32 = 10;
+const READABLE_AFTER: u32 = 500;
+const CLOSED_AFTER: u32 = 1_000;
+
+/// Of so many connections in a row, one is silent, one is closed and one has bytes.
+const SHARE: u32 = 16;
+const SILENT: u32 = 3;
+const CLOSED: u32 = 7;
+const TALKING: u32 = 11;
+
+pub fn plan(connections: u32) -> Plan {
+    let address = "127.0.0.1:1".parse().expect("an address");
+    let target = Target { host: "127.0.0.1".into(), address };
+    Plan {
+        connections,
+        routes: Routes::to_one(target),
+        pace: Pace::UNPACED,
+        dial_timeout: Some(Span::from_s(5)),
+        interval: Some(Span::from_s(1)),
+        hold: Hold::Forever,
+        close: Close::Fin,
+        debug: false,
+        limits: Limits::DEFAULT,
+    }
+}
+
+/// What a run needs beside the engine, with room for a turn.
+pub struct Buffers {
+    events: Vec<Event>,
+    actions: Vec<Action>,
+    line: String,
+}
+
+impl Buffers {
+    pub fn new() -> Buffers {
+        let limits = Limits::DEFAULT;
+        Buffers {
+            events: Vec::with_capacity(limits.turn_events_max()),
+            actions: Vec::with_capacity(limits.turn_actions_max()),
+            line: String::with_capacity(200),
+        }
+    }
+}
+
+/// From the first dial to the last timeout, statistics lines included. What is established then is
+/// held.
+pub fn run(mut engine: Engine, buffers: &mut Buffers) -> Engine {
+    let connections = engine.sample().connections;
+    let Buffers { events, actions, line } = buffers;
+    let mut now = Moment(0);
+    for turn in 0.. {
+        engine.turn(now, events, actions);
+        events.clear();
+        now = now + TURN;
+        for action in actions.drain(..) {
+            match action {
+                Action::Dial(key) => events.push(Event { at: now, what: What::Dialed(key) }),
+                Action::Drain(key) => {
+                    let what = What::Received { key, bytes: 100, more: false };
+                    events.push(Event { at: now, what });
+                }
+                Action::Sample => {
+                    line.clear();
+                    text::write_sample(line, &engine.sample()).expect("a string takes it");
+                }
+                _ => {}
+            }
+        }
+        happenings(turn, connections, |what| events.push(Event { at: now, what }));
+        if turn > connections + CLOSED_AFTER {
+            // Only timeouts are left.
+            if engine.sample().level(State::Dialing) == 0 {
+                break;
+            }
+            now = engine.next_due().unwrap_or(now).max(now);
+        }
+    }
+    assert_outcome(&engine);
+    engine
+}
+
+/// What the network says in a turn. Slot `i` is dialed in turn `i`.
+fn happenings(turn: u32, connections: u32, mut say: impl FnMut(What)) {
+    let dialed = |turns_ago| {
+        let slot = turn.checked_sub(turns_ago).filter(|slot| *slot < connections)?;
+        Some((Key { slot, attempt: 0 }, slot % SHARE))
+    };
+    if let Some((key, share)) = dialed(OPENED_AFTER)
+        && share != SILENT
+    {
+        say(What::Opened(key));
+    }
+    if let Some((key, TALKING)) = dialed(READABLE_AFTER) {
+        say(What::Readable(key));
+    }
+    if let Some((key, CLOSED)) = dialed(CLOSED_AFTER) {
+        say(What::PeerClosed(key, Failure { cause: Cause::PeerClosed, errno: 0 }));
+    }
+}
+
+/// Had the engine dropped an event, its time would be worth nothing.
+fn assert_outcome(engine: &Engine) {
+    let (sample, summary) = (engine.sample(), engine.summary());
+    let one_of = |share| (sample.connections + SHARE - 1 - share) / SHARE;
+    assert_eq!(sample.level(State::Error), one_of(SILENT));
+    assert_eq!(sample.level(State::Closed), one_of(CLOSED));
+    let established = sample.connections - one_of(SILENT) - one_of(CLOSED);
+    assert_eq!(sample.level(State::Established), established);
+    assert_eq!(summary.received_bytes, u64::from(one_of(TALKING)) * 100);
+    assert_eq!(summary.events_ignored, 0);
+}
