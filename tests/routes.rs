@@ -5,7 +5,9 @@ mod common;
 mod support;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::TcpListener;
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -87,12 +89,18 @@ fn every_port_of_the_range_is_used_and_the_next_dial_costs_no_system_call() {
 fn dials_stay_as_fast_to_the_last_port() {
     let Some(namespace) = with_ports("20000 31999") else { return };
     let _serve = serve(&namespace, "");
-    let run = run_in(&namespace, "-c 12000 -s 0 --debug --close rst 127.0.0.1:80");
+    let scratch = support::Scratch::new();
+    let file = scratch.write("debug", "");
+    let mut command = namespace.tcpgoon("-y -i 0 -c 12000 -s 0 --debug --close rst 127.0.0.1:80");
+    // A file has room for every line; to a pipe they are dropped where its reader is slow.
+    command.stdout(Stdio::piped()).stderr(File::create(&file).unwrap());
+    let run = Running::start_as_it_is(command).outcome();
 
     run.assert_code(0);
     assert_eq!(run.last(), decided(12_000, 12_000, 0));
     let shape = "connection # to 127.0.0.1:80: established after @";
-    let times = run.stderr.lines().filter_map(|line| matches(line, shape));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let times = text.lines().filter_map(|line| matches(line, shape));
     let mut times: Vec<(u32, Duration)> =
         times.map(|words| (words[0].parse().unwrap(), span(&words[1]))).collect();
     times.sort_unstable();
