@@ -151,6 +151,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "a note",
         "a dial forgone",
         "a route relieved",
+        "a port after all",
         "a signal before any dial",
         "a signal between the dials",
         "a signal in the hold",

@@ -1,10 +1,18 @@
 //! Routes that have no port left. To find that out costs the kernel a walk through all of them,
 //! milliseconds of it, so it is asked once, and then not again before something has closed there.
+//!
+//! A port can be free later than our end of it (its last acknowledgement is on the way), and others
+//! let go of theirs without a word (TIME_WAIT, another process). So one dial a second is let
+//! through all the same: were it the last close that came too early, the route would stay shut.
 
 use std::collections::TryReserveError;
 
 use super::connection::filled;
 use crate::route::Routes;
+use crate::units::{Moment, Span};
+
+/// How often it is tried whether a route has a port again.
+pub const TRIED_EVERY: Span = Span::from_s(1);
 
 /// A bit a route; O(1) each, and next to nothing as long as no route is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +20,8 @@ pub struct Exhausted {
     routes: Routes,
     bits: Box<[u64]>,
     count: u32,
+    /// When one dial on any of them is let through.
+    trial_due: Moment,
 }
 
 impl Exhausted {
@@ -21,7 +31,7 @@ impl Exhausted {
     /// When the memory is not to be had.
     pub fn new(routes: &Routes) -> Result<Exhausted, TryReserveError> {
         let bits = filled(0, routes.numbers().div_ceil(64))?;
-        Ok(Exhausted { routes: routes.clone(), bits, count: 0 })
+        Ok(Exhausted { routes: routes.clone(), bits, count: 0, trial_due: Moment(0) })
     }
 
     /// Whether the route of `slot` is.
@@ -32,14 +42,27 @@ impl Exhausted {
         }
     }
 
+    /// Whether a dial of `slot` is not to be tried at `now`.
+    pub fn forbids(&mut self, slot: u32, now: Moment) -> bool {
+        if !self.contains(slot) {
+            return false;
+        }
+        let is_trial = self.trial_due <= now;
+        if is_trial {
+            self.trial_due = now + TRIED_EVERY;
+        }
+        !is_trial
+    }
+
     /// A dial of `slot` found no port.
-    pub fn insert(&mut self, slot: u32) {
+    pub fn insert(&mut self, slot: u32, now: Moment) {
+        self.trial_due = now + TRIED_EVERY;
         let (word, mask) = self.place(slot);
         self.count += u32::from(self.bits[word] & mask == 0);
         self.bits[word] |= mask;
     }
 
-    /// The connection of `slot` has closed: its port may be free.
+    /// The connection of `slot` has opened, or closed: there are ports.
     pub fn relieve(&mut self, slot: u32) {
         if self.contains(slot) {
             let (word, mask) = self.place(slot);
@@ -74,12 +97,27 @@ mod tests {
             for (slot, step) in steps {
                 let route = slot % 99;
                 match step {
-                    0 => { exhausted.insert(slot); oracle.insert(route); }
+                    0 => { exhausted.insert(slot, Moment(0)); oracle.insert(route); }
                     1 => { exhausted.relieve(slot); oracle.remove(&route); }
                     _ => prop_assert_eq!(exhausted.contains(slot), oracle.contains(&route)),
                 }
                 prop_assert_eq!(exhausted.count as usize, oracle.len());
             }
         }
+    }
+
+    #[test]
+    fn one_dial_a_second_is_let_through() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+        let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+        let mut exhausted = Exhausted::new(&routes).unwrap();
+        let at = |ms| Moment(0) + Span::from_ms(ms);
+        assert!(!exhausted.forbids(0, at(0)));
+        exhausted.insert(0, at(500));
+        assert!(exhausted.forbids(1, at(1_499)));
+        assert!(!exhausted.forbids(2, at(1_500)));
+        assert!(exhausted.forbids(3, at(1_501)));
+        exhausted.relieve(2);
+        assert!(!exhausted.forbids(4, at(1_502)));
     }
 }

@@ -246,6 +246,7 @@ impl Engine {
             What::Dialed(key) => self.dialed(key, at, actions),
             What::Opened(key) if self.is(key, State::Dialing) => {
                 let after = self.post(key, State::Established, at, None);
+                self.exhausted.relieve(key.slot);
                 self.tally.established_times.record(after);
                 self.note(key, Note::Established { after }, actions);
             }
@@ -297,7 +298,7 @@ impl Engine {
     /// Posts what ended a connection, or the attempt at one.
     fn end(&mut self, key: Key, failure: Failure, at: Moment) -> Span {
         match failure.cause {
-            Cause::NoPorts => self.exhausted.insert(key.slot),
+            Cause::NoPorts => self.exhausted.insert(key.slot, self.now),
             _ => self.exhausted.relieve(key.slot),
         }
         let first_errno = &mut self.tally.first_errno[failure.cause as usize];
@@ -403,7 +404,7 @@ impl Engine {
         while dials < self.limits.dials_max && forgone < self.limits.forgone_max {
             let Some(slot) = self.pacer.take(self.now) else { break };
             let key = self.table.key(slot);
-            if self.exhausted.contains(slot) {
+            if self.exhausted.forbids(slot, self.now) {
                 forgone += 1;
                 self.forgo(key, actions);
             } else {

@@ -84,13 +84,16 @@ impl Shadow {
         let after = at.since(seat.since);
         let took = if to == State::Established { Some(after) } else { seat.took };
         *seat = Seat { state: to, since: at, cause, took, ..*seat };
+        if to == State::Established && self.routing.open(slot) {
+            self.reach("a port after all");
+        }
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));
         }
         self.reach(edge);
         if let Some(cause) = cause {
             self.reach(name(cause));
-            if self.routing.end(slot, cause) {
+            if self.routing.end(slot, cause, self.now) {
                 self.reach("a route relieved");
             }
         }

@@ -8,7 +8,7 @@ use super::shadow::{Verdict, check};
 use crate::engine::breakdown::{Breakdown, ROWS_MAX, Row};
 use crate::engine::{Cause, State, Summary};
 use crate::plan::Plan;
-use crate::units::Span;
+use crate::units::{Moment, NS_PER_S, Span};
 
 #[derive(Debug, Clone)]
 pub struct Routing {
@@ -17,6 +17,8 @@ pub struct Routing {
     /// By slot: its target's and its source's place in the lists.
     routes: Vec<(usize, usize)>,
     exhausted: BTreeSet<(usize, usize)>,
+    /// When it was found out last, or tried again, that a route has no port.
+    asked_at: Moment,
     pub forgone: u64,
 }
 
@@ -31,17 +33,36 @@ impl Routing {
             routes.push((target, next[target] % sources.max(1)));
             next[target] += 1;
         }
-        Routing { targets, sources, routes, exhausted: BTreeSet::new(), forgone: 0 }
+        Routing {
+            targets,
+            sources,
+            routes,
+            exhausted: BTreeSet::new(),
+            asked_at: Moment(0),
+            forgone: 0,
+        }
     }
 
-    pub fn is_exhausted(&self, slot: u32) -> bool {
-        self.exhausted.contains(&self.routes[slot as usize])
+    /// Whether a dial of this slot is forgone. Once a second one is tried all the same.
+    pub fn is_forgone(&mut self, slot: u32, now: Moment) -> bool {
+        if !self.exhausted.contains(&self.routes[slot as usize]) {
+            return false;
+        }
+        let is_tried = self.asked_at + Span(NS_PER_S) <= now;
+        self.asked_at = if is_tried { now } else { self.asked_at };
+        !is_tried
+    }
+
+    /// A slot's route has given it a port; says whether that was not to be expected.
+    pub fn open(&mut self, slot: u32) -> bool {
+        self.exhausted.remove(&self.routes[slot as usize])
     }
 
     /// Takes note of what ended a slot; says whether that made room on an exhausted route.
-    pub fn end(&mut self, slot: u32, cause: Cause) -> bool {
+    pub fn end(&mut self, slot: u32, cause: Cause, now: Moment) -> bool {
         let route = self.routes[slot as usize];
         if cause == Cause::NoPorts {
+            self.asked_at = now;
             self.exhausted.insert(route);
             return false;
         }

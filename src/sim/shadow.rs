@@ -294,7 +294,7 @@ impl Shadow {
             self.asked += 1;
             self.not_before = self.now + Span(self.plan.pace.offset(1).0 / 2);
             let mut expected = Vec::new();
-            if self.routing.is_exhausted(key.slot) {
+            if self.routing.is_forgone(key.slot, self.now) {
                 forgone += 1;
                 self.forgo(key, &mut expected);
             } else {
