@@ -72,7 +72,7 @@ fn a_run_prints_the_originals_lines_and_then_its_report() {
         "Dial start lateness p50/p99/max = @/@/@",
         "Longest turn of the loop = @ (*",
         "Targets: 2, worst first",
-        "*dialed  established     errors  p99",
+        "*asked  established     errors  p99",
         "  127.0.0.1:*          3            0          3  -",
         "  127.0.0.1:*          3            3          0  @",
     ];

@@ -151,6 +151,43 @@ fn a_route_without_ports_does_not_stop_the_others() {
     held.outcome().assert_code(0);
 }
 
+#[test]
+fn an_address_that_is_wanting_is_no_want_of_ports() {
+    if !has_ipv6() {
+        return skip("this kernel has no IPv6");
+    }
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.set("net/ipv6/conf/all/disable_ipv6", "1");
+    let run = run_in(&namespace, "-c 3 -s 0 [::1]:80");
+    run.assert_code(2);
+    assert_eq!(errors(&run), "3 other: Cannot assign requested address (os error 99) (this host)");
+}
+
+#[test]
+fn a_port_that_comes_back_late_is_found() {
+    let Some(namespace) = with_ports("20000 20049") else { return };
+    let _serve = serve(&namespace, "");
+    // For a second the kernel keeps what the first run has closed.
+    run_in(&namespace, "-c 50 -s 0 127.0.0.1:80").assert_code(0);
+    let run = run_in(&namespace, "-c 100 -s 30 127.0.0.1:80");
+    run.assert_code(2);
+    assert!(run.last().established >= 20, "{run:#?}");
+}
+
+/// With two signals the process ends as it stands, and its sockets with it.
+#[test]
+fn an_end_by_reset_leaves_nothing_however_it_comes() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _serve = serve(&namespace, "-i 0");
+    let held = namespace.tcpgoon("-y -s 0 -c 500 --hold forever -i 20ms --close rst 127.0.0.1:80");
+    let held = Running::start(held);
+    held.wait_for_stats("all are established", |stats| stats.established == 500);
+    held.signal(Signal::SIGKILL);
+    assert_eq!(held.outcome().signal(), Some(Signal::SIGKILL));
+    let lingering = namespace.run("ss -Htan state time-wait");
+    assert_eq!(lingering, "");
+}
+
 // More than one range's worth.
 
 #[test]
@@ -208,6 +245,14 @@ fn a_source_that_is_not_this_hosts_is_told_before_anything_is_dialed() {
     let target = listener.local_addr().unwrap().to_string();
     for (source, told) in [
         ("192.0.2.1", "--source 192.0.2.1: this host has no such address; *"),
+        ("0.0.0.0", "--source 0.0.0.0: this host has no such address; *"),
+        ("::", "--source ::: this host has no such address; *"),
+        ("224.0.0.1", "--source 224.0.0.1: this host has no such address; *"),
+        ("255.255.255.255", "--source 255.255.255.255: this host has no such address; *"),
+        (
+            "127.255.255.254-127.255.255.255",
+            "--source 127.255.255.255: this host has no such address; *",
+        ),
         ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address; *"),
         ("::1", "--source: * has to be dialed from an IPv4 address, and none is given"),
         ("127.0.0.1/33", "--source '127.0.0.1/33': addresses of this host are accepted, *"),

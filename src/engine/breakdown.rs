@@ -14,7 +14,7 @@ pub const ROWS_MAX: usize = 20;
 pub struct Row {
     /// Where it stands among [`Routes::targets`] or [`Routes::sources`].
     pub index: u32,
-    /// Forgone ones included.
+    /// How many dials it was its turn for, those that were forgone included.
     pub dialed: u32,
     /// Those since closed included.
     pub established: u32,

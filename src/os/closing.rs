@@ -1,13 +1,10 @@
 //! The end of the connections that a run still holds, once its report is written: in pieces, so
 //! that a signal is heard, and with a sign of life, as a million of them take a while.
 
-use std::os::fd::AsFd;
-
 use super::Watch;
 use super::clock::Clock;
 use super::sockets::Sockets;
-use super::sys::{self, Signals};
-use crate::plan::Close;
+use super::sys::Signals;
 use crate::units::{Span, next_beat};
 
 /// Slots gone through before signals and the clock are looked at: less than a millisecond's worth,
@@ -18,26 +15,15 @@ const CLOSES_MAX: u32 = 64;
 const TOLD_EVERY: Span = Span::from_s(1);
 
 /// Closes all of `sockets`. A signal ends it early: then the end of the process closes the rest.
-pub fn close_all(
-    mut sockets: Sockets,
-    how: Close,
-    clock: Clock,
-    signals: &Signals,
-    watch: &mut dyn Watch,
-) {
+pub fn close_all(mut sockets: Sockets, clock: Clock, signals: &Signals, watch: &mut dyn Watch) {
     let (all, slots) = (sockets.count(), sockets.slots());
     let began = clock.now();
     let mut told_due = began + TOLD_EVERY;
     let mut closed = 0;
     for first in (0..slots).step_by(CLOSES_MAX as usize) {
         for slot in first..slots.min(first + CLOSES_MAX) {
-            let Some(socket) = sockets.get(slot) else { continue };
-            if how == Close::Rst {
-                // Should that fail the close is a FIN.
-                let _ = sys::set_reset_on_close(socket.as_fd());
-            }
+            closed += u32::from(sockets.get(slot).is_some());
             sockets.close(slot);
-            closed += 1;
         }
         if signals.take().is_some() {
             break;

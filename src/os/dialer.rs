@@ -1,8 +1,9 @@
 //! How a connection is dialed, and how it is known that it stands.
 //!
 //! Left to itself, the kernel tries ports of one parity first, and past half of the range each dial
-//! walks thousands of taken ones; naming the whole range for each socket spares it that. A source
-//! is bound without a port, so that one port of it serves all targets.
+//! walks thousands of taken ones; naming the whole range for each socket spares it that (the option
+//! is there since Linux 6.3). A source is bound without a port, so that one port of it serves all
+//! targets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use super::host::PortRange;
 use super::poller::Poller;
 use super::sys::{self, Whose};
 use crate::engine::{Cause, Failure, Key};
+use crate::plan::{Close, Plan};
 use crate::route::Routes;
 use crate::units::Moment;
 
@@ -27,6 +29,10 @@ pub struct Dialer {
     range: Option<PortRange>,
     /// By target: whether a dial could be given the very address and port that it dials.
     may_meet_itself: Box<[bool]>,
+    /// By target: whether a dial was ever under way.
+    was_dialed: Box<[bool]>,
+    /// How each connection is to end, also should the process be killed.
+    close: Close,
 }
 
 /// What readiness of a dialing socket turned out to mean.
@@ -46,13 +52,20 @@ pub struct Refused {
 
 impl Dialer {
     /// `ports` are the host's local ports, `None` where they are unknown.
-    pub fn new(routes: &Routes, ports: Option<PortRange>) -> Dialer {
+    pub fn new(plan: &Plan, ports: Option<PortRange>) -> Dialer {
+        let routes = &plan.routes;
         let may = |target: &SocketAddr| {
             let in_range = ports.is_none_or(|ports| ports.contains(target.port()));
             in_range && has_itself_for_source(routes, target)
         };
         let may_meet_itself = routes.targets().iter().map(|target| may(&target.address));
-        Dialer { may_meet_itself: may_meet_itself.collect(), range: ports, routes: routes.clone() }
+        Dialer {
+            may_meet_itself: may_meet_itself.collect(),
+            was_dialed: vec![false; routes.targets().len()].into(),
+            range: ports,
+            routes: routes.clone(),
+            close: plan.close,
+        }
     }
 
     /// Socket, source, port range, connect, register: the whole of a dial. Returns when it began,
@@ -71,16 +84,36 @@ impl Dialer {
             return Err(Refused { at: poller.clock.now(), failure });
         }
         if let Some(PortRange { low, high }) = self.range
-            && sys::set_local_port_range(socket.as_fd(), low, high).is_err()
+            && let Err(error) = sys::set_local_port_range(socket.as_fd(), low, high)
+            && error.raw_os_error() == Some(libc::ENOPROTOOPT)
         {
             self.range = None;
+        }
+        if self.close == Close::Rst {
+            // Should that fail the close is a FIN.
+            let _ = sys::set_reset_on_close(socket.as_fd());
         }
         let at = poller.clock.now();
         let connected = sys::connect(socket.as_fd(), target).and_then(|()| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             poller.watch(socket.as_fd(), Token(key.pack() as usize), interest)
         });
-        connected.map(|()| (at, socket)).map_err(|error| refused(at, &error))
+        if connected.is_ok() {
+            self.was_dialed[self.routes.target_index(key.slot) as usize] = true;
+        }
+        connected.map(|()| (at, socket)).map_err(|error| {
+            let mut refused = refused(at, &error);
+            // Where the system finds no address to dial from, the number is the same as for want
+            // of a port; but then it has not found one for any dial before.
+            let is_lost = refused.failure.cause == Cause::NoPorts
+                && self.routes.sources().is_empty()
+                && !self.was_dialed[self.routes.target_index(key.slot) as usize]
+                && sys::source_towards(target, None).is_err();
+            if is_lost {
+                refused.failure.cause = Cause::OtherHere;
+            }
+            refused
+        })
     }
 
     /// Asks the dialing socket of a slot what its readiness meant.
@@ -116,7 +149,7 @@ fn has_itself_for_source(routes: &Routes, target: &SocketAddr) -> bool {
     let sources = routes.sources();
     if sources.is_empty() {
         // What cannot be found out may be so.
-        return sys::source_towards(target).is_none_or(|source| source.ip() == target.ip());
+        return sys::source_towards(target, None).map_or(true, |source| source.ip() == target.ip());
     }
     sources.iter().any(|source| source.ip() == target.ip())
 }

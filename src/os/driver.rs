@@ -25,6 +25,9 @@ use crate::units::{Moment, Span};
 /// The one buffer that received bytes pass through, and only with `--debug`.
 const DEBUG_BUFFER_BYTES: usize = 4096;
 
+/// What is read of a connection whose end has been heard, at most.
+const LAST_DRAIN_BYTES: usize = 64 * 1024;
+
 /// A run that is over: what the engine knows, and what the loop itself has to answer for.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -70,7 +73,7 @@ pub fn run(
     driver.spin(watch)?;
     let run = driver.run_so_far();
     watch.done(&run, signals);
-    close_all(driver.sockets, plan.close, driver.poller.clock, signals, watch);
+    close_all(driver.sockets, driver.poller.clock, signals, watch);
     Ok(run)
 }
 
@@ -103,7 +106,7 @@ impl<'a> Driver<'a> {
             poller: Poller::new(signals)?,
             sockets: tables.sockets,
             engine: tables.engine,
-            dialer: Dialer::new(&plan.routes, ports),
+            dialer: Dialer::new(plan, ports),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
             buffer: vec![0; if plan.debug { DEBUG_BUFFER_BYTES } else { 0 }],
             last_words: Vec::new(),
@@ -219,7 +222,10 @@ impl<'a> Driver<'a> {
         let read = if self.plan.debug {
             sys::receive(socket, &mut self.buffer)
         } else {
-            sys::discard(socket, self.plan.limits.drain_bytes_max as usize)
+            // With its end known, a connection has no flood to come: one good look takes it all.
+            let is_last = watch.is_none();
+            let most = self.plan.limits.drain_bytes_max as usize;
+            sys::discard(socket, if is_last { LAST_DRAIN_BYTES } else { most })
         };
         let what = match read {
             Ok(0) => What::PeerClosed(key, Failure { cause: Cause::PeerClosed, errno: 0 }),

@@ -1,7 +1,7 @@
 //! Names → addresses, before anything is dialed.
 
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::AsFd;
 
 use super::sys;
 use crate::error::{Error, Result};
@@ -58,16 +58,18 @@ pub fn sources(typed: &[String]) -> Result<Vec<SocketAddr>> {
     let mut sources = Vec::with_capacity(typed.len());
     for text in typed {
         let failed = |why: String| Error::Usage(format!("--source {text}: {why}"));
-        let source = match look_up(text, Family::Any) {
+        let mut source = match look_up(text, Family::Any) {
             Ok(addresses) => addresses[0],
             Err(Error::Resolve { why, .. }) => return Err(failed(why)),
             Err(other) => return Err(other),
         };
-        let bound =
-            sys::tcp_socket(&source).and_then(|socket| sys::bind_source(socket.as_fd(), &source));
+        if let Some(mapped) = mapped_v4(source.ip()) {
+            source = SocketAddr::new(mapped, 0);
+        }
+        let bound = try_source(&source);
         if let Err(error) = bound {
             return Err(failed(match error.raw_os_error() {
-                Some(libc::EADDRNOTAVAIL) => {
+                Some(libc::EADDRNOTAVAIL) | None => {
                     "this host has no such address; 'ip address' lists those that it has".into()
                 }
                 _ => format!("cannot be dialed from: {error}"),
@@ -76,6 +78,27 @@ pub fn sources(typed: &[String]) -> Result<Vec<SocketAddr>> {
         sources.push(source);
     }
     Ok(sources)
+}
+
+/// The IPv4 address that an IPv6 one stands for.
+fn mapped_v4(ip: IpAddr) -> Option<IpAddr> {
+    Some(ip.to_canonical()).filter(|canonical| *canonical != ip)
+}
+
+/// Binds a socket to a source, as dials will. That alone proves little: to be bound to, an address
+/// may as well be a broadcast or multicast one, or none at all, and the system then dials from
+/// whatever it likes. So it has to dial itself from itself (port 9, discard; nothing is sent).
+fn try_source(source: &SocketAddr) -> io::Result<()> {
+    let (ip, itself) = (source.ip(), SocketAddr::new(source.ip(), 9));
+    let is_kept = !ip.is_unspecified()
+        && !ip.is_multicast()
+        && match sys::source_towards(&itself, Some(source)) {
+            Ok(kept) => kept.ip() == ip,
+            // Broadcast addresses are to be asked for.
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => false,
+            Err(error) => return Err(error),
+        };
+    if is_kept { Ok(()) } else { Err(io::ErrorKind::AddrNotAvailable.into()) }
 }
 
 /// The addresses of one name, at least one, each once.

@@ -119,15 +119,17 @@ pub fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
     }
 }
 
-/// The address that this host would dial `target` from, as its routes are now; its port says
-/// nothing. Connecting a datagram socket sends nothing.
-pub fn source_towards(target: &SocketAddr) -> Option<SocketAddr> {
+/// The address that this host would dial `target` from, as its routes are now, if it is asked to
+/// dial from `source`; its port says nothing. Connecting a datagram socket sends nothing.
+pub fn source_towards(target: &SocketAddr, source: Option<&SocketAddr>) -> io::Result<SocketAddr> {
     let family = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers.
-    let socket = own(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) });
-    let socket = socket.ok()?;
-    connect(socket.as_fd(), target).ok()?;
-    address(socket.as_fd(), Whose::Local).ok()
+    let socket = own(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    if let Some(source) = source {
+        bind_source(socket.as_fd(), source)?;
+    }
+    connect(socket.as_fd(), target)?;
+    address(socket.as_fd(), Whose::Local)
 }
 
 /// A bound, listening, non-blocking socket. The kernel clamps `backlog` to `net.core.somaxconn`.

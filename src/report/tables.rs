@@ -29,7 +29,7 @@ fn write_table(
     writeln!(out, "{title}: {count}, {which}")?;
     let names: Vec<String> = rows.iter().map(|row| name(row.index as usize)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    writeln!(out, "  {:width$}  {:>9}  {:>11}  {:>9}  p99", "", "dialed", "established", "errors")?;
+    writeln!(out, "  {:width$}  {:>9}  {:>11}  {:>9}  p99", "", "asked", "established", "errors")?;
     for (row, name) in rows.iter().zip(names) {
         let (dialed, established, errors) = (row.dialed, row.established, row.errors);
         write!(out, "  {name:width$}  {dialed:9}  {established:11}  {errors:9}  ")?;
@@ -66,7 +66,7 @@ mod tests {
             text,
             "\
 Targets: 80, the worst 3
-                     dialed  established     errors  p99
+                      asked  established     errors  p99
   127.0.0.128:80        100           98          2  1.23ms
   127.0.0.1:80      1000000      1000000          0  31.2µs
   127.0.0.8:80            9            0          0  -
