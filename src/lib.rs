@@ -31,7 +31,9 @@
 //!   stdio.rs            standard output and error that cannot stop the only thread
 //!   causes.rs           errno → Cause
 //!   clock.rs            the only place that reads a clock
-//!   sys.rs              every unsafe: sockets, limits, timer, signals
+//!   sys/                every unsafe
+//!     mod.rs            sockets, limits, clock and timer
+//!     signals.rs        signals that can be polled, and what the end of a process leads to
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   mod.rs              the driver's loop over both; run(seed) → Outcome
 //!   scenario.rs         seed → plan, behaviours of servers, mischief

@@ -3,7 +3,8 @@
 //! `os/host.rs` reads, this judges, `report/preflight.rs` finds the words. A finding refuses
 //! nothing: a limit may be lifted, or prove to be none, before it is met.
 
-use std::net::IpAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::plan::Plan;
 
@@ -24,8 +25,9 @@ const DESCRIPTORS_STEP: u64 = 64;
 /// What a run has in its poll set beside the connections, and some to spare.
 const WATCHES_OWN: u64 = 4;
 
-/// Address space that a run takes beside its table, and some to spare.
-const ADDRESS_SPACE_OWN_BYTES: u64 = 4 << 20;
+/// Memory that a run takes for itself beside its table, and some to spare: a quarter of it is what
+/// was measured.
+pub const OWN_BYTES: u64 = 1 << 20;
 
 /// Kernel memory of one end of a connection with no data under way: socket, file, inode, dentry and
 /// watch. Measured as the growth of slabs on Linux 6.18: 8.1 KB for both ends.
@@ -110,10 +112,15 @@ pub struct Host {
     /// `net.ipv4.ip_local_port_range`, and what of it or beside it is reserved.
     pub ports: Option<PortRange>,
     pub ports_reserved: Vec<PortRange>,
+    /// Ports of this host's among the targets' that somebody listens on, each once; not all of them
+    /// where there are very many.
+    pub ports_listened: Vec<u16>,
     /// Connections in TIME_WAIT, to and from anywhere.
     pub time_wait: Option<u64>,
     /// `net.ipv4.tcp_tw_reuse`: 0 never, 1 always, 2 on the loopback.
     pub time_wait_reuse: Option<u64>,
+    /// `net.ipv4.tcp_timestamps`: without them nothing is reused.
+    pub timestamps: Option<u64>,
     /// `net.netfilter.nf_conntrack_max`; `None` where connections are not tracked.
     pub conntrack: Option<Gauge>,
     /// `MemAvailable`, in bytes.
@@ -146,6 +153,8 @@ pub enum Knob {
     HardDescriptors {
         hard: u64,
         needed: u64,
+        /// What `fs.nr_open` has to be before the hard limit can be that high, if it is not.
+        nr_open_needed: Option<u64>,
     },
     NrOpen {
         most: u64,
@@ -188,10 +197,14 @@ pub struct PortsKnob {
     /// would do.
     pub pairs: u64,
     pub pairs_needed: Option<u64>,
+    /// How many connections they are enough for if nothing is in TIME_WAIT.
+    pub most: u64,
     /// What TIME_WAIT can hold of all pairs' ports, if it is all theirs: nobody says whose it is.
     pub time_wait: u64,
     /// Whether it would do without the TIME_WAIT, and with [`PORTS_WIDEST`].
     pub time_wait_decides: bool,
+    /// Whether `net.ipv4.tcp_tw_reuse` can free it.
+    pub reuse_helps: bool,
     pub widest_is_enough: bool,
 }
 
@@ -230,7 +243,10 @@ fn judge_descriptors(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
         if needed <= hard {
             found.push(Finding { connections, knob: Knob::SoftDescriptors { soft, needed } });
         } else if !may_raise {
-            found.push(Finding { connections, knob: Knob::HardDescriptors { hard, needed } });
+            let most = needed.next_multiple_of(DESCRIPTORS_STEP);
+            let nr_open_needed = host.nr_open.is_some_and(|nr| nr < most).then_some(most);
+            let knob = Knob::HardDescriptors { hard, needed, nr_open_needed };
+            found.push(Finding { connections, knob });
         }
     }
     if let Some(most) = host.nr_open {
@@ -266,17 +282,20 @@ fn judge_counts(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
 fn judge_ports(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     let Some(range) = host.ports else { return };
     let (asked, pairs) = (u64::from(plan.connections), pairs(plan));
-    let usable = ports_usable(plan, host, range);
+    let usable = ports_usable(host, range);
     let time_wait = if is_time_wait_reused(plan, host) { 0 } else { host.time_wait.unwrap_or(0) };
-    let allowed = |usable: u64| (pairs * usable).saturating_sub(time_wait);
-    let widest = allowed(ports_usable(plan, host, PORTS_WIDEST));
+    let shares = Shares::of(plan);
+    let allowed = |usable: u64| shares.fit(usable).min((pairs * usable).saturating_sub(time_wait));
+    let widest = allowed(ports_usable(host, PORTS_WIDEST));
     let knob = PortsKnob {
         range,
         usable,
         pairs,
-        pairs_needed: (usable > 0).then(|| (asked + time_wait).div_ceil(usable)),
+        pairs_needed: (usable > 0).then(|| shares.pairs_needed(usable, time_wait)),
+        most: shares.fit(usable),
         time_wait,
-        time_wait_decides: pairs * usable >= asked,
+        time_wait_decides: shares.fit(usable) >= asked,
+        reuse_helps: host.timestamps != Some(0),
         widest_is_enough: widest >= asked,
     };
     found.push(Finding { connections: allowed(usable), knob: Knob::Ports(knob) });
@@ -298,9 +317,9 @@ fn judge_memory(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
         found.push(Finding { connections, knob: Knob::Cgroup { memory, needed_bytes } });
     }
     if let Some(bytes) = host.address_space {
-        let room = bytes.room().saturating_sub(ADDRESS_SPACE_OWN_BYTES);
+        let room = bytes.room().saturating_sub(OWN_BYTES);
         let connections = room / host.table_bytes_each.max(1);
-        let needed_bytes = bytes.used + asked * host.table_bytes_each + ADDRESS_SPACE_OWN_BYTES;
+        let needed_bytes = bytes.used + asked * host.table_bytes_each + OWN_BYTES;
         found.push(Finding { connections, knob: Knob::AddressSpace { bytes, needed_bytes } });
     }
 }
@@ -312,34 +331,62 @@ pub fn memory_needed(plan: &Plan, host: &Host) -> u64 {
 }
 
 /// How many ports of `range` one pair of a source and a target can use.
-pub fn ports_usable(plan: &Plan, host: &Host, range: PortRange) -> u64 {
+pub fn ports_usable(host: &Host, range: PortRange) -> u64 {
     let reserved = host.ports_reserved.iter().filter_map(|reserved| reserved.within(range));
     // A port that somebody listens on is given to no `connect()`, wherever that leads.
-    let targets = plan.routes.targets().iter().zip(&host.targets_here);
-    let listening = targets.filter(|(_, is_here)| **is_here);
-    let mut listening: Vec<u16> = listening.map(|(target, _)| target.address.port()).collect();
-    listening.sort_unstable();
-    listening.dedup();
-    listening.retain(|port| {
-        range.contains(*port) && !host.ports_reserved.iter().any(|r| r.contains(*port))
-    });
+    let is_lost = |port: &&u16| {
+        range.contains(**port) && !host.ports_reserved.iter().any(|r| r.contains(**port))
+    };
+    let listened = host.ports_listened.iter().filter(is_lost).count() as u64;
     let reserved: u64 = reserved.map(|reserved| u64::from(reserved.count())).sum();
-    u64::from(range.count()).saturating_sub(reserved + listening.len() as u64)
+    u64::from(range.count()).saturating_sub(reserved + listened)
 }
 
-/// How many pairs of a source and a target there are, over which connections are spread; the same
-/// target twice is one pair.
+/// How many pairs of a source and a target there are; the same target twice is one pair.
 pub fn pairs(plan: &Plan) -> u64 {
-    let mut targets: Vec<_> = plan.routes.targets().iter().map(|target| target.address).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    targets.iter().map(|target| plan.routes.sources_towards(target).len().max(1) as u64).sum()
+    Shares::of(plan).0.iter().map(|share| share.sources).sum()
+}
+
+/// What each address that is dialed gets of the connections: they are spread evenly over the
+/// targets, whatever the number of sources that can dial them.
+struct Shares(Vec<Share>);
+
+struct Share {
+    connections: u64,
+    sources: u64,
+}
+
+impl Shares {
+    fn of(plan: &Plan) -> Shares {
+        let routes = &plan.routes;
+        let targets = routes.targets().len() as u64;
+        let (each, rest) =
+            (u64::from(plan.connections) / targets, u64::from(plan.connections) % targets);
+        let mut shares: HashMap<SocketAddr, Share> = HashMap::new();
+        for (index, target) in (0..).zip(routes.targets()) {
+            let sources = routes.sources_towards(&target.address).len().max(1) as u64;
+            let share = shares.entry(target.address).or_insert(Share { connections: 0, sources });
+            share.connections += each + u64::from(index < rest);
+        }
+        Shares(shares.into_values().collect())
+    }
+
+    /// How many of the connections find a port if each pair has so many.
+    fn fit(&self, usable: u64) -> u64 {
+        self.0.iter().map(|share| share.connections.min(share.sources * usable)).sum()
+    }
+
+    fn pairs_needed(&self, usable: u64, time_wait: u64) -> u64 {
+        let each = self.0.iter().map(|share| share.connections.div_ceil(usable).max(share.sources));
+        each.sum::<u64>() + time_wait.div_ceil(usable)
+    }
 }
 
 /// Whether a port in TIME_WAIT can be had all the same.
 /// Source: `tcp_twsk_unique` in `net/ipv4/tcp_ipv4.c`.
 fn is_time_wait_reused(plan: &Plan, host: &Host) -> bool {
     match host.time_wait_reuse {
+        _ if host.timestamps == Some(0) => false,
         Some(0) => false,
         Some(2) => plan.routes.targets().iter().all(|target| is_loopback(target.address.ip())),
         _ => true,

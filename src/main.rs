@@ -15,12 +15,13 @@ use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::driver::{self, Run, Tables};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Streams};
-use tcpgoon::os::sys::Signals;
+use tcpgoon::os::sys::{self, Signals};
 use tcpgoon::os::{self, News, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
 use tcpgoon::report::{self, Report, preflight, text};
 
 fn main() -> ExitCode {
+    sys::fail_on_abort();
     let code = match dispatch() {
         Ok(code) => code,
         Err(error) => {

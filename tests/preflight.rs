@@ -224,9 +224,9 @@ fn ports_in_time_wait_are_counted_where_they_are_not_reused() {
     let words = "--dry-run -c 10 127.0.0.1:80";
     let run = outcome(namespace.tcpgoon(words));
     run.assert_code(1);
-    let shape = "- ephemeral ports: enough for # of 10 connections, net.ipv4.ip_local_port_range \
+    let shape = "- ephemeral ports: enough for # to 10 of 10 connections, net.ipv4.ip_local_port_range \
                  is 40000 40009 (10 usable from one address to another, less up to # in \
-                 TIME_WAIT); to lift it: wait a minute, or sysctl -w net.ipv4.tcp_tw_reuse=1, or *";
+                 TIME_WAIT); to lift it: wait a minute, or end runs with --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1, or *";
     let found = run.find(shape);
     let [room, waiting]: [u64; 2] = [0, 1].map(|index: usize| found[index].parse().unwrap());
     assert!(waiting > 0 && room + waiting == 10, "{run:#?}");
@@ -303,6 +303,19 @@ fn a_table_that_does_not_fit_into_the_address_space_is_one_line() {
     running.stdout.wait_for_words(QUESTION);
     running.stdin().write_all(b"n\n").unwrap();
     running.outcome().assert_code(1);
+}
+
+/// Whatever the limit is, the program ends by itself.
+#[test]
+fn no_address_space_is_so_small_that_the_program_is_killed() {
+    for connections in ["10", "10000"] {
+        for limit_kib in (4_000..9_000).step_by(100) {
+            let args = ["-y", "-s", "0", "-i", "0", "-c", connections, "127.0.0.1:9"];
+            let run = outcome(tcpgoon_after(&format!("ulimit -v {limit_kib}"), &args));
+            // 127: the loader did not find room for the C library.
+            assert!(matches!(run.code(), Some(1 | 2 | 127)), "{limit_kib} KiB: {run:#?}");
+        }
+    }
 }
 
 /// A cgroup of one's own; removed when dropped, which wants it empty.

@@ -74,7 +74,7 @@ fn what_is_unknown_is_in_nobodys_way() {
 fn descriptors_are_judged_after_they_were_raised() {
     let needed = 1016;
     let soft = |soft| Some(Knob::SoftDescriptors { soft, needed });
-    let hard = |hard| Some(Knob::HardDescriptors { hard, needed });
+    let hard = |hard| Some(Knob::HardDescriptors { hard, needed, nr_open_needed: None });
     // In steps of 64.
     let nr_open = |most| Some(Knob::NrOpen { most, needed: 1024 });
     for (limit, most, connections, knob) in [
@@ -102,7 +102,8 @@ fn descriptors_are_judged_after_they_were_raised() {
     let host =
         Host { descriptors: descriptors(64, 64, false), nr_open: Some(500), ..Host::default() };
     let knobs: Vec<Knob> = judge(&thousand(), &host).into_iter().map(|f| f.knob).collect();
-    assert_eq!(knobs, [hard(64).unwrap(), nr_open(500).unwrap()]);
+    let both = Knob::HardDescriptors { hard: 64, needed, nr_open_needed: Some(1024) };
+    assert_eq!(knobs, [both, nr_open(500).unwrap()]);
 }
 
 #[test]
@@ -112,7 +113,10 @@ fn what_a_shell_left_open_is_not_to_be_had() {
     assert_eq!(allowed(&thousand(), &host(23)), 36);
     assert_eq!(descriptors_needed(1000, 3), 1016);
     assert_eq!(descriptors_needed(1000, 23), 1028);
-    assert_eq!(only(&thousand(), &host(23)).knob, Knob::HardDescriptors { hard: 64, needed: 1028 });
+    assert_eq!(
+        only(&thousand(), &host(23)).knob,
+        Knob::HardDescriptors { hard: 64, needed: 1028, nr_open_needed: None }
+    );
 }
 
 #[test]
@@ -153,6 +157,43 @@ fn watches_are_counted_for_each_end_and_tracked_connections_once() {
     assert_eq!(judge(&thousand(), &host), []);
 }
 
+/// The ports of these addresses, each once.
+fn listened(targets: &[&str]) -> Vec<u16> {
+    let ports = targets.iter().map(|address| address.parse::<SocketAddr>().unwrap().port());
+    ports.collect::<std::collections::BTreeSet<u16>>().into_iter().collect()
+}
+
+#[test]
+fn an_address_gets_its_share_whatever_the_number_of_its_sources() {
+    let host = Host { ports: Some(range(40_000, 40_099)), ..Host::default() };
+    // Half of the connections go to the one that only one source can dial.
+    let mixed = ["127.0.0.1:81", "[fd00::1]:81"];
+    let sources = ["127.0.0.1:0", "[fd00::2]:0", "[fd00::3]:0", "[fd00::4]:0", "[fd00::5]:0"];
+    assert_eq!(allowed(&plan_from(300, &mixed, &sources), &host), 100 + 150);
+    // The same address twice gets twice the share, of the same ports.
+    let twice = ["10.0.0.1:81", "10.0.0.1:81", "10.0.0.2:81"];
+    assert_eq!(allowed(&plan(195, &twice), &host), 100 + 65);
+    let Knob::Ports(knob) = only(&plan(195, &twice), &host).knob else { panic!() };
+    assert_eq!((knob.pairs, knob.pairs_needed), (2, Some(3)));
+}
+
+#[test]
+fn nothing_is_reused_without_timestamps() {
+    let host = Host {
+        ports: Some(range(40_000, 40_999)),
+        time_wait: Some(300),
+        time_wait_reuse: Some(1),
+        timestamps: Some(0),
+        ..Host::default()
+    };
+    let found = only(&thousand(), &host);
+    assert_eq!(found.connections, 700);
+    let Knob::Ports(knob) = found.knob else { panic!("{found:?}") };
+    assert_eq!((knob.reuse_helps, knob.most), (false, 1000));
+    let host = Host { timestamps: Some(1), ..host };
+    assert_eq!(judge(&thousand(), &host), []);
+}
+
 #[test]
 fn ports_are_those_of_the_range_that_nobody_else_has() {
     let here = ["127.0.0.1:40005"];
@@ -176,13 +217,14 @@ fn ports_are_those_of_the_range_that_nobody_else_has() {
         let host = Host {
             ports: Some(range(40_000, 40_009)),
             ports_reserved: reserved,
-            targets_here: vec![are_here; targets.len()],
+            ports_listened: if are_here { listened(targets) } else { vec![] },
             ..Host::default()
         };
         let Knob::Ports(knob) = only(&plan, &host).knob else { panic!("{host:?}") };
         assert_eq!(knob.usable, usable, "{targets:?} {host:?}");
         assert_eq!(allowed(&plan, &host), usable * targets.len() as u64);
-        assert_eq!(knob.pairs_needed, (usable > 0).then(|| 1000u64.div_ceil(usable)));
+        let (count, each) = (targets.len() as u64, 1000 / targets.len() as u64);
+        assert_eq!(knob.pairs_needed, (usable > 0).then(|| count * each.div_ceil(usable)));
     }
 }
 
@@ -309,8 +351,8 @@ fn the_address_space_has_to_take_the_table() {
     let host = Host { address_space: Some(bytes), table_bytes_each: 37, ..Host::default() };
     assert_eq!(judge(&thousand(), &host), []);
     let found = only(&plan(1_000_000, &["10.0.0.1:80"]), &host);
-    assert_eq!(found.connections, 3 * MIB / 37);
-    let needed_bytes = 9 * MIB + 37_000_000;
+    assert_eq!(found.connections, 6 * MIB / 37);
+    let needed_bytes = 6 * MIB + 37_000_000;
     assert_eq!(found.knob, Knob::AddressSpace { bytes, needed_bytes });
 }
 
@@ -352,8 +394,10 @@ fn what_is_needed_is_enough() {
         watches_max: Some(10),
         ports: Some(range(40_000, 40_009)),
         ports_reserved: vec![range(2000, 2099)],
+        ports_listened: vec![33_000],
         time_wait: Some(7),
         time_wait_reuse: Some(0),
+        timestamps: Some(1),
         conntrack: Some(gauge(100, 90)),
         memory_available_bytes: Some(MIB),
         cgroups: vec![CgroupMemory { file: "x".into(), bytes: gauge(2 * MIB, MIB) }],

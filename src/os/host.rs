@@ -8,7 +8,7 @@ use std::{fs, iter};
 use super::sockets::BYTES_PER_CONNECTION;
 use super::{cgroup, sys};
 use crate::error::{Error, Result};
-use crate::limits::{self, Descriptors, Gauge, Host};
+use crate::limits::{self, Descriptors, Gauge, Host, OWN_BYTES};
 use crate::plan::Plan;
 
 pub use crate::limits::{DESCRIPTORS_OWN, PortRange};
@@ -30,7 +30,10 @@ pub fn read(plan: &Plan) -> Host {
         used: number("/proc/sys/net/netfilter/nf_conntrack_count").unwrap_or(0),
     };
     let files = text("/proc/sys/fs/file-nr").and_then(|text| files_in(&text));
+    let targets_here = targets_here(plan);
     Host {
+        ports_listened: ports_listened(plan, &targets_here),
+        timestamps: number("/proc/sys/net/ipv4/tcp_timestamps"),
         descriptors: descriptors(plan.connections, nr_open, privileged(CAP_SYS_RESOURCE)),
         nr_open,
         // It does not hold for an administrator. Source: `alloc_empty_file` in `fs/file_table.c`.
@@ -45,7 +48,7 @@ pub fn read(plan: &Plan) -> Host {
         cgroups: cgroup::memory_limits(),
         address_space: address_space(&status),
         table_bytes_each: BYTES_PER_CONNECTION,
-        targets_here: targets_here(plan),
+        targets_here,
     }
 }
 
@@ -130,6 +133,19 @@ fn targets_here(plan: &Plan) -> Vec<bool> {
     plan.routes.targets().iter().map(|target| target.address).map(is_here).collect()
 }
 
+/// The ports of this host's among the targets' that somebody listens on; of the first
+/// [`ADDRESSES_ASKED_MAX`], as one takes microseconds.
+fn ports_listened(plan: &Plan, targets_here: &[bool]) -> Vec<u16> {
+    let targets = plan.routes.targets().iter().zip(targets_here);
+    let here = targets.filter(|(_, is_here)| **is_here).map(|(target, _)| &target.address);
+    let is_listened = |address: &&SocketAddr| sys::is_listened_on(address);
+    let listened = here.take(ADDRESSES_ASKED_MAX).filter(is_listened);
+    let mut ports: Vec<u16> = listened.map(SocketAddr::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
 /// An address that can be bound to is this host's, unless all can be.
 fn is_own(mut address: SocketAddr) -> bool {
     let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
@@ -209,7 +225,8 @@ pub fn make_room_for(connections: u32) {
     let _ = sys::set_descriptor_limit(hard.min(most));
 }
 
-/// Refuses a table that is larger than the memory there is, on this host or in a cgroup. Asking the
+/// Refuses a run whose table and buffers do not fit into the memory there is, on this host or in a
+/// cgroup. Asking the
 /// allocator is not enough: it promises more than there is, and the promise is broken by ending the
 /// process.
 ///
@@ -221,7 +238,7 @@ pub fn check_memory_for(connections: u32, host: &Host) -> Result<()> {
     let address_space = host.address_space.iter().map(Gauge::room);
     let available = iter::empty().chain(host.memory_available_bytes).chain(cgroups);
     let room = available.chain(address_space).min();
-    if room.is_some_and(|room| room < bytes) {
+    if room.is_some_and(|room| room < bytes + OWN_BYTES) {
         return Err(Error::Memory { connections, bytes });
     }
     Ok(())
@@ -294,7 +311,7 @@ mod tests {
     fn a_table_has_to_fit_into_every_memory_there_is() {
         let gauge = |most| Gauge { most, used: 1 << 20 };
         let cgroup = |most| limits::CgroupMemory { file: "x".into(), bytes: gauge(most) };
-        let (little, much) = (2 << 20, 1 << 40);
+        let (little, much) = (3 << 20, 1 << 40);
         for (available, cgroups, address_space, fits) in [
             (None, vec![], None, true),
             (Some(much), vec![cgroup(much)], Some(gauge(much)), true),

@@ -24,7 +24,14 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (allowed, asked) = (self.finding.connections, self.plan.connections);
         let knob = &self.finding.knob;
-        write!(f, "{}: enough for {allowed} of {asked} connections, ", what(knob))?;
+        write!(f, "{}: enough for {allowed} ", what(knob))?;
+        // Whose the TIME_WAIT is nobody says.
+        if let Knob::Ports(PortsKnob { most, .. }) = knob
+            && *most > allowed
+        {
+            write!(f, "to {most} ")?;
+        }
+        write!(f, "of {asked} connections, ")?;
         write_value(f, knob)?;
         write!(f, "; to lift it: ")?;
         write_fix(f, knob)
@@ -89,6 +96,9 @@ fn write_ports(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
 fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
     match knob {
         Knob::SoftDescriptors { needed, .. } => write!(f, "ulimit -n {needed}"),
+        Knob::HardDescriptors { needed, nr_open_needed: Some(most), .. } => {
+            write!(f, "sysctl -w fs.nr_open={most} && prlimit --pid $$ --nofile={needed} (as root)")
+        }
         Knob::HardDescriptors { needed, .. } => write!(
             f,
             "prlimit --pid $$ --nofile={needed} (as root; for good: nofile in \
@@ -117,7 +127,10 @@ fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
 fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
     let mut or = "";
     if ports.time_wait_decides {
-        write!(f, "wait a minute, or sysctl -w net.ipv4.tcp_tw_reuse=1")?;
+        write!(f, "wait a minute, or end runs with --close rst")?;
+        if ports.reuse_helps {
+            write!(f, ", or sysctl -w net.ipv4.tcp_tw_reuse=1")?;
+        }
         or = ", or ";
     }
     if ports.widest_is_enough {
@@ -185,7 +198,7 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     }
     writeln!(out, "Interval: {}", or_none(plan.interval))?;
     if let Some(range) = host.ports {
-        let (usable, pairs) = (limits::ports_usable(plan, host, range), limits::pairs(plan));
+        let (usable, pairs) = (limits::ports_usable(host, range), limits::pairs(plan));
         let PortRange { low, high } = range;
         writeln!(out, "Ports: {low} to {high}, {usable} usable for each pair; pairs: {pairs}")?;
     }
@@ -246,7 +259,12 @@ mod tests {
                  lift it: ulimit -n 1016",
             ),
             (
-                Knob::HardDescriptors { hard: 64, needed: 1016 },
+                Knob::HardDescriptors { hard: 64, needed: 1016, nr_open_needed: Some(1024) },
+                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; to \
+                 lift it: sysctl -w fs.nr_open=1024 && prlimit --pid $$ --nofile=1016 (as root)",
+            ),
+            (
+                Knob::HardDescriptors { hard: 64, needed: 1016, nr_open_needed: None },
                 "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; to \
                  lift it: prlimit --pid $$ --nofile=1016 (as root; for good: nofile in \
                  /etc/security/limits.conf, or LimitNOFILE=1016 in a systemd unit)",
@@ -304,13 +322,16 @@ mod tests {
             pairs_needed: Some(112),
             time_wait: 0,
             time_wait_decides: false,
+            reuse_helps: true,
+            most: 9,
             widest_is_enough: true,
         };
         let value = "net.ipv4.ip_local_port_range is 40000 40009 (9 usable from one address to \
                      another";
         let more = "more addresses with --source or more targets (112 pairs of source and target instead of";
         let widest = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
-        let reuse = "wait a minute, or sysctl -w net.ipv4.tcp_tw_reuse=1";
+        let reuse =
+            "wait a minute, or end runs with --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1";
         for (knob, words) in [
             (few, format!("{value}); to lift it: {widest}, or {more} 1)")),
             (

@@ -1,0 +1,138 @@
+//! Signals that can be polled, and what the end of a process leads to.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use libc::c_int;
+
+use super::{check, check_length, own};
+
+/// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was
+/// ignored.
+///
+/// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their
+/// default action back, so the kernel itself obeys the second, whatever this program is doing.
+#[derive(Debug)]
+pub struct Signals {
+    fd: OwnedFd,
+    set: libc::sigset_t,
+    released: Cell<bool>,
+}
+
+const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+impl Signals {
+    pub fn hold() -> io::Result<Signals> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `set` is writable; sigemptyset initializes it and cannot fail.
+        let mut set = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            set.assume_init()
+        };
+        for signal in SIGNALS {
+            if signal != libc::SIGHUP || !is_ignored(signal)? {
+                // SAFETY: the set is initialized and the signal's number valid.
+                check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
+            }
+        }
+        // SAFETY: the set is initialized; -1 asks for a new descriptor.
+        let fd = own(unsafe {
+            libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
+        })?;
+        mask(libc::SIG_BLOCK, &set)?;
+        Ok(Signals { fd, set, released: Cell::new(false) })
+    }
+
+    /// Takes a signal that has come, if one has, and lets go of the rest.
+    pub fn take(&self) -> Option<c_int> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        let (fd, length) = (self.fd.as_raw_fd(), size_of::<libc::signalfd_siginfo>());
+        // SAFETY: `info` has `length` writable bytes.
+        let read =
+            check_length(unsafe { libc::read(fd, info.as_mut_ptr().cast(), length) }).ok()?;
+        if read != length {
+            return None;
+        }
+        self.release();
+        // SAFETY: the read was whole, so `info` is initialized.
+        c_int::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
+    }
+
+    /// Whether one was taken.
+    pub fn is_released(&self) -> bool {
+        self.released.get()
+    }
+
+    fn release(&self) {
+        self.released.set(true);
+        for signal in SIGNALS {
+            // SAFETY: the set is initialized.
+            if unsafe { libc::sigismember(&raw const self.set, signal) } == 1 {
+                // SAFETY: the default action is a valid one for these signals. Failing is
+                // impossible then.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+        }
+        // With a valid set this cannot fail, and if it did the first signal would still be obeyed.
+        let _ = mask(libc::SIG_UNBLOCK, &self.set);
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Makes the abort that follows on a failed allocation a plain failure: what it was has been said on
+/// standard error by then, and there is nothing in a core file for an operator.
+pub fn fail_on_abort() {
+    extern "C" fn fail(_: c_int) {
+        // SAFETY: it may be called from a signal handler, and does not return.
+        unsafe { libc::_exit(1) }
+    }
+    let handler: extern "C" fn(c_int) = fail;
+    // SAFETY: the handler makes one call, which is safe in it. Failing is impossible for a valid
+    // signal.
+    unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
+}
+
+fn is_ignored(signal: c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: null means that nothing is to be changed; `action` is initialized where the call
+    // succeeds.
+    let action = unsafe {
+        check(libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()))?;
+        action.assume_init()
+    };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
+fn mask(how: c_int, set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is initialized; null means that the old one is not wanted.
+    let error = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Makes a child die when this process does, however that comes about. Source: prctl(2),
+/// `PR_SET_PDEATHSIG`.
+pub fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let set = move || {
+        // SAFETY: no pointers.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        // It may have died before that took effect, and then nobody would tell the child.
+        if std::os::unix::process::parent_id() == parent {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
+    };
+    // SAFETY: between fork and exec it makes two system calls, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(set) };
+}
