@@ -47,9 +47,7 @@ fn span(u: &mut Unstructured<'_>) -> Result<Span> {
 }
 
 fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
-    let target = |port| {
-        Target { host: "127.0.0.1".into(), address: ([127, 0, 0, 1], port).into() }
-    };
+    let target = |port| Target { host: "127.0.0.1".into(), address: ([127, 0, 0, 1], port).into() };
     let targets = (1..=u.int_in_range(1..=2)?).map(target).collect();
     let sources: Vec<_> =
         (1..=u.int_in_range(0..=2)?).map(|last| ([127, 0, 0, last], 0).into()).collect();
