@@ -13,7 +13,7 @@ use tcpgoon::cli::parse::{Command, parse};
 use tcpgoon::engine::Engine;
 use tcpgoon::error::Error;
 use tcpgoon::plan::{Args, CONNECTIONS_MAX, Hold, Plan};
-use tcpgoon::route::Target;
+use tcpgoon::route::{SOURCES_MAX, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
 /// Longer lists of targets say nothing new and take long.
@@ -67,7 +67,15 @@ fn run(args: &Args) {
     let address = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let targets = args.targets.iter().take(TARGETS_MAX);
     let targets = targets.map(|t| Target { host: t.host.clone(), address: address(t.port) });
-    let plan = Plan::new(args, targets.collect()).expect("what was parsed can be planned");
+    assert!(args.sources.len() <= SOURCES_MAX);
+    // A zone is some interface's, and here there is none.
+    let sources = args.sources.iter().filter_map(|source| source.parse::<IpAddr>().ok());
+    let sources: Vec<_> = sources.map(|source| SocketAddr::new(source, 0)).collect();
+    let plan = match Plan::new(args, targets.collect(), &sources) {
+        Ok(plan) => plan,
+        // Too many pairs, or no source of the targets' family.
+        Err(error) => return assert!(!sources.is_empty(), "{error}"),
+    };
     assert!(!plan.routes.to_string().is_empty());
     if plan.connections <= CONNECTIONS_TRIED_MAX {
         let mut engine = Engine::new(&plan, Moment(1)).expect("memory");
