@@ -2,6 +2,7 @@
 //! engine obeys.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::route::{Misrouted, ROUTES_MAX, Routes, SOURCES_MAX, TARGETS_MAX, Target};
@@ -91,6 +92,58 @@ pub enum Close {
     Rst,
 }
 
+/// Which connections are asked by a keepalive whether the server has them, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Probe {
+    #[default]
+    None,
+    /// An even sample of about [`SAMPLE_MAX`].
+    Sample,
+    All,
+}
+
+impl Probe {
+    /// Every so many slots one is probed; 0 is never.
+    pub fn stride(self, connections: u32) -> u32 {
+        match self {
+            Probe::None => 0,
+            Probe::Sample => connections.div_ceil(SAMPLE_MAX),
+            Probe::All => 1,
+        }
+    }
+}
+
+/// The most connections of a sample.
+pub const SAMPLE_MAX: u32 = 1_000;
+
+/// A run that holds its connections for as long has the time to probe a sample unasked.
+pub const SAMPLE_HOLD_MIN: Span = Span::from_s(2);
+
+/// Where neither a reply timeout nor a dial timeout was typed.
+const REPLY_TIMEOUT_DEFAULT: Span = Span::from_s(5);
+
+/// What is said to each connection once it is established, and what it is to say in return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talk {
+    /// Sent once; may be empty.
+    pub send: Arc<[u8]>,
+    /// Whether this was seen in the first bytes back is what "answered" means; empty: any byte.
+    pub expect: Arc<[u8]>,
+    /// From the moment at which it was established.
+    pub reply_timeout: Span,
+}
+
+/// What was typed of [`Probe`] and [`Talk`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Questions {
+    pub send: Vec<u8>,
+    pub expect: Vec<u8>,
+    /// `None`: the dial timeout.
+    pub reply_timeout: Option<Span>,
+    /// `None`: a sample, if the run holds its connections for long enough.
+    pub probe: Option<Probe>,
+}
+
 /// What was typed for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Args {
@@ -108,10 +161,33 @@ pub struct Args {
     /// Addresses of this host, with a zone where one was typed; none for the system's choice.
     pub sources: Vec<String>,
     pub close: Close,
+    pub questions: Questions,
+    /// Errors and closes by the peer at which no more is dialed.
+    pub errors_max: Option<u64>,
     pub debug: bool,
     pub assume_yes: bool,
     /// Say what would be done, and what stands in its way, and dial nothing.
     pub dry_run: bool,
+}
+
+impl Args {
+    fn probe(&self) -> Probe {
+        let holds = match self.hold {
+            Hold::For(span) => span >= SAMPLE_HOLD_MIN,
+            Hold::Forever => true,
+        };
+        self.questions.probe.unwrap_or(if holds { Probe::Sample } else { Probe::None })
+    }
+
+    fn talk(&self) -> Option<Talk> {
+        let Questions { send, expect, reply_timeout, .. } = &self.questions;
+        if send.is_empty() && expect.is_empty() {
+            return None;
+        }
+        let timeout = reply_timeout.or(self.dial_timeout).unwrap_or(REPLY_TIMEOUT_DEFAULT);
+        let (send, expect) = (send.as_slice().into(), expect.as_slice().into());
+        Some(Talk { send, expect, reply_timeout: timeout })
+    }
 }
 
 /// What was typed for `tcpgoon serve`.
@@ -148,6 +224,10 @@ pub struct CalibrateArgs {
     pub connections: Option<u32>,
 }
 
+/// What a question to an established connection, or about it, costs of [`Limits::expiries_max`]: a
+/// keepalive takes four system calls, and dials are waiting.
+pub const INQUIRY_COST: u32 = 8;
+
 /// How much one turn of the loop may do. What does not fit waits for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -158,9 +238,11 @@ pub struct Limits {
     pub dials_max: u32,
     /// Dials forgone because their route has no port left.
     pub forgone_max: u32,
-    /// Deadlines fired, and wheel entries moved down a level.
+    /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
+    /// counts as [`INQUIRY_COST`]; the last one of a turn may go beyond.
     pub expiries_max: u32,
-    /// Connections drained of what the server sent.
+    /// Connections drained of what the server sent; those of which the first byte is waited for are
+    /// not counted.
     pub drains_max: u32,
     /// Bytes dropped of one connection before the next one gets its chance.
     pub drain_bytes_max: u32,
@@ -179,20 +261,22 @@ impl Limits {
         drain_bytes_max: 4 * 1024,
     };
 
-    /// The most events that one turn is handed: each readiness can mean up to three (opened, bytes,
-    /// closed), and each action of the turn before can have failed or succeeded at once, which
-    /// takes up to two; two more are the poll's own.
+    /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
+    /// an answer, closed) and one urgent drain; what the actions of the turn before have come to is
+    /// up to two for a dial and three for a drain; each connection that opened, failed or was due
+    /// can have been looked at; two more are the poll's own.
     pub fn turn_events_max(&self) -> usize {
-        let readiness = 3 * self.events_max;
-        let feedback = 2 * (self.dials_max + self.drains_max);
-        (readiness + feedback + 2) as usize
+        let readiness = 4 * self.events_max;
+        let feedback = 2 * self.dials_max + 3 * (self.drains_max + self.events_max);
+        let looks = self.events_max + self.dials_max + self.expiries_max;
+        (readiness + feedback + looks + 2) as usize
     }
 
-    /// The most actions that one turn hands back: a close and a note for each event and expiry,
-    /// each dial, forgone dial and drain, and a sample.
+    /// The most actions that one turn hands back: up to three for each event and each expiry (a
+    /// note, a look, and what is said or done), each dial, forgone dial and drain, and a sample.
     pub fn turn_actions_max(&self) -> usize {
-        let each_twice = 2 * (self.turn_events_max() + self.expiries_max as usize);
-        each_twice + (self.dials_max + self.forgone_max + self.drains_max) as usize + 1
+        let each_three_times = 3 * (self.turn_events_max() + self.expiries_max as usize);
+        each_three_times + (self.dials_max + self.forgone_max + self.drains_max) as usize + 1
     }
 }
 
@@ -207,6 +291,10 @@ pub struct Plan {
     pub interval: Option<Span>,
     pub hold: Hold,
     pub close: Close,
+    pub probe: Probe,
+    pub talk: Option<Talk>,
+    /// Errors and closes by the peer at which no more is dialed.
+    pub errors_max: Option<u64>,
     /// Whether the engine hands out a note for each thing that happens to a connection.
     pub debug: bool,
     pub limits: Limits,
@@ -232,6 +320,9 @@ impl Plan {
             interval: args.interval,
             hold: args.hold,
             close: args.close,
+            probe: args.probe(),
+            talk: args.talk(),
+            errors_max: args.errors_max,
             debug: args.debug,
             limits: Limits::DEFAULT,
         })

@@ -40,7 +40,7 @@ impl Moment {
 /// # Panics
 /// If the interval is zero: no interval is `None` wherever one is kept.
 pub fn next_beat(start: Moment, interval: Span, now: Moment) -> Moment {
-    let beats = now.since(start).0 / interval.0 + 1;
+    let beats = (now.since(start).0 / interval.0).saturating_add(1);
     start + Span(beats.saturating_mul(interval.0))
 }
 

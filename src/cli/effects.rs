@@ -5,15 +5,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::target::{Group, Ports};
 use crate::plan::{
-    Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, ServeArgs,
+    Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
+    ServeArgs,
 };
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
 /// The most dials a second that can be asked for: some ten times what one thread can do.
 const RATE_MILLI_MAX: u64 = 10_000_000_000;
 
-/// The most bytes of a banner: it has to fit into any socket's send buffer at once.
-const BANNER_BYTES_MAX: usize = 4096;
+/// The most bytes of a text that is sent: it has to fit into any socket's send buffer at once.
+const TEXT_BYTES_MAX: usize = 4096;
 
 /// Where flags store what they read, for all verbs; what was not given is filled in from the table
 /// afterwards.
@@ -53,6 +54,8 @@ impl Draft {
                 assume_yes: false,
                 sources: Vec::new(),
                 close: Close::Fin,
+                questions: Questions::default(),
+                errors_max: None,
                 dry_run: false,
             },
             serve: ServeArgs {
@@ -94,6 +97,16 @@ impl Draft {
         }
         if self.serve.echo && self.serve.flood {
             return Err("--echo and --flood both say what is sent: give one of them".into());
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// A flag that means nothing without another one.
+    pub fn check_company(&self) -> Result<(), String> {
+        let Questions { send, expect, reply_timeout, .. } = &self.run.questions;
+        if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
+            return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }
         Ok(())
     }
@@ -159,6 +172,27 @@ pub fn seconds_or_none(value: &str) -> Result<Option<Span>, String> {
     seconds(value).map(|span| (span > Span::ZERO).then_some(span))
 }
 
+/// As [`seconds`], and not 0.
+pub fn some_seconds(value: &str) -> Result<Span, String> {
+    let accepted = || "a time above 0 is accepted, as 5s or 300ms; bare, it is seconds".to_owned();
+    seconds_or_none(value).and_then(|span| span.ok_or_else(accepted))
+}
+
+pub fn probe(value: &str) -> Result<Probe, String> {
+    match value {
+        "all" => Ok(Probe::All),
+        "sample" => Ok(Probe::Sample),
+        "none" => Ok(Probe::None),
+        _ => Err("all, sample and none are accepted".into()),
+    }
+}
+
+/// Errors at which to stop.
+pub fn errors_max(value: &str) -> Result<u64, String> {
+    let accepted = || "1 and more are accepted, also as 1.5k or 2m".into();
+    parse_count(value).filter(|count| *count > 0).ok_or_else(accepted)
+}
+
 pub fn milliseconds(value: &str) -> Result<Span, String> {
     let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is milliseconds");
     parse_span(value, Span::from_ms(1)).ok_or_else(accepted)
@@ -213,31 +247,31 @@ pub fn address(value: &str) -> Result<IpAddr, String> {
 }
 
 /// Undoes the escapes that a shell cannot type.
-pub fn banner(value: &str) -> Result<Vec<u8>, String> {
+pub fn text(value: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, behind @ ..] = rest {
         let (byte, next) = match (first, behind) {
             (b'\\', [b'x', high, low, next @ ..]) => {
                 let digits = (char::from(*high).to_digit(16), char::from(*low).to_digit(16));
-                let (Some(high), Some(low)) = digits else { return Err(BANNER_ACCEPTED.into()) };
-                (u8::try_from(16 * high + low).map_err(|_| BANNER_ACCEPTED)?, next)
+                let (Some(high), Some(low)) = digits else { return Err(TEXT_ACCEPTED.into()) };
+                (u8::try_from(16 * high + low).map_err(|_| TEXT_ACCEPTED)?, next)
             }
             (b'\\', [letter, next @ ..]) => {
                 let escape = ESCAPES.iter().find(|(typed, _)| typed == letter);
-                (escape.ok_or(BANNER_ACCEPTED)?.1, next)
+                (escape.ok_or(TEXT_ACCEPTED)?.1, next)
             }
-            (b'\\', []) => return Err(BANNER_ACCEPTED.into()),
+            (b'\\', []) => return Err(TEXT_ACCEPTED.into()),
             (byte, next) => (*byte, next),
         };
         out.push(byte);
         rest = next;
     }
-    let fits = (1..=BANNER_BYTES_MAX).contains(&out.len());
-    fits.then_some(out).ok_or_else(|| BANNER_ACCEPTED.into())
+    let fits = (1..=TEXT_BYTES_MAX).contains(&out.len());
+    fits.then_some(out).ok_or_else(|| TEXT_ACCEPTED.into())
 }
 
-const BANNER_ACCEPTED: &str =
+const TEXT_ACCEPTED: &str =
     "1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\";
 
 const ESCAPES: [(u8, u8); 5] =
@@ -248,19 +282,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_banner_can_be_any_bytes() {
+    fn a_text_can_be_any_bytes() {
         for (typed, bytes) in [
             ("220 hello\\r\\n", &b"220 hello\r\n"[..]),
             ("\\0\\t\\\\\\xfF\\x00", b"\0\t\\\xff\0"),
             ("grüß", "grüß".as_bytes()),
             ("\\\\n", b"\\n"),
         ] {
-            assert_eq!(banner(typed).as_deref(), Ok(bytes), "{typed}");
+            assert_eq!(text(typed).as_deref(), Ok(bytes), "{typed}");
         }
         let (fits, too_long) = ("\\x41".repeat(4096), "a".repeat(4097));
-        assert_eq!(banner(&fits), Ok(vec![b'A'; 4096]));
+        assert_eq!(text(&fits), Ok(vec![b'A'; 4096]));
         for typed in ["", "\\", "a\\", "\\q", "\\x", "\\x4", "\\xg0", "\\x0g", "\\ü", &too_long] {
-            assert_eq!(banner(typed), Err(BANNER_ACCEPTED.into()), "{typed}");
+            assert_eq!(text(typed), Err(TEXT_ACCEPTED.into()), "{typed}");
         }
     }
 

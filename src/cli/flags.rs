@@ -35,6 +35,9 @@ pub struct Flag {
     pub short: Option<char>,
     /// The word that stands for the value in the help; `None` for a switch.
     pub value: Option<&'static str>,
+    /// What a flag means that may stand without its value. The value then has to follow behind `=`,
+    /// or be one of the words that the effect accepts: any other word is not the flag's.
+    pub alone: Option<&'static str>,
     /// What holds where the flag is not given, as it would be typed. Written once: parsed here,
     /// printed in the help.
     pub default: Option<&'static str>,
@@ -60,6 +63,7 @@ const BASE: Flag = Flag {
     long: "",
     short: None,
     value: None,
+    alone: None,
     default: None,
     verbs: RUN,
     help: "",
@@ -103,7 +107,7 @@ pub const FLAGS: &[Flag] = &[
         value: Some("TEXT"),
         verbs: SERVE,
         help: "Text to greet each connection with; \\r \\n \\t \\0 \\xNN \\\\ are understood",
-        effect: |draft, value| store(&mut draft.serve.banner, effects::banner(value)),
+        effect: |draft, value| store(&mut draft.serve.banner, effects::text(value)),
         ..BASE
     },
     Flag {
@@ -187,6 +191,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "expect",
+        value: Some("TEXT"),
+        help: "Count connections as answered when TEXT comes back, or as unanswered",
+        effect: |draft, value| store(&mut draft.run.questions.expect, effects::text(value)),
+        ..BASE
+    },
+    Flag {
         long: "flood",
         verbs: SERVE,
         help: "Send without end",
@@ -224,6 +235,7 @@ pub const FLAGS: &[Flag] = &[
         verbs: &[Verb::Run, Verb::Serve],
         help: "Interval, in seconds, between stats updates",
         effect: |draft, value| store(&mut draft.interval, effects::seconds_or_none(value)),
+        ..BASE
     },
     Flag {
         long: "ipv4",
@@ -249,6 +261,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "max-errors",
+        value: Some("N"),
+        help: "Errors and closes by the peer at which to stop dialing, and report",
+        effect: |draft, value| fill(&mut draft.run.errors_max, effects::errors_max(value)),
+        ..BASE
+    },
+    Flag {
         long: "never-accept",
         verbs: SERVE,
         help: "Listen, and never accept a connection",
@@ -271,6 +290,15 @@ pub const FLAGS: &[Flag] = &[
         verbs: SERVE,
         help: "Port to listen on, 0 for any that is free",
         effect: |draft, value| store(&mut draft.serve.port, effects::port_to_listen_on(value)),
+        ..BASE
+    },
+    Flag {
+        long: "probe",
+        value: Some("WHICH"),
+        alone: Some("all"),
+        help: "Ask the server by keepalive if it has them: all, sample, none",
+        effect: |draft, value| fill(&mut draft.run.questions.probe, effects::probe(value)),
+        ..BASE
     },
     Flag {
         long: "rate",
@@ -280,11 +308,27 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "reply-timeout",
+        value: Some("T"),
+        help: "Time to wait for an answer, in s (the dial timeout if not given)",
+        effect: |draft, value| {
+            fill(&mut draft.run.questions.reply_timeout, effects::some_seconds(value))
+        },
+        ..BASE
+    },
+    Flag {
         long: "reset-after",
         value: Some("T"),
         verbs: SERVE,
         help: "Reset each connection T after it was accepted, in s",
         effect: |draft, value| fill(&mut draft.reset_after, effects::seconds(value)),
+        ..BASE
+    },
+    Flag {
+        long: "send",
+        value: Some("TEXT"),
+        help: "Text to send to each connection once; \\r \\n \\t \\0 \\xNN are understood",
+        effect: |draft, value| store(&mut draft.run.questions.send, effects::text(value)),
         ..BASE
     },
     Flag {

@@ -109,7 +109,10 @@ pub fn usage(verb: Verb) -> String {
 /// `-c, --connections int`, with room for the short name where there is none.
 fn left_column(flag: &Flag) -> String {
     let short = flag.short.map_or("    ".into(), |short| format!("-{short}, "));
-    let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
+    let value = flag.value.map_or(String::new(), |value| match flag.alone {
+        Some(_) => format!("[={value}]"),
+        None => format!(" {value}"),
+    });
     format!("{short}--{}{value}", flag.long)
 }
 

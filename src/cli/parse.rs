@@ -82,6 +82,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
         return Ok(Command::Version);
     }
     draft.check_conflicts()?;
+    draft.check_company()?;
     for flag in FLAGS.iter().filter(|flag| flag.belongs_to(verb) && !given.contains(&flag.long)) {
         if let Some(default) = flag.default {
             apply(flag, &mut draft, default)?;
@@ -128,6 +129,10 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
             given.push(flag.long);
         }
         match flag.value {
+            Some(_) if flag.alone.is_some() => {
+                apply_optional(flag, draft, &mut parser)?;
+                switched = None;
+            }
             Some(value_word) => {
                 let missing = |_| format!("--{}: the value ({value_word}) is missing", flag.long);
                 apply_os(flag, draft, parser.value().map_err(missing)?)?;
@@ -157,6 +162,26 @@ fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), Strin
 
 fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), String> {
     (flag.effect)(draft, value).map_err(|why| format!("--{} {}: {why}", flag.long, quoted(value)))
+}
+
+/// A flag that may stand alone: the word behind it is its value only if it can be one.
+fn apply_optional(
+    flag: &Flag,
+    draft: &mut Draft,
+    parser: &mut lexopt::Parser,
+) -> Result<(), String> {
+    if let Some(value) = parser.optional_value() {
+        return apply_os(flag, draft, value);
+    }
+    let mut rest = parser.raw_args().map_err(|error| error.to_string())?;
+    let taken = rest.next_if(|word| {
+        let word = word.to_str();
+        word.is_some_and(|word| (flag.effect)(&mut Draft::new(), word).is_ok())
+    });
+    match taken {
+        Some(word) => apply_os(flag, draft, word),
+        None => apply(flag, draft, flag.alone.unwrap_or_default()),
+    }
 }
 
 fn unknown_long(verb: Verb, long: &str) -> String {

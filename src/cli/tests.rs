@@ -28,7 +28,12 @@ fn of(verb: Verb) -> impl Iterator<Item = &'static Flag> {
 fn line_of(verb: Verb, flags: &str) -> String {
     match verb {
         // A target that has a port would hide what --port does.
-        Verb::Run if flags.contains("-p") => format!("{flags} h"),
+        Verb::Run if flags.contains("-p ") || flags.contains("-p=") || flags.contains("-p7") => {
+            format!("{flags} h")
+        }
+        Verb::Run if flags.contains("--port") => format!("{flags} h"),
+        // It means nothing alone.
+        Verb::Run if flags.contains("--reply-timeout") => format!("{flags} --send x h:80"),
         Verb::Run => format!("{flags} h:80"),
         Verb::Serve => format!("serve {flags}"),
         Verb::Calibrate => format!("calibrate {flags}"),
@@ -55,6 +60,30 @@ fn names_are_unique_within_a_verb_and_sorted() {
     }
 }
 
+/// What stands between a flag and its value in the help.
+fn sign(flag: &Flag) -> &'static str {
+    if flag.alone.is_some() { "[=" } else { " " }
+}
+
+#[test]
+fn a_flag_that_may_stand_alone_takes_a_word_only_if_it_can_be_its_value() {
+    let probe = |line: &str| typed(line).map(|command| format!("{command:?}"));
+    for (line, means) in [
+        ("--probe h:80", "Some(All)"),
+        ("--probe=none h:80", "Some(None)"),
+        ("--probe none h:80", "Some(None)"),
+        ("--probe sample h:80", "Some(Sample)"),
+        ("h:80 --probe", "Some(All)"),
+        ("--probe --probe none h:80", "Some(None)"),
+        ("--probe -- none:80", "Some(All)"),
+        ("h:80", "None"),
+    ] {
+        let shown = probe(line).unwrap();
+        assert!(shown.contains(&format!("probe: {means}")), "{line}: {shown}");
+    }
+    assert!(probe("--probe=h:80").is_err());
+}
+
 #[test]
 fn every_flag_stands_in_the_help_of_its_verbs_and_nowhere_else() {
     for verb in Verb::ALL {
@@ -65,14 +94,14 @@ fn every_flag_stands_in_the_help_of_its_verbs_and_nowhere_else() {
         for flag in of(verb) {
             let line = text.lines().find(|line| {
                 line.trim_start().trim_start_matches(|c| c != ' ').contains(flag.help)
-                    && line.contains(&format!("--{} ", flag.long))
+                    && line.contains(&format!("--{}{}", flag.long, sign(flag)))
             });
             let line = line.unwrap_or_else(|| panic!("{}", flag.long));
             if let Some(short) = flag.short {
                 assert!(line.starts_with(&format!("  -{short}, --")), "{line}");
             }
             if let Some(value) = flag.value {
-                assert!(line.contains(&format!("--{} {value} ", flag.long)), "{line}");
+                assert!(line.contains(&format!("--{}{}{value}", flag.long, sign(flag))), "{line}");
             }
             if let Some(default) = flag.default {
                 assert!(line.ends_with(&format!("(default {default})")), "{line}");
@@ -94,6 +123,7 @@ fn every_flag_is_obeyed_by_long_and_short_name() {
                 (_, None) => "true",
                 ("bind" | "source", _) => "::1",
                 ("close", _) => "rst",
+                ("probe", _) => "sample",
                 ("host", _) => "x:7",
                 _ => "7",
             };
@@ -147,7 +177,7 @@ fn every_flag_names_itself_when_its_value_is_empty_missing_or_not_utf8() {
             raw.extend(b"a\xff\x1b");
             let line = mistake(vec![first.clone().into(), OsString::from_vec(raw)]);
             assert!(line.starts_with(&format!("--{} 'a\\xff\\u{{1b}}': ", flag.long)), "{line}");
-            if let Some(value) = flag.value {
+            if let Some(value) = flag.value.filter(|_| flag.alone.is_none()) {
                 let line = mistake(vec![first.clone().into(), format!("--{}", flag.long).into()]);
                 let said = format!("--{}: the value ({}) is missing", flag.long, value);
                 assert_eq!(line, said);

@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Close, End, Family, Hold, HostPort, Pace};
+use crate::plan::{Close, End, Family, Hold, HostPort, Pace, Questions};
 use crate::units::Span;
 
 /// Splits at white space; no test needs more of a shell.
@@ -57,6 +57,8 @@ fn a_run_defaults_to_what_the_original_does() {
         all_addresses: false,
         sources: vec![],
         close: Close::Fin,
+        questions: Questions::default(),
+        errors_max: None,
         debug: false,
         assume_yes: false,
         dry_run: false,
