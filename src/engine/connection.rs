@@ -78,11 +78,12 @@ pub enum Cause {
     // These end an established connection: it is Closed.
     PeerClosed,
     PeerReset,
+    HalfOpen,
     Lost,
 }
 
 impl Cause {
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 19;
     pub const ALL: [Cause; Cause::COUNT] = [
         Cause::Refused,
         Cause::TimedOut,
@@ -101,6 +102,7 @@ impl Cause {
         Cause::OtherHere,
         Cause::PeerClosed,
         Cause::PeerReset,
+        Cause::HalfOpen,
         Cause::Lost,
     ];
 
@@ -118,7 +120,7 @@ impl Cause {
     /// The state in which it leaves a connection: [`State::Error`] or [`State::Closed`].
     pub fn ends_in(self) -> State {
         match self {
-            Cause::PeerClosed | Cause::PeerReset | Cause::Lost => State::Closed,
+            Cause::PeerClosed | Cause::PeerReset | Cause::HalfOpen | Cause::Lost => State::Closed,
             _ => State::Error,
         }
     }
@@ -143,6 +145,7 @@ impl Cause {
             Cause::OtherHere => ("other", Side::ThisHost),
             Cause::PeerClosed => ("closed by the peer", Side::Server),
             Cause::PeerReset => ("reset by the peer", Side::Beyond),
+            Cause::HalfOpen => ("half open: the server never had it", Side::Server),
             Cause::Lost => ("lost", Side::Beyond),
         }
     }

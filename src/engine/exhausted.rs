@@ -43,15 +43,15 @@ impl Exhausted {
     }
 
     /// Whether a dial of `slot` is not to be tried at `now`.
-    pub fn forbids(&mut self, slot: u32, now: Moment) -> bool {
-        if !self.contains(slot) {
-            return false;
-        }
-        let is_trial = self.trial_due <= now;
-        if is_trial {
+    pub fn forbids(&self, slot: u32, now: Moment) -> bool {
+        self.contains(slot) && now < self.trial_due
+    }
+
+    /// A dial of `slot` is tried.
+    pub fn dial(&mut self, slot: u32, now: Moment) {
+        if self.contains(slot) {
             self.trial_due = now + TRIED_EVERY;
         }
-        !is_trial
     }
 
     /// A dial of `slot` found no port.
@@ -116,6 +116,7 @@ mod tests {
         exhausted.insert(0, at(500));
         assert!(exhausted.forbids(1, at(1_499)));
         assert!(!exhausted.forbids(2, at(1_500)));
+        exhausted.dial(2, at(1_500));
         assert!(exhausted.forbids(3, at(1_501)));
         exhausted.relieve(2);
         assert!(!exhausted.forbids(4, at(1_502)));

@@ -117,23 +117,44 @@ impl Code {
         let bucket = u16::try_from(bucket(span.0)).unwrap_or(u16::MAX - 1);
         Code(NonZeroU16::MIN.saturating_add(bucket))
     }
+
+    /// The middle of its bucket.
+    pub fn middle(self) -> Span {
+        Span(middle(u64::from(self.0.get() - 1)))
+    }
 }
 
 /// Times by their codes alone: for a quantile now and then.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
-    counts: Box<[u32; BUCKETS]>,
+    counts: Box<[u32]>,
     count: u32,
 }
 
 impl Codes {
     pub fn new() -> Codes {
-        Codes { counts: Box::new([0; BUCKETS]), count: 0 }
+        // Zeroed memory that nobody writes to is not even there.
+        Codes { counts: vec![0; BUCKETS].into(), count: 0 }
     }
 
     pub fn record(&mut self, code: Code) {
         self.counts[usize::from(code.0.get() - 1)] += 1;
         self.count += 1;
+    }
+
+    pub fn record_span(&mut self, span: Span) {
+        self.record(Code::of(span));
+    }
+
+    /// As [`Histogram::quantile`], but for the clamping.
+    pub fn quantile(&self, permille: u32) -> Span {
+        let rank = (u64::from(self.count) * u64::from(permille)).div_ceil(1000).max(1);
+        let mut seen = 0;
+        let found = (0..).zip(self.counts.iter()).find(|(_, count)| {
+            seen += u64::from(**count);
+            seen >= rank
+        });
+        found.map_or(Span::ZERO, |(index, _)| Span(middle(index)))
     }
 
     /// As [`Histogram::quantile`] but for the clamping, and forgets what was recorded.

@@ -13,10 +13,15 @@
 //! - a [`State`] is an account of the [`ledger`], and only `Engine::post` moves a connection
 //!   between two.
 
+mod account;
+mod asking;
 pub mod breakdown;
 pub mod connection;
+pub mod evidence;
 pub mod exhausted;
+pub mod expect;
 pub mod histogram;
+pub mod inquiry;
 pub mod ledger;
 pub mod pacer;
 pub mod ready;
@@ -26,19 +31,21 @@ pub mod wheel;
 
 pub use connection::{Cause, Connection, Key, Side, State};
 pub use summary::{Sample, Summary};
-pub use vocabulary::{Action, Event, Failure, Note, What};
+pub use vocabulary::{Action, Event, Failure, Look, Note, What, Why};
 
-use breakdown::Breakdown;
+use account::Tally;
+use asking::Looks;
 use connection::Table;
+use evidence::SLOW_DIAL_MIN;
 use exhausted::Exhausted;
-use histogram::Histogram;
+use inquiry::Inquiries;
 use ledger::Ledger;
 use pacer::Pacer;
 use ready::Ready;
 use wheel::Wheel;
 
 use crate::error::{Error, Result};
-use crate::plan::{Hold, Limits, Plan};
+use crate::plan::{Hold, INQUIRY_COST, Limits, Plan};
 use crate::route::Routes;
 use crate::units::{Moment, Span, Tick, next_beat};
 
@@ -65,6 +72,11 @@ pub struct Engine {
     pacer: Pacer,
     routes: Routes,
     exhausted: Exhausted,
+    inquiries: Inquiries,
+    looks: Looks,
+    /// Whether there is something to send to each connection.
+    sends: bool,
+    errors_max: Option<u64>,
     start: Moment,
     now: Moment,
     sample_due: Option<Moment>,
@@ -73,25 +85,10 @@ pub struct Engine {
     /// For how many turns in a row the poll's batch was full.
     unheard_turns: u32,
     stopped: bool,
+    /// Whether there were too many errors.
+    gave_up: bool,
     over: bool,
     tally: Tally,
-}
-
-/// What is only counted, for the summary.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Tally {
-    established_times: Histogram,
-    failed_times: Histogram,
-    dial_lateness: Histogram,
-    first_dial: Option<Moment>,
-    last_dial: Option<Moment>,
-    timeout_lateness_max: Span,
-    forgone: u64,
-    first_errno: [i32; Cause::COUNT],
-    received_bytes: u64,
-    pauses: u32,
-    paused: Span,
-    events_ignored: u64,
 }
 
 impl Engine {
@@ -117,14 +114,19 @@ impl Engine {
             pacer: Pacer::new(plan.pace, connections, start),
             routes: plan.routes.clone(),
             exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
+            inquiries: Inquiries::new(plan).map_err(no_memory)?,
+            looks: Looks::new(&plan.limits),
+            sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
+            errors_max: plan.errors_max,
             start,
             now: start,
             sample_due: Some(start),
             decided_at: None,
             unheard_turns: 0,
             stopped: false,
+            gave_up: false,
             over: false,
-            tally: Tally::default(),
+            tally: Tally::new(),
         })
     }
 
@@ -136,6 +138,7 @@ impl Engine {
         self.notice_pause(now);
         self.now = self.now.max(now);
         let mut unheard = false;
+        self.looks.begin_turn();
         for event in events {
             unheard |= event.what == What::Unheard;
             self.take(event, actions);
@@ -166,7 +169,9 @@ impl Engine {
         }
         let wheel = self.wheel.next_due().map(Tick::moment);
         let dial = if self.stopped { None } else { self.pacer.next_due() };
-        [wheel, dial, self.sample_due, self.hold_end()].into_iter().flatten().min()
+        // While answers are waited for, the end is theirs to bring about.
+        let end = self.hold_end().filter(|_| !self.inquiries.is_waiting());
+        [wheel, dial, self.sample_due, end].into_iter().flatten().min()
     }
 
     /// Whether the run has ended: every dial is decided and the hold is over, or a signal came.
@@ -183,87 +188,35 @@ impl Engine {
         }
     }
 
-    /// Everything there is to tell so far.
-    pub fn summary(&self) -> Summary {
-        let tally = self.tally.clone();
-        Summary {
-            last: self.sample(),
-            start: self.start,
-            end: self.now,
-            established_ever: self.ledger.entered(State::Established),
-            established_peak: self.ledger.established_peak(),
-            errors: self.ledger.entered(State::Error),
-            flow: Cause::ALL.map(|cause| self.ledger.flow(cause)),
-            first_errno: tally.first_errno,
-            established_times: tally.established_times,
-            failed_times: tally.failed_times,
-            forgone: tally.forgone,
-            targets: Breakdown::by_target(&self.table, &self.routes),
-            sources: Breakdown::by_source(&self.table, &self.routes),
-            dial_lateness: tally.dial_lateness,
-            first_dial: tally.first_dial,
-            last_dial: tally.last_dial,
-            timeout_lateness_max: tally.timeout_lateness_max,
-            received_bytes: tally.received_bytes,
-            pauses: tally.pauses,
-            paused: tally.paused,
-            events_ignored: tally.events_ignored,
-            stopped: self.stopped,
-        }
-    }
-
     /// The connection that `key` names, if that attempt is the current one.
     pub fn connection(&self, key: Key) -> Option<&Connection> {
         self.table.get(key)
-    }
-
-    /// Recounts everything; O(connections), for tests.
-    ///
-    /// # Panics
-    /// If any two parts disagree.
-    pub fn audit(&self) {
-        self.ledger.audit();
-        self.wheel.audit();
-        let mut levels = [0; State::COUNT];
-        for (slot, connection) in (0..).zip(self.table.iter()) {
-            levels[connection.state as usize] += 1;
-            let awaited = connection.state == State::Dialing && self.dial_timeout.is_some();
-            assert_eq!(awaited, self.wheel.due(slot).is_some(), "slot {slot}: a deadline too many");
-            let ended = matches!(connection.state, State::Closed | State::Error);
-            assert_eq!(ended, connection.cause.is_some(), "slot {slot}: an end without a cause");
-            let fresh = connection.state == State::NotInitiated;
-            assert!(fresh || slot < self.pacer.asked(), "slot {slot} was never asked to dial");
-        }
-        assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
-        assert_eq!(self.tally.established_times.count(), self.ledger.entered(State::Established));
-        let failed = self.tally.failed_times.count() + self.tally.forgone;
-        assert_eq!(failed, self.ledger.entered(State::Error));
     }
 
     fn take(&mut self, event: &Event, actions: &mut Vec<Action>) {
         let at = event.at;
         match event.what {
             What::Dialed(key) => self.dialed(key, at, actions),
-            What::Opened(key) if self.is(key, State::Dialing) => {
-                let after = self.post(key, State::Established, at, None);
-                self.exhausted.relieve(key.slot);
-                self.tally.established_times.record(after);
-                self.note(key, Note::Established { after }, actions);
-            }
+            What::Opened(key) if self.is(key, State::Dialing) => self.opened(key, at, actions),
             What::Failed(key, failure) if self.may_end(key, State::Dialing, failure) => {
                 self.fail(key, failure, at, actions);
             }
             What::PeerClosed(key, failure) if self.may_end(key, State::Established, failure) => {
                 let after = self.end(key, failure, at);
+                self.tally.lifetimes.record(after);
                 self.note(key, Note::Closed { failure, after }, actions);
                 actions.push(Action::Close(key));
             }
-            What::Readable(key) if self.is(key, State::Established) => self.ready.push(key.slot),
+            What::Readable(key) if self.is(key, State::Established) => self.readable(key.slot),
             What::Received { key, bytes, more } if self.is(key, State::Established) => {
-                self.tally.received_bytes += u64::from(bytes);
+                self.received(key, bytes, at);
                 if more {
                     self.ready.push(key.slot);
                 }
+            }
+            What::Answered(key) if self.is(key, State::Established) => self.answered(key),
+            What::Looked(key, why, look) if self.looks.answer(key, why) => {
+                self.looked(key, why, &look, at, actions);
             }
             What::Unheard => {}
             What::Stop => self.stopped = true,
@@ -290,6 +243,9 @@ impl Engine {
 
     fn fail(&mut self, key: Key, failure: Failure, at: Moment, actions: &mut Vec<Action>) {
         let after = self.end(key, failure, at);
+        if after >= SLOW_DIAL_MIN {
+            self.slow(key, at, after, actions);
+        }
         self.tally.failed_times.record(after);
         self.note(key, Note::Errored { failure, after }, actions);
         actions.push(Action::Close(key));
@@ -297,6 +253,12 @@ impl Engine {
 
     /// Posts what ended a connection, or the attempt at one.
     fn end(&mut self, key: Key, failure: Failure, at: Moment) -> Span {
+        let established = self.ledger.level(State::Established);
+        if let Some(connection) = self.table.get(key) {
+            let sightings = &mut self.tally.sightings[failure.cause as usize];
+            sightings.add(at, established, key.slot, connection.since);
+        }
+        self.inquiries.close(key.slot);
         match failure.cause {
             Cause::NoPorts => self.exhausted.insert(key.slot, self.now),
             _ => self.exhausted.relieve(key.slot),
@@ -323,6 +285,11 @@ impl Engine {
 
     fn may_end(&self, key: Key, state: State, failure: Failure) -> bool {
         self.is(key, state) && state.may_become(failure.cause.ends_in())
+    }
+
+    /// By when something has to come of `key`, if by any time; for tests.
+    pub fn deadline(&self, key: Key) -> Option<Tick> {
+        self.table.get(key).and_then(|_| self.wheel.due(key.slot))
     }
 
     fn note(&self, key: Key, note: Note, actions: &mut Vec<Action>) {
@@ -356,6 +323,11 @@ impl Engine {
         let tick = Tick::begun_by(self.now);
         while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
             let key = self.table.key(slot);
+            if self.is(key, State::Established) {
+                self.inquire(key, actions);
+                budget = budget.saturating_sub(INQUIRY_COST - 1);
+                continue;
+            }
             let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);
             let due = dialed_at + self.dial_timeout.unwrap_or(Span::ZERO);
             if self.now < due {
@@ -377,8 +349,16 @@ impl Engine {
             self.decided_at = Some(self.now);
         }
         let held = self.hold_end().is_some_and(|end| end <= self.now);
+        self.gave_up |= self.is_too_much();
+        let waits = self.may_be_unheard() || self.inquiries.is_waiting();
         // Once over, it stays over, whatever a late event says.
-        self.over |= self.stopped || (held && !self.may_be_unheard());
+        self.over |= self.stopped || self.gave_up || (held && !waits);
+    }
+
+    /// Whether as many connections have failed or were closed as are put up with.
+    fn is_too_much(&self) -> bool {
+        let ended = self.ledger.entered(State::Error) + self.ledger.entered(State::Closed);
+        self.errors_max.is_some_and(|most| ended >= most)
     }
 
     fn hold_end(&self) -> Option<Moment> {
@@ -389,7 +369,7 @@ impl Engine {
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {
-        for _ in 0..self.limits.drains_max {
+        for _ in 0..self.ready.urgent() + self.limits.drains_max {
             let Some(slot) = self.ready.pop() else { return };
             let key = self.table.key(slot);
             // One that was closed while it waited has nothing to drain any more.
@@ -400,20 +380,31 @@ impl Engine {
     }
 
     fn dial(&mut self, actions: &mut Vec<Action>) {
-        let (mut dials, mut forgone) = (0, 0);
-        while dials < self.limits.dials_max && forgone < self.limits.forgone_max {
-            let Some(slot) = self.pacer.take(self.now) else { break };
-            let key = self.table.key(slot);
-            if self.exhausted.forbids(slot, self.now) {
-                forgone += 1;
-                self.forgo(key, actions);
-            } else {
-                dials += 1;
-                actions.push(Action::Dial(key));
+        // The forgone ones come first: nothing stands between a dial and the poll, and they may be
+        // one error too many.
+        let mut forgone = 0;
+        while forgone < self.limits.forgone_max
+            && self.exhausted.forbids(self.pacer.asked(), self.now)
+            && let Some(slot) = self.pacer.take(self.now)
+        {
+            forgone += 1;
+            self.forgo(self.table.key(slot), actions);
+            if self.is_too_much() {
+                break;
             }
         }
         if forgone > 0 {
             self.conclude();
+        }
+        let mut dials = 0;
+        while !self.over
+            && dials < self.limits.dials_max
+            && !self.exhausted.forbids(self.pacer.asked(), self.now)
+            && let Some(slot) = self.pacer.take(self.now)
+        {
+            dials += 1;
+            self.exhausted.dial(slot, self.now);
+            actions.push(Action::Dial(self.table.key(slot)));
         }
     }
 
@@ -422,6 +413,9 @@ impl Engine {
     /// record.
     fn forgo(&mut self, key: Key, actions: &mut Vec<Action>) {
         self.post(key, State::Dialing, self.now, None);
+        let established = self.ledger.level(State::Established);
+        let sightings = &mut self.tally.sightings[Cause::NoPorts as usize];
+        sightings.add(self.now, established, key.slot, self.now);
         self.post(key, State::Error, self.now, Some(Cause::NoPorts));
         self.tally.forgone += 1;
         self.note(key, Note::Forgone, actions);

@@ -2,7 +2,9 @@
 
 use super::breakdown::Breakdown;
 use super::connection::{Cause, State};
+use super::evidence::{Evidence, Onset, Slow};
 use super::histogram::Histogram;
+use super::inquiry::Findings;
 use crate::error::exit;
 use crate::units::{Moment, Span};
 
@@ -44,6 +46,25 @@ pub struct Summary {
     pub failed_times: Histogram,
     /// Dials that were not even tried, as their route was known to have no port left.
     pub forgone: u64,
+    /// What is known of each cause, by [`Cause`]; `None` for those that were not seen.
+    pub evidence: [Option<Evidence>; Cause::COUNT],
+    /// Dials of a second and more, and how things stood when the first of them began.
+    pub slow: Slow,
+    pub slow_onset: Option<Onset>,
+    /// The kernel's own measure of handshakes, of at most 100 a second.
+    pub handshake_times: Histogram,
+    /// From the establishment to the first byte; only where an answer is awaited.
+    pub first_byte_times: Histogram,
+    /// Of those that did not answer in time.
+    pub unanswered: Option<Evidence>,
+    /// What asking has brought to light.
+    pub findings: Findings,
+    /// How many answers were still awaited, where a signal ended the run.
+    pub awaited: u32,
+    /// How long the closed connections had been established.
+    pub lifetimes: Histogram,
+    /// Whether there were as many errors as `--max-errors` allows.
+    pub gave_up: bool,
     pub targets: Breakdown,
     pub sources: Breakdown,
     /// How late dials started against their schedule; empty where there was none (`--sleep 0`).
@@ -57,8 +78,8 @@ pub struct Summary {
     /// Gaps of more than a second in which the loop did not run.
     pub pauses: u32,
     pub paused: Span,
-    /// Events for attempts that were over, or that made no sense; dropped. For tests: an honest network
-    /// has stale ones too.
+    /// Events for attempts that were over, answers that nobody waits for (any more), and what made no
+    /// sense; dropped. For tests: an honest network has stale ones too.
     pub events_ignored: u64,
     /// Whether a signal ended it.
     pub stopped: bool,
@@ -67,10 +88,14 @@ pub struct Summary {
 impl Summary {
     /// The original's exit code.
     pub fn exit_code(&self) -> u8 {
-        let undecided = self.last.level(State::NotInitiated) + self.last.level(State::Dialing);
-        if undecided > 0 {
+        let undecided =
+            self.last.level(State::NotInitiated) + self.last.level(State::Dialing) + self.awaited;
+        let unanswered = self.findings.unanswered + self.findings.closed_unanswered;
+        if self.gave_up {
+            exit::WITH_ERRORS
+        } else if undecided > 0 {
             exit::NOT_COMPLETED
-        } else if self.errors > 0 {
+        } else if self.errors + unanswered + self.caused(Cause::HalfOpen) > 0 {
             exit::WITH_ERRORS
         } else {
             exit::ALL_ESTABLISHED

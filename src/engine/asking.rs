@@ -1,0 +1,268 @@
+//! How the engine asks: the application for an answer, the server for a sign of life, the kernel for
+//! what it knows.
+
+use std::collections::VecDeque;
+
+use super::evidence::{Earliest, SLOW_DIAL_MIN};
+use super::inquiry::Step;
+use super::{Action, Engine, Event, Key, Look, Note, State, What, Why};
+use crate::plan::Limits;
+use crate::units::{Moment, Span, Tick};
+
+/// How often the kernel is asked for its own handshake time, at most.
+const RTT_EVERY: Span = Span::from_ms(10);
+
+/// The handshake's own acknowledgement can be as old as the connection, but for a clock of the
+/// kernel's that ticks in milliseconds; the keepalive's is half a second younger and more.
+const PROOF_AFTER_MIN: Span = Span::from_ms(500);
+
+/// What the kernel was asked in the turn before. What comes back without having been asked for, or
+/// twice, or later, is nonsense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// Those of the turn before, as long as they are open, and then those of this one.
+    asked: VecDeque<(Key, Why)>,
+    /// How many are of the turn before.
+    open: usize,
+    /// When the next handshake time may be asked for.
+    rtt_due: Moment,
+}
+
+impl Looks {
+    /// Room for as many as one turn can ask for: one for each event and each expiry.
+    pub fn new(limits: &Limits) -> Looks {
+        let looks_max = limits.turn_events_max() + limits.expiries_max as usize;
+        Looks { asked: VecDeque::with_capacity(2 * looks_max), open: 0, rtt_due: Moment(0) }
+    }
+
+    /// Forgets what the turn before the last one has asked for.
+    pub fn begin_turn(&mut self) {
+        self.asked.drain(..self.open);
+        self.open = self.asked.len();
+    }
+
+    /// Whether this was asked for and not answered yet. Answers come in the order of the questions,
+    /// so that each costs O(1).
+    pub fn answer(&mut self, key: Key, why: Why) -> bool {
+        let place = self.asked.iter().take(self.open).position(|asked| *asked == (key, why));
+        if let Some(place) = place {
+            self.asked.remove(place);
+            self.open -= 1;
+        }
+        place.is_some()
+    }
+
+    fn ask(&mut self, key: Key, why: Why, actions: &mut Vec<Action>) {
+        self.asked.push_back((key, why));
+        actions.push(Action::Look(key, why));
+    }
+}
+
+impl Engine {
+    pub(super) fn opened(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+        let after = self.post(key, State::Established, at, None);
+        self.exhausted.relieve(key.slot);
+        self.tally.established_times.record(after);
+        self.note(key, Note::Established { after }, actions);
+        let is_slow = after >= SLOW_DIAL_MIN;
+        if is_slow {
+            self.slow(key, at, after, actions);
+        } else if self.looks.rtt_due <= at {
+            self.looks.rtt_due = at + RTT_EVERY;
+            self.looks.ask(key, Why::Rtt, actions);
+        }
+        if let Some(span) = self.inquiries.open(key.slot, is_slow) {
+            self.wheel.arm(key.slot, Tick::at_or_after(at + span));
+        }
+        if self.sends {
+            actions.push(Action::Send(key));
+        }
+    }
+
+    /// A dial took a second or more: at least one SYN, or the answer to it, was lost.
+    pub(super) fn slow(&mut self, key: Key, at: Moment, after: Span, actions: &mut Vec<Action>) {
+        let slow = &mut self.tally.slow;
+        slow.dials += 1;
+        let dialed_at = Moment(at.0.saturating_sub(after.0));
+        Earliest::merge(&mut slow.earliest, dialed_at, key.slot);
+        self.looks.ask(key, Why::Slow, actions);
+    }
+
+    /// There are bytes to read. Where nothing was heard yet of an answer that is waited for, it
+    /// would be the application's time that a wait in our own queue adds to.
+    pub(super) fn readable(&mut self, slot: u32) {
+        if self.inquiries.awaits_first_byte(slot) {
+            self.ready.push_urgent(slot);
+        } else {
+            self.ready.push(slot);
+        }
+    }
+
+    pub(super) fn received(&mut self, key: Key, bytes: u32, at: Moment) {
+        self.tally.received_bytes += u64::from(bytes);
+        if bytes == 0 {
+            return;
+        }
+        let was_pending = self.inquiries.is_pending(key.slot);
+        if self.inquiries.hear(key.slot)
+            && let Some(connection) = self.table.get(key)
+        {
+            self.tally.first_byte_times.record(at.since(connection.since));
+        }
+        self.settle(key, was_pending);
+    }
+
+    pub(super) fn answered(&mut self, key: Key) {
+        let was_pending = self.inquiries.is_pending(key.slot);
+        if !self.inquiries.answer(key.slot) {
+            self.tally.events_ignored += 1;
+        }
+        self.settle(key, was_pending);
+    }
+
+    pub(super) fn looked(
+        &mut self,
+        key: Key,
+        why: Why,
+        look: &Look,
+        at: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        match why {
+            Why::Rtt => {
+                // A repeated SYN leaves the measure open.
+                if let Some(rtt) = look.rtt.filter(|_| look.retransmits == 0) {
+                    self.tally.handshake_times.record(rtt);
+                }
+            }
+            Why::Slow => {
+                self.tally.slow.retransmitted += u64::from(look.retransmits > 0);
+                self.tally.slow.repeats += u64::from(look.retransmits);
+            }
+            Why::Suspect => {
+                let repeated = look.segments_in.is_some_and(|count| count > 1 + look.retransmits)
+                    && look.data_segments_in == Some(0);
+                let is_half_open = if self.sends { look.unacknowledged > 0 } else { repeated };
+                self.inquiries.suspect(is_half_open);
+            }
+            Why::Probed if self.is(key, State::Established) => {
+                let was_pending = self.inquiries.is_pending(key.slot);
+                let since = self.table.get(key).map_or(at, |connection| connection.since);
+                let age = at.since(since);
+                let is_acknowledged =
+                    look.silent.is_some_and(|silent| silent + PROOF_AFTER_MIN < age);
+                // A server that waits for the handshake's last packet acknowledges keepalives, too,
+                // and repeats its SYN-ACK. One that has the connection sends nothing but the
+                // acknowledgement.
+                // Our own repeats draw answers of their own; a send that was taken is proof enough.
+                let is_repeated = !self.sends
+                    && look.data_segments_in == Some(0)
+                    && look.segments_in.is_some_and(|count| count > 2 + look.retransmits);
+                if is_acknowledged && !is_repeated && self.inquiries.prove(key.slot) {
+                    actions.push(Action::Hush(key));
+                }
+                self.settle(key, was_pending);
+            }
+            Why::Probed => {}
+        }
+    }
+
+    /// Answers of the kernel that come after the last turn: what that has asked about the last
+    /// dials to fail would be lost otherwise.
+    pub fn hear_last(&mut self, events: &[Event]) {
+        for event in events {
+            if let What::Looked(key, why, look) = event.what
+                && self.table.get(key).is_some()
+            {
+                // What is left to do will be done by the end of the run.
+                self.looked(key, why, &look, event.at, &mut Vec::new());
+            }
+        }
+    }
+
+    /// The deadline of an established connection has come.
+    pub(super) fn inquire(&mut self, key: Key, actions: &mut Vec<Action>) {
+        let since = self.table.get(key).map_or(self.now, |connection| connection.since);
+        let reply_due = self.inquiries.awaited(key.slot).map(|timeout| since + timeout);
+        if let Some(due) = reply_due.filter(|due| self.now < *due) {
+            // As with a dial's: after days without a turn the wheel may not have reached so far.
+            self.wheel.arm(key.slot, Tick::at_or_after(due));
+            return;
+        }
+        let Step { unanswered, suspect, probe, look, hush, again } =
+            self.inquiries.expire(key.slot);
+        if unanswered {
+            let established = self.ledger.level(State::Established);
+            self.tally.unanswered.add(self.now, established, key.slot, since);
+            self.note(key, Note::Unanswered, actions);
+        }
+        if suspect {
+            self.looks.ask(key, Why::Suspect, actions);
+        }
+        if probe {
+            actions.push(Action::Probe(key));
+        }
+        if look {
+            self.looks.ask(key, Why::Probed, actions);
+        }
+        if hush {
+            actions.push(Action::Hush(key));
+        }
+        if let Some(span) = again {
+            self.wheel.arm(key.slot, Tick::at_or_after(self.now + span));
+        }
+    }
+
+    /// Takes the deadline away where nothing is waited for any more.
+    fn settle(&mut self, key: Key, was_pending: bool) {
+        if was_pending && !self.inquiries.is_pending(key.slot) {
+            self.wheel.cancel(key.slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Event, What};
+    use crate::plan::{Close, Hold, Pace, Plan, Probe, Talk};
+    use crate::route::{Routes, Target};
+
+    #[test]
+    fn days_without_a_turn_make_no_reply_late_before_its_time() {
+        let day = |days: u64| Moment(Span::from_s(days * 24 * 3600).0);
+        let address = "127.0.0.1:1".parse().unwrap();
+        let reply_timeout = day(10).since(Moment(0));
+        let talk = Talk { send: [].into(), expect: [].into(), reply_timeout };
+        let plan = Plan {
+            connections: 1,
+            routes: Routes::to_one(Target { host: "127.0.0.1".into(), address }),
+            pace: Pace::UNPACED,
+            dial_timeout: None,
+            interval: None,
+            hold: Hold::For(Span::ZERO),
+            close: Close::Fin,
+            probe: Probe::None,
+            talk: Some(talk),
+            errors_max: None,
+            debug: false,
+            limits: Limits::DEFAULT,
+        };
+        let (key, mut actions) = (Key { slot: 0, attempt: 0 }, Vec::new());
+        let mut engine = Engine::new(&plan, Moment(0)).unwrap();
+        engine.turn(Moment(0), &[], &mut actions);
+        engine.turn(Moment(0), &[Event { at: Moment(0), what: What::Dialed(key) }], &mut actions);
+        // The wheel still stands at zero, and reaches 12 days.
+        engine.turn(day(5), &[Event { at: day(5), what: What::Opened(key) }], &mut actions);
+        for days in [12, 13, 14] {
+            engine.turn(day(days), &[], &mut actions);
+            engine.audit();
+            assert_eq!(engine.summary().findings.unanswered, 0, "on day {days}");
+        }
+        while engine.next_due().is_some_and(|due| due <= day(15)) {
+            engine.turn(day(15), &[], &mut actions);
+        }
+        assert_eq!(engine.summary().findings.unanswered, 1);
+        assert!(engine.is_over());
+    }
+}
