@@ -12,7 +12,7 @@ use crate::engine::{Key, Sample};
 use crate::error::{Error, Result};
 use crate::findings::{Calibration, Stopper};
 use crate::plan::{
-    Args, CONNECTIONS_MAX, CalibrateArgs, Close, Family, Hold, HostPort, Pace, Plan,
+    Args, CONNECTIONS_MAX, CalibrateArgs, Close, Family, Hold, HostPort, Pace, Plan, Questions,
 };
 use crate::route::Target;
 use crate::units::Span;
@@ -108,6 +108,8 @@ fn plan(connections: u32, server: SocketAddr) -> Result<Plan> {
         all_addresses: false,
         sources: Vec::new(),
         close: Close::Fin,
+        questions: Questions::default(),
+        errors_max: None,
         debug: false,
         assume_yes: true,
         dry_run: false,

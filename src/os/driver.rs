@@ -13,20 +13,29 @@ use super::causes::{Stage, failure};
 use super::closing::close_all;
 use super::dialer::{Confirmed, Dialer, Refused};
 use super::host::PortRange;
+use super::looking;
 use super::poller::{self, Poller};
-use super::sockets::Sockets;
+use super::sockets::{BYTES_PER_CONNECTION, Sockets};
 use super::sys::{self, Signals};
 use super::{News, Watch};
+use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
 use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Note, Summary, What};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::units::{Moment, Span};
 
-/// The one buffer that received bytes pass through, and only with `--debug`.
-const DEBUG_BUFFER_BYTES: usize = 4096;
+/// The one buffer that received bytes pass through, where anybody looks at them.
+const BUFFER_BYTES: usize = 4096;
 
 /// What is read of a connection whose end has been heard, at most.
 const LAST_DRAIN_BYTES: usize = 64 * 1024;
+
+/// Reads at the end of a connection: as many as it takes to look at all that is looked at of a
+/// reply.
+const LAST_READS_MAX: usize = (SEEN_BYTES_MAX as usize).div_ceil(BUFFER_BYTES);
+
+/// The peer has closed in good order.
+const CLOSED: Failure = Failure { cause: Cause::PeerClosed, errno: 0 };
 
 /// A run that is over: what the engine knows, and what the loop itself has to answer for.
 #[derive(Debug, Clone)]
@@ -43,6 +52,7 @@ pub struct Run {
 pub struct Tables {
     engine: Engine,
     sockets: Sockets,
+    expect: Expect,
 }
 
 impl Tables {
@@ -53,7 +63,13 @@ impl Tables {
     pub fn new(plan: &Plan) -> Result<Tables> {
         // The run's clock begins at zero when the driver makes it.
         let engine = Engine::new(plan, Moment(0))?;
-        Ok(Tables { engine, sockets: Sockets::new(plan.connections)? })
+        let text = plan.talk.as_ref().map_or_else(Default::default, |talk| talk.expect.clone());
+        let connections = plan.connections;
+        let expect = Expect::new(text, connections).map_err(|_| {
+            let bytes = u64::from(connections) * (BYTES_PER_CONNECTION + 4);
+            Error::Memory { connections, bytes }
+        })?;
+        Ok(Tables { engine, sockets: Sockets::new(connections)?, expect })
     }
 }
 
@@ -77,6 +93,18 @@ pub fn run(
     Ok(run)
 }
 
+/// What came of one read.
+enum Read {
+    Bytes {
+        count: u32,
+        /// Whether they complete what is expected.
+        is_answer: bool,
+    },
+    /// Not a byte, for now.
+    Nothing,
+    End(Failure),
+}
+
 struct Driver<'a> {
     plan: &'a Plan,
     engine: Engine,
@@ -86,11 +114,12 @@ struct Driver<'a> {
     dialer: Dialer,
     /// For the next turn.
     events: Vec<Event>,
-    /// Empty without `--debug`.
+    /// Empty without `--debug` and `--expect`.
     buffer: Vec<u8>,
-    /// With `--debug`: what was heard together with the end of a connection, to be told just before
-    /// that.
-    last_words: Vec<(Key, Vec<u8>)>,
+    expect: Expect,
+    /// With `--debug`: what was heard in the poll, to be told after what the engine has to say of
+    /// it, but before the end of a connection.
+    words: Vec<(Key, Vec<u8>)>,
 }
 
 impl<'a> Driver<'a> {
@@ -100,6 +129,7 @@ impl<'a> Driver<'a> {
         ports: Option<PortRange>,
         signals: &'a Signals,
     ) -> Result<Driver<'a>> {
+        let is_awaited = plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
         Ok(Driver {
             plan,
             signals,
@@ -108,8 +138,9 @@ impl<'a> Driver<'a> {
             engine: tables.engine,
             dialer: Dialer::new(plan, ports),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
-            buffer: vec![0; if plan.debug { DEBUG_BUFFER_BYTES } else { 0 }],
-            last_words: Vec::new(),
+            buffer: vec![0; if plan.debug || is_awaited { BUFFER_BYTES } else { 0 }],
+            expect: tables.expect,
+            words: Vec::new(),
         })
     }
 
@@ -124,7 +155,11 @@ impl<'a> Driver<'a> {
             for action in actions.drain(..) {
                 self.perform(action, watch);
             }
+            for (key, words) in self.words.drain(..) {
+                watch.debug(key, News::Received(&words));
+            }
             if self.engine.is_over() {
+                self.engine.hear_last(&self.events);
                 return Ok(());
             }
             now = self.poller.wait(self.engine.next_due(), !self.events.is_empty(), &mut ready)?;
@@ -163,7 +198,7 @@ impl<'a> Driver<'a> {
                 Confirmed::Failed(failure) => return self.push(at, What::Failed(key, failure)),
                 Confirmed::Reset(failure) => {
                     self.push(at, What::Opened(key));
-                    return self.push(at, What::PeerClosed(key, failure));
+                    return self.hear_end(at, key, failure);
                 }
                 Confirmed::Opened => {
                     self.sockets.set_opened(key.slot);
@@ -182,19 +217,59 @@ impl<'a> Driver<'a> {
             && let Some(errno) = sys::take_error(socket)
         {
             let error = io::Error::from_raw_os_error(errno);
-            return self.push(at, What::PeerClosed(key, failure(Stage::Established, &error)));
+            let mut failure = failure(Stage::Established, &error);
+            if failure.cause == Cause::PeerReset {
+                failure = looking::reset(socket, failure);
+            }
+            return self.hear_end(at, key, failure);
         }
-        if !readiness.is_read_closed() {
-            if readiness.is_readable() {
+        if readiness.is_read_closed() {
+            self.hear_end(at, key, CLOSED);
+        } else if readiness.is_readable() {
+            // Answers come in bursts, beside dials that each take a turn: read one a turn, those
+            // that came in time would be counted as late, and each as later than it came.
+            if self.is_awaited(key.slot) {
+                self.receive(at, key, None);
+            } else {
                 self.push(at, What::Readable(key));
             }
-            return;
         }
-        // One look at what came before the end: servers say why they hang up.
-        if !self.drain(at, key, None) {
-            let failure = Failure { cause: Cause::PeerClosed, errno: 0 };
-            self.push(at, What::PeerClosed(key, failure));
+    }
+
+    /// Whether the next bytes of a slot can be an answer. Where any byte is one, they all are.
+    fn is_awaited(&self, slot: u32) -> bool {
+        let talk = self.plan.talk.as_ref();
+        talk.is_some_and(|talk| talk.expect.is_empty() || self.expect.is_open(slot))
+    }
+
+    /// The end of a connection, and what came before it: servers say why they hang up, and it can
+    /// be the answer that is waited for, however soon they hang up behind it.
+    fn hear_end(&mut self, at: Moment, key: Key, mut end: Failure) {
+        let (mut received, mut is_answered) = (0, false);
+        for _ in 0..LAST_READS_MAX {
+            match self.read(key, None) {
+                Read::Bytes { count, is_answer } => {
+                    received += count;
+                    is_answered |= is_answer;
+                }
+                Read::Nothing => break,
+                Read::End(failure) => {
+                    // The socket's own error has been taken from it already.
+                    end = if failure == CLOSED { end } else { failure };
+                    break;
+                }
+            }
+            if !self.expect.is_open(key.slot) {
+                break;
+            }
         }
+        if received > 0 {
+            self.push(at, What::Received { key, bytes: received, more: false });
+        }
+        if is_answered {
+            self.push(at, What::Answered(key));
+        }
+        self.push(at, What::PeerClosed(key, end));
     }
 
     fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
@@ -203,9 +278,28 @@ impl<'a> Driver<'a> {
             Action::Sample => watch.sample(&self.engine.sample()),
             Action::Drain(key) => {
                 let at = self.poller.clock.now();
-                self.drain(at, key, Some(watch));
+                self.receive(at, key, Some(watch));
             }
             Action::Dial(key) => self.dial(key),
+            Action::Send(key) => self.send(key),
+            Action::Probe(key) => {
+                if let Some(socket) = self.sockets.get(key.slot) {
+                    // Without it there will be no answer, and the engine counts that.
+                    let _ = looking::set_keepalive(socket);
+                }
+            }
+            Action::Hush(key) => {
+                if let Some(socket) = self.sockets.get(key.slot) {
+                    // Should that fail it goes on, and the run all the same.
+                    let _ = looking::clear_keepalive(socket);
+                }
+            }
+            Action::Look(key, why) => {
+                if let Some(look) = self.sockets.get(key.slot).map(looking::look) {
+                    let at = self.poller.clock.now();
+                    self.push(at, What::Looked(key, why, look));
+                }
+            }
             Action::Note(key, note) => {
                 if matches!(note, Note::Closed { .. }) {
                     self.tell_last_words(key, watch);
@@ -215,11 +309,26 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads once, and says what that meant. Returns whether it was the end of the connection. What
-    /// came is told at once, or without a watch just before the end.
-    fn drain(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) -> bool {
-        let Some(socket) = self.sockets.get(key.slot) else { return false };
-        let read = if self.plan.debug {
+    /// Reads once, and says what that meant.
+    fn receive(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) {
+        match self.read(key, watch) {
+            // Only "would block" proves that there is no more: urgent data can end a read early.
+            Read::Bytes { count, is_answer } => {
+                self.push(at, What::Received { key, bytes: count, more: true });
+                if is_answer {
+                    self.push(at, What::Answered(key));
+                }
+            }
+            Read::Nothing => self.push(at, What::Received { key, bytes: 0, more: false }),
+            Read::End(failure) => self.push(at, What::PeerClosed(key, failure)),
+        }
+    }
+
+    /// What came is told at once, or without a watch after the next turn.
+    fn read(&mut self, key: Key, watch: Option<&mut dyn Watch>) -> Read {
+        let Some(socket) = self.sockets.get(key.slot) else { return Read::Nothing };
+        let is_awaited = self.expect.is_open(key.slot);
+        let read = if self.plan.debug || is_awaited {
             sys::receive(socket, &mut self.buffer)
         } else {
             // With its end known, a connection has no flood to come: one good look takes it all.
@@ -227,30 +336,34 @@ impl<'a> Driver<'a> {
             let most = self.plan.limits.drain_bytes_max as usize;
             sys::discard(socket, if is_last { LAST_DRAIN_BYTES } else { most })
         };
-        let what = match read {
-            Ok(0) => What::PeerClosed(key, Failure { cause: Cause::PeerClosed, errno: 0 }),
+        match read {
+            Ok(0) => Read::End(CLOSED),
             Ok(bytes) => {
                 match watch {
                     _ if !self.plan.debug => {}
                     Some(watch) => watch.debug(key, News::Received(&self.buffer[..bytes])),
-                    None => self.last_words.push((key, self.buffer[..bytes].to_vec())),
+                    None => self.words.push((key, self.buffer[..bytes].to_vec())),
                 }
-                // Only "would block" proves that there is no more: urgent data can end a read
-                // early.
-                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-                What::Received { key, bytes, more: true }
+                let is_answer = is_awaited && self.expect.feed(key.slot, &self.buffer[..bytes]);
+                Read::Bytes { count: u32::try_from(bytes).unwrap_or(u32::MAX), is_answer }
             }
-            Err(error) if is_transient(&error) => What::Received { key, bytes: 0, more: false },
-            Err(error) => What::PeerClosed(key, failure(Stage::Established, &error)),
-        };
-        self.push(at, what);
-        matches!(what, What::PeerClosed(..))
+            Err(error) if is_transient(&error) => Read::Nothing,
+            Err(error) => Read::End(failure(Stage::Established, &error)),
+        }
     }
 
+    /// Tells what was heard of a connection before it is told how it ended.
     fn tell_last_words(&mut self, key: Key, watch: &mut dyn Watch) {
-        if let Some(index) = self.last_words.iter().position(|(whose, _)| *whose == key) {
-            let (_, words) = self.last_words.swap_remove(index);
+        while let Some(index) = self.words.iter().position(|(whose, _)| *whose == key) {
+            let (_, words) = self.words.remove(index);
             watch.debug(key, News::Received(&words));
+        }
+    }
+
+    /// A fresh socket has room for all of it. One whose peer is gone already will say so itself.
+    fn send(&mut self, key: Key) {
+        if let (Some(talk), Some(socket)) = (&self.plan.talk, self.sockets.get(key.slot)) {
+            let _ = sys::send(socket, &talk.send);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod closing;
 pub mod dialer;
 pub mod driver;
 pub mod host;
+pub mod looking;
 pub mod poller;
 pub mod resolve;
 pub mod seats;

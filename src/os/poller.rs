@@ -92,16 +92,18 @@ impl Poller {
             began = self.clock.now();
             self.note_turn(began.since(self.woke));
         }
-        let polled = self.poll.poll(ready, at_once.then_some(Duration::ZERO));
+        let mut polled = self.poll.poll(ready, at_once.then_some(Duration::ZERO));
+        let was_stopped = matches!(&polled, Err(error) if error.kind() == ErrorKind::Interrupted);
+        if was_stopped {
+            // Every signal that is not blocked is ignored or deadly, so the process was stopped
+            // (signal(7)): since when nobody knows. What happened meanwhile is to be heard before
+            // what fell due meanwhile, and a poll that does not wait is not interrupted.
+            polled = self.poll.poll(ready, Some(Duration::ZERO));
+        }
         let now = self.clock.now();
         match (polled, due) {
-            // Every signal that is not blocked is ignored or deadly, so the process was stopped
-            // (signal(7)): since when nobody knows, and what is heard next may be as old.
-            (Err(error), _) if error.kind() == ErrorKind::Interrupted => {
-                self.note_turn(now.since(began));
-            }
             (Err(error), _) => return Err(Error::system("polling failed", &error)),
-            (Ok(()), _) if at_once => self.note_turn(now.since(began)),
+            (Ok(()), _) if at_once || was_stopped => self.note_turn(now.since(began)),
             // A machine that has no time for the loop wakes it late.
             (Ok(()), Some(due)) => self.note_turn(now.since(due)),
             (Ok(()), None) => {}

@@ -167,7 +167,8 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     own(unsafe { libc::accept4(listener.as_raw_fd(), none, none.cast(), flags) })
 }
 
-fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+/// Sets an option of a socket.
+pub fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     let (value, length) = (std::ptr::from_ref(value).cast::<c_void>(), size_of::<T>() as socklen_t);
     // SAFETY: `value` points to `length` readable bytes.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
@@ -179,6 +180,20 @@ pub fn set_local_port_range(socket: BorrowedFd<'_>, low: u16, high: u16) -> io::
     set_option(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range)
 }
 
+/// Reads an option of a socket into `value`, and says how much of that it took.
+pub fn get_option(
+    socket: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = socklen_t::try_from(value.len()).unwrap_or(socklen_t::MAX);
+    let (fd, value) = (socket.as_raw_fd(), value.as_mut_ptr().cast());
+    // SAFETY: `value` points to `length` writable bytes.
+    check(unsafe { libc::getsockopt(fd, level, name, value, &raw mut length) })?;
+    Ok(length as usize)
+}
+
 /// Makes the next close send a reset instead of a FIN.
 pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -188,19 +203,14 @@ pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// The socket's pending error, if it has one, which this takes away. It is how a connect is
 /// confirmed.
 pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
-    let mut error: c_int = 0;
-    let mut length = size_of::<c_int>() as socklen_t;
-    let value = (&raw mut error).cast();
-    let (fd, level, name) = (socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ERROR);
-    // SAFETY: `value` points to `length` writable bytes.
-    let returned = unsafe { libc::getsockopt(fd, level, name, value, &raw mut length) };
-    match check(returned) {
-        Ok(_) => (error != 0).then_some(error),
+    let mut error = [0; 4];
+    match get_option(socket, libc::SOL_SOCKET, libc::SO_ERROR, &mut error) {
+        Ok(_) => Some(i32::from_ne_bytes(error)).filter(|errno| *errno != 0),
         Err(refused) => Some(refused.raw_os_error().unwrap_or(libc::EIO)),
     }
 }
 
-/// Which address a name of a socket stands for.
+/// Whose address of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {
     Local,
@@ -259,8 +269,7 @@ pub fn wait_for<const N: usize>(
     Ok(polled.map(|entry| entry.revents != 0))
 }
 
-/// Whether this is the terminal that `/dev/tty` stands for. Source: tcgetsid(3): `ENOTTY` for
-/// others.
+/// Whether it is the terminal that `/dev/tty` is. Source: tcgetsid(3): `ENOTTY` for others.
 pub fn is_controlling_terminal(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no pointers.
     unsafe { libc::tcgetsid(fd.as_raw_fd()) != -1 }

@@ -1,0 +1,94 @@
+//! What the kernel is asked about a connection, and what follows from the answer.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::sys;
+use crate::engine::{Cause, Failure, Look};
+use crate::units::Span;
+
+/// The beginning of what the kernel knows of a TCP connection, as far as it goes into here, and
+/// where in it what is. Older kernels know less, and say how much that is. Source: `struct tcp_info`
+/// in include/uapi/linux/tcp.h.
+const INFO_BYTES: usize = 160;
+const UNACKED: usize = 24;
+const LAST_ACK_RECV_MS: usize = 56;
+const RTT_US: usize = 68;
+const TOTAL_RETRANS: usize = 100;
+const SEGS_OUT: usize = 136;
+const SEGS_IN: usize = 140;
+const DATA_SEGS_IN: usize = 152;
+const DATA_SEGS_OUT: usize = 156;
+
+struct Info {
+    bytes: [u8; INFO_BYTES],
+    known: usize,
+}
+
+impl Info {
+    /// What is known of a connection, also of one that has ended.
+    fn of(socket: BorrowedFd<'_>) -> Option<Info> {
+        let mut bytes = [0; INFO_BYTES];
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        let known = sys::get_option(socket, level, name, &mut bytes).ok()?;
+        Some(Info { bytes, known })
+    }
+
+    /// The number at a place, if the kernel goes that far.
+    fn get(&self, place: usize) -> Option<u32> {
+        let known = self.bytes.get(..self.known)?;
+        Some(u32::from_ne_bytes(*known.get(place..)?.first_chunk()?))
+    }
+}
+
+/// Everything that the engine may want to know; nothing of it is known where the kernel does not
+/// say.
+pub fn look(socket: BorrowedFd<'_>) -> Look {
+    let Some(info) = Info::of(socket) else { return Look::default() };
+    let rtt = info.get(RTT_US).filter(|us| *us > 0);
+    Look {
+        retransmits: info.get(TOTAL_RETRANS).unwrap_or(0),
+        rtt: rtt.map(|us| Span::from_us(us.into())),
+        silent: info.get(LAST_ACK_RECV_MS).map(|ms| Span::from_ms(ms.into())),
+        segments_in: info.get(SEGS_IN),
+        data_segments_in: info.get(DATA_SEGS_IN),
+        unacknowledged: info.get(UNACKED).unwrap_or(0),
+    }
+}
+
+/// Turns keepalive on: idle for a second, then one a second. The idle time is set last, so that a
+/// connection that was silent for that long sends its first one at once.
+/// Source: `tcp_sock_set_keepidle_locked` in net/ipv4/tcp.c.
+///
+/// # Errors
+/// The system's.
+pub fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
+    sys::set_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1)?;
+    sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, &1)?;
+    sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &1)
+}
+
+/// Turns it off again.
+///
+/// # Errors
+/// The system's.
+pub fn clear_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
+    sys::set_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &0)
+}
+
+/// Tells a reset in answer to our keepalive from others.
+///
+/// Who has no such connection answers whatever comes with a reset. So it is one if, since the
+/// SYN-ACK, nothing came but the reset, and something went out after the handshake's two segments
+/// that was no data: the keepalive. A server that has the connection acknowledges the keepalive
+/// before it does anything else.
+pub fn reset(socket: BorrowedFd<'_>, failure: Failure) -> Failure {
+    let segments = Info::of(socket).and_then(|info| {
+        let sent = info.get(SEGS_OUT)?.saturating_sub(info.get(TOTAL_RETRANS)?);
+        Some((sent, info.get(SEGS_IN)?, info.get(DATA_SEGS_OUT)?))
+    });
+    match segments {
+        Some((3.., 2, 0)) => Failure { cause: Cause::HalfOpen, ..failure },
+        _ => failure,
+    }
+}
