@@ -7,14 +7,15 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use tcpgoon::engine::inquiry::Findings;
 use tcpgoon::engine::{Action, Engine, Event, State, What};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::BYTES_PER_CONNECTION;
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
 use tcpgoon::sim::random::Random;
-use tcpgoon::sim::scenario::{Behaviour, Script};
+use tcpgoon::sim::script::{Behaviour, Script};
 use tcpgoon::units::{Moment, Span};
 
 thread_local! {
@@ -92,9 +93,22 @@ fn busy_plan(connections: u32) -> Plan {
         interval: Some(Span::from_ms(1)),
         hold: Hold::For(Span::from_ms(50)),
         close: Close::Fin,
+        probe: Probe::None,
+        talk: None,
+        errors_max: None,
         debug: true,
         limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
     }
+}
+
+/// One that asks as well.
+fn asking_plan(connections: u32) -> Plan {
+    let talk = Talk {
+        send: b"PING".as_slice().into(),
+        expect: b"+PONG".as_slice().into(),
+        reply_timeout: Span::from_ms(10),
+    };
+    Plan { talk: Some(talk), probe: Probe::All, ..busy_plan(connections) }
 }
 
 /// What a run came to: how many actions of each kind, and how many allocations in its turns.
@@ -107,10 +121,13 @@ struct Tally {
     drains: u64,
     dials: u64,
     notes: u64,
+    sends: u64,
+    probes: u64,
+    looks: u64,
 }
 
 fn run(plan: &Plan) -> (Engine, Tally) {
-    let (mut random, mut network) = (Random::new(1), Network::new(true));
+    let (mut random, mut network) = (Random::new(1), Network::new(plan, true));
     let mut engine = Engine::new(plan, Moment(0)).unwrap();
     let mut tally = Tally::default();
     let mut now = Moment(0);
@@ -140,7 +157,7 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                 Action::Dial(key) => {
                     tally.dials += 1;
                     let behaviour = random.pick(&Behaviour::ALL);
-                    let script = Script::new(behaviour, plan.dial_timeout, &mut random);
+                    let script = Script::new(behaviour, plan, &mut random);
                     events.push(Event { at: now, what: What::Dialed(key) });
                     network.dial(key, script, now).unwrap().into_iter().collect()
                 }
@@ -148,6 +165,22 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                     tally.samples += 1;
                     vec![]
                 }
+                Action::Send(key) => {
+                    tally.sends += 1;
+                    network.send(key, now).unwrap();
+                    vec![]
+                }
+                Action::Probe(key) => {
+                    tally.probes += 1;
+                    network.probe(key, now).unwrap();
+                    vec![]
+                }
+                Action::Look(key, why) => {
+                    tally.looks += 1;
+                    let look = network.look(key, now).unwrap();
+                    look.map(|look| What::Looked(key, why, look)).into_iter().collect()
+                }
+                Action::Hush(_) => vec![],
                 Action::Note(..) => {
                     tally.notes += 1;
                     vec![]
@@ -188,17 +221,24 @@ fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
         println!("{connections} connections: {kept} bytes, {own} of them for none");
         assert_eq!(each, BYTES_PER_CONNECTION);
     }
+    // To ask takes three bytes for what was asked, and four for how much of the answer is here.
+    let asking = |connections| bytes(|| Tables::new(&asking_plan(connections)).unwrap()).1;
+    let each = (asking(1_000_000) - asking(1)).div_ceil(1_000_000);
+    assert_eq!(each, BYTES_PER_CONNECTION + 3 + 4);
 }
 
 #[test]
 fn a_busy_run_allocates_nothing_in_its_turns() {
     let connections = 5_000;
-    let (engine, tally) = run(&busy_plan(connections));
+    let (engine, tally) = run(&asking_plan(connections));
     assert_eq!(tally.allocations, 0, "{tally:?}");
     // Only a run in which everything happened proves something.
     let summary = engine.summary();
     assert_eq!(tally.dials + summary.forgone, u64::from(connections));
     assert!(summary.forgone > 10, "{}", summary.forgone);
+    assert!(tally.sends > 1_000 && tally.probes > 1_000 && tally.looks > 1_000, "{tally:?}");
+    let Findings { answered, unanswered, proven, silent, .. } = summary.findings;
+    assert!([answered, unanswered, proven, silent].iter().all(|count| *count > 100), "{summary:?}");
     assert!(tally.closes > 1_000 && tally.drains > 1_000 && tally.samples > 100, "{tally:?}");
     assert!(tally.notes > 9_000 && tally.full_batches > 0, "{tally:?}");
     assert!(summary.flow.iter().all(|count| *count > 0), "{:?}", summary.flow);
@@ -207,7 +247,7 @@ fn a_busy_run_allocates_nothing_in_its_turns() {
 
 #[test]
 fn asking_for_the_next_deadline_and_a_sample_allocates_nothing() {
-    let (engine, _) = run(&busy_plan(100));
+    let (engine, _) = run(&asking_plan(100));
     let asked = allocations(|| {
         std::hint::black_box((engine.next_due(), engine.sample(), engine.is_over()));
     });

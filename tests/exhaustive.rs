@@ -1,11 +1,11 @@
 //! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
 //! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
 
-use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Note, State, What};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
+use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Look, Note, State, What, Why};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::Record;
 use tcpgoon::sim::shadow::Shadow;
+use tcpgoon::sim::{Record, deadlines};
 use tcpgoon::units::{Moment, Span, Tick};
 
 const START: Moment = Moment(1_000_000);
@@ -19,8 +19,15 @@ enum Step {
     Waited(Span),
 }
 
-/// Everything that can be heard of two slots, and the spans that matter.
-fn alphabet() -> Vec<Step> {
+/// Whether anybody asks the connections of `plan` anything.
+fn asks(plan: &Plan) -> bool {
+    plan.probe != Probe::None || plan.talk.is_some()
+}
+
+/// Everything that can be heard of two slots, and the spans that matter; with what asking can
+/// bring, where anybody asks.
+fn alphabet(plan: &Plan) -> Vec<Step> {
+    let asks = asks(plan);
     let mut steps: Vec<Step> = Vec::new();
     for slot in 0..2 {
         let key = Key { slot, attempt: 0 };
@@ -37,7 +44,17 @@ fn alphabet() -> Vec<Step> {
         ] {
             steps.push(Step::Heard(what));
         }
+        let look = Look { silent: Some(Span::from_us(1)), ..Look::default() };
+        let half_open = failure(Cause::HalfOpen);
+        for what in [
+            What::Answered(key),
+            What::PeerClosed(key, half_open),
+            What::Looked(key, Why::Probed, look),
+        ] {
+            steps.extend(asks.then_some(Step::Heard(what)));
+        }
     }
+    steps.extend(asks.then_some(Step::Waited(Span::from_s(1))));
     steps.extend([What::Unheard, What::Stop].map(Step::Heard));
     let past_timeout = TIMEOUT + Tick::LENGTH;
     steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Waited));
@@ -55,14 +72,24 @@ fn plans() -> Vec<Plan> {
         interval: None,
         hold: Hold::For(Span::ZERO),
         close: Close::Fin,
+        probe: Probe::None,
+        talk: None,
+        errors_max: None,
         debug: true,
         limits: Limits { events_max: 1, expiries_max: 1, drains_max: 1, ..Limits::DEFAULT },
     };
     let paced =
         Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
     let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
-    let forever = Plan { hold: Hold::Forever, ..plain.clone() };
-    vec![plain, paced, held, forever]
+    let forever = Plan { hold: Hold::Forever, errors_max: Some(2), ..plain.clone() };
+    let talk = Talk {
+        send: b"PING".as_slice().into(),
+        expect: b"+PONG".as_slice().into(),
+        reply_timeout: TIMEOUT,
+    };
+    let probed = Plan { probe: Probe::All, dial_timeout: None, ..plain.clone() };
+    let talking = Plan { talk: Some(talk), ..probed.clone() };
+    vec![plain, paced, held, forever, probed, talking]
 }
 
 /// A run so far, with all that is counted from outside.
@@ -116,6 +143,7 @@ impl Walk {
             actions,
             next_due: self.engine.next_due(),
             levels: self.engine.sample().levels,
+            deadlines: deadlines(&self.engine),
             over: self.engine.is_over(),
         };
         if !self.over {
@@ -150,12 +178,17 @@ impl Walk {
                         Note::Established { .. } => (Some(State::Dialing), State::Established),
                         Note::Errored { .. } => (Some(State::Dialing), State::Error),
                         Note::Closed { .. } => (Some(State::Established), State::Closed),
+                        Note::Unanswered => (Some(State::Established), State::Established),
                     };
                     let noted = &mut self.notes[key.slot as usize];
                     assert_eq!(*noted, before, "{path:?} then {step:?}: {note:?} is out of order");
                     *noted = Some(now);
                 }
-                Action::Sample => {}
+                Action::Sample
+                | Action::Send(_)
+                | Action::Probe(_)
+                | Action::Hush(_)
+                | Action::Look(..) => {}
             }
         }
         for slot in 0..2 {
@@ -179,11 +212,11 @@ impl Walk {
 /// Walks all sequences of up to `depth` steps, and returns how many turns that took. With `prune`
 /// it does not go on after a step that changed nothing, and only one step further once the run is
 /// over.
-fn walk(from: &Walk, path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
+fn walk(from: &Walk, steps: &[Step], path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
     let mut turns = 0;
-    for step in alphabet() {
+    for step in steps {
         let mut next = from.clone();
-        let effect = next.step(step, path);
+        let effect = next.step(*step, path);
         turns += 1;
         let further = match effect {
             Effect::End if prune && from.over => 0,
@@ -192,8 +225,8 @@ fn walk(from: &Walk, path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
             _ => depth - 1,
         };
         if further > 0 {
-            path.push(step);
-            turns += walk(&next, path, further, prune);
+            path.push(*step);
+            turns += walk(&next, steps, path, further, prune);
             path.pop();
         }
     }
@@ -201,17 +234,24 @@ fn walk(from: &Walk, path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
 }
 
 /// Walks on from where each plan is after `lead`, a thread each.
-fn walk_all(lead: &[What], depth: usize, prune: bool) -> u64 {
+fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
+    // An engine has hundreds of kilobytes. If they went back to the system after each step, getting
+    // them again would take most of the time.
+    // SAFETY: it only sets a number.
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30) };
     std::thread::scope(|scope| {
         let walk_one = |plan: Plan| {
             let (mut from, mut path) = (Walk::new(&plan), Vec::new());
-            for what in lead {
-                from.step(Step::Heard(*what), &path);
-                path.push(Step::Heard(*what));
+            for step in lead {
+                from.step(*step, &path);
+                path.push(*step);
             }
-            walk(&from, &mut path, depth, prune)
+            let steps = alphabet(&plan);
+            // The longer the alphabet, the shorter the sequences.
+            let depth = if asks(&plan) && prune { depth - 1 } else { depth };
+            walk(&from, &steps, &mut path, depth, prune)
         };
-        let walks = plans().into_iter().map(|plan| scope.spawn(move || walk_one(plan)));
+        let walks = plans.into_iter().map(|plan| scope.spawn(move || walk_one(plan)));
         let walks: Vec<_> = walks.collect();
         walks.into_iter().map(|walk| walk.join().unwrap()).sum()
     })
@@ -219,27 +259,45 @@ fn walk_all(lead: &[What], depth: usize, prune: bool) -> u64 {
 
 #[test]
 fn every_sequence_of_three_steps_is_survived() {
-    assert_eq!(walk_all(&[], 3, false), 4 * (21 + 21 * 21 + 21 * 21 * 21));
+    let sequences = |steps: u64| steps + steps * steps + steps * steps * steps;
+    assert_eq!(walk_all(plans(), &[], 3, false), 4 * sequences(21) + 2 * sequences(28));
 }
 
 /// An event that is ignored makes an empty turn, which is walked anyway; so is whatever may follow
 /// on it.
 #[test]
 fn every_sequence_of_five_steps_that_matter_is_survived() {
-    assert!(walk_all(&[], 5, true) > 100_000);
+    assert!(walk_all(plans(), &[], 5, true) > 100_000);
 }
 
 #[test]
 fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() {
-    let dialed = [0, 1].map(|slot| What::Dialed(Key { slot, attempt: 0 }));
-    let opened = [0, 1].map(|slot| What::Opened(Key { slot, attempt: 0 }));
-    let flooded = What::Received { key: Key { slot: 0, attempt: 0 }, bytes: 10, more: true };
+    let key = |slot| Key { slot, attempt: 0 };
+    let dialed = [0, 1].map(|slot| Step::Heard(What::Dialed(key(slot))));
+    let opened = [0, 1].map(|slot| Step::Heard(What::Opened(key(slot))));
+    let flooded = Step::Heard(What::Received { key: key(0), bytes: 10, more: true });
     for lead in [
         &[dialed[0], dialed[1]][..],
         &[dialed[0], opened[0], flooded],
         &[dialed[0], dialed[1], opened[0]],
         &[dialed[0], dialed[1], opened[0], opened[1]],
     ] {
-        walk_all(lead, 4, true);
+        walk_all(plans(), lead, 4, true);
+    }
+}
+
+#[test]
+fn every_sequence_of_four_steps_that_matter_while_keepalives_are_out_is_survived() {
+    let key = |slot| Key { slot, attempt: 0 };
+    let [dialed, opened] =
+        [What::Dialed, What::Opened].map(|of| [0, 1].map(|s| Step::Heard(of(key(s)))));
+    let asked = Step::Waited(Span::from_s(1));
+    for lead in [
+        &[dialed[0], opened[0], asked, asked][..],
+        &[dialed[0], dialed[1], asked, opened[0], opened[1]],
+        &[dialed[0], dialed[1], opened[0], opened[1], asked, asked, asked],
+    ] {
+        let asking = plans().into_iter().filter(asks);
+        walk_all(asking.collect(), lead, 4, true);
     }
 }

@@ -2,7 +2,7 @@
 //! there is nothing to remember and nothing to search, and its time is the engine's.
 
 use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe};
 use tcpgoon::report::text;
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, Span};
@@ -33,6 +33,9 @@ pub fn plan(connections: u32) -> Plan {
         interval: Some(Span::from_s(1)),
         hold: Hold::Forever,
         close: Close::Fin,
+        probe: Probe::None,
+        talk: None,
+        errors_max: None,
         debug: false,
         limits: Limits::DEFAULT,
     }

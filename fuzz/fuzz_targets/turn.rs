@@ -5,8 +5,8 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan};
+use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Look, State, What, Why};
+use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
@@ -25,6 +25,8 @@ struct Turn {
     now: Now,
     /// Whether the dials that the turn before asked for were started.
     dials: bool,
+    /// What the kernel says where the turn before has asked it, if anything.
+    look: Option<Look>,
     events: Vec<Event>,
 }
 
@@ -67,6 +69,9 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
             _ => Hold::Forever,
         },
         close: Close::Fin,
+        probe: *u.choose(&[Probe::None, Probe::Sample, Probe::All])?,
+        talk: u.arbitrary::<bool>()?.then(|| talk(u)).transpose()?,
+        errors_max: u.ratio(1, 4)?.then(|| number(u, 3)).transpose()?,
         debug: u.arbitrary()?,
         limits: Limits {
             events_max: u.int_in_range(1..=4)?,
@@ -79,19 +84,44 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
     })
 }
 
+fn talk(u: &mut Unstructured<'_>) -> Result<Talk> {
+    let (send, expect) = *u.choose(&[("", ""), ("PING", ""), ("", "+PONG"), ("PING", "+PONG")])?;
+    let reply_timeout = span(u)?;
+    Ok(Talk { send: send.as_bytes().into(), expect: expect.as_bytes().into(), reply_timeout })
+}
+
+fn look(u: &mut Unstructured<'_>) -> Result<Look> {
+    let optional = |u: &mut Unstructured<'_>| -> Result<Option<Span>> {
+        u.arbitrary::<bool>()?.then(|| Ok(Span(number(u, 64)?))).transpose()
+    };
+    Ok(Look {
+        retransmits: u.arbitrary()?,
+        rtt: optional(u)?,
+        silent: optional(u)?,
+        segments_in: u.arbitrary()?,
+        data_segments_in: u.arbitrary()?,
+        unacknowledged: u.arbitrary()?,
+    })
+}
+
 fn event(u: &mut Unstructured<'_>) -> Result<Event> {
     let attempt = u.int_in_range(0..=9)? / 9;
     let slot = u.int_in_range(0..=CONNECTIONS_MAX)?;
     let key = Key { slot: if slot == CONNECTIONS_MAX { u32::MAX } else { slot }, attempt };
     let failure = Failure { cause: *u.choose(&Cause::ALL)?, errno: 0 };
-    let what = match u.int_in_range(0..=8)? {
+    let what = match u.int_in_range(0..=10)? {
         0 => What::Dialed(key),
         1 | 2 => What::Opened(key),
         3 => What::Failed(key, failure),
         4 => What::PeerClosed(key, failure),
         5 => What::Readable(key),
         6 => What::Received { key, bytes: u.arbitrary()?, more: u.arbitrary()? },
-        7 => What::Unheard,
+        7 => What::Answered(key),
+        8 => {
+            let why = *u.choose(&[Why::Rtt, Why::Slow, Why::Suspect, Why::Probed])?;
+            What::Looked(key, why, look(u)?)
+        }
+        9 => What::Unheard,
         // A signal ends the run, so it is the rarest of all.
         _ if u.ratio(1, 20)? => What::Stop,
         _ => What::Readable(key),
@@ -111,7 +141,8 @@ impl<'a> Arbitrary<'a> for Input {
             };
             let count = u.int_in_range(0..=4)?;
             let events = (0..count).map(|_| event(u)).collect::<Result<_>>()?;
-            turns.push(Turn { now, dials: u.ratio(9, 10)?, events });
+            let (dials, look) = (u.ratio(9, 10)?, u.ratio(3, 4)?.then(|| look(u)).transpose()?);
+            turns.push(Turn { now, dials, look, events });
         }
         Ok(Input { plan, start, turns })
     }
@@ -137,6 +168,10 @@ fuzz_target!(|input: Input| {
                     events.push(Event { at: now, what: What::Dialed(key) });
                 }
                 Action::Close(key) => closed[key.slot as usize] += 1,
+                Action::Look(key, why) => {
+                    let looked = turn.look.map(|look| What::Looked(key, why, look));
+                    events.extend(looked.map(|what| Event { at: now, what }));
+                }
                 _ => {}
             }
         }
@@ -155,10 +190,25 @@ fuzz_target!(|input: Input| {
     }
     let summary = engine.summary();
     assert!(summary.exit_code() <= 2);
-    for times in [&summary.established_times, &summary.failed_times, &summary.dial_lateness] {
+    for times in [
+        &summary.established_times,
+        &summary.failed_times,
+        &summary.dial_lateness,
+        &summary.handshake_times,
+        &summary.first_byte_times,
+        &summary.lifetimes,
+    ] {
         assert!(times.min() <= times.avg() && times.avg() <= times.max());
         assert!(times.quantile(500) <= times.max() && times.dev() <= times.max());
     }
+    for evidence in summary.evidence.iter().chain([&summary.unanswered]).flatten() {
+        assert!(evidence.first <= evidence.last && evidence.count > 0, "{evidence:?}");
+        assert!(evidence.min <= evidence.p50 && evidence.p50 <= evidence.max, "{evidence:?}");
+        assert!(evidence.onset.fine_after <= evidence.onset.dials_after, "{evidence:?}");
+    }
+    let findings = summary.findings;
+    assert!(findings.proven + findings.silent <= findings.probed, "{findings:?}");
+    assert!(findings.suspects_half_open <= findings.suspects, "{findings:?}");
     for action in &actions {
         if let Action::Close(key) = action {
             closed[key.slot as usize] += 1;

@@ -1,9 +1,10 @@
 //! Events that no honest driver hands over, and that must change nothing.
 
+use super::asking::Wait;
 use super::network::failure;
 use super::random::Random;
 use super::shadow::Shadow;
-use crate::engine::{Cause, Event, Key, State, What};
+use crate::engine::{Cause, Event, Key, Look, State, What, Why};
 use crate::units::{Moment, Span};
 
 /// Makes one up, if the run is in a state that has room for it.
@@ -17,7 +18,7 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
     let attempt = random.pick(&[1, 7, u32::MAX]);
     let outside = random.pick(&[connections, u32::MAX - 1, u32::MAX]);
     let any = Key { slot, attempt: 0 };
-    let (kind, what) = match random.small(0, 6) {
+    let (kind, what) = match random.small(0, 8) {
         0 => ("bogus: wrong attempt", anything(Key { slot, attempt }, random)),
         1 => ("bogus: wrong slot", anything(Key { slot: outside, attempt: 0 }, random)),
         2 => {
@@ -29,7 +30,7 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
             ("bogus: already over", anything(Key { slot, attempt: 0 }, random))
         }
         4 => {
-            let closing = random.pick(&[Cause::PeerClosed, Cause::PeerReset, Cause::Lost]);
+            let closing = random.pick(&[Cause::PeerClosed, Cause::HalfOpen, Cause::Lost]);
             let failing = random.pick(&[Cause::Refused, Cause::TimedOut, Cause::NoPorts]);
             let failed = What::Failed(any, failure(closing));
             let closed = What::PeerClosed(any, failure(failing));
@@ -41,18 +42,34 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
             let failed = What::Failed(key, failure(Cause::Refused));
             ("bogus: dialed twice", random.pick(&[What::Dialed(key), What::Opened(key), failed]))
         }
+        6 => {
+            let slot = states(&[State::Established])?;
+            let seat = &shadow.seats[slot as usize];
+            // Whether what is awaited has come nobody but the driver knows; not without bytes.
+            if seat.wait == Wait::Reply && seat.heard {
+                return None;
+            }
+            ("bogus: an answer to nothing", What::Answered(Key { slot, attempt: 0 }))
+        }
+        7 => ("bogus: a look at nothing", looked(any, random)),
         // Spurious, rather than bogus: an epoll may say so with nothing there to read.
         _ => {
             let slot = states(&[State::Established])?;
             ("bogus: nothing to read", What::Readable(Key { slot, attempt: 0 }))
         }
     };
+    if let What::Looked(key, why, _) = what
+        && shadow.looks.contains(&(key, why))
+    {
+        return None;
+    }
     shadow.reach(kind);
     let future = now + Span::from_s(1_000);
     Some(Event { at: random.pick(&[Moment(0), now, now, future, Moment(u64::MAX)]), what })
 }
 
 fn anything(key: Key, random: &mut Random) -> What {
+    let looked = looked(key, random);
     random.pick(&[
         What::Dialed(key),
         What::Opened(key),
@@ -60,5 +77,23 @@ fn anything(key: Key, random: &mut Random) -> What {
         What::PeerClosed(key, failure(Cause::PeerClosed)),
         What::Readable(key),
         What::Received { key, bytes: 1_000, more: true },
+        What::Answered(key),
+        looked,
     ])
+}
+
+/// The kernel is said to have said something, however absurd.
+fn looked(key: Key, random: &mut Random) -> What {
+    let why = random.pick(&[Why::Rtt, Why::Slow, Why::Suspect, Why::Probed]);
+    let count = random.pick(&[0, 1, u32::MAX]);
+    let span = random.pick(&[None, Some(Span::ZERO), Some(Span(u64::MAX))]);
+    let look = Look {
+        retransmits: count,
+        rtt: span,
+        silent: span,
+        segments_in: span.map(|_| count),
+        data_segments_in: span.map(|_| 0),
+        unacknowledged: count,
+    };
+    What::Looked(key, why, look)
 }

@@ -1,8 +1,10 @@
 //! What the shadow makes of events: which of them mean anything, and which closes and notes they
 //! call for.
 
+use super::asking::Wait;
 use super::reckoning::{Seat, name};
 use super::shadow::Shadow;
+use super::witness::Sighting;
 use crate::engine::{Action, Cause, Event, Failure, Key, Note, State, What};
 use crate::units::{Moment, Span};
 
@@ -30,6 +32,7 @@ impl Shadow {
             What::Dialed(key) | What::Opened(key) | What::Readable(key) => (key, self.state(key)),
             What::Failed(key, _) | What::PeerClosed(key, _) => (key, self.state(key)),
             What::Received { key, .. } => (key, self.state(key)),
+            What::Answered(key) | What::Looked(key, ..) => (key, self.state(key)),
         };
         let slot = key.slot;
         match (event.what, state) {
@@ -40,6 +43,7 @@ impl Shadow {
                 }
                 self.dialed.push(at);
                 self.enter(slot, State::Dialing, at, None);
+                self.seat(slot).dialed_at = at;
                 self.say(key, Note::Dialing, answers);
             }
             (What::Opened(_), Some(State::Dialing)) => {
@@ -49,6 +53,7 @@ impl Shadow {
                 let after = self.enter(slot, State::Established, at, None);
                 self.established.0.push(after);
                 self.say(key, Note::Established { after }, answers);
+                self.greet(key, at, after, answers);
             }
             (What::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.cause) => {
                 self.fail(key, failure, at, answers);
@@ -57,16 +62,28 @@ impl Shadow {
                 if ends_open(failure.cause) =>
             {
                 let after = self.enter(slot, State::Closed, at, Some(failure.cause));
+                self.lifetimes.0.push(after);
+                self.hang_up(slot);
                 self.say(key, Note::Closed { failure, after }, answers);
                 answers.push(Action::Close(key));
             }
-            (What::Readable(_), Some(State::Established)) => self.queue(slot),
+            (What::Readable(_), Some(State::Established)) => self.readable(slot),
             (What::Received { bytes, more, .. }, Some(State::Established)) => {
                 self.bytes += u64::from(bytes);
+                if bytes > 0 {
+                    self.hear(slot, at);
+                }
                 if more {
                     self.reach("a drain cut short");
                     self.queue(slot);
                 }
+            }
+            (What::Answered(_), Some(State::Established)) if self.may_answer(slot) => {
+                self.answer(slot);
+            }
+            (What::Looked(_, why, look), _) if self.looks.contains(&(key, why)) => {
+                self.looks.retain(|asked| *asked != (key, why));
+                self.look(key, why, &look, at, answers);
             }
             _ => self.ignored += 1,
         }
@@ -81,8 +98,13 @@ impl Shadow {
             (State::Established, State::Closed) => "established to closed",
             _ => unreachable!("no event leads from {:?} to {to:?}", seat.state),
         };
-        let after = at.since(seat.since);
+        let (since, after) = (seat.since, at.since(seat.since));
         let took = if to == State::Established { Some(after) } else { seat.took };
+        if let Some(cause) = cause {
+            let level = self.level(State::Established);
+            self.sightings.push((cause, Sighting { at, level, since, slot }));
+        }
+        let seat = self.seat(slot);
         *seat = Seat { state: to, since: at, cause, took, ..*seat };
         if to == State::Established && self.routing.open(slot) {
             self.reach("a port after all");
@@ -104,6 +126,8 @@ impl Shadow {
     pub(super) fn forgo(&mut self, key: Key, answers: &mut Vec<Action>) {
         self.reach("a dial forgone");
         let cause = Some(Cause::NoPorts);
+        let (at, level) = (self.now, self.level(State::Established));
+        self.sightings.push((Cause::NoPorts, Sighting { at, level, since: at, slot: key.slot }));
         let seat = &mut self.seats[key.slot as usize];
         *seat = Seat { state: State::Error, since: self.now, cause, ..*seat };
         self.routing.forgone += 1;
@@ -119,19 +143,39 @@ impl Shadow {
     ) {
         let after = self.enter(key.slot, State::Error, at, Some(failure.cause));
         self.failed.0.push(after);
+        if after >= Span::from_s(1) {
+            self.slow(key, answers);
+        }
         self.say(key, Note::Errored { failure, after }, answers);
         answers.push(Action::Close(key));
     }
 
-    fn say(&mut self, key: Key, note: Note, answers: &mut Vec<Action>) {
+    pub(super) fn say(&mut self, key: Key, note: Note, answers: &mut Vec<Action>) {
         if self.plan.debug {
             self.reach("a note");
             answers.push(Action::Note(key, note));
         }
     }
 
+    /// Whether what is expected can have come: in time, and with bytes.
+    fn may_answer(&self, slot: u32) -> bool {
+        let seat = &self.seats[slot as usize];
+        seat.wait == Wait::Reply && seat.heard
+    }
+
+    /// The first byte of an answer is read at once: its time is the application's, not ours.
+    fn readable(&mut self, slot: u32) {
+        let seat = &self.seats[slot as usize];
+        if seat.wait != Wait::Reply || seat.heard {
+            self.queue(slot);
+        } else if !self.ready.contains(&slot) && !self.urgent.contains(&slot) {
+            self.reach("an urgent drain");
+            self.urgent.push_back(slot);
+        }
+    }
+
     fn queue(&mut self, slot: u32) {
-        if !self.ready.contains(&slot) {
+        if !self.ready.contains(&slot) && !self.urgent.contains(&slot) {
             self.ready.push_back(slot);
             let turns = self.ready.len().div_ceil(self.plan.limits.drains_max as usize);
             self.seats[slot as usize].drained_by = self.turn + turns as u64 - 1;
@@ -141,5 +185,5 @@ impl Shadow {
 
 /// Whether a cause is one that ends what was established.
 fn ends_open(cause: Cause) -> bool {
-    matches!(cause, Cause::PeerClosed | Cause::PeerReset | Cause::Lost)
+    matches!(cause, Cause::PeerClosed | Cause::PeerReset | Cause::HalfOpen | Cause::Lost)
 }

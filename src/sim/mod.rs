@@ -7,24 +7,29 @@
 //! turn the engine audits itself, and a [`shadow`] that was told the same says what it thinks of
 //! the answer. The same seed is always the same run.
 
+mod asking;
 mod bogus;
+mod deadlines;
 mod hearing;
 pub mod network;
 pub mod random;
 mod reckoning;
 mod routing;
 pub mod scenario;
+pub mod script;
 pub mod shadow;
 mod trace;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::{Action, Engine, Event, State, Summary, What};
-use crate::units::{Moment, NS_PER_S, Span};
+use crate::engine::{Action, Engine, Event, Key, State, Summary, What};
+use crate::units::{Moment, NS_PER_S, Span, Tick};
 use network::Network;
 use random::Random;
-use scenario::{Behaviour, Scenario, Script};
+use scenario::Scenario;
+use script::{Behaviour, Script};
 use shadow::{Shadow, check};
 use trace::Trace;
 
@@ -39,6 +44,8 @@ pub struct Record {
     pub actions: Vec<Action>,
     pub next_due: Option<Moment>,
     pub levels: [u32; State::COUNT],
+    /// The slots that have a deadline, and which.
+    pub deadlines: Vec<(u32, Tick)>,
     pub over: bool,
 }
 
@@ -111,17 +118,22 @@ impl Sim {
         Sim {
             seed,
             shadow: Shadow::new(plan, start),
+            network: Network::new(plan, probes),
             stop_at: scenario.mischief.stop_at,
             scenario,
             random,
             clock: start,
             engine,
-            network: Network::new(probes),
             trace: Trace::new(readable),
             turns: 0,
             feedback: Vec::new(),
             met: Default::default(),
         }
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> u32 {
+        self.scenario.plan.connections
     }
 
     /// The turns so far, to be read by people.
@@ -171,6 +183,7 @@ impl Sim {
             actions: actions.clone(),
             next_due: self.engine.next_due(),
             levels: sample.levels,
+            deadlines: deadlines(&self.engine),
             over: self.engine.is_over(),
         };
         self.trace.add(self.scenario.start, &record);
@@ -249,12 +262,23 @@ impl Sim {
                 self.clock = self.clock + self.work();
                 let behaviour = self.random.pick(&self.scenario.behaviours);
                 self.met[behaviour as usize] += 1;
-                let timeout = self.scenario.plan.dial_timeout;
-                let script = Script::new(behaviour, timeout, &mut self.random);
+                let script = Script::new(behaviour, &self.scenario.plan, &mut self.random);
                 self.feedback.push(Event { at: self.clock, what: What::Dialed(key) });
                 self.network.dial(key, script, self.clock)?.into_iter().collect()
             }
-            Action::Sample | Action::Note(..) => return Ok(()),
+            Action::Sample | Action::Note(..) | Action::Hush(_) => return Ok(()),
+            Action::Send(key) => {
+                self.network.send(key, self.clock)?;
+                Vec::new()
+            }
+            Action::Probe(key) => {
+                self.network.probe(key, self.clock)?;
+                Vec::new()
+            }
+            Action::Look(key, why) => {
+                let look = self.network.look(key, self.clock)?;
+                look.map(|look| What::Looked(key, why, look)).into_iter().collect()
+            }
         };
         self.clock = self.clock + self.work();
         let at = self.clock;
@@ -267,4 +291,10 @@ impl Sim {
         let most = self.scenario.mischief.turn_cost;
         self.random.span(Span(most.0 / 2), most)
     }
+}
+
+/// The slots that have a deadline, one by one, and which.
+pub fn deadlines(engine: &Engine) -> Vec<(u32, Tick)> {
+    let deadline = |slot| engine.deadline(Key { slot, attempt: 0 }).map(|due| (slot, due));
+    (0..engine.sample().connections).filter_map(deadline).collect()
 }

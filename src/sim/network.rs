@@ -3,14 +3,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::scenario::{Answer, Script};
-use crate::engine::{Cause, Event, Failure, Key, What};
-use crate::units::Moment;
+use super::script::{Answer, Keepalive, Knows, Reply, Script};
+use crate::engine::{Cause, Event, Failure, Key, Look, What};
+use crate::plan::Plan;
+use crate::units::{Moment, Span};
+
+/// After so many seconds a kernel repeats its SYN.
+const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
+
+/// A keepalive is sent to who has been silent for so long.
+const IDLE: Span = Span::from_s(1);
 
 #[derive(Debug, Clone, Copy)]
 enum Happening {
     Answer,
-    Bytes,
+    /// So many; with the last of them what is expected is complete, or not.
+    Bytes(u64, bool),
+    Acknowledgement,
     End(Cause),
 }
 
@@ -19,7 +28,16 @@ enum Happening {
 struct Descriptor {
     key: Key,
     script: Script,
+    dialed_at: Moment,
+    accepted_at: Option<Moment>,
+    /// When anything was acknowledged last.
+    heard_at: Moment,
     unread: u64,
+    /// How many bytes have to be read until what is expected is complete.
+    to_answer: Option<u64>,
+    data_segments: u32,
+    is_spoken_to: bool,
+    is_probed: bool,
     ended: Option<Cause>,
     /// Whether it waits to be told of by a poll, and what there is to tell.
     queued: bool,
@@ -34,6 +52,10 @@ pub struct Network {
     /// Whether a drain goes on until there is nothing, or ends with the first read that its limit
     /// did not cut short.
     probes: bool,
+    /// Whether servers reply to what they are sent, or by themselves.
+    sends: bool,
+    /// Whether anybody looks for a text in what comes.
+    expects: bool,
     descriptors: BTreeMap<u32, Descriptor>,
     happenings: BTreeMap<(Moment, u64), (u32, Happening)>,
     sequence: u64,
@@ -41,10 +63,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network that the driver looks at in one of two honest ways; see [`Network::drain`].
-    pub fn new(probes: bool) -> Network {
+    /// A network that the driver of `plan` looks at in one of two honest ways; see
+    /// [`Network::drain`].
+    pub fn new(plan: &Plan, probes: bool) -> Network {
         Network {
             probes,
+            sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
+            expects: plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty()),
             descriptors: BTreeMap::new(),
             happenings: BTreeMap::new(),
             sequence: 0,
@@ -66,7 +91,14 @@ impl Network {
         let descriptor = Descriptor {
             key,
             script,
+            dialed_at: at,
+            accepted_at: None,
+            heard_at: at,
             unread: 0,
+            to_answer: None,
+            data_segments: 0,
+            is_spoken_to: false,
+            is_probed: false,
             ended: None,
             queued: false,
             answer_is_news: false,
@@ -79,6 +111,7 @@ impl Network {
         match answer {
             Answer::AcceptAtOnce => {
                 self.accepted(key.slot, at);
+                self.reply(key.slot, at, false);
                 Ok(Some(What::Opened(key)))
             }
             Answer::FailHere(cause) => Ok(Some(What::Failed(key, failure(cause)))),
@@ -108,21 +141,89 @@ impl Network {
     /// # Errors
     /// If there is no such descriptor.
     pub fn drain(&mut self, key: Key, limit: u32) -> Result<Vec<What>, String> {
-        let descriptor = self.descriptors.get_mut(&key.slot).filter(|open| open.key == key);
-        let open = descriptor.ok_or_else(|| format!("{key:?} is drained but not open"))?;
+        let probes = self.probes;
+        let open = self.of(key, "drained")?;
         let bytes = u32::try_from(open.unread).unwrap_or(limit).min(limit);
         if open.unread != Script::ENDLESS {
             open.unread -= u64::from(bytes);
         }
-        let more = if self.probes { bytes > 0 } else { bytes == limit };
-        let mut said = Vec::with_capacity(2);
+        let more = if probes { bytes > 0 } else { bytes == limit };
+        let mut said = Vec::with_capacity(3);
         if more || bytes > 0 || open.ended.is_none() {
             said.push(What::Received { key, bytes, more });
+        }
+        if let Some(rest) = open.to_answer.as_mut() {
+            *rest = rest.saturating_sub(bytes.into());
+            if *rest == 0 {
+                open.to_answer = None;
+                said.push(What::Answered(key));
+            }
         }
         if let (false, Some(cause)) = (more, open.ended) {
             said.push(What::PeerClosed(key, failure(cause)));
         }
         Ok(said)
+    }
+
+    /// Says to the server of `key` what there is to say.
+    ///
+    /// # Errors
+    /// If there is no such descriptor, or it was said before.
+    pub fn send(&mut self, key: Key, at: Moment) -> Result<(), String> {
+        let open = self.of(key, "spoken to")?;
+        if std::mem::replace(&mut open.is_spoken_to, true) {
+            return Err(format!("{key:?} is spoken to twice"));
+        }
+        if open.script.repeated_answers == 0 {
+            open.heard_at = at;
+        }
+        self.reply(key.slot, at, true);
+        Ok(())
+    }
+
+    /// Sends a keepalive.
+    ///
+    /// # Errors
+    /// If there is no such descriptor, or it was probed before.
+    pub fn probe(&mut self, key: Key, at: Moment) -> Result<(), String> {
+        let open = self.of(key, "probed")?;
+        if std::mem::replace(&mut open.is_probed, true) {
+            return Err(format!("{key:?} is probed twice"));
+        }
+        let sent_at = at.max(open.heard_at + IDLE);
+        let (after, happening) = match open.script.keepalive {
+            Keepalive::Acknowledged(after) => (after, Happening::Acknowledgement),
+            Keepalive::Reset(after) => (after, Happening::End(Cause::HalfOpen)),
+            Keepalive::Silence => return Ok(()),
+        };
+        self.schedule(sent_at + after, key.slot, happening);
+        Ok(())
+    }
+
+    /// What a kernel knows of `key`; `None` as with a socket that is gone.
+    ///
+    /// # Errors
+    /// If there is no such descriptor.
+    pub fn look(&mut self, key: Key, at: Moment) -> Result<Option<Look>, String> {
+        let open = self.of(key, "looked at")?;
+        let waited = open.accepted_at.unwrap_or(at).since(open.dialed_at);
+        let repeats = SYN_REPEATS_S.iter().filter(|s| Span::from_s(**s) <= waited).count();
+        let idle = open.accepted_at.map(|_| at.since(open.heard_at));
+        let all = Look {
+            retransmits: u32::try_from(repeats).unwrap_or(u32::MAX),
+            rtt: open.accepted_at.map(|_| open.script.answer_after),
+            silent: idle,
+            segments_in: Some(1 + open.script.repeated_answers + open.data_segments),
+            data_segments_in: Some(open.data_segments),
+            unacknowledged: u32::from(open.is_spoken_to && open.script.repeated_answers > 0),
+        };
+        Ok(match open.script.knows {
+            Knows::Everything => Some(all),
+            Knows::EarlyRepeat => Some(Look { retransmits: all.retransmits.max(1), ..all }),
+            Knows::NoSegments => Some(Look { segments_in: None, data_segments_in: None, ..all }),
+            Knows::Nothing => Some(Look::default()),
+            Knows::Nobody => None,
+        })
     }
 
     /// When the next thing happens by itself; `now` if a poll has something to tell already.
@@ -148,28 +249,40 @@ impl Network {
             open.queued = false;
             count += 1;
             let key = open.key;
-            if std::mem::take(&mut open.answer_is_news) {
-                let what = match open.script.answer {
+            let mut say = |what| events.push(Event { at, what });
+            let answer_is_news = std::mem::take(&mut open.answer_is_news);
+            if answer_is_news {
+                say(match open.script.answer {
                     Answer::Fail(cause) => What::Failed(key, failure(cause)),
                     _ => What::Opened(key),
-                };
-                events.push(Event { at, what });
+                });
             }
             let ended = open.ended.filter(|_| std::mem::take(&mut open.end_is_news));
             if std::mem::take(&mut open.bytes_are_news) {
                 // A driver may have a look at the bytes before an end, or leave it at that.
                 let bytes = u32::try_from(open.unread).unwrap_or(u32::MAX);
-                let what = match ended {
-                    Some(_) if self.probes => What::Received { key, bytes, more: true },
-                    _ => What::Readable(key),
-                };
-                events.push(Event { at, what });
+                if ended.is_some() && self.probes {
+                    say(What::Received { key, bytes, more: true });
+                    if open.to_answer.take().is_some() {
+                        say(What::Answered(key));
+                    }
+                } else {
+                    say(What::Readable(key));
+                }
             }
             if let Some(cause) = ended {
-                events.push(Event { at, what: What::PeerClosed(key, failure(cause)) });
+                say(What::PeerClosed(key, failure(cause)));
+            }
+            if answer_is_news {
+                self.reply(slot, at, false);
             }
         }
         count
+    }
+
+    fn of(&mut self, key: Key, is: &str) -> Result<&mut Descriptor, String> {
+        let descriptor = self.descriptors.get_mut(&key.slot).filter(|open| open.key == key);
+        descriptor.ok_or_else(|| format!("{key:?} is {is} but not open"))
     }
 
     fn schedule(&mut self, at: Moment, slot: u32, happening: Happening) {
@@ -179,12 +292,32 @@ impl Network {
 
     /// What a server does once it has accepted.
     fn accepted(&mut self, slot: u32, at: Moment) {
-        let Some(script) = self.descriptors.get(&slot).map(|open| open.script) else { return };
+        let Some(open) = self.descriptors.get_mut(&slot) else { return };
+        open.accepted_at = Some(at);
+        open.heard_at = at;
+        let script = open.script;
         if script.bytes > 0 {
-            self.schedule(at + script.bytes_after, slot, Happening::Bytes);
+            self.schedule(at + script.bytes_after, slot, Happening::Bytes(script.bytes, false));
         }
         if let Some((after, cause)) = script.end {
             self.schedule(at + after, slot, Happening::End(cause));
+        }
+    }
+
+    /// The server replies to what it was sent, or where nothing is sent greets who has come. The
+    /// times count from the moment at which the driver knows of the connection, as its patience
+    /// does.
+    fn reply(&mut self, slot: u32, at: Moment, is_spoken_to: bool) {
+        let Some(open) = self.descriptors.get(&slot) else { return };
+        let Some(Reply { after, first, rest, is_expected }) = open.script.reply else { return };
+        if self.sends != is_spoken_to {
+            return;
+        }
+        let is_expected = is_expected && self.expects;
+        let is_whole = rest.is_none();
+        self.schedule(at + after, slot, Happening::Bytes(first, is_whole && is_expected));
+        if let Some((later, bytes)) = rest {
+            self.schedule(at + after + later, slot, Happening::Bytes(bytes, is_expected));
         }
     }
 
@@ -192,15 +325,27 @@ impl Network {
         let Some(open) = self.descriptors.get_mut(&slot) else { return };
         match happening {
             Happening::Answer => open.answer_is_news = true,
-            Happening::Bytes if open.ended.is_none() => {
-                open.unread = open.script.bytes;
+            // There is but one end, and nothing after it.
+            _ if open.ended.is_some() => return,
+            Happening::Bytes(bytes, is_answer) => {
+                open.heard_at = at;
+                open.data_segments += 1;
+                open.unread = open.unread.saturating_add(bytes);
+                if is_answer {
+                    open.to_answer = Some(open.unread);
+                }
                 open.bytes_are_news = true;
             }
-            Happening::Bytes => return,
+            Happening::Acknowledgement => {
+                open.heard_at = at;
+                return;
+            }
             Happening::End(cause) => {
                 open.ended = Some(cause);
                 // A reset takes with it what was not read; a FIN leaves it in the way.
-                open.unread = if cause == Cause::PeerClosed { open.unread } else { 0 };
+                if cause != Cause::PeerClosed {
+                    (open.unread, open.to_answer) = (0, None);
+                }
                 open.bytes_are_news = true;
                 open.end_is_news = !open.script.end_is_quiet;
             }

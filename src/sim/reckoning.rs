@@ -1,5 +1,6 @@
 //! The shadow's books, and how they are compared with the engine's once the run is over.
 
+use super::asking::Wait;
 use super::shadow::{Shadow, Verdict, check};
 use crate::engine::histogram::Histogram;
 use crate::engine::{Cause, Engine, Key, State, Summary};
@@ -13,7 +14,24 @@ pub struct Seat {
     pub cause: Option<Cause>,
     /// How long its dial took, once it was established.
     pub took: Option<Span>,
-    /// For how many turns it has waited for a timeout that was due.
+    pub dialed_at: Moment,
+    pub opened_at: Option<Moment>,
+    /// Whether its dial took a second or more.
+    pub is_slow: bool,
+    /// What it waits for once it is established, and until when.
+    pub wait: Wait,
+    pub wait_until: Moment,
+    /// Whether any byte came.
+    pub heard: bool,
+    pub answered: bool,
+    pub unanswered: bool,
+    /// Whether it was closed while an answer was waited for.
+    pub hung_up: bool,
+    /// Whether a keepalive was sent, whether the server has it, and whether it said nothing at all.
+    pub asked: bool,
+    pub proven: bool,
+    pub is_silent: bool,
+    /// For how many turns it has waited for what was due.
     pub overdue_turns: u64,
     /// The turn in which it must have been drained at the latest.
     pub drained_by: u64,
@@ -25,6 +43,18 @@ impl Seat {
         since: Moment(0),
         cause: None,
         took: None,
+        dialed_at: Moment(0),
+        opened_at: None,
+        is_slow: false,
+        wait: Wait::Nothing,
+        wait_until: Moment(0),
+        heard: false,
+        answered: false,
+        unanswered: false,
+        hung_up: false,
+        asked: false,
+        proven: false,
+        is_silent: false,
         overdue_turns: 0,
         drained_by: 0,
     };
@@ -45,8 +75,18 @@ impl Times {
         let (min, max) = (min.copied().unwrap_or_default(), max.copied().unwrap_or_default());
         check!(theirs.min() == min, "{kind}: min {}, not {min}", theirs.min());
         check!(theirs.max() == max, "{kind}: max {}, not {max}", theirs.max());
+        let mut all = self.0.clone();
+        all.sort();
+        let middle = all.get(all.len().div_ceil(2).saturating_sub(1)).copied().unwrap_or_default();
+        let p50 = theirs.quantile(500);
+        check!(near(p50, middle), "{kind}: p50 {p50}, not {middle}");
         Ok(())
     }
+}
+
+/// Whether a quantile is within 0.8% of what it is.
+pub fn near(quantile: Span, exact: Span) -> bool {
+    quantile.0.abs_diff(exact.0) <= exact.0 / 128 + 1
 }
 
 impl Shadow {
@@ -68,6 +108,7 @@ impl Shadow {
             check!(theirs == mine, "{cause:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
+        self.bear_witness(summary)?;
         self.routing.compare(&self.seats, summary)?;
         let code = self.exit_code();
         check!(summary.exit_code() == code, "exit code {}, not {code}", summary.exit_code());
@@ -79,6 +120,9 @@ impl Shadow {
         self.established.compare("established", &summary.established_times)?;
         self.failed.compare("failed", &summary.failed_times)?;
         self.lateness.compare("lateness", &summary.dial_lateness)?;
+        self.handshakes.compare("handshake", &summary.handshake_times)?;
+        self.first_bytes.compare("first byte", &summary.first_byte_times)?;
+        self.lifetimes.compare("lifetime", &summary.lifetimes)?;
         let late = self.timeout_lateness_max;
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
@@ -91,6 +135,7 @@ impl Shadow {
             ("events ignored", summary.events_ignored, self.ignored),
             ("worst lateness of a timeout", summary.timeout_lateness_max.0, late.0),
             ("stopped", summary.stopped.into(), self.stopped.into()),
+            ("gave up", summary.gave_up.into(), self.gave_up.into()),
             ("start", summary.start.0, self.start.0),
             ("end", summary.end.0, self.now.0),
         ] {
@@ -104,11 +149,18 @@ impl Shadow {
 
     /// The original's rule, told seat by seat.
     fn exit_code(&self) -> u8 {
+        if self.gave_up {
+            return 2;
+        }
         let mut code = 0;
         for seat in &self.seats {
             match seat.state {
                 State::NotInitiated | State::Dialing => return 1,
+                State::Established if seat.wait == Wait::Reply => return 1,
                 State::Error => code = 2,
+                // Established, but not there, or without an answer.
+                _ if seat.unanswered || seat.hung_up => code = 2,
+                _ if seat.cause == Some(Cause::HalfOpen) => code = 2,
                 State::Established | State::Closed => {}
             }
         }
@@ -119,6 +171,7 @@ impl Shadow {
 /// What the account of a cause is called among the things that a run reaches.
 pub fn name(cause: Cause) -> &'static str {
     match cause {
+        Cause::HalfOpen => "half open",
         Cause::OtherHere => "other, here",
         Cause::OtherBeyond => "other, beyond",
         _ => cause.word(),

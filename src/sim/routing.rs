@@ -44,13 +44,16 @@ impl Routing {
     }
 
     /// Whether a dial of this slot is forgone. Once a second one is tried all the same.
-    pub fn is_forgone(&mut self, slot: u32, now: Moment) -> bool {
-        if !self.exhausted.contains(&self.routes[slot as usize]) {
-            return false;
+    pub fn is_forgone(&self, slot: u32, now: Moment) -> bool {
+        let is_exhausted = self.exhausted.contains(&self.routes[slot as usize]);
+        is_exhausted && now < self.asked_at + Span(NS_PER_S)
+    }
+
+    /// A dial of this slot is tried.
+    pub fn dial(&mut self, slot: u32, now: Moment) {
+        if self.exhausted.contains(&self.routes[slot as usize]) {
+            self.asked_at = now;
         }
-        let is_tried = self.asked_at + Span(NS_PER_S) <= now;
-        self.asked_at = if is_tried { now } else { self.asked_at };
-        !is_tried
     }
 
     /// A slot's route has given it a port; says whether that was not to be expected.

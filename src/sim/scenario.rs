@@ -4,154 +4,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::random::Random;
-use crate::engine::Cause;
-use crate::plan::{Close, Hold, Limits, Pace, Plan};
+use super::script::{Behaviour, KERNEL_TIMEOUT};
+use crate::plan::{Close, Hold, Limits, Pace, Plan, Probe, SAMPLE_MAX, Talk};
 use crate::route::{Routes, Target};
 use crate::units::{Moment, NS_PER_MS, Span, Tick};
 
-/// When a kernel gives a dial up by itself.
-const KERNEL_TIMEOUT: Span = Span::from_s(127);
+/// By then a keepalive has come to something, or to nothing.
+const PROBES_TAKE: Span = Span::from_s(5);
 
 /// About as many turns as a run takes in which a server never stops sending; what passes in one
 /// follows from that.
 const BUSY_TURNS: u64 = 1_000;
-
-/// What a server, or the way to it, does to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Behaviour {
-    AcceptAtOnce,
-    Accept,
-    SlowButInTime,
-    SlowToTheDot,
-    TooSlow,
-    Refuse,
-    FailOnTheWay,
-    BlackHole,
-    FailHere,
-    NoPort,
-    Close,
-    CloseWithUnread,
-    Reset,
-    Vanish,
-    Greet,
-    Burst,
-    Flood,
-}
-
-impl Behaviour {
-    pub const ALL: [Behaviour; 17] = [
-        Behaviour::AcceptAtOnce,
-        Behaviour::Accept,
-        Behaviour::SlowButInTime,
-        Behaviour::SlowToTheDot,
-        Behaviour::TooSlow,
-        Behaviour::Refuse,
-        Behaviour::FailOnTheWay,
-        Behaviour::BlackHole,
-        Behaviour::FailHere,
-        Behaviour::NoPort,
-        Behaviour::Close,
-        Behaviour::CloseWithUnread,
-        Behaviour::Reset,
-        Behaviour::Vanish,
-        Behaviour::Greet,
-        Behaviour::Burst,
-        Behaviour::Flood,
-    ];
-}
-
-/// How a dial is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// `connect()` itself says yes.
-    AcceptAtOnce,
-    Accept,
-    Fail(Cause),
-    /// `connect()`, or what comes before it, says no.
-    FailHere(Cause),
-}
-
-/// What becomes of one connection; the times count from the step before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Script {
-    pub answer: Answer,
-    pub answer_after: Span,
-    /// 0 for nothing, [`Script::ENDLESS`] for a server that never stops.
-    pub bytes: u64,
-    pub bytes_after: Span,
-    pub end: Option<(Span, Cause)>,
-    /// Whether the poll says nothing of the end but that there is something to read.
-    pub end_is_quiet: bool,
-}
-
-impl Script {
-    pub const ENDLESS: u64 = u64::MAX;
-
-    pub fn new(behaviour: Behaviour, timeout: Option<Span>, random: &mut Random) -> Script {
-        let soon = random.span(Span::from_us(20), Span::from_ms(3));
-        let later = random.span(Span::ZERO, Span::from_ms(60));
-        let timeout = timeout.unwrap_or(Span::from_ms(80));
-        let here = [
-            Cause::NoDescriptors,
-            Cause::NoPorts,
-            Cause::NoBuffers,
-            Cause::NoWatches,
-            Cause::NoRouteToHost,
-            Cause::NoRouteToNetwork,
-            Cause::NotPermitted,
-            Cause::OtherHere,
-        ];
-        let on_the_way = [
-            Cause::Reset,
-            Cause::HostUnreachable,
-            Cause::NetworkUnreachable,
-            Cause::Prohibited,
-            Cause::OtherBeyond,
-        ];
-        let plain = Script {
-            answer: Answer::Accept,
-            answer_after: soon,
-            bytes: 0,
-            bytes_after: later,
-            end: None,
-            end_is_quiet: random.chance(500),
-        };
-        let fails = |cause| Script { answer: Answer::Fail(cause), ..plain };
-        let answers = |answer_after| Script { answer_after, ..plain };
-        let ends = |cause| Script { end: Some((later, cause)), ..plain };
-        match behaviour {
-            Behaviour::AcceptAtOnce => Script { answer: Answer::AcceptAtOnce, ..plain },
-            Behaviour::Accept => plain,
-            Behaviour::SlowButInTime => answers(timeout - soon),
-            Behaviour::SlowToTheDot => answers(timeout),
-            Behaviour::TooSlow => answers(timeout + soon),
-            Behaviour::Refuse => fails(Cause::Refused),
-            Behaviour::FailOnTheWay => fails(random.pick(&on_the_way)),
-            Behaviour::BlackHole => {
-                Script { answer_after: KERNEL_TIMEOUT, ..fails(Cause::TimedOut) }
-            }
-            Behaviour::FailHere => Script { answer: Answer::FailHere(random.pick(&here)), ..plain },
-            Behaviour::NoPort => Script { answer: Answer::FailHere(Cause::NoPorts), ..plain },
-            Behaviour::Close => ends(Cause::PeerClosed),
-            // The bytes come with the end, so that no drain can make way for it before the poll
-            // tells of both.
-            Behaviour::CloseWithUnread => Script {
-                bytes: random.between(1, 300_000),
-                end_is_quiet: false,
-                ..ends(Cause::PeerClosed)
-            },
-            Behaviour::Reset => ends(Cause::PeerReset),
-            Behaviour::Vanish => ends(Cause::Lost),
-            Behaviour::Greet => Script { bytes: random.between(1, 100), ..plain },
-            Behaviour::Burst => Script { bytes: random.between(1_000, 1_000_000), ..plain },
-            Behaviour::Flood => {
-                let end = random.chance(300).then_some((later, Cause::PeerReset));
-                Script { bytes: Script::ENDLESS, end, end_is_quiet: false, ..plain }
-            }
-        }
-    }
-}
 
 /// What is done to the run besides what servers do.
 #[derive(Debug, Clone)]
@@ -182,8 +45,10 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn new(random: &mut Random) -> Scenario {
-        let plan = plan(random);
+        let is_large = random.chance(30);
+        let plan = if is_large { large(plan(random), random) } else { plan(random) };
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
+            _ if is_large => vec![random.pick(&[Behaviour::Accept, Behaviour::SlowSyn])],
             0 => vec![random.pick(&Behaviour::ALL)],
             1 => Behaviour::ALL.to_vec(),
             _ => (0..random.small(2, 5)).map(|_| random.pick(&Behaviour::ALL)).collect(),
@@ -216,6 +81,7 @@ impl Scenario {
 
 fn plan(random: &mut Random) -> Plan {
     let (least, most) = random.pick(&[(1, 1), (2, 8), (9, 60), (9, 60), (61, 400), (61, 400)]);
+    let connections = random.small(least, most);
     let pace = match random.small(0, 3) {
         0 => Pace::sleep(random.span(Span::from_us(100), Span::from_ms(20))),
         1 => Pace::rate(random.between(50_000, 20_000_000)),
@@ -234,7 +100,7 @@ fn plan(random: &mut Random) -> Plan {
         drain_bytes_max: random.small(1, 4_096),
     };
     Plan {
-        connections: random.small(least, most),
+        connections,
         routes: routes(random),
         pace,
         dial_timeout: random.pick(&[None, Some(short), Some(short), Some(long)]),
@@ -243,11 +109,40 @@ fn plan(random: &mut Random) -> Plan {
             Hold::For(Span::ZERO),
             Hold::For(Span::ZERO),
             Hold::For(hold),
+            Hold::For(hold + PROBES_TAKE),
             Hold::Forever,
         ]),
         close: Close::Fin,
+        probe: random.pick(&[Probe::None, Probe::None, Probe::Sample, Probe::All]),
+        talk: random.chance(400).then(|| talk(random)),
+        errors_max: random.chance(100).then(|| random.between(1, u64::from(connections))),
         debug: random.chance(500),
         limits: random.pick(&[Limits::DEFAULT, small]),
+    }
+}
+
+/// So many that a sample is less than all, and that there are more suspects than anybody looks at.
+fn large(plan: Plan, random: &mut Random) -> Plan {
+    Plan {
+        connections: random.small(SAMPLE_MAX + 1, SAMPLE_MAX + 100),
+        pace: Pace::UNPACED,
+        dial_timeout: None,
+        interval: None,
+        probe: random.pick(&[Probe::None, Probe::Sample, Probe::Sample, Probe::All]),
+        talk: random.chance(800).then(|| talk(random)),
+        ..plan
+    }
+}
+
+/// Something is said, or something is expected, or both.
+fn talk(random: &mut Random) -> Talk {
+    let (send, expect) = random.pick(&[("PING", ""), ("", "+PONG"), ("PING", "+PONG")]);
+    let short = random.span(Span::from_us(1), Span::from_ms(20));
+    let long = random.span(Span::from_ms(500), Span::from_s(3));
+    Talk {
+        send: send.as_bytes().into(),
+        expect: expect.as_bytes().into(),
+        reply_timeout: random.pick(&[short, short, long]),
     }
 }
 
@@ -280,15 +175,17 @@ fn start(random: &mut Random) -> Moment {
 
 /// Roughly when a run without mischief is over.
 fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
-    let unanswered = behaviours.contains(&Behaviour::BlackHole);
     let dial = match plan.dial_timeout {
         Some(timeout) => timeout,
-        None if unanswered => KERNEL_TIMEOUT,
+        None if behaviours.contains(&Behaviour::BlackHole) => KERNEL_TIMEOUT,
+        None if behaviours.contains(&Behaviour::SlowSyn) => Span::from_s(4),
         None => Span::from_ms(80),
     };
     let hold = match plan.hold {
         Hold::For(span) => span,
         Hold::Forever => Span::from_ms(200),
     };
-    plan.pace.offset(plan.connections) + dial + hold + Span::from_ms(20)
+    let asks = plan.talk.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout)
+        + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
+    plan.pace.offset(plan.connections) + dial + hold.max(asks) + Span::from_ms(20)
 }

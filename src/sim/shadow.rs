@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Record;
+use super::deadlines::Seen;
 use super::reckoning::{Seat, Times};
 use super::routing::Routing;
-use crate::engine::{Action, Cause, Failure, Key, Note, PAUSE_MIN, State};
-use crate::plan::{Hold, Plan};
-use crate::units::{Moment, Span, Tick};
+use super::witness::Sighting;
+use crate::engine::{Action, Cause, Key, PAUSE_MIN, State, Why};
+use crate::plan::{Hold, INQUIRY_COST, Plan};
+use crate::units::{Moment, Span, low_32};
 
 /// What the shadow objects to, in words.
 pub type Verdict = Result<(), String>;
@@ -37,6 +39,10 @@ pub struct Shadow {
     shift: Span,
     not_before: Moment,
     pub(super) ready: VecDeque<u32>,
+    /// Those of which a first byte is waited for.
+    pub(super) urgent: VecDeque<u32>,
+    /// What the kernel was asked in the turn before, and has not told yet.
+    pub(super) looks: Vec<(Key, Why)>,
     pub(super) full_turns: u32,
     /// Turns in which nothing was heard, said or put off.
     idle_turns: u32,
@@ -45,6 +51,7 @@ pub struct Shadow {
     sample_due: Option<Moment>,
     decided_at: Option<Moment>,
     pub stopped: bool,
+    pub gave_up: bool,
     pub over: bool,
     pub peak: u32,
     pub ignored: u64,
@@ -57,6 +64,17 @@ pub struct Shadow {
     pub lateness: Times,
     pub(super) routing: Routing,
     pub timeout_lateness_max: Span,
+    pub(super) last_rtt: Option<Moment>,
+    pub handshakes: Times,
+    pub first_bytes: Times,
+    pub lifetimes: Times,
+    pub(super) sightings: Vec<(Cause, Sighting)>,
+    pub(super) misses: Vec<Sighting>,
+    pub(super) retransmitted: u64,
+    pub(super) repeats: u64,
+    pub(super) suspects_taken: u32,
+    pub(super) suspects_looked_at: u64,
+    pub(super) suspects_half_open: u64,
     /// What the run came across, and how often: so that a test can tell whether it tested
     /// anything.
     pub reached: BTreeMap<&'static str, u64>,
@@ -75,12 +93,15 @@ impl Shadow {
             shift: Span::ZERO,
             not_before: start,
             ready: VecDeque::new(),
+            urgent: VecDeque::new(),
+            looks: Vec::new(),
             full_turns: 0,
             idle_turns: 0,
             busy: true,
             sample_due: Some(start),
             decided_at: None,
             stopped: false,
+            gave_up: false,
             over: false,
             peak: 0,
             ignored: 0,
@@ -93,6 +114,17 @@ impl Shadow {
             lateness: Times::default(),
             routing: Routing::new(plan),
             timeout_lateness_max: Span::ZERO,
+            last_rtt: None,
+            handshakes: Times::default(),
+            first_bytes: Times::default(),
+            lifetimes: Times::default(),
+            sightings: Vec::new(),
+            misses: Vec::new(),
+            retransmitted: 0,
+            repeats: 0,
+            suspects_taken: 0,
+            suspects_looked_at: 0,
+            suspects_half_open: 0,
             reached: BTreeMap::new(),
         }
     }
@@ -133,7 +165,7 @@ impl Shadow {
         let answers = self.take_all(&record.events);
         let (mine, rest) = record.actions.split_at(answers.len().min(actions));
         check!(mine == answers, "the events should lead to {answers:?}, not {mine:?}");
-        let (expired, rest) = self.expiries(rest)?;
+        let (seen, rest) = self.expiries(record, rest)?;
         let rest = self.sample(rest)?;
         self.conclude();
         let rest = self.drains(rest)?;
@@ -143,10 +175,12 @@ impl Shadow {
         check!(record.over == self.over, "over is {}, and should be {}", record.over, self.over);
         let levels = self.levels();
         check!(record.levels == levels, "the levels are {:?}, not {levels:?}", record.levels);
+        self.awaits(record)?;
         self.overdue()?;
         self.idle(record)?;
-        self.wake(record, expired)?;
+        self.wake(record, seen)?;
         self.next_due = record.next_due;
+        self.looks = looks(&record.actions);
         Ok(())
     }
 
@@ -167,50 +201,13 @@ impl Shadow {
         (key.attempt == 0).then_some(seat.state)
     }
 
-    /// The exact end of a dial's patience.
-    pub(super) fn due(&self, slot: u32) -> Option<Moment> {
-        let seat = &self.seats[slot as usize];
-        let timeout = self.plan.dial_timeout.filter(|_| seat.state == State::Dialing)?;
-        Some(seat.since + timeout)
-    }
-
-    /// The first moment at which the wheel may fire for it.
-    fn tick_due(&self, slot: u32) -> Option<Moment> {
-        Some(Tick::at_or_after(self.due(slot)?).moment())
-    }
-
     pub(super) fn scheduled(&self, index: u32) -> Moment {
         self.start + self.plan.pace.offset(index) + self.shift
     }
 
-    fn unheard(&self) -> bool {
+    pub(super) fn unheard(&self) -> bool {
         let batches = self.plan.connections.div_ceil(self.plan.limits.events_max);
         self.full_turns > 0 && self.full_turns <= batches
-    }
-
-    /// Dials that ran out of time, and how many they are.
-    fn expiries<'a>(&mut self, mut rest: &'a [Action]) -> Result<(u32, &'a [Action]), String> {
-        let mut count = 0;
-        while let Some(Action::Close(key) | Action::Note(key, _)) = rest.first()
-            && !matches!(rest.first(), Some(Action::Note(_, Note::Forgone)))
-        {
-            let due = self.state(*key).and_then(|_| self.due(key.slot));
-            check!(due.is_some(), "{key:?} is closed, but is not waiting for anything");
-            let late = due.map(|due| self.now.since(due));
-            check!(due.is_some_and(|due| due <= self.now), "{key:?} timed out early");
-            check!(!self.unheard(), "{key:?} timed out although it may have opened unheard");
-            self.timeout_lateness_max = self.timeout_lateness_max.max(late.unwrap_or_default());
-            let mut expected = Vec::new();
-            let timed_out = Failure { cause: Cause::TimedOut, errno: 0 };
-            self.fail(*key, timed_out, self.now, &mut expected);
-            check!(rest.starts_with(&expected), "a timeout should lead to {expected:?}");
-            self.reach("a timeout of ours");
-            rest = &rest[expected.len()..];
-            count += 1;
-        }
-        let most = self.plan.limits.expiries_max;
-        check!(count <= most, "{count} timeouts in a turn are too many");
-        Ok((count, rest))
     }
 
     fn sample<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
@@ -241,7 +238,14 @@ impl Shadow {
             self.decided_at = Some(self.now);
         }
         let held = self.hold_end().is_some_and(|end| end <= self.now) && !self.unheard();
-        self.over = self.stopped || held;
+        if held && self.is_waiting() {
+            self.reach("answers waited for");
+        }
+        if self.has_enough() {
+            self.reach("gave up");
+            self.gave_up = true;
+        }
+        self.over = self.stopped || self.gave_up || (held && !self.is_waiting());
         if self.stopped {
             self.reach(match undecided {
                 0 if held => "a signal as it was over anyway",
@@ -254,20 +258,30 @@ impl Shadow {
         }
     }
 
+    /// Whether there are as many errors and closes as the operator puts up with.
+    fn has_enough(&self) -> bool {
+        let ended = self.level(State::Error) + self.level(State::Closed);
+        self.plan.errors_max.is_some_and(|most| u64::from(ended) >= most)
+    }
+
     fn drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
         let mut count = 0;
+        let seats = &self.seats;
+        self.urgent.retain(|slot| seats[*slot as usize].state == State::Established);
+        let most = self.plan.limits.drains_max as usize + self.urgent.len();
         while let Some(Action::Drain(key)) = actions.get(count) {
             check!(!self.over, "{key:?} is drained after the end");
             let open = self.state(*key) == Some(State::Established);
             check!(open, "{key:?} is drained, but not established");
-            let place = self.ready.iter().position(|slot| *slot == key.slot);
-            check!(place.is_some(), "{key:?} is drained for nothing");
-            place.and_then(|place| self.ready.remove(place));
+            let list = if self.urgent.is_empty() { &mut self.ready } else { &mut self.urgent };
+            let place = list.iter().position(|slot| *slot == key.slot);
+            check!(place.is_some(), "{key:?} is drained for nothing, or out of turn");
+            place.and_then(|place| list.remove(place));
             count += 1;
         }
-        let most = self.plan.limits.drains_max as usize;
         check!(count <= most, "{count} drains in a turn are too many");
         if !self.over {
+            check!(self.urgent.is_empty(), "{:?} are urgent, and not drained", self.urgent);
             let (seats, turn) = (&self.seats, self.turn);
             let gone = |slot: u32| seats[slot as usize].state != State::Established;
             let late = |slot: u32| seats[slot as usize].drained_by <= turn;
@@ -284,29 +298,34 @@ impl Shadow {
     fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
         let limits = self.plan.limits;
         let (mut dials, mut forgone) = (0, 0);
-        let is_due = |shadow: &Shadow| shadow.dial_due().is_some_and(|due| due <= shadow.now);
-        while !self.over && dials < limits.dials_max && forgone < limits.forgone_max && is_due(self)
-        {
+        // Those that need no dial come first, and one of them may be an error too many.
+        while !self.over && self.dial_due().is_some_and(|due| due <= self.now) {
             let key = Key { slot: self.asked, attempt: 0 };
+            let mut expected = Vec::new();
+            if self.routing.is_forgone(key.slot, self.now) {
+                if dials > 0 || forgone == limits.forgone_max {
+                    break;
+                }
+                forgone += 1;
+                self.forgo(key, &mut expected);
+            } else if dials == limits.dials_max {
+                break;
+            } else {
+                dials += 1;
+                self.routing.dial(key.slot, self.now);
+                expected.push(Action::Dial(key));
+            }
             if self.scheduled(self.asked) < self.not_before {
                 self.reach("a schedule caught up");
             }
             self.asked += 1;
             self.not_before = self.now + Span(self.plan.pace.offset(1).0 / 2);
-            let mut expected = Vec::new();
-            if self.routing.is_forgone(key.slot, self.now) {
-                forgone += 1;
-                self.forgo(key, &mut expected);
-            } else {
-                dials += 1;
-                expected.push(Action::Dial(key));
-            }
             check!(rest.starts_with(&expected), "{expected:?} was due, not {rest:?}");
             rest = &rest[expected.len()..];
-        }
-        if forgone > 0 {
-            self.busy = true;
-            self.conclude();
+            if !matches!(expected[..], [Action::Dial(_)]) {
+                self.busy = true;
+                self.conclude();
+            }
         }
         Ok(rest)
     }
@@ -316,43 +335,19 @@ impl Shadow {
         (self.asked < self.plan.connections).then_some(due)
     }
 
-    /// A deadline may wait for as many turns as the limit makes of all the wheel's work, and no
-    /// more.
-    fn overdue(&mut self) -> Verdict {
-        if self.over || self.unheard() {
-            return Ok(());
-        }
-        let turns_max = self.expiry_turns_max();
-        for slot in 0..self.plan.connections {
-            if self.tick_due(slot).is_none_or(|due| due > self.now) {
-                continue;
-            }
-            self.reach("a timeout put off");
-            let seat = &mut self.seats[slot as usize];
-            seat.overdue_turns += 1;
-            let turns = seat.overdue_turns;
-            check!(turns <= turns_max, "slot {slot} is overdue for {turns} turns");
-        }
-        Ok(())
-    }
-
-    /// Each deadline costs at most six: five levels down, and fired.
-    fn expiry_turns_max(&self) -> u64 {
-        (6 * u64::from(self.plan.connections)).div_ceil(u64::from(self.plan.limits.expiries_max))
-    }
-
     /// A turn of nothing moves deadlines down the wheel, or finds closed what was ready; there is
     /// an end to both.
     fn idle(&mut self, record: &Record) -> Verdict {
         let nothing = record.events.is_empty() && record.actions.is_empty();
         self.idle_turns += u32::from(nothing && !self.busy);
-        let (idle, most) = (self.idle_turns, 6 * self.plan.connections + 2);
+        // For a dial, a reply, a keepalive, three looks and the last word.
+        let (idle, most) = (self.idle_turns, 7 * 6 * self.plan.connections + 2);
         check!(idle <= most, "it spins: {idle} turns of nothing");
         Ok(())
     }
 
     /// Whether the engine wants to be woken when there is something to do, and not sooner.
-    fn wake(&mut self, record: &Record, expired: u32) -> Verdict {
+    fn wake(&mut self, record: &Record, seen: Seen) -> Verdict {
         let next = record.next_due;
         if self.over {
             check!(next.is_none(), "it is over, and still due at {next:?}");
@@ -366,7 +361,8 @@ impl Shadow {
             return Ok(());
         }
         let wheel = (0..self.plan.connections).filter_map(|slot| self.tick_due(slot)).min();
-        let others = [self.dial_due(), self.sample_due, self.hold_end()];
+        let end = self.hold_end().filter(|_| !self.is_waiting());
+        let others = [self.dial_due(), self.sample_due, end];
         let wanted = others.into_iter().flatten().chain(wheel).min();
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));
@@ -374,10 +370,20 @@ impl Shadow {
         // With no deadline to move about there is nothing to wake up for before the time.
         let exact = wheel.is_none() && self.ready.is_empty();
         check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
-        let work = 6 * (self.level(State::Dialing) + expired);
+        let expired = 6 * seen.timeouts + (5 + INQUIRY_COST) * seen.questions;
+        let work = 6 * low_32(record.deadlines.len() as u64) + expired;
         let deferred = work >= self.plan.limits.expiries_max || !self.ready.is_empty();
         let cause = deferred || past(self.dial_due());
         check!(cause || !past(next), "due at {next:?}, which has passed, for nothing");
         Ok(())
     }
+}
+
+/// What the kernel is asked for.
+fn looks(actions: &[Action]) -> Vec<(Key, Why)> {
+    let look = |action: &Action| match action {
+        Action::Look(key, why) => Some((*key, *why)),
+        _ => None,
+    };
+    actions.iter().filter_map(look).collect()
 }

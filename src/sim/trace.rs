@@ -61,6 +61,8 @@ impl Trace {
                 (key, failure.cause, failure.errno).hash(&mut self.digest);
             }
             What::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
+            What::Answered(key) => key.hash(&mut self.digest),
+            What::Looked(key, why, look) => (key, why, look).hash(&mut self.digest),
             What::Unheard | What::Stop => {}
         }
     }
@@ -71,11 +73,15 @@ impl Trace {
             Action::Close(key) | Action::Drain(key) | Action::Dial(key) => {
                 key.hash(&mut self.digest);
             }
+            Action::Send(key) | Action::Probe(key) | Action::Hush(key) => {
+                key.hash(&mut self.digest)
+            }
+            Action::Look(key, why) => (key, why).hash(&mut self.digest),
             Action::Sample => {}
             Action::Note(key, note) => {
                 (key, discriminant(&note)).hash(&mut self.digest);
                 match note {
-                    Note::Dialing | Note::Forgone => {}
+                    Note::Dialing | Note::Forgone | Note::Unanswered => {}
                     Note::Established { after } => after.hash(&mut self.digest),
                     Note::Errored { failure, after } | Note::Closed { failure, after } => {
                         (failure.cause, failure.errno, after).hash(&mut self.digest);

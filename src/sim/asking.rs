@@ -1,0 +1,300 @@
+//! What the shadow would ask of connections, servers and the kernel, and what it makes of answers.
+
+use super::reckoning::Seat;
+use super::shadow::Shadow;
+use super::witness::Sighting;
+use crate::engine::{Action, Key, Look, Note, State, Why};
+use crate::plan::{Probe, SAMPLE_MAX};
+use crate::units::{Moment, Span};
+
+/// A dial that took as long lost a SYN, or the answer to one.
+const SLOW: Span = Span::from_s(1);
+
+/// No more than one handshake time in so long.
+const RTT_EVERY: Span = Span::from_ms(10);
+
+const SUSPECTS_MAX: u32 = 1_000;
+
+/// What the one deadline of an established seat is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Nothing,
+    /// The application's answer, or the news that it did not come in time.
+    Reply,
+    /// To send a keepalive.
+    Keepalive,
+    /// To look at a suspect; and then, perhaps, to send a keepalive.
+    Suspicion {
+        is_probed: bool,
+    },
+    /// To look for what the keepalive has brought, for the first time, the second or the third.
+    Look(u32),
+    /// The answer to the last look.
+    LastWord,
+}
+
+impl Wait {
+    /// Whether it is not known yet if the server has the connection.
+    fn is_doubt(self) -> bool {
+        match self {
+            Wait::Keepalive | Wait::Look(_) | Wait::LastWord => true,
+            Wait::Suspicion { is_probed } => is_probed,
+            Wait::Nothing | Wait::Reply => false,
+        }
+    }
+}
+
+impl Shadow {
+    pub(super) fn seat(&mut self, slot: u32) -> &mut Seat {
+        &mut self.seats[slot as usize]
+    }
+
+    fn wait(&mut self, slot: u32, wait: Wait, until: Moment) {
+        let seat = self.seat(slot);
+        (seat.wait, seat.wait_until, seat.overdue_turns) = (wait, until, 0);
+    }
+
+    fn wait_no_more(&mut self, slot: u32) {
+        self.wait(slot, Wait::Nothing, Moment(0));
+    }
+
+    /// Whether the keepalives are for this slot, too: an even sample is every so many.
+    fn is_probed(&self, slot: u32) -> bool {
+        match self.plan.probe {
+            Probe::None => false,
+            Probe::All => true,
+            Probe::Sample => {
+                let few = |every: &u32| self.plan.connections.div_ceil(*every) <= SAMPLE_MAX;
+                slot.is_multiple_of((1..).find(few).unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// Whether the run has to go on for answers that may still come.
+    pub(super) fn is_waiting(&self) -> bool {
+        let all = self.plan.probe == Probe::All;
+        let is_awaited = |seat: &Seat| seat.wait == Wait::Reply || (all && seat.wait.is_doubt());
+        self.seats.iter().any(is_awaited)
+    }
+
+    /// What is asked at once of a connection that was just established, and what later.
+    pub(super) fn greet(&mut self, key: Key, at: Moment, took: Span, answers: &mut Vec<Action>) {
+        let slot = key.slot;
+        self.seat(slot).opened_at = Some(at);
+        if took >= SLOW {
+            self.slow(key, answers);
+        } else if self.last_rtt.is_none_or(|last| last + RTT_EVERY <= at) {
+            self.last_rtt = Some(at);
+            answers.push(Action::Look(key, Why::Rtt));
+        }
+        let talk = self.plan.talk.clone();
+        if talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
+            answers.push(Action::Send(key));
+        }
+        let is_probed = self.is_probed(slot);
+        if !is_probed && self.plan.probe == Probe::Sample {
+            self.reach("not in the sample");
+        }
+        // Where nobody asks for anything, nobody looks at suspects either.
+        let is_suspect = took >= SLOW && self.plan.probe != Probe::None && talk.is_none();
+        if let Some(talk) = talk {
+            self.wait(slot, Wait::Reply, at + talk.reply_timeout);
+        } else if is_suspect && self.take_suspect() {
+            self.wait(slot, Wait::Suspicion { is_probed }, at + Span::from_ms(1_200));
+        } else if is_probed {
+            self.wait(slot, Wait::Keepalive, at + Span::from_s(1));
+        }
+    }
+
+    /// A dial that took so long is looked at, once, whatever came of it.
+    pub(super) fn slow(&mut self, key: Key, answers: &mut Vec<Action>) {
+        self.reach("a slow dial");
+        self.seat(key.slot).is_slow = true;
+        answers.push(Action::Look(key, Why::Slow));
+    }
+
+    fn take_suspect(&mut self) -> bool {
+        if self.suspects_taken == SUSPECTS_MAX {
+            self.reach("a suspect too many");
+            return false;
+        }
+        self.suspects_taken += 1;
+        true
+    }
+
+    /// The time of an established seat has come. What is to be done, if anything is.
+    pub(super) fn question(&mut self, key: Key, answers: &mut Vec<Action>) {
+        let slot = key.slot;
+        let wait = self.seat(slot).wait;
+        self.wait_no_more(slot);
+        match wait {
+            Wait::Nothing => {}
+            Wait::Reply => self.miss(key, answers),
+            Wait::Keepalive => self.probe(key, answers),
+            Wait::Suspicion { is_probed } => {
+                self.reach("a suspect");
+                answers.push(Action::Look(key, Why::Suspect));
+                if is_probed {
+                    self.probe(key, answers);
+                }
+            }
+            Wait::Look(count) => {
+                answers.push(Action::Look(key, Why::Probed));
+                let (next, after) = match count {
+                    1 => (Wait::Look(2), Span::from_s(1)),
+                    2 => (Wait::Look(3), Span::from_s(2)),
+                    _ => (Wait::LastWord, Span::from_ms(250)),
+                };
+                self.wait(slot, next, self.now + after);
+            }
+            Wait::LastWord => {
+                self.reach("a keepalive unanswered");
+                self.seat(slot).is_silent = true;
+                answers.push(Action::Hush(key));
+            }
+        }
+    }
+
+    /// No answer in time. Who has not said a word may not know of the connection at all.
+    fn miss(&mut self, key: Key, answers: &mut Vec<Action>) {
+        let Seat { opened_at, heard, .. } = *self.seat(key.slot);
+        self.reach(if heard { "unanswered, but for something" } else { "unanswered" });
+        self.seat(key.slot).unanswered = true;
+        let level = self.level(State::Established);
+        let since = opened_at.unwrap_or_default();
+        self.misses.push(Sighting { at: self.now, level, since, slot: key.slot });
+        self.say(key, Note::Unanswered, answers);
+        let is_probed = self.is_probed(key.slot);
+        if heard {
+            self.seat(key.slot).proven = is_probed;
+            return;
+        }
+        if self.take_suspect() {
+            self.reach("a suspect");
+            answers.push(Action::Look(key, Why::Suspect));
+        }
+        if is_probed {
+            self.probe(key, answers);
+        }
+    }
+
+    fn probe(&mut self, key: Key, answers: &mut Vec<Action>) {
+        self.reach("a keepalive");
+        self.seat(key.slot).asked = true;
+        answers.push(Action::Probe(key));
+        self.wait(key.slot, Wait::Look(1), self.now + Span::from_ms(500));
+    }
+
+    /// Bytes came: the server has the connection, and perhaps they are an answer.
+    pub(super) fn hear(&mut self, slot: u32, at: Moment) {
+        let any = self.plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty());
+        let Seat { wait, heard, opened_at, is_silent, .. } = *self.seat(slot);
+        self.seat(slot).heard = true;
+        match wait {
+            Wait::Reply => {
+                if !heard {
+                    self.first_bytes.0.push(at.since(opened_at.unwrap_or_default()));
+                }
+                if any {
+                    self.answer(slot);
+                }
+            }
+            Wait::Nothing if is_silent => {
+                self.reach("a word after all");
+                let seat = self.seat(slot);
+                (seat.is_silent, seat.proven) = (false, true);
+            }
+            Wait::Nothing => {}
+            _ => {
+                self.seat(slot).proven = wait.is_doubt();
+                self.wait_no_more(slot);
+            }
+        }
+    }
+
+    /// What was expected has come.
+    pub(super) fn answer(&mut self, slot: u32) {
+        if self.due(slot).is_some_and(|due| due <= self.now) {
+            self.reach("answered when its timeout was due");
+        }
+        self.reach("answered");
+        let is_probed = self.is_probed(slot);
+        let seat = self.seat(slot);
+        (seat.answered, seat.proven) = (true, is_probed);
+        self.wait_no_more(slot);
+    }
+
+    /// It is closed, whatever it was asked.
+    pub(super) fn hang_up(&mut self, slot: u32) {
+        let seat = self.seat(slot);
+        let missed = seat.wait == Wait::Reply;
+        seat.hung_up = missed;
+        seat.is_silent = false;
+        if missed {
+            self.reach("closed before it answered");
+        }
+        self.wait_no_more(slot);
+    }
+
+    /// The kernel has told what it was asked for.
+    pub(super) fn look(
+        &mut self,
+        key: Key,
+        why: Why,
+        look: &Look,
+        at: Moment,
+        answers: &mut Vec<Action>,
+    ) {
+        let seat = *self.seat(key.slot);
+        match why {
+            // Of a handshake that had to be repeated nobody knows how long it took.
+            Why::Rtt if look.retransmits > 0 => {}
+            Why::Rtt => self.handshakes.0.extend(look.rtt),
+            Why::Slow => {
+                if look.retransmits > 0 {
+                    self.reach("a SYN repeated");
+                    self.retransmitted += 1;
+                }
+                self.repeats += u64::from(look.retransmits);
+            }
+            Why::Suspect => {
+                let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+                let is_half_open = match (look.segments_in, look.data_segments_in) {
+                    // What was sent is not acknowledged: by a server that has it, it would be.
+                    _ if sends => look.unacknowledged > 0,
+                    // The handshake's one answer came more than once, and nothing else.
+                    (Some(count), Some(0)) => count - count.min(look.retransmits) >= 2,
+                    _ => false,
+                };
+                self.suspects_looked_at += 1;
+                if is_half_open {
+                    self.reach("a suspect half open");
+                    self.suspects_half_open += 1;
+                }
+            }
+            Why::Probed => {
+                // Something was acknowledged clearly later than the handshake.
+                let age = at.since(seat.opened_at.unwrap_or_default());
+                let is_proof = look.silent.is_some_and(|for_so_long| {
+                    for_so_long < age && age - for_so_long > Span::from_ms(500)
+                });
+                // Three segments without data are a handshake's answer, once more, and another
+                // acknowledgement: that server still waits for the handshake to end.
+                let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+                let is_undone = match (look.segments_in, look.data_segments_in) {
+                    (Some(count), Some(0)) if !sends => count - count.min(look.retransmits) >= 3,
+                    _ => false,
+                };
+                if is_proof && is_undone {
+                    self.reach("a handshake undone");
+                }
+                if is_proof && !is_undone && seat.wait.is_doubt() {
+                    answers.push(Action::Hush(key));
+                    self.reach("a keepalive answered");
+                    self.seat(key.slot).proven = true;
+                    self.wait_no_more(key.slot);
+                }
+            }
+        }
+    }
+}
