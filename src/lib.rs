@@ -19,6 +19,7 @@
 //!   mod.rs              Watch: who watches a run
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
 //!   dialer.rs           how a connection is dialed, and how it is known that it stands
+//!   looking.rs          what the kernel is asked about a connection
 //!   closing.rs          how a large run lets go of its connections
 //!   serve.rs            the listener to test against
 //!   seats.rs            its connections by descriptor: greeted, read, echoed, flooded
@@ -37,11 +38,15 @@
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   mod.rs              the driver's loop over both; run(seed) → Outcome
 //!   scenario.rs         seed → plan, behaviours of servers, mischief
+//!   script.rs           what a server does to a connection
 //!   network.rs          fake descriptors with edge-triggered readiness
 //!   shadow.rs           what must be true, kept apart from the engine and checked every turn
 //!   hearing.rs          how the shadow takes events
+//!   deadlines.rs        when the shadow thinks that things are due
+//!   asking.rs           what the shadow would ask, and makes of answers
 //!   routing.rs          how the shadow sees routes
 //!   reckoning.rs        the end: summary against shadow
+//!   witness.rs          the end: evidence against what the shadow saw
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
 //!   random.rs           the one source of chance
@@ -57,6 +62,12 @@
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
 //!   tables.rs           the run by target and by source
+//!   evidence.rs         the causes, and what "established" means
+//!   verdict.rs          the last lines: what was reached, what stopped it, on which side
+//!   troubles.rs         what went wrong, and the words for it
+//!   shape.rs            a limit or chance, one age or one moment
+//!   remedies.rs         whose limit it is, and the command that tells
+//!   this_host.rs        this host's own limits, and their knobs
 //!   findings.rs         the lines of serve and calibrate
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
@@ -66,9 +77,14 @@
 //!   vocabulary.rs       Event, What, Action, Note: what passes between engine and edge
 //!   connection.rs       State, Cause, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
-//!   ready.rs            slots whose readiness is not used up
+//!   ready.rs            slots whose readiness is not used up, the urgent ones first
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
+//!   account.rs          what is counted along the way; Engine::{summary, audit}
+//!   asking.rs           how the engine asks connections, servers and the kernel
+//!   inquiry.rs          what each was asked, and what came of it
+//!   expect.rs           a text in a reply, across segments
+//!   evidence.rs         what is known of each thing that went wrong
 //!   exhausted.rs        routes that have no port left
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
 //!   breakdown.rs        the run by target and by source

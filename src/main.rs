@@ -84,6 +84,7 @@ fn run(args: &Args) -> Result<u8> {
         plan: &plan,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         host: host::name(),
+        packets_dropped: host::packets_dropped(),
         start_unix_ns: None,
         streams,
         text: String::new(),
@@ -158,11 +159,20 @@ struct Console<'a> {
     command_line: String,
     /// Read beforehand: at the end there may be no descriptor left to read it through.
     host: Option<String>,
+    /// What the host has dropped since it was started, before the run.
+    packets_dropped: Option<u64>,
     /// At the first line, which is printed when the run begins.
     start_unix_ns: Option<u64>,
     streams: Streams,
     /// Where a line is put together, again and again.
     text: String,
+}
+
+impl Console<'_> {
+    /// During the run. Where no descriptor is left to read it through, it remains unknown.
+    fn packets_dropped_so_far(&self) -> Option<u64> {
+        Some(host::packets_dropped()?.saturating_sub(self.packets_dropped?))
+    }
 }
 
 impl Watch for Console<'_> {
@@ -194,13 +204,14 @@ impl Watch for Console<'_> {
         let end_unix_ns = clock::unix_ns();
         let report = Report {
             target: &self.plan.routes.to_string(),
-            routes: &self.plan.routes,
+            plan: self.plan,
             command_line: &self.command_line,
             host: self.host.as_deref(),
             start_unix_ns: self.start_unix_ns.unwrap_or(end_unix_ns),
             end_unix_ns,
             summary: &run.summary,
             turn_longest: run.turn_longest,
+            packets_dropped: self.packets_dropped_so_far(),
             lines_dropped: self.streams.lines_dropped(),
         };
         let _ = text::write_report(&mut self.text, &report);

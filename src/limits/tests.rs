@@ -1,7 +1,7 @@
 //! Limits by the table: for each what it allows and what would lift it.
 
 use super::*;
-use crate::plan::{Close, Hold, Limits, Pace};
+use crate::plan::{Close, Hold, Limits, Pace, Probe};
 use crate::route::{Routes, Target};
 use crate::units::Span;
 
@@ -24,6 +24,9 @@ fn plan_from(connections: u32, targets: &[&str], sources: &[&str]) -> Plan {
         interval: None,
         hold: Hold::For(Span::ZERO),
         close: Close::Fin,
+        probe: Probe::None,
+        talk: None,
+        errors_max: None,
         debug: false,
         limits: Limits::DEFAULT,
     }

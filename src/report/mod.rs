@@ -1,13 +1,19 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
 pub mod escape;
+pub mod evidence;
 pub mod findings;
 pub mod preflight;
+pub mod remedies;
+pub mod shape;
 pub mod tables;
 pub mod text;
+pub mod this_host;
+pub mod troubles;
+pub mod verdict;
 
 use crate::engine::Summary;
-use crate::route::Routes;
+use crate::plan::Plan;
 use crate::units::Span;
 
 /// Everything that a report of a run says.
@@ -15,8 +21,8 @@ use crate::units::Span;
 pub struct Report<'a> {
     /// The target as the header names it.
     pub target: &'a str,
-    /// All targets and sources, for the tables of them.
-    pub routes: &'a Routes,
+    /// What was asked for.
+    pub plan: &'a Plan,
     /// As it was typed, quoted where a shell would want it.
     pub command_line: &'a str,
     /// This host's name, if it has one.
@@ -27,6 +33,8 @@ pub struct Report<'a> {
     pub summary: &'a Summary,
     /// The longest time between two polls.
     pub turn_longest: Span,
+    /// Packets that this host dropped on their way in meanwhile, of whomever; `None` if unknown.
+    pub packets_dropped: Option<u64>,
     /// Lines that found no room on a standard stream.
     pub lines_dropped: u64,
 }

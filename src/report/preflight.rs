@@ -223,7 +223,7 @@ fn or_none(span: Option<Span>) -> String {
 mod tests {
     use super::*;
     use crate::limits::CgroupMemory;
-    use crate::plan::{Args, Close, Family, Pace};
+    use crate::plan::{Args, Close, Family, Pace, Questions};
     use crate::route::Target;
 
     fn plan(connections: u32, targets: u16) -> Plan {
@@ -238,6 +238,8 @@ mod tests {
             all_addresses: false,
             sources: Vec::new(),
             close: Close::Fin,
+            questions: Questions::default(),
+            errors_max: None,
             debug: false,
             assume_yes: true,
             dry_run: true,

@@ -4,7 +4,9 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::escape::Escaped;
+use super::evidence::{write_evidence, write_handshake_times};
 use super::tables::write_tables;
+use super::verdict::{Case, write_verdict};
 use crate::NAME_AND_VERSION;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::{Cause, Failure, Key, Note, Sample, Side, State, Summary};
@@ -42,7 +44,10 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     write_accounts(out, summary)?;
     write_dials(out, summary)?;
     write_instrument(out, report)?;
-    write_tables(out, summary, report.routes)
+    write_tables(out, summary, &report.plan.routes)?;
+    write_evidence(out, summary, report.plan)?;
+    let Report { plan, packets_dropped, .. } = *report;
+    write_verdict(out, &Case { summary, plan, packets_dropped })
 }
 
 /// The original's timing line, left out where there is nothing to time.
@@ -93,19 +98,24 @@ pub fn write_causes(
     write!(out, "{title}: {total}")?;
     for (index, (cause, count)) in causes.iter().enumerate() {
         let separator = if index == 0 { ", by cause:" } else { "," };
-        write!(out, "{separator} {count} {}", cause.word())?;
-        // These three are all kinds of things: the system's word for the first of them says more.
-        let errno = summary.first_errno[*cause as usize];
-        if matches!(cause, Cause::OtherHere | Cause::OtherBeyond | Cause::Lost) && errno != 0 {
-            write!(out, ": {}", std::io::Error::from_raw_os_error(errno))?;
-        }
-        write!(out, " ({})", cause.side().word())?;
+        let words = cause_words(summary, *cause);
+        write!(out, "{separator} {count} {words} ({})", cause.side().word())?;
     }
     writeln!(out)?;
     if causes.iter().any(|(cause, _)| cause.side() == Side::ThisHost) {
         writeln!(out, "Errors of this host say nothing about the target.")?;
     }
     Ok(())
+}
+
+/// How the report names a cause. Three are all kinds of things: the system's word for the first of
+/// them says more.
+pub fn cause_words(summary: &Summary, cause: Cause) -> String {
+    let errno = summary.first_errno[cause as usize];
+    if matches!(cause, Cause::OtherHere | Cause::OtherBeyond | Cause::Lost) && errno != 0 {
+        return format!("{}: {}", cause.word(), std::io::Error::from_raw_os_error(errno));
+    }
+    cause.word().to_owned()
 }
 
 fn caused(summary: &Summary, state: State) -> impl Iterator<Item = (Cause, u64)> + '_ {
@@ -135,6 +145,7 @@ pub fn write_turn_longest(out: &mut dyn Write, turn_longest: Span) -> fmt::Resul
 
 fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     write_dial_times(out, summary)?;
+    write_handshake_times(out, summary)?;
     if let (Some(first), Some(last)) = (summary.first_dial, summary.last_dial) {
         let dials = summary.established_ever
             + (summary.errors - summary.forgone)
@@ -191,6 +202,7 @@ pub fn write_note(
     write!(out, "connection {} to {target}: ", key.slot)?;
     match note {
         Note::Dialing => writeln!(out, "dialing"),
+        Note::Unanswered => writeln!(out, "established, but the application did not answer"),
         Note::Forgone => writeln!(out, "not dialed: no port was left on this route"),
         Note::Established { after } => writeln!(out, "established after {after}"),
         Note::Errored { failure, after } => {
@@ -236,13 +248,13 @@ impl fmt::Display for Words<'_> {
 mod tests {
     use super::*;
     use crate::engine::{Action, Engine, Event, What};
-    use crate::plan::{Args, Close, Family, Hold, HostPort, Pace, Plan};
-    use crate::route::{Routes, Target};
+    use crate::plan::{Args, Close, Family, Hold, HostPort, Pace, Plan, Questions};
+    use crate::route::Target;
     use crate::units::Moment;
 
     /// Three dials 10 ms apart: one is established after 1.5 ms and closed later, one refused, one
     /// under way.
-    fn summary() -> Summary {
+    fn run() -> (Plan, Summary) {
         let args = Args {
             targets: vec![HostPort { host: "localhost".into(), port: 80 }],
             connections: 3,
@@ -254,6 +266,8 @@ mod tests {
             all_addresses: false,
             sources: vec![],
             close: Close::Fin,
+            questions: Questions::default(),
+            errors_max: None,
             debug: true,
             assume_yes: true,
             dry_run: false,
@@ -279,23 +293,23 @@ mod tests {
         feed(20_006, What::Dialed(key(2)));
         feed(25_000, What::PeerClosed(key(0), failure(Cause::PeerReset)));
         feed(25_001, What::Stop);
-        engine.summary()
+        let summary = engine.summary();
+        (plan, summary)
     }
 
     #[test]
     fn a_report_is_the_originals_lines_and_then_ours() {
-        let summary = summary();
-        let address = "127.0.0.1:80".parse().unwrap();
-        let routes = Routes::to_one(Target { host: "localhost".into(), address });
+        let (plan, summary) = run();
         let report = Report {
             target: "localhost(127.0.0.1):80",
-            routes: &routes,
+            plan: &plan,
             command_line: "tcpgoon localhost 80 -c 3",
             host: Some("jump-1"),
             start_unix_ns: 0,
             end_unix_ns: 25_001_000,
             summary: &summary,
             turn_longest: Span::from_us(120),
+            packets_dropped: Some(0),
             lines_dropped: 2,
         };
         let mut text = String::new();
@@ -319,6 +333,19 @@ Dial starts: 3, from first to last 20.004ms
 Dial start lateness p50/p99/max = 4.02µs/5.98µs/6µs
 Longest turn of the loop = 120µs (a time can be over by this; quantiles are within 0.8%)
 Lines that found no room in the output: 2
+Causes: 2, seen since the start, and with how many established
+                         count  side                   first       last  established  min/p50/max
+  refused                    1  server or network     10.1ms     10.1ms            1  100µs/100µs/100µs
+  reset by the peer          1  server or network       25ms       25ms            1  23.5ms/23.5ms/23.5ms
+Established means: the handshake was seen from here; the server was not asked (--probe asks it)
+Lifetimes of closed connections min/p50/p90/p99/max = 23.5ms/23.5ms/23.5ms/23.5ms/23.5ms
+--- verdict ---
+Reached: 1 concurrent connection of 3 asked for. 1 of 2 dials was refused: too few to tell a limit \
+from chance. A signal ended the run with 1 under way.
+Side: server or network: too little to say more.
+Next: on the server, `ss -lnt 'sport = :80'`: if nobody listens there, the service's log; if \
+somebody does, the rule that rejects (`nft list ruleset | grep reject`).
+Also: The other side accepted and closed the one at once (within 23.5ms).
 "
         );
         assert_eq!(text, expected);

@@ -1,0 +1,168 @@
+//! What is known of each thing that went wrong, and what "established" means in this run.
+
+use std::fmt::{self, Write};
+
+use super::text::cause_words;
+use crate::engine::evidence::{Evidence, SLOW_DIAL_MIN};
+use crate::engine::histogram::Histogram;
+use crate::engine::{Cause, Side, Summary};
+use crate::plan::{Plan, Probe};
+use crate::units::Span;
+
+/// As the table of causes names those that did not answer.
+const UNANSWERED: &str = "established, but the application did not answer";
+
+/// The client is called slow if its times are over the kernel's by this, and are twice as long.
+const SLOW_CLIENT_MIN: Span = Span::from_ms(1);
+
+/// The kernel's own measure, and a word of caution where ours is far over it; left out where nothing
+/// was sampled.
+pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+    let kernel = &summary.handshake_times;
+    if kernel.count() == 0 {
+        return Ok(());
+    }
+    let [p50, p99] = [500, 990].map(|permille| kernel.quantile(permille));
+    let (sampled, shown) = (kernel.count(), [p50, p99].map(Span::rounded_to_3_digits));
+    writeln!(
+        out,
+        "Handshake times by the kernel p50/p99 = {}/{} ({sampled} sampled)",
+        shown[0], shown[1]
+    )?;
+    let ours = summary.established_times.quantile(500);
+    let over = ours - p50;
+    // What took longer had its SYN repeated, and is not among the kernel's.
+    if over > p50 && over >= SLOW_CLIENT_MIN && ours < SLOW_DIAL_MIN {
+        let over = over.rounded_to_3_digits();
+        writeln!(
+            out,
+            "This host was slow: half of the dial times are over the kernel's by {over} and more, \
+             which is not the network's."
+        )?;
+    }
+    Ok(())
+}
+
+/// Everything else; little where little happened.
+pub fn write_evidence(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
+    write_causes(out, summary)?;
+    write_retransmissions(out, summary)?;
+    write_meaning(out, summary, plan)?;
+    write_answers(out, summary, plan)?;
+    write_quantiles(out, "Lifetimes of closed connections", &summary.lifetimes)
+}
+
+/// A row of the table of causes.
+struct Row<'a> {
+    name: String,
+    side: Side,
+    evidence: &'a Evidence,
+}
+
+fn write_causes(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+    let caused = Cause::ALL.into_iter().filter_map(|cause| {
+        let evidence = summary.evidence[cause as usize].as_ref()?;
+        Some(Row { name: cause_words(summary, cause), side: cause.side(), evidence })
+    });
+    let mut rows: Vec<Row<'_>> = caused.collect();
+    if let Some(evidence) = &summary.unanswered {
+        rows.push(Row { name: UNANSWERED.into(), side: Side::Server, evidence });
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.evidence.count));
+    let count = rows.len();
+    writeln!(out, "Causes: {count}, seen since the start, and with how many established")?;
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+    writeln!(
+        out,
+        "  {:width$}  {:>9}  {:17}  {:>9}  {:>9}  {:>11}  min/p50/max",
+        "", "count", "side", "first", "last", "established"
+    )?;
+    for Row { name, side, evidence } in rows {
+        let [first, last] = [evidence.first, evidence.last]
+            .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
+        let [min, p50, max] =
+            [evidence.min, evidence.p50, evidence.max].map(Span::rounded_to_3_digits);
+        let (count, side, established) =
+            (evidence.count, side.word(), evidence.established_at_first);
+        writeln!(
+            out,
+            "  {name:width$}  {count:9}  {side:17}  {first:>9}  {last:>9}  {established:11}  \
+             {min}/{p50}/{max}"
+        )?;
+    }
+    Ok(())
+}
+
+fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+    let slow = &summary.slow;
+    let Some(onset) = summary.slow_onset.filter(|_| slow.dials > 0) else { return Ok(()) };
+    writeln!(
+        out,
+        "Dials of 1s and more: {}, of which {} repeated their SYN ({} repeats in all); the first \
+         one began at {} established",
+        slow.dials, slow.retransmitted, slow.repeats, onset.established
+    )
+}
+
+/// What the statistics call established.
+fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
+    if summary.established_ever == 0 {
+        return Ok(());
+    }
+    let findings = &summary.findings;
+    if plan.probe == Probe::None {
+        writeln!(
+            out,
+            "Established means: the handshake was seen from here; the server was not asked \
+             (--probe asks it)"
+        )?;
+    } else {
+        let half_open = summary.caused(Cause::HalfOpen);
+        let asked = findings.probed.max(findings.proven + half_open + findings.silent);
+        let unsettled = asked - findings.proven - half_open - findings.silent;
+        let untold = findings.silent + unsettled;
+        let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };
+        // Who was not asked may be half open as well.
+        let least = if plan.probe == Probe::Sample && half_open > 0 { "at least " } else { "" };
+        writeln!(
+            out,
+            "Established means: {which}{asked} asked by keepalive, {} acknowledged, {least}{half_open} \
+             half open, {untold} could not be told",
+            findings.proven
+        )?;
+    }
+    if findings.suspects > 0 {
+        writeln!(
+            out,
+            "Suspects: {} looked at for a slow dial or a missing answer, {} half open",
+            findings.suspects, findings.suspects_half_open
+        )?;
+    }
+    Ok(())
+}
+
+fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
+    let Some(talk) = &plan.talk else { return Ok(()) };
+    let findings = &summary.findings;
+    writeln!(
+        out,
+        "Answered: {} within {}, unanswered: {}, closed before an answer: {}",
+        findings.answered, talk.reply_timeout, findings.unanswered, findings.closed_unanswered
+    )?;
+    write_quantiles(out, "Times to the first byte", &summary.first_byte_times)
+}
+
+/// Left out where there is nothing to time. All five rounded alike, or the greatest could come out
+/// below a quantile.
+fn write_quantiles(out: &mut dyn Write, title: &str, times: &Histogram) -> fmt::Result {
+    if times.count() == 0 {
+        return Ok(());
+    }
+    let [p50, p90, p99] = [500, 900, 990].map(|permille| times.quantile(permille));
+    let [min, p50, p90, p99, max] =
+        [times.min(), p50, p90, p99, times.max()].map(Span::rounded_to_3_digits);
+    writeln!(out, "{title} min/p50/p90/p99/max = {min}/{p50}/{p90}/{p99}/{max}")
+}

@@ -1,0 +1,152 @@
+//! The last lines of a report: what was reached, what stopped it, on which side, and what to look at
+//! next. A pure function of the evidence, which it never goes beyond: where two limits look alike
+//! from here, both are named, and what tells them apart.
+
+use std::fmt::{self, Write};
+
+use super::remedies::{Remedy, remedy};
+use super::shape::{Ending, Shape};
+use super::troubles::{Kind, Trouble, troubles};
+use crate::engine::{Cause, State, Summary};
+use crate::plan::Plan;
+
+/// What a verdict is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub summary: &'a Summary,
+    pub plan: &'a Plan,
+    /// Packets that this host dropped on their way in meanwhile, of whomever; `None` if unknown.
+    pub packets_dropped: Option<u64>,
+}
+
+pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>) -> fmt::Result {
+    writeln!(out, "--- verdict ---")?;
+    write!(out, "Reached: {}.", reached(case.summary))?;
+    let mut all = troubles(case);
+    let Some(worst) = take_worst(case, &mut all) else {
+        return writeln!(out, "{}", untroubled(case.summary));
+    };
+    writeln!(out, " {}.{}", worst.happened, ended(case.summary))?;
+    writeln!(out, "Side: {}", worst.remedy.side)?;
+    writeln!(out, "Next: {}", worst.remedy.next)?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    let others: Vec<String> = all.iter().map(|trouble| trouble.sentence(case)).collect();
+    writeln!(out, "Also: {}.", others.join(". "))
+}
+
+fn reached(summary: &Summary) -> String {
+    let (peak, asked) = (summary.established_peak, summary.last.connections);
+    let plural = if peak == 1 { "" } else { "s" };
+    match peak {
+        0 => format!("no connection of {asked} asked for"),
+        _ if peak == asked => {
+            format!("{peak} concurrent connection{plural}, all that were asked for")
+        }
+        _ => format!("{peak} concurrent connection{plural} of {asked} asked for"),
+    }
+}
+
+/// Where nothing went wrong.
+fn untroubled(summary: &Summary) -> String {
+    let asked = summary.last.connections;
+    let ended = ended(summary);
+    match summary.established_peak {
+        // What was asked whether the server has them, and did not answer, is no good sign.
+        _ if summary.findings.silent > 0 => format!(
+            " Nothing was refused, but {} of the {} that were asked by keepalive did not \
+             acknowledge it: the way to the server, or its host, may have gone dead.{ended}",
+            summary.findings.silent, summary.findings.probed
+        ),
+        peak if ended.is_empty() && peak == asked => {
+            format!(" Nothing limited this run; if there is a limit, it is above {asked}.")
+        }
+        0 => ended,
+        _ => format!(" Nothing had limited them so far.{ended}"),
+    }
+}
+
+/// What ended the run early, as a sentence with a space before it.
+fn ended(summary: &Summary) -> String {
+    let [untried, dialing] =
+        [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
+    let who = match (summary.gave_up, summary.stopped) {
+        _ if untried + dialing + summary.awaited == 0 => return String::new(),
+        (true, _) => "--max-errors",
+        (_, true) => "A signal",
+        _ => return String::new(),
+    };
+    let awaited = summary.awaited;
+    let parts = [(untried, "not dialed"), (dialing, "under way"), (awaited, "not answered yet")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{n} {words}")).collect();
+    format!(" {who} ended the run with {}.", parts.join(" and "))
+}
+
+/// The trouble that the verdict is about.
+struct Worst {
+    happened: String,
+    remedy: Remedy,
+}
+
+/// Takes it away, and what is but another sign of it.
+fn take_worst(case: &Case<'_>, all: &mut Vec<Trouble>) -> Option<Worst> {
+    if all.is_empty() {
+        return None;
+    }
+    let index = end_of_the_server(all).or_else(|| queue(all)).unwrap_or(0);
+    let worst = all.remove(index);
+    let mut happened = worst.sentence(case);
+    let mut signs = Vec::new();
+    let is_sign = |trouble: &Trouble| is_a_sign(&worst, trouble);
+    while let Some(index) = all.iter().position(is_sign) {
+        signs.push(all.remove(index));
+    }
+    for sign in &signs {
+        let words = match worst.kind {
+            Kind::Closed(_) => sign.after_it(case),
+            _ => sign.sentence(case),
+        };
+        happened = format!("{happened}. {words}");
+    }
+    Some(Worst { happened, remedy: remedy(case, &worst, &signs) })
+}
+
+/// All closed at one moment, whatever the dials after it met.
+fn end_of_the_server(all: &[Trouble]) -> Option<usize> {
+    let is_end = |trouble: &Trouble| {
+        matches!(trouble.kind, Kind::Closed(Ending::SameMoment | Ending::Both(_)))
+            && trouble.hits > 1
+    };
+    all.iter().position(is_end)
+}
+
+/// Dials that time out beside connections that nobody serves: the dials tell where it began.
+fn queue(all: &[Trouble]) -> Option<usize> {
+    let has = |kind: Kind| all.iter().any(|trouble| trouble.kind == kind);
+    let timed_out = Kind::Beyond(Cause::TimedOut);
+    let unserved = has(Kind::Unanswered) || has(Kind::HalfOpen);
+    all.iter()
+        .position(|trouble| unserved && trouble.kind == timed_out && trouble.shape != Shape::TooFew)
+}
+
+/// Whether the second one comes with the first.
+fn is_a_sign(worst: &Trouble, other: &Trouble) -> bool {
+    match (worst.kind, other.kind) {
+        (Kind::Closed(Ending::SameMoment | Ending::Both(_)), Kind::Beyond(cause)) => {
+            // What was dialed afterwards.
+            let begun = worst.evidence.map(|evidence| evidence.first);
+            let met = other.evidence.map(|evidence| evidence.last);
+            matches!(cause, Cause::Refused | Cause::TimedOut | Cause::HostUnreachable)
+                && met >= begun
+        }
+        (Kind::Beyond(Cause::TimedOut), Kind::Unanswered | Kind::HalfOpen | Kind::Slow) => true,
+        (Kind::Unanswered, Kind::HalfOpen | Kind::Slow) => true,
+        (Kind::HalfOpen, Kind::Unanswered | Kind::Slow) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
