@@ -187,9 +187,10 @@ fn waiting_costs_nothing() {
     let args = ["-y", "-c", "10000", "-s", "0", "-i", "0", "--hold", "forever", &target];
     let run = Running::start(tcpgoon(&args));
     wait_until("all are dialed", || (run.descriptors() >= 10_000).then_some(()));
+    // A second after it was established a sample is asked whether the server has it.
     let quiet = || {
         let before = work(run.id());
-        let end = Instant::now() + Duration::from_millis(200);
+        let end = Instant::now() + Duration::from_millis(1500);
         wait_until("a moment", || (Instant::now() >= end).then_some(()));
         (work(run.id()).0 == before.0).then_some(())
     };
@@ -209,11 +210,12 @@ fn waiting_costs_nothing() {
 #[test]
 fn a_connection_takes_less_than_100_bytes() {
     let Some(_) = room_for(10_000) else { return };
-    let server = Served::start(&["-i", "0"]);
+    let server = Served::start(&["-i", "20ms"]);
     let resident = |count: usize| {
         let args = ["-y", "-c", &count.to_string(), "-s", "0", "-i", "0", "--hold", "forever"];
         let run = Running::start(tcpgoon(&[&args[..], &[&server.target()]].concat()));
-        wait_until("all are dialed", || (run.descriptors() > count).then_some(()));
+        // Its descriptors are there before all is that it has for itself.
+        server.wait_for_counts("all are open", |[_, open, ..]| open == count as u64);
         let kib = status_number(run.id(), "RssAnon");
         run.signal(Signal::SIGINT);
         run.outcome();

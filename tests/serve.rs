@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use common::streams::SmallPipe;
 use common::{
-    DEADLINE, Running, Served, likely_port, listener, run, skip, status_number, tcpgoon,
-    tcpgoon_after, words,
+    DEADLINE, Running, Served, has_descriptors_for, likely_port, listener, run, skip,
+    status_number, tcpgoon, tcpgoon_after, words,
 };
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
 /// A client that does not wait longer than the tests do.
@@ -29,17 +28,6 @@ fn connect(server: &Served) -> TcpStream {
 fn is_over(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     !matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
-}
-
-/// Whether a process may have so many connections; says so where not.
-fn has_descriptors_for(connections: u64) -> bool {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    if hard < connections + 100 {
-        let wanted = format!("{connections} connections need more than {hard} open files");
-        skip(&format!("{wanted} (ulimit -Hn)"));
-        return false;
-    }
-    true
 }
 
 #[test]

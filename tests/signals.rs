@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 
 use common::streams::{SmallPipe, Terminal};
 use common::words::span;
-use common::{ClosedPort, Running, Served, status_number, tcpgoon, tcpgoon_after, wait_until};
+use common::{
+    ClosedPort, Running, Served, listener, status_number, tcpgoon, tcpgoon_after, wait_until,
+};
 use nix::sys::signal::Signal;
+use nix::sys::socket::{Backlog, listen};
 
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
@@ -174,7 +177,8 @@ fn one_signal_while_the_report_waits_for_its_reader_changes_nothing() {
     wait_until_released(&run);
     let text = pipe.read_to_end();
     assert!(run.ended().success(), "{text}");
-    assert!(text.lines().last().unwrap().starts_with("Lines that found no room"), "{text}");
+    assert!(text.contains("\nLines that found no room"), "{text}");
+    assert!(text.ends_with(".\n"), "{text}");
     assert!(!text.contains("ended by a signal"), "{text}");
 }
 
@@ -224,4 +228,26 @@ fn a_run_that_was_stopped_says_so_and_moves_its_schedule() {
     let late = span(&run.find("Dial start lateness p50/p99/max = @/@/@")[2]).mul_f64(1.01);
     // No burst: what is left of the schedule is as long as before.
     assert!(took + late >= span(paused) + Duration::from_millis(975), "{run:#?}");
+}
+
+#[test]
+fn what_came_while_it_was_stopped_comes_before_what_fell_due() {
+    let listener = listener("127.0.0.1");
+    // The queue takes one more than its length.
+    listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    let run =
+        Running::start(tcpgoon(&["-y", "-c", "3", "-s", "0", "-i", "20ms", "-t", "4", &target]));
+    run.wait_for_stats("one has to wait", |stats| stats.established == 2 && stats.dialing == 1);
+    run.signal(Signal::SIGSTOP);
+    run.wait_until_stopped();
+    // There is room for the third when its SYN is repeated, which the kernel does by itself.
+    listener.set_nonblocking(true).unwrap();
+    let _streams = [(); 3].map(|()| wait_until("they are accepted", || listener.accept().ok()));
+    let over = run.begun() + Duration::from_millis(4500);
+    wait_until("the timeout is over", || (Instant::now() >= over).then_some(()));
+    run.signal(Signal::SIGCONT);
+    let run = run.outcome();
+    run.assert_code(0);
+    assert_eq!(run.last().established, 3, "{run:#?}");
 }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::Pid;
 
@@ -372,6 +373,17 @@ impl ClosedPort {
     pub fn target(&self) -> String {
         self.address.to_string()
     }
+}
+
+/// Whether a process may have so many connections; says so where not.
+pub fn has_descriptors_for(connections: u64) -> bool {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    if hard < connections + 100 {
+        let wanted = format!("{connections} connections need more than {hard} open files");
+        skip(&format!("{wanted} (ulimit -Hn)"));
+        return false;
+    }
+    true
 }
 
 /// A number from `/proc/PID/status`.

@@ -4,6 +4,8 @@
 // Each test binary uses another part of it.
 #![allow(dead_code)]
 
+pub mod servers;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;

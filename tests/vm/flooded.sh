@@ -1,0 +1,23 @@
+# shellcheck shell=dash
+# What ../softnet.sh runs in the guest: a host whose own queue for what comes in takes one packet at
+# a time, and a verdict that says so instead of blaming the server.
+set -eu
+
+sysctl -qw net.core.netdev_max_backlog=0
+
+tcpgoon serve --bind 127.0.0.1 -p 8080 -i 0 >/tmp/serve.out &
+server=$!
+looks=0
+until grep -q Listening /tmp/serve.out; do
+  looks=$((looks + 1))
+  [ "$looks" -lt 100 ] || exit 1
+  usleep 100000
+done
+# Shorter than the time after which a SYN is repeated: what is lost stays lost.
+code=0
+tcpgoon 127.0.0.1:8080 -c 4000 -s 0 -t 0.9 -i 0 -y >/tmp/client.out || code=$?
+kill "$server"
+sed -n '/^Total/p;/^Errors/p;/^--- verdict/,$p' /tmp/client.out
+[ "$code" -eq 2 ]
+grep -q '^Side: this host, perhaps: it dropped .* (second column of /proc/net/softnet_stat' \
+  /tmp/client.out
