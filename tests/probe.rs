@@ -213,7 +213,7 @@ fn a_keepalive_that_is_lost_is_repeated() {
 
 #[test]
 fn a_reset_is_told_from_others_however_often_the_syn_was_repeated() {
-    let by_both = "tcp flags syn numgen random mod 100 < 50 drop";
+    let by_both = "tcp flags syn numgen random mod 100 < 25 drop";
     let lost = format!("{AFTER_SYN} 2 drop");
     let Some(run) = assert_20_are_half_open("127.0.0.1", &lost, by_both) else { return };
     let slow = dial_times(&run).into_iter().filter(|time| *time >= 1000 * MS).count();
