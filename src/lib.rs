@@ -83,6 +83,7 @@
 //!   account.rs          what is counted along the way; Engine::{summary, audit}
 //!   asking.rs           how the engine asks connections, servers and the kernel
 //!   inquiry.rs          what each was asked, and what came of it
+//!   standing.rs         how each stands with that, in half a byte
 //!   expect.rs           a text in a reply, across segments
 //!   evidence.rs         what is known of each thing that went wrong
 //!   exhausted.rs        routes that have no port left

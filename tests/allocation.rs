@@ -221,7 +221,7 @@ fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
         println!("{connections} connections: {kept} bytes, {own} of them for none");
         assert_eq!(each, BYTES_PER_CONNECTION);
     }
-    // To ask takes three bytes for what was asked, and four for how much of the answer is here.
+    // To ask takes half a byte for what was asked, and four for how much of the answer is here.
     let asking = |connections| bytes(|| Tables::new(&asking_plan(connections)).unwrap()).1;
     let each = (asking(1_000_000) - asking(1)).div_ceil(1_000_000);
     assert_eq!(each, BYTES_PER_CONNECTION + 3 + 4);

@@ -11,7 +11,7 @@
 
 use std::collections::TryReserveError;
 
-use super::connection::filled;
+use super::standing::{Standing, Standings};
 use crate::plan::{Plan, Probe, Talk};
 use crate::units::Span;
 
@@ -30,61 +30,6 @@ const LOOKS: [Span; 3] = [Span::from_ms(500), Span::from_s(1), Span::from_s(2)];
 
 /// A look is answered at once.
 const LAST_LOOK: Span = Span::from_ms(250);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Reply {
-    NotAsked,
-    Waiting,
-    /// Something came, but not yet what was expected.
-    Heard,
-    Answered,
-    Unanswered,
-}
-
-impl Reply {
-    /// Whether an answer may still come in time.
-    fn is_awaited(self) -> bool {
-        matches!(self, Reply::Waiting | Reply::Heard)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Doubt {
-    /// Nobody asks.
-    None,
-    /// The keepalive is due.
-    Due,
-    /// A look, and then the keepalive, is due.
-    SuspectDue,
-    /// A look is due, and no keepalive.
-    LookDue,
-    /// The keepalive is out, and so many looks have been taken.
-    Asked(u8),
-    /// The server has it.
-    Proven,
-    /// It did not answer.
-    Silent,
-}
-
-impl Doubt {
-    /// Whether the keepalive, or what comes of it, is still to come.
-    fn is_open(self) -> bool {
-        matches!(self, Doubt::Due | Doubt::SuspectDue | Doubt::Asked(_))
-    }
-
-    /// Whether the keepalive is still to come.
-    fn is_unasked(self) -> bool {
-        matches!(self, Doubt::Due | Doubt::SuspectDue)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Inquiry {
-    reply: Reply,
-    doubt: Doubt,
-}
 
 /// What has come of it so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -123,10 +68,12 @@ pub struct Step {
     pub again: Option<Span>,
 }
 
-/// 3 bytes a slot where anything is asked, nothing else.
+/// Half a byte a slot where anything is asked, nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inquiries {
-    slots: Box<[Inquiry]>,
+    slots: Standings,
+    /// Whether anybody asks for anything.
+    asks: bool,
     /// Until when an answer has to come; `None` where nobody talks.
     reply_timeout: Option<Span>,
     /// Whether any byte is an answer.
@@ -145,10 +92,10 @@ impl Inquiries {
     /// # Errors
     /// When the memory is not to be had.
     pub fn new(plan: &Plan) -> Result<Inquiries, TryReserveError> {
-        let nobody = plan.talk.is_none() && plan.probe == Probe::None;
-        let nothing = Inquiry { reply: Reply::NotAsked, doubt: Doubt::None };
+        let asks = asks(plan);
         Ok(Inquiries {
-            slots: filled(nothing, if nobody { 0 } else { plan.connections })?,
+            slots: Standings::new(if asks { plan.connections } else { 0 })?,
+            asks,
             reply_timeout: plan.talk.as_ref().map(|talk: &Talk| talk.reply_timeout),
             any_byte: plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty()),
             stride: plan.probe.stride(plan.connections),
@@ -172,40 +119,40 @@ impl Inquiries {
 
     /// Whether a deadline is armed for a slot.
     pub fn is_pending(&self, slot: u32) -> bool {
-        let Some(Inquiry { reply, doubt }) = self.slots.get(slot as usize) else { return false };
-        reply.is_awaited() || doubt.is_open() || *doubt == Doubt::LookDue
+        self.slots.get(slot).is_pending()
     }
 
     /// For how long in all an answer of a slot is waited for, if one is.
     pub fn awaited(&self, slot: u32) -> Option<Span> {
-        let inquiry = self.slots.get(slot as usize)?;
-        self.reply_timeout.filter(|_| inquiry.reply.is_awaited())
+        self.reply_timeout.filter(|_| self.slots.get(slot).is_awaited())
     }
 
     /// Whether the first byte of an answer is waited for.
     pub fn awaits_first_byte(&self, slot: u32) -> bool {
-        self.slots.get(slot as usize).is_some_and(|inquiry| inquiry.reply == Reply::Waiting)
+        self.slots.get(slot) == Standing::Reply
     }
 
     /// A connection was established, suspiciously or not. Returns how long after that its deadline
     /// is.
     pub fn open(&mut self, slot: u32, is_suspicious: bool) -> Option<Span> {
-        let is_probed = self.is_probed(slot);
-        let inquiry = self.slots.get_mut(slot as usize)?;
+        if !self.asks {
+            return None;
+        }
         if let Some(timeout) = self.reply_timeout {
-            inquiry.reply = Reply::Waiting;
+            self.slots.set(slot, Standing::Reply);
             self.replies_pending += 1;
             return Some(timeout);
         }
+        let is_probed = self.is_probed(slot);
         let is_suspicious = is_suspicious && self.suspects_left > 0;
         self.suspects_left -= u32::from(is_suspicious);
-        let (doubt, after) = match (is_probed, is_suspicious) {
-            (true, false) => (Doubt::Due, PROBED_AFTER),
-            (true, true) => (Doubt::SuspectDue, SUSPECTED_AFTER),
-            (false, true) => (Doubt::LookDue, SUSPECTED_AFTER),
+        let (standing, after) = match (is_probed, is_suspicious) {
+            (true, false) => (Standing::Due, PROBED_AFTER),
+            (true, true) => (Standing::SuspectDue, SUSPECTED_AFTER),
+            (false, true) => (Standing::LookDue, SUSPECTED_AFTER),
             (false, false) => return None,
         };
-        inquiry.doubt = doubt;
+        self.slots.set(slot, standing);
         self.probes_pending += u32::from(is_probed);
         Some(after)
     }
@@ -213,27 +160,23 @@ impl Inquiries {
     /// Bytes came. Returns whether they were the first that were waited for; what became of the
     /// deadline [`Inquiries::is_pending`] tells.
     pub fn hear(&mut self, slot: u32) -> bool {
-        let any_byte = self.any_byte;
-        let Some(inquiry) = self.slots.get_mut(slot as usize) else { return false };
-        let is_first = inquiry.reply == Reply::Waiting;
-        if is_first {
-            inquiry.reply = Reply::Heard;
-            if any_byte {
-                self.answer(slot);
+        match self.slots.get(slot) {
+            Standing::Reply => {
+                self.slots.set(slot, Standing::Heard);
+                if self.any_byte {
+                    self.answer(slot);
+                }
+                return true;
             }
-            return true;
-        }
-        match inquiry.doubt {
-            doubt if doubt.is_open() => {
-                self.prove(slot);
-            }
-            Doubt::LookDue => inquiry.doubt = Doubt::None,
-            Doubt::Silent => {
-                inquiry.doubt = Doubt::Proven;
+            Standing::LookDue => self.slots.set(slot, Standing::Unasked),
+            Standing::Silent => {
+                self.slots.set(slot, Standing::Proven);
                 self.findings.silent -= 1;
                 self.findings.proven += 1;
             }
-            _ => {}
+            _ => {
+                self.prove(slot);
+            }
         }
         false
     }
@@ -241,86 +184,77 @@ impl Inquiries {
     /// What was expected came. Returns whether it came in time, and after a first byte: without one
     /// it is nonsense.
     pub fn answer(&mut self, slot: u32) -> bool {
-        let is_probed = self.is_probed(slot);
-        let Some(inquiry) = self.slots.get_mut(slot as usize) else { return false };
-        if inquiry.reply != Reply::Heard {
+        if self.slots.get(slot) != Standing::Heard {
             return false;
         }
-        inquiry.reply = Reply::Answered;
         self.replies_pending -= 1;
         self.findings.answered += 1;
-        if is_probed {
-            // Nothing proves it better.
-            inquiry.doubt = Doubt::Proven;
-            self.findings.probed += 1;
-            self.findings.proven += 1;
-        }
+        // Nothing proves it better.
+        self.settle_heard(slot);
         true
+    }
+
+    /// Nothing more is awaited of a slot that has said something.
+    fn settle_heard(&mut self, slot: u32) {
+        let is_probed = self.is_probed(slot);
+        self.slots.set(slot, if is_probed { Standing::Proven } else { Standing::Unasked });
+        self.findings.probed += u64::from(is_probed);
+        self.findings.proven += u64::from(is_probed);
     }
 
     /// The deadline of a slot has come.
     pub fn expire(&mut self, slot: u32) -> Step {
-        let is_probed = self.is_probed(slot);
-        let Some(inquiry) = self.slots.get_mut(slot as usize) else { return Step::default() };
-        if inquiry.reply.is_awaited() {
-            let was_heard = inquiry.reply == Reply::Heard;
-            inquiry.reply = Reply::Unanswered;
-            self.replies_pending -= 1;
-            self.findings.unanswered += 1;
-            return self.doubt_unanswered(slot, is_probed, was_heard);
-        }
+        let before = self.slots.get(slot);
         let probe = Step { probe: true, again: Some(LOOKS[0]), ..Step::default() };
-        self.findings.probed += u64::from(inquiry.doubt.is_unasked());
-        let (doubt, step) = match inquiry.doubt {
-            Doubt::Due => (Doubt::Asked(0), probe),
-            Doubt::SuspectDue => (Doubt::Asked(0), Step { suspect: true, ..probe }),
-            Doubt::LookDue => (Doubt::None, Step { suspect: true, ..Step::default() }),
-            Doubt::Asked(looks) if usize::from(looks) < LOOKS.len() => {
-                let again = LOOKS.get(usize::from(looks) + 1).copied().unwrap_or(LAST_LOOK);
-                let step = Step { look: true, again: Some(again), ..Step::default() };
-                (Doubt::Asked(looks + 1), step)
-            }
-            Doubt::Asked(_) => {
+        let look = |again| Step { look: true, again: Some(again), ..Step::default() };
+        let (standing, step) = match before {
+            Standing::Reply | Standing::Heard => return self.miss(slot, before),
+            Standing::Due => (Standing::Asked, probe),
+            Standing::SuspectDue => (Standing::Asked, Step { suspect: true, ..probe }),
+            Standing::LookDue => (Standing::Unasked, Step { suspect: true, ..Step::default() }),
+            Standing::Asked => (Standing::AskedLooked, look(LOOKS[1])),
+            Standing::AskedLooked => (Standing::AskedLookedTwice, look(LOOKS[2])),
+            Standing::AskedLookedTwice => (Standing::AskedLookedThrice, look(LAST_LOOK)),
+            Standing::AskedLookedThrice => {
                 self.probes_pending -= 1;
                 self.findings.silent += 1;
-                (Doubt::Silent, Step { hush: true, ..Step::default() })
+                (Standing::Silent, Step { hush: true, ..Step::default() })
             }
-            settled => (settled, Step::default()),
+            Standing::Unasked | Standing::Proven | Standing::Silent => return Step::default(),
         };
-        inquiry.doubt = doubt;
+        self.findings.probed += u64::from(step.probe);
+        self.slots.set(slot, standing);
         step
     }
 
-    /// Who has not answered is suspicious, unless it has said anything at all.
-    fn doubt_unanswered(&mut self, slot: u32, is_probed: bool, was_heard: bool) -> Step {
-        let inquiry = &mut self.slots[slot as usize];
+    /// No answer in time: that is suspicious of who has not said anything at all.
+    fn miss(&mut self, slot: u32, before: Standing) -> Step {
         let mut step = Step { unanswered: true, ..Step::default() };
-        self.findings.probed += u64::from(is_probed);
-        if was_heard {
-            self.findings.proven += u64::from(is_probed);
-            inquiry.doubt = if is_probed { Doubt::Proven } else { Doubt::None };
+        self.replies_pending -= 1;
+        self.findings.unanswered += 1;
+        if before == Standing::Heard {
+            self.settle_heard(slot);
             return step;
         }
         step.suspect = self.suspects_left > 0;
         self.suspects_left -= u32::from(step.suspect);
-        if is_probed {
-            inquiry.doubt = Doubt::Asked(0);
-            self.probes_pending += 1;
-            step.probe = true;
-            step.again = Some(LOOKS[0]);
-        }
+        step.probe = self.is_probed(slot);
+        step.again = step.probe.then_some(LOOKS[0]);
+        self.slots.set(slot, if step.probe { Standing::Asked } else { Standing::Unasked });
+        self.probes_pending += u32::from(step.probe);
+        self.findings.probed += u64::from(step.probe);
         step
     }
 
     /// A look has found that the server has sent something since the handshake. Returns whether
     /// that settles a doubt.
     pub fn prove(&mut self, slot: u32) -> bool {
-        let Some(inquiry) = self.slots.get_mut(slot as usize) else { return false };
-        if !inquiry.doubt.is_open() {
+        let before = self.slots.get(slot);
+        if !before.is_open() {
             return false;
         }
-        self.findings.probed += u64::from(inquiry.doubt.is_unasked());
-        inquiry.doubt = Doubt::Proven;
+        self.findings.probed += u64::from(before.is_due());
+        self.slots.set(slot, Standing::Proven);
         self.probes_pending -= 1;
         self.findings.proven += 1;
         true
@@ -334,14 +268,17 @@ impl Inquiries {
 
     /// The connection is closed: whatever it was asked, there will be no answer.
     pub fn close(&mut self, slot: u32) {
-        let Some(inquiry) = self.slots.get_mut(slot as usize) else { return };
-        if inquiry.reply.is_awaited() {
+        let before = self.slots.get(slot);
+        if before == Standing::Unasked {
+            return;
+        }
+        if before.is_awaited() {
             self.replies_pending -= 1;
             self.findings.closed_unanswered += 1;
         }
-        self.probes_pending -= u32::from(inquiry.doubt.is_open());
-        self.findings.silent -= u64::from(inquiry.doubt == Doubt::Silent);
-        *inquiry = Inquiry { reply: Reply::NotAsked, doubt: Doubt::None };
+        self.probes_pending -= u32::from(before.is_open());
+        self.findings.silent -= u64::from(before == Standing::Silent);
+        self.slots.set(slot, Standing::Unasked);
     }
 
     fn is_probed(&self, slot: u32) -> bool {
@@ -353,13 +290,14 @@ impl Inquiries {
     /// # Panics
     /// If the counts are wrong.
     pub fn audit(&self) {
-        let waiting = |i: &&Inquiry| i.reply.is_awaited();
-        let asked = |i: &&Inquiry| i.doubt.is_open();
-        let silent = |i: &&Inquiry| i.doubt == Doubt::Silent;
-        assert_eq!(self.replies_pending as usize, self.slots.iter().filter(waiting).count());
-        assert_eq!(self.probes_pending as usize, self.slots.iter().filter(asked).count());
-        assert_eq!(self.findings.silent as usize, self.slots.iter().filter(silent).count());
-        let both = self.slots.iter().filter(waiting).any(|i| i.doubt != Doubt::None);
-        assert!(!both, "one deadline, two questions");
+        let count = |fits: fn(Standing) -> bool| self.slots.iter().filter(|s| fits(*s)).count();
+        assert_eq!(self.replies_pending as usize, count(Standing::is_awaited));
+        assert_eq!(self.probes_pending as usize, count(Standing::is_open));
+        assert_eq!(self.findings.silent as usize, count(|s| s == Standing::Silent));
     }
+}
+
+/// Whether `plan` asks anybody for anything.
+fn asks(plan: &Plan) -> bool {
+    plan.talk.is_some() || plan.probe != Probe::None
 }
