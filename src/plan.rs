@@ -11,6 +11,10 @@ use crate::units::{NS_PER_S, Span};
 /// The most connections that one run takes.
 pub const CONNECTIONS_MAX: u32 = 64_000_000;
 
+/// The most bytes of a text that is sent or expected: it has to fit into any socket's send buffer at
+/// once.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
 /// Which addresses of a name are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Family {

@@ -6,15 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::target::{Group, Ports};
 use crate::plan::{
     Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
-    ServeArgs,
+    ServeArgs, TEXT_BYTES_MAX,
 };
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
 /// The most dials a second that can be asked for: some ten times what one thread can do.
 const RATE_MILLI_MAX: u64 = 10_000_000_000;
-
-/// The most bytes of a text that is sent: it has to fit into any socket's send buffer at once.
-const TEXT_BYTES_MAX: usize = 4096;
 
 /// Where flags store what they read, for all verbs; what was not given is filled in from the table
 /// afterwards.

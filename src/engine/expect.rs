@@ -4,19 +4,35 @@ use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use super::connection::filled;
+use crate::plan::TEXT_BYTES_MAX;
 
 /// The most bytes of a reply that are looked at.
 pub const SEEN_BYTES_MAX: u32 = 65_535;
 
-/// How far one reply has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// User-space bits that a slot takes, where a text is expected.
+pub const BITS_PER_CONNECTION: u64 = 24;
+
+/// Texts of up to so many bytes have the bytes of a reply counted one by one. To count those for a
+/// longer text as finely, beside how far it has matched, 24 bits are too few.
+const FINE_BYTES_MAX: usize = 256;
+
+/// How far one reply has got while its text is still waited for: how many bytes of it the last
+/// bytes are the beginning of, and how many steps of the reply were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
-    /// How many bytes of the text the last bytes are the beginning of.
-    matched: u16,
-    seen: u16,
+    matched: usize,
+    steps: usize,
 }
 
-/// 4 bytes a slot where a text is expected. Each byte that is looked at costs amortized O(1).
+/// A progress by number, or [`CLOSED`].
+type Packed = [u8; 3];
+
+const _: () = assert!(8 * size_of::<Packed>() as u64 == BITS_PER_CONNECTION);
+
+/// The text was seen, or is not looked for any more.
+const CLOSED: Packed = [0xff; 3];
+
+/// 3 bytes a slot where a text is expected. Each byte that is looked at costs amortized O(1).
 /// Source: Knuth, Morris, Pratt, "Fast Pattern Matching in Strings", SIAM J. Comput. 6 (1977).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {
@@ -24,11 +40,14 @@ pub struct Expect {
     /// By length of a beginning of the text, less one: how long the longest shorter beginning is
     /// that it ends with.
     borders: Box<[u16]>,
-    slots: Box<[Progress]>,
+    /// So many bytes of a reply are one step, and so are fewer of them that came alone.
+    step_bytes: usize,
+    steps_max: usize,
+    slots: Box<[Packed]>,
 }
 
 impl Expect {
-    /// Waits for `text`, which has at most 4096 bytes, from each of so many slots; for an empty one
+    /// Waits for `text`, which has at most [`TEXT_BYTES_MAX`] bytes, from each of so many slots; for an empty one
     /// nobody waits.
     ///
     /// # Errors
@@ -43,42 +62,69 @@ impl Expect {
             matched += u16::from(text[index] == text[usize::from(matched)]);
             borders[index] = matched;
         }
-        let slots = filled(Progress::default(), if text.is_empty() { 0 } else { slots })?;
-        Ok(Expect { text, borders: borders.into(), slots })
+        let step_bytes = text.len().div_ceil(FINE_BYTES_MAX).max(1);
+        let steps_max = SEEN_BYTES_MAX as usize / step_bytes;
+        let slots = filled([0; 3], if text.is_empty() { 0 } else { slots })?;
+        Ok(Expect { text, borders: borders.into(), step_bytes, steps_max, slots })
     }
 
     /// Whether more bytes of a slot can matter: the text was not seen yet, and not so many bytes
     /// came that it is not waited for any more.
     pub fn is_open(&self, slot: u32) -> bool {
-        self.slots.get(slot as usize).is_some_and(|progress| {
-            usize::from(progress.matched) < self.text.len()
-                && u32::from(progress.seen) < SEEN_BYTES_MAX
-        })
+        self.progress(slot).is_some()
     }
 
-    /// Takes the next bytes of a slot. Returns whether they complete the text.
+    /// Takes the next bytes of a slot. Returns whether they complete the text. The steps of a text
+    /// of up to 256 bytes are of one byte, and of a longer one of up to 16: of a reply that comes in
+    /// smaller pieces fewer bytes are looked at.
     pub fn feed(&mut self, slot: u32, bytes: &[u8]) -> bool {
-        if !self.is_open(slot) {
-            return false;
-        }
-        let Progress { mut matched, mut seen } = self.slots[slot as usize];
+        let Some(Progress { mut matched, mut steps }) = self.progress(slot) else { return false };
+        let room = (self.steps_max - steps) * self.step_bytes;
+        let bytes = &bytes[..bytes.len().min(room)];
         for byte in bytes {
-            if u32::from(seen) == SEEN_BYTES_MAX {
-                break;
+            while matched > 0 && *byte != self.text[matched] {
+                matched = usize::from(self.borders[matched - 1]);
             }
-            seen += 1;
-            while matched > 0 && *byte != self.text[usize::from(matched)] {
-                matched = self.borders[usize::from(matched) - 1];
-            }
-            matched += u16::from(*byte == self.text[usize::from(matched)]);
-            if usize::from(matched) == self.text.len() {
-                break;
+            matched += usize::from(*byte == self.text[matched]);
+            if matched == self.text.len() {
+                self.slots[slot as usize] = CLOSED;
+                return true;
             }
         }
-        self.slots[slot as usize] = Progress { matched, seen };
-        usize::from(matched) == self.text.len()
+        steps += bytes.len().div_ceil(self.step_bytes);
+        self.slots[slot as usize] = self.packed(Progress { matched, steps });
+        false
+    }
+
+    fn progress(&self, slot: u32) -> Option<Progress> {
+        let [high, middle, low] = *self.slots.get(slot as usize).filter(|at| **at != CLOSED)?;
+        let number = u32::from_be_bytes([0, high, middle, low]) as usize;
+        Some(Progress { matched: number % self.text.len(), steps: number / self.text.len() })
+    }
+
+    fn packed(&self, Progress { matched, steps }: Progress) -> Packed {
+        if steps == self.steps_max {
+            return CLOSED;
+        }
+        let number = steps * self.text.len() + matched;
+        let [.., high, middle, low] = number.to_be_bytes();
+        [high, middle, low]
     }
 }
+
+/// Whether a progress of each kind has a number, with a text of so many bytes.
+const fn is_packable(text_bytes: usize) -> bool {
+    let steps = SEEN_BYTES_MAX as usize / text_bytes.div_ceil(FINE_BYTES_MAX);
+    steps * text_bytes < 0xff_ffff
+}
+
+const _: () = {
+    let mut text_bytes = 1;
+    while text_bytes <= TEXT_BYTES_MAX {
+        assert!(is_packable(text_bytes));
+        text_bytes += 1;
+    }
+};
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +153,46 @@ mod tests {
         assert!(!expect.feed(0, &[[b'.'; 5_535].as_slice(), b"x"].concat()));
         assert!(!expect.is_open(0) && !expect.feed(0, b"x"));
         assert!(expect.feed(1, &[[b'.'; 65_534].as_slice(), b"x"].concat()));
+    }
+
+    #[test]
+    fn of_a_long_text_no_more_is_looked_at_and_fewer_bytes_in_small_pieces() {
+        for (length, step) in [(256, 1), (257, 2), (512, 2), (513, 3), (TEXT_BYTES_MAX, 16)] {
+            let text: Vec<u8> =
+                (0..length).map(|index| if index == 0 { b'x' } else { b'a' }).collect();
+            let most = SEEN_BYTES_MAX as usize / step * step;
+            let reply = |before| [vec![b'.'; before], text.clone()].concat();
+            let found = |reply: &[u8], piece| {
+                let mut expect = expect(&text);
+                reply.chunks(piece).any(|bytes| expect.feed(1, bytes))
+            };
+            for piece in [step, 64 * step, 1 << 20] {
+                assert!(found(&reply(most - length), piece), "{length} in pieces of {piece}");
+                assert!(!found(&reply(most - length + 1), piece), "{length} in pieces of {piece}");
+            }
+            assert_eq!(found(&reply(most - length), 1), step == 1, "{length} byte by byte");
+            // Then a step is a byte.
+            for before in [0, (most / step).saturating_sub(length), most / step] {
+                let fits = before + length <= most / step;
+                assert_eq!(found(&reply(before), 1), fits, "{length} behind {before}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_progress_survives_packing() {
+        for length in [1, 2, 255, 256, 257, 4095, TEXT_BYTES_MAX] {
+            let mut expect = expect(&vec![b'a'; length]);
+            for steps in [0, 1, 255, 256, expect.steps_max - 1] {
+                for matched in [0, length / 2, length - 1] {
+                    let progress = Progress { matched, steps };
+                    expect.slots[0] = expect.packed(progress);
+                    assert_eq!(expect.progress(0), Some(progress), "{length}");
+                }
+            }
+            expect.slots[0] = expect.packed(Progress { matched: 0, steps: expect.steps_max });
+            assert!(!expect.is_open(0) && expect.is_open(1), "{length}");
+        }
     }
 
     #[test]

@@ -138,9 +138,8 @@ mod tests {
                     standings.set(other, neighbour);
                     assert_eq!(standings.get(slot), standing);
                     assert_eq!(standings.get(other), neighbour);
-                    let asked = standings.iter().filter(|s| *s != Standing::Unasked).count();
-                    let both = [standing, neighbour].iter().filter(|s| **s != Standing::Unasked);
-                    assert_eq!(asked, both.count());
+                    let count = |of| standings.iter().filter(|s| *s == of).count();
+                    assert!(count(standing) > 0 && count(neighbour) > 0);
                 }
             }
         }
