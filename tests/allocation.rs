@@ -10,7 +10,7 @@ use std::cell::Cell;
 use tcpgoon::engine::inquiry::Findings;
 use tcpgoon::engine::{Action, Engine, Event, State, What};
 use tcpgoon::os::driver::Tables;
-use tcpgoon::os::sockets::BYTES_PER_CONNECTION;
+use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
 use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
@@ -206,25 +206,39 @@ fn the_counter_counts() {
     assert_eq!(bytes(grown), (40, 30));
 }
 
-#[test]
-fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
-    const { assert!(BYTES_PER_CONNECTION <= 40) };
+/// Whole bytes of each connection, the last one begun, that the tables of a million take beside
+/// what those of one take; `plan` says of how many.
+fn bytes_each(plan: impl Fn(u32) -> Plan) -> u64 {
     let tables = |connections| {
-        let plan = busy_plan(connections);
+        let plan = plan(connections);
         bytes(|| Tables::new(&plan).unwrap())
     };
     let (_, own) = tables(1);
-    for connections in [10_000, 1_000_000, 8_000_000] {
+    let each = [10_000, 1_000_000, 8_000_000].map(|connections| {
         let (most, kept) = tables(connections);
         assert_eq!(most, kept, "made once, and nothing beside it");
-        let each = (kept - own).div_ceil(connections.into());
         println!("{connections} connections: {kept} bytes, {own} of them for none");
-        assert_eq!(each, BYTES_PER_CONNECTION);
-    }
-    // To ask takes half a byte for what was asked, and four for how much of the answer is here.
-    let asking = |connections| bytes(|| Tables::new(&asking_plan(connections)).unwrap()).1;
-    let each = (asking(1_000_000) - asking(1)).div_ceil(1_000_000);
-    assert_eq!(each, BYTES_PER_CONNECTION + 3 + 4);
+        (kept - own).div_ceil(connections.into())
+    });
+    assert_eq!(each, [each[0]; 3]);
+    assert_eq!(each[0], bytes_per_connection(&plan(1)), "what it is said to be");
+    each[0]
+}
+
+#[test]
+fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
+    const { assert!(BYTES_PER_CONNECTION_MAX == 40) };
+    let held = |connections| Plan { probe: Probe::Sample, ..busy_plan(connections) };
+    let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
+    let sent = |connections| {
+        let plan = asking_plan(connections);
+        let talk = plan.talk.map(|talk| Talk { expect: [].into(), ..talk });
+        Plan { talk, ..plan }
+    };
+    assert_eq!(bytes_each(busy_plan), 37);
+    // To ask takes half a byte for what was asked, and three for how much of the answer is here.
+    assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [37; 3]);
+    assert_eq!(bytes_each(asking_plan), BYTES_PER_CONNECTION_MAX);
 }
 
 #[test]

@@ -298,6 +298,6 @@ impl Inquiries {
 }
 
 /// Whether `plan` asks anybody for anything.
-fn asks(plan: &Plan) -> bool {
+pub(super) fn asks(plan: &Plan) -> bool {
     plan.talk.is_some() || plan.probe != Probe::None
 }

@@ -53,9 +53,21 @@ use crate::units::{Moment, Span, Tick, next_beat};
 /// A loop that did not run for longer than this was stopped or suspended, not busy.
 pub const PAUSE_MIN: Span = Span::from_s(1);
 
-/// User-space bytes a connection that [`Engine::new`] allocates: its record, its ready link, its
-/// wheel link.
-pub const BYTES_PER_CONNECTION: u64 = 16 + 4 + 12;
+/// User-space bits a connection that [`Engine::new`] allocates in any run: its record, its ready
+/// link, its wheel link.
+const BITS_PER_CONNECTION: u64 = 8 * (16 + 4 + 12);
+
+/// The same in a run in which everything is asked, with the [`expect::Expect`] that goes with it.
+pub const BITS_PER_CONNECTION_MAX: u64 =
+    BITS_PER_CONNECTION + standing::BITS_PER_CONNECTION + expect::BITS_PER_CONNECTION;
+
+/// User-space bits that each connection of `plan` takes here.
+pub fn bits_per_connection(plan: &Plan) -> u64 {
+    let asked = if inquiry::asks(plan) { standing::BITS_PER_CONNECTION } else { 0 };
+    let is_expected = plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
+    let expected = if is_expected { expect::BITS_PER_CONNECTION } else { 0 };
+    BITS_PER_CONNECTION + asked + expected
+}
 
 /// A run in progress. Everything is allocated in [`Engine::new`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +111,7 @@ impl Engine {
     /// [`Error::Memory`] when the tables do not fit.
     pub fn new(plan: &Plan, start: Moment) -> Result<Engine> {
         let connections = plan.connections;
-        let bytes = u64::from(connections) * BYTES_PER_CONNECTION;
+        let bytes = u64::from(connections) * bits_per_connection(plan).div_ceil(8);
         let no_memory = |_| Error::Memory { connections, bytes };
         Ok(Engine {
             connections,

@@ -15,7 +15,7 @@ use super::dialer::{Confirmed, Dialer, Refused};
 use super::host::PortRange;
 use super::looking;
 use super::poller::{self, Poller};
-use super::sockets::{BYTES_PER_CONNECTION, Sockets};
+use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::{News, Watch};
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
@@ -61,15 +61,15 @@ impl Tables {
     /// # Errors
     /// [`crate::error::Error::Memory`] when that is not to be had.
     pub fn new(plan: &Plan) -> Result<Tables> {
-        // The run's clock begins at zero when the driver makes it.
-        let engine = Engine::new(plan, Moment(0))?;
-        let text = plan.talk.as_ref().map_or_else(Default::default, |talk| talk.expect.clone());
         let connections = plan.connections;
-        let expect = Expect::new(text, connections).map_err(|_| {
-            let bytes = u64::from(connections) * (BYTES_PER_CONNECTION + 4);
-            Error::Memory { connections, bytes }
-        })?;
-        Ok(Tables { engine, sockets: Sockets::new(connections)?, expect })
+        let bytes = u64::from(connections) * bytes_per_connection(plan);
+        let no_memory = || Error::Memory { connections, bytes };
+        // The run's clock begins at zero when the driver makes it.
+        let engine = Engine::new(plan, Moment(0)).map_err(|_| no_memory())?;
+        let text = plan.talk.as_ref().map_or_else(Default::default, |talk| talk.expect.clone());
+        let expect = Expect::new(text, connections).map_err(|_| no_memory())?;
+        let sockets = Sockets::new(connections).map_err(|_| no_memory())?;
+        Ok(Tables { engine, sockets, expect })
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::{fs, iter};
 
-use super::sockets::BYTES_PER_CONNECTION;
+use super::sockets::bytes_per_connection;
 use super::{cgroup, sys};
 use crate::error::{Error, Result};
 use crate::limits::{self, Descriptors, Gauge, Host, OWN_BYTES};
@@ -47,7 +47,7 @@ pub fn read(plan: &Plan) -> Host {
         memory_available_bytes: memory_bytes("MemAvailable"),
         cgroups: cgroup::memory_limits(),
         address_space: address_space(&status),
-        table_bytes_each: BYTES_PER_CONNECTION,
+        table_bytes_each: bytes_per_connection(plan),
         targets_here,
     }
 }
@@ -247,7 +247,7 @@ pub fn make_room_for(connections: u32) {
 /// # Errors
 /// [`Error::Memory`].
 pub fn check_memory_for(connections: u32, host: &Host) -> Result<()> {
-    let bytes = u64::from(connections) * BYTES_PER_CONNECTION;
+    let bytes = u64::from(connections) * host.table_bytes_each;
     let cgroups = host.cgroups.iter().map(|memory| memory.bytes.room());
     let address_space = host.address_space.iter().map(Gauge::room);
     let available = iter::empty().chain(host.memory_available_bytes).chain(cgroups);
@@ -344,6 +344,7 @@ mod tests {
                 memory_available_bytes: available,
                 cgroups,
                 address_space,
+                table_bytes_each: 37,
                 ..Host::default()
             };
             assert_eq!(check_memory_for(100_000, &host).is_ok(), fits, "{host:?}");

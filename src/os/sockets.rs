@@ -2,17 +2,29 @@
 //! engine's business; the driver itself must only know whether to ask it "have you connected?" or
 //! "what have you got?".
 
+use std::collections::TryReserveError;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::engine;
-use crate::error::{Error, Result};
+use crate::plan::Plan;
 
 const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
 
-/// User-space bytes that a run takes for each connection: 4 and a bit here, the rest in the engine.
-pub const BYTES_PER_CONNECTION: u64 = 5 + engine::BYTES_PER_CONNECTION;
+/// User-space bits of a connection that are taken here.
+const BITS_PER_CONNECTION: u64 = 32 + 1;
 
-const _: () = assert!(BYTES_PER_CONNECTION <= 40, "what is promised of a connection");
+/// What is promised of a connection, whatever it is asked.
+pub const BYTES_PER_CONNECTION_MAX: u64 = 40;
+
+const _: () = assert!(
+    BITS_PER_CONNECTION + engine::BITS_PER_CONNECTION_MAX <= 8 * BYTES_PER_CONNECTION_MAX,
+    "what is promised of a connection"
+);
+
+/// User-space bytes that each connection of `plan` takes, here and in the engine, rounded up.
+pub fn bytes_per_connection(plan: &Plan) -> u64 {
+    (BITS_PER_CONNECTION + engine::bits_per_connection(plan)).div_ceil(8)
+}
 
 #[derive(Debug)]
 pub struct Sockets {
@@ -25,16 +37,12 @@ impl Sockets {
     /// Room for `count` sockets.
     ///
     /// # Errors
-    /// [`Error::Memory`] when that is not to be had.
-    pub fn new(count: u32) -> Result<Sockets> {
-        let failed = |_| Error::Memory {
-            connections: count,
-            bytes: u64::from(count) * BYTES_PER_CONNECTION,
-        };
+    /// When the memory is not to be had.
+    pub fn new(count: u32) -> Result<Sockets, TryReserveError> {
         let (slots, words) = (count as usize, count.div_ceil(64) as usize);
         let (mut by_slot, mut opened) = (Vec::new(), Vec::new());
-        by_slot.try_reserve_exact(slots).map_err(failed)?;
-        opened.try_reserve_exact(words).map_err(failed)?;
+        by_slot.try_reserve_exact(slots)?;
+        opened.try_reserve_exact(words)?;
         by_slot.resize_with(slots, || None);
         opened.resize(words, 0);
         Ok(Sockets { by_slot: by_slot.into(), opened: opened.into() })
