@@ -19,10 +19,10 @@ struct Resident {
     serve: u64,
 }
 
-fn resident(server: &Served, connections: u32) -> Resident {
+fn resident(server: &Served, connections: u32, asks: &[&str]) -> Resident {
     let (count, target) = (connections.to_string(), server.target());
     let args = ["-y", "-c", &count, "-s", "0", "-t", "30", "-i", "0.1", "--hold", "forever"];
-    let client = Running::start(tcpgoon(&[&args[..], &[&target]].concat()));
+    let client = Running::start(tcpgoon(&[&args[..], asks, &[&target]].concat()));
     let count = u64::from(connections);
     client.wait_for_stats("all are established", |stats| stats.established == count);
     server.wait_for_counts("all are accepted", |counts| counts[1] == count);
@@ -34,13 +34,13 @@ fn resident(server: &Served, connections: u32) -> Resident {
 
 /// Bytes a connection from few to many; the median of some repetitions, each with processes of its
 /// own.
-fn slopes(serve: &[&str]) -> Resident {
+fn slopes(serve: &[&str], asks: &[&str]) -> Resident {
     let mut slopes: Vec<Resident> = (0..3)
         .map(|_| {
             let server = Served::start(&[&["-i", "0.1"], serve].concat());
-            let few = resident(&server, FEW);
+            let few = resident(&server, FEW, asks);
             server.wait_for_counts("all have hung up", |counts| counts[1] == 0 && counts[0] > 0);
-            let many = resident(&server, MANY);
+            let many = resident(&server, MANY, asks);
             let slope = |few: u64, many: u64| (many - few) * 1024 / u64::from(MANY - FEW);
             Resident { client: slope(few.client, many.client), serve: slope(few.serve, many.serve) }
         })
@@ -59,11 +59,32 @@ fn a_connection_costs_either_end_at_most_40_bytes() {
         return skip(&format!("{MANY} connections need more than {hard} open files (ulimit -Hn)"));
     }
     // To end each of them is the most that serve can be asked to remember.
-    for serve_args in [&[][..], &["--close-after", "1h"]] {
-        let Resident { client, serve } = slopes(serve_args);
-        println!("bytes a connection: client {client}, serve {serve_args:?} {serve}");
+    for (serve_args, asks) in [(&[][..], &[][..]), (&["--close-after", "1h"], &["--probe"])] {
+        let Resident { client, serve } = slopes(serve_args, asks);
+        println!("bytes a connection: client {asks:?} {client}, serve {serve_args:?} {serve}");
         assert!(client <= BYTES_MAX && serve <= BYTES_MAX, "{serve_args:?}: {client}, {serve}");
         // Less than one record of each would be no measurement.
         assert!(client >= 16 && serve >= 8, "{serve_args:?}: {client}, {serve}");
     }
+}
+
+/// The tables are filled before the first dial, so that their size needs no connections to be seen,
+/// and where there are none nothing else grows.
+#[test]
+fn a_connection_costs_at_most_40_bytes_whatever_it_is_asked() {
+    const FEW: u32 = 10_000;
+    const MANY: u32 = 2_010_000;
+    let server = Served::start(&["-i", "0", "--banner", "hello"]);
+    let resident = |connections: u32| {
+        let (count, target) = (connections.to_string(), server.target());
+        let args = ["-y", "-c", &count, "-s", "1h", "-i", "0.1", "--expect", "hello", "--probe"];
+        let client = Running::start(tcpgoon(&[&args[..], &[&target]].concat()));
+        client.wait_for_stats("it has begun", |stats| stats.established > 0);
+        status_number(client.id(), "RssAnon") * 1024
+    };
+    let (few, many) = (resident(FEW), resident(MANY));
+    let each = (many - few).div_ceil(u64::from(MANY - FEW));
+    println!("bytes a connection: client {each}");
+    // A megabyte more or less is no measurement.
+    assert!((38..=BYTES_MAX).contains(&each), "{few} to {many}: {each}");
 }

@@ -280,29 +280,33 @@ fn assert_one_line_about_memory(run: &Outcome, connections: &str) {
 
 #[test]
 fn a_table_that_does_not_fit_into_the_address_space_is_one_line() {
-    for args in [&["-y"][..], &[]] {
-        let args = [args, &["-c", "10m", "127.0.0.1:9"]].concat();
-        // The table is of 353 MiB; the last one is just too small.
-        for limit_kib in [60_000, 300_000, 362_000] {
-            let run = outcome(tcpgoon_after(&format!("ulimit -v {limit_kib}"), &args));
-            assert_one_line_about_memory(&run, "10000000");
+    // The table is of 353 MiB, and of 382 where answers are expected; the last limit is just too
+    // small for it.
+    for (asks, just_too_small) in [(&[][..], 362_000), (&["--expect", "x"], 391_000)] {
+        let args = [&["-c", "10m", "127.0.0.1:9"], asks].concat();
+        for said in [&["-y"][..], &[]] {
+            for limit_kib in [60_000, 300_000, just_too_small] {
+                let args = [said, &args].concat();
+                let run = outcome(tcpgoon_after(&format!("ulimit -v {limit_kib}"), &args));
+                assert_one_line_about_memory(&run, "10000000");
+            }
         }
+        // What is advised is enough.
+        let args = [&["--dry-run"], &args[..]].concat();
+        let run = outcome(tcpgoon_after("ulimit -v 300000", &args));
+        let shape = "- address space of a process: enough for # of 10000000 connections, ulimit -v \
+                     is 300000 (# in use); to lift it: ulimit -v #";
+        let needed = &run.find(shape)[2];
+        let listener = listener("127.0.0.1");
+        let target = listener.local_addr().unwrap().to_string();
+        let args = [&["-c", "10m", &target], asks].concat();
+        let mut command = tcpgoon_after(&format!("ulimit -v {needed}"), &args);
+        command.stdin(Stdio::piped());
+        let mut running = Running::start(command);
+        running.stdout.wait_for_words(QUESTION);
+        running.stdin().write_all(b"n\n").unwrap();
+        running.outcome().assert_code(1);
     }
-    // What is advised is enough.
-    let args = ["--dry-run", "-c", "10m", "127.0.0.1:9"];
-    let run = outcome(tcpgoon_after("ulimit -v 300000", &args));
-    let shape = "- address space of a process: enough for # of 10000000 connections, ulimit -v is \
-                 300000 (# in use); to lift it: ulimit -v #";
-    let needed = &run.find(shape)[2];
-    let listener = listener("127.0.0.1");
-    let target = listener.local_addr().unwrap().to_string();
-    let args = ["-c", "10m", &target];
-    let mut command = tcpgoon_after(&format!("ulimit -v {needed}"), &args);
-    command.stdin(Stdio::piped());
-    let mut running = Running::start(command);
-    running.stdout.wait_for_words(QUESTION);
-    running.stdin().write_all(b"n\n").unwrap();
-    running.outcome().assert_code(1);
 }
 
 /// Whatever the limit is, the program ends by itself.
