@@ -26,6 +26,16 @@ const SILENT_AFTER: Duration = Duration::from_millis(4_750);
 
 const HALF_OPEN: &str = "half open: the server never had it (server)";
 
+/// Asserts what the report says of the connections that were looked into: how many in all, asked by
+/// keepalive, the server's, half open, and not to be told.
+#[track_caller]
+fn assert_means(run: &Outcome, numbers: [u64; 5]) {
+    let shape = "Established means: # looked into (# asked by keepalive), # are the server's, # \
+                 half open, # could not be told";
+    let told: Vec<u64> = run.find(shape).iter().map(|number| number.parse().unwrap()).collect();
+    assert_eq!(told, numbers, "{run:#?}");
+}
+
 /// From the first statistics line to the report, in the run's own words.
 #[track_caller]
 fn took(run: &Outcome) -> Duration {
@@ -126,6 +136,7 @@ fn answers_are_waited_for_and_no_longer() {
         let run = run(&[&words[..], &[&server.target()]].concat());
         run.assert_code(0);
         assert_eq!(run.last(), decided(500, 500, 0));
+        assert_means(&run, [500, 500, 500, 0, 0]);
         // The answer is there at the first look, and who is silent would be looked at until then.
         assert!((ANSWERED_WITHIN..SILENT_AFTER).contains(&took(&run)), "{run:#?}");
     }
@@ -144,7 +155,25 @@ fn a_reset_that_nobody_asked_for_is_the_peers() {
             let run = run(&[&words[..], &[&server.target()]].concat());
             run.assert_code(0);
             run.find("Closed: 500, by cause: 500 reset by the peer (server or network)");
+            // Nobody was asked before it, or nobody could be told by it, or all had been told.
+            match after {
+                "0.5" => assert_means(&run, [0, 0, 0, 0, 0]),
+                "1.2" => assert_means(&run, [500, 500, 0, 0, 500]),
+                _ => {}
+            }
         }
+    }
+}
+
+#[test]
+fn who_says_goodbye_had_it() {
+    for (after, asked) in [("0.5", 0), ("1.2", 500)] {
+        let server = Served::start(&["-i", "0", "--close-after", after]);
+        let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", "1.9"];
+        let run = run(&[&words[..], &[&server.target()]].concat());
+        run.assert_code(0);
+        run.find("Closed: 500, by cause: 500 closed by the peer (server)");
+        assert_means(&run, [500, asked, 500, 0, 0]);
     }
 }
 
@@ -180,6 +209,7 @@ fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option
     run.assert_code(2);
     assert_eq!(run.last(), decided(40, 20, 20), "{run:#?}");
     run.find(&format!("Closed: 20, by cause: 20 {HALF_OPEN}"));
+    assert_means(&run, [40, 40, 20, 20, 0]);
     // Not before it was asked.
     let shape = "connection # to *:80: closed after @: half open*";
     let ends = run.stderr.lines().filter_map(|line| matches(line, shape));
@@ -231,7 +261,23 @@ fn who_falls_silent_is_neither_here_nor_gone() {
     run.assert_code(0);
     assert_eq!(run.last(), decided(40, 40, 0), "{run:#?}");
     assert!(!run.stdout.contains(HALF_OPEN), "{run:#?}");
+    assert_means(&run, [40, 40, 20, 0, 20]);
     assert!((SILENT_AFTER..SILENT_AFTER + LATE).contains(&took(&run)), "{run:#?}");
+}
+
+#[test]
+fn a_network_that_loses_everything_makes_nobody_half_open() {
+    let lost = format!("{AFTER_SYN} > 2 drop");
+    let Some((namespace, _servers)) = two_servers("127.0.0.1", &lost, "tcp dport 0 drop") else {
+        return;
+    };
+    let words = "-y -c 40 -s 0 -i 0 --send PING --reply-timeout 2 --close rst 127.0.0.1:80 \
+                 127.0.0.1:81";
+    let run = Running::start(namespace.tcpgoon(words)).outcome();
+    run.assert_code(2);
+    let shape = "Suspects: # looked at for a slow dial or a missing answer, # half open, # sent what \
+                 nobody acknowledged";
+    assert_eq!(run.find(shape), ["40", "0", "20"], "{run:#?}");
 }
 
 // SYNs that had to be repeated, and what the kernel is asked for.

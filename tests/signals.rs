@@ -102,6 +102,23 @@ fn a_hold_that_is_cut_short_ends_by_what_was_reached() {
 }
 
 #[test]
+fn a_run_that_was_to_look_into_each_connection_has_not_completed_before_that() {
+    let server = Served::start(&["-i", "0"]);
+    for (flags, code) in [(&["--probe"][..], 1), (&["--probe", "sample", "--hold", "9"], 0)] {
+        let args = ["-y", "-c", "20", "-s", "0", "-i", "10ms", &server.target()];
+        let run = Running::start(tcpgoon(&[&args[..], flags].concat()));
+        run.wait_for_stats("all are established", |stats| stats.established == 20);
+        // The first keepalive is sent a second after that.
+        run.signal(Signal::SIGINT);
+        let run = run.outcome();
+        run.assert_code(code).find("End: * (after @, ended by a signal)");
+        run.find("Established means: *0 looked into (0 asked by keepalive), 0 are the server's, *");
+        let words = "A signal ended the run with 20 not looked into yet.";
+        assert_eq!(run.stdout.contains(words), code == 1, "{run:#?}");
+    }
+}
+
+#[test]
 fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];

@@ -207,8 +207,12 @@ fuzz_target!(|input: Input| {
         assert!(evidence.onset.fine_after <= evidence.onset.dials_after, "{evidence:?}");
     }
     let findings = summary.findings;
-    assert!(findings.proven + findings.silent <= findings.probed, "{findings:?}");
-    assert!(findings.suspects_half_open <= findings.suspects, "{findings:?}");
+    let settled = findings.proven + findings.silent + summary.caused(Cause::HalfOpen);
+    assert!(settled + findings.open <= findings.probed, "{findings:?}");
+    assert!(findings.silent + findings.open <= findings.asked, "{findings:?}");
+    assert!(findings.asked <= findings.probed, "{findings:?}");
+    let founded = findings.suspects_half_open + findings.suspects_unacknowledged;
+    assert!(founded <= findings.suspects, "{findings:?}");
     for action in &actions {
         if let Action::Close(key) = action {
             closed[key.slot as usize] += 1;

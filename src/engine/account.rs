@@ -73,6 +73,7 @@ impl Engine {
             unanswered: tally.unanswered.tell(self.inquiries.findings.unanswered, &self.table),
             findings: self.inquiries.findings,
             awaited: self.inquiries.awaited_count(),
+            unsettled: self.inquiries.unsettled_count(),
             gave_up: self.gave_up,
             last: self.sample(),
             start: self.start,

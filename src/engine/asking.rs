@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::evidence::{Earliest, SLOW_DIAL_MIN};
-use super::inquiry::Step;
+use super::inquiry::{Step, Suspicion};
 use super::{Action, Engine, Event, Key, Look, Note, State, What, Why};
 use crate::plan::Limits;
 use crate::units::{Moment, Span, Tick};
@@ -140,10 +140,7 @@ impl Engine {
                 self.tally.slow.repeats += u64::from(look.retransmits);
             }
             Why::Suspect => {
-                let repeated = look.segments_in.is_some_and(|count| count > 1 + look.retransmits)
-                    && look.data_segments_in == Some(0);
-                let is_half_open = if self.sends { look.unacknowledged > 0 } else { repeated };
-                self.inquiries.suspect(is_half_open);
+                self.inquiries.suspect(suspicion(look, self.sends));
             }
             Why::Probed if self.is(key, State::Established) => {
                 let was_pending = self.inquiries.is_pending(key.slot);
@@ -221,12 +218,54 @@ impl Engine {
     }
 }
 
+/// What a look says of a suspect to which something was sent, or nothing.
+fn suspicion(look: &Look, sends: bool) -> Suspicion {
+    // Each repeat of ours may have drawn an answer of its own.
+    let is_repeated = look.segments_in.is_some_and(|count| count > 1 + look.retransmits)
+        && look.data_segments_in == Some(0);
+    match (sends, look.unacknowledged) {
+        (true, 0) => Suspicion::Unfounded,
+        _ if is_repeated => Suspicion::HalfOpen,
+        (true, _) => Suspicion::Unacknowledged,
+        (false, _) => Suspicion::Unfounded,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{Event, What};
     use crate::plan::{Close, Hold, Pace, Plan, Probe, Talk};
     use crate::route::{Routes, Target};
+
+    #[test]
+    fn a_suspect_is_half_open_if_its_server_repeats_itself_and_takes_nothing() {
+        use Suspicion::{HalfOpen, Unacknowledged, Unfounded};
+        let look = |retransmits, segments_in, data_segments_in, unacknowledged| Look {
+            retransmits,
+            segments_in,
+            data_segments_in,
+            unacknowledged,
+            ..Look::default()
+        };
+        for (look, silent, sent) in [
+            (look(0, Some(1), Some(0), 0), Unfounded, Unfounded),
+            (look(0, Some(2), Some(0), 0), HalfOpen, Unfounded),
+            (look(0, Some(2), Some(0), 1), HalfOpen, HalfOpen),
+            (look(0, Some(1), Some(0), 1), Unfounded, Unacknowledged),
+            (look(1, Some(2), Some(0), 1), Unfounded, Unacknowledged),
+            (look(1, Some(3), Some(0), 1), HalfOpen, HalfOpen),
+            (look(0, Some(3), Some(1), 1), Unfounded, Unacknowledged),
+            (look(0, None, None, 1), Unfounded, Unacknowledged),
+            (look(0, None, Some(0), 0), Unfounded, Unfounded),
+        ] {
+            assert_eq!(
+                [suspicion(&look, false), suspicion(&look, true)],
+                [silent, sent],
+                "{look:?}"
+            );
+        }
+    }
 
     #[test]
     fn days_without_a_turn_make_no_reply_late_before_its_time() {

@@ -11,6 +11,7 @@
 
 use std::collections::TryReserveError;
 
+use super::connection::Cause;
 use super::standing::{Standing, Standings};
 use crate::plan::{Plan, Probe, Talk};
 use crate::units::Span;
@@ -39,16 +40,32 @@ pub struct Findings {
     pub unanswered: u64,
     /// Closed before they answered.
     pub closed_unanswered: u64,
-    /// Asked by keepalive, or proven before it came to that.
+    /// Looked into: asked by keepalive, or settled before it came to that. What is left of them
+    /// without those below and those closed as half open ended before anything could be told.
     pub probed: u64,
+    /// Of these: a keepalive was sent.
+    pub asked: u64,
+    /// Of these: asked, and so far not as long that silence means anything.
+    pub open: u64,
     /// Of these: the server has them.
     pub proven: u64,
-    /// Of these: not a word came back so far, not even an end.
+    /// Of these: asked, and not a word came back so far, not even an end.
     pub silent: u64,
-    /// Looked at on suspicion, and found that the server had repeated its SYN-ACK or had not taken
-    /// what was sent.
+    /// Looked at on suspicion.
     pub suspects: u64,
+    /// Of these: the server had repeated its SYN-ACK, and said nothing else.
     pub suspects_half_open: u64,
+    /// Of the others: nothing of what was sent was acknowledged, by a server that does not have the
+    /// connection or by a network that loses everything.
+    pub suspects_unacknowledged: u64,
+}
+
+/// What a look on suspicion has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    Unfounded,
+    HalfOpen,
+    Unacknowledged,
 }
 
 /// What is to be done about a connection whose deadline has come.
@@ -115,6 +132,12 @@ impl Inquiries {
     /// How many answers of applications may still come.
     pub fn awaited_count(&self) -> u32 {
         self.replies_pending
+    }
+
+    /// How many connections, of which the run was to tell whether the server has them, are neither
+    /// settled nor silent; those of which an answer is awaited first are not among them.
+    pub fn unsettled_count(&self) -> u32 {
+        if self.waits_for_probes { self.probes_pending } else { 0 }
     }
 
     /// Whether a deadline is armed for a slot.
@@ -217,12 +240,13 @@ impl Inquiries {
             Standing::AskedLookedTwice => (Standing::AskedLookedThrice, look(LAST_LOOK)),
             Standing::AskedLookedThrice => {
                 self.probes_pending -= 1;
+                self.findings.open -= 1;
                 self.findings.silent += 1;
                 (Standing::Silent, Step { hush: true, ..Step::default() })
             }
             Standing::Unasked | Standing::Proven | Standing::Silent => return Step::default(),
         };
-        self.findings.probed += u64::from(step.probe);
+        self.count_asked(step.probe);
         self.slots.set(slot, standing);
         step
     }
@@ -242,8 +266,14 @@ impl Inquiries {
         step.again = step.probe.then_some(LOOKS[0]);
         self.slots.set(slot, if step.probe { Standing::Asked } else { Standing::Unasked });
         self.probes_pending += u32::from(step.probe);
-        self.findings.probed += u64::from(step.probe);
+        self.count_asked(step.probe);
         step
+    }
+
+    fn count_asked(&mut self, is_asked: bool) {
+        self.findings.probed += u64::from(is_asked);
+        self.findings.asked += u64::from(is_asked);
+        self.findings.open += u64::from(is_asked);
     }
 
     /// A look has found that the server has sent something since the handshake. Returns whether
@@ -254,6 +284,7 @@ impl Inquiries {
             return false;
         }
         self.findings.probed += u64::from(before.is_due());
+        self.findings.open -= u64::from(before.is_asked());
         self.slots.set(slot, Standing::Proven);
         self.probes_pending -= 1;
         self.findings.proven += 1;
@@ -261,24 +292,35 @@ impl Inquiries {
     }
 
     /// A look on suspicion has found what it has found.
-    pub fn suspect(&mut self, is_half_open: bool) {
+    pub fn suspect(&mut self, found: Suspicion) {
         self.findings.suspects += 1;
-        self.findings.suspects_half_open += u64::from(is_half_open);
+        self.findings.suspects_half_open += u64::from(found == Suspicion::HalfOpen);
+        self.findings.suspects_unacknowledged += u64::from(found == Suspicion::Unacknowledged);
     }
 
-    /// The connection is closed: whatever it was asked, there will be no answer.
-    pub fn close(&mut self, slot: u32) {
+    /// The connection is closed by `cause`: whatever it was asked, there will be no answer. But an
+    /// orderly end is one, as only who has a connection can end it so, and so is what came before;
+    /// that it never was is the last word on it. Of any other end nobody knows who sent it.
+    pub fn close(&mut self, slot: u32, cause: Cause) {
         let before = self.slots.get(slot);
-        if before == Standing::Unasked {
-            return;
-        }
         if before.is_awaited() {
             self.replies_pending -= 1;
             self.findings.closed_unanswered += 1;
         }
         self.probes_pending -= u32::from(before.is_open());
+        self.findings.open -= u64::from(before.is_asked());
         self.findings.silent -= u64::from(before == Standing::Silent);
-        self.slots.set(slot, Standing::Unasked);
+        self.findings.proven -= u64::from(before == Standing::Proven);
+        let is_half_open = cause == Cause::HalfOpen;
+        let said = matches!(before, Standing::Heard | Standing::Proven);
+        let is_proven =
+            self.is_probed(slot) && !is_half_open && (said || cause == Cause::PeerClosed);
+        self.findings.proven += u64::from(is_proven);
+        let is_new = !before.is_probed() && (is_proven || is_half_open);
+        self.findings.probed += u64::from(is_new);
+        if before != Standing::Unasked {
+            self.slots.set(slot, Standing::Unasked);
+        }
     }
 
     fn is_probed(&self, slot: u32) -> bool {
@@ -293,7 +335,10 @@ impl Inquiries {
         let count = |fits: fn(Standing) -> bool| self.slots.iter().filter(|s| fits(*s)).count();
         assert_eq!(self.replies_pending as usize, count(Standing::is_awaited));
         assert_eq!(self.probes_pending as usize, count(Standing::is_open));
-        assert_eq!(self.findings.silent as usize, count(|s| s == Standing::Silent));
+        let Findings { probed, asked, open, proven, silent, .. } = self.findings;
+        assert_eq!(open as usize, count(Standing::is_asked));
+        assert_eq!(silent as usize, count(|s| s == Standing::Silent));
+        assert!(open + silent <= asked && asked.max(open + silent + proven) <= probed);
     }
 }
 
@@ -301,3 +346,6 @@ impl Inquiries {
 pub(super) fn asks(plan: &Plan) -> bool {
     plan.talk.is_some() || plan.probe != Probe::None
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,7 +271,7 @@ impl Engine {
             let sightings = &mut self.tally.sightings[failure.cause as usize];
             sightings.add(at, established, key.slot, connection.since);
         }
-        self.inquiries.close(key.slot);
+        self.inquiries.close(key.slot, failure.cause);
         match failure.cause {
             Cause::NoPorts => self.exhausted.insert(key.slot, self.now),
             _ => self.exhausted.relieve(key.slot),

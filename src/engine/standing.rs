@@ -69,6 +69,11 @@ impl Standing {
         self.is_due() || self.is_asked()
     }
 
+    /// Whether it has been looked into, and counted as that.
+    pub fn is_probed(self) -> bool {
+        self.is_asked() || matches!(self, Standing::Proven | Standing::Silent)
+    }
+
     /// Whether something has a deadline.
     pub fn is_pending(self) -> bool {
         self.is_awaited() || self.is_open() || self == Standing::LookDue

@@ -61,6 +61,9 @@ pub struct Summary {
     pub findings: Findings,
     /// How many answers were still awaited, where a signal ended the run.
     pub awaited: u32,
+    /// Of how many it was still to be told whether the server has them, where a signal ended a run
+    /// that was to tell it of each; 0 for a sample.
+    pub unsettled: u32,
     /// How long the closed connections had been established.
     pub lifetimes: Histogram,
     /// Whether there were as many errors as `--max-errors` allows.
@@ -88,8 +91,10 @@ pub struct Summary {
 impl Summary {
     /// The original's exit code.
     pub fn exit_code(&self) -> u8 {
-        let undecided =
-            self.last.level(State::NotInitiated) + self.last.level(State::Dialing) + self.awaited;
+        let undecided = self.last.level(State::NotInitiated)
+            + self.last.level(State::Dialing)
+            + self.awaited
+            + self.unsettled;
         let unanswered = self.findings.unanswered + self.findings.closed_unanswered;
         if self.gave_up {
             exit::WITH_ERRORS

@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::text::cause_words;
 use crate::engine::evidence::{Evidence, SLOW_DIAL_MIN};
 use crate::engine::histogram::Histogram;
+use crate::engine::inquiry::Findings;
 use crate::engine::{Cause, Side, Summary};
 use crate::plan::{Plan, Probe};
 use crate::units::Span;
@@ -121,27 +122,37 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
         )?;
     } else {
         let half_open = summary.caused(Cause::HalfOpen);
-        let asked = findings.probed.max(findings.proven + half_open + findings.silent);
-        let unsettled = asked - findings.proven - half_open - findings.silent;
-        let untold = findings.silent + unsettled;
+        let Findings { probed, asked, open, proven, .. } = *findings;
+        let untold = probed.saturating_sub(proven + half_open + open);
         let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };
         // Who was not asked may be half open as well.
         let least = if plan.probe == Probe::Sample && half_open > 0 { "at least " } else { "" };
-        writeln!(
+        write!(
             out,
-            "Established means: {which}{asked} asked by keepalive, {} acknowledged, {least}{half_open} \
-             half open, {untold} could not be told",
-            findings.proven
+            "Established means: {which}{probed} looked into ({asked} asked by keepalive), {proven} \
+             are the server's, {least}{half_open} half open, {untold} could not be told"
         )?;
+        if open > 0 {
+            write!(out, ", {open} not known yet when the run ended")?;
+        }
+        writeln!(out)?;
     }
-    if findings.suspects > 0 {
-        writeln!(
-            out,
-            "Suspects: {} looked at for a slow dial or a missing answer, {} half open",
-            findings.suspects, findings.suspects_half_open
-        )?;
+    write_suspects(out, findings, plan)
+}
+
+fn write_suspects(out: &mut dyn Write, findings: &Findings, plan: &Plan) -> fmt::Result {
+    if findings.suspects == 0 {
+        return Ok(());
     }
-    Ok(())
+    write!(
+        out,
+        "Suspects: {} looked at for a slow dial or a missing answer, {} half open",
+        findings.suspects, findings.suspects_half_open
+    )?;
+    if plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
+        write!(out, ", {} sent what nobody acknowledged", findings.suspects_unacknowledged)?;
+    }
+    writeln!(out)
 }
 
 fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {

@@ -57,7 +57,7 @@ fn untroubled(summary: &Summary) -> String {
         _ if summary.findings.silent > 0 => format!(
             " Nothing was refused, but {} of the {} that were asked by keepalive did not \
              acknowledge it: the way to the server, or its host, may have gone dead.{ended}",
-            summary.findings.silent, summary.findings.probed
+            summary.findings.silent, summary.findings.asked
         ),
         peak if ended.is_empty() && peak == asked => {
             format!(" Nothing limited this run; if there is a limit, it is above {asked}.")
@@ -72,13 +72,18 @@ fn ended(summary: &Summary) -> String {
     let [untried, dialing] =
         [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
     let who = match (summary.gave_up, summary.stopped) {
-        _ if untried + dialing + summary.awaited == 0 => return String::new(),
+        _ if untried + dialing + summary.awaited + summary.unsettled == 0 => return String::new(),
         (true, _) => "--max-errors",
         (_, true) => "A signal",
         _ => return String::new(),
     };
     let awaited = summary.awaited;
-    let parts = [(untried, "not dialed"), (dialing, "under way"), (awaited, "not answered yet")];
+    let parts = [
+        (untried, "not dialed"),
+        (dialing, "under way"),
+        (awaited, "not answered yet"),
+        (summary.unsettled, "not looked into yet"),
+    ];
     let parts: Vec<String> =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, words)| format!("{n} {words}")).collect();
     format!(" {who} ended the run with {}.", parts.join(" and "))

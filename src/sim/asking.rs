@@ -3,7 +3,7 @@
 use super::reckoning::Seat;
 use super::shadow::Shadow;
 use super::witness::Sighting;
-use crate::engine::{Action, Key, Look, Note, State, Why};
+use crate::engine::{Action, Cause, Key, Look, Note, State, Why};
 use crate::plan::{Probe, SAMPLE_MAX};
 use crate::units::{Moment, Span};
 
@@ -34,6 +34,11 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// Whether a keepalive is out.
+    pub(super) fn is_asked(self) -> bool {
+        matches!(self, Wait::Look(_) | Wait::LastWord)
+    }
+
     /// Whether it is not known yet if the server has the connection.
     fn is_doubt(self) -> bool {
         match self {
@@ -72,9 +77,12 @@ impl Shadow {
 
     /// Whether the run has to go on for answers that may still come.
     pub(super) fn is_waiting(&self) -> bool {
-        let all = self.plan.probe == Probe::All;
-        let is_awaited = |seat: &Seat| seat.wait == Wait::Reply || (all && seat.wait.is_doubt());
-        self.seats.iter().any(is_awaited)
+        self.seats.iter().any(|seat| self.is_waited_for(seat))
+    }
+
+    pub(super) fn is_waited_for(&self, seat: &Seat) -> bool {
+        let doubt = self.plan.probe == Probe::All && seat.wait.is_doubt();
+        seat.wait == Wait::Reply || doubt
     }
 
     /// What is asked at once of a connection that was just established, and what later.
@@ -225,14 +233,30 @@ impl Shadow {
     }
 
     /// It is closed, whatever it was asked.
-    pub(super) fn hang_up(&mut self, slot: u32) {
-        let seat = self.seat(slot);
-        let missed = seat.wait == Wait::Reply;
-        seat.hung_up = missed;
-        seat.is_silent = false;
+    pub(super) fn hang_up(&mut self, slot: u32, cause: Cause) {
+        let is_probed = self.is_probed(slot);
+        let Seat { wait, asked, proven, heard, is_silent, .. } = *self.seat(slot);
+        let missed = wait == Wait::Reply;
         if missed {
             self.reach("closed before it answered");
         }
+        // Whoever says a word, or goodbye, has it; a reset may come from anybody.
+        let has_it = match cause {
+            Cause::HalfOpen => false,
+            Cause::PeerClosed => is_probed,
+            _ => proven || (is_probed && heard),
+        };
+        if has_it && !proven {
+            self.reach(match (asked, is_silent) {
+                (_, true) => "a goodbye after all",
+                (true, _) => "a goodbye instead of an acknowledgement",
+                _ => "a goodbye before the keepalive",
+            });
+        } else if asked && !has_it && cause != Cause::HalfOpen {
+            self.reach("an end that tells nothing");
+        }
+        let seat = self.seat(slot);
+        (seat.hung_up, seat.is_silent, seat.proven) = (missed, false, has_it);
         self.wait_no_more(slot);
     }
 
@@ -259,17 +283,20 @@ impl Shadow {
             }
             Why::Suspect => {
                 let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
-                let is_half_open = match (look.segments_in, look.data_segments_in) {
-                    // What was sent is not acknowledged: by a server that has it, it would be.
-                    _ if sends => look.unacknowledged > 0,
-                    // The handshake's one answer came more than once, and nothing else.
+                // The handshake's one answer came more than once, and nothing else.
+                let is_repeated = match (look.segments_in, look.data_segments_in) {
                     (Some(count), Some(0)) => count - count.min(look.retransmits) >= 2,
                     _ => false,
                 };
                 self.suspects_looked_at += 1;
-                if is_half_open {
+                // What was sent to a server that has it would be acknowledged.
+                let is_taken = sends && look.unacknowledged == 0;
+                if is_repeated && !is_taken {
                     self.reach("a suspect half open");
                     self.suspects_half_open += 1;
+                } else if sends && !is_taken {
+                    self.reach("a suspect that acknowledges nothing");
+                    self.suspects_unacknowledged += 1;
                 }
             }
             Why::Probed => {

@@ -63,7 +63,7 @@ impl Shadow {
             {
                 let after = self.enter(slot, State::Closed, at, Some(failure.cause));
                 self.lifetimes.0.push(after);
-                self.hang_up(slot);
+                self.hang_up(slot, failure.cause);
                 self.say(key, Note::Closed { failure, after }, answers);
                 answers.push(Action::Close(key));
             }

@@ -110,6 +110,12 @@ impl Shadow {
         self.times_and_counts(summary)?;
         self.bear_witness(summary)?;
         self.routing.compare(&self.seats, summary)?;
+        if self.seats.iter().any(|seat| seat.wait.is_asked()) {
+            self.reach(match summary.unsettled {
+                0 => "a keepalive of a sample out at the end",
+                _ => "a keepalive out at the end",
+            });
+        }
         let code = self.exit_code();
         check!(summary.exit_code() == code, "exit code {}, not {code}", summary.exit_code());
         self.reach(["exit code 0", "exit code 1", "exit code 2"][usize::from(code)]);
@@ -124,6 +130,8 @@ impl Shadow {
         self.first_bytes.compare("first byte", &summary.first_byte_times)?;
         self.lifetimes.compare("lifetime", &summary.lifetimes)?;
         let late = self.timeout_lateness_max;
+        let replies = self.seats.iter().filter(|seat| seat.wait == Wait::Reply).count() as u64;
+        let awaited = self.seats.iter().filter(|seat| self.is_waited_for(seat)).count() as u64;
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
             ("established at once", summary.established_peak.into(), self.peak.into()),
@@ -134,6 +142,8 @@ impl Shadow {
             ("nanoseconds paused", summary.paused.0, self.paused.0),
             ("events ignored", summary.events_ignored, self.ignored),
             ("worst lateness of a timeout", summary.timeout_lateness_max.0, late.0),
+            ("awaited", summary.awaited.into(), replies),
+            ("unsettled", summary.unsettled.into(), awaited - replies),
             ("stopped", summary.stopped.into(), self.stopped.into()),
             ("gave up", summary.gave_up.into(), self.gave_up.into()),
             ("start", summary.start.0, self.start.0),
@@ -156,7 +166,7 @@ impl Shadow {
         for seat in &self.seats {
             match seat.state {
                 State::NotInitiated | State::Dialing => return 1,
-                State::Established if seat.wait == Wait::Reply => return 1,
+                _ if self.is_waited_for(seat) => return 1,
                 State::Error => code = 2,
                 // Established, but not there, or without an answer.
                 _ if seat.unanswered || seat.hung_up => code = 2,

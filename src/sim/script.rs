@@ -244,13 +244,13 @@ impl Script {
                 ..random.pick(&[plain, plain, answers(Span::from_s(1) + soon)])
             },
             Behaviour::Mute => Script { keepalive: Keepalive::Silence, ..plain },
-            // When everybody has lost hope.
-            Behaviour::WordAfterAll => Script {
-                keepalive: Keepalive::Silence,
-                bytes: 1,
-                bytes_after: Span::from_ms(4_800) + later,
-                ..plain
-            },
+            // When everybody has lost hope; it may be a goodbye.
+            Behaviour::WordAfterAll => {
+                let after = Span::from_ms(4_800) + later;
+                let (bytes, end) = random.pick(&[(1, None), (0, Some((after, Cause::PeerClosed)))]);
+                let keepalive = Keepalive::Silence;
+                Script { keepalive, bytes, bytes_after: after, end, ..plain }
+            }
         }
     }
 }

@@ -75,6 +75,7 @@ pub struct Shadow {
     pub(super) suspects_taken: u32,
     pub(super) suspects_looked_at: u64,
     pub(super) suspects_half_open: u64,
+    pub(super) suspects_unacknowledged: u64,
     /// What the run came across, and how often: so that a test can tell whether it tested
     /// anything.
     pub reached: BTreeMap<&'static str, u64>,
@@ -125,6 +126,7 @@ impl Shadow {
             suspects_taken: 0,
             suspects_looked_at: 0,
             suspects_half_open: 0,
+            suspects_unacknowledged: 0,
             reached: BTreeMap::new(),
         }
     }

@@ -108,11 +108,18 @@ impl Shadow {
             answered: count(|seat| seat.answered),
             unanswered: count(|seat| seat.unanswered),
             closed_unanswered: count(|seat| seat.hung_up),
-            probed: count(|seat| seat.asked || seat.proven),
+            probed: count(|seat| seat.asked || seat.proven || is_half_open(seat)),
+            asked: count(|seat| seat.asked),
+            open: count(|seat| seat.wait.is_asked()),
             proven: count(|seat| seat.proven),
             silent: count(|seat| seat.is_silent),
             suspects: self.suspects_looked_at,
             suspects_half_open: self.suspects_half_open,
+            suspects_unacknowledged: self.suspects_unacknowledged,
         }
     }
+}
+
+fn is_half_open(seat: &Seat) -> bool {
+    seat.cause == Some(Cause::HalfOpen)
 }
