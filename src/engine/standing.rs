@@ -6,7 +6,6 @@ use super::connection::filled;
 
 /// What a connection is asked, or what has come of it. At any time it is asked one thing at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Standing {
     /// Nobody asks.
     Unasked,
@@ -113,7 +112,8 @@ impl Standings {
     /// If there is no room for the slot.
     pub fn set(&mut self, slot: u32, standing: Standing) {
         let pair = &mut self.pairs[slot as usize / 2];
-        *pair = *pair & !(MASK << shift(slot)) | (standing as u8) << shift(slot);
+        let [code, ..] = (standing as usize).to_le_bytes();
+        *pair = *pair & !(MASK << shift(slot)) | code << shift(slot);
     }
 
     /// Of each slot, and of one more where their number is odd; O(slots), for tests.
