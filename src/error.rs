@@ -7,8 +7,8 @@ use std::fmt;
 pub mod exit {
     /// Every connection was established.
     pub const ALL_ESTABLISHED: u8 = 0;
-    /// Not completed: usage, set-up, refused at the prompt, interrupted with dials pending, output
-    /// not written.
+    /// Not completed: usage, set-up, refused at the prompt, interrupted with dials pending or
+    /// questions open that each connection was to be asked, output not written.
     pub const NOT_COMPLETED: u8 = 1;
     /// Completed, with connection errors.
     pub const WITH_ERRORS: u8 = 2;
