@@ -64,9 +64,11 @@
 //!   tables.rs           the run by target and by source
 //!   evidence.rs         the causes, and what "established" means
 //!   verdict.rs          the last lines: what was reached, what stopped it, on which side
-//!   troubles.rs         what went wrong, and the words for it
+//!   troubles.rs         what went wrong, and where
+//!   sentences.rs        the words for it
 //!   shape.rs            a limit or chance, one age or one moment
 //!   remedies.rs         whose limit it is, and the command that tells
+//!   served.rs           the same for connections that were established
 //!   this_host.rs        this host's own limits, and their knobs
 //!   findings.rs         the lines of serve and calibrate
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way

@@ -159,6 +159,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "an urgent drain",
         "unanswered",
         "unanswered, but for something",
+        "too late an answer",
         "closed before it answered",
         "answers waited for",
         "a question put off",

@@ -204,7 +204,8 @@ fuzz_target!(|input: Input| {
     for evidence in summary.evidence.iter().chain([&summary.unanswered]).flatten() {
         assert!(evidence.first <= evidence.last && evidence.count > 0, "{evidence:?}");
         assert!(evidence.min <= evidence.p50 && evidence.p50 <= evidence.max, "{evidence:?}");
-        assert!(evidence.onset.fine_after <= evidence.onset.dials_after, "{evidence:?}");
+        let onset = evidence.scene.everywhere;
+        assert!(onset.dials_after < onset.dials, "{evidence:?}");
     }
     let findings = summary.findings;
     let settled = findings.proven + findings.silent + summary.caused(Cause::HalfOpen);

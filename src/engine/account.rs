@@ -2,7 +2,7 @@
 //! agree, for tests.
 
 use super::breakdown::Breakdown;
-use super::evidence::{Onset, Sightings, Slow, sightings};
+use super::evidence::{Books, Sightings, Slow, sightings};
 use super::histogram::Histogram;
 use super::{Cause, Engine, State, Summary};
 use crate::units::{Moment, Span};
@@ -60,17 +60,22 @@ impl Engine {
     /// Everything there is to tell so far.
     pub fn summary(&self) -> Summary {
         let tally = self.tally.clone();
+        let books = Books { table: &self.table, routes: &self.routes, inquiries: &self.inquiries };
         let evidence = |cause: Cause| {
-            tally.sightings[cause as usize].tell(self.ledger.flow(cause), &self.table)
+            let is_hit = |slot| self.table.of(slot).cause == Some(cause);
+            tally.sightings[cause as usize].tell(self.ledger.flow(cause), &books, is_hit)
         };
+        let has_missed = |slot| self.inquiries.has_missed(slot);
+        let unanswered = self.inquiries.findings.unanswered;
         Summary {
             evidence: Cause::ALL.map(evidence),
             slow: tally.slow,
-            slow_onset: tally.slow.earliest.map(|earliest| Onset::of(earliest, &self.table)),
+            slow_began_at: tally.slow.established_before(&books),
+            slow_scene: tally.slow.scene(&books),
             handshake_times: tally.handshake_times,
             lifetimes: tally.lifetimes,
             first_byte_times: tally.first_byte_times,
-            unanswered: tally.unanswered.tell(self.inquiries.findings.unanswered, &self.table),
+            unanswered: tally.unanswered.tell(unanswered, &books, has_missed),
             findings: self.inquiries.findings,
             awaited: self.inquiries.awaited_count(),
             unsettled: self.inquiries.unsettled_count(),
@@ -86,8 +91,8 @@ impl Engine {
             established_times: tally.established_times,
             failed_times: tally.failed_times,
             forgone: tally.forgone,
-            targets: Breakdown::by_target(&self.table, &self.routes),
-            sources: Breakdown::by_source(&self.table, &self.routes),
+            targets: Breakdown::by_target(&books),
+            sources: Breakdown::by_source(&books),
             dial_lateness: tally.dial_lateness,
             first_dial: tally.first_dial,
             last_dial: tally.last_dial,

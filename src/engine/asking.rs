@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::evidence::{Earliest, SLOW_DIAL_MIN};
+use super::evidence::SLOW_DIAL_MIN;
 use super::inquiry::{Step, Suspicion};
 use super::{Action, Engine, Event, Key, Look, Note, State, What, Why};
 use crate::plan::Limits;
@@ -81,10 +81,9 @@ impl Engine {
 
     /// A dial took a second or more: at least one SYN, or the answer to it, was lost.
     pub(super) fn slow(&mut self, key: Key, at: Moment, after: Span, actions: &mut Vec<Action>) {
-        let slow = &mut self.tally.slow;
-        slow.dials += 1;
         let dialed_at = Moment(at.0.saturating_sub(after.0));
-        Earliest::merge(&mut slow.earliest, dialed_at, key.slot);
+        let has_failed = !self.is(key, State::Established);
+        self.tally.slow.add(dialed_at, key.slot, has_failed);
         self.looks.ask(key, Why::Slow, actions);
     }
 

@@ -38,6 +38,10 @@ pub struct Findings {
     pub answered: u64,
     /// Established, and no answer in time.
     pub unanswered: u64,
+    /// Of these: said something in time, but not what was expected.
+    pub misheard: u64,
+    /// Of these: said something, but only when the time was up.
+    pub late: u64,
     /// Closed before they answered.
     pub closed_unanswered: u64,
     /// Looked into: asked by keepalive, or settled before it came to that. What is left of them
@@ -155,6 +159,19 @@ impl Inquiries {
         self.slots.get(slot) == Standing::Reply
     }
 
+    /// Whether the application has answered in time, whatever became of the connection.
+    pub fn has_answered(&self, slot: u32) -> bool {
+        self.slots.get(slot) == Standing::Answered
+    }
+
+    /// Whether it let its time pass, whatever became of the connection.
+    pub fn has_missed(&self, slot: u32) -> bool {
+        // Where somebody talks, only who has not answered is looked into.
+        let standing = self.slots.get(slot);
+        let is_past = matches!(standing, Standing::Mute | Standing::Missed);
+        is_past || (self.reply_timeout.is_some() && standing.is_probed())
+    }
+
     /// A connection was established, suspiciously or not. Returns how long after that its deadline
     /// is.
     pub fn open(&mut self, slot: u32, is_suspicious: bool) -> Option<Span> {
@@ -192,13 +209,19 @@ impl Inquiries {
                 return true;
             }
             Standing::LookDue => self.slots.set(slot, Standing::Unasked),
-            Standing::Silent => {
-                self.slots.set(slot, Standing::Proven);
-                self.findings.silent -= 1;
-                self.findings.proven += 1;
-            }
-            _ => {
-                self.prove(slot);
+            before => {
+                let is_late = self.has_missed(slot) && before != Standing::Missed;
+                if before == Standing::Silent {
+                    self.slots.set(slot, Standing::Proven);
+                    self.findings.silent -= 1;
+                    self.findings.proven += 1;
+                } else {
+                    self.prove(slot);
+                }
+                if is_late {
+                    self.slots.set(slot, Standing::Missed);
+                    self.findings.late += 1;
+                }
             }
         }
         false
@@ -213,14 +236,14 @@ impl Inquiries {
         self.replies_pending -= 1;
         self.findings.answered += 1;
         // Nothing proves it better.
-        self.settle_heard(slot);
+        self.settle_heard(slot, Standing::Answered);
         true
     }
 
     /// Nothing more is awaited of a slot that has said something.
-    fn settle_heard(&mut self, slot: u32) {
+    fn settle_heard(&mut self, slot: u32, outcome: Standing) {
         let is_probed = self.is_probed(slot);
-        self.slots.set(slot, if is_probed { Standing::Proven } else { Standing::Unasked });
+        self.slots.set(slot, outcome);
         self.findings.probed += u64::from(is_probed);
         self.findings.proven += u64::from(is_probed);
     }
@@ -244,7 +267,7 @@ impl Inquiries {
                 self.findings.silent += 1;
                 (Standing::Silent, Step { hush: true, ..Step::default() })
             }
-            Standing::Unasked | Standing::Proven | Standing::Silent => return Step::default(),
+            _ => return Step::default(),
         };
         self.count_asked(step.probe);
         self.slots.set(slot, standing);
@@ -257,14 +280,15 @@ impl Inquiries {
         self.replies_pending -= 1;
         self.findings.unanswered += 1;
         if before == Standing::Heard {
-            self.settle_heard(slot);
+            self.findings.misheard += 1;
+            self.settle_heard(slot, Standing::Missed);
             return step;
         }
         step.suspect = self.suspects_left > 0;
         self.suspects_left -= u32::from(step.suspect);
         step.probe = self.is_probed(slot);
         step.again = step.probe.then_some(LOOKS[0]);
-        self.slots.set(slot, if step.probe { Standing::Asked } else { Standing::Unasked });
+        self.slots.set(slot, if step.probe { Standing::Asked } else { Standing::Mute });
         self.probes_pending += u32::from(step.probe);
         self.count_asked(step.probe);
         step
@@ -276,8 +300,7 @@ impl Inquiries {
         self.findings.open += u64::from(is_asked);
     }
 
-    /// A look has found that the server has sent something since the handshake. Returns whether
-    /// that settles a doubt.
+    /// The server has sent something since the handshake. Returns whether that settles a doubt.
     pub fn prove(&mut self, slot: u32) -> bool {
         let before = self.slots.get(slot);
         if !before.is_open() {
@@ -310,17 +333,29 @@ impl Inquiries {
         self.probes_pending -= u32::from(before.is_open());
         self.findings.open -= u64::from(before.is_asked());
         self.findings.silent -= u64::from(before == Standing::Silent);
-        self.findings.proven -= u64::from(before == Standing::Proven);
+        let was_proven = self.is_proven(slot, before);
+        self.findings.proven -= u64::from(was_proven);
         let is_half_open = cause == Cause::HalfOpen;
-        let said = matches!(before, Standing::Heard | Standing::Proven);
+        let said = was_proven || before == Standing::Heard;
         let is_proven =
             self.is_probed(slot) && !is_half_open && (said || cause == Cause::PeerClosed);
         self.findings.proven += u64::from(is_proven);
-        let is_new = !before.is_probed() && (is_proven || is_half_open);
-        self.findings.probed += u64::from(is_new);
-        if before != Standing::Unasked {
-            self.slots.set(slot, Standing::Unasked);
+        let is_known = was_proven || before.is_probed();
+        self.findings.probed += u64::from(!is_known && (is_proven || is_half_open));
+        let after = match before {
+            Standing::Answered => before,
+            _ if self.has_missed(slot) => Standing::Missed,
+            _ => Standing::Unasked,
+        };
+        if before != after {
+            self.slots.set(slot, after);
         }
+    }
+
+    /// Whether it was looked into, and the server has it.
+    fn is_proven(&self, slot: u32, standing: Standing) -> bool {
+        let has_spoken = matches!(standing, Standing::Answered | Standing::Missed);
+        standing == Standing::Proven || (has_spoken && self.is_probed(slot))
     }
 
     fn is_probed(&self, slot: u32) -> bool {

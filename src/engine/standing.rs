@@ -13,6 +13,12 @@ pub enum Standing {
     Reply,
     /// Something came, but not yet what was expected.
     Heard,
+    /// It has answered in time.
+    Answered,
+    /// It has not, and not a word has come so far.
+    Mute,
+    /// It has not, and nothing more is to be found out.
+    Missed,
     /// The keepalive is due.
     Due,
     /// A look, and then the keepalive, is due.
@@ -31,10 +37,13 @@ pub enum Standing {
 }
 
 impl Standing {
-    pub const ALL: [Standing; 12] = [
+    pub const ALL: [Standing; 15] = [
         Standing::Unasked,
         Standing::Reply,
         Standing::Heard,
+        Standing::Answered,
+        Standing::Mute,
+        Standing::Missed,
         Standing::Due,
         Standing::SuspectDue,
         Standing::LookDue,

@@ -2,7 +2,7 @@
 
 use super::breakdown::Breakdown;
 use super::connection::{Cause, State};
-use super::evidence::{Evidence, Onset, Slow};
+use super::evidence::{Evidence, Scene, Slow};
 use super::histogram::Histogram;
 use super::inquiry::Findings;
 use crate::error::exit;
@@ -48,9 +48,11 @@ pub struct Summary {
     pub forgone: u64,
     /// What is known of each cause, by [`Cause`]; `None` for those that were not seen.
     pub evidence: [Option<Evidence>; Cause::COUNT],
-    /// Dials of a second and more, and how things stood when the first of them began.
+    /// Dials of a second and more, how many were established when the first of them began, and where
+    /// those were that were established after all.
     pub slow: Slow,
-    pub slow_onset: Option<Onset>,
+    pub slow_began_at: u32,
+    pub slow_scene: Option<Scene>,
     /// The kernel's own measure of handshakes, of at most 100 a second.
     pub handshake_times: Histogram,
     /// From the establishment to the first byte; only where an answer is awaited.

@@ -16,6 +16,9 @@ const UNANSWERED: &str = "established, but the application did not answer";
 /// The client is called slow if its times are over the kernel's by this, and are twice as long.
 const SLOW_CLIENT_MIN: Span = Span::from_ms(1);
 
+/// And if so many have been measured on either side.
+const SLOW_CLIENT_SAMPLES_MIN: u64 = 10;
+
 /// The kernel's own measure, and a word of caution where ours is far over it; left out where nothing
 /// was sampled.
 pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
@@ -33,7 +36,8 @@ pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Res
     let ours = summary.established_times.quantile(500);
     let over = ours - p50;
     // What took longer had its SYN repeated, and is not among the kernel's.
-    if over > p50 && over >= SLOW_CLIENT_MIN && ours < SLOW_DIAL_MIN {
+    let is_known = kernel.count().min(summary.established_times.count()) >= SLOW_CLIENT_SAMPLES_MIN;
+    if is_known && over > p50 && over >= SLOW_CLIENT_MIN && ours < SLOW_DIAL_MIN {
         let over = over.rounded_to_3_digits();
         writeln!(
             out,
@@ -99,12 +103,15 @@ fn write_causes(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
 
 fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let slow = &summary.slow;
-    let Some(onset) = summary.slow_onset.filter(|_| slow.dials > 0) else { return Ok(()) };
+    if slow.dials == 0 {
+        return Ok(());
+    }
+    let plural = if slow.repeats == 1 { "" } else { "s" };
     writeln!(
         out,
-        "Dials of 1s and more: {}, of which {} repeated their SYN ({} repeats in all); the first \
-         one began at {} established",
-        slow.dials, slow.retransmitted, slow.repeats, onset.established
+        "Dials of 1s and more: {}, of which {} repeated their SYN ({} repeat{plural} in all); the \
+         first one began at {} established",
+        slow.dials, slow.retransmitted, slow.repeats, summary.slow_began_at
     )
 }
 

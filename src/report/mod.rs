@@ -5,6 +5,8 @@ pub mod evidence;
 pub mod findings;
 pub mod preflight;
 pub mod remedies;
+pub mod sentences;
+pub mod served;
 pub mod shape;
 pub mod tables;
 pub mod text;

@@ -6,6 +6,9 @@ use crate::engine::Summary;
 use crate::engine::breakdown::Breakdown;
 use crate::route::Routes;
 
+/// How wide a column of numbers is.
+const COLUMN: usize = 11;
+
 /// A table of targets, one of sources, or neither.
 pub fn write_tables(out: &mut dyn Write, summary: &Summary, routes: &Routes) -> fmt::Result {
     let target = |index: usize| routes.targets()[index].to_string();
@@ -29,13 +32,19 @@ fn write_table(
     writeln!(out, "{title}: {count}, {which}")?;
     let names: Vec<String> = rows.iter().map(|row| name(row.index as usize)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    writeln!(out, "  {:width$}  {:>9}  {:>11}  {:>9}  p99", "", "asked", "established", "errors")?;
+    let answers = rows.iter().any(|row| row.answered + row.unanswered > 0);
+    let headings = ["asked", "established", "errors", "closed", "unanswered"];
+    let columns = if answers { &headings[..] } else { &headings[..4] };
+    write!(out, "  {:width$}", "")?;
+    columns.iter().try_for_each(|heading| write!(out, "  {heading:>COLUMN$}"))?;
+    writeln!(out, "  p99")?;
     for (row, name) in rows.iter().zip(names) {
-        let (dialed, established, errors) = (row.dialed, row.established, row.errors);
-        write!(out, "  {name:width$}  {dialed:9}  {established:11}  {errors:9}  ")?;
-        match established {
-            0 => writeln!(out, "-")?,
-            _ => writeln!(out, "{}", row.p99.rounded_to_3_digits())?,
+        let counts = [row.dialed, row.established, row.errors, row.closed, row.unanswered];
+        write!(out, "  {name:width$}")?;
+        counts.iter().zip(columns).try_for_each(|(count, _)| write!(out, "  {count:COLUMN$}"))?;
+        match row.established {
+            0 => writeln!(out, "  -")?,
+            _ => writeln!(out, "  {}", row.p99.rounded_to_3_digits())?,
         }
     }
     Ok(())
@@ -49,14 +58,19 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_and_what_is_not_shown_is_counted() {
-        let rows =
-            [(7, 100, 98, 2, 1_234_567), (0, 1_000_000, 1_000_000, 0, 31_249), (3, 9, 0, 0, 0)];
-        let worst = rows.map(|(index, dialed, established, errors, p99)| Row {
+        let rows = [
+            (7, 100, 98, 2, 7, 1_234_567),
+            (0, 1_000_000, 1_000_000, 0, 0, 31_249),
+            (3, 9, 0, 0, 0, 0),
+        ];
+        let worst = rows.map(|(index, dialed, established, errors, closed, p99)| Row {
             index,
             dialed,
             established,
             errors,
+            closed,
             p99: Span(p99),
+            ..Row::default()
         });
         let mut breakdown = Breakdown { count: 80, worst: worst.to_vec() };
         let mut text = String::new();
@@ -66,16 +80,22 @@ mod tests {
             text,
             "\
 Targets: 80, the worst 3
-                      asked  established     errors  p99
-  127.0.0.128:80        100           98          2  1.23ms
-  127.0.0.1:80      1000000      1000000          0  31.2µs
-  127.0.0.8:80            9            0          0  -
+                        asked  established       errors       closed  p99
+  127.0.0.128:80          100           98            2            7  1.23ms
+  127.0.0.1:80        1000000      1000000            0            0  31.2µs
+  127.0.0.8:80              9            0            0            0  -
 "
         );
         breakdown.count = 3;
+        breakdown.worst[1].unanswered = 12;
         text.clear();
         write_table(&mut text, "Sources", &breakdown, name).unwrap();
         assert!(text.starts_with("Sources: 3, worst first\n"), "{text}");
+        assert!(text.contains("     closed   unanswered  p99\n"), "{text}");
+        assert!(
+            text.contains(" 1000000            0            0           12  31.2µs\n"),
+            "{text}"
+        );
         text.clear();
         write_table(&mut text, "Sources", &Breakdown::default(), name).unwrap();
         assert_eq!(text, "");

@@ -345,7 +345,7 @@ from chance. A signal ended the run with 1 under way.
 Side: server or network: too little to say more.
 Next: on the server, `ss -lnt 'sport = :80'`: if nobody listens there, the service's log; if \
 somebody does, the rule that rejects (`nft list ruleset | grep reject`).
-Also: The other side accepted and closed the one at once (within 23.5ms).
+Also: The other side closed the only one, after 23.5ms.
 "
         );
         assert_eq!(text, expected);

@@ -5,7 +5,8 @@
 use std::fmt::{self, Write};
 
 use super::remedies::{Remedy, remedy};
-use super::shape::{Ending, Shape};
+use super::served;
+use super::shape::{HITS_MIN, Shape};
 use super::troubles::{Kind, Trouble, troubles};
 use crate::engine::{Cause, State, Summary};
 use crate::plan::Plan;
@@ -41,6 +42,7 @@ fn reached(summary: &Summary) -> String {
     let plural = if peak == 1 { "" } else { "s" };
     match peak {
         0 => format!("no connection of {asked} asked for"),
+        1 if asked == 1 => "1 concurrent connection, as asked for".to_owned(),
         _ if peak == asked => {
             format!("{peak} concurrent connection{plural}, all that were asked for")
         }
@@ -104,7 +106,7 @@ fn take_worst(case: &Case<'_>, all: &mut Vec<Trouble>) -> Option<Worst> {
     let worst = all.remove(index);
     let mut happened = worst.sentence(case);
     let mut signs = Vec::new();
-    let is_sign = |trouble: &Trouble| is_a_sign(&worst, trouble);
+    let is_sign = |trouble: &Trouble| is_a_sign(case, &worst, trouble);
     while let Some(index) = all.iter().position(is_sign) {
         signs.push(all.remove(index));
     }
@@ -121,29 +123,47 @@ fn take_worst(case: &Case<'_>, all: &mut Vec<Trouble>) -> Option<Worst> {
 /// All closed at one moment, whatever the dials after it met.
 fn end_of_the_server(all: &[Trouble]) -> Option<usize> {
     let is_end = |trouble: &Trouble| {
-        matches!(trouble.kind, Kind::Closed(Ending::SameMoment | Ending::Both(_)))
-            && trouble.hits > 1
+        matches!(trouble.kind, Kind::Closed(ending) if ending.is_common())
+            && trouble.hits >= HITS_MIN
     };
     all.iter().position(is_end)
 }
 
 /// Dials that time out beside connections that nobody serves: the dials tell where it began.
 fn queue(all: &[Trouble]) -> Option<usize> {
-    let has = |kind: Kind| all.iter().any(|trouble| trouble.kind == kind);
-    let timed_out = Kind::Beyond(Cause::TimedOut);
-    let unserved = has(Kind::Unanswered) || has(Kind::HalfOpen);
-    all.iter()
-        .position(|trouble| unserved && trouble.kind == timed_out && trouble.shape != Shape::TooFew)
+    let is_wall = |trouble: &Trouble| {
+        trouble.kind == Kind::Beyond(Cause::TimedOut)
+            && trouble.shape != Shape::TooFew
+            && all.iter().any(|other| {
+                matches!(other.kind, Kind::Unanswered | Kind::HalfOpen) && is_there(trouble, other)
+            })
+    };
+    all.iter().position(is_wall)
+}
+
+/// Whether the second one is nowhere where the first one is not.
+fn is_there(worst: &Trouble, other: &Trouble) -> bool {
+    match (&worst.site, worst.only) {
+        (None, _) => true,
+        (Some(_), Some(_)) => other.only == worst.only,
+        // Which ones these are is not kept.
+        (Some(_), None) => false,
+    }
 }
 
 /// Whether the second one comes with the first.
-fn is_a_sign(worst: &Trouble, other: &Trouble) -> bool {
+fn is_a_sign(case: &Case<'_>, worst: &Trouble, other: &Trouble) -> bool {
+    if !is_there(worst, other) {
+        return false;
+    }
     match (worst.kind, other.kind) {
-        (Kind::Closed(Ending::SameMoment | Ending::Both(_)), Kind::Beyond(cause)) => {
+        (Kind::Closed(_), Kind::HalfOpen) => served::is_a_plain_reset(case, other),
+        (Kind::Closed(ending), Kind::Beyond(cause)) => {
             // What was dialed afterwards.
             let begun = worst.evidence.map(|evidence| evidence.first);
             let met = other.evidence.map(|evidence| evidence.last);
-            matches!(cause, Cause::Refused | Cause::TimedOut | Cause::HostUnreachable)
+            ending.is_common()
+                && matches!(cause, Cause::Refused | Cause::TimedOut | Cause::HostUnreachable)
                 && met >= begun
         }
         (Kind::Beyond(Cause::TimedOut), Kind::Unanswered | Kind::HalfOpen | Kind::Slow) => true,

@@ -167,7 +167,8 @@ impl Shadow {
     fn miss(&mut self, key: Key, answers: &mut Vec<Action>) {
         let Seat { opened_at, heard, .. } = *self.seat(key.slot);
         self.reach(if heard { "unanswered, but for something" } else { "unanswered" });
-        self.seat(key.slot).unanswered = true;
+        let seat = self.seat(key.slot);
+        (seat.unanswered, seat.misheard) = (true, heard);
         let level = self.level(State::Established);
         let since = opened_at.unwrap_or_default();
         self.misses.push(Sighting { at: self.now, level, since, slot: key.slot });
@@ -197,7 +198,13 @@ impl Shadow {
     pub(super) fn hear(&mut self, slot: u32, at: Moment) {
         let any = self.plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty());
         let Seat { wait, heard, opened_at, is_silent, .. } = *self.seat(slot);
-        self.seat(slot).heard = true;
+        let seat = self.seat(slot);
+        let is_late = seat.unanswered && !heard;
+        seat.heard = true;
+        seat.late |= is_late;
+        if is_late {
+            self.reach("too late an answer");
+        }
         match wait {
             Wait::Reply => {
                 if !heard {

@@ -25,6 +25,9 @@ pub struct Seat {
     pub heard: bool,
     pub answered: bool,
     pub unanswered: bool,
+    /// Of one that is unanswered: whether it said something in time, or only afterwards.
+    pub misheard: bool,
+    pub late: bool,
     /// Whether it was closed while an answer was waited for.
     pub hung_up: bool,
     /// Whether a keepalive was sent, whether the server has it, and whether it said nothing at all.
@@ -51,6 +54,8 @@ impl Seat {
         heard: false,
         answered: false,
         unanswered: false,
+        misheard: false,
+        late: false,
         hung_up: false,
         asked: false,
         proven: false,

@@ -101,7 +101,8 @@ impl Routing {
             let same = mine.fits(row);
             check!(same, "{kind} {}: {row:?}, and should be {mine:?}", row.index);
         }
-        let order = |row: &Row| (u32::MAX - row.errors, u64::MAX - row.p99.0, row.index);
+        let badness = |row: &Row| (row.errors, row.closed + row.unanswered, row.p99);
+        let order = |row: &Row| (std::cmp::Reverse(badness(row)), row.index);
         let is_sorted = theirs.worst.is_sorted_by_key(order);
         check!(is_sorted, "the worst {kind} is not the first: {:?}", theirs.worst);
         let listed: Vec<usize> = theirs.worst.iter().map(|row| row.index as usize).collect();
@@ -118,6 +119,10 @@ impl Routing {
 struct Group {
     dialed: u32,
     errors: u32,
+    closed: u32,
+    answered: u32,
+    unanswered: u32,
+    causes: [u32; Cause::COUNT],
     took: Vec<Span>,
 }
 
@@ -127,6 +132,10 @@ impl Group {
         for seat in seats {
             group.dialed += u32::from(seat.state != State::NotInitiated);
             group.errors += u32::from(seat.state == State::Error);
+            group.closed += u32::from(seat.state == State::Closed);
+            group.answered += u32::from(seat.answered);
+            group.unanswered += u32::from(seat.unanswered);
+            seat.cause.iter().for_each(|cause| group.causes[*cause as usize] += 1);
             group.took.extend(seat.took);
         }
         group.took.sort();
@@ -139,7 +148,9 @@ impl Group {
         let exact = self.took.get(rank - 1).copied().unwrap_or_default();
         // A bucket is 1/64 wide at most, and its middle is told.
         let near = row.p99.0.abs_diff(exact.0) <= exact.0 / 64;
-        let counts = (self.dialed, count, self.errors);
-        near && counts == (row.dialed, row.established as usize, row.errors)
+        let ends = (self.dialed, count, self.errors, self.closed, self.causes);
+        let words = (self.answered, self.unanswered);
+        near && words == (row.answered, row.unanswered)
+            && ends == (row.dialed, row.established as usize, row.errors, row.closed, row.causes)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::reckoning::{Seat, near};
 use super::shadow::{Shadow, Verdict, check};
-use crate::engine::evidence::{Evidence, Onset};
+use crate::engine::evidence::{Evidence, Onset, Place, Scene};
 use crate::engine::inquiry::Findings;
 use crate::engine::{Cause, State, Summary};
 use crate::units::{Moment, Span};
@@ -55,32 +55,65 @@ impl Shadow {
         let middle = times[(times.len() - 1) / 2];
         check!(theirs.min == min && theirs.max == max, "{what}: {theirs:?}, not {min} to {max}");
         check!(near(theirs.p50, middle), "{what}: p50 {}, not {middle}", theirs.p50);
+        let slots: Vec<u32> = mine.iter().map(|seen| seen.slot).collect();
         let earliest = mine.iter().map(|seen| (seen.since, seen.slot)).min();
-        let (since, slot) = earliest.unwrap_or_default();
-        self.compare_onset(what, since, slot, theirs.onset)
+        self.compare_scene(what, earliest.unwrap_or_default(), &slots, theirs.scene)
     }
 
-    /// How things stood at `since`, when that became of `slot` which something happened to later.
-    fn compare_onset(&self, what: &str, since: Moment, slot: u32, theirs: Onset) -> Verdict {
-        let (before, after) = self.seats.split_at(slot as usize);
-        let established = |seat: &&Seat| match seat.state {
-            State::Established => seat.since <= since,
-            // For how long nobody remembers.
-            State::Closed => seat.since > since,
-            _ => false,
+    /// How things stood when that became of a slot which something happened to, as it did to all
+    /// these; everywhere, and where they all are.
+    fn compare_scene(
+        &self,
+        what: &str,
+        earliest: (Moment, u32),
+        slots: &[u32],
+        theirs: Scene,
+    ) -> Verdict {
+        self.compare_onset(what, earliest, |_| true, theirs.everywhere)?;
+        let routes = &self.plan.routes;
+        let target = |slot: u32| routes.target_index(slot);
+        let source = |slot: u32| routes.source_index(slot).unwrap_or_default();
+        let is_one = |of: &dyn Fn(u32) -> u32| slots.iter().all(|slot| of(*slot) == of(slots[0]));
+        let place = if routes.targets().len() > 1 && is_one(&target) {
+            Some(Place::Target(target(slots[0])))
+        } else if routes.sources().len() > 1 && is_one(&source) {
+            Some(Place::Source(source(slots[0])))
+        } else {
+            None
         };
-        let dialed = |seat: &&Seat| seat.state != State::NotInitiated;
-        let established = before.iter().filter(established).count();
-        let dialed = after.iter().skip(1).filter(dialed).count();
-        let fine = |within: Span| {
-            let open = after.iter().skip(1).filter(|seat| seat.state == State::Established);
-            open.filter(|seat| seat.took.is_some_and(|took| took < within)).count()
+        let said = theirs.only.map(|(place, _)| place);
+        check!(said == place, "{what} is at {said:?}, and should be at {place:?}");
+        let Some((place, onset)) = theirs.only else { return Ok(()) };
+        let is_there = |slot: u32| match place {
+            Place::Target(index) => target(slot) == index,
+            Place::Source(index) => source(slot) == index,
         };
-        // At the very second it may go either way.
-        let fine = fine(Span::from_ms(992))..=fine(Span::from_ms(1_008));
-        let counts = (theirs.established as usize, theirs.dials_after as usize);
-        let same = counts == (established, dialed) && fine.contains(&(theirs.fine_after as usize));
-        check!(same, "{what}: {theirs:?}, and should be {established}, {dialed}, {fine:?}");
+        self.compare_onset(what, earliest, is_there, onset)
+    }
+
+    fn compare_onset(
+        &self,
+        what: &str,
+        (since, first): (Moment, u32),
+        is_there: impl Fn(u32) -> bool,
+        theirs: Onset,
+    ) -> Verdict {
+        let mut mine = Onset { under_way: theirs.under_way, ..Onset::default() };
+        for (slot, seat) in (0..).zip(&self.seats).filter(|(slot, _)| is_there(*slot)) {
+            let is_decided = !matches!(seat.state, State::NotInitiated | State::Dialing);
+            mine.dials += u32::from(is_decided);
+            mine.dials_after += u32::from(is_decided && slot > first);
+            mine.established_ever += u32::from(seat.opened_at.is_some());
+            mine.answered += u32::from(seat.answered);
+            let was_established = match seat.state {
+                State::Established => seat.since <= since,
+                // For how long nobody remembers.
+                State::Closed => seat.since > since,
+                _ => false,
+            };
+            mine.established += u32::from(was_established && slot < first);
+        }
+        check!(theirs == mine, "{what}: {theirs:?}, and should be {mine:?}");
         Ok(())
     }
 
@@ -91,13 +124,17 @@ impl Shadow {
         let mine = (count, self.retransmitted, self.repeats);
         let same = mine == (theirs.dials, theirs.retransmitted, theirs.repeats);
         check!(same, "{theirs:?}, and should be {mine:?}");
-        let earliest = slow().map(|(slot, seat)| (seat.dialed_at, slot)).min();
-        let said = theirs.earliest.map(|earliest| (earliest.at, earliest.slot));
-        check!(said == earliest, "the first slow dial was {earliest:?}, not {said:?}");
-        match (earliest, summary.slow_onset) {
-            (Some((at, slot)), Some(onset)) => self.compare_onset("slow", at, slot, onset),
+        let failed = slow().filter(|(_, seat)| seat.opened_at.is_none()).count() as u64;
+        check!(failed == theirs.failed, "{theirs:?}, of which {failed} failed");
+        let through = || slow().filter(|(_, seat)| seat.opened_at.is_some());
+        let earliest = through().map(|(slot, seat)| (seat.dialed_at, slot)).min();
+        match (earliest, summary.slow_scene) {
+            (Some(earliest), Some(scene)) => {
+                let slots: Vec<u32> = through().map(|(slot, _)| slot).collect();
+                self.compare_scene("slow", earliest, &slots, scene)
+            }
             (None, None) => Ok(()),
-            (_, onset) => Err(format!("{onset:?} of {earliest:?}")),
+            (_, scene) => Err(format!("{scene:?} of {earliest:?}")),
         }
     }
 
@@ -107,6 +144,8 @@ impl Shadow {
         Findings {
             answered: count(|seat| seat.answered),
             unanswered: count(|seat| seat.unanswered),
+            misheard: count(|seat| seat.misheard),
+            late: count(|seat| seat.late),
             closed_unanswered: count(|seat| seat.hung_up),
             probed: count(|seat| seat.asked || seat.proven || is_half_open(seat)),
             asked: count(|seat| seat.asked),

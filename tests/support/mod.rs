@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod servers;
+pub mod verdicts;
 
 use std::ffi::OsStr;
 use std::fs;

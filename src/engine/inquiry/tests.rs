@@ -7,6 +7,8 @@ use crate::route::{Routes, Target};
 const NOTHING: Findings = Findings {
     answered: 0,
     unanswered: 0,
+    misheard: 0,
+    late: 0,
     closed_unanswered: 0,
     probed: 0,
     asked: 0,

@@ -4,43 +4,112 @@ use super::*;
 
 #[test]
 fn nobody_who_is_unanswered_is_taken_for_served() {
+    let all = "100 concurrent connections, all that were asked for.";
     let silent = Made::with(100, expecting()).unanswered(100, 0, 0);
-    let reached = "100 concurrent connections, all that were asked for. None of those established \
-                   answered within 5s.";
-    assert_verdict(&silent, reached, "server: its process accepts nobody", &["ss -lnt"]);
-
-    let other = Made::with(100, expecting())
-        .unanswered(100, 0, 0)
-        .change(|made| made.summary.received_bytes = 900);
-    assert_verdict(&other, reached, "server: the application says something else", &["--debug"]);
+    let reached = format!("{all} None of those established answered within 5s.");
+    assert_verdict(&silent, &reached, "server: its process accepts nobody", &["ss -lnt"]);
 
     let limit = Made::with(100, expecting()).unanswered(40, 60, 60);
-    let reached = "100 concurrent connections, all that were asked for. From 60 on the application \
-                   answered nobody: 60 answered, 40 did not.";
-    assert_verdict(&limit, reached, "server: from that number on the application", &["ss -lnt"]);
+    let reached = format!(
+        "{all} From 60 connections on the application answered nobody: 60 answered, 40 did not."
+    );
+    assert_verdict(&limit, &reached, "server: from that number on the application", &["ss -lnt"]);
 
     let slow = Made::with(100, expecting()).unanswered(40, 2, 60);
-    let reached = "100 concurrent connections, all that were asked for. 40 established did not \
-                   answer, 60 did.";
-    assert_verdict(&slow, reached, "server: the application is too slow", &["--reply-timeout"]);
+    let reached = format!("{all} 40 established did not answer within 5s, 60 did.");
+    assert_verdict(&slow, &reached, "server: the application is too slow", &["--reply-timeout"]);
+
+    let one = Made::with(1, expecting()).unanswered(1, 0, 0);
+    let reached = "1 concurrent connection, as asked for. The one connection established was not \
+                   answered within 5s.";
+    assert_verdict(&one, reached, "server: its process accepts nobody", &[]);
 }
 
 #[test]
-fn half_open_connections_are_the_servers_even_where_all_are_established() {
+fn another_answer_a_late_one_and_none_are_told_apart() {
+    let made = |misheard, late| {
+        Made::with(100, expecting()).unanswered(100, 0, 0).change(|made| {
+            made.summary.received_bytes = 900;
+            (made.summary.findings.misheard, made.summary.findings.late) = (misheard, late);
+        })
+    };
+    let all = "100 concurrent connections, all that were asked for. None of those established \
+               answered within 5s";
+    for (misheard, late, words, side, next) in [
+        (
+            100,
+            0,
+            " (100 said something else)",
+            "server: the application says something else",
+            "--debug",
+        ),
+        (
+            2,
+            98,
+            " (2 said something else, 98 spoke later)",
+            "server or network: answers come, but too late",
+            "--reply-timeout",
+        ),
+        (
+            3,
+            4,
+            " (3 said something else, 4 spoke later)",
+            "server: its process accepts nobody",
+            "ss -lnt",
+        ),
+    ] {
+        assert_verdict(&made(misheard, late), &format!("{all}{words}."), side, &[next]);
+    }
+}
+
+#[test]
+fn half_open_connections_are_the_servers_or_forgotten_on_the_way() {
     let all = Made::with(19_000, probing(Probe::All))
         .met(Cause::HalfOpen, 4_060, 300, 14_640, S(1))
         .change(|made| made.summary.findings.probed = 19_000);
-    let reached = "19000 concurrent connections, all that were asked for. The server does not have \
-                   4060 of these 19000.";
-    let next = ["TcpExtSyncookiesSent", "somaxconn", "--rate"];
-    assert_verdict(&all, reached, "server, or a SYN proxy before it", &next);
+    let reached = "19000 concurrent connections, all that were asked for. 4060 of these 19000 are \
+                   not known there: a keepalive drew a reset.";
+    let next = ["TcpExtSyncookiesSent", "somaxconn", "--rate", "each table of connections"];
+    assert_verdict(&all, reached, "server, or what stands before it", &next);
 
     let sample = Made::with(19_000, probing(Probe::Sample))
         .met(Cause::HalfOpen, 200, 300, 18_500, S(1))
         .change(|made| made.summary.findings.probed = 1_000);
-    let reached = "19000 concurrent connections, all that were asked for. The server does not have \
-                   200 of a sample of 1000.";
-    assert_verdict(&sample, reached, "server, or a SYN proxy before it", &[]);
+    let reached = "19000 concurrent connections, all that were asked for. 200 of a sample of 1000 \
+                   are not known there: a keepalive drew a reset.";
+    assert_verdict(&sample, reached, "server, or what stands before it", &[]);
+
+    let one = Made::with(1, probing(Probe::All))
+        .met(Cause::HalfOpen, 1, 0, 0, S(1))
+        .change(|made| made.summary.findings.probed = 1);
+    let reached = "1 concurrent connection, as asked for. The one connection is not known there: a \
+                   keepalive drew a reset.";
+    assert_verdict(&one, reached, "server, or what stands before it", &[]);
+}
+
+#[test]
+fn resets_that_cross_the_keepalive_are_no_half_open_connections() {
+    let made = |unasked: u32, age: Span| {
+        Made::with(1_000, probing(Probe::All))
+            .met(Cause::PeerReset, unasked, 0, 1_000 - unasked, age)
+            .met(Cause::HalfOpen, 300, 2, 998 - 300, MS(1_004))
+            .change(|made| {
+                made.summary.findings.probed = 1_000;
+                let reset = made.summary.evidence[Cause::PeerReset as usize].as_mut().unwrap();
+                reset.last = reset.last + S(2);
+            })
+    };
+    let reached = "1000 concurrent connections, all that were asked for. The other side closed 700 \
+                   of 1000 at the same age, 1s. 300 more were reset just when they were asked by \
+                   keepalive.";
+    let side = "server or network (by resets, which a firewall or load balancer can send as well): \
+                a timeout for idle connections";
+    assert_verdict(&made(700, S(1)), reached, side, &[]);
+    let text = made(200, S(1)).text();
+    assert!(text.contains("Others of that age were reset unasked"), "{text}");
+    // At another age they have nothing to do with each other.
+    let text = made(700, MS(100)).text();
+    assert!(text.contains("\nAlso: 300 of these 1000 are not known there"), "{text}");
 }
 
 #[test]
@@ -91,6 +160,14 @@ fn closes_are_told_apart_by_age_and_moment() {
             "",
         ),
         (
+            MS(900),
+            S(2),
+            MS(900),
+            MS(903),
+            "closed all 100 at the same age, 902ms",
+            "a timeout for idle connections, or the longest lifetime, of 902ms",
+        ),
+        (
             MS(1),
             S(1),
             MS(1),
@@ -107,6 +184,30 @@ fn closes_are_told_apart_by_age_and_moment() {
         };
         assert_verdict(&closed(first, last, youngest, oldest), &reached, &side, &[]);
     }
+}
+
+#[test]
+fn few_closes_are_told_as_they_are() {
+    for (count, took, words) in [
+        (1, S(30), "closed 1 of 100, after 30s"),
+        (2, S(30), "closed 2 of 100, at an age of 30s"),
+        (2, MS(1), "closed 2 of 100, at an age of 1ms"),
+    ] {
+        let made = Made::of(100).met(Cause::PeerClosed, count, 40, 60 - count, took);
+        let reached =
+            format!("100 concurrent connections, all that were asked for. The other side {words}.");
+        assert_verdict(&made, &reached, "server, or a proxy before it: too few", &[]);
+    }
+}
+
+#[test]
+fn a_limit_that_lets_some_in_is_one_all_the_same() {
+    let made = Made::of(500).met(Cause::PeerClosed, 200, 100, 200, MS(1));
+    let reached = "500 concurrent connections, all that were asked for. From 100 connections on, \
+                   the other side accepted and at once closed 200 of 400 (within 1ms).";
+    let side = "server, or a proxy before it: a limit on connections";
+    assert_verdict(&made, reached, side, &["redis-cli config get maxclients"]);
+    assert!(made.text().contains("one of several servers behind this address"), "{}", made.text());
 }
 
 #[test]

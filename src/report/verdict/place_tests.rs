@@ -1,0 +1,198 @@
+//! Verdicts on runs that are made up: what only some of several targets, or sources, do.
+
+use super::*;
+use crate::engine::breakdown::{Breakdown, Row};
+use crate::engine::evidence::Place;
+use crate::route::Routes;
+
+/// Three targets, 10.0.0.1:81 to 10.0.0.3:83, dialed 100 times each, and as many sources.
+fn three(questions: Questions) -> Made {
+    Made::with(300, questions).change(|made| {
+        let host = |n: u8| format!("10.0.0.{n}");
+        let target =
+            |n: u8| Target { host: host(n), address: ([10, 0, 0, n], 80 + u16::from(n)).into() };
+        let sources = [7, 8, 9].map(|n: u8| ([10, 1, 1, n], 0).into());
+        made.plan.routes = Routes::new([1, 2, 3].map(target).into(), &sources).unwrap();
+        let rows =
+            || (0..3).map(|index| Row { index, dialed: 100, established: 100, ..Row::default() });
+        made.summary.targets = Breakdown { count: 3, worst: rows().collect() };
+        made.summary.sources = Breakdown { count: 3, worst: rows().collect() };
+    })
+}
+
+/// Puts what `cause` met at so many targets, worst first.
+fn spread(made: Made, cause: Cause, hits: [u32; 3]) -> Made {
+    made.change(|made| {
+        for (row, hits) in made.summary.targets.worst.iter_mut().zip(hits) {
+            row.causes[cause as usize] = hits;
+            if cause.ends_in() == State::Error {
+                (row.errors, row.established) = (row.errors + hits, row.established - hits);
+            } else {
+                row.closed += hits;
+            }
+        }
+        made.summary.targets.worst.sort_by_key(|row| std::cmp::Reverse(row.errors + row.closed));
+    })
+}
+
+/// Puts what `cause` met at one place, where so many were established before and others fine.
+fn at(made: Made, cause: Cause, place: Place, before: u32, answered: u32) -> Made {
+    made.change(|made| {
+        let evidence = made.summary.evidence[cause as usize].as_mut().unwrap();
+        let hits = u32::try_from(evidence.count).unwrap();
+        let lost = if cause.ends_in() == State::Error { hits } else { 0 };
+        let onset = Onset {
+            established: before,
+            dials_after: 99 - before,
+            dials: 100,
+            established_ever: 100 - lost,
+            answered,
+            ..Onset::default()
+        };
+        evidence.scene.only = Some((place, onset));
+    })
+}
+
+#[test]
+fn what_one_target_does_is_told_of_it_and_looked_for_there() {
+    let second = Place::Target(1);
+    let met = |cause, count, before| {
+        let made = three(Questions::default()).met(cause, count, 3 * before, 200, MS(1));
+        at(made, cause, second, before, 0)
+    };
+    let dead = met(Cause::TimedOut, 100, 0);
+    let reached = "200 concurrent connections of 300 asked for. All 100 dials to 10.0.0.2:82 timed \
+                   out.";
+    let next = ["traceroute -T -p 82 10.0.0.2", "sport = :82"];
+    assert_verdict(&dead, reached, "server or network, which look alike", &next);
+
+    let limit = met(Cause::Refused, 60, 40);
+    let reached = "240 concurrent connections of 300 asked for. From 40 connections to 10.0.0.2:82 \
+                   on, all 60 dials to it were refused.";
+    let side = "server or network, which look alike from here: the listener was closed";
+    assert_verdict(&limit, reached, side, &["sport = :82"]);
+
+    let loss = met(Cause::TimedOut, 30, 3);
+    let reached = "270 concurrent connections of 300 asked for. 30 of 100 dials to 10.0.0.2:82 \
+                   timed out, scattered among others that did well, and none elsewhere.";
+    assert_verdict(
+        &loss,
+        reached,
+        "network or server: packets are lost",
+        &["ping -c 100 10.0.0.2"],
+    );
+
+    let hung_up = met(Cause::PeerClosed, 60, 40);
+    let reached = "300 concurrent connections, all that were asked for. From 40 connections to \
+                   10.0.0.2:82 on, the other side accepted and at once closed all 60 (within 1ms).";
+    assert_verdict(&hung_up, reached, "server, or a proxy before it: a limit", &[]);
+
+    let half_open = at(
+        three(probing(Probe::All)).met(Cause::HalfOpen, 60, 60, 150, S(1)),
+        Cause::HalfOpen,
+        second,
+        20,
+        0,
+    );
+    let half_open = half_open.change(|made| made.summary.findings.probed = 300);
+    let reached = "300 concurrent connections, all that were asked for. 60 of these 300 are, all to \
+                   10.0.0.2:82, not known there: a keepalive drew a reset.";
+    assert_verdict(&half_open, reached, "server, or what stands before it", &["sport = :82"]);
+}
+
+#[test]
+fn who_does_not_answer_at_one_target_is_measured_by_those_who_do_there() {
+    let third = |answered: u32, before: u32| {
+        let missed = 100 - answered;
+        three(expecting()).unanswered(missed, 200 + before, 200 + answered).change(|made| {
+            let unanswered = made.summary.unanswered.as_mut().unwrap();
+            let onset = Onset {
+                established: before,
+                dials: 100,
+                established_ever: 100,
+                answered,
+                ..Onset::default()
+            };
+            unanswered.scene.only = Some((Place::Target(2), onset));
+        })
+    };
+    let reached = "300 concurrent connections, all that were asked for. None of those established \
+                   to 10.0.0.3:83 answered within 5s.";
+    assert_verdict(&third(0, 0), reached, "server: its process accepts nobody", &["sport = :83"]);
+    let reached = "300 concurrent connections, all that were asked for. From 60 connections to \
+                   10.0.0.3:83 on the application answered nobody: 60 answered, 40 did not.";
+    assert_verdict(&third(60, 60), reached, "server: from that number on", &["sport = :83"]);
+}
+
+#[test]
+fn what_some_targets_or_one_source_do_is_told_of_them() {
+    let made = three(Questions::default()).met(Cause::TimedOut, 100, 3, 197, S(5));
+    let reached = "200 concurrent connections of 300 asked for. 100 of 200 dials to 2 of 3 targets \
+                   (10.0.0.1:81, ...) timed out, and none elsewhere.";
+    let side = "server or network: what sets those to 2 of 3 targets (10.0.0.1:81, ...) apart";
+    let some = spread(made, Cause::TimedOut, [60, 40, 0]);
+    assert_verdict(&some, reached, side, &["`tcpgoon 10.0.0.1:81`"]);
+
+    let made = three(Questions::default()).met(Cause::TimedOut, 60, 120, 120, S(5));
+    let made = spread(made, Cause::TimedOut, [20, 22, 18]);
+    let from_one = at(made, Cause::TimedOut, Place::Source(1), 40, 0);
+    let reached = "240 concurrent connections of 300 asked for. From 40 connections from 10.1.1.8 \
+                   on, all 60 dials from it timed out.";
+    let side = "server or network: what sets those from 10.1.1.8 apart";
+    // The target that it met most.
+    let next = ["`tcpgoon 10.0.0.2:82 --source 10.1.1.8`"];
+    assert_verdict(&from_one, reached, side, &next);
+}
+
+#[test]
+fn two_at_the_same_target_may_be_chance_and_are_told_as_such() {
+    let made = three(Questions::default()).met(Cause::Refused, 2, 90, 208, MS(1));
+    let made = at(made, Cause::Refused, Place::Target(1), 30, 0);
+    let reached = "298 concurrent connections of 300 asked for. 2 of 300 dials were refused (to \
+                   10.0.0.2:82): too few to tell a limit from chance.";
+    assert_verdict(&made, reached, "server or network: too little", &["sport = :82"]);
+}
+
+#[test]
+fn what_happens_elsewhere_is_no_sign_of_it() {
+    let (first, second) = (Place::Target(0), Place::Target(1));
+    let wall = |unserved: Place| {
+        let made = three(probing(Probe::All))
+            .met(Cause::TimedOut, 60, 120, 120, S(5))
+            .met(Cause::HalfOpen, 30, 100, 140, S(1))
+            .change(|made| made.summary.findings.probed = 240);
+        let made = at(made, Cause::TimedOut, first, 40, 0);
+        at(made, Cause::HalfOpen, unserved, 20, 0)
+    };
+    let queue = "server: its accept queue is full";
+    assert!(wall(first).text().contains(queue), "{}", wall(first).text());
+    let text = wall(second).text();
+    assert!(
+        !text.contains(queue) && text.contains("\nAlso: 30 of these 240 are, all to"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_dialed_after_an_end_is_counted_from_the_end_on() {
+    let first = Place::Target(0);
+    let ended = three(Questions::default())
+        .met(Cause::PeerClosed, 40, 0, 260, S(3))
+        .met(Cause::Refused, 60, 120, 120, MS(1))
+        .change(|made| {
+            let closed = made.summary.evidence[Cause::PeerClosed as usize].as_mut().unwrap();
+            (closed.first, closed.last) = (Moment(S(3).0), Moment(MS(3_001).0));
+            (closed.min, closed.p50, closed.max) = (S(1), S(2), S(3));
+            made.summary.lifetimes = Default::default();
+            (0..40).for_each(|n| made.summary.lifetimes.record(MS(1_000 + 50 * n)));
+            let refused = made.summary.evidence[Cause::Refused as usize].as_mut().unwrap();
+            (refused.first, refused.last) = (Moment(S(4).0), Moment(S(5).0));
+        });
+    let ended = at(ended, Cause::PeerClosed, first, 0, 0);
+    let ended = at(ended, Cause::Refused, first, 40, 0);
+    let reached = "240 concurrent connections of 300 asked for. The other side closed 40 of 100 to \
+                   10.0.0.1:81 at the same moment, 3s into the run. All 60 dials to 10.0.0.1:81 \
+                   after it were refused.";
+    let side = "server, or a proxy before it: its process ended";
+    assert_verdict(&ended, reached, side, &["sport = :81"]);
+}
