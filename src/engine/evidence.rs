@@ -44,6 +44,15 @@ impl Sightings {
     /// One more: at `at`, with so many established, `after` its dial or its establishment, which
     /// was at `since`.
     pub fn add(&mut self, at: Moment, established: u32, slot: u32, since: Moment) {
+        self.add_untimed(at, established, slot, since);
+        let after = at.since(since);
+        self.min = Some(self.min.map_or(after, |min| min.min(after)));
+        self.max = self.max.max(after);
+        self.times.record_span(after);
+    }
+
+    /// One more that took no time, as it was not even tried: it is no measure of those that were.
+    pub fn add_untimed(&mut self, at: Moment, established: u32, slot: u32, since: Moment) {
         match &mut self.seen {
             Some((_, last)) => *last = (*last).max(at),
             None => {
@@ -52,10 +61,6 @@ impl Sightings {
             }
         }
         Earliest::merge(&mut self.earliest, since, slot);
-        let after = at.since(since);
-        self.min = Some(self.min.map_or(after, |min| min.min(after)));
-        self.max = self.max.max(after);
-        self.times.record_span(after);
     }
 
     /// Everything there is to tell of `count` slots, those of `is_hit`; `None` where nothing was
@@ -91,7 +96,8 @@ pub struct Evidence {
     /// How many connections were established when it was first seen.
     pub established_at_first: u32,
     pub scene: Scene,
-    /// From the dial to the error, or from the establishment to the close.
+    /// From the dial to the error, or from the establishment to the close; of dials that were
+    /// forgone nothing, and zero where there were no others.
     pub min: Span,
     pub p50: Span,
     pub max: Span,
@@ -240,4 +246,29 @@ impl Slow {
 /// One place for each cause.
 pub fn sightings() -> Box<[Sightings]> {
     Cause::ALL.map(|_| Sightings::default()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_forgone_counts_and_has_no_time() {
+        let table = Table::new(4).unwrap();
+        let at = |ms| Moment(0) + Span::from_ms(ms);
+        let mut sightings = Sightings::default();
+        sightings.add(at(14), 7, 0, at(10));
+        for ms in [15, 16, 17] {
+            sightings.add_untimed(at(ms), 7, 1, at(ms));
+        }
+        let told = sightings.tell(4, &table).unwrap();
+        assert_eq!((told.count, told.first, told.last), (4, at(14), at(17)));
+        assert_eq!([told.min, told.p50, told.max], [Span::from_ms(4); 3]);
+
+        let mut forgone = Sightings::default();
+        forgone.add_untimed(at(3), 9, 2, at(3));
+        let told = forgone.tell(1, &table).unwrap();
+        assert_eq!((told.first, told.established_at_first), (at(3), 9));
+        assert_eq!([told.min, told.p50, told.max], [Span::ZERO; 3]);
+    }
 }

@@ -428,7 +428,7 @@ impl Engine {
         self.post(key, State::Dialing, self.now, None);
         let established = self.ledger.level(State::Established);
         let sightings = &mut self.tally.sightings[Cause::NoPorts as usize];
-        sightings.add(self.now, established, key.slot, self.now);
+        sightings.add_untimed(self.now, established, key.slot, self.now);
         self.post(key, State::Error, self.now, Some(Cause::NoPorts));
         self.tally.forgone += 1;
         self.note(key, Note::Forgone, actions);

@@ -62,16 +62,21 @@ struct Row<'a> {
     name: String,
     side: Side,
     evidence: &'a Evidence,
+    /// Whether any of them was timed: what was forgone was not.
+    is_timed: bool,
 }
 
 fn write_causes(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let caused = Cause::ALL.into_iter().filter_map(|cause| {
         let evidence = summary.evidence[cause as usize].as_ref()?;
-        Some(Row { name: cause_words(summary, cause), side: cause.side(), evidence })
+        let name = cause_words(summary, cause);
+        let is_timed = cause != Cause::NoPorts || evidence.count > summary.forgone;
+        Some(Row { name, side: cause.side(), evidence, is_timed })
     });
     let mut rows: Vec<Row<'_>> = caused.collect();
     if let Some(evidence) = &summary.unanswered {
-        rows.push(Row { name: UNANSWERED.into(), side: Side::Server, evidence });
+        // An answer can be lost on its way as well.
+        rows.push(Row { name: UNANSWERED.into(), side: Side::Beyond, evidence, is_timed: true });
     }
     if rows.is_empty() {
         return Ok(());
@@ -85,17 +90,18 @@ fn write_causes(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         "  {:width$}  {:>9}  {:17}  {:>9}  {:>9}  {:>11}  min/p50/max",
         "", "count", "side", "first", "last", "established"
     )?;
-    for Row { name, side, evidence } in rows {
+    for Row { name, side, evidence, is_timed } in rows {
         let [first, last] = [evidence.first, evidence.last]
             .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
         let [min, p50, max] =
             [evidence.min, evidence.p50, evidence.max].map(Span::rounded_to_3_digits);
+        let times = if is_timed { format!("{min}/{p50}/{max}") } else { "-".into() };
         let (count, side, established) =
             (evidence.count, side.word(), evidence.established_at_first);
         writeln!(
             out,
             "  {name:width$}  {count:9}  {side:17}  {first:>9}  {last:>9}  {established:11}  \
-             {min}/{p50}/{max}"
+             {times}"
         )?;
     }
     Ok(())

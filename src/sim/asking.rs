@@ -171,7 +171,8 @@ impl Shadow {
         (seat.unanswered, seat.misheard) = (true, heard);
         let level = self.level(State::Established);
         let since = opened_at.unwrap_or_default();
-        self.misses.push(Sighting { at: self.now, level, since, slot: key.slot });
+        let seen = Sighting { at: self.now, level, since, slot: key.slot, is_timed: true };
+        self.misses.push(seen);
         self.say(key, Note::Unanswered, answers);
         let is_probed = self.is_probed(key.slot);
         if heard {

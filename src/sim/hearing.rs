@@ -102,7 +102,7 @@ impl Shadow {
         let took = if to == State::Established { Some(after) } else { seat.took };
         if let Some(cause) = cause {
             let level = self.level(State::Established);
-            self.sightings.push((cause, Sighting { at, level, since, slot }));
+            self.sightings.push((cause, Sighting { at, level, since, slot, is_timed: true }));
         }
         let seat = self.seat(slot);
         *seat = Seat { state: to, since: at, cause, took, ..*seat };
@@ -127,7 +127,8 @@ impl Shadow {
         self.reach("a dial forgone");
         let cause = Some(Cause::NoPorts);
         let (at, level) = (self.now, self.level(State::Established));
-        self.sightings.push((Cause::NoPorts, Sighting { at, level, since: at, slot: key.slot }));
+        let seen = Sighting { at, level, since: at, slot: key.slot, is_timed: false };
+        self.sightings.push((Cause::NoPorts, seen));
         let seat = &mut self.seats[key.slot as usize];
         *seat = Seat { state: State::Error, since: self.now, cause, ..*seat };
         self.routing.forgone += 1;

@@ -17,6 +17,8 @@ pub struct Sighting {
     /// When its dial began, or its connection was established.
     pub since: Moment,
     pub slot: u32,
+    /// Whether it was tried at all, and took its time.
+    pub is_timed: bool,
 }
 
 impl Shadow {
@@ -49,10 +51,12 @@ impl Shadow {
         check!(theirs.first == first.at && theirs.last == last.at, "{what}: {first:?}, {last:?}");
         let level = theirs.established_at_first;
         check!(level == first.level, "{what}: {level} established, not {}", first.level);
-        let mut times: Vec<Span> = mine.iter().map(|seen| seen.at.since(seen.since)).collect();
+        let timed = mine.iter().filter(|seen| seen.is_timed);
+        let mut times: Vec<Span> = timed.map(|seen| seen.at.since(seen.since)).collect();
         times.sort();
-        let (min, max) = (times[0], times[times.len() - 1]);
-        let middle = times[(times.len() - 1) / 2];
+        let at = |index: usize| times.get(index).copied().unwrap_or_default();
+        let most = times.len().saturating_sub(1);
+        let (min, middle, max) = (at(0), at(most / 2), at(most));
         check!(theirs.min == min && theirs.max == max, "{what}: {theirs:?}, not {min} to {max}");
         check!(near(theirs.p50, middle), "{what}: p50 {}, not {middle}", theirs.p50);
         let slots: Vec<u32> = mine.iter().map(|seen| seen.slot).collect();
