@@ -69,6 +69,7 @@ pub enum Cause {
     OtherBeyond,
     NoDescriptors,
     NoPorts,
+    NoSource,
     NoBuffers,
     NoWatches,
     NoRouteToHost,
@@ -83,7 +84,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 20;
     pub const ALL: [Cause; Cause::COUNT] = [
         Cause::Refused,
         Cause::TimedOut,
@@ -94,6 +95,7 @@ impl Cause {
         Cause::OtherBeyond,
         Cause::NoDescriptors,
         Cause::NoPorts,
+        Cause::NoSource,
         Cause::NoBuffers,
         Cause::NoWatches,
         Cause::NoRouteToHost,
@@ -137,6 +139,7 @@ impl Cause {
             Cause::OtherBeyond => ("other", Side::Beyond),
             Cause::NoDescriptors => ("no file descriptors", Side::ThisHost),
             Cause::NoPorts => ("no ephemeral ports", Side::ThisHost),
+            Cause::NoSource => ("source address is gone", Side::ThisHost),
             Cause::NoBuffers => ("no memory for sockets", Side::ThisHost),
             Cause::NoWatches => ("no epoll watches", Side::ThisHost),
             Cause::NoRouteToHost => ("no route to the host", Side::ThisHost),
@@ -308,6 +311,7 @@ mod tests {
         for cause in [
             Cause::NoDescriptors,
             Cause::NoPorts,
+            Cause::NoSource,
             Cause::NoBuffers,
             Cause::NoWatches,
             Cause::NoRouteToHost,

@@ -10,7 +10,7 @@ use crate::engine::{Cause, Failure};
 pub enum Stage {
     /// A call of ours, refused before any packet was sent: `socket()`, `connect()`, `epoll_ctl()`.
     Here,
-    /// The source could not be bound: the address is gone.
+    /// The source could not be bound.
     Bind,
     /// The pending error of a socket that was dialing.
     Dialing,
@@ -27,11 +27,21 @@ pub fn failure(stage: Stage, error: &io::Error) -> Failure {
 /// The cause behind an error number.
 pub fn cause(stage: Stage, errno: i32) -> Cause {
     match stage {
-        // The same number as for want of a port, and quite another trouble.
-        Stage::Bind if errno == libc::EADDRNOTAVAIL => Cause::OtherHere,
-        Stage::Here | Stage::Bind => here(errno),
+        Stage::Here => here(errno),
+        Stage::Bind => bind(errno),
         Stage::Dialing => dialing(errno),
         Stage::Established => established(errno),
+    }
+}
+
+/// A source is bound without a port, so that it is not for want of one; where the kernel takes one
+/// all the same (before Linux 4.2) it is EADDRINUSE that tells.
+fn bind(errno: i32) -> Cause {
+    match errno {
+        // The same number as for want of a port, and quite another trouble: the address was there at
+        // the start. ENODEV: a link-local one, and its interface is gone.
+        libc::EADDRNOTAVAIL | libc::ENODEV => Cause::NoSource,
+        _ => here(errno),
     }
 }
 
@@ -93,9 +103,20 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_gone_is_no_want_of_ports() {
+        for errno in [libc::EADDRNOTAVAIL, libc::ENODEV] {
+            assert_eq!(cause(Stage::Bind, errno), Cause::NoSource, "{errno}");
+            assert_ne!(cause(Stage::Here, errno), Cause::NoSource, "{errno}");
+        }
+        assert_eq!(cause(Stage::Bind, libc::EADDRINUSE), Cause::NoPorts);
+        assert_eq!(cause(Stage::Bind, libc::EACCES), Cause::NotPermitted);
+    }
+
+    #[test]
     fn every_error_ends_a_connection_in_the_state_that_fits_its_stage() {
         for errno in 0..200 {
             assert_eq!(cause(Stage::Here, errno).ends_in(), State::Error);
+            assert_eq!(cause(Stage::Bind, errno).ends_in(), State::Error);
             assert_eq!(cause(Stage::Dialing, errno).ends_in(), State::Error);
             assert_eq!(cause(Stage::Established, errno).ends_in(), State::Closed);
         }

@@ -251,6 +251,8 @@ fn verb(summary: &Summary, cause: Cause, is_one: bool) -> String {
         }
         Cause::NoDescriptors => "found no file descriptor left on this host".into(),
         Cause::NoPorts => "found no ephemeral port left on this host".into(),
+        Cause::NoSource if is_one => "found its source address gone from this host".into(),
+        Cause::NoSource => "found their source address gone from this host".into(),
         Cause::NoBuffers => "found no memory for a socket on this host".into(),
         Cause::NoWatches => "found no epoll watch left on this host".into(),
         Cause::NoRouteToHost => "found no route to the host on this one".into(),

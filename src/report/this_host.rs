@@ -51,6 +51,9 @@ pub fn refused(case: &Case<'_>, cause: Cause, host: &str) -> Remedy {
              `sysctl net.ipv4.ip_local_port_range`; `ss -Htan state time-wait | wc -l` counts \
              ports that an earlier run still keeps."
             .to_owned(),
+        Cause::NoSource => {
+            "`ip address` here: an address given by --source is not configured any more.".to_owned()
+        }
         Cause::NoBuffers => {
             "`dmesg | tail` here names what was short: `free -m`, the memory limit \
              of this cgroup, or `sysctl net.ipv4.tcp_mem` against `cat /proc/net/sockstat`."

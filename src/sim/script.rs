@@ -9,9 +9,10 @@ use crate::units::Span;
 pub const KERNEL_TIMEOUT: Span = Span::from_s(127);
 
 /// Why a dial can fail before anything is sent, and after.
-const HERE: [Cause; 8] = [
+const HERE: [Cause; 9] = [
     Cause::NoDescriptors,
     Cause::NoPorts,
+    Cause::NoSource,
     Cause::NoBuffers,
     Cause::NoWatches,
     Cause::NoRouteToHost,

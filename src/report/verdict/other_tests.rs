@@ -228,6 +228,7 @@ fn this_host_is_named_with_its_knob() {
     for (cause, words, knob) in [
         (Cause::NoDescriptors, "found no file descriptor left on this host", "ulimit -Hn"),
         (Cause::NoPorts, "found no ephemeral port left on this host", "--source"),
+        (Cause::NoSource, "found their source address gone from this host", "`ip address` here"),
         (Cause::NoBuffers, "found no memory for a socket on this host", "tcp_mem"),
         (Cause::NoWatches, "found no epoll watch left on this host", "max_user_watches"),
         (Cause::NotPermitted, "were not permitted by this host", "nft list ruleset"),
