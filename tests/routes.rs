@@ -32,14 +32,14 @@ fn with_ports(range: &str) -> Option<Namespace> {
     Some(namespace)
 }
 
-/// A row of a table of the report: name, dialed, established, errors, p99.
+/// A row of a table of the report: name, dialed, established, errors, closed, p99.
 #[track_caller]
 fn row(run: &Outcome, name: &str) -> [u64; 3] {
     let rows: Vec<Vec<&str>> = run
         .stdout
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<&str>>())
-        .filter(|words| words.first() == Some(&name) && words.len() == 5)
+        .filter(|words| words.first() == Some(&name) && words.len() == 6)
         .collect();
     assert_eq!(rows.len(), 1, "rows of {name} in {run:#?}");
     let number = |index: usize| rows[0][index].parse().unwrap();
@@ -148,6 +148,10 @@ fn a_route_without_ports_does_not_stop_the_others() {
     assert_eq!(row(&run, "127.0.0.1:80"), [10, 5, 5]);
     assert_eq!(row(&run, "127.0.0.2:80"), [10, 10, 0]);
     run.find("Dials forgone: 4, *");
+    run.find(
+        "Reached: 15 concurrent connections of 20 asked for. From 5 connections to 127.0.0.1:80 on, \
+         all 5 dials to it found no ephemeral port left on this host.",
+    );
     // The worst one stands first.
     let place = |name: &str| run.stdout.rfind(name).unwrap();
     assert!(place("127.0.0.1:80  ") < place("127.0.0.2:80  "), "{run:#?}");

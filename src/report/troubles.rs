@@ -118,10 +118,12 @@ impl Trouble {
         evidence: Option<Evidence>,
     ) -> Trouble {
         let only = scene.only.map(|(place, _)| place);
+        // Which route has a port, or a source, left is no matter of chance.
+        let is_fixed = matches!(kind, Kind::Here(Cause::NoPorts | Cause::NoSource));
         let here = scene.only.filter(|(place, onset)| {
-            // Where nothing at all came through it is no matter of chance.
+            // Nor is it where nothing at all came through.
             let is_dead = onset.established_ever == 0 && hits >= HITS_MIN;
-            is_dead || !is_anywhere(1, breakdown(case.summary, *place).count, hits)
+            is_fixed || is_dead || !is_anywhere(1, breakdown(case.summary, *place).count, hits)
         });
         let onset = here.map_or(scene.everywhere, |(_, onset)| onset);
         let (before, after) = of_which(kind, &onset);
