@@ -232,6 +232,10 @@ pub struct CalibrateArgs {
 /// keepalive takes four system calls, and dials are waiting.
 pub const INQUIRY_COST: u32 = 8;
 
+/// When an answer is due, so many times the bytes of a drain are read at once, if they have come: by
+/// default, all that is ever looked at of a reply.
+pub const LAST_DRAIN: u32 = 16;
+
 /// How much one turn of the loop may do. What does not fit waits for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -245,8 +249,8 @@ pub struct Limits {
     /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
     /// counts as [`INQUIRY_COST`]; the last one of a turn may go beyond.
     pub expiries_max: u32,
-    /// Connections drained of what the server sent; those of which the first byte is waited for are
-    /// not counted.
+    /// Connections drained of what the server sent; those of which the first byte is waited for, or
+    /// whose answer is due, are not counted.
     pub drains_max: u32,
     /// Bytes dropped of one connection before the next one gets its chance.
     pub drain_bytes_max: u32,
@@ -265,13 +269,19 @@ impl Limits {
         drain_bytes_max: 4 * 1024,
     };
 
+    /// The most questions to established connections that one turn gets to.
+    pub fn questions_max(&self) -> u32 {
+        self.expiries_max.div_ceil(INQUIRY_COST)
+    }
+
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
-    /// an answer, closed) and one urgent drain; what the actions of the turn before have come to is
-    /// up to two for a dial and three for a drain; each connection that opened, failed or was due
-    /// can have been looked at; two more are the poll's own.
+    /// an answer, closed) and one urgent drain, each question a last drain; what the actions of the
+    /// turn before have come to is up to two for a dial and three for a drain; each connection that
+    /// opened, failed or was due can have been looked at; two more are the poll's own.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
-        let feedback = 2 * self.dials_max + 3 * (self.drains_max + self.events_max);
+        let drains = self.drains_max + self.events_max + self.questions_max();
+        let feedback = 2 * self.dials_max + 3 * drains;
         let looks = self.events_max + self.dials_max + self.expiries_max;
         (readiness + feedback + looks + 2) as usize
     }

@@ -11,7 +11,7 @@ use tcpgoon::engine::inquiry::Findings;
 use tcpgoon::engine::{Action, Engine, Event, State, What};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Close, Hold, LAST_DRAIN, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
 use tcpgoon::sim::random::Random;
@@ -153,6 +153,10 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                 Action::Drain(key) => {
                     tally.drains += 1;
                     network.drain(key, plan.limits.drain_bytes_max).unwrap()
+                }
+                Action::DrainAll(key) => {
+                    tally.drains += 1;
+                    network.drain(key, LAST_DRAIN * plan.limits.drain_bytes_max).unwrap()
                 }
                 Action::Dial(key) => {
                     tally.dials += 1;

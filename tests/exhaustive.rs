@@ -164,7 +164,7 @@ impl Walk {
         for action in &record.actions {
             match *action {
                 Action::Close(key) => self.closes[key.slot as usize] += 1,
-                Action::Dial(_) | Action::Drain(_) => {
+                Action::Dial(_) | Action::Drain(_) | Action::DrainAll(_) => {
                     assert!(!record.over, "{path:?} then {step:?}: {action:?} after the end");
                 }
                 Action::Note(key, note) => {

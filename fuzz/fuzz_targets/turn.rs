@@ -185,7 +185,7 @@ fuzz_target!(|input: Input| {
         assert!(actions.len() <= limits.turn_actions_max(), "{} actions", actions.len());
         assert!(engine.is_over() || !was_over, "over, and then not over");
         assert!(!engine.is_over() || engine.next_due().is_none(), "over, but due");
-        let goes_on = actions.iter().any(|a| matches!(a, Action::Dial(_) | Action::Drain(_)));
+        let goes_on = actions.iter().any(|a| matches!(a, Action::Dial(_) | Action::Drain(_) | Action::DrainAll(_)));
         assert!(!engine.is_over() || !goes_on, "{actions:?} after the end");
     }
     let summary = engine.summary();

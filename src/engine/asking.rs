@@ -185,6 +185,13 @@ impl Engine {
             self.wheel.arm(key.slot, Tick::at_or_after(due));
             return;
         }
+        // What came in time can wait for its drain, or for the next one.
+        let is_unread = reply_due.is_some() && self.ready.contains(key.slot);
+        if is_unread && self.inquiries.put_off(key.slot) {
+            self.last_drains.push(key.slot);
+            self.wheel.arm(key.slot, Tick::at_or_after(self.now + Tick::LENGTH));
+            return;
+        }
         let Step { unanswered, suspect, probe, look, hush, again } =
             self.inquiries.expire(key.slot);
         if unanswered {
@@ -266,14 +273,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn days_without_a_turn_make_no_reply_late_before_its_time() {
-        let day = |days: u64| Moment(Span::from_s(days * 24 * 3600).0);
+    /// So many, of whom an answer is waited for.
+    fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
         let address = "127.0.0.1:1".parse().unwrap();
-        let reply_timeout = day(10).since(Moment(0));
-        let talk = Talk { send: [].into(), expect: [].into(), reply_timeout };
-        let plan = Plan {
-            connections: 1,
+        let talk = Talk { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
+        Plan {
+            connections,
             routes: Routes::to_one(Target { host: "127.0.0.1".into(), address }),
             pace: Pace::UNPACED,
             dial_timeout: None,
@@ -285,7 +290,13 @@ mod tests {
             errors_max: None,
             debug: false,
             limits: Limits::DEFAULT,
-        };
+        }
+    }
+
+    #[test]
+    fn days_without_a_turn_make_no_reply_late_before_its_time() {
+        let day = |days: u64| Moment(Span::from_s(days * 24 * 3600).0);
+        let plan = talking(1, "", day(10).since(Moment(0)));
         let (key, mut actions) = (Key { slot: 0, attempt: 0 }, Vec::new());
         let mut engine = Engine::new(&plan, Moment(0)).unwrap();
         engine.turn(Moment(0), &[], &mut actions);
@@ -302,5 +313,47 @@ mod tests {
         }
         assert_eq!(engine.summary().findings.unanswered, 1);
         assert!(engine.is_over());
+    }
+
+    /// Replies whose first piece was read, and whose rest waits for its turn as the answer is due:
+    /// one has the answer in it, one does not, and one never ends.
+    #[test]
+    fn what_came_in_time_and_was_not_read_yet_is_read_before_it_is_missed() {
+        let second = Span::from_s(1);
+        let mut engine = Engine::new(&talking(3, "+PONG", second), Moment(0)).unwrap();
+        let keys = [0, 1, 2].map(|slot| Key { slot, attempt: 0 });
+        let mut actions = Vec::new();
+        for key in keys {
+            engine.turn(Moment(0), &[], &mut actions);
+            for what in [What::Dialed(key), What::Opened(key)] {
+                engine.turn(Moment(0), &[Event { at: Moment(0), what }], &mut actions);
+            }
+        }
+        actions.clear();
+        let now = Moment(0) + second;
+        let said = |key, more| What::Received { key, bytes: 9, more };
+        let begun = keys.map(|key| Event { at: now, what: said(key, true) });
+        engine.turn(now, &begun, &mut actions);
+        engine.audit();
+        let mut read: Vec<u32> = actions
+            .drain(..)
+            .filter_map(|action| match action {
+                Action::DrainAll(key) => Some(key.slot),
+                _ => None,
+            })
+            .collect();
+        read.sort_unstable();
+        assert_eq!(read, [0, 1, 2]);
+        assert_eq!(engine.summary().findings.unanswered, 0);
+
+        let whats = [said(keys[0], false), What::Answered(keys[0]), said(keys[1], false)];
+        let later = now + Tick::LENGTH;
+        let events = whats.map(|what| Event { at: later, what });
+        let endless = Event { at: later, what: said(keys[2], true) };
+        engine.turn(later, &[&events[..], &[endless]].concat(), &mut actions);
+        engine.audit();
+        let findings = engine.summary().findings;
+        assert_eq!((findings.answered, findings.unanswered, findings.misheard), (1, 2, 2));
+        assert!(engine.is_over() && !actions.iter().any(|a| matches!(a, Action::DrainAll(_))));
     }
 }

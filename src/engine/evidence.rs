@@ -251,23 +251,28 @@ pub fn sightings() -> Box<[Sightings]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::Target;
 
     #[test]
     fn what_was_forgone_counts_and_has_no_time() {
         let table = Table::new(4).unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+        let inquiries = Inquiries::of_nobody();
+        let books = Books { table: &table, routes: &routes, inquiries: &inquiries };
         let at = |ms| Moment(0) + Span::from_ms(ms);
         let mut sightings = Sightings::default();
         sightings.add(at(14), 7, 0, at(10));
         for ms in [15, 16, 17] {
             sightings.add_untimed(at(ms), 7, 1, at(ms));
         }
-        let told = sightings.tell(4, &table).unwrap();
+        let told = sightings.tell(4, &books, |slot| slot < 2).unwrap();
         assert_eq!((told.count, told.first, told.last), (4, at(14), at(17)));
         assert_eq!([told.min, told.p50, told.max], [Span::from_ms(4); 3]);
 
         let mut forgone = Sightings::default();
         forgone.add_untimed(at(3), 9, 2, at(3));
-        let told = forgone.tell(1, &table).unwrap();
+        let told = forgone.tell(1, &books, |slot| slot == 2).unwrap();
         assert_eq!((told.first, told.established_at_first), (at(3), 9));
         assert_eq!([told.min, told.p50, told.max], [Span::ZERO; 3]);
     }

@@ -128,6 +128,23 @@ impl Inquiries {
         })
     }
 
+    /// Where nobody is asked for anything; for tests.
+    #[cfg(test)]
+    pub fn of_nobody() -> Inquiries {
+        Inquiries {
+            slots: Standings::new(0).unwrap(),
+            asks: false,
+            reply_timeout: None,
+            any_byte: false,
+            stride: 0,
+            waits_for_probes: false,
+            replies_pending: 0,
+            probes_pending: 0,
+            suspects_left: 0,
+            findings: Findings::default(),
+        }
+    }
+
     /// Whether the run has to go on for the sake of answers.
     pub fn is_waiting(&self) -> bool {
         self.replies_pending > 0 || (self.waits_for_probes && self.probes_pending > 0)
@@ -156,7 +173,7 @@ impl Inquiries {
 
     /// Whether the first byte of an answer is waited for.
     pub fn awaits_first_byte(&self, slot: u32) -> bool {
-        self.slots.get(slot) == Standing::Reply
+        self.slots.get(slot).is_unheard()
     }
 
     /// Whether the application has answered in time, whatever became of the connection.
@@ -188,8 +205,7 @@ impl Inquiries {
         self.suspects_left -= u32::from(is_suspicious);
         let (standing, after) = match (is_probed, is_suspicious) {
             (true, false) => (Standing::Due, PROBED_AFTER),
-            (true, true) => (Standing::SuspectDue, SUSPECTED_AFTER),
-            (false, true) => (Standing::LookDue, SUSPECTED_AFTER),
+            (_, true) => (Standing::SuspectDue, SUSPECTED_AFTER),
             (false, false) => return None,
         };
         self.slots.set(slot, standing);
@@ -201,14 +217,17 @@ impl Inquiries {
     /// deadline [`Inquiries::is_pending`] tells.
     pub fn hear(&mut self, slot: u32) -> bool {
         match self.slots.get(slot) {
-            Standing::Reply => {
-                self.slots.set(slot, Standing::Heard);
+            before if before.is_unheard() => {
+                let is_due = before == Standing::ReplyDue;
+                self.slots.set(slot, if is_due { Standing::HeardDue } else { Standing::Heard });
                 if self.any_byte {
                     self.answer(slot);
                 }
                 return true;
             }
-            Standing::LookDue => self.slots.set(slot, Standing::Unasked),
+            Standing::SuspectDue if !self.is_probed(slot) => {
+                self.slots.set(slot, Standing::Unasked);
+            }
             before => {
                 let is_late = self.has_missed(slot) && before != Standing::Missed;
                 if before == Standing::Silent {
@@ -230,7 +249,7 @@ impl Inquiries {
     /// What was expected came. Returns whether it came in time, and after a first byte: without one
     /// it is nonsense.
     pub fn answer(&mut self, slot: u32) -> bool {
-        if self.slots.get(slot) != Standing::Heard {
+        if !self.slots.get(slot).is_heard() {
             return false;
         }
         self.replies_pending -= 1;
@@ -248,16 +267,30 @@ impl Inquiries {
         self.findings.proven += u64::from(is_probed);
     }
 
+    /// An answer is due while what has come was not read whole. Returns whether its deadline is put
+    /// off, once, so that it can be.
+    pub fn put_off(&mut self, slot: u32) -> bool {
+        let after = match self.slots.get(slot) {
+            Standing::Reply => Standing::ReplyDue,
+            Standing::Heard => Standing::HeardDue,
+            _ => return false,
+        };
+        self.slots.set(slot, after);
+        true
+    }
+
     /// The deadline of a slot has come.
     pub fn expire(&mut self, slot: u32) -> Step {
         let before = self.slots.get(slot);
         let probe = Step { probe: true, again: Some(LOOKS[0]), ..Step::default() };
         let look = |again| Step { look: true, again: Some(again), ..Step::default() };
         let (standing, step) = match before {
-            Standing::Reply | Standing::Heard => return self.miss(slot, before),
+            _ if before.is_awaited() => return self.miss(slot, before),
             Standing::Due => (Standing::Asked, probe),
-            Standing::SuspectDue => (Standing::Asked, Step { suspect: true, ..probe }),
-            Standing::LookDue => (Standing::Unasked, Step { suspect: true, ..Step::default() }),
+            Standing::SuspectDue if self.is_probed(slot) => {
+                (Standing::Asked, Step { suspect: true, ..probe })
+            }
+            Standing::SuspectDue => (Standing::Unasked, Step { suspect: true, ..Step::default() }),
             Standing::Asked => (Standing::AskedLooked, look(LOOKS[1])),
             Standing::AskedLooked => (Standing::AskedLookedTwice, look(LOOKS[2])),
             Standing::AskedLookedTwice => (Standing::AskedLookedThrice, look(LAST_LOOK)),
@@ -279,7 +312,7 @@ impl Inquiries {
         let mut step = Step { unanswered: true, ..Step::default() };
         self.replies_pending -= 1;
         self.findings.unanswered += 1;
-        if before == Standing::Heard {
+        if before.is_heard() {
             self.findings.misheard += 1;
             self.settle_heard(slot, Standing::Missed);
             return step;
@@ -330,13 +363,13 @@ impl Inquiries {
             self.replies_pending -= 1;
             self.findings.closed_unanswered += 1;
         }
-        self.probes_pending -= u32::from(before.is_open());
+        self.probes_pending -= u32::from(before.is_open() && self.is_probed(slot));
         self.findings.open -= u64::from(before.is_asked());
         self.findings.silent -= u64::from(before == Standing::Silent);
         let was_proven = self.is_proven(slot, before);
         self.findings.proven -= u64::from(was_proven);
         let is_half_open = cause == Cause::HalfOpen;
-        let said = was_proven || before == Standing::Heard;
+        let said = was_proven || before.is_heard();
         let is_proven =
             self.is_probed(slot) && !is_half_open && (said || cause == Cause::PeerClosed);
         self.findings.proven += u64::from(is_proven);
@@ -369,7 +402,9 @@ impl Inquiries {
     pub fn audit(&self) {
         let count = |fits: fn(Standing) -> bool| self.slots.iter().filter(|s| fits(*s)).count();
         assert_eq!(self.replies_pending as usize, count(Standing::is_awaited));
-        assert_eq!(self.probes_pending as usize, count(Standing::is_open));
+        let slots = (0..).zip(self.slots.iter());
+        let open_probes = slots.filter(|(slot, s)| s.is_open() && self.is_probed(*slot)).count();
+        assert_eq!(self.probes_pending as usize, open_probes);
         let Findings { probed, asked, open, proven, silent, .. } = self.findings;
         assert_eq!(open as usize, count(Standing::is_asked));
         assert_eq!(silent as usize, count(|s| s == Standing::Silent));

@@ -87,6 +87,8 @@ pub struct Engine {
     exhausted: Exhausted,
     inquiries: Inquiries,
     looks: Looks,
+    /// Slots to be drained in this turn as their answer is due.
+    last_drains: Vec<u32>,
     /// Whether there is something to send to each connection.
     sends: bool,
     errors_max: Option<u64>,
@@ -129,6 +131,7 @@ impl Engine {
             exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
             inquiries: Inquiries::new(plan).map_err(no_memory)?,
             looks: Looks::new(&plan.limits),
+            last_drains: Vec::with_capacity(plan.limits.questions_max() as usize),
             sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
             start,
@@ -152,6 +155,7 @@ impl Engine {
         self.now = self.now.max(now);
         let mut unheard = false;
         self.looks.begin_turn();
+        self.last_drains.clear();
         for event in events {
             unheard |= event.what == What::Unheard;
             self.take(event, actions);
@@ -382,6 +386,7 @@ impl Engine {
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {
+        actions.extend(self.last_drains.iter().map(|slot| Action::DrainAll(self.table.key(*slot))));
         for _ in 0..self.ready.urgent() + self.limits.drains_max {
             let Some(slot) = self.ready.pop() else { return };
             let key = self.table.key(slot);

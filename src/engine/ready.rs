@@ -67,6 +67,11 @@ impl Ready {
         self.urgent_last = slot + 1;
     }
 
+    /// Whether a slot is on the list.
+    pub fn contains(&self, slot: u32) -> bool {
+        self.next[slot as usize] != ABSENT
+    }
+
     /// How many urgent ones there are: the first so many.
     pub fn urgent(&self) -> u32 {
         self.urgent
@@ -119,6 +124,10 @@ mod tests {
                 }
                 prop_assert_eq!(ready.is_empty(), oracle.is_empty() && urgent.is_empty());
                 prop_assert_eq!(ready.urgent() as usize, urgent.len());
+                for slot in 0..8 {
+                    let is_known = oracle.contains(&slot) || urgent.contains(&slot);
+                    prop_assert_eq!(ready.contains(slot), is_known);
+                }
             }
         }
     }

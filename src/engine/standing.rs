@@ -13,6 +13,10 @@ pub enum Standing {
     Reply,
     /// Something came, but not yet what was expected.
     Heard,
+    /// The answer is due, and what has come is read for a last time; nothing was heard before.
+    ReplyDue,
+    /// The same, and something was.
+    HeardDue,
     /// It has answered in time.
     Answered,
     /// It has not, and not a word has come so far.
@@ -21,10 +25,8 @@ pub enum Standing {
     Missed,
     /// The keepalive is due.
     Due,
-    /// A look, and then the keepalive, is due.
+    /// A look is due, and then, if it is to be probed, the keepalive.
     SuspectDue,
-    /// A look is due, and no keepalive.
-    LookDue,
     /// The keepalive is out, and no look has been taken, or one, two, three.
     Asked,
     AskedLooked,
@@ -37,16 +39,17 @@ pub enum Standing {
 }
 
 impl Standing {
-    pub const ALL: [Standing; 15] = [
+    pub const ALL: [Standing; 16] = [
         Standing::Unasked,
         Standing::Reply,
         Standing::Heard,
+        Standing::ReplyDue,
+        Standing::HeardDue,
         Standing::Answered,
         Standing::Mute,
         Standing::Missed,
         Standing::Due,
         Standing::SuspectDue,
-        Standing::LookDue,
         Standing::Asked,
         Standing::AskedLooked,
         Standing::AskedLookedTwice,
@@ -57,10 +60,20 @@ impl Standing {
 
     /// Whether the application's answer may still come in time.
     pub fn is_awaited(self) -> bool {
-        matches!(self, Standing::Reply | Standing::Heard)
+        self.is_unheard() || self.is_heard()
     }
 
-    /// Whether the keepalive is still to come.
+    /// Whether it may, and nothing was heard yet.
+    pub fn is_unheard(self) -> bool {
+        matches!(self, Standing::Reply | Standing::ReplyDue)
+    }
+
+    /// Whether it may, and something was.
+    pub fn is_heard(self) -> bool {
+        matches!(self, Standing::Heard | Standing::HeardDue)
+    }
+
+    /// Whether the keepalive, if there is to be one, is still to come.
     pub fn is_due(self) -> bool {
         matches!(self, Standing::Due | Standing::SuspectDue)
     }
@@ -72,7 +85,7 @@ impl Standing {
         asked.contains(&self) || looked.contains(&self)
     }
 
-    /// Whether it is in doubt: the keepalive, or what comes of it, is still to come.
+    /// Whether it is in doubt: a look, the keepalive, or what comes of it, is still to come.
     pub fn is_open(self) -> bool {
         self.is_due() || self.is_asked()
     }
@@ -84,7 +97,7 @@ impl Standing {
 
     /// Whether something has a deadline.
     pub fn is_pending(self) -> bool {
-        self.is_awaited() || self.is_open() || self == Standing::LookDue
+        self.is_awaited() || self.is_open()
     }
 }
 

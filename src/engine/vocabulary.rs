@@ -58,6 +58,8 @@ pub enum Action {
     /// Read and drop what the server sent, up to `drain_bytes_max`; answer with [`What::Received`]
     /// or what else it is.
     Drain(Key),
+    /// Read all that has come, up to [`LAST_DRAIN`](crate::plan::LAST_DRAIN) drains, and say the same.
+    DrainAll(Key),
     /// Open a socket, say [`What::Dialed`], connect; answer [`What::Failed`] if that fails at once.
     Dial(Key),
     /// Send what the plan has to say.

@@ -21,7 +21,7 @@ use super::{News, Watch};
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
 use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Note, Summary, What};
 use crate::error::{Error, Result};
-use crate::plan::Plan;
+use crate::plan::{LAST_DRAIN, Plan};
 use crate::units::{Moment, Span};
 
 /// The one buffer that received bytes pass through, where anybody looks at them.
@@ -280,6 +280,10 @@ impl<'a> Driver<'a> {
                 let at = self.poller.clock.now();
                 self.receive(at, key, Some(watch));
             }
+            Action::DrainAll(key) => {
+                let at = self.poller.clock.now();
+                self.receive_all(at, key, watch);
+            }
             Action::Dial(key) => self.dial(key),
             Action::Send(key) => self.send(key),
             Action::Probe(key) => {
@@ -321,6 +325,31 @@ impl<'a> Driver<'a> {
             }
             Read::Nothing => self.push(at, What::Received { key, bytes: 0, more: false }),
             Read::End(failure) => self.push(at, What::PeerClosed(key, failure)),
+        }
+    }
+
+    /// Reads on while there is more, and says what that meant in one.
+    fn receive_all(&mut self, at: Moment, key: Key, watch: &mut dyn Watch) {
+        let (mut received, mut more, mut is_answered, mut end) = (0, true, false, None);
+        for _ in 0..LAST_DRAIN {
+            match self.read(key, Some(watch)) {
+                Read::Bytes { count, is_answer } => {
+                    received += count;
+                    is_answered |= is_answer;
+                }
+                Read::Nothing => more = false,
+                Read::End(failure) => end = Some(failure),
+            }
+            if is_answered || !more || end.is_some() {
+                break;
+            }
+        }
+        self.push(at, What::Received { key, bytes: received, more });
+        if is_answered {
+            self.push(at, What::Answered(key));
+        }
+        if let Some(failure) = end {
+            self.push(at, What::PeerClosed(key, failure));
         }
     }
 

@@ -5,7 +5,7 @@ use super::shadow::Shadow;
 use super::witness::Sighting;
 use crate::engine::{Action, Cause, Key, Look, Note, State, Why};
 use crate::plan::{Probe, SAMPLE_MAX};
-use crate::units::{Moment, Span};
+use crate::units::{Moment, Span, Tick};
 
 /// A dial that took as long lost a SYN, or the answer to one.
 const SLOW: Span = Span::from_s(1);
@@ -137,6 +137,12 @@ impl Shadow {
         self.wait_no_more(slot);
         match wait {
             Wait::Nothing => {}
+            Wait::Reply if self.may_be_unread(slot) => {
+                self.reach("an answer put off");
+                self.seat(slot).is_put_off = true;
+                self.last_drains.push(slot);
+                self.wait(slot, Wait::Reply, self.now + Tick::LENGTH);
+            }
             Wait::Reply => self.miss(key, answers),
             Wait::Keepalive => self.probe(key, answers),
             Wait::Suspicion { is_probed } => {
@@ -163,9 +169,18 @@ impl Shadow {
         }
     }
 
+    /// Whether what came in time may not have been read yet. There is one chance for that.
+    fn may_be_unread(&self, slot: u32) -> bool {
+        let is_ready = self.ready.contains(&slot) || self.urgent.contains(&slot);
+        is_ready && !self.seats[slot as usize].is_put_off
+    }
+
     /// No answer in time. Who has not said a word may not know of the connection at all.
     fn miss(&mut self, key: Key, answers: &mut Vec<Action>) {
         let Seat { opened_at, heard, .. } = *self.seat(key.slot);
+        if self.seat(key.slot).is_put_off {
+            self.reach("an answer put off no more");
+        }
         self.reach(if heard { "unanswered, but for something" } else { "unanswered" });
         let seat = self.seat(key.slot);
         (seat.unanswered, seat.misheard) = (true, heard);
@@ -234,6 +249,9 @@ impl Shadow {
             self.reach("answered when its timeout was due");
         }
         self.reach("answered");
+        if self.seat(slot).is_put_off {
+            self.reach("answered by a last drain");
+        }
         let is_probed = self.is_probed(slot);
         let seat = self.seat(slot);
         (seat.answered, seat.proven) = (true, is_probed);

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::engine::{Action, Engine, Event, Key, State, Summary, What};
+use crate::plan::LAST_DRAIN;
 use crate::units::{Moment, NS_PER_S, Span, Tick};
 use network::Network;
 use random::Random;
@@ -257,6 +258,10 @@ impl Sim {
             Action::Close(key) => return self.network.close(key),
             Action::Drain(key) => {
                 self.network.drain(key, self.scenario.plan.limits.drain_bytes_max)?
+            }
+            Action::DrainAll(key) => {
+                let limit = LAST_DRAIN * self.scenario.plan.limits.drain_bytes_max;
+                self.network.drain(key, limit)?
             }
             Action::Dial(key) => {
                 self.clock = self.clock + self.work();

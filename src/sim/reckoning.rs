@@ -36,6 +36,8 @@ pub struct Seat {
     pub is_silent: bool,
     /// For how many turns it has waited for what was due.
     pub overdue_turns: u64,
+    /// Whether a last drain was waited for when its answer was due.
+    pub is_put_off: bool,
     /// The turn in which it must have been drained at the latest.
     pub drained_by: u64,
 }
@@ -61,6 +63,7 @@ impl Seat {
         proven: false,
         is_silent: false,
         overdue_turns: 0,
+        is_put_off: false,
         drained_by: 0,
     };
 }

@@ -41,6 +41,8 @@ pub struct Shadow {
     pub(super) ready: VecDeque<u32>,
     /// Those of which a first byte is waited for.
     pub(super) urgent: VecDeque<u32>,
+    /// Those whose answer is due, to be drained in this turn.
+    pub(super) last_drains: Vec<u32>,
     /// What the kernel was asked in the turn before, and has not told yet.
     pub(super) looks: Vec<(Key, Why)>,
     pub(super) full_turns: u32,
@@ -95,6 +97,7 @@ impl Shadow {
             not_before: start,
             ready: VecDeque::new(),
             urgent: VecDeque::new(),
+            last_drains: Vec::new(),
             looks: Vec::new(),
             full_turns: 0,
             idle_turns: 0,
@@ -170,6 +173,7 @@ impl Shadow {
         let (seen, rest) = self.expiries(record, rest)?;
         let rest = self.sample(rest)?;
         self.conclude();
+        let rest = self.last_drains(rest)?;
         let rest = self.drains(rest)?;
         let rest = self.dials(rest)?;
         check!(rest.is_empty(), "{rest:?} came out of order");
@@ -264,6 +268,17 @@ impl Shadow {
     fn has_enough(&self) -> bool {
         let ended = self.level(State::Error) + self.level(State::Closed);
         self.plan.errors_max.is_some_and(|most| u64::from(ended) >= most)
+    }
+
+    /// One drain of each whose answer is due, in any order.
+    fn last_drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
+        let mut due = std::mem::take(&mut self.last_drains);
+        due.retain(|_| !self.over);
+        let (last, rest) = actions.split_at(due.len().min(actions.len()));
+        let is_last =
+            |slot: &u32| last.contains(&Action::DrainAll(Key { slot: *slot, attempt: 0 }));
+        check!(due.iter().all(is_last), "{due:?} are to be drained, and not {last:?}");
+        Ok(rest)
     }
 
     fn drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {

@@ -73,8 +73,8 @@ impl Trace {
             Action::Close(key) | Action::Drain(key) | Action::Dial(key) => {
                 key.hash(&mut self.digest);
             }
-            Action::Send(key) | Action::Probe(key) | Action::Hush(key) => {
-                key.hash(&mut self.digest)
+            Action::DrainAll(key) | Action::Send(key) | Action::Probe(key) | Action::Hush(key) => {
+                key.hash(&mut self.digest);
             }
             Action::Look(key, why) => (key, why).hash(&mut self.digest),
             Action::Sample => {}
