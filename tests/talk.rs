@@ -209,17 +209,18 @@ fn an_answer_just_before_the_end_counts_however_it_ends() {
     }
 }
 
-#[test]
-fn answers_that_have_come_are_heard_before_their_deadlines() {
+/// Who says `reply` while the program stands still, and until its time is over: it wakes to both.
+fn assert_heard_before_its_deadline(reply: &[u8]) {
     const COUNT: usize = 500;
     let (go, told) = mpsc::channel();
     let (done, all_sent) = mpsc::channel();
-    let mut streams = Vec::new();
+    let (mut streams, reply) = (Vec::new(), reply.to_vec());
+    let bytes = COUNT * reply.len();
     let address = listen(move |stream| {
         streams.push(stream);
         if streams.len() == COUNT {
             told.recv().unwrap();
-            streams.iter_mut().for_each(|stream| stream.write_all(b"hello").unwrap());
+            streams.iter_mut().for_each(|stream| stream.write_all(&reply).unwrap());
             done.send(()).unwrap();
         }
     });
@@ -227,7 +228,6 @@ fn answers_that_have_come_are_heard_before_their_deadlines() {
     let flags = ["--reply-timeout", "3", &address.to_string()];
     let run = Running::start(tcpgoon(&[&words[..], &flags].concat()));
     run.wait_for_stats("all are established", |stats| stats.established == COUNT as u64);
-    // While it stands still the answers come, and then their time is over: it wakes to both.
     run.signal(Signal::SIGSTOP);
     run.wait_until_stopped();
     go.send(()).unwrap();
@@ -235,7 +235,18 @@ fn answers_that_have_come_are_heard_before_their_deadlines() {
     let over = run.begun() + Duration::from_millis(3500);
     wait_until("their time is over", || (Instant::now() >= over).then_some(()));
     run.signal(Signal::SIGCONT);
-    run.outcome().assert_code(0).find("Received and dropped: 2500 bytes");
+    run.outcome().assert_code(0).find(&format!("Received and dropped: {bytes} bytes"));
+}
+
+#[test]
+fn answers_that_have_come_are_heard_before_their_deadlines() {
+    assert_heard_before_its_deadline(b"hello");
+}
+
+/// It takes several reads to come across what is expected.
+#[test]
+fn answers_at_the_end_of_long_replies_that_have_come_are_heard_as_well() {
+    assert_heard_before_its_deadline(&[&[b'.'; 30_000][..], b"hello"].concat());
 }
 
 // Answers that do not come.
