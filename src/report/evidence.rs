@@ -148,6 +148,10 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
         if open > 0 {
             write!(out, ", {open} not known yet when the run ended")?;
         }
+        let others = summary.established_ever.saturating_sub(probed);
+        if plan.probe == Probe::Sample && others > 0 {
+            write!(out, "; {others} others were not asked")?;
+        }
         writeln!(out)?;
     }
     write_suspects(out, findings, plan)

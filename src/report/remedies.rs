@@ -63,7 +63,7 @@ pub fn remedy(case: &Case<'_>, worst: &Trouble, signs: &[Trouble]) -> Remedy {
 /// Names for commands.
 pub struct Words {
     target: SocketAddr,
-    port: u16,
+    pub port: u16,
     pub host: String,
     /// The source that it is at, if it is one of several.
     source: Option<String>,

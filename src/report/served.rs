@@ -177,6 +177,17 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
             ),
         );
     }
+    if 2 * findings.suspects_unacknowledged > findings.suspects {
+        return remedy_of(
+            "network or server: nothing of what was sent to them was even acknowledged. The way \
+             there has gone dead since, or the server never had them (its accept queue overflows).",
+            format!(
+                "`ping {}` from here; on the server, `tcpdump -ni any 'tcp port {}'` shows whether \
+                 it arrives; {queue}.",
+                words.host, words.port
+            ),
+        );
+    }
     let look = format!(
         "on the server, {listeners}: a Recv-Q above 0 is connections that nobody accepts (then \
          {DESCRIPTORS})"

@@ -63,6 +63,21 @@ fn another_answer_a_late_one_and_none_are_told_apart() {
 }
 
 #[test]
+fn who_does_not_even_acknowledge_may_be_behind_a_dead_way() {
+    let made = |unacknowledged| {
+        Made::with(100, expecting()).unanswered(100, 0, 0).change(|made| {
+            made.summary.findings.suspects = 100;
+            made.summary.findings.suspects_unacknowledged = unacknowledged;
+        })
+    };
+    let reached = "100 concurrent connections, all that were asked for. None of those established \
+                   answered within 5s.";
+    let next = ["ping 10.0.0.7", "tcp port 80", "ss -lnt"];
+    assert_verdict(&made(90), reached, "network or server: nothing of what was sent", &next);
+    assert_verdict(&made(10), reached, "server: its process accepts nobody", &[]);
+}
+
+#[test]
 fn half_open_connections_are_the_servers_or_forgotten_on_the_way() {
     let all = Made::with(19_000, probing(Probe::All))
         .met(Cause::HalfOpen, 4_060, 300, 14_640, S(1))

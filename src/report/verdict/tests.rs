@@ -186,6 +186,15 @@ fn nothing_went_wrong() {
                    signal ended the run with 600 not dialed and 3 under way.";
     assert_verdict(&early, reached, "", &[]);
 
+    let undecided = Made::of(1000).change(|made| {
+        made.summary.stopped = true;
+        (made.summary.awaited, made.summary.unsettled) = (40, 12);
+    });
+    let reached = "1000 concurrent connections, all that were asked for. Nothing had limited them \
+                   so far. A signal ended the run with 40 not answered yet and 12 not looked into \
+                   yet.";
+    assert_verdict(&undecided, reached, "", &[]);
+
     let none = Made::of(10).change(|made| {
         made.summary.stopped = true;
         made.summary.last.levels = [10, 0, 0, 0, 0];
