@@ -175,6 +175,27 @@ pub struct Args {
 }
 
 impl Args {
+    /// Nothing but this: as fast as it goes, without timeouts, intervals and questions.
+    pub fn new(targets: Vec<HostPort>, connections: u32) -> Args {
+        Args {
+            targets,
+            connections,
+            pace: Pace::UNPACED,
+            dial_timeout: None,
+            interval: None,
+            hold: Hold::For(Span::ZERO),
+            family: Family::Any,
+            all_addresses: false,
+            sources: Vec::new(),
+            close: Close::Fin,
+            questions: Questions::default(),
+            errors_max: None,
+            debug: false,
+            assume_yes: false,
+            dry_run: false,
+        }
+    }
+
     fn probe(&self) -> Probe {
         let holds = match self.hold {
             Hold::For(span) => span >= SAMPLE_HOLD_MIN,
@@ -315,6 +336,24 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// So many connections as fast as it goes, without timeouts, intervals and questions.
+    pub fn plain(connections: u32, routes: Routes) -> Plan {
+        Plan {
+            connections,
+            routes,
+            pace: Pace::UNPACED,
+            dial_timeout: None,
+            interval: None,
+            hold: Hold::For(Span::ZERO),
+            close: Close::Fin,
+            probe: Probe::None,
+            talk: None,
+            errors_max: None,
+            debug: false,
+            limits: Limits::DEFAULT,
+        }
+    }
+
     /// The run that `args` ask for against `targets` and from `sources`, which they resolved to.
     ///
     /// # Errors
@@ -327,8 +366,6 @@ impl Plan {
         }
         let routes = Routes::new(targets, sources).map_err(|why| Error::Usage(misrouted(&why)))?;
         Ok(Plan {
-            connections: args.connections,
-            routes,
             pace: args.pace,
             dial_timeout: args.dial_timeout,
             interval: args.interval,
@@ -338,7 +375,7 @@ impl Plan {
             talk: args.talk(),
             errors_max: args.errors_max,
             debug: args.debug,
-            limits: Limits::DEFAULT,
+            ..Plan::plain(args.connections, routes)
         })
     }
 }

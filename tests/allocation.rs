@@ -11,7 +11,7 @@ use tcpgoon::engine::inquiry::Findings;
 use tcpgoon::engine::{Action, Engine, Event, State, What};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
-use tcpgoon::plan::{Close, Hold, LAST_DRAIN, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Hold, LAST_DRAIN, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
 use tcpgoon::sim::random::Random;
@@ -86,18 +86,13 @@ fn busy_plan(connections: u32) -> Plan {
         Target { host: "127.0.0.1".into(), address }
     };
     Plan {
-        connections,
-        routes: Routes::new((1..=400).map(target).collect(), &[]).unwrap(),
         pace: Pace::sleep(Span::from_us(50)),
         dial_timeout: Some(Span::from_ms(5)),
         interval: Some(Span::from_ms(1)),
         hold: Hold::For(Span::from_ms(50)),
-        close: Close::Fin,
-        probe: Probe::None,
-        talk: None,
-        errors_max: None,
         debug: true,
         limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
+        ..Plan::plain(connections, Routes::new((1..=400).map(target).collect(), &[]).unwrap())
     }
 }
 

@@ -2,7 +2,7 @@
 //! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
 
 use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Look, Note, State, What, Why};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::shadow::Shadow;
 use tcpgoon::sim::{Record, deadlines};
@@ -65,18 +65,10 @@ fn plans() -> Vec<Plan> {
     let address = "127.0.0.1:1".parse().unwrap();
     let target = Target { host: "127.0.0.1".into(), address };
     let plain = Plan {
-        connections: 2,
-        routes: Routes::to_one(target),
-        pace: Pace::UNPACED,
         dial_timeout: Some(TIMEOUT),
-        interval: None,
-        hold: Hold::For(Span::ZERO),
-        close: Close::Fin,
-        probe: Probe::None,
-        talk: None,
-        errors_max: None,
         debug: true,
         limits: Limits { events_max: 1, expiries_max: 1, drains_max: 1, ..Limits::DEFAULT },
+        ..Plan::plain(2, Routes::to_one(target))
     };
     let paced =
         Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };

@@ -2,7 +2,7 @@
 //! there is nothing to remember and nothing to search, and its time is the engine's.
 
 use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe};
+use tcpgoon::plan::{Hold, Limits, Plan};
 use tcpgoon::report::text;
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, Span};
@@ -26,18 +26,10 @@ pub fn plan(connections: u32) -> Plan {
     let address = "127.0.0.1:1".parse().expect("an address");
     let target = Target { host: "127.0.0.1".into(), address };
     Plan {
-        connections,
-        routes: Routes::to_one(target),
-        pace: Pace::UNPACED,
         dial_timeout: Some(Span::from_s(5)),
         interval: Some(Span::from_s(1)),
         hold: Hold::Forever,
-        close: Close::Fin,
-        probe: Probe::None,
-        talk: None,
-        errors_max: None,
-        debug: false,
-        limits: Limits::DEFAULT,
+        ..Plan::plain(connections, Routes::to_one(target))
     }
 }
 

@@ -38,23 +38,7 @@ impl Draft {
     /// Nothing is given yet. What stands here where the table has a default is never seen.
     pub fn new() -> Draft {
         Draft {
-            run: Args {
-                targets: Vec::new(),
-                connections: 0,
-                pace: Pace::UNPACED,
-                dial_timeout: None,
-                interval: None,
-                hold: Hold::For(Span::ZERO),
-                family: Family::Any,
-                all_addresses: false,
-                debug: false,
-                assume_yes: false,
-                sources: Vec::new(),
-                close: Close::Fin,
-                questions: Questions::default(),
-                errors_max: None,
-                dry_run: false,
-            },
+            run: Args::new(Vec::new(), 0),
             serve: ServeArgs {
                 bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 port: 0,

@@ -241,7 +241,7 @@ fn suspicion(look: &Look, sends: bool) -> Suspicion {
 mod tests {
     use super::*;
     use crate::engine::{Event, What};
-    use crate::plan::{Close, Hold, Pace, Plan, Probe, Talk};
+    use crate::plan::{Plan, Talk};
     use crate::route::{Routes, Target};
 
     #[test]
@@ -277,20 +277,8 @@ mod tests {
     fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
         let address = "127.0.0.1:1".parse().unwrap();
         let talk = Talk { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
-        Plan {
-            connections,
-            routes: Routes::to_one(Target { host: "127.0.0.1".into(), address }),
-            pace: Pace::UNPACED,
-            dial_timeout: None,
-            interval: None,
-            hold: Hold::For(Span::ZERO),
-            close: Close::Fin,
-            probe: Probe::None,
-            talk: Some(talk),
-            errors_max: None,
-            debug: false,
-            limits: Limits::DEFAULT,
-        }
+        let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+        Plan { talk: Some(talk), ..Plan::plain(connections, routes) }
     }
 
     #[test]

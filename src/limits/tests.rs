@@ -1,9 +1,7 @@
 //! Limits by the table: for each what it allows and what would lift it.
 
 use super::*;
-use crate::plan::{Close, Hold, Limits, Pace, Probe};
 use crate::route::{Routes, Target};
-use crate::units::Span;
 
 const MIB: u64 = 1 << 20;
 
@@ -16,20 +14,7 @@ fn plan_from(connections: u32, targets: &[&str], sources: &[&str]) -> Plan {
     let targets = targets
         .iter()
         .map(|address| Target { host: "x".into(), address: address.parse().unwrap() });
-    Plan {
-        connections,
-        routes: Routes::new(targets.collect(), &sources).unwrap(),
-        pace: Pace::UNPACED,
-        dial_timeout: None,
-        interval: None,
-        hold: Hold::For(Span::ZERO),
-        close: Close::Fin,
-        probe: Probe::None,
-        talk: None,
-        errors_max: None,
-        debug: false,
-        limits: Limits::DEFAULT,
-    }
+    Plan::plain(connections, Routes::new(targets.collect(), &sources).unwrap())
 }
 
 /// A thousand connections to one target elsewhere.

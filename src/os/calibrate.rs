@@ -11,10 +11,8 @@ use super::{News, Watch};
 use crate::engine::{Key, Sample};
 use crate::error::{Error, Result};
 use crate::findings::{Calibration, Stopper};
-use crate::plan::{
-    Args, CONNECTIONS_MAX, CalibrateArgs, Close, Family, Hold, HostPort, Pace, Plan, Questions,
-};
-use crate::route::Target;
+use crate::plan::{CONNECTIONS_MAX, CalibrateArgs, Plan};
+use crate::route::{Routes, Target};
 use crate::units::Span;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -43,7 +41,7 @@ pub fn calibrate(
     let ports = host::local_port_range();
     let mut server = Server::start(ports)?;
     let (connections, stopper) = most(args, ports, server.address.port())?;
-    let plan = plan(connections, server.address)?;
+    let plan = plan(connections, server.address);
     let before = Reading::take(&server);
     let tables = Tables::new(&plan)?;
     // Not before the child has started, or it would inherit what is blocked.
@@ -95,26 +93,9 @@ fn most(
     Ok((u32::try_from(count).unwrap_or(CONNECTIONS_MAX).max(1), stopper))
 }
 
-fn plan(connections: u32, server: SocketAddr) -> Result<Plan> {
-    let host = server.ip().to_string();
-    let args = Args {
-        targets: vec![HostPort { host: host.clone(), port: server.port() }],
-        connections,
-        pace: Pace::UNPACED,
-        dial_timeout: Some(DIAL_TIMEOUT),
-        interval: None,
-        hold: Hold::For(Span::ZERO),
-        family: Family::Any,
-        all_addresses: false,
-        sources: Vec::new(),
-        close: Close::Fin,
-        questions: Questions::default(),
-        errors_max: None,
-        debug: false,
-        assume_yes: true,
-        dry_run: false,
-    };
-    Plan::new(&args, vec![Target { host, address: server }], &[])
+fn plan(connections: u32, server: SocketAddr) -> Plan {
+    let target = Target { host: server.ip().to_string(), address: server };
+    Plan { dial_timeout: Some(DIAL_TIMEOUT), ..Plan::plain(connections, Routes::to_one(target)) }
 }
 
 fn grown(before: Option<u64>, after: Option<u64>) -> Option<u64> {

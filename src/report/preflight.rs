@@ -223,30 +223,19 @@ fn or_none(span: Option<Span>) -> String {
 mod tests {
     use super::*;
     use crate::limits::CgroupMemory;
-    use crate::plan::{Args, Close, Family, Pace, Questions};
-    use crate::route::Target;
+    use crate::plan::Pace;
+    use crate::route::{Routes, Target};
 
     fn plan(connections: u32, targets: u16) -> Plan {
-        let args = Args {
-            targets: Vec::new(),
-            connections,
+        let target =
+            |n| Target { host: "10.0.0.1".into(), address: ([10, 0, 0, 1], 80 + n).into() };
+        let routes = Routes::new((0..targets).map(target).collect(), &[]).unwrap();
+        Plan {
             pace: Pace::sleep(Span::from_ms(10)),
             dial_timeout: Some(Span::from_s(5)),
             interval: Some(Span::from_s(1)),
-            hold: Hold::For(Span::ZERO),
-            family: Family::Any,
-            all_addresses: false,
-            sources: Vec::new(),
-            close: Close::Fin,
-            questions: Questions::default(),
-            errors_max: None,
-            debug: false,
-            assume_yes: true,
-            dry_run: true,
-        };
-        let target =
-            |n| Target { host: "10.0.0.1".into(), address: ([10, 0, 0, 1], 80 + n).into() };
-        Plan::new(&args, (0..targets).map(target).collect(), &[]).unwrap()
+            ..Plan::plain(connections, routes)
+        }
     }
 
     #[test]

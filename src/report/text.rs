@@ -248,33 +248,20 @@ impl fmt::Display for Words<'_> {
 mod tests {
     use super::*;
     use crate::engine::{Action, Engine, Event, What};
-    use crate::plan::{Args, Close, Family, Hold, HostPort, Pace, Plan, Questions};
-    use crate::route::Target;
+    use crate::plan::{Pace, Plan};
+    use crate::route::{Routes, Target};
     use crate::units::Moment;
 
     /// Three dials 10 ms apart: one is established after 1.5 ms and closed later, one refused, one
     /// under way.
     fn run() -> (Plan, Summary) {
-        let args = Args {
-            targets: vec![HostPort { host: "localhost".into(), port: 80 }],
-            connections: 3,
+        let address = "127.0.0.1:80".parse().unwrap();
+        let plan = Plan {
             pace: Pace::sleep(Span::from_ms(10)),
             dial_timeout: Some(Span::from_s(5)),
-            interval: None,
-            hold: Hold::For(Span::ZERO),
-            family: Family::Any,
-            all_addresses: false,
-            sources: vec![],
-            close: Close::Fin,
-            questions: Questions::default(),
-            errors_max: None,
             debug: true,
-            assume_yes: true,
-            dry_run: false,
+            ..Plan::plain(3, Routes::to_one(Target { host: "localhost".into(), address }))
         };
-        let address = "127.0.0.1:80".parse().unwrap();
-        let plan =
-            Plan::new(&args, vec![Target { host: "localhost".into(), address }], &[]).unwrap();
         let mut engine = Engine::new(&plan, Moment(0)).unwrap();
         let mut actions: Vec<Action> = Vec::new();
         let mut feed = |at_us: u64, what: What| {

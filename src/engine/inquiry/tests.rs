@@ -1,7 +1,6 @@
 //! What is counted of a connection that is asked, and when.
 
 use super::*;
-use crate::plan::{Close, Hold, Limits, Pace};
 use crate::route::{Routes, Target};
 
 const NOTHING: Findings = Findings {
@@ -23,20 +22,8 @@ const NOTHING: Findings = Findings {
 /// 2,000 connections.
 fn plan(probe: Probe, talk: Option<Talk>) -> Plan {
     let address = "127.0.0.1:1".parse().unwrap();
-    Plan {
-        connections: 2_000,
-        routes: Routes::to_one(Target { host: "127.0.0.1".into(), address }),
-        pace: Pace::UNPACED,
-        dial_timeout: None,
-        interval: None,
-        hold: Hold::For(Span::ZERO),
-        close: Close::Fin,
-        probe,
-        talk,
-        errors_max: None,
-        debug: false,
-        limits: Limits::DEFAULT,
-    }
+    let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+    Plan { probe, talk, ..Plan::plain(2_000, routes) }
 }
 
 fn expecting() -> Option<Talk> {

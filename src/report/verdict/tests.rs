@@ -9,7 +9,7 @@ mod places;
 use super::*;
 use crate::engine::evidence::{Evidence, Onset, Scene};
 use crate::engine::{Engine, Sample};
-use crate::plan::{Args, Close, Family, Hold, HostPort, Pace, Probe, Questions};
+use crate::plan::{Args, Pace, Probe, Questions};
 use crate::route::Target;
 use crate::units::{Moment, Span};
 
@@ -31,21 +31,10 @@ impl Made {
 
     fn with(connections: u32, questions: Questions) -> Made {
         let args = Args {
-            targets: vec![HostPort { host: "10.0.0.7".into(), port: 80 }],
-            connections,
             pace: Pace::sleep(MS(1)),
             dial_timeout: Some(S(5)),
-            interval: None,
-            hold: Hold::For(Span::ZERO),
-            family: Family::Any,
-            all_addresses: false,
-            sources: vec![],
-            close: Close::Fin,
             questions,
-            errors_max: None,
-            debug: false,
-            assume_yes: true,
-            dry_run: false,
+            ..Args::new(Vec::new(), connections)
         };
         let address = "10.0.0.7:80".parse().unwrap();
         let plan =
