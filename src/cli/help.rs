@@ -41,7 +41,7 @@ Values:
 Exit codes:
   0  all connections were established
   1  not completed: wrong usage, set-up, no confirmation, interrupted, or a report not written
-  2  completed, with connection errors
+  2  completed, with connection errors, missing answers or half-open connections
 
 Other verbs, as the first word:
   tcpgoon serve             a server to test against (tcpgoon serve --help)
