@@ -47,6 +47,7 @@
 //!   routing.rs          how the shadow sees routes
 //!   reckoning.rs        the end: summary against shadow
 //!   witness.rs          the end: evidence against what the shadow saw
+//!   scenery.rs          and how it is spread over the connections
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
 //!   random.rs           the one source of chance
@@ -68,6 +69,7 @@
 //!   sentences.rs        the words for it
 //!   shape.rs            a limit or chance, one age or one moment
 //!   remedies.rs         whose limit it is, and the command that tells
+//!   silence.rs          the same for dials that nobody answered
 //!   served.rs           the same for connections that were established
 //!   this_host.rs        this host's own limits, and their knobs
 //!   findings.rs         the lines of serve and calibrate
@@ -88,6 +90,7 @@
 //!   standing.rs         how each stands with that, in half a byte
 //!   expect.rs           a text in a reply, across segments
 //!   evidence.rs         what is known of each thing that went wrong
+//!   scene.rs            where it was, and how it is spread over the connections
 //!   exhausted.rs        routes that have no port left
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
 //!   breakdown.rs        the run by target and by source

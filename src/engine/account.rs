@@ -2,9 +2,10 @@
 //! agree, for tests.
 
 use super::breakdown::Breakdown;
-use super::evidence::{Books, Sightings, Slow, sightings};
+use super::evidence::{Hanging, Sightings, Slow, sightings};
 use super::histogram::Histogram;
-use super::{Cause, Engine, State, Summary};
+use super::scene::{Books, Who};
+use super::{Cause, Engine, Side, State, Summary};
 use crate::units::{Moment, Span};
 
 /// What is only counted, for the summary.
@@ -60,13 +61,24 @@ impl Engine {
     /// Everything there is to tell so far.
     pub fn summary(&self) -> Summary {
         let tally = self.tally.clone();
-        let books = Books { table: &self.table, routes: &self.routes, inquiries: &self.inquiries };
+        let books = Books {
+            table: &self.table,
+            routes: &self.routes,
+            inquiries: &self.inquiries,
+            now: self.now,
+        };
         let evidence = |cause: Cause| {
             let is_hit = |slot| self.table.of(slot).cause == Some(cause);
-            tally.sightings[cause as usize].tell(self.ledger.flow(cause), &books, is_hit)
+            let who = match (cause.ends_in(), cause.side()) {
+                (State::Error, Side::ThisHost) => Who::Dialed,
+                (State::Error, _) => Who::Sent,
+                _ => Who::Established,
+            };
+            tally.sightings[cause as usize].tell(self.ledger.flow(cause), &books, who, &is_hit)
         };
         let has_missed = |slot| self.inquiries.has_missed(slot);
-        let unanswered = self.inquiries.findings.unanswered;
+        let missed = self.inquiries.findings.unanswered;
+        let unanswered = tally.unanswered.tell(missed, &books, Who::Established, &has_missed);
         Summary {
             evidence: Cause::ALL.map(evidence),
             slow: tally.slow,
@@ -75,7 +87,8 @@ impl Engine {
             handshake_times: tally.handshake_times,
             lifetimes: tally.lifetimes,
             first_byte_times: tally.first_byte_times,
-            unanswered: tally.unanswered.tell(unanswered, &books, has_missed),
+            unanswered,
+            hanging: Hanging::of(&books),
             findings: self.inquiries.findings,
             awaited: self.inquiries.awaited_count(),
             unsettled: self.inquiries.unsettled_count(),

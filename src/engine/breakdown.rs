@@ -2,8 +2,8 @@
 //! it all, and is gone through once at the end.
 
 use super::connection::{Cause, State};
-use super::evidence::Books;
 use super::histogram::Codes;
+use super::scene::Books;
 use crate::units::Span;
 
 /// The most rows that are kept.
@@ -12,7 +12,8 @@ pub const ROWS_MAX: usize = 20;
 /// What became of the dials to one target, or from one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Row {
-    /// Where it stands among [`Routes::targets`] or [`Routes::sources`].
+    /// Where it stands among [`targets`](crate::route::Routes::targets) or
+    /// [`sources`](crate::route::Routes::sources).
     pub index: u32,
     /// How many dials it was its turn for, those that were forgone included.
     pub dialed: u32,
@@ -31,9 +32,67 @@ pub struct Row {
 }
 
 impl Row {
+    /// How many of its connections something happened to.
+    pub fn count(&self, matter: Matter) -> u32 {
+        let of = |cause: Cause| self.causes[cause as usize];
+        match matter {
+            Matter::Cause(cause) => of(cause),
+            Matter::Closed => of(Cause::PeerClosed) + of(Cause::PeerReset),
+            Matter::Unanswered => self.unanswered,
+        }
+    }
+
     /// Worse ones first: by errors, by what became of the others, then by the time.
     fn badness(&self) -> (u32, u32, Span, u32) {
         (self.errors, self.closed + self.unanswered, self.p99, u32::MAX - self.index)
+    }
+}
+
+/// Something that can become of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Matter {
+    Cause(Cause),
+    /// Closed by the peer, in either way.
+    Closed,
+    Unanswered,
+}
+
+impl Matter {
+    const COUNT: usize = Cause::COUNT + 2;
+
+    fn all() -> impl Iterator<Item = Matter> {
+        Cause::ALL.into_iter().map(Matter::Cause).chain([Matter::Closed, Matter::Unanswered])
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Matter::Cause(cause) => cause as usize,
+            Matter::Closed => Cause::COUNT,
+            Matter::Unanswered => Cause::COUNT + 1,
+        }
+    }
+}
+
+/// All the rows in which something happened, those that are not kept included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Met {
+    pub rows: usize,
+    pub hits: u64,
+    pub dialed: u64,
+    pub established: u64,
+    /// The row with the most hits, the first of them, and how many these are.
+    pub worst: Option<(u32, u32)>,
+}
+
+impl Met {
+    fn add(&mut self, row: &Row, hits: u32) {
+        self.rows += 1;
+        self.hits += u64::from(hits);
+        self.dialed += u64::from(row.dialed);
+        self.established += u64::from(row.established);
+        if self.worst.is_none_or(|(_, most)| hits > most) {
+            self.worst = Some((row.index, hits));
+        }
     }
 }
 
@@ -45,6 +104,7 @@ pub struct Breakdown {
     pub count: usize,
     /// The worst first, at most [`ROWS_MAX`].
     pub worst: Vec<Row>,
+    met: Vec<Met>,
 }
 
 impl Breakdown {
@@ -65,20 +125,37 @@ impl Breakdown {
         count: usize,
         slots: impl Fn(u32) -> I,
     ) -> Breakdown {
-        let mut worst: Vec<Row> = Vec::new();
         if count < 2 {
-            return Breakdown { count, worst };
+            return Breakdown { count, ..Breakdown::default() };
         }
         let mut codes = Codes::new();
-        for index in (0..).take(count) {
-            let row = row(index, books, slots(index), &mut codes);
-            let place = worst.partition_point(|other| other.badness() > row.badness());
-            if place < ROWS_MAX {
-                worst.truncate(ROWS_MAX - 1);
-                worst.insert(place, row);
-            }
+        let rows = (0..).take(count).map(|index| row(index, books, slots(index), &mut codes));
+        Breakdown::of(count, rows)
+    }
+
+    /// Of so many rows, in the order of their index.
+    pub fn of(count: usize, rows: impl Iterator<Item = Row>) -> Breakdown {
+        let mut all = Breakdown { count, ..Breakdown::default() };
+        rows.for_each(|row| all.add(&row));
+        all
+    }
+
+    /// O([`ROWS_MAX`]).
+    fn add(&mut self, row: &Row) {
+        self.met.resize(Matter::COUNT, Met::default());
+        for matter in Matter::all().filter(|matter| row.count(*matter) > 0) {
+            self.met[matter.index()].add(row, row.count(matter));
         }
-        Breakdown { count, worst }
+        let place = self.worst.partition_point(|other| other.badness() > row.badness());
+        if place < ROWS_MAX {
+            self.worst.truncate(ROWS_MAX - 1);
+            self.worst.insert(place, *row);
+        }
+    }
+
+    /// The rows in which something happened.
+    pub fn met(&self, matter: Matter) -> Met {
+        self.met.get(matter.index()).copied().unwrap_or_default()
     }
 }
 

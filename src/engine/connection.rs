@@ -148,7 +148,7 @@ impl Cause {
             Cause::OtherHere => ("other", Side::ThisHost),
             Cause::PeerClosed => ("closed by the peer", Side::Server),
             Cause::PeerReset => ("reset by the peer", Side::Beyond),
-            Cause::HalfOpen => ("half open: the server never had it", Side::Server),
+            Cause::HalfOpen => ("half open: the server never had it", Side::Beyond),
             Cause::Lost => ("lost", Side::Beyond),
         }
     }

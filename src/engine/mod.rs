@@ -25,6 +25,7 @@ pub mod inquiry;
 pub mod ledger;
 pub mod pacer;
 pub mod ready;
+pub mod scene;
 pub mod standing;
 pub mod summary;
 pub mod vocabulary;

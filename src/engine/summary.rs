@@ -2,9 +2,10 @@
 
 use super::breakdown::Breakdown;
 use super::connection::{Cause, State};
-use super::evidence::{Evidence, Scene, Slow};
+use super::evidence::{Evidence, Hanging, Slow};
 use super::histogram::Histogram;
 use super::inquiry::Findings;
+use super::scene::Scene;
 use crate::error::exit;
 use crate::units::{Moment, Span};
 
@@ -57,6 +58,8 @@ pub struct Summary {
     pub handshake_times: Histogram,
     /// From the establishment to the first byte; only where an answer is awaited.
     pub first_byte_times: Histogram,
+    /// Dials that hung when a signal, or too many errors, ended the run.
+    pub hanging: Option<Hanging>,
     /// Of those that did not answer in time.
     pub unanswered: Option<Evidence>,
     /// What asking has brought to light.
@@ -102,7 +105,8 @@ impl Summary {
             exit::WITH_ERRORS
         } else if undecided > 0 {
             exit::NOT_COMPLETED
-        } else if self.errors + unanswered + self.caused(Cause::HalfOpen) > 0 {
+        } else if self.errors + unanswered + self.caused(Cause::HalfOpen) + self.findings.silent > 0
+        {
             exit::WITH_ERRORS
         } else {
             exit::ALL_ESTABLISHED

@@ -163,7 +163,7 @@ fn write_suspects(out: &mut dyn Write, findings: &Findings, plan: &Plan) -> fmt:
     }
     write!(
         out,
-        "Suspects: {} looked at for a slow dial or a missing answer, {} half open",
+        "Suspects: {} looked at for a slow dial or a missing answer, {} whose SYN-ACK was repeated",
         findings.suspects, findings.suspects_half_open
     )?;
     if plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {

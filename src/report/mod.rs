@@ -8,6 +8,7 @@ pub mod remedies;
 pub mod sentences;
 pub mod served;
 pub mod shape;
+pub mod silence;
 pub mod tables;
 pub mod text;
 pub mod this_host;

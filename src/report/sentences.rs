@@ -4,6 +4,7 @@ use super::shape::{Ending, Shape};
 use super::text::cause_words;
 use super::troubles::{Kind, Trouble, site_of_one};
 use super::verdict::Case;
+use crate::engine::scene::Part;
 use crate::engine::{Cause, Summary};
 use crate::plan::Probe;
 use crate::units::Span;
@@ -22,6 +23,18 @@ impl Trouble {
             }),
             Kind::HalfOpen => self.half_open_sentence(case),
             Kind::Unanswered => self.unanswered_sentence(case),
+            Kind::Silent => match (self.part.hits, self.part.all) {
+                (1, 1) => "The one asked by keepalive did not acknowledge it".to_owned(),
+                (hits, all) if hits >= all => {
+                    format!("None of the {all} asked by keepalive acknowledged it")
+                }
+                (hits, all) => {
+                    format!("{hits} of the {all} asked by keepalive did not acknowledge it")
+                }
+            },
+            Kind::Hanging => {
+                self.met(case, "dial", |_| "had been under way for a second or more".into())
+            }
             Kind::Slow => self.met(case, "dial", |is_one| slow_verb(summary, is_one)),
         }
     }
@@ -30,9 +43,8 @@ impl Trouble {
     pub fn after_it(&self, case: &Case<'_>) -> String {
         match self.kind {
             Kind::Here(cause) | Kind::Beyond(cause) => {
-                let verb = verb(case.summary, cause, self.hits == 1);
-                let place = self.place();
-                let those = quantity(self.hits, self.of_later, "dial");
+                let verb = verb(case.summary, cause, self.part.hits == 1);
+                let (those, place) = (quantity(self.part, "dial"), self.place());
                 capital(&format!("{those}{place} after it {verb}"))
             }
             Kind::HalfOpen => format!(
@@ -49,12 +61,23 @@ impl Trouble {
         self.site.as_ref().map_or_else(String::new, |site| format!(" {}", site.name))
     }
 
+    /// Hits that the sentence leaves out, as a part of it.
+    fn others(&self, when: &str) -> String {
+        match self.hits.saturating_sub(self.part.hits.into()) {
+            0 => format!("none {when}"),
+            few => format!("only {few} {when}"),
+        }
+    }
+
     /// `From 17 connections on, all 23 dials timed out`, and its kin.
     fn met(&self, case: &Case<'_>, noun: &str, verb: impl Fn(bool) -> String) -> String {
-        let (hits, of, place) = (self.hits, self.of, self.place());
+        let summary = case.summary;
+        let is_of_some = self.kind == Kind::Slow && summary.errors > 0;
+        let through = if is_of_some { " that came through" } else { "" };
+        let place = self.place();
         let short = self.site.as_ref().map_or_else(String::new, |site| format!(" {}", site.short));
-        let those = quantity(hits, of, noun);
-        let verb = verb(hits == 1);
+        let those = quantity(self.part, noun) + through;
+        let verb = verb(self.part.hits == 1);
         match self.shape {
             Shape::All => format!("{}{place} {verb}", capital(&those)),
             Shape::NearlyAll => {
@@ -63,12 +86,34 @@ impl Trouble {
             Shape::InPlaces => format!("{}{place} {verb}, and none elsewhere", capital(&those)),
             Shape::From(0) => format!("From some moment on, {those}{place} {verb}"),
             Shape::From(connections) => {
-                format!("From {}{place} on, {those}{short} {verb}", connections_of(connections))
+                let from = connections_of(connections);
+                let others = match self.onset.before.hits {
+                    0 => String::new(),
+                    hits => format!(", and {hits} of {} before", self.onset.before.all),
+                };
+                format!("From {from}{place} on, {those}{short} {verb}{others}")
             }
             Shape::MoreFrom(connections) => format!(
                 "From {}{place} on, {those}{short} {verb}, and none before",
                 connections_of(connections)
             ),
+            Shape::Until => {
+                let those = match self.part {
+                    Part { all, hits } if hits == all => format!("The first {all} {noun}s"),
+                    Part { all, hits } => format!("{hits} of the first {all} {noun}s"),
+                };
+                format!("{those}{through}{place} {verb}, and {}", self.others("later"))
+            }
+            Shape::Window => {
+                let others = self.others("before and later");
+                let when = self.evidence.as_ref().map(|evidence| {
+                    let [first, last] = [evidence.first, evidence.last]
+                        .map(|at| at.since(summary.start).rounded_to_3_digits());
+                    format!("Between {first} and {last} into the run")
+                });
+                let when = when.unwrap_or_else(|| "For a while".into());
+                format!("{when}, {those}{place} {verb}, and {others}")
+            }
             Shape::Scattered => {
                 let elsewhere = if place.is_empty() { "" } else { ", and none elsewhere" };
                 let those = capital(&those);
@@ -79,58 +124,59 @@ impl Trouble {
                 let place = self.only.map_or_else(String::new, |place| {
                     format!(" ({})", site_of_one(case, place).name)
                 });
-                format!("{} {verb}{place}: too few to tell a limit from chance", capital(&those))
+                let chance = match self.kind {
+                    Kind::Here(_) => "",
+                    _ => ": too few to tell a limit from chance",
+                };
+                format!("{} {verb}{place}{chance}", capital(&those))
             }
         }
     }
 
     fn closed_sentence(&self, case: &Case<'_>, ending: Ending) -> String {
-        let (hits, place) = (self.hits, self.place());
+        let place = self.place();
         let evidence = self.evidence.as_ref();
         let start = case.summary.start;
         let at = evidence.map_or(Span::ZERO, |e| e.first.since(start).rounded_to_3_digits());
         let [min, p50, max] = evidence
             .map_or([Span::ZERO; 3], |e| [e.min, e.p50, e.max])
             .map(Span::rounded_to_3_digits);
-        let whom = quantity(hits, self.onset.established_ever.into(), "");
-        let ages = match hits {
+        let all = Part { all: self.onset.all(), hits: self.onset.hits() };
+        let whom = quantity(all, "");
+        let ages = match all.hits {
+            _ if max == Span::ZERO => "at once".to_owned(),
             1 => format!("after {min}"),
             _ if min == max => format!("at an age of {min}"),
             _ => format!("at ages of {min} to {max}"),
         };
+        let is_plain =
+            !matches!(ending, Ending::SameMoment | Ending::Both(_) | Ending::Outlived(_));
         if let Shape::From(connections) | Shape::MoreFrom(connections) = self.shape
-            && !ending.is_common()
+            && is_plain
         {
-            let whom = quantity(hits, self.of, "");
+            let (from, whom) = (connections_of(connections), quantity(self.part, ""));
             let how = match ending {
                 Ending::AtOnce(within) => {
                     format!("accepted and at once closed {whom} ({})", all_within(within, max))
                 }
                 _ => format!("closed {whom} again, {ages}"),
             };
-            let from = connections_of(connections);
             return format!("From {from}{place} on, the other side {how}");
         }
+        let closed = format!("The other side closed {whom}{place}");
         match ending {
-            Ending::Few => format!("The other side closed {whom}{place}, {ages}"),
-            Ending::AtOnce(within) => {
-                format!(
-                    "The other side accepted and closed {whom}{place} at once ({})",
-                    all_within(within, max)
-                )
+            Ending::Few => format!("{closed}, {ages}"),
+            Ending::AtOnce(within) => format!(
+                "The other side accepted and closed {whom}{place} at once ({})",
+                all_within(within, max)
+            ),
+            Ending::SameAge(_) => format!("{closed} at the same age, {p50}"),
+            Ending::Outlived(_) => {
+                format!("{closed} at about the same age, {p50}, while others lived longer")
             }
-            Ending::SameAge(_) => {
-                format!("The other side closed {whom}{place} at the same age, {p50}")
-            }
-            Ending::SameMoment => {
-                format!("The other side closed {whom}{place} at the same moment, {at} into the run")
-            }
-            Ending::Both(_) => {
-                format!("The other side closed {whom}{place}, all {p50} old, at the same moment")
-            }
-            Ending::Various => {
-                format!("The other side closed {whom}{place}, {ages} (half of them within {p50})")
-            }
+            Ending::SameMoment => format!("{closed} at the same moment, {at} into the run"),
+            Ending::Both(_) => format!("{closed}, all {p50} old, at the same moment"),
+            Ending::Various => format!("{closed}, {ages} (half of them within {p50})"),
         }
     }
 
@@ -174,7 +220,10 @@ impl Trouble {
                 format!("{hits} established{place} did not answer within {within}, {answered} did")
             }
         };
-        let others = [(findings.misheard, "said something else"), (findings.late, "spoke later")];
+        let others = [
+            (findings.misheard, "said something else, or not all of it"),
+            (findings.late, "spoke later"),
+        ];
         let others: Vec<String> = others
             .iter()
             .filter(|(count, _)| *count > 0)
@@ -194,13 +243,13 @@ pub fn connections_of(count: u32) -> String {
 }
 
 /// `all 23 dials`, `the one dial`, `19 of 23 dials`.
-fn quantity(hits: u64, of: u64, noun: &str) -> String {
+fn quantity(part: Part, noun: &str) -> String {
     let plural = if noun.is_empty() { String::new() } else { format!(" {noun}s") };
-    match (hits, of) {
+    match (part.hits, part.all) {
         (1, 0 | 1) if noun.is_empty() => "the only one".to_owned(),
         (1, 0 | 1) => format!("the one {noun}"),
-        (hits, of) if hits >= of => format!("all {hits}{plural}"),
-        (hits, of) => format!("{hits} of {of}{plural}"),
+        (hits, all) if hits >= all => format!("all {hits}{plural}"),
+        (hits, all) => format!("{hits} of {all}{plural}"),
     }
 }
 
@@ -227,9 +276,9 @@ fn slow_verb(summary: &Summary, is_one: bool) -> String {
     let slow = &summary.slow;
     let why = match slow.retransmitted {
         0 => "",
-        repeated if repeated < slow.dials => ", and SYNs had to be repeated",
-        _ if is_one => ", as its SYN had to be repeated",
-        _ => ", as their SYNs had to be repeated",
+        repeated if repeated < slow.dials => ", and some repeated their SYNs",
+        _ if is_one => ", and repeated its SYN",
+        _ => ", and repeated their SYNs",
     };
     format!("took a second or more{why}")
 }

@@ -1,11 +1,12 @@
 //! What keeps connections that were established from being kept, known or answered, and what to look
 //! at next.
 
-use super::remedies::{DESCRIPTORS, Remedy, Words, remedy_of};
+use super::remedies::{DESCRIPTORS, Remedy, Words, is_dead, is_suspected, remedy_of};
 use super::shape::{Ending, Shape};
 use super::troubles::{Kind, Trouble};
 use super::verdict::Case;
 use crate::engine::Cause;
+use crate::engine::scene::Onset;
 use crate::units::Span;
 
 /// Who closed them, and where that is to be read.
@@ -44,7 +45,8 @@ pub fn closed(
             format!("{who}: too few to tell a limit, a timeout and a refusal apart."),
             format!("{}on the server, {log}.", closer.said),
         ),
-        (_, Ending::SameMoment) => closer.ended(signs),
+        (_, Ending::SameMoment) => closer.ended(worst, signs),
+        (_, Ending::Outlived(age)) => closer.replaces(age),
         (_, Ending::Both(age)) => remedy_of(
             format!(
                 "{who}: a timeout of {age}, or an end or a restart of the process, which look \
@@ -55,7 +57,7 @@ pub fn closed(
         ),
         (Shape::From(_) | Shape::MoreFrom(_), _) => closer.limits(worst.shape),
         (_, Ending::AtOnce(_)) => closer.declines(worst.shape),
-        (_, Ending::SameAge(age)) => closer.times_out(age),
+        (_, Ending::SameAge(age)) => closer.times_out(case, worst, age),
         (_, Ending::Various) => {
             remedy_of(format!("{who}."), format!("{}on the server, {log}.", closer.said))
         }
@@ -101,36 +103,86 @@ impl Closer<'_> {
         )
     }
 
-    fn times_out(&self, age: Span) -> Remedy {
+    fn times_out(&self, case: &Case<'_>, worst: &Trouble, age: Span) -> Remedy {
         let who = self.who;
+        // After the last dial only a timeout goes on closing.
+        let dialed = case.summary.last_dial.map(|at| at + SAME_MOMENT);
+        let may_be_a_limit =
+            worst.evidence.as_ref().is_some_and(|evidence| Some(evidence.last) <= dialed);
+        let look = format!(
+            "look for about {age} in the configuration of the server and of what stands before it \
+             (timeout, keepalive_timeout, timeout client, idle_timeout)"
+        );
+        if may_be_a_limit {
+            return remedy_of(
+                format!(
+                    "{who}: a timeout for idle connections, or the longest lifetime, of {age}; or \
+                     a limit on connections that closes the oldest one for each new one, which \
+                     looks alike as long as dials go on."
+                ),
+                format!(
+                    "the same run with --hold {}: a timeout goes on closing after the last dial. \
+                     If it does, {look}; if not, for that limit (worker_connections and the like).",
+                    Span(age.0.saturating_mul(2)).rounded_to_3_digits()
+                ),
+            );
+        }
         remedy_of(
             format!("{who}: a timeout for idle connections, or the longest lifetime, of {age}."),
+            format!("{look}."),
+        )
+    }
+
+    /// The oldest go for the newest.
+    fn replaces(&self, age: Span) -> Remedy {
+        let Closer { who, log, .. } = self;
+        remedy_of(
             format!(
-                "look for about {age} in the configuration of the server and of what stands before it \
-                 (timeout, keepalive_timeout, timeout client, idle_timeout)."
+                "{who}: no timeout, as others lived longer than {age}. A limit on connections that \
+                 closes the oldest one, or the one idle for longest, for each new one \
+                 (worker_connections and the like)."
+            ),
+            format!(
+                "on the server, that limit, and {log}; the same run at another --rate: a limit \
+                 keeps its number, a timeout its age."
             ),
         )
     }
 
     /// All together.
-    fn ended(&self, signs: &[Trouble]) -> Remedy {
+    fn ended(&self, worst: &Trouble, signs: &[Trouble]) -> Remedy {
         let Closer { who, log, words, .. } = self;
-        if signs.is_empty() {
-            return remedy_of(
-                format!("{who}: its process ended or was restarted, or somebody closed them all."),
-                format!("on the server, `ps -o lstart= -p PID` (since when it runs), and {log}."),
-            );
-        }
-        remedy_of(
-            format!("{who}: its process ended, and nobody was there afterwards."),
-            format!(
-                "on the server, {} (is it back?), {log} of that moment, and `dmesg | grep -i 'out \
-                 of memory'`.",
-                words.listeners
+        let since = "`ps -o lstart= -p PID` (since when it runs)";
+        match worst.onset {
+            Onset { kept: 1.., .. } => remedy_of(
+                format!(
+                    "{who}: somebody closed these together. One of several processes, or of \
+                     several servers behind this address, that ended; others stayed open."
+                ),
+                format!("on the server, {since}, and {log} of that moment."),
             ),
-        )
+            Onset { newcomers: 1.., .. } => remedy_of(
+                format!("{who}: its process was restarted, or somebody closed them all."),
+                format!("on the server, {since}, and {log} of that moment."),
+            ),
+            _ if signs.is_empty() => remedy_of(
+                format!("{who}: its process ended or was restarted, or somebody closed them all."),
+                format!("on the server, {since}, and {log}."),
+            ),
+            _ => remedy_of(
+                format!("{who}: its process ended, and nobody was there afterwards."),
+                format!(
+                    "on the server, {} (is it back?), {log} of that moment, and `dmesg | grep -i \
+                     'out of memory'`.",
+                    words.listeners
+                ),
+            ),
+        }
     }
 }
+
+/// What is as far apart in time as this can have happened at once.
+pub const SAME_MOMENT: Span = Span::from_ms(10);
 
 pub fn half_open(case: &Case<'_>, worst: &Trouble, words: &Words) -> Remedy {
     let others = match is_a_plain_reset(case, worst) {
@@ -143,8 +195,8 @@ pub fn half_open(case: &Case<'_>, worst: &Trouble, words: &Words) -> Remedy {
     remedy_of(
         format!(
             "server, or what stands before it: it dropped the end of handshakes that this host saw \
-             complete, as a server does whose accept queue overflows in a burst; or a firewall or \
-             load balancer on the way has forgotten them since.{others}"
+             complete, as a server does whose accept queue overflows in a burst; or it was \
+             restarted, or a firewall or load balancer on the way has forgotten them, since.{others}"
         ),
         format!(
             "on the server, `nstat -az TcpExtListenOverflows TcpExtListenDrops \
@@ -158,17 +210,24 @@ pub fn half_open(case: &Case<'_>, worst: &Trouble, words: &Words) -> Remedy {
 
 /// Whether resets in answer to keepalives are of the age at which others were reset unasked.
 pub fn is_a_plain_reset(case: &Case<'_>, half_open: &Trouble) -> bool {
-    let resets = case.summary.evidence[Cause::PeerReset as usize];
-    let ages = half_open.evidence.zip(resets).map(|(asked, unasked)| (asked.p50, unasked.p50));
+    let resets = case.summary.evidence[Cause::PeerReset as usize].as_ref();
+    let ages = half_open.evidence.as_ref().zip(resets);
+    let ages = ages.map(|(asked, unasked)| (asked.p50, unasked.p50));
     ages.is_some_and(|(asked, unasked)| asked.0.abs_diff(unasked.0) <= asked.0 / 10)
 }
 
 pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &Words) -> Remedy {
     let Words { listeners, queue, .. } = words;
     let findings = &case.summary.findings;
-    let is_a_wall = worst.shape.is_a_limit() && signs.iter().any(|sign| sign.shape.is_a_limit());
-    let is_suspected = 2 * findings.suspects_half_open > findings.suspects.max(1);
-    if is_a_wall || is_suspected || signs.iter().any(|sign| sign.kind == Kind::HalfOpen) {
+    if is_dead(findings) {
+        return dead(words);
+    }
+    // Beside dials whose SYNs were dropped from some number on, those that were answered say that
+    // the application is one that answers.
+    let is_a_wall = worst.onset.answered > 0 && signs.iter().any(|sign| sign.shape.is_a_limit());
+    let is_half_open = signs.iter().any(|sign| sign.kind == Kind::HalfOpen);
+    let is_much = worst.shape != Shape::TooFew;
+    if is_much && (is_a_wall || is_suspected(case) || is_half_open) {
         return remedy_of(
             "server: its process accepts too slowly or not at all, and its accept queue overflows.",
             format!(
@@ -194,8 +253,9 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
     );
     if 2 * findings.misheard > worst.hits {
         return remedy_of(
-            "server: the application says something else than was expected.",
-            "--debug shows what it says.",
+            "server: the application says something else than was expected, or not all of it in \
+             time.",
+            "--debug shows what it says; a longer --reply-timeout, whether there is more.",
         );
     }
     if 2 * findings.late > worst.hits {
@@ -206,8 +266,16 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
     }
     match (worst.shape, worst.onset.answered) {
         (_, 0) => remedy_of(
-            "server: its process accepts nobody, or the application has nothing to say to this.",
-            format!("{look}; 0 is an application that waits for something else (--send)."),
+            "server: its process accepts nobody, or the application has nothing to say to this, or \
+             takes longer to say it.",
+            format!(
+                "{look}; 0 is an application that waits for something else (--send) or is slow (a \
+                 longer --reply-timeout)."
+            ),
+        ),
+        (Shape::TooFew, _) => remedy_of(
+            "server or network: too little to say more.",
+            format!("{look}. More connections (-c), or the same run again."),
         ),
         (Shape::From(_), _) => remedy_of(
             "server: from that number on the application serves nobody else. A limit of its own \
@@ -219,4 +287,19 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
             format!("{look}; its load (`top`). A longer --reply-timeout shows how slow it is."),
         ),
     }
+}
+
+/// Nobody who has a connection leaves a keepalive without an answer, accepted or not.
+pub fn dead(words: &Words) -> Remedy {
+    let Words { host, port, .. } = words;
+    remedy_of(
+        "network, or the server's host: even a connection that nobody has accepted acknowledges a \
+         keepalive. The way there, or the host, went dead since, or a firewall, NAT or load \
+         balancer has forgotten the connections and drops what it does not know.",
+        format!(
+            "`ping {host}` from here; on the server, `tcpdump -ni any 'tcp port {port}'` shows \
+             whether keepalives arrive; the timeouts and the size of each table of connections on \
+             the way."
+        ),
+    )
 }

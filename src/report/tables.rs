@@ -63,7 +63,7 @@ mod tests {
             (0, 1_000_000, 1_000_000, 0, 0, 31_249),
             (3, 9, 0, 0, 0, 0),
         ];
-        let worst = rows.map(|(index, dialed, established, errors, closed, p99)| Row {
+        let rows = rows.into_iter().map(|(index, dialed, established, errors, closed, p99)| Row {
             index,
             dialed,
             established,
@@ -72,7 +72,7 @@ mod tests {
             p99: Span(p99),
             ..Row::default()
         });
-        let mut breakdown = Breakdown { count: 80, worst: worst.to_vec() };
+        let mut breakdown = Breakdown::of(80, rows);
         let mut text = String::new();
         let name = |index: usize| format!("127.0.0.{}:80", 1 << index);
         write_table(&mut text, "Targets", &breakdown, name).unwrap();

@@ -3,8 +3,9 @@
 
 use super::shape::{Ending, HITS_MIN, Shape, is_anywhere};
 use super::verdict::Case;
-use crate::engine::breakdown::{Breakdown, Row};
-use crate::engine::evidence::{Evidence, Onset, Place, Scene};
+use crate::engine::breakdown::{Breakdown, Matter};
+use crate::engine::evidence::Evidence;
+use crate::engine::scene::{Onset, Part, Place, Scene};
 use crate::engine::{Cause, Side, State, Summary};
 
 /// A kind of trouble.
@@ -20,6 +21,10 @@ pub enum Kind {
     Lost,
     HalfOpen,
     Unanswered,
+    /// Connections that were asked by keepalive, and nothing came back.
+    Silent,
+    /// Dials that were under way for a second and more when the run was ended.
+    Hanging,
     /// Dials that took a second and more and came through.
     Slow,
 }
@@ -29,11 +34,9 @@ pub struct Trouble {
     pub kind: Kind,
     pub hits: u64,
     pub shape: Shape,
-    /// Of how many dials, or connections, it met so many: of those since it began, if that means
+    /// How many of how many dials, or connections, it met: of those since it began, if that means
     /// anything.
-    pub of: u64,
-    /// Of how many since it began, in any case.
-    pub of_later: u64,
+    pub part: Part,
     /// The one target, or the one source, that all of it is at, be it by chance.
     pub only: Option<Place>,
     /// Where it is, if that is not everywhere, and no chance.
@@ -60,42 +63,63 @@ pub fn troubles(case: &Case<'_>) -> Vec<Trouble> {
     let summary = case.summary;
     let mut all = Vec::new();
     let mut add = |kind: Kind, evidence: Option<Evidence>| {
-        all.extend(evidence.map(|e| Trouble::of(case, kind, e.count, &e.scene, Some(e))));
+        let Some(evidence) = evidence else { return };
+        let scene = evidence.scene.clone();
+        all.extend(Trouble::by_target(case, kind, evidence.count, &scene, Some(evidence)));
     };
     for cause in Cause::ALL.into_iter().filter(|cause| cause.ends_in() == State::Error) {
         let is_here = cause.side() == Side::ThisHost;
         let kind = if is_here { Kind::Here(cause) } else { Kind::Beyond(cause) };
-        add(kind, summary.evidence[cause as usize]);
+        add(kind, summary.evidence[cause as usize].clone());
     }
     if let Some(evidence) = closed(summary) {
-        let usual = summary.established_times.quantile(500);
-        let ending = Ending::of(&evidence, &summary.lifetimes, usual);
+        let shortest_dial = summary.established_times.min();
+        let oldest = evidence.scene.here().oldest;
+        let ending = Ending::of(&evidence, &summary.lifetimes, oldest, shortest_dial);
         add(Kind::Closed(ending), Some(evidence));
     }
-    add(Kind::Lost, summary.evidence[Cause::Lost as usize]);
-    add(Kind::HalfOpen, summary.evidence[Cause::HalfOpen as usize]);
-    add(Kind::Unanswered, summary.unanswered);
+    add(Kind::Lost, summary.evidence[Cause::Lost as usize].clone());
+    add(Kind::HalfOpen, summary.evidence[Cause::HalfOpen as usize].clone());
+    add(Kind::Unanswered, summary.unanswered.clone());
+    if let Some(hanging) = &summary.hanging {
+        all.push(Trouble::of(case, Kind::Hanging, hanging.count, &hanging.scene, None));
+    }
+    all.extend(silent(summary));
     all.sort_by_key(|trouble| std::cmp::Reverse(trouble.hits));
     // Those came through: whatever did not is worse.
     let through = summary.slow.dials - summary.slow.failed;
-    all.extend(
-        summary.slow_scene.map(|scene| Trouble::of(case, Kind::Slow, through, &scene, None)),
-    );
+    let slow = summary.slow_scene.as_ref();
+    all.extend(slow.map(|scene| Trouble::of(case, Kind::Slow, through, scene, None)));
     all
+}
+
+/// Which ones these are is not kept.
+fn silent(summary: &Summary) -> Option<Trouble> {
+    let (hits, all) = (summary.findings.silent, summary.findings.asked);
+    let part = Part { all: narrow(all), hits: narrow(hits) };
+    (hits > 0).then(|| Trouble {
+        kind: Kind::Silent,
+        hits,
+        shape: if hits >= all { Shape::All } else { Shape::Scattered },
+        part,
+        only: None,
+        site: None,
+        onset: Onset::default(),
+        evidence: None,
+    })
 }
 
 /// By the peer, in either way.
 fn closed(summary: &Summary) -> Option<Evidence> {
-    let of = |cause: Cause| summary.evidence[cause as usize];
+    let of = |cause: Cause| summary.evidence[cause as usize].clone();
     let (fin, rst) = match (of(Cause::PeerClosed), of(Cause::PeerReset)) {
         (Some(fin), Some(rst)) => (fin, rst),
         (one, other) => return one.or(other),
     };
-    let more = if fin.count >= rst.count { fin } else { rst };
-    let places = [fin, rst].map(|evidence| evidence.scene.only.map(|(place, _)| place));
-    let later = |evidence: Evidence| evidence.scene.everywhere.dials_after;
-    let mut scene = if later(fin) >= later(rst) { fin.scene } else { rst.scene };
-    if places[0] != places[1] {
+    let more = if fin.count >= rst.count { fin.clone() } else { rst.clone() };
+    let place = |evidence: &Evidence| evidence.scene.only.map(|(place, _)| place);
+    let mut scene = more.scene.clone();
+    if place(&fin) != place(&rst) {
         scene.only = None;
     }
     Some(Evidence {
@@ -110,6 +134,33 @@ fn closed(summary: &Summary) -> Option<Evidence> {
 }
 
 impl Trouble {
+    /// One, or where it began at some number at each of a few targets, one for each of these.
+    fn by_target(
+        case: &Case<'_>,
+        kind: Kind,
+        hits: u64,
+        scene: &Scene,
+        evidence: Option<Evidence>,
+    ) -> Vec<Trouble> {
+        let whole = Trouble::of(case, kind, hits, scene, evidence);
+        let may_differ = matches!(kind, Kind::Beyond(_) | Kind::Unanswered)
+            && whole.site.is_none()
+            && (whole.shape.is_indifferent() || matches!(whole.shape, Shape::MoreFrom(_)));
+        let is_told = |onset: &Onset| {
+            let (shape, part) = Shape::of(onset);
+            matches!(shape, Shape::All | Shape::From(_)) && u64::from(part.hits) >= HITS_MIN
+        };
+        if !may_differ || scene.each.len() < 2 || !scene.each.iter().all(|(_, at)| is_told(at)) {
+            return vec![whole];
+        }
+        let at = |(place, onset): &(Place, Onset)| {
+            let scene = Scene { only: Some((*place, *onset)), ..Scene::default() };
+            let evidence = whole.evidence.clone();
+            Trouble::of(case, kind, onset.hits().into(), &scene, evidence)
+        };
+        scene.each.iter().map(at).collect()
+    }
+
     fn of(
         case: &Case<'_>,
         kind: Kind,
@@ -123,18 +174,16 @@ impl Trouble {
         let here = scene.only.filter(|(place, onset)| {
             // Nor is it where nothing at all came through.
             let is_dead = onset.established_ever == 0 && hits >= HITS_MIN;
-            is_fixed || is_dead || !is_anywhere(1, breakdown(case.summary, *place).count, hits)
+            let share = (onset.all().into(), scene.everywhere.all().into());
+            let places = breakdown(case.summary, *place).count;
+            is_fixed || is_dead || !is_anywhere(1, places, share, hits)
         });
+        let is_split = scene.everywhere == Onset::default();
+        let here = if is_split { scene.only } else { here };
         let onset = here.map_or(scene.everywhere, |(_, onset)| onset);
-        let (before, after) = of_which(kind, &onset);
-        let shape = Shape::of(onset.established + onset.under_way, hits, before, after);
-        let of = match shape {
-            Shape::Scattered | Shape::TooFew => before + after,
-            _ => after,
-        };
+        let (shape, part) = Shape::of(&onset);
         let site = here.map(|(place, _)| site_of_one(case, place));
-        let mut trouble =
-            Trouble { kind, hits, shape, of, of_later: after, only, site, onset, evidence };
+        let mut trouble = Trouble { kind, hits, shape, part, only, site, onset, evidence };
         if only.is_none() {
             trouble.look_for_places(case);
         }
@@ -143,64 +192,46 @@ impl Trouble {
 
     /// Whether all of it is at a few targets, or sources.
     fn look_for_places(&mut self, case: &Case<'_>) {
-        let kind = self.kind;
+        let Some(matter) = self.kind.matter() else { return };
         let places: [fn(u32) -> Place; 2] = [Place::Target, Place::Source];
         for place in places {
             let breakdown = breakdown(case.summary, place(0));
-            let met: Vec<&Row> =
-                breakdown.worst.iter().filter(|row| count_in(row, kind) > 0).collect();
-            let hits: u64 = met.iter().map(|row| count_in(row, kind)).sum();
-            let dials: u64 = met.iter().map(|row| of_which_in(row, kind)).sum();
-            let established: u64 = met.iter().map(|row| u64::from(row.established)).sum();
-            let is_dead = established == 0 && hits >= HITS_MIN;
-            let is_chance = !is_dead && is_anywhere(met.len(), breakdown.count, hits);
-            if hits != self.hits || met.len() == breakdown.count || is_chance {
+            let met = breakdown.met(matter);
+            let is_dead = met.established == 0 && met.hits >= HITS_MIN;
+            let all = match self.kind {
+                Kind::Here(_) | Kind::Beyond(_) => met.dialed,
+                _ => met.established,
+            };
+            let share = (all, self.onset.all().into());
+            let is_chance = !is_dead && is_anywhere(met.rows, breakdown.count, share, met.hits);
+            if met.hits != self.hits || met.rows == breakdown.count || is_chance {
                 continue;
             }
-            let Some(first) = met.first() else { continue };
-            self.shape = if hits == dials { Shape::All } else { Shape::InPlaces };
-            (self.of, self.of_later) = (dials, dials);
-            self.site = Some(site_of_some(case, met.len(), place(first.index)));
+            let Some((worst, _)) = met.worst else { continue };
+            self.shape = if met.hits == all { Shape::All } else { Shape::InPlaces };
+            self.part = Part { all: narrow(all), hits: narrow(met.hits) };
+            self.site = Some(site_of_some(case, met.rows, place(worst)));
             return;
         }
     }
+}
 
-    /// How many of `kind` a row has.
-    pub fn count_in(&self, row: &Row) -> u64 {
-        count_in(row, self.kind)
+impl Kind {
+    /// What the rows of targets and sources count; none for what they do not.
+    pub fn matter(self) -> Option<Matter> {
+        match self {
+            Kind::Here(cause) | Kind::Beyond(cause) => Some(Matter::Cause(cause)),
+            Kind::Closed(_) => Some(Matter::Closed),
+            Kind::Lost => Some(Matter::Cause(Cause::Lost)),
+            Kind::HalfOpen => Some(Matter::Cause(Cause::HalfOpen)),
+            Kind::Unanswered => Some(Matter::Unanswered),
+            Kind::Silent | Kind::Hanging | Kind::Slow => None,
+        }
     }
 }
 
-/// How many dials, or connections, there were to be met, before it began and since.
-fn of_which(kind: Kind, onset: &Onset) -> (u64, u64) {
-    let Onset { established, under_way, established_ever, dials, dials_after, .. } = *onset;
-    let (before, all) = match kind {
-        // Who is to answer has to be established first.
-        Kind::Unanswered => (established + under_way, established_ever),
-        _ => (dials.saturating_sub(dials_after + 1), dials),
-    };
-    (before.into(), all.saturating_sub(before).max(1).into())
-}
-
-fn of_which_in(row: &Row, kind: Kind) -> u64 {
-    match kind {
-        Kind::Unanswered => row.established.into(),
-        _ => row.dialed.into(),
-    }
-}
-
-fn count_in(row: &Row, kind: Kind) -> u64 {
-    let of = |cause: Cause| row.causes[cause as usize];
-    let count = match kind {
-        Kind::Here(cause) | Kind::Beyond(cause) => of(cause),
-        Kind::Closed(_) => of(Cause::PeerClosed) + of(Cause::PeerReset),
-        Kind::Lost => of(Cause::Lost),
-        Kind::HalfOpen => of(Cause::HalfOpen),
-        Kind::Unanswered => row.unanswered,
-        // No row knows.
-        Kind::Slow => 0,
-    };
-    count.into()
+fn narrow(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn breakdown(summary: &Summary, place: Place) -> &Breakdown {

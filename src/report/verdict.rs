@@ -9,7 +9,8 @@ use super::served;
 use super::shape::{HITS_MIN, Shape};
 use super::troubles::{Kind, Trouble, troubles};
 use crate::engine::{Cause, State, Summary};
-use crate::plan::Plan;
+use crate::plan::{Plan, Probe};
+use crate::units::Moment;
 
 /// What a verdict is made of.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +26,7 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>) -> fmt::Result {
     write!(out, "Reached: {}.", reached(case.summary))?;
     let mut all = troubles(case);
     let Some(worst) = take_worst(case, &mut all) else {
-        return writeln!(out, "{}", untroubled(case.summary));
+        return writeln!(out, "{}", untroubled(case));
     };
     writeln!(out, " {}.{}", worst.happened, ended(case.summary))?;
     writeln!(out, "Side: {}", worst.remedy.side)?;
@@ -51,19 +52,20 @@ fn reached(summary: &Summary) -> String {
 }
 
 /// Where nothing went wrong.
-fn untroubled(summary: &Summary) -> String {
+fn untroubled(case: &Case<'_>) -> String {
+    let summary = case.summary;
     let asked = summary.last.connections;
     let ended = ended(summary);
+    // What the server makes of them it was not asked, or not of all.
+    let as_far_as = match (&case.plan.talk, case.plan.probe) {
+        (Some(_), _) | (None, Probe::All) => "",
+        (None, Probe::Sample) => ", as far as handshakes and a sample of the connections tell",
+        (None, Probe::None) => ", as far as handshakes tell",
+    };
     match summary.established_peak {
-        // What was asked whether the server has them, and did not answer, is no good sign.
-        _ if summary.findings.silent > 0 => format!(
-            " Nothing was refused, but {} of the {} that were asked by keepalive did not \
-             acknowledge it: the way to the server, or its host, may have gone dead.{ended}",
-            summary.findings.silent, summary.findings.asked
+        peak if ended.is_empty() && peak == asked => format!(
+            " Nothing limited this run{as_far_as}; if there is a limit, it is not below {asked}."
         ),
-        peak if ended.is_empty() && peak == asked => {
-            format!(" Nothing limited this run; if there is a limit, it is above {asked}.")
-        }
         0 => ended,
         _ => format!(" Nothing had limited them so far.{ended}"),
     }
@@ -112,7 +114,8 @@ fn take_worst(case: &Case<'_>, all: &mut Vec<Trouble>) -> Option<Worst> {
     }
     for sign in &signs {
         let words = match worst.kind {
-            Kind::Closed(_) => sign.after_it(case),
+            // Where some came in again, it is no matter of all that came after it.
+            Kind::Closed(_) if worst.onset.newcomers == 0 => sign.after_it(case),
             _ => sign.sentence(case),
         };
         happened = format!("{happened}. {words}");
@@ -125,6 +128,7 @@ fn end_of_the_server(all: &[Trouble]) -> Option<usize> {
     let is_end = |trouble: &Trouble| {
         matches!(trouble.kind, Kind::Closed(ending) if ending.is_common())
             && trouble.hits >= HITS_MIN
+            && trouble.onset.kept == 0
     };
     all.iter().position(is_end)
 }
@@ -160,13 +164,21 @@ fn is_a_sign(case: &Case<'_>, worst: &Trouble, other: &Trouble) -> bool {
         (Kind::Closed(_), Kind::HalfOpen) => served::is_a_plain_reset(case, other),
         (Kind::Closed(ending), Kind::Beyond(cause)) => {
             // What was dialed afterwards.
-            let begun = worst.evidence.map(|evidence| evidence.first);
-            let met = other.evidence.map(|evidence| evidence.last);
+            let [begun, met] = [worst, other].map(|trouble| {
+                trouble.evidence.as_ref().map_or(Moment(0), |evidence| evidence.first)
+            });
             ending.is_common()
+                && worst.onset.kept == 0
                 && matches!(cause, Cause::Refused | Cause::TimedOut | Cause::HostUnreachable)
-                && met >= begun
+                && met + served::SAME_MOMENT >= begun
         }
-        (Kind::Beyond(Cause::TimedOut), Kind::Unanswered | Kind::HalfOpen | Kind::Slow) => true,
+        (Kind::Silent, other) => !matches!(other, Kind::Here(_) | Kind::Closed(_)),
+        (kind, Kind::Silent) => !matches!(kind, Kind::Here(_) | Kind::Closed(_)),
+        (Kind::Beyond(Cause::TimedOut), Kind::Hanging) => true,
+        (
+            Kind::Beyond(Cause::TimedOut) | Kind::Hanging,
+            Kind::Unanswered | Kind::HalfOpen | Kind::Slow,
+        ) => true,
         (Kind::Unanswered, Kind::HalfOpen | Kind::Slow) => true,
         (Kind::HalfOpen, Kind::Unanswered | Kind::Slow) => true,
         _ => false,

@@ -16,6 +16,7 @@ pub mod random;
 mod reckoning;
 mod routing;
 pub mod scenario;
+mod scenery;
 pub mod script;
 pub mod shadow;
 mod trace;

@@ -178,7 +178,7 @@ impl Shadow {
                 State::Error => code = 2,
                 // Established, but not there, or without an answer.
                 _ if seat.unanswered || seat.hung_up => code = 2,
-                _ if seat.cause == Some(Cause::HalfOpen) => code = 2,
+                _ if seat.cause == Some(Cause::HalfOpen) || seat.is_silent => code = 2,
                 State::Established | State::Closed => {}
             }
         }

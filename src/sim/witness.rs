@@ -2,10 +2,12 @@
 //! the engine gives.
 
 use super::reckoning::{Seat, near};
+use super::scenery::Hits;
 use super::shadow::{Shadow, Verdict, check};
-use crate::engine::evidence::{Evidence, Onset, Place, Scene};
+use crate::engine::evidence::Evidence;
 use crate::engine::inquiry::Findings;
-use crate::engine::{Cause, State, Summary};
+use crate::engine::scene::{Scene, Who};
+use crate::engine::{Cause, Side, State, Summary};
 use crate::units::{Moment, Span};
 
 /// One thing that went wrong.
@@ -29,10 +31,17 @@ impl Shadow {
     pub(super) fn bear_witness(&self, summary: &Summary) -> Verdict {
         for cause in Cause::ALL {
             let mine: Vec<Sighting> = self.sightings_of(cause);
-            self.compare(cause.word(), &mine, summary.evidence[cause as usize])?;
+            let who = match cause.ends_in() {
+                State::Error if cause.side() == Side::ThisHost => Who::Dialed,
+                State::Error => Who::Sent,
+                _ => Who::Established,
+            };
+            self.compare(cause.word(), who, &mine, summary.evidence[cause as usize].as_ref())?;
         }
-        self.compare("unanswered", &self.misses, summary.unanswered)?;
+        let missed = summary.unanswered.as_ref();
+        self.compare("unanswered", Who::Established, &self.misses, missed)?;
         self.compare_slow(summary)?;
+        self.compare_hanging(summary)?;
         let findings = self.findings();
         check!(summary.findings == findings, "{:?}, and not {findings:?}", summary.findings);
         Ok(())
@@ -42,7 +51,13 @@ impl Shadow {
         self.sightings.iter().filter(|(of, _)| *of == cause).map(|(_, seen)| *seen).collect()
     }
 
-    fn compare(&self, what: &str, mine: &[Sighting], theirs: Option<Evidence>) -> Verdict {
+    fn compare(
+        &self,
+        what: &str,
+        who: Who,
+        mine: &[Sighting],
+        theirs: Option<&Evidence>,
+    ) -> Verdict {
         check!(theirs.is_some() != mine.is_empty(), "{what}: {theirs:?} of {}", mine.len());
         let (Some(theirs), Some(first), Some(last)) = (theirs, mine.first(), mine.last()) else {
             return Ok(());
@@ -59,87 +74,52 @@ impl Shadow {
         let (min, middle, max) = (at(0), at(most / 2), at(most));
         check!(theirs.min == min && theirs.max == max, "{what}: {theirs:?}, not {min} to {max}");
         check!(near(theirs.p50, middle), "{what}: p50 {}, not {middle}", theirs.p50);
-        let slots: Vec<u32> = mine.iter().map(|seen| seen.slot).collect();
-        let earliest = mine.iter().map(|seen| (seen.since, seen.slot)).min();
-        self.compare_scene(what, earliest.unwrap_or_default(), &slots, theirs.scene)
-    }
-
-    /// How things stood when that became of a slot which something happened to, as it did to all
-    /// these; everywhere, and where they all are.
-    fn compare_scene(
-        &self,
-        what: &str,
-        earliest: (Moment, u32),
-        slots: &[u32],
-        theirs: Scene,
-    ) -> Verdict {
-        self.compare_onset(what, earliest, |_| true, theirs.everywhere)?;
-        let routes = &self.plan.routes;
-        let target = |slot: u32| routes.target_index(slot);
-        let source = |slot: u32| routes.source_index(slot).unwrap_or_default();
-        let is_one = |of: &dyn Fn(u32) -> u32| slots.iter().all(|slot| of(*slot) == of(slots[0]));
-        let place = if routes.targets().len() > 1 && is_one(&target) {
-            Some(Place::Target(target(slots[0])))
-        } else if routes.sources().len() > 1 && is_one(&source) {
-            Some(Place::Source(source(slots[0])))
-        } else {
-            None
-        };
-        let said = theirs.only.map(|(place, _)| place);
-        check!(said == place, "{what} is at {said:?}, and should be at {place:?}");
-        let Some((place, onset)) = theirs.only else { return Ok(()) };
-        let is_there = |slot: u32| match place {
-            Place::Target(index) => target(slot) == index,
-            Place::Source(index) => source(slot) == index,
-        };
-        self.compare_onset(what, earliest, is_there, onset)
-    }
-
-    fn compare_onset(
-        &self,
-        what: &str,
-        (since, first): (Moment, u32),
-        is_there: impl Fn(u32) -> bool,
-        theirs: Onset,
-    ) -> Verdict {
-        let mut mine = Onset { under_way: theirs.under_way, ..Onset::default() };
-        for (slot, seat) in (0..).zip(&self.seats).filter(|(slot, _)| is_there(*slot)) {
-            let is_decided = !matches!(seat.state, State::NotInitiated | State::Dialing);
-            mine.dials += u32::from(is_decided);
-            mine.dials_after += u32::from(is_decided && slot > first);
-            mine.established_ever += u32::from(seat.opened_at.is_some());
-            mine.answered += u32::from(seat.answered);
-            let was_established = match seat.state {
-                State::Established => seat.since <= since,
-                // For how long nobody remembers.
-                State::Closed => seat.since > since,
-                _ => false,
-            };
-            mine.established += u32::from(was_established && slot < first);
-        }
-        check!(theirs == mine, "{what}: {theirs:?}, and should be {mine:?}");
-        Ok(())
+        let hits = mine.iter().map(|seen| (seen.since, seen.slot)).collect();
+        self.compare_scene(what, who, &Hits { hits, seen: (first.at, last.at) }, &theirs.scene)
     }
 
     fn compare_slow(&self, summary: &Summary) -> Verdict {
         let slow = || (0..).zip(&self.seats).filter(|(_, seat)| seat.is_slow);
         let count = slow().count() as u64;
-        let theirs = summary.slow;
+        let theirs = &summary.slow;
         let mine = (count, self.retransmitted, self.repeats);
         let same = mine == (theirs.dials, theirs.retransmitted, theirs.repeats);
         check!(same, "{theirs:?}, and should be {mine:?}");
         let failed = slow().filter(|(_, seat)| seat.opened_at.is_none()).count() as u64;
         check!(failed == theirs.failed, "{theirs:?}, of which {failed} failed");
         let through = || slow().filter(|(_, seat)| seat.opened_at.is_some());
-        let earliest = through().map(|(slot, seat)| (seat.dialed_at, slot)).min();
-        match (earliest, summary.slow_scene) {
-            (Some(earliest), Some(scene)) => {
-                let slots: Vec<u32> = through().map(|(slot, _)| slot).collect();
-                self.compare_scene("slow", earliest, &slots, scene)
-            }
-            (None, None) => Ok(()),
-            (_, scene) => Err(format!("{scene:?} of {earliest:?}")),
-        }
+        let hits: Vec<(Moment, u32)> =
+            through().map(|(slot, seat)| (seat.dialed_at, slot)).collect();
+        let earliest = hits.iter().min().map(|(at, _)| *at);
+        self.compare_some("slow", Who::Established, hits, earliest, summary.slow_scene.as_ref())
+    }
+
+    /// Dials that were under way for a second and more at the end.
+    fn compare_hanging(&self, summary: &Summary) -> Verdict {
+        let hangs = |seat: &Seat| {
+            seat.state == State::Dialing && self.now.since(seat.since) >= Span::from_s(1)
+        };
+        let seats = (0..).zip(&self.seats).filter(|(_, seat)| hangs(seat));
+        let hits: Vec<(Moment, u32)> = seats.map(|(slot, seat)| (seat.since, slot)).collect();
+        let count = summary.hanging.as_ref().map_or(0, |hanging| hanging.count);
+        check!(count == hits.len() as u64, "{count} dials hang, and should be {}", hits.len());
+        let scene = summary.hanging.as_ref().map(|hanging| &hanging.scene);
+        self.compare_some("hanging", Who::Sent, hits, Some(self.now), scene)
+    }
+
+    fn compare_some(
+        &self,
+        what: &str,
+        who: Who,
+        hits: Vec<(Moment, u32)>,
+        seen: Option<Moment>,
+        theirs: Option<&Scene>,
+    ) -> Verdict {
+        let (Some(scene), Some(seen)) = (theirs, seen) else {
+            check!(theirs.is_none() && hits.is_empty(), "{what}: {theirs:?} of {hits:?}");
+            return Ok(());
+        };
+        self.compare_scene(what, who, &Hits { hits, seen: (seen, seen) }, scene)
     }
 
     /// Counted from the seats.

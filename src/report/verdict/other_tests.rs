@@ -39,21 +39,21 @@ fn another_answer_a_late_one_and_none_are_told_apart() {
         (
             100,
             0,
-            " (100 said something else)",
+            " (100 said something else, or not all of it)",
             "server: the application says something else",
             "--debug",
         ),
         (
             2,
             98,
-            " (2 said something else, 98 spoke later)",
+            " (2 said something else, or not all of it, 98 spoke later)",
             "server or network: answers come, but too late",
             "--reply-timeout",
         ),
         (
             3,
             4,
-            " (3 said something else, 4 spoke later)",
+            " (3 said something else, or not all of it, 4 spoke later)",
             "server: its process accepts nobody",
             "ss -lnt",
         ),
@@ -270,8 +270,8 @@ fn packets_that_this_host_dropped_are_ruled_out_before_anybody_is_blamed() {
     };
     let reached = "19000 concurrent connections, all that were asked for. From 4000 connections \
                    on, \
-                   300 of 15000 dials took a second or more, as their SYNs had to be repeated, and \
-                   none before.";
+                   300 of 15000 dials took a second or more, and repeated their SYNs, and none \
+                   before.";
     let here = "this host, perhaps: it dropped 312 packets";
     assert_verdict(&slow(Some(312)), reached, here, &["netdev_max_backlog", "--rate"]);
     // Too few to explain it, or not known.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::breakdown::{Breakdown, Row};
-use crate::engine::evidence::Place;
+use crate::engine::scene::Place;
 use crate::route::Routes;
 
 /// Three targets, 10.0.0.1:81 to 10.0.0.3:83, dialed 100 times each, and as many sources.
@@ -15,15 +15,17 @@ fn three(questions: Questions) -> Made {
         made.plan.routes = Routes::new([1, 2, 3].map(target).into(), &sources).unwrap();
         let rows =
             || (0..3).map(|index| Row { index, dialed: 100, established: 100, ..Row::default() });
-        made.summary.targets = Breakdown { count: 3, worst: rows().collect() };
-        made.summary.sources = Breakdown { count: 3, worst: rows().collect() };
+        made.summary.targets = Breakdown::of(3, rows());
+        made.summary.sources = Breakdown::of(3, rows());
     })
 }
 
 /// Puts what `cause` met at so many targets, worst first.
-fn spread(made: Made, cause: Cause, hits: [u32; 3]) -> Made {
+fn share(made: Made, cause: Cause, hits: [u32; 3]) -> Made {
     made.change(|made| {
-        for (row, hits) in made.summary.targets.worst.iter_mut().zip(hits) {
+        let mut rows = made.summary.targets.worst.clone();
+        rows.sort_by_key(|row| row.index);
+        for (row, hits) in rows.iter_mut().zip(hits) {
             row.causes[cause as usize] = hits;
             if cause.ends_in() == State::Error {
                 (row.errors, row.established) = (row.errors + hits, row.established - hits);
@@ -31,8 +33,12 @@ fn spread(made: Made, cause: Cause, hits: [u32; 3]) -> Made {
                 row.closed += hits;
             }
         }
-        made.summary.targets.worst.sort_by_key(|row| std::cmp::Reverse(row.errors + row.closed));
+        made.summary.targets = Breakdown::of(3, rows.into_iter());
     })
+}
+
+fn spread_at(before: u32, hits: u32) -> Onset {
+    spread(before, hits, 100 - before - hits)
 }
 
 /// Puts what `cause` met at one place, where so many were established before and others fine.
@@ -41,14 +47,8 @@ fn at(made: Made, cause: Cause, place: Place, before: u32, answered: u32) -> Mad
         let evidence = made.summary.evidence[cause as usize].as_mut().unwrap();
         let hits = u32::try_from(evidence.count).unwrap();
         let lost = if cause.ends_in() == State::Error { hits } else { 0 };
-        let onset = Onset {
-            established: before,
-            dials_after: 99 - before,
-            dials: 100,
-            established_ever: 100 - lost,
-            answered,
-            ..Onset::default()
-        };
+        let onset = spread_at(before, hits);
+        let onset = Onset { established_ever: 100 - lost, answered, ..onset };
         evidence.scene.only = Some((place, onset));
     })
 }
@@ -106,13 +106,8 @@ fn who_does_not_answer_at_one_target_is_measured_by_those_who_do_there() {
         let missed = 100 - answered;
         three(expecting()).unanswered(missed, 200 + before, 200 + answered).change(|made| {
             let unanswered = made.summary.unanswered.as_mut().unwrap();
-            let onset = Onset {
-                established: before,
-                dials: 100,
-                established_ever: 100,
-                answered,
-                ..Onset::default()
-            };
+            let onset = spread_at(before, missed);
+            let onset = Onset { established_ever: 100, answered, ..onset };
             unanswered.scene.only = Some((Place::Target(2), onset));
         })
     };
@@ -130,11 +125,11 @@ fn what_some_targets_or_one_source_do_is_told_of_them() {
     let reached = "200 concurrent connections of 300 asked for. 100 of 200 dials to 2 of 3 targets \
                    (10.0.0.1:81, ...) timed out, and none elsewhere.";
     let side = "server or network: what sets those to 2 of 3 targets (10.0.0.1:81, ...) apart";
-    let some = spread(made, Cause::TimedOut, [60, 40, 0]);
+    let some = share(made, Cause::TimedOut, [60, 40, 0]);
     assert_verdict(&some, reached, side, &["`tcpgoon 10.0.0.1:81`"]);
 
     let made = three(Questions::default()).met(Cause::TimedOut, 60, 120, 120, S(5));
-    let made = spread(made, Cause::TimedOut, [20, 22, 18]);
+    let made = share(made, Cause::TimedOut, [20, 22, 18]);
     let from_one = at(made, Cause::TimedOut, Place::Source(1), 40, 0);
     let reached = "240 concurrent connections of 300 asked for. From 40 connections from 10.1.1.8 \
                    on, all 60 dials from it timed out.";
