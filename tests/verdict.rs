@@ -306,14 +306,13 @@ fn packets_that_are_lost_are_no_matter_of_numbers() {
     let patient = verdict(&run_in(&namespace, "-c 200 -s 1 -t 25 127.0.0.1:80"));
     patient.reached(
         "200 concurrent connections, all that were asked for. # of 200 dials took a second or \
-         more, and repeated their SYNs, scattered among others that did well.",
+         more, and repeated their SYNs, scattered among the others.",
     );
     patient.side("network or server: packets are lost").next(&["ping"]).nothing_else();
 
     let hasty = verdict(&run_in(&namespace, "-c 200 -s 1 -t 0.9 127.0.0.1:80"));
     hasty.reached(
-        "# concurrent connections of 200 asked for. # of 200 dials timed out, scattered among \
-         others that did well.",
+        "# concurrent connections of 200 asked for. # of 200 dials timed out, scattered among the others.",
     );
     hasty.side("network or server: packets are lost").next(&["--dial-timeout"]).nothing_else();
 }

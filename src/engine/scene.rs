@@ -204,6 +204,8 @@ pub struct Onset {
     pub after: Part,
     /// Those before the first one that it met.
     pub calm: u32,
+    /// Those of the last part that were established in less than a second.
+    pub after_fast: u32,
     /// When the first one began that it met, and when the stretch did.
     pub at_first: Level,
     pub at_stretch: Level,
@@ -230,6 +232,9 @@ impl Onset {
             let one = slot.map(|slot| Earliest { at: search.began(books, slot), slot });
             one.map(|one| books.level(one, slots.clone())).unwrap_or_default()
         };
+        let last = members.clone().skip((onset.before.all + onset.within.all) as usize);
+        let fast = last.filter(|slot| is_fast(books.table.of(*slot))).count();
+        onset.after_fast = u32::try_from(fast).unwrap_or(u32::MAX);
         (onset.at_first, onset.at_stretch) = (level(onset.calm), level(onset.before.all));
         onset.look_around(books, search.seen, slots);
         onset

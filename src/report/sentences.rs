@@ -117,7 +117,7 @@ impl Trouble {
             Shape::Scattered => {
                 let elsewhere = if place.is_empty() { "" } else { ", and none elsewhere" };
                 let those = capital(&those);
-                format!("{those}{place} {verb}, scattered among others that did well{elsewhere}")
+                format!("{those}{place} {verb}, scattered among the others{elsewhere}")
             }
             Shape::TooFew => {
                 // Where it was is known, if not whether that means anything.
@@ -190,14 +190,15 @@ impl Trouble {
         let those = match (hits, asked) {
             (1, 1) => "The one connection is".to_owned(),
             (1, _) => format!("1 of {of_whom} is"),
-            _ if hits == asked => format!("All of {of_whom} are"),
+            _ if hits == asked => format!("None of {of_whom} is"),
             _ => format!("{hits} of {of_whom} are"),
         };
         let place = match &self.site {
             Some(site) => format!(", all {},", site.name),
             None => String::new(),
         };
-        format!("{those}{place} not known there: a keepalive drew a reset")
+        let not = if hits == asked && hits > 1 { "" } else { " not" };
+        format!("{those}{place}{not} known there: a keepalive drew a reset")
     }
 
     fn unanswered_sentence(&self, case: &Case<'_>) -> String {

@@ -3,6 +3,7 @@
 
 use super::remedies::{DESCRIPTORS, Remedy, Words, is_dead, is_suspected, remedy_of};
 use super::shape::{Ending, Shape};
+use super::silence;
 use super::troubles::{Kind, Trouble};
 use super::verdict::Case;
 use crate::engine::Cause;
@@ -56,7 +57,11 @@ pub fn closed(
              server, `ps -o lstart= -p PID` says since when it runs.",
         ),
         (Shape::From(_) | Shape::MoreFrom(_), _) => closer.limits(worst.shape),
-        (_, Ending::AtOnce(_)) => closer.declines(worst.shape),
+        (_, Ending::AtOnce(within)) => {
+            // Who is left is but too young.
+            let is_all = worst.shape == Shape::All || worst.onset.oldest <= within;
+            closer.declines(is_all)
+        }
         (_, Ending::SameAge(age)) => closer.times_out(case, worst, age),
         (_, Ending::Various) => {
             remedy_of(format!("{who}."), format!("{}on the server, {log}.", closer.said))
@@ -88,11 +93,11 @@ impl Closer<'_> {
     }
 
     /// It closes as soon as it has accepted, and did so from the beginning.
-    fn declines(&self, shape: Shape) -> Remedy {
+    fn declines(&self, is_all: bool) -> Remedy {
         let Closer { who, log, said, .. } = self;
-        let others = match shape {
-            Shape::All => ", or was full from the first one on",
-            _ => ", or one of several servers behind this address does not",
+        let others = match is_all {
+            true => ", or was full from the first one on",
+            false => ", or one of several servers behind this address does not",
         };
         remedy_of(
             format!(
@@ -224,10 +229,12 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
     }
     // Beside dials whose SYNs were dropped from some number on, those that were answered say that
     // the application is one that answers.
+    let is_late = worst.shape.is_a_limit() || signs.iter().any(|sign| sign.shape.is_a_limit());
     let is_a_wall = worst.onset.answered > 0 && signs.iter().any(|sign| sign.shape.is_a_limit());
     let is_half_open = signs.iter().any(|sign| sign.kind == Kind::HalfOpen);
-    let is_much = worst.shape != Shape::TooFew;
-    if is_much && (is_a_wall || is_suspected(case) || is_half_open) {
+    // A way that loses makes suspects, too.
+    let is_queued = is_suspected(case) && (is_late || worst.onset.answered == 0);
+    if worst.shape != Shape::TooFew && (is_a_wall || is_queued || is_half_open) {
         return remedy_of(
             "server: its process accepts too slowly or not at all, and its accept queue overflows.",
             format!(
@@ -235,6 +242,10 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
                  application's log."
             ),
         );
+    }
+    let is_lossy = signs.iter().any(|sign| sign.shape == Shape::Scattered);
+    if is_lossy && matches!(worst.shape, Shape::Scattered | Shape::TooFew) {
+        return silence::loss("", &words.host);
     }
     if 2 * findings.suspects_unacknowledged > findings.suspects {
         return remedy_of(

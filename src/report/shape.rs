@@ -60,7 +60,9 @@ impl Shape {
         }
         let outside = before + after;
         let is_clear = outside.hits * 10 <= outside.all && within.hits * 2 >= whole.hits;
-        if is_dense(within) && is_clear {
+        // Who comes through by a repeat is no sign that it is over.
+        let is_over = onset.after_fast * 2 >= after.misses();
+        if is_dense(within) && is_clear && (is_to_the_end(onset) || is_over) {
             return Shape::of_stretch(onset).unwrap_or((Shape::TooFew, whole));
         }
         if is_dense(whole) {
@@ -78,9 +80,7 @@ impl Shape {
     /// chance.
     fn of_stretch(onset: &Onset) -> Option<(Shape, Part)> {
         let Onset { before, within, after, .. } = *onset;
-        // A few at the end that came through do not make an end of it.
-        let is_to_the_end = after.all * 20 <= within.all;
-        let (shape, part, spared, places) = match (before.all, is_to_the_end) {
+        let (shape, part, spared, places) = match (before.all, is_to_the_end(onset)) {
             (0, true) => return Some((Shape::NearlyAll, within + after)),
             (_, true) => {
                 (Shape::From(onset.at_stretch.total()), within + after, before.misses(), 1)
@@ -104,6 +104,11 @@ impl Shape {
     pub fn is_indifferent(self) -> bool {
         matches!(self, Shape::Scattered | Shape::Until | Shape::Window)
     }
+}
+
+/// Whether it goes on to the end: a few there that came through do not make an end of it.
+fn is_to_the_end(onset: &Onset) -> bool {
+    onset.after.all * 20 <= onset.within.all
 }
 
 /// Whether nearly all were met: at least 19 of 20.
@@ -228,7 +233,8 @@ mod tests {
         let onset = Onset::of_hits(hits);
         let level = |established| Level { established, under_way: 0 };
         let levels = [onset.calm, onset.before.all].map(level);
-        Shape::of(&Onset { at_first: levels[0], at_stretch: levels[1], ..onset }).0
+        let after_fast = onset.after.misses();
+        Shape::of(&Onset { at_first: levels[0], at_stretch: levels[1], after_fast, ..onset }).0
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn wall(case: &Case<'_>, worst: &Trouble, words: &Words) -> Remedy {
     )
 }
 
-fn loss(patience: &str, host: &str) -> Remedy {
+pub fn loss(patience: &str, host: &str) -> Remedy {
     remedy_of(
         "network or server: packets are lost on the way, or dropped by a limit on the rate of new \
          connections. How many connections there are is not what decides.",

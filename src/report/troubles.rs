@@ -122,12 +122,19 @@ fn closed(summary: &Summary) -> Option<Evidence> {
     if place(&fin) != place(&rst) {
         scene.only = None;
     }
+    let count = fin.count + rst.count;
+    // Where others were closed, too, the middle of both is not known.
+    let p50 = match summary.lifetimes.count() == count {
+        true => summary.lifetimes.quantile(500),
+        false => more.p50,
+    };
     Some(Evidence {
-        count: fin.count + rst.count,
+        count,
         first: fin.first.min(rst.first),
         last: fin.last.max(rst.last),
         scene,
         min: fin.min.min(rst.min),
+        p50,
         max: fin.max.max(rst.max),
         ..more
     })

@@ -104,7 +104,8 @@ fn take_worst(case: &Case<'_>, all: &mut Vec<Trouble>) -> Option<Worst> {
     if all.is_empty() {
         return None;
     }
-    let index = end_of_the_server(all).or_else(|| queue(all)).unwrap_or(0);
+    let index = end_of_the_server(all).or_else(|| queue(all)).or_else(|| timed_out(all));
+    let index = index.unwrap_or(0);
     let worst = all.remove(index);
     let mut happened = worst.sentence(case);
     let mut signs = Vec::new();
@@ -143,6 +144,13 @@ fn queue(all: &[Trouble]) -> Option<usize> {
             })
     };
     all.iter().position(is_wall)
+}
+
+/// Dials that timed out tell it more surely than those that hung yet.
+fn timed_out(all: &[Trouble]) -> Option<usize> {
+    let is_first = all.first().is_some_and(|trouble| trouble.kind == Kind::Hanging);
+    let timed_out = Kind::Beyond(Cause::TimedOut);
+    all.iter().position(|trouble| is_first && trouble.kind == timed_out)
 }
 
 /// Whether the second one is nowhere where the first one is not.

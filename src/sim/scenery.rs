@@ -99,6 +99,15 @@ impl Shadow {
         ];
         let said = [theirs.established_ever, theirs.answered, theirs.kept, theirs.newcomers];
         check!(said.map(|n| n as usize) == mine, "{what}: {theirs:?}, and should be {mine:?}");
+        // At the very second it may go either way.
+        let is_fast = |slot: u32, within: Span| {
+            self.seats[slot as usize].took.is_some_and(|took| took < within)
+        };
+        let last = &members[members.len() - theirs.after.all as usize..];
+        let fast = |within| last.iter().filter(|(slot, _)| is_fast(*slot, within)).count();
+        let range = fast(Span::from_ms(992))..=fast(Span::from_ms(1_008));
+        let after_fast = theirs.after_fast as usize;
+        check!(range.contains(&after_fast), "{what}: {theirs:?}, not {range:?}");
         let ages = there.iter().filter(|(_, s)| open(s)).map(|(_, s)| self.now.since(s.since));
         let oldest = ages.max().unwrap_or_default();
         check!(theirs.oldest == oldest, "{what}: {theirs:?}, but the oldest is {oldest}");

@@ -13,7 +13,7 @@ fn spread_as(made: Made, cause: Cause, change: impl FnOnce(&mut Evidence)) -> Ma
 fn block(before: u32, hits: u32, after: u32) -> Onset {
     let all = [(before, false), (hits, true), (after, false)];
     let hits = all.into_iter().flat_map(|(count, hit)| (0..count).map(move |_| hit));
-    Onset::of_hits(hits)
+    Onset { after_fast: after, ..Onset::of_hits(hits) }
 }
 
 #[test]
@@ -56,6 +56,20 @@ fn what_is_over_is_no_limit() {
         let reached = format!("123 concurrent connections of 150 asked for. {words}");
         assert_verdict(&made, &reached, side, &[]);
     }
+}
+
+#[test]
+fn who_comes_through_by_a_repeat_is_no_end_of_it() {
+    let onset = Onset { after_fast: 3, ..block(18, 120, 62) };
+    let level = Level { established: 18, under_way: 0 };
+    let onset = Onset { at_first: level, at_stretch: level, ..onset };
+    let made = Made::of(200).met(Cause::TimedOut, 120, 18, 62, S(4)).slow(59, 18, 0);
+    let made = spread_as(made, Cause::TimedOut, |evidence| evidence.scene.everywhere = onset);
+    let reached = "80 concurrent connections of 200 asked for. From 18 connections on, 120 of 182 \
+                   dials timed out, and none before. From 18 connections on, all 59 dials that came \
+                   through took a second or more, and repeated their SYNs.";
+    let side = "server or network, which look alike from here: an accept queue that overflows now";
+    assert_verdict(&made, reached, side, &[]);
 }
 
 #[test]
@@ -217,6 +231,6 @@ fn slow_dials_from_some_number_on_make_a_queue_of_who_is_not_answered() {
                    more, and repeated their SYNs.";
     assert_verdict(&made, reached, "server: its process accepts too slowly or not at all", &[]);
     let lossy = Made::with(300, expecting()).unanswered(1, 140, 299).slow(27, 3, 270);
-    let side = "\nSide: server or network: too little";
+    let side = "\nSide: network or server: packets are lost";
     assert!(lossy.text().contains(side), "{}", lossy.text());
 }

@@ -74,7 +74,7 @@ fn what_one_target_does_is_told_of_it_and_looked_for_there() {
 
     let loss = met(Cause::TimedOut, 30, 3);
     let reached = "270 concurrent connections of 300 asked for. 30 of 100 dials to 10.0.0.2:82 \
-                   timed out, scattered among others that did well, and none elsewhere.";
+                   timed out, scattered among the others, and none elsewhere.";
     assert_verdict(
         &loss,
         reached,

@@ -140,7 +140,8 @@ fn spread(before: u32, hits: u32, others: u32) -> Onset {
     let fine = (0..before).map(|_| false);
     let onset = Onset::of_hits(fine.chain((0..rest).map(move |index| met(index + 1) > met(index))));
     let level = |established| Level { established, under_way: 0 };
-    Onset { at_first: level(before), at_stretch: level(onset.before.all), ..onset }
+    let after_fast = onset.after.misses();
+    Onset { at_first: level(before), at_stretch: level(onset.before.all), after_fast, ..onset }
 }
 
 fn expecting() -> Questions {
@@ -247,8 +248,7 @@ fn a_limit_is_told_from_loss_by_what_is_fine_afterwards() {
     assert_verdict(&made, limit, "server or network, which look alike from here: a full", &next);
 
     let loss = "900 concurrent connections of 1000 asked for. 100 of 1000 dials timed out, \
-                scattered \
-                among others that did well.";
+                scattered among the others.";
     let made = Made::of(1000).met(Cause::TimedOut, 100, 3, 897, S(5));
     assert_verdict(&made, loss, "network or server: packets are lost", &["ping -c 100 10.0.0.7"]);
 
@@ -335,8 +335,8 @@ fn what_else_there_was_stands_at_the_end() {
         .met(Cause::Refused, 50, 10, 940, MS(1))
         .slow(20, 5, 900);
     let text = made.text();
-    let also = "Also: 50 of 1000 dials were refused, scattered among others that did well. 20 of \
+    let also = "Also: 50 of 1000 dials were refused, scattered among the others. 20 of \
                 925 dials that came through took a second or more, and repeated their SYNs, \
-                scattered among others that did well.";
+                scattered among the others.";
     assert_eq!(text.lines().last(), Some(also), "{text}");
 }
