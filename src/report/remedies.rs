@@ -61,7 +61,8 @@ pub fn remedy(case: &Case<'_>, worst: &Trouble, signs: &[Trouble]) -> Remedy {
         ),
         Kind::HalfOpen => served::half_open(case, worst, &words),
         Kind::Unanswered => served::unanswered(case, worst, signs, &words),
-        Kind::Silent => served::dead(&words),
+        Kind::Silent if is_dead(&case.summary.findings) => served::dead(&words),
+        Kind::Silent => served::forgotten(&words),
         Kind::Slow => silence::slow(case, worst, &words),
     }
 }

@@ -84,7 +84,10 @@ impl Trouble {
                 format!("{}{place} {verb}, from the first one on", capital(&those))
             }
             Shape::InPlaces => format!("{}{place} {verb}, and none elsewhere", capital(&those)),
-            Shape::From(0) => format!("From some moment on, {those}{place} {verb}"),
+            Shape::From(0) => {
+                let before = self.onset.before.all;
+                format!("After the first {before} {noun}s{place}, {those}{short} {verb}")
+            }
             Shape::From(connections) => {
                 let from = connections_of(connections);
                 let others = match self.onset.before.hits {

@@ -314,3 +314,17 @@ pub fn dead(words: &Words) -> Remedy {
         ),
     )
 }
+
+/// The same of some, where others do acknowledge theirs.
+pub fn forgotten(words: &Words) -> Remedy {
+    let Words { host, port, .. } = words;
+    remedy_of(
+        "network, most likely: a firewall, NAT or load balancer has forgotten some connections and \
+         drops what it does not know, or packets are lost on the way.",
+        format!(
+            "`ping -c 100 {host}` from here counts losses; on the server, `ss -tn 'sport = \
+             :{port}'` shows whether it has them; the timeouts and the size of each table of \
+             connections on the way."
+        ),
+    )
+}

@@ -171,7 +171,14 @@ pub fn slow(case: &Case<'_>, worst: &Trouble, words: &Words) -> Remedy {
     }
     let far = match worst.shape {
         Shape::TooFew => return too_little(),
-        shape if shape.is_indifferent() || shape == Shape::InPlaces => return loss("", host),
+        Shape::Scattered | Shape::InPlaces => return loss("", host),
+        Shape::Until | Shape::Window => {
+            return remedy_of(
+                "server or network: an outage, and what it was is over. A restart, a failover, a \
+                 queue or a table that was full for a while, or a way that lost packets.",
+                "the logs of that time, on the server and on the way.",
+            );
+        }
         // The kernel repeats its SYN after a second, come what may.
         Shape::All => ", or a way there and back of a second and more",
         _ => "",

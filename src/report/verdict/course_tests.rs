@@ -183,6 +183,10 @@ fn keepalives_that_nobody_acknowledges_are_a_dead_way() {
     );
     assert_verdict(&made, &reached, dead, &["ping 10.0.0.7"]);
 
+    let some = silent(Made::with(100, probing(Probe::All)), 9, 100);
+    let reached = format!("{all} 9 of the 100 asked by keepalive did not acknowledge it.");
+    assert_verdict(&some, &reached, "network, most likely: a firewall, NAT", &["ping -c 100"]);
+
     let walled = Made::with(1000, probing(Probe::All)).met(Cause::TimedOut, 500, 500, 0, S(5));
     let made = silent(walled, 450, 500);
     let reached = "500 concurrent connections of 1000 asked for. From 500 connections on, all 500 \
