@@ -150,10 +150,10 @@ impl Engine {
                 // A server that waits for the handshake's last packet acknowledges keepalives, too,
                 // and repeats its SYN-ACK. One that has the connection sends nothing but the
                 // acknowledgement.
-                // Our own repeats draw answers of their own; a send that was taken is proof enough.
+                // A send that was taken is proof enough.
                 let is_repeated = !self.sends
                     && look.data_segments_in == Some(0)
-                    && look.segments_in.is_some_and(|count| count > 2 + look.retransmits);
+                    && segments_beyond_repeats(look).is_some_and(|count| count > 2);
                 if is_acknowledged && !is_repeated && self.inquiries.prove(key.slot) {
                     actions.push(Action::Hush(key));
                 }
@@ -226,8 +226,7 @@ impl Engine {
 
 /// What a look says of a suspect to which something was sent, or nothing.
 fn suspicion(look: &Look, sends: bool) -> Suspicion {
-    // Each repeat of ours may have drawn an answer of its own.
-    let is_repeated = look.segments_in.is_some_and(|count| count > 1 + look.retransmits)
+    let is_repeated = segments_beyond_repeats(look).is_some_and(|count| count > 1)
         && look.data_segments_in == Some(0);
     match (sends, look.unacknowledged) {
         (true, 0) => Suspicion::Unfounded,
@@ -235,6 +234,11 @@ fn suspicion(look: &Look, sends: bool) -> Suspicion {
         (true, _) => Suspicion::Unacknowledged,
         (false, _) => Suspicion::Unfounded,
     }
+}
+
+/// How many segments came, but for one that each repeat of ours may have drawn.
+fn segments_beyond_repeats(look: &Look) -> Option<u32> {
+    look.segments_in.map(|count| count.saturating_sub(look.retransmits))
 }
 
 #[cfg(test)]
@@ -264,6 +268,8 @@ mod tests {
             (look(0, Some(3), Some(1), 1), Unfounded, Unacknowledged),
             (look(0, None, None, 1), Unfounded, Unacknowledged),
             (look(0, None, Some(0), 0), Unfounded, Unfounded),
+            (look(u32::MAX, Some(1), Some(0), 1), Unfounded, Unacknowledged),
+            (look(u32::MAX - 1, Some(u32::MAX), Some(0), 1), Unfounded, Unacknowledged),
         ] {
             assert_eq!(
                 [suspicion(&look, false), suspicion(&look, true)],
