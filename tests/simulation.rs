@@ -170,6 +170,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "a keepalive answered",
         "a keepalive unanswered",
         "a word after all",
+        "a word instead of an acknowledgement",
         "a keepalive out at the end",
         "a keepalive of a sample out at the end",
         "a goodbye after all",
@@ -251,7 +252,7 @@ fn repeat(actions: &mut Vec<Action>, fits: impl Fn(&Action) -> bool) -> bool {
 #[test]
 fn the_checks_can_fail() {
     type Lie = fn(&mut Record) -> bool;
-    let lies: [(&str, Lie); 27] = [
+    let lies: [(&str, Lie); 29] = [
         ("a close too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Close(_)))),
         ("a close forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Close(_)))),
         ("a dial too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Dial(_)))),
@@ -269,6 +270,8 @@ fn the_checks_can_fail() {
         ("a look forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Look(..)))),
         ("a keepalive too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Probe(_)))),
         ("a keepalive forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Probe(_)))),
+        ("a hush too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Hush(_)))),
+        ("a hush forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Hush(_)))),
         ("a word too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Send(_)))),
         ("a word forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Send(_)))),
         ("an answer unheard of", |r| {

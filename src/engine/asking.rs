@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::evidence::SLOW_DIAL_MIN;
 use super::inquiry::{Step, Suspicion};
+use super::standing::Standing;
 use super::{Action, Engine, Event, Key, Look, Note, State, What, Why};
 use crate::plan::Limits;
 use crate::units::{Moment, Span, Tick};
@@ -97,26 +98,26 @@ impl Engine {
         }
     }
 
-    pub(super) fn received(&mut self, key: Key, bytes: u32, at: Moment) {
+    pub(super) fn received(&mut self, key: Key, bytes: u32, at: Moment, actions: &mut Vec<Action>) {
         self.tally.received_bytes += u64::from(bytes);
         if bytes == 0 {
             return;
         }
-        let was_pending = self.inquiries.is_pending(key.slot);
+        let before = self.inquiries.standing(key.slot);
         if self.inquiries.hear(key.slot)
             && let Some(connection) = self.table.get(key)
         {
             self.tally.first_byte_times.record(at.since(connection.since));
         }
-        self.settle(key, was_pending);
+        self.settle(key, before, actions);
     }
 
-    pub(super) fn answered(&mut self, key: Key) {
-        let was_pending = self.inquiries.is_pending(key.slot);
+    pub(super) fn answered(&mut self, key: Key, actions: &mut Vec<Action>) {
+        let before = self.inquiries.standing(key.slot);
         if !self.inquiries.answer(key.slot) {
             self.tally.events_ignored += 1;
         }
-        self.settle(key, was_pending);
+        self.settle(key, before, actions);
     }
 
     pub(super) fn looked(
@@ -142,7 +143,7 @@ impl Engine {
                 self.inquiries.suspect(suspicion(look, self.sends));
             }
             Why::Probed if self.is(key, State::Established) => {
-                let was_pending = self.inquiries.is_pending(key.slot);
+                let before = self.inquiries.standing(key.slot);
                 let since = self.table.get(key).map_or(at, |connection| connection.since);
                 let age = at.since(since);
                 let is_acknowledged =
@@ -154,10 +155,10 @@ impl Engine {
                 let is_repeated = !self.sends
                     && look.data_segments_in == Some(0)
                     && segments_beyond_repeats(look).is_some_and(|count| count > 2);
-                if is_acknowledged && !is_repeated && self.inquiries.prove(key.slot) {
-                    actions.push(Action::Hush(key));
+                if is_acknowledged && !is_repeated {
+                    self.inquiries.prove(key.slot);
                 }
-                self.settle(key, was_pending);
+                self.settle(key, before, actions);
             }
             Why::Probed => {}
         }
@@ -216,10 +217,15 @@ impl Engine {
         }
     }
 
-    /// Takes the deadline away where nothing is waited for any more.
-    fn settle(&mut self, key: Key, was_pending: bool) {
-        if was_pending && !self.inquiries.is_pending(key.slot) {
+    /// Takes the deadline away where nothing is waited for any more, and sends no more keepalives to
+    /// who is in doubt no more, however it was settled.
+    fn settle(&mut self, key: Key, before: Standing, actions: &mut Vec<Action>) {
+        let after = self.inquiries.standing(key.slot);
+        if before.is_pending() && !after.is_pending() {
             self.wheel.cancel(key.slot);
+        }
+        if before.is_asked() && !after.is_asked() {
+            actions.push(Action::Hush(key));
         }
     }
 }

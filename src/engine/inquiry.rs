@@ -166,6 +166,10 @@ impl Inquiries {
         self.slots.get(slot).is_pending()
     }
 
+    pub fn standing(&self, slot: u32) -> Standing {
+        self.slots.get(slot)
+    }
+
     /// For how long in all an answer of a slot is waited for, if one is.
     pub fn awaited(&self, slot: u32) -> Option<Span> {
         self.reply_timeout.filter(|_| self.slots.get(slot).is_awaited())

@@ -227,12 +227,12 @@ impl Engine {
             }
             What::Readable(key) if self.is(key, State::Established) => self.readable(key.slot),
             What::Received { key, bytes, more } if self.is(key, State::Established) => {
-                self.received(key, bytes, at);
+                self.received(key, bytes, at, actions);
                 if more {
                     self.ready.push(key.slot);
                 }
             }
-            What::Answered(key) if self.is(key, State::Established) => self.answered(key),
+            What::Answered(key) if self.is(key, State::Established) => self.answered(key, actions),
             What::Looked(key, why, look) if self.looks.answer(key, why) => {
                 self.looked(key, why, &look, at, actions);
             }

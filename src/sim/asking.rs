@@ -211,7 +211,8 @@ impl Shadow {
     }
 
     /// Bytes came: the server has the connection, and perhaps they are an answer.
-    pub(super) fn hear(&mut self, slot: u32, at: Moment) {
+    pub(super) fn hear(&mut self, key: Key, at: Moment, answers: &mut Vec<Action>) {
+        let slot = key.slot;
         let any = self.plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty());
         let Seat { wait, heard, opened_at, is_silent, .. } = *self.seat(slot);
         let seat = self.seat(slot);
@@ -237,6 +238,10 @@ impl Shadow {
             }
             Wait::Nothing => {}
             _ => {
+                if wait.is_asked() {
+                    self.reach("a word instead of an acknowledgement");
+                    answers.push(Action::Hush(key));
+                }
                 self.seat(slot).proven = wait.is_doubt();
                 self.wait_no_more(slot);
             }

@@ -71,7 +71,7 @@ impl Shadow {
             (What::Received { bytes, more, .. }, Some(State::Established)) => {
                 self.bytes += u64::from(bytes);
                 if bytes > 0 {
-                    self.hear(slot, at);
+                    self.hear(key, at, answers);
                 }
                 if more {
                     self.reach("a drain cut short");
