@@ -270,8 +270,7 @@ pub struct Limits {
     /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
     /// counts as [`INQUIRY_COST`]; the last one of a turn may go beyond.
     pub expiries_max: u32,
-    /// Connections drained of what the server sent; those of which the first byte is waited for, or
-    /// whose answer is due, are not counted.
+    /// Connections drained of what the server sent; those whose answer is due are not counted.
     pub drains_max: u32,
     /// Bytes dropped of one connection before the next one gets its chance.
     pub drain_bytes_max: u32,
@@ -296,12 +295,12 @@ impl Limits {
     }
 
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
-    /// an answer, closed) and one urgent drain, each question a last drain; what the actions of the
-    /// turn before have come to is up to two for a dial and three for a drain; each connection that
-    /// opened, failed or was due can have been looked at; two more are the poll's own.
+    /// an answer, closed), each question a last drain; what the actions of the turn before have come
+    /// to is up to two for a dial and three for a drain; each connection that opened, failed or was
+    /// due can have been looked at; two more are the poll's own.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
-        let drains = self.drains_max + self.events_max + self.questions_max();
+        let drains = self.drains_max + self.questions_max();
         let feedback = 2 * self.dials_max + 3 * drains;
         let looks = self.events_max + self.dials_max + self.expiries_max;
         (readiness + feedback + looks + 2) as usize

@@ -130,7 +130,7 @@ fn run(plan: &Plan) -> (Engine, Tally) {
     let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
     while !engine.is_over() {
         network.advance(now);
-        let told = network.poll(plan.limits.events_max, now, &mut events);
+        let told = network.poll(&plan.limits, &engine, now, &mut events);
         if told == plan.limits.events_max {
             tally.full_batches += 1;
             events.push(Event { at: now, what: What::Unheard });

@@ -88,14 +88,14 @@ impl Engine {
         self.looks.ask(key, Why::Slow, actions);
     }
 
-    /// There are bytes to read. Where nothing was heard yet of an answer that is waited for, it
-    /// would be the application's time that a wait in our own queue adds to.
-    pub(super) fn readable(&mut self, slot: u32) {
-        if self.inquiries.awaits_first_byte(slot) {
-            self.ready.push_urgent(slot);
-        } else {
-            self.ready.push(slot);
-        }
+    /// Whether the next bytes of `key` may be an answer that is waited for. They may also be those of
+    /// one of which the driver knows already that it has opened.
+    pub fn awaits_answer(&self, key: Key) -> bool {
+        self.table.get(key).is_some_and(|connection| match connection.state {
+            State::NotInitiated | State::Dialing => self.inquiries.are_answers_awaited(),
+            State::Established => self.inquiries.awaited(key.slot).is_some(),
+            State::Closed | State::Error => false,
+        })
     }
 
     pub(super) fn received(&mut self, key: Key, bytes: u32, at: Moment, actions: &mut Vec<Action>) {
@@ -313,6 +313,28 @@ mod tests {
         }
         assert_eq!(engine.summary().findings.unanswered, 1);
         assert!(engine.is_over());
+    }
+
+    #[test]
+    fn an_answer_is_awaited_from_the_dial_until_it_is_there_or_its_time_is_up() {
+        let second = Span::from_s(1);
+        let mut engine = Engine::new(&talking(2, "", second), Moment(0)).unwrap();
+        let keys = [0, 1].map(|slot| Key { slot, attempt: 0 });
+        let mut hear = |now, what| {
+            engine.turn(now, &[Event { at: now, what }], &mut Vec::new());
+            keys.map(|key| engine.awaits_answer(key))
+        };
+        assert_eq!(hear(Moment(0), What::Unheard), [true, true]);
+        for key in keys {
+            assert_eq!(hear(Moment(0), What::Dialed(key)), [true, true]);
+            assert_eq!(hear(Moment(0), What::Opened(key)), [true, true]);
+        }
+        let said = What::Received { key: keys[0], bytes: 1, more: true };
+        assert_eq!(hear(Moment(0), said), [false, true]);
+        assert_eq!(hear(Moment(0) + second, What::Unheard), [false, true]);
+        assert_eq!(hear(Moment(0) + second, What::Readable(keys[0])), [false, false]);
+        let plain = Plan { talk: None, ..talking(1, "", second) };
+        assert!(!Engine::new(&plain, Moment(0)).unwrap().awaits_answer(keys[0]));
     }
 
     /// Replies whose first piece was read, and whose rest waits for its turn as the answer is due:

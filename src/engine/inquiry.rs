@@ -161,11 +161,17 @@ impl Inquiries {
         if self.waits_for_probes { self.probes_pending } else { 0 }
     }
 
+    /// Whether applications are to answer.
+    pub fn are_answers_awaited(&self) -> bool {
+        self.reply_timeout.is_some()
+    }
+
     /// Whether a deadline is armed for a slot.
     pub fn is_pending(&self, slot: u32) -> bool {
         self.slots.get(slot).is_pending()
     }
 
+    /// How a slot stands.
     pub fn standing(&self, slot: u32) -> Standing {
         self.slots.get(slot)
     }
@@ -173,11 +179,6 @@ impl Inquiries {
     /// For how long in all an answer of a slot is waited for, if one is.
     pub fn awaited(&self, slot: u32) -> Option<Span> {
         self.reply_timeout.filter(|_| self.slots.get(slot).is_awaited())
-    }
-
-    /// Whether the first byte of an answer is waited for.
-    pub fn awaits_first_byte(&self, slot: u32) -> bool {
-        self.slots.get(slot).is_unheard()
     }
 
     /// Whether the application has answered in time, whatever became of the connection.

@@ -225,7 +225,7 @@ impl Engine {
                 self.note(key, Note::Closed { failure, after }, actions);
                 actions.push(Action::Close(key));
             }
-            What::Readable(key) if self.is(key, State::Established) => self.readable(key.slot),
+            What::Readable(key) if self.is(key, State::Established) => self.ready.push(key.slot),
             What::Received { key, bytes, more } if self.is(key, State::Established) => {
                 self.received(key, bytes, at, actions);
                 if more {
@@ -388,7 +388,7 @@ impl Engine {
 
     fn drain(&mut self, actions: &mut Vec<Action>) {
         actions.extend(self.last_drains.iter().map(|slot| Action::DrainAll(self.table.key(*slot))));
-        for _ in 0..self.ready.urgent() + self.limits.drains_max {
+        for _ in 0..self.limits.drains_max {
             let Some(slot) = self.ready.pop() else { return };
             let key = self.table.key(slot);
             // One that was closed while it waited has nothing to drain any more.

@@ -46,7 +46,7 @@ pub struct Failure {
 
 /// Something to do. Within a turn they come in this order: what events and then deadlines call for,
 /// one connection after the other (of one a note, looks, and then what is sent or probed; but a look
-/// at a failure, a note, a close); a sample; drains, the urgent ones first; notes of dials forgone;
+/// at a failure, a note, a close); a sample; drains, the last ones first; notes of dials forgone;
 /// dials. A dial comes last, so that nothing stands between its `connect()` and the poll that tells
 /// of its success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

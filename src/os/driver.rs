@@ -27,7 +27,8 @@ use crate::units::{Moment, Span};
 /// The one buffer that received bytes pass through, where anybody looks at them.
 const BUFFER_BYTES: usize = 4096;
 
-/// What is read of a connection whose end has been heard, at most.
+/// What is read at once of a connection whose end has been heard: there is no flood to come, and one
+/// good look takes it all.
 const LAST_DRAIN_BYTES: usize = 64 * 1024;
 
 /// Reads at the end of a connection: as many as it takes to look at all that is looked at of a
@@ -228,7 +229,7 @@ impl<'a> Driver<'a> {
         } else if readiness.is_readable() {
             // Answers come in bursts, beside dials that each take a turn: read one a turn, those
             // that came in time would be counted as late, and each as later than it came.
-            if self.is_awaited(key.slot) {
+            if self.is_awaited(key) {
                 self.receive(at, key, None);
             } else {
                 self.push(at, What::Readable(key));
@@ -236,8 +237,15 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Whether the next bytes of a slot can be an answer. Where any byte is one, they all are.
-    fn is_awaited(&self, slot: u32) -> bool {
+    /// Whether the next bytes of a connection can be an answer in time: servers that go on sending
+    /// wait their turn.
+    fn is_awaited(&self, key: Key) -> bool {
+        self.can_answer(key.slot) && self.engine.awaits_answer(key)
+    }
+
+    /// Whether there is an answer in what comes next, for all that was read so far. Where any byte
+    /// is one, nobody looks at them.
+    fn can_answer(&self, slot: u32) -> bool {
         let talk = self.plan.talk.as_ref();
         talk.is_some_and(|talk| talk.expect.is_empty() || self.expect.is_open(slot))
     }
@@ -247,7 +255,7 @@ impl<'a> Driver<'a> {
     fn hear_end(&mut self, at: Moment, key: Key, mut end: Failure) {
         let (mut received, mut is_answered) = (0, false);
         for _ in 0..LAST_READS_MAX {
-            match self.read(key, None) {
+            match self.read(key, LAST_DRAIN_BYTES, None) {
                 Read::Bytes { count, is_answer } => {
                     received += count;
                     is_answered |= is_answer;
@@ -315,7 +323,7 @@ impl<'a> Driver<'a> {
 
     /// Reads once, and says what that meant.
     fn receive(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) {
-        match self.read(key, watch) {
+        match self.read(key, self.drain_bytes(), watch) {
             // Only "would block" proves that there is no more: urgent data can end a read early.
             Read::Bytes { count, is_answer } => {
                 self.push(at, What::Received { key, bytes: count, more: true });
@@ -328,11 +336,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads on while there is more, and says what that meant in one.
+    /// Reads on while there is more and the answer may be in it, and says what that meant in one.
     fn receive_all(&mut self, at: Moment, key: Key, watch: &mut dyn Watch) {
         let (mut received, mut more, mut is_answered, mut end) = (0, true, false, None);
         for _ in 0..LAST_DRAIN {
-            match self.read(key, Some(watch)) {
+            if !self.can_answer(key.slot) {
+                break;
+            }
+            match self.read(key, self.drain_bytes(), Some(watch)) {
                 Read::Bytes { count, is_answer } => {
                     received += count;
                     is_answered |= is_answer;
@@ -340,7 +351,8 @@ impl<'a> Driver<'a> {
                 Read::Nothing => more = false,
                 Read::End(failure) => end = Some(failure),
             }
-            if is_answered || !more || end.is_some() {
+            // Where any byte is an answer, this was all that it takes.
+            if !self.expect.is_open(key.slot) || !more || end.is_some() {
                 break;
             }
         }
@@ -353,17 +365,19 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// What came is told at once, or without a watch after the next turn.
-    fn read(&mut self, key: Key, watch: Option<&mut dyn Watch>) -> Read {
+    fn drain_bytes(&self) -> usize {
+        self.plan.limits.drain_bytes_max as usize
+    }
+
+    /// Reads once, of what nobody looks at at most `most` bytes. What came is told at once, or
+    /// without a watch after the next turn.
+    fn read(&mut self, key: Key, most: usize, watch: Option<&mut dyn Watch>) -> Read {
         let Some(socket) = self.sockets.get(key.slot) else { return Read::Nothing };
         let is_awaited = self.expect.is_open(key.slot);
         let read = if self.plan.debug || is_awaited {
             sys::receive(socket, &mut self.buffer)
         } else {
-            // With its end known, a connection has no flood to come: one good look takes it all.
-            let is_last = watch.is_none();
-            let most = self.plan.limits.drain_bytes_max as usize;
-            sys::discard(socket, if is_last { LAST_DRAIN_BYTES } else { most })
+            sys::discard(socket, most)
         };
         match read {
             Ok(0) => Read::End(CLOSED),

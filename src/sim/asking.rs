@@ -80,6 +80,16 @@ impl Shadow {
         self.seats.iter().any(|seat| self.is_waited_for(seat))
     }
 
+    /// Whether what a seat says next may be an answer in time.
+    pub(super) fn awaits_answer(&self, slot: u32) -> bool {
+        let seat = &self.seats[slot as usize];
+        match seat.state {
+            State::Established => seat.wait == Wait::Reply,
+            State::Closed | State::Error => false,
+            _ => self.plan.talk.is_some(),
+        }
+    }
+
     pub(super) fn is_waited_for(&self, seat: &Seat) -> bool {
         let doubt = self.plan.probe == Probe::All && seat.wait.is_doubt();
         seat.wait == Wait::Reply || doubt
@@ -171,8 +181,7 @@ impl Shadow {
 
     /// Whether what came in time may not have been read yet. There is one chance for that.
     fn may_be_unread(&self, slot: u32) -> bool {
-        let is_ready = self.ready.contains(&slot) || self.urgent.contains(&slot);
-        is_ready && !self.seats[slot as usize].is_put_off
+        self.ready.contains(&slot) && !self.seats[slot as usize].is_put_off
     }
 
     /// No answer in time. Who has not said a word may not know of the connection at all.

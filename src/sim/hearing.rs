@@ -67,7 +67,7 @@ impl Shadow {
                 self.say(key, Note::Closed { failure, after }, answers);
                 answers.push(Action::Close(key));
             }
-            (What::Readable(_), Some(State::Established)) => self.readable(slot),
+            (What::Readable(_), Some(State::Established)) => self.queue(slot),
             (What::Received { bytes, more, .. }, Some(State::Established)) => {
                 self.bytes += u64::from(bytes);
                 if bytes > 0 {
@@ -164,19 +164,8 @@ impl Shadow {
         seat.wait == Wait::Reply && seat.heard
     }
 
-    /// The first byte of an answer is read at once: its time is the application's, not ours.
-    fn readable(&mut self, slot: u32) {
-        let seat = &self.seats[slot as usize];
-        if seat.wait != Wait::Reply || seat.heard {
-            self.queue(slot);
-        } else if !self.ready.contains(&slot) && !self.urgent.contains(&slot) {
-            self.reach("an urgent drain");
-            self.urgent.push_back(slot);
-        }
-    }
-
     fn queue(&mut self, slot: u32) {
-        if !self.ready.contains(&slot) && !self.urgent.contains(&slot) {
+        if !self.ready.contains(&slot) {
             self.ready.push_back(slot);
             let turns = self.ready.len().div_ceil(self.plan.limits.drains_max as usize);
             self.seats[slot as usize].drained_by = self.turn + turns as u64 - 1;

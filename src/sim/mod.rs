@@ -191,6 +191,11 @@ impl Sim {
         self.trace.add(self.scenario.start, &record);
         tamper(&mut record);
         self.shadow.watch(&record)?;
+        for slot in 0..sample.connections {
+            let awaits = self.engine.awaits_answer(Key { slot, attempt: 0 });
+            let same = awaits == self.shadow.awaits_answer(slot);
+            check!(same, "slot {slot}: to await an answer is {awaits}, and should not be");
+        }
         for action in actions {
             self.perform(action)?;
         }
@@ -235,7 +240,9 @@ impl Sim {
         let limits = self.scenario.plan.limits;
         let mut events = std::mem::take(&mut self.feedback);
         let honest = events.len();
-        let told = self.network.poll(limits.events_max, at, &mut events);
+        let told = self.network.poll(&limits, &self.engine, at, &mut events);
+        let read = events[honest..].iter().filter(|e| matches!(e.what, What::Received { .. }));
+        read.for_each(|_| self.shadow.reach("read as soon as heard of"));
         if told == limits.events_max {
             events.push(Event { at, what: What::Unheard });
         }

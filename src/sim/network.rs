@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
-use crate::engine::{Cause, Event, Failure, Key, Look, What};
-use crate::plan::Plan;
+use crate::engine::{Cause, Engine, Event, Failure, Key, Look, What};
+use crate::plan::{Limits, Plan};
 use crate::units::{Moment, Span};
 
 /// After so many seconds a kernel repeats its SYN.
@@ -44,6 +44,33 @@ struct Descriptor {
     answer_is_news: bool,
     bytes_are_news: bool,
     end_is_news: bool,
+}
+
+impl Descriptor {
+    /// See [`Network::drain`].
+    fn read(&mut self, limit: u32, probes: bool) -> Vec<What> {
+        let key = self.key;
+        let bytes = u32::try_from(self.unread).unwrap_or(limit).min(limit);
+        if self.unread != Script::ENDLESS {
+            self.unread -= u64::from(bytes);
+        }
+        let more = if probes { bytes > 0 } else { bytes == limit };
+        let mut said = Vec::with_capacity(3);
+        if more || bytes > 0 || self.ended.is_none() {
+            said.push(What::Received { key, bytes, more });
+        }
+        if let Some(rest) = self.to_answer.as_mut() {
+            *rest = rest.saturating_sub(bytes.into());
+            if *rest == 0 {
+                self.to_answer = None;
+                said.push(What::Answered(key));
+            }
+        }
+        if let (false, Some(cause)) = (more, self.ended) {
+            said.push(What::PeerClosed(key, failure(cause)));
+        }
+        said
+    }
 }
 
 /// All descriptors by slot, what will happen to them, and those that a poll would tell of.
@@ -142,27 +169,7 @@ impl Network {
     /// If there is no such descriptor.
     pub fn drain(&mut self, key: Key, limit: u32) -> Result<Vec<What>, String> {
         let probes = self.probes;
-        let open = self.of(key, "drained")?;
-        let bytes = u32::try_from(open.unread).unwrap_or(limit).min(limit);
-        if open.unread != Script::ENDLESS {
-            open.unread -= u64::from(bytes);
-        }
-        let more = if probes { bytes > 0 } else { bytes == limit };
-        let mut said = Vec::with_capacity(3);
-        if more || bytes > 0 || open.ended.is_none() {
-            said.push(What::Received { key, bytes, more });
-        }
-        if let Some(rest) = open.to_answer.as_mut() {
-            *rest = rest.saturating_sub(bytes.into());
-            if *rest == 0 {
-                open.to_answer = None;
-                said.push(What::Answered(key));
-            }
-        }
-        if let (false, Some(cause)) = (more, open.ended) {
-            said.push(What::PeerClosed(key, failure(cause)));
-        }
-        Ok(said)
+        Ok(self.of(key, "drained")?.read(limit, probes))
     }
 
     /// Says to the server of `key` what there is to say.
@@ -240,10 +247,17 @@ impl Network {
         }
     }
 
-    /// What a poll tells at `at`, of at most `count_max` descriptors; returns of how many it told.
-    pub fn poll(&mut self, count_max: u32, at: Moment, events: &mut Vec<Event>) -> u32 {
+    /// What a poll tells at `at`, of no more descriptors than fit into its batch; returns of how
+    /// many. Those of which `engine` awaits an answer are read from at once.
+    pub fn poll(
+        &mut self,
+        limits: &Limits,
+        engine: &Engine,
+        at: Moment,
+        events: &mut Vec<Event>,
+    ) -> u32 {
         let mut count = 0;
-        while count < count_max {
+        while count < limits.events_max {
             let Some(slot) = self.queue.pop_front() else { break };
             let Some(open) = self.descriptors.get_mut(&slot) else { continue };
             open.queued = false;
@@ -266,6 +280,8 @@ impl Network {
                     if open.to_answer.take().is_some() {
                         say(What::Answered(key));
                     }
+                } else if ended.is_none() && engine.awaits_answer(key) {
+                    open.read(limits.drain_bytes_max, self.probes).into_iter().for_each(&mut say);
                 } else {
                     say(What::Readable(key));
                 }

@@ -39,8 +39,6 @@ pub struct Shadow {
     shift: Span,
     not_before: Moment,
     pub(super) ready: VecDeque<u32>,
-    /// Those of which a first byte is waited for.
-    pub(super) urgent: VecDeque<u32>,
     /// Those whose answer is due, to be drained in this turn.
     pub(super) last_drains: Vec<u32>,
     /// What the kernel was asked in the turn before, and has not told yet.
@@ -96,7 +94,6 @@ impl Shadow {
             shift: Span::ZERO,
             not_before: start,
             ready: VecDeque::new(),
-            urgent: VecDeque::new(),
             last_drains: Vec::new(),
             looks: Vec::new(),
             full_turns: 0,
@@ -283,22 +280,18 @@ impl Shadow {
 
     fn drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
         let mut count = 0;
-        let seats = &self.seats;
-        self.urgent.retain(|slot| seats[*slot as usize].state == State::Established);
-        let most = self.plan.limits.drains_max as usize + self.urgent.len();
+        let most = self.plan.limits.drains_max as usize;
         while let Some(Action::Drain(key)) = actions.get(count) {
             check!(!self.over, "{key:?} is drained after the end");
             let open = self.state(*key) == Some(State::Established);
             check!(open, "{key:?} is drained, but not established");
-            let list = if self.urgent.is_empty() { &mut self.ready } else { &mut self.urgent };
-            let place = list.iter().position(|slot| *slot == key.slot);
-            check!(place.is_some(), "{key:?} is drained for nothing, or out of turn");
-            place.and_then(|place| list.remove(place));
+            let place = self.ready.iter().position(|slot| *slot == key.slot);
+            check!(place.is_some(), "{key:?} is drained for nothing");
+            place.and_then(|place| self.ready.remove(place));
             count += 1;
         }
         check!(count <= most, "{count} drains in a turn are too many");
         if !self.over {
-            check!(self.urgent.is_empty(), "{:?} are urgent, and not drained", self.urgent);
             let (seats, turn) = (&self.seats, self.turn);
             let gone = |slot: u32| seats[slot as usize].state != State::Established;
             let late = |slot: u32| seats[slot as usize].drained_by <= turn;
