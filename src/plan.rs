@@ -257,6 +257,9 @@ pub const INQUIRY_COST: u32 = 8;
 /// default, all that is ever looked at of a reply.
 pub const LAST_DRAIN: u32 = 16;
 
+/// What to read so much costs of [`Limits::expiries_max`]: four of them a turn, by default.
+pub const LAST_DRAIN_COST: u32 = 64;
+
 /// How much one turn of the loop may do. What does not fit waits for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -268,7 +271,7 @@ pub struct Limits {
     /// Dials forgone because their route has no port left.
     pub forgone_max: u32,
     /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
-    /// counts as [`INQUIRY_COST`]; the last one of a turn may go beyond.
+    /// counts as [`INQUIRY_COST`], or as [`LAST_DRAIN_COST`]; the last one of a turn may go beyond.
     pub expiries_max: u32,
     /// Connections drained of what the server sent; those whose answer is due are not counted.
     pub drains_max: u32,
@@ -289,18 +292,18 @@ impl Limits {
         drain_bytes_max: 4 * 1024,
     };
 
-    /// The most questions to established connections that one turn gets to.
-    pub fn questions_max(&self) -> u32 {
-        self.expiries_max.div_ceil(INQUIRY_COST)
+    /// The most connections whose answer is due that one turn drains.
+    pub fn last_drains_max(&self) -> u32 {
+        self.expiries_max.div_ceil(LAST_DRAIN_COST)
     }
 
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
-    /// an answer, closed), each question a last drain; what the actions of the turn before have come
-    /// to is up to two for a dial and three for a drain; each connection that opened, failed or was
+    /// an answer, closed); what the actions of the turn before have come to is up to two for a dial
+    /// and three for a drain, be it a last one; each connection that opened, failed or was
     /// due can have been looked at; two more are the poll's own.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
-        let drains = self.drains_max + self.questions_max();
+        let drains = self.drains_max + self.last_drains_max();
         let feedback = 2 * self.dials_max + 3 * drains;
         let looks = self.events_max + self.dials_max + self.expiries_max;
         (readiness + feedback + looks + 2) as usize

@@ -7,7 +7,7 @@ use super::evidence::SLOW_DIAL_MIN;
 use super::inquiry::{Step, Suspicion};
 use super::standing::Standing;
 use super::{Action, Engine, Event, Key, Look, Note, State, What, Why};
-use crate::plan::Limits;
+use crate::plan::{INQUIRY_COST, LAST_DRAIN_COST, Limits};
 use crate::units::{Moment, Span, Tick};
 
 /// How often the kernel is asked for its own handshake time, at most.
@@ -177,21 +177,22 @@ impl Engine {
         }
     }
 
-    /// The deadline of an established connection has come.
-    pub(super) fn inquire(&mut self, key: Key, actions: &mut Vec<Action>) {
+    /// The deadline of an established connection has come. Returns what that costs of
+    /// [`Limits::expiries_max`].
+    pub(super) fn inquire(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
         let since = self.table.get(key).map_or(self.now, |connection| connection.since);
         let reply_due = self.inquiries.awaited(key.slot).map(|timeout| since + timeout);
         if let Some(due) = reply_due.filter(|due| self.now < *due) {
             // As with a dial's: after days without a turn the wheel may not have reached so far.
             self.wheel.arm(key.slot, Tick::at_or_after(due));
-            return;
+            return INQUIRY_COST;
         }
         // What came in time can wait for its drain, or for the next one.
         let is_unread = reply_due.is_some() && self.ready.contains(key.slot);
         if is_unread && self.inquiries.put_off(key.slot) {
             self.last_drains.push(key.slot);
             self.wheel.arm(key.slot, Tick::at_or_after(self.now + Tick::LENGTH));
-            return;
+            return LAST_DRAIN_COST;
         }
         let Step { unanswered, suspect, probe, look, hush, again } =
             self.inquiries.expire(key.slot);
@@ -215,6 +216,7 @@ impl Engine {
         if let Some(span) = again {
             self.wheel.arm(key.slot, Tick::at_or_after(self.now + span));
         }
+        INQUIRY_COST
     }
 
     /// Takes the deadline away where nothing is waited for any more, and sends no more keepalives to
@@ -293,6 +295,27 @@ mod tests {
         Plan { talk: Some(talk), ..Plan::plain(connections, routes) }
     }
 
+    /// With all connections of `plan` established at its start.
+    fn established(plan: &Plan) -> Engine {
+        let mut engine = Engine::new(plan, Moment(0)).unwrap();
+        for slot in 0..plan.connections {
+            let key = Key { slot, attempt: 0 };
+            engine.turn(Moment(0), &[], &mut Vec::new());
+            for what in [What::Dialed(key), What::Opened(key)] {
+                engine.turn(Moment(0), &[Event { at: Moment(0), what }], &mut Vec::new());
+            }
+        }
+        engine
+    }
+
+    fn drained_whole(actions: &[Action]) -> Vec<u32> {
+        let whole = |action: &Action| match action {
+            Action::DrainAll(key) => Some(key.slot),
+            _ => None,
+        };
+        actions.iter().filter_map(whole).collect()
+    }
+
     #[test]
     fn days_without_a_turn_make_no_reply_late_before_its_time() {
         let day = |days: u64| Moment(Span::from_s(days * 24 * 3600).0);
@@ -342,30 +365,18 @@ mod tests {
     #[test]
     fn what_came_in_time_and_was_not_read_yet_is_read_before_it_is_missed() {
         let second = Span::from_s(1);
-        let mut engine = Engine::new(&talking(3, "+PONG", second), Moment(0)).unwrap();
+        let mut engine = established(&talking(3, "+PONG", second));
         let keys = [0, 1, 2].map(|slot| Key { slot, attempt: 0 });
         let mut actions = Vec::new();
-        for key in keys {
-            engine.turn(Moment(0), &[], &mut actions);
-            for what in [What::Dialed(key), What::Opened(key)] {
-                engine.turn(Moment(0), &[Event { at: Moment(0), what }], &mut actions);
-            }
-        }
-        actions.clear();
         let now = Moment(0) + second;
         let said = |key, more| What::Received { key, bytes: 9, more };
         let begun = keys.map(|key| Event { at: now, what: said(key, true) });
         engine.turn(now, &begun, &mut actions);
         engine.audit();
-        let mut read: Vec<u32> = actions
-            .drain(..)
-            .filter_map(|action| match action {
-                Action::DrainAll(key) => Some(key.slot),
-                _ => None,
-            })
-            .collect();
+        let mut read = drained_whole(&actions);
         read.sort_unstable();
         assert_eq!(read, [0, 1, 2]);
+        actions.clear();
         assert_eq!(engine.summary().findings.unanswered, 0);
 
         let whats = [said(keys[0], false), What::Answered(keys[0]), said(keys[1], false)];
@@ -376,6 +387,28 @@ mod tests {
         engine.audit();
         let findings = engine.summary().findings;
         assert_eq!((findings.answered, findings.unanswered, findings.misheard), (1, 2, 2));
-        assert!(engine.is_over() && !actions.iter().any(|a| matches!(a, Action::DrainAll(_))));
+        assert!(engine.is_over() && drained_whole(&actions).is_empty());
+    }
+
+    #[test]
+    fn few_are_read_whole_in_a_turn_and_all_of_them_in_the_end() {
+        let (second, slots) = (Span::from_s(1), 0..50);
+        let mut engine = established(&talking(50, "+PONG", second));
+        let (now, mut read) = (Moment(0) + second, Vec::new());
+        let key = |slot| Key { slot, attempt: 0 };
+        let said = |slot| What::Received { key: key(slot), bytes: 9, more: true };
+        let mut events: Vec<Event> =
+            slots.clone().map(|slot| Event { at: now, what: said(slot) }).collect();
+        for _ in slots.clone() {
+            let mut actions = Vec::new();
+            engine.turn(now, &events, &mut actions);
+            engine.audit();
+            let whole = drained_whole(&actions);
+            assert!(whole.len() <= 4, "{whole:?}");
+            read.extend(whole);
+            events.clear();
+        }
+        read.sort_unstable();
+        assert_eq!(read, slots.collect::<Vec<u32>>());
     }
 }

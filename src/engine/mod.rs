@@ -47,7 +47,7 @@ use ready::Ready;
 use wheel::Wheel;
 
 use crate::error::{Error, Result};
-use crate::plan::{Hold, INQUIRY_COST, Limits, Plan};
+use crate::plan::{Hold, Limits, Plan};
 use crate::route::Routes;
 use crate::units::{Moment, Span, Tick, next_beat};
 
@@ -132,7 +132,7 @@ impl Engine {
             exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
             inquiries: Inquiries::new(plan).map_err(no_memory)?,
             looks: Looks::new(&plan.limits),
-            last_drains: Vec::with_capacity(plan.limits.questions_max() as usize),
+            last_drains: Vec::with_capacity(plan.limits.last_drains_max() as usize),
             sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
             start,
@@ -342,8 +342,7 @@ impl Engine {
         while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
             let key = self.table.key(slot);
             if self.is(key, State::Established) {
-                self.inquire(key, actions);
-                budget = budget.saturating_sub(INQUIRY_COST - 1);
+                budget = budget.saturating_sub(self.inquire(key, actions) - 1);
                 continue;
             }
             let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);

@@ -140,8 +140,9 @@ impl Shadow {
         true
     }
 
-    /// The time of an established seat has come. What is to be done, if anything is.
-    pub(super) fn question(&mut self, key: Key, answers: &mut Vec<Action>) {
+    /// The time of an established seat has come. What is to be done, if anything is; and whether the
+    /// answer is put off.
+    pub(super) fn question(&mut self, key: Key, answers: &mut Vec<Action>) -> bool {
         let slot = key.slot;
         let wait = self.seat(slot).wait;
         self.wait_no_more(slot);
@@ -152,6 +153,7 @@ impl Shadow {
                 self.seat(slot).is_put_off = true;
                 self.last_drains.push(slot);
                 self.wait(slot, Wait::Reply, self.now + Tick::LENGTH);
+                return true;
             }
             Wait::Reply => self.miss(key, answers),
             Wait::Keepalive => self.probe(key, answers),
@@ -177,6 +179,7 @@ impl Shadow {
                 answers.push(Action::Hush(key));
             }
         }
+        false
     }
 
     /// Whether what came in time may not have been read yet. There is one chance for that.

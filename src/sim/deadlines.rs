@@ -5,7 +5,7 @@ use super::Record;
 use super::asking::Wait;
 use super::shadow::{Shadow, Verdict, check};
 use crate::engine::{Action, Cause, Failure, Key, Note, State};
-use crate::plan::INQUIRY_COST;
+use crate::plan::{INQUIRY_COST, LAST_DRAIN_COST, Probe};
 use crate::units::{Moment, Tick};
 
 /// How many deadlines a turn has seen to.
@@ -15,6 +15,20 @@ pub struct Seen {
     pub timeouts: u32,
     /// Established connections that were asked something.
     pub questions: u32,
+    /// Those whose answer is put off for a last drain.
+    pub put_off: u32,
+}
+
+impl Seen {
+    /// What they cost of the most that a turn may do.
+    fn cost(&self) -> u32 {
+        self.timeouts + INQUIRY_COST * self.questions + LAST_DRAIN_COST * self.put_off
+    }
+
+    /// The same, if each of them had to be moved down the wheel's levels first.
+    pub fn cost_from_above(&self) -> u32 {
+        self.cost() + 5 * (self.timeouts + self.questions + self.put_off)
+    }
 }
 
 impl Shadow {
@@ -71,11 +85,15 @@ impl Shadow {
                 check!(expected.is_empty(), "slot {slot} is due, and {expected:?} is forgotten");
             }
         }
-        let Seen { timeouts, questions } = seen;
         // The last one may take more than is left.
-        let cost = timeouts + INQUIRY_COST * questions;
-        let most = self.plan.limits.expiries_max + if questions > 0 { INQUIRY_COST - 1 } else { 0 };
-        check!(cost <= most, "{timeouts} timeouts and {questions} questions are too many");
+        let beyond = match seen {
+            Seen { put_off: 1.., .. } => LAST_DRAIN_COST - 1,
+            Seen { questions: 1.., .. } => INQUIRY_COST - 1,
+            _ => 0,
+        };
+        check!(seen.cost() <= self.plan.limits.expiries_max + beyond, "{seen:?} are too many");
+        let most = self.plan.limits.expiries_max.div_ceil(LAST_DRAIN_COST);
+        check!(seen.put_off <= most, "{seen:?} are too many to be drained at once");
         Ok((seen, rest))
     }
 
@@ -89,8 +107,9 @@ impl Shadow {
         check!(!self.unheard(), "{key:?} was due although there may be news of it");
         let mut expected = Vec::new();
         if state == Some(State::Established) {
-            seen.questions += 1;
-            self.question(key, &mut expected);
+            let is_put_off = self.question(key, &mut expected);
+            seen.put_off += u32::from(is_put_off);
+            seen.questions += u32::from(!is_put_off);
         } else {
             seen.timeouts += 1;
             self.reach("a timeout of ours");
@@ -132,11 +151,12 @@ impl Shadow {
     }
 
     /// What can come before a deadline, of each seat: one deadline, five levels down and seen to, and
-    /// a later one that moves down.
+    /// a later one that moves down; where an answer is put off that as well.
     fn expiry_turns_max(&self) -> u64 {
-        let cost = match self.plan.talk.is_some() || self.plan.probe != crate::plan::Probe::None {
-            true => 5 + INQUIRY_COST + 5,
-            false => 6,
+        let cost = match (&self.plan.talk, self.plan.probe) {
+            (Some(_), _) => 5 + LAST_DRAIN_COST + 5 + INQUIRY_COST + 5,
+            (None, Probe::None) => 6,
+            (None, _) => 5 + INQUIRY_COST + 5,
         };
         let all = u64::from(cost) * u64::from(self.plan.connections);
         all.div_ceil(u64::from(self.plan.limits.expiries_max))

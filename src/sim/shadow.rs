@@ -12,7 +12,7 @@ use super::reckoning::{Seat, Times};
 use super::routing::Routing;
 use super::witness::Sighting;
 use crate::engine::{Action, Cause, Key, PAUSE_MIN, State, Why};
-use crate::plan::{Hold, INQUIRY_COST, Plan};
+use crate::plan::{Hold, Plan};
 use crate::units::{Moment, Span, low_32};
 
 /// What the shadow objects to, in words.
@@ -380,8 +380,7 @@ impl Shadow {
         // With no deadline to move about there is nothing to wake up for before the time.
         let exact = wheel.is_none() && self.ready.is_empty();
         check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
-        let expired = 6 * seen.timeouts + (5 + INQUIRY_COST) * seen.questions;
-        let work = 6 * low_32(record.deadlines.len() as u64) + expired;
+        let work = 6 * low_32(record.deadlines.len() as u64) + seen.cost_from_above();
         let deferred = work >= self.plan.limits.expiries_max || !self.ready.is_empty();
         let cause = deferred || past(self.dial_due());
         check!(cause || !past(next), "due at {next:?}, which has passed, for nothing");
