@@ -170,7 +170,8 @@ pub fn probe(value: &str) -> Result<Probe, String> {
 
 /// Errors at which to stop.
 pub fn errors_max(value: &str) -> Result<u64, String> {
-    let accepted = || "1 and more are accepted, also as 1.5k or 2m".into();
+    // A count is read to the thousandth, so that 1.5k is one.
+    let accepted = || format!("1 to {} are accepted, also as 1.5k or 2m", u64::MAX / 1000);
     parse_count(value).filter(|count| *count > 0).ok_or_else(accepted)
 }
 
@@ -305,6 +306,11 @@ mod tests {
         }
         for value in ["0", "0.0009", "10.000001m", "-1", "1/s", ""] {
             assert!(rate_milli(value).is_err(), "{value}");
+        }
+        assert_eq!(errors_max("18446744073709551"), Ok(18_446_744_073_709_551));
+        for value in ["0", "18446744073709552", "99999999999999999999", "-1", "1.5"] {
+            let words = "1 to 18446744073709551 are accepted, also as 1.5k or 2m";
+            assert_eq!(errors_max(value), Err(words.into()), "{value}");
         }
         for value in ["0", "2147483648", "-1"] {
             assert!(backlog(value).is_err(), "{value}");

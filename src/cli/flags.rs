@@ -310,7 +310,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "reply-timeout",
         value: Some("T"),
-        help: "Time to wait for an answer, in s (the dial timeout if not given)",
+        help: "Time for an answer, in s (the dial timeout if not given, 5 if that is 0)",
         effect: |draft, value| {
             fill(&mut draft.run.questions.reply_timeout, effects::some_seconds(value))
         },
@@ -327,7 +327,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "send",
         value: Some("TEXT"),
-        help: "Text to send to each connection once; \\r \\n \\t \\0 \\xNN are understood",
+        help: "Text to send to each connection once; \\r \\n \\t \\0 \\xNN \\\\ are understood",
         effect: |draft, value| store(&mut draft.run.questions.send, effects::text(value)),
         ..BASE
     },

@@ -47,8 +47,8 @@ pub struct Expect {
 }
 
 impl Expect {
-    /// Waits for `text`, which has at most [`TEXT_BYTES_MAX`] bytes, from each of so many slots; for an empty one
-    /// nobody waits.
+    /// Waits for `text`, which has at most [`TEXT_BYTES_MAX`] bytes, from each of so many slots; for
+    /// an empty one nobody waits.
     ///
     /// # Errors
     /// When the memory is not to be had.
