@@ -159,6 +159,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "an answer put off",
         "an answer put off no more",
         "answered by a last drain",
+        "answered, and read late",
         "read as soon as heard of",
         "unanswered",
         "unanswered, but for something",

@@ -235,7 +235,11 @@ fn assert_heard_before_its_deadline(reply: &[u8]) {
     let over = run.begun() + Duration::from_millis(3500);
     wait_until("their time is over", || (Instant::now() >= over).then_some(()));
     run.signal(Signal::SIGCONT);
-    run.outcome().assert_code(0).find(&format!("Received and dropped: {bytes} bytes"));
+    let run = run.outcome();
+    run.assert_code(0).find(&format!("Received and dropped: {bytes} bytes"));
+    let shape = "Answered: # within @ (# of them read late, as the loop was paused), *";
+    let answered: u64 = run.find(shape)[0].parse().unwrap();
+    assert_eq!(answered, COUNT as u64, "{run:#?}");
 }
 
 #[test]

@@ -103,21 +103,35 @@ impl Engine {
         if bytes == 0 {
             return;
         }
-        let before = self.inquiries.standing(key.slot);
+        let (before, due) = (self.inquiries.standing(key.slot), self.reply_due(key));
         if self.inquiries.hear(key.slot)
             && let Some(connection) = self.table.get(key)
         {
             self.tally.first_byte_times.record(at.since(connection.since));
         }
+        self.count_overdue(key, due, at);
         self.settle(key, before, actions);
     }
 
-    pub(super) fn answered(&mut self, key: Key, actions: &mut Vec<Action>) {
-        let before = self.inquiries.standing(key.slot);
+    pub(super) fn answered(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+        let (before, due) = (self.inquiries.standing(key.slot), self.reply_due(key));
         if !self.inquiries.answer(key.slot) {
             self.tally.events_ignored += 1;
         }
+        self.count_overdue(key, due, at);
         self.settle(key, before, actions);
+    }
+
+    /// By when an answer of `key` has to come, if one is awaited.
+    fn reply_due(&self, key: Key) -> Option<Moment> {
+        let since = self.table.get(key)?.since;
+        self.inquiries.awaited(key.slot).map(|timeout| since + timeout)
+    }
+
+    /// Counts an answer that was due at `due` and heard at `at`, if it was.
+    fn count_overdue(&mut self, key: Key, due: Option<Moment>, at: Moment) {
+        let is_overdue = self.inquiries.has_answered(key.slot) && due.is_some_and(|due| due < at);
+        self.inquiries.findings.overdue += u64::from(is_overdue);
     }
 
     pub(super) fn looked(
@@ -181,7 +195,7 @@ impl Engine {
     /// [`Limits::expiries_max`].
     pub(super) fn inquire(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
         let since = self.table.get(key).map_or(self.now, |connection| connection.since);
-        let reply_due = self.inquiries.awaited(key.slot).map(|timeout| since + timeout);
+        let reply_due = self.reply_due(key);
         if let Some(due) = reply_due.filter(|due| self.now < *due) {
             // As with a dial's: after days without a turn the wheel may not have reached so far.
             self.wheel.arm(key.slot, Tick::at_or_after(due));
@@ -387,6 +401,7 @@ mod tests {
         engine.audit();
         let findings = engine.summary().findings;
         assert_eq!((findings.answered, findings.unanswered, findings.misheard), (1, 2, 2));
+        assert_eq!(findings.overdue, 1);
         assert!(engine.is_over() && drained_whole(&actions).is_empty());
     }
 

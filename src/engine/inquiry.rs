@@ -36,6 +36,8 @@ const LAST_LOOK: Span = Span::from_ms(250);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Findings {
     pub answered: u64,
+    /// Of these: read when the time was up. What came in time could not be read in time.
+    pub overdue: u64,
     /// Established, and no answer in time.
     pub unanswered: u64,
     /// Of these: said something in time, but not what was expected.

@@ -232,7 +232,9 @@ impl Engine {
                     self.ready.push(key.slot);
                 }
             }
-            What::Answered(key) if self.is(key, State::Established) => self.answered(key, actions),
+            What::Answered(key) if self.is(key, State::Established) => {
+                self.answered(key, at, actions)
+            }
             What::Looked(key, why, look) if self.looks.answer(key, why) => {
                 self.looked(key, why, &look, at, actions);
             }

@@ -175,10 +175,15 @@ fn write_suspects(out: &mut dyn Write, findings: &Findings, plan: &Plan) -> fmt:
 fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
     let Some(talk) = &plan.talk else { return Ok(()) };
     let findings = &summary.findings;
+    write!(out, "Answered: {} within {}", findings.answered, talk.reply_timeout)?;
+    if findings.overdue > 0 {
+        let why = if summary.pauses > 0 { ", as the loop was paused" } else { "" };
+        write!(out, " ({} of them read late{why})", findings.overdue)?;
+    }
     writeln!(
         out,
-        "Answered: {} within {}, unanswered: {}, closed before an answer: {}",
-        findings.answered, talk.reply_timeout, findings.unanswered, findings.closed_unanswered
+        ", unanswered: {}, closed before an answer: {}",
+        findings.unanswered, findings.closed_unanswered
     )?;
     write_quantiles(out, "Times to the first byte", &summary.first_byte_times)
 }

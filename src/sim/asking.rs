@@ -240,7 +240,7 @@ impl Shadow {
                     self.first_bytes.0.push(at.since(opened_at.unwrap_or_default()));
                 }
                 if any {
-                    self.answer(slot);
+                    self.answer(slot, at);
                 }
             }
             Wait::Nothing if is_silent => {
@@ -261,7 +261,7 @@ impl Shadow {
     }
 
     /// What was expected has come.
-    pub(super) fn answer(&mut self, slot: u32) {
+    pub(super) fn answer(&mut self, slot: u32, at: Moment) {
         if self.due(slot).is_some_and(|due| due <= self.now) {
             self.reach("answered when its timeout was due");
         }
@@ -270,8 +270,13 @@ impl Shadow {
             self.reach("answered by a last drain");
         }
         let is_probed = self.is_probed(slot);
+        let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         let seat = self.seat(slot);
-        (seat.answered, seat.proven) = (true, is_probed);
+        let took = at.since(seat.opened_at.unwrap_or_default());
+        (seat.answered, seat.is_overdue, seat.proven) = (true, took > patience, is_probed);
+        if took > patience {
+            self.reach("answered, and read late");
+        }
         self.wait_no_more(slot);
     }
 

@@ -79,7 +79,7 @@ impl Shadow {
                 }
             }
             (What::Answered(_), Some(State::Established)) if self.may_answer(slot) => {
-                self.answer(slot);
+                self.answer(slot, at);
             }
             (What::Looked(_, why, look), _) if self.looks.contains(&(key, why)) => {
                 self.looks.retain(|asked| *asked != (key, why));

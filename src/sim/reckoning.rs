@@ -24,6 +24,8 @@ pub struct Seat {
     /// Whether any byte came.
     pub heard: bool,
     pub answered: bool,
+    /// Of one that has answered: whether that was read when its time was up.
+    pub is_overdue: bool,
     pub unanswered: bool,
     /// Of one that is unanswered: whether it said something in time, or only afterwards.
     pub misheard: bool,
@@ -55,6 +57,7 @@ impl Seat {
         wait_until: Moment(0),
         heard: false,
         answered: false,
+        is_overdue: false,
         unanswered: false,
         misheard: false,
         late: false,

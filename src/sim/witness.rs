@@ -127,6 +127,7 @@ impl Shadow {
         let count = |fits: fn(&Seat) -> bool| self.seats.iter().filter(|s| fits(s)).count() as u64;
         Findings {
             answered: count(|seat| seat.answered),
+            overdue: count(|seat| seat.is_overdue),
             unanswered: count(|seat| seat.unanswered),
             misheard: count(|seat| seat.misheard),
             late: count(|seat| seat.late),

@@ -5,6 +5,7 @@ use crate::route::{Routes, Target};
 
 const NOTHING: Findings = Findings {
     answered: 0,
+    overdue: 0,
     unanswered: 0,
     misheard: 0,
     late: 0,
