@@ -60,9 +60,10 @@ pub struct Calibration {
     pub turn_longest: Span,
     /// Processor time of this process from the first dial to the last, the poll loop included.
     pub cpu: Span,
-    /// Growth of resident memory of this process and of `serve`, and of the kernel's slabs (all of
-    /// the machine's), from before the run to its end; `None` where it cannot be read.
-    pub client_bytes: Option<u64>,
+    /// What this process takes for each connection: of all that it takes some is for none.
+    pub client_bytes_each: u64,
+    /// Growth of resident memory of `serve`, and of the kernel's slabs (all of the machine's), from
+    /// before the run to its end; `None` where it cannot be read.
     pub serve_bytes: Option<u64>,
     pub kernel_bytes: Option<u64>,
 }

@@ -13,7 +13,7 @@ const LINES: [&str; 9] = [
     "Stopped by: --connections; this machine's limits allow more",
     "Connections per second: #",
     "Client CPU per connection: @",
-    "Memory per connection: client *, serve *, kernel (both ends, *) *",
+    "Memory per connection: client 37 bytes, serve *, kernel (both ends, *) *",
     "Errors: 0",
     "Dial times p50/p90/p99/p99.9 = @/@/@/@",
     "Longest turn of the loop = @ (*",

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::driver::{self, Run, Tables};
 use super::host::{self, DESCRIPTORS_OWN, PortRange};
+use super::sockets::bytes_per_connection;
 use super::sys::{self, Signals};
 use super::{News, Watch};
 use crate::engine::{Key, Sample};
@@ -57,7 +58,7 @@ pub fn calibrate(
         summary: run.summary,
         turn_longest: run.turn_longest,
         cpu: after.cpu - cpu,
-        client_bytes: grown(before.client_bytes, after.client_bytes),
+        client_bytes_each: bytes_per_connection(&plan),
         serve_bytes: grown(before.serve_bytes, after.serve_bytes),
         kernel_bytes: grown(before.kernel_bytes, after.kernel_bytes),
     };
@@ -170,7 +171,6 @@ fn free_port_below(from: u16) -> u16 {
 #[derive(Debug, Clone, Copy, Default)]
 struct Reading {
     cpu: Span,
-    client_bytes: Option<u64>,
     serve_bytes: Option<u64>,
     kernel_bytes: Option<u64>,
 }
@@ -179,8 +179,7 @@ impl Reading {
     fn take(server: &Server) -> Reading {
         Reading {
             cpu: sys::cpu_time().unwrap_or_default(),
-            client_bytes: host::resident_bytes(None),
-            serve_bytes: host::resident_bytes(Some(server.child.id())),
+            serve_bytes: host::resident_bytes(server.child.id()),
             kernel_bytes: host::memory_bytes("Slab"),
         }
     }

@@ -213,10 +213,9 @@ pub fn memory_bytes(field: &str) -> Option<u64> {
     size_in(&fs::read_to_string("/proc/meminfo").ok()?, field)
 }
 
-/// Resident memory of a process in bytes; of this one for `None`.
-pub fn resident_bytes(process: Option<u32>) -> Option<u64> {
-    let whose = process.map_or_else(|| "self".to_owned(), |id| id.to_string());
-    size_in(&fs::read_to_string(format!("/proc/{whose}/status")).ok()?, "VmRSS")
+/// Resident memory of a process in bytes.
+pub fn resident_bytes(process: u32) -> Option<u64> {
+    size_in(&fs::read_to_string(format!("/proc/{process}/status")).ok()?, "VmRSS")
 }
 
 fn size_in(text: &str, field: &str) -> Option<u64> {
@@ -356,7 +355,7 @@ mod tests {
     fn this_machine_can_be_read() {
         let range = local_port_range().unwrap();
         assert!(range.contains(range.low) && range.contains(range.high));
-        assert!(resident_bytes(None).unwrap() > 0);
+        assert!(resident_bytes(std::process::id()).unwrap() > 0);
         assert!(accept_queue_max().unwrap() > 0);
     }
 }

@@ -146,16 +146,16 @@ fn write_memory(out: &mut dyn Write, calibration: &Calibration, reached: u32) ->
              from what a run takes by itself"
         );
     }
-    let each = |bytes: Option<u64>, connections: u32| match bytes {
+    let each = |bytes: Option<u64>| match bytes {
         None | Some(0) => "unknown".into(),
-        Some(bytes) => format!("{} bytes", bytes / u64::from(connections)),
+        Some(bytes) => format!("{} bytes", bytes / u64::from(reached)),
     };
     writeln!(
         out,
-        "Memory per connection: client {}, serve {}, kernel (both ends, by all slabs' growth) {}",
-        // Its tables are for all that were to be opened.
-        each(calibration.client_bytes, calibration.connections),
-        each(calibration.serve_bytes, reached),
-        each(calibration.kernel_bytes, reached),
+        "Memory per connection: client {} bytes, serve {}, kernel (both ends, by all slabs' growth) \
+         {}",
+        calibration.client_bytes_each,
+        each(calibration.serve_bytes),
+        each(calibration.kernel_bytes),
     )
 }
