@@ -133,7 +133,12 @@ impl Shadow {
 
     fn take_suspect(&mut self) -> bool {
         if self.suspects_taken == SUSPECTS_MAX {
-            self.reach("a suspect too many");
+            let talks = self.plan.talk.is_some();
+            self.reach(if talks {
+                "a suspect too many"
+            } else {
+                "a slow dial too many to suspect"
+            });
             return false;
         }
         self.suspects_taken += 1;

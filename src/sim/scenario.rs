@@ -48,6 +48,7 @@ impl Scenario {
         let is_large = random.chance(30);
         let plan = if is_large { large(plan(random), random) } else { plan(random) };
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
+            _ if is_large && plan.talk.is_none() => vec![Behaviour::SlowSyn],
             _ if is_large => vec![random.pick(&[Behaviour::Accept, Behaviour::SlowSyn])],
             0 => vec![random.pick(&Behaviour::ALL)],
             1 => Behaviour::ALL.to_vec(),
@@ -129,7 +130,7 @@ fn large(plan: Plan, random: &mut Random) -> Plan {
         dial_timeout: None,
         interval: None,
         probe: random.pick(&[Probe::None, Probe::Sample, Probe::Sample, Probe::All]),
-        talk: random.chance(800).then(|| talk(random)),
+        talk: random.chance(500).then(|| talk(random)),
         ..plan
     }
 }

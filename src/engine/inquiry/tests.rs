@@ -145,3 +145,13 @@ fn where_nobody_asks_nothing_is_kept() {
     nobody.close(0, Cause::PeerClosed);
     assert_eq!(nobody.findings, NOTHING);
 }
+
+#[test]
+fn there_are_no_more_suspects_than_anybody_looks_at() {
+    let mut inquiries = Inquiries::new(&plan(Probe::All, None)).unwrap();
+    for slot in 0..SUSPECTS_MAX {
+        assert_eq!(inquiries.open(slot, true), Some(SUSPECTED_AFTER));
+    }
+    assert_eq!(inquiries.open(SUSPECTS_MAX, true), Some(PROBED_AFTER));
+    assert_eq!(inquiries.open(SUSPECTS_MAX + 1, false), Some(PROBED_AFTER));
+}
