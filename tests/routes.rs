@@ -311,7 +311,9 @@ fn a_source_that_goes_away_is_told_and_dialed_from_when_it_is_back() {
 
 #[test]
 fn an_end_by_reset_leaves_nothing_and_one_by_fin_its_time_wait() {
-    for (how, left) in [("fin", 50), ("rst", 0)] {
+    // An acknowledgement that comes after the server's end is gone draws a reset, which can end a
+    // TIME_WAIT before its time: a few of them.
+    for (how, left) in [("fin", 25..51), ("rst", 0..1)] {
         let Some(namespace) = Namespace::make() else { return };
         let serve = serve(&namespace, "-i 20ms");
         run_in(&namespace, &format!("-c 50 -s 0 --close {how} 127.0.0.1:80")).assert_code(0);
@@ -319,9 +321,10 @@ fn an_end_by_reset_leaves_nothing_and_one_by_fin_its_time_wait() {
         // The server's end may be through before the client's is.
         let count = |of| namespace.run(&format!("ss -Htan {of}")).lines().count();
         let settled = || {
-            count("exclude listening exclude time-wait") == 0 && count("state time-wait") == left
+            let is_through = count("exclude listening exclude time-wait") == 0;
+            is_through && left.contains(&count("state time-wait"))
         };
-        wait_until(&format!("--close {how} leaves {left}"), || settled().then_some(()));
+        wait_until(&format!("--close {how} leaves {left:?}"), || settled().then_some(()));
     }
 }
 
