@@ -13,6 +13,10 @@ use crate::units::{Moment, Span, Tick};
 /// How often the kernel is asked for its own handshake time, at most.
 const RTT_EVERY: Span = Span::from_ms(10);
 
+/// A server repeats its SYN-ACK after a second. By a way there and back of half of that and more it
+/// may do so because the answer to it is on its way. Source: RFC 6298, 2.1.
+const NEAR_RTT_MAX: Span = Span::from_ms(500);
+
 /// The handshake's own acknowledgement can be as old as the connection, but for a clock of the
 /// kernel's that ticks in milliseconds; the keepalive's is half a second younger and more.
 const PROOF_AFTER_MIN: Span = Span::from_ms(500);
@@ -166,10 +170,8 @@ impl Engine {
                 // and repeats its SYN-ACK. One that has the connection sends nothing but the
                 // acknowledgement.
                 // A send that was taken is proof enough.
-                let is_repeated = !self.sends
-                    && look.data_segments_in == Some(0)
-                    && segments_beyond_repeats(look).is_some_and(|count| count > 2);
-                if is_acknowledged && !is_repeated {
+                let is_undone = !self.sends && is_repeated(look, 2);
+                if is_acknowledged && !is_undone {
                     self.inquiries.prove(key.slot);
                 }
                 self.settle(key, before, actions);
@@ -248,8 +250,7 @@ impl Engine {
 
 /// What a look says of a suspect to which something was sent, or nothing.
 fn suspicion(look: &Look, sends: bool) -> Suspicion {
-    let is_repeated = segments_beyond_repeats(look).is_some_and(|count| count > 1)
-        && look.data_segments_in == Some(0);
+    let is_repeated = is_repeated(look, 1);
     match (sends, look.unacknowledged) {
         (true, 0) => Suspicion::Unfounded,
         _ if is_repeated => Suspicion::HalfOpen,
@@ -258,9 +259,12 @@ fn suspicion(look: &Look, sends: bool) -> Suspicion {
     }
 }
 
-/// How many segments came, but for one that each repeat of ours may have drawn.
-fn segments_beyond_repeats(look: &Look) -> Option<u32> {
-    look.segments_in.map(|count| count.saturating_sub(look.retransmits))
+/// Whether the server has said more than its part, and no data: then it repeats its SYN-ACK. Each
+/// repeat of ours may have drawn an answer as well.
+fn is_repeated(look: &Look, part: u32) -> bool {
+    let said = look.segments_in.map(|count| count.saturating_sub(look.retransmits));
+    let is_near = look.rtt.is_none_or(|rtt| rtt < NEAR_RTT_MAX);
+    is_near && said.is_some_and(|count| count > part) && look.data_segments_in == Some(0)
 }
 
 #[cfg(test)]
@@ -280,6 +284,7 @@ mod tests {
             unacknowledged,
             ..Look::default()
         };
+        let far = |look| Look { rtt: Some(Span::from_ms(600)), ..look };
         for (look, silent, sent) in [
             (look(0, Some(1), Some(0), 0), Unfounded, Unfounded),
             (look(0, Some(2), Some(0), 0), HalfOpen, Unfounded),
@@ -290,6 +295,8 @@ mod tests {
             (look(0, Some(3), Some(1), 1), Unfounded, Unacknowledged),
             (look(0, None, None, 1), Unfounded, Unacknowledged),
             (look(0, None, Some(0), 0), Unfounded, Unfounded),
+            (far(look(0, Some(2), Some(0), 0)), Unfounded, Unfounded),
+            (far(look(0, Some(2), Some(0), 1)), Unfounded, Unacknowledged),
             (look(u32::MAX, Some(1), Some(0), 1), Unfounded, Unacknowledged),
             (look(u32::MAX - 1, Some(u32::MAX), Some(0), 1), Unfounded, Unacknowledged),
         ] {

@@ -337,10 +337,7 @@ impl Shadow {
             Why::Suspect => {
                 let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
                 // The handshake's one answer came more than once, and nothing else.
-                let is_repeated = match (look.segments_in, look.data_segments_in) {
-                    (Some(count), Some(0)) => count - count.min(look.retransmits) >= 2,
-                    _ => false,
-                };
+                let is_repeated = repeated(look, 2);
                 self.suspects_looked_at += 1;
                 // What was sent to a server that has it would be acknowledged.
                 let is_taken = sends && look.unacknowledged == 0;
@@ -361,10 +358,7 @@ impl Shadow {
                 // Three segments without data are a handshake's answer, once more, and another
                 // acknowledgement: that server still waits for the handshake to end.
                 let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
-                let is_undone = match (look.segments_in, look.data_segments_in) {
-                    (Some(count), Some(0)) if !sends => count - count.min(look.retransmits) >= 3,
-                    _ => false,
-                };
+                let is_undone = !sends && repeated(look, 3);
                 if is_proof && is_undone {
                     self.reach("a handshake undone");
                 }
@@ -376,5 +370,15 @@ impl Shadow {
                 }
             }
         }
+    }
+}
+
+/// Whether at least so many segments without data came by a way so short that the answer to the
+/// first one cannot have been on its way still.
+fn repeated(look: &Look, least: u32) -> bool {
+    let is_far = look.rtt.is_some_and(|rtt| rtt >= Span::from_ms(500));
+    match (look.segments_in, look.data_segments_in) {
+        (Some(count), Some(0)) if !is_far => count - count.min(look.retransmits) >= least,
+        _ => false,
     }
 }
