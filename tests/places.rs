@@ -103,3 +103,37 @@ fn an_answer_that_comes_late_is_told_from_another_one() {
     let other = verdict(&run_in(&namespace, words));
     other.side("server: the application says something else").next(&["--debug"]).nothing_else();
 }
+
+#[test]
+fn limits_of_their_own_at_two_targets_are_told_one_by_one() {
+    let Some(namespace) = Namespace::make() else { return };
+    let open = |words: &str| {
+        Served::start_with(&[], |_| namespace.tcpgoon(&format!("serve -i 0 {words}")))
+    };
+    let _servers = [open("-p 80 --never-accept --backlog 16"), open("-p 81")];
+    namespace.firewall("input", "tcp dport 81 ct state new ct count over 10 drop");
+    let words = "-c 120 -s 5 -t 1.5 127.0.0.1:80 127.0.0.1:81";
+    let verdict = verdict(&run_in(&namespace, words));
+    verdict.reached(
+        "27 concurrent connections of 120 asked for. From 10 connections to 127.0.0.1:81 on, all \
+         50 dials to it timed out.",
+    );
+    verdict.side("server or network, which look alike from here: a full accept queue");
+    verdict.next(&["sport = :81"]);
+    let also = "From 17 connections to 127.0.0.1:80 on, all 43 dials to it timed out.";
+    assert_eq!(verdict.also, also, "{verdict:#?}");
+}
+
+#[test]
+fn most_of_many_targets_that_refuse_are_not_scattered() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _servers = [105, 113, 121].map(|port| {
+        Served::start_with(&[], |_| namespace.tcpgoon(&format!("serve -i 0 -p {port}")))
+    });
+    let verdict = verdict(&run_in(&namespace, "-c 280 -s 1 127.0.0.1:100-127"));
+    verdict.reached(
+        "30 concurrent connections of 280 asked for. All 250 dials to 25 of 28 targets \
+         (127.0.0.1:100, ...) were refused.",
+    );
+    verdict.nothing_else();
+}

@@ -69,7 +69,7 @@ fn assert_some_closed(run: &Outcome, port: u16, left: u64) {
 #[test]
 fn nginx_counts_the_same_500() {
     let (scratch, port) = (Scratch::new(), free_port());
-    let Some(_server) = nginx(&scratch, port) else { return };
+    let Some(_server) = nginx(&scratch, port, 2048) else { return };
     let active = || {
         let status = ask(connect(port), "GET / HTTP/1.0\r\n\r\n", "Waiting: ");
         number_after(&status, "Active connections:")

@@ -88,14 +88,14 @@ pub fn established_at(port: u16) -> usize {
 }
 
 /// nginx with its status as the only page.
-pub fn nginx(scratch: &Scratch, port: u16) -> Option<Running> {
+pub fn nginx(scratch: &Scratch, port: u16, connections_max: u32) -> Option<Running> {
     let mut nginx = installed("nginx")?;
     // Temporary files are in the prefix; all paths of our own are relative to it.
     let config = scratch.write(
         "nginx.conf",
         &format!(
             "daemon off; master_process off; pid pid; error_log stderr;
-             events {{ worker_connections 2048; }}
+             events {{ worker_connections {connections_max}; }}
              http {{
                  access_log off;
                  client_body_temp_path body; proxy_temp_path proxy; scgi_temp_path scgi;
