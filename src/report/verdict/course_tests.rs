@@ -238,3 +238,28 @@ fn slow_dials_from_some_number_on_make_a_queue_of_who_is_not_answered() {
     let side = "\nSide: network or server: packets are lost";
     assert!(lossy.text().contains(side), "{}", lossy.text());
 }
+
+#[test]
+fn what_is_dialed_just_before_an_end_can_be_a_consequence() {
+    let refused = |first: Span| {
+        let made = ended_at_once(0, 0).met(Cause::Refused, 60, 40, 0, MS(1));
+        spread_as(made, Cause::Refused, |refused| refused.first = Moment(first.0)).text()
+    };
+    // The close of one is heard of a moment after the refusal of another.
+    assert!(refused(MS(2_990)).contains("All 60 dials after it were refused"));
+    let text = refused(MS(2_989));
+    assert!(!text.contains("after it") && text.contains("\nAlso: "), "{text}");
+}
+
+#[test]
+fn a_few_dials_that_timed_out_are_no_wall_before_a_queue() {
+    let lost = |count| {
+        let before = 100 - count;
+        let made = Made::with(100, expecting()).met(Cause::TimedOut, count, before, 0, S(5));
+        made.unanswered(30, before - 30, before - 30).text()
+    };
+    let worst = "\nSide: server: from that number on the application serves nobody else";
+    assert!(lost(2).contains(worst), "{}", lost(2));
+    assert!(lost(2).contains("\nAlso: 2 of 100 dials timed out: too few"), "{}", lost(2));
+    assert!(lost(3).contains(" asked for. From 97 connections on, all 3 dials"), "{}", lost(3));
+}

@@ -1,6 +1,7 @@
 //! Verdicts on runs that are made up: closes, connections that nobody serves, and this host.
 
 use super::*;
+use crate::report::evidence::write_evidence;
 
 #[test]
 fn nobody_who_is_unanswered_is_taken_for_served() {
@@ -288,4 +289,39 @@ fn packets_that_this_host_dropped_are_ruled_out_before_anybody_is_blamed() {
         .met(Cause::TimedOut, 200, 800, 0, S(5))
         .change(|made| made.packets_dropped = Some(5_000));
     assert!(wall.text().contains("\nSide: server or network, which look alike"), "{}", wall.text());
+}
+
+#[test]
+fn most_of_them_have_to_be_resets_to_blame_a_firewall() {
+    let made = |resets: u32| {
+        Made::of(200)
+            .met(Cause::PeerClosed, 100 - resets, 0, 100, S(2))
+            .met(Cause::PeerReset, resets, 0, 100, S(2))
+            .text()
+    };
+    let (server, anybody) = ("\nSide: server, or a proxy before it", "\nSide: server or network");
+    for (resets, side) in [(1, server), (50, server), (51, anybody), (99, anybody)] {
+        let text = made(resets);
+        assert!(text.contains(side), "{resets}: {text}");
+        assert_eq!(text.contains("by resets"), side == anybody, "{resets}: {text}");
+    }
+}
+
+#[test]
+fn what_was_only_forgone_has_no_time() {
+    let causes = |forgone| {
+        let made = Made::of(100).met(Cause::NoPorts, 60, 40, 0, MS(3));
+        let made = made.change(|made| made.summary.forgone = forgone);
+        let mut text = String::new();
+        write_evidence(&mut text, &made.summary, &made.plan).unwrap();
+        text
+    };
+    let times = |text: &str| {
+        // Below the title and the names of the columns.
+        let row = text.lines().nth(2).unwrap();
+        row.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(times(&causes(60)), "-");
+    assert_eq!(times(&causes(59)), "3ms/3ms/3ms");
+    assert_eq!(times(&causes(0)), "3ms/3ms/3ms");
 }

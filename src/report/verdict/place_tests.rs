@@ -191,3 +191,132 @@ fn what_was_dialed_after_an_end_is_counted_from_the_end_on() {
     let side = "server, or a proxy before it: its process ended";
     assert_verdict(&ended, reached, side, &["sport = :81"]);
 }
+
+/// The same targets, dialed so many times each; all dials came through.
+fn dialed(made: Made, times: [u32; 3]) -> Made {
+    made.change(|made| {
+        let row = |(index, dialed)| Row { index, dialed, established: dialed, ..Row::default() };
+        made.summary.targets = Breakdown::of(3, (0..).zip(times).map(row));
+        made.summary.last.connections = times.iter().sum();
+        made.summary.last.levels = [0, 0, times.iter().sum(), 0, 0];
+        made.summary.established_peak = times.iter().sum();
+        made.summary.established_ever = times.iter().sum::<u32>().into();
+    })
+}
+
+/// So many dials to the second target were refused, of so many there and elsewhere.
+fn refused_there(hits: u32, there: u32, elsewhere: u32) -> Made {
+    let made = dialed(three(Questions::default()), [elsewhere / 2, there, elsewhere / 2]);
+    let made = made.met(Cause::Refused, hits, 1, there + elsewhere - hits - 1, MS(1));
+    made.change(|made| {
+        let refused = made.summary.evidence[Cause::Refused as usize].as_mut().unwrap();
+        let onset = spread(0, hits, there - hits);
+        let onset = Onset { established_ever: there - hits, ..onset };
+        refused.scene.only = Some((Place::Target(1), onset));
+    })
+}
+
+#[test]
+fn a_target_at_which_nothing_comes_through_is_named_from_three_dials_on() {
+    let side = "server or network, which look alike from here: nobody listens on port 82";
+    let reached = "6 concurrent connections of 9 asked for. All 3 dials to 10.0.0.2:82 were \
+                   refused.";
+    assert_verdict(&refused_there(3, 3, 6), reached, side, &["sport = :82"]);
+
+    let reached = "4 concurrent connections of 6 asked for. 2 of 6 dials were refused (to \
+                   10.0.0.2:82): too few to tell a limit from chance.";
+    assert_verdict(&refused_there(2, 2, 4), reached, "server or network: too little", &[]);
+    // Where others came through, three can be chance.
+    let reached = "297 concurrent connections of 300 asked for. 3 of 300 dials were refused, \
+                   scattered among others that did well.";
+    let side = "server or network: a listener that comes and goes";
+    assert_verdict(&refused_there(3, 100, 200), reached, side, &["sport = :82"]);
+}
+
+#[test]
+fn some_targets_at_which_nothing_comes_through_are_named_from_three_dials_on() {
+    let refused = |times: [u32; 3], hits: [u32; 3]| {
+        let made = dialed(three(Questions::default()), times);
+        let (all, count) = (times.iter().sum::<u32>(), hits.iter().sum());
+        share(made.met(Cause::Refused, count, 0, all - count, MS(1)), Cause::Refused, hits)
+    };
+    let reached = "1 concurrent connection of 4 asked for. All 3 dials to 2 of 3 targets \
+                   (10.0.0.1:81, ...) were refused.";
+    assert_verdict(&refused([2, 1, 1], [2, 1, 0]), reached, "server or network", &[]);
+    for (made, words) in [
+        (refused([1, 1, 1], [1, 1, 0]), "2 of 3 dials were refused: too few"),
+        (refused([2, 2, 2], [2, 1, 0]), "3 of 6 dials were refused, scattered"),
+    ] {
+        assert!(made.text().contains(&format!(" asked for. {words}")), "{}", made.text());
+    }
+}
+
+/// So many were closed by the peer, and so many reset, each at one target.
+fn hung_up(closed: (u32, u32), reset: (u32, u32)) -> Made {
+    let made = three(Questions::default())
+        .met(Cause::PeerClosed, closed.0, 0, 300 - closed.0, S(2))
+        .met(Cause::PeerReset, reset.0, 0, 300 - reset.0, S(2));
+    let both = [(Cause::PeerClosed, closed), (Cause::PeerReset, reset)];
+    both.into_iter().fold(made, |made, (cause, (count, target))| {
+        let mut hits = [0; 3];
+        hits[target as usize] = count;
+        at(share(made, cause, hits), cause, Place::Target(target), 0, 0)
+    })
+}
+
+#[test]
+fn closes_at_one_target_and_resets_at_another_are_not_all_at_one() {
+    for (closed, reset) in [(60, 40), (50, 50), (40, 60)] {
+        let text = hung_up((closed, 0), (reset, 1)).text();
+        assert!(text.contains(" to 2 of 3 targets ("), "{closed}: {text}");
+        let text = hung_up((closed, 1), (reset, 1)).text();
+        assert!(text.contains(" to 10.0.0.2:82 "), "{closed}: {text}");
+    }
+}
+
+#[test]
+fn a_wall_at_one_target_is_no_queue_by_suspects_of_anywhere() {
+    let made = three(expecting()).met(Cause::TimedOut, 60, 120, 120, S(5)).change(|made| {
+        made.summary.findings.suspects = 30;
+        made.summary.findings.suspects_half_open = 30;
+    });
+    let reached = "240 concurrent connections of 300 asked for. From 40 connections to 10.0.0.1:81 \
+                   on, all 60 dials to it timed out.";
+    let there = at(made, Cause::TimedOut, Place::Target(0), 40, 0);
+    assert_verdict(&there, reached, "server or network, which look alike from here: a full", &[]);
+}
+
+#[test]
+fn what_is_where_nobody_knows_is_no_sign_of_what_is_at_some_targets() {
+    let made = three(probing(Probe::All))
+        .met(Cause::TimedOut, 100, 3, 197, S(5))
+        .met(Cause::HalfOpen, 30, 100, 70, S(1))
+        .change(|made| made.summary.findings.probed = 200);
+    let text = share(made, Cause::TimedOut, [60, 40, 0]).text();
+    assert!(text.contains(", and none elsewhere.\nSide: "), "{text}");
+    assert!(text.contains("\nAlso: 30 of these 200 are not known there"), "{text}");
+}
+
+#[test]
+fn who_does_not_answer_is_one_of_those_established_there() {
+    // Half of the dials to two targets have failed. Ten of a hundred there, and none of a hundred
+    // at the third one: that is no chance.
+    let made = three(expecting()).change(|made| {
+        let row = |(index, established, unanswered)| Row {
+            index,
+            dialed: 100,
+            established,
+            unanswered,
+            ..Row::default()
+        };
+        let rows = [(0, 50, 6), (1, 50, 4), (2, 100, 0)].map(row);
+        made.summary.targets = Breakdown::of(3, rows.into_iter());
+        made.summary.established_ever = 200;
+        made.summary.last.levels = [0, 0, 200, 0, 100];
+        made.summary.established_peak = 200;
+    });
+    let reached = "200 concurrent connections of 300 asked for. 10 established to 2 of 3 targets \
+                   (10.0.0.1:81, ...) did not answer within 5s, 190 did.";
+    let made = made.unanswered(10, 2, 190);
+    assert_verdict(&made, reached, "server: the application is too slow", &["sport = :81"]);
+}
