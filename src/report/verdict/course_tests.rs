@@ -263,3 +263,23 @@ fn a_few_dials_that_timed_out_are_no_wall_before_a_queue() {
     assert!(lost(2).contains("\nAlso: 2 of 100 dials timed out: too few"), "{}", lost(2));
     assert!(lost(3).contains(" asked for. From 97 connections on, all 3 dials"), "{}", lost(3));
 }
+
+#[test]
+fn a_way_that_loses_ends_of_handshakes_makes_no_queue_and_no_slow_application() {
+    let lossy = |unanswered, slow, half_open| {
+        let made = Made::with(300, expecting()).unanswered(unanswered, 20, 300 - unanswered);
+        made.slow(slow, 5, 295 - slow).change(|made| {
+            made.summary.findings.suspects = 8;
+            made.summary.findings.suspects_half_open = half_open;
+        })
+    };
+    for half_open in [5, 0] {
+        let text = lossy(7, 60, half_open).text();
+        assert!(text.contains("\nSide: network or server: packets are lost"), "{text}");
+    }
+    // More than such a way accounts for.
+    let text = lossy(90, 60, 5).text();
+    assert!(text.contains("\nSide: server: its process accepts too slowly"), "{text}");
+    let text = lossy(90, 60, 0).text();
+    assert!(text.contains("\nSide: server: the application is too slow"), "{text}");
+}
