@@ -46,11 +46,19 @@ fn a_limit_that_closes_the_oldest_is_no_timeout() {
 
 #[test]
 fn a_timeout_of_all_that_were_dialed_at_once_is_no_certain_end_of_the_process() {
-    for _ in 0..5 {
+    let of_one_more = |_| {
         let server = Served::start(&["-i", "0", "--close-after", "0.3"]);
-        let verdict = verdict(&run(&server.target(), "-c 100 -s 0 --hold 1"));
-        verdict.side("server, or a proxy before it: a timeout").nothing_else();
+        verdict(&run(&server.target(), "-c 100 -s 0 --hold 1"))
+    };
+    let verdicts: Vec<Verdict> = (0..5).map(of_one_more).collect();
+    let timeout = "server, or a proxy before it: a timeout";
+    // A machine that stalls blurs ages and moments.
+    let blurred = "server, or a proxy before it.";
+    for verdict in &verdicts {
+        assert!(verdict.side.starts_with(timeout) || verdict.side == blurred, "{verdict:#?}");
+        verdict.nothing_else();
     }
+    assert!(verdicts.iter().any(|verdict| verdict.side.starts_with(timeout)), "{verdicts:#?}");
 }
 
 #[test]
@@ -209,4 +217,14 @@ fn a_limit_beside_some_loss_is_told_as_a_limit() {
     let sides = ["server or network", "network"];
     assert!(sides.iter().any(|side| verdict.side.starts_with(side)), "{verdict:#?}");
     assert!(!verdict.next.contains("both go away"), "{verdict:#?}");
+}
+
+#[test]
+fn who_answers_on_a_way_that_loses_is_not_slow() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _server = serve_in(&namespace, "--banner hello");
+    let loss = "numgen random mod 100 < 10 drop";
+    namespace.firewall("input", &format!("tcp dport 80 {loss}\ntcp sport 80 {loss}"));
+    let verdict = verdict(&run_in(&namespace, "-c 300 -s 2 -t 3 --expect hello 127.0.0.1:80"));
+    assert!(!verdict.side.starts_with("server:"), "{verdict:#?}");
 }
