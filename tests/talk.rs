@@ -96,7 +96,7 @@ fn redis_without_room_answers_no_ping() {
 #[test]
 fn nginx_answers_a_request_and_may_hang_up_at_once() {
     let (scratch, port) = (Scratch::new(), free_port());
-    let Some(_server) = nginx(&scratch, port) else { return };
+    let Some(_server) = nginx(&scratch, port, 2048) else { return };
     let expect = ["-c", "100", "--hold", "0.3", "--expect", "HTTP/1.1 200", "--send"];
     let target = local(port);
     let run = ask(target, &[&expect[..], &[r"GET / HTTP/1.1\r\nHost: x\r\n\r\n"]].concat());
