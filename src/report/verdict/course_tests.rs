@@ -266,20 +266,27 @@ fn a_few_dials_that_timed_out_are_no_wall_before_a_queue() {
 
 #[test]
 fn a_way_that_loses_ends_of_handshakes_makes_no_queue_and_no_slow_application() {
-    let lossy = |unanswered, slow, half_open| {
-        let made = Made::with(300, expecting()).unanswered(unanswered, 20, 300 - unanswered);
-        made.slow(slow, 5, 295 - slow).change(|made| {
+    let text = |unanswered: (u32, u32), slow: (u32, u32), half_open| {
+        let ((unanswered, before), (slow, fast)) = (unanswered, slow);
+        let made = Made::with(300, expecting()).unanswered(unanswered, before, 300 - unanswered);
+        let made = made.slow(slow, fast, 300 - fast - slow).change(|made| {
             made.summary.findings.suspects = 8;
             made.summary.findings.suspects_half_open = half_open;
-        })
+        });
+        made.text()
     };
     for half_open in [5, 0] {
-        let text = lossy(7, 60, half_open).text();
+        let text = text((7, 20), (60, 5), half_open);
         assert!(text.contains("\nSide: network or server: packets are lost"), "{text}");
     }
-    // More than such a way accounts for.
-    let text = lossy(90, 60, 5).text();
-    assert!(text.contains("\nSide: server: its process accepts too slowly"), "{text}");
-    let text = lossy(90, 60, 0).text();
-    assert!(text.contains("\nSide: server: the application is too slow"), "{text}");
+    // More than such a way accounts for, a limit of the application's, and a way that is long.
+    for (unanswered, slow) in [((90, 2), (60, 5)), ((90, 60), (100, 2)), ((7, 20), (300, 0))] {
+        for (half_open, side) in [
+            (5, "server: its process accepts too slowly"),
+            (0, "server: the application is too slow"),
+        ] {
+            let text = text(unanswered, slow, half_open);
+            assert!(text.contains(&format!("\nSide: {side}")), "{text}");
+        }
+    }
 }
