@@ -4,18 +4,19 @@
 mod common;
 mod support;
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
-    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt,
+    self, AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, setsockopt,
     shutdown, socket, sockopt::ReusePort,
 };
 
 use common::words::{Stats, stats};
-use common::{Running, Served, likely_port, tcpgoon, wait_until};
+use common::{Running, Served, likely_port, listen, tcpgoon, wait_until};
 use support::servers::{free_port, local, nginx};
 use support::verdicts::{Verdict, run, run_in, serve_in, verdict};
 use support::{Namespace, Scratch};
@@ -109,7 +110,7 @@ impl Sharing {
         let listener = socket(family, SockType::Stream, flags, None).unwrap();
         setsockopt(&listener, ReusePort, &true).unwrap();
         bind(listener.as_raw_fd(), &SockaddrIn::from(address)).ok()?;
-        listen(&listener, Backlog::MAXCONN).unwrap();
+        socket::listen(&listener, Backlog::MAXCONN).unwrap();
         let accepting = TcpListener::from(listener.try_clone().unwrap());
         let thread = thread::spawn(move || {
             // All are closed at the end, at one moment.
@@ -227,4 +228,25 @@ fn who_answers_on_a_way_that_loses_is_not_slow() {
     namespace.firewall("input", &format!("tcp dport 80 {loss}\ntcp sport 80 {loss}"));
     let verdict = verdict(&run_in(&namespace, "-c 300 -s 2 -t 3 --expect hello 127.0.0.1:80"));
     assert!(!verdict.side.starts_with("server:"), "{verdict:#?}");
+}
+
+#[test]
+fn ends_and_resets_in_turn_are_one_limit() {
+    let address = listen({
+        let (mut kept, mut is_read) = (Vec::new(), false);
+        move |mut stream| {
+            if kept.len() < 30 {
+                return kept.push(stream);
+            }
+            is_read = !is_read;
+            // Who closes with something unread sends a reset.
+            let length = if is_read { stream.read(&mut [0]) } else { stream.peek(&mut [0]) };
+            assert_eq!(length.unwrap(), 1);
+        }
+    });
+    let verdict = verdict(&run(&address.to_string(), "-c 100 -s 2 --hold 1 --send x"));
+    verdict.reached(
+        "# concurrent connections*asked for. From # connections on, the other side accepted and at \
+         once closed all 70 (*",
+    );
 }

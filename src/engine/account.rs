@@ -68,7 +68,10 @@ impl Engine {
             now: self.now,
         };
         let evidence = |cause: Cause| {
-            let is_hit = |slot| self.table.of(slot).cause == Some(cause);
+            // Who closes what has something unread in it resets it: for both it is a close.
+            let is_hit = |slot| {
+                self.table.of(slot).cause.is_some_and(|met| met == cause || met.is_close_as(cause))
+            };
             let who = match (cause.ends_in(), cause.side()) {
                 (State::Error, Side::ThisHost) => Who::Dialed,
                 (State::Error, _) => Who::Sent,

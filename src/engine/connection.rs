@@ -119,6 +119,12 @@ impl Cause {
         self.record().0
     }
 
+    /// Whether both are closes by the peer, be they orderly or resets.
+    pub fn is_close_as(self, other: Cause) -> bool {
+        let is_close = |cause| matches!(cause, Cause::PeerClosed | Cause::PeerReset);
+        is_close(self) && is_close(other)
+    }
+
     /// The state in which it leaves a connection: [`State::Error`] or [`State::Closed`].
     pub fn ends_in(self) -> State {
         match self {

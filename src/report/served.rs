@@ -229,11 +229,12 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
     }
     // Beside dials whose SYNs were dropped from some number on, those that were answered say that
     // the application is one that answers.
-    let is_late = worst.shape.is_a_limit() || signs.iter().any(|sign| sign.shape.is_a_limit());
     let is_a_wall = worst.onset.answered > 0 && signs.iter().any(|sign| sign.shape.is_a_limit());
     let is_half_open = signs.iter().any(|sign| sign.kind == Kind::HalfOpen);
-    // A way that loses makes suspects, too.
-    let is_queued = is_suspected(case) && (is_late || worst.onset.answered == 0);
+    // A way that loses SYNs loses answers, and the ends of handshakes, which makes suspects.
+    let is_lossy = matches!(worst.shape, Shape::Scattered | Shape::TooFew)
+        && signs.iter().any(|sign| sign.shape == Shape::Scattered && sign.hits >= worst.hits);
+    let is_queued = is_suspected(case) && !is_lossy;
     if worst.shape != Shape::TooFew && (is_a_wall || is_queued || is_half_open) {
         return remedy_of(
             "server: its process accepts too slowly or not at all, and its accept queue overflows.",
@@ -243,8 +244,7 @@ pub fn unanswered(case: &Case<'_>, worst: &Trouble, signs: &[Trouble], words: &W
             ),
         );
     }
-    let is_lossy = signs.iter().any(|sign| sign.shape == Shape::Scattered);
-    if is_lossy && matches!(worst.shape, Shape::Scattered | Shape::TooFew) {
+    if is_lossy {
         return silence::loss("", &words.host);
     }
     if 2 * findings.suspects_unacknowledged > findings.suspects {

@@ -11,6 +11,8 @@ use crate::units::{Moment, Span};
 pub struct Hits {
     /// Each slot, and when it was dialed or established.
     pub hits: Vec<(Moment, u32)>,
+    /// The earliest one of which the moment is known: a close is met beside others of another kind.
+    pub earliest: (Moment, u32),
     /// When it was seen first and last.
     pub seen: (Moment, Moment),
 }
@@ -116,7 +118,7 @@ impl Shadow {
         let earliest = hits.hits.iter().filter(|(_, slot)| is_there(*slot)).min();
         let first = members.iter().find(|(_, hit)| *hit).map(|(slot, _)| *slot);
         match earliest {
-            Some((at, slot)) if Some(*slot) == first && hits.hits.iter().min() == earliest => {
+            Some((at, slot)) if Some(*slot) == first && hits.earliest == (*at, *slot) => {
                 self.compare_level(what, *at, *slot, &there, theirs)
             }
             _ => Ok(()),

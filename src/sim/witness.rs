@@ -74,8 +74,20 @@ impl Shadow {
         let (min, middle, max) = (at(0), at(most / 2), at(most));
         check!(theirs.min == min && theirs.max == max, "{what}: {theirs:?}, not {min} to {max}");
         check!(near(theirs.p50, middle), "{what}: p50 {}, not {middle}", theirs.p50);
-        let hits = mine.iter().map(|seen| (seen.since, seen.slot)).collect();
-        self.compare_scene(what, who, &Hits { hits, seen: (first.at, last.at) }, &theirs.scene)
+        let spot = |seen: &Sighting| (seen.since, seen.slot);
+        let earliest = mine.iter().map(spot).min().unwrap_or_default();
+        // Ends and resets are closes alike.
+        let is_close = |cause: Cause| [Cause::PeerClosed, Cause::PeerReset].contains(&cause);
+        let is_one =
+            self.sightings.iter().any(|(cause, _)| is_close(*cause) && cause.word() == what);
+        let hits = match is_one {
+            true => {
+                self.sightings.iter().filter(|(c, _)| is_close(*c)).map(|(_, s)| spot(s)).collect()
+            }
+            false => mine.iter().map(spot).collect(),
+        };
+        let hits = Hits { hits, earliest, seen: (first.at, last.at) };
+        self.compare_scene(what, who, &hits, &theirs.scene)
     }
 
     fn compare_slow(&self, summary: &Summary) -> Verdict {
@@ -119,7 +131,8 @@ impl Shadow {
             check!(theirs.is_none() && hits.is_empty(), "{what}: {theirs:?} of {hits:?}");
             return Ok(());
         };
-        self.compare_scene(what, who, &Hits { hits, seen: (seen, seen) }, scene)
+        let earliest = hits.iter().min().copied().unwrap_or_default();
+        self.compare_scene(what, who, &Hits { hits, earliest, seen: (seen, seen) }, scene)
     }
 
     /// Counted from the seats.

@@ -228,7 +228,7 @@ fn a_target_at_which_nothing_comes_through_is_named_from_three_dials_on() {
     assert_verdict(&refused_there(2, 2, 4), reached, "server or network: too little", &[]);
     // Where others came through, three can be chance.
     let reached = "297 concurrent connections of 300 asked for. 3 of 300 dials were refused, \
-                   scattered among others that did well.";
+                   scattered among the others.";
     let side = "server or network: a listener that comes and goes";
     assert_verdict(&refused_there(3, 100, 200), reached, side, &["sport = :82"]);
 }
