@@ -190,15 +190,12 @@ fn connections_that_the_server_never_had_are_half_open() {
     let server = Served::start(&["-i", "0", "--accept-delay", "0.1", "--backlog", "4"]);
     let run = run(&server.target(), "-c 60 -s 1 -t 20 --probe");
     let verdict = verdict(&run);
-    let numbers = verdict.reached(
+    verdict.reached(
         "# concurrent connections*asked for. # of these 60 are not known there: a keepalive drew a reset. From \
          # connections on, * took a second or more, and repeated their SYNs*",
     );
     verdict.side("server, or what stands before it").next(&["TcpExtSyncookiesSent", "ss -lnt"]);
     verdict.nothing_else();
-    // Established at the end is what the server has.
-    let accepted = server.end().stdout;
-    println!("{numbers:?} {accepted}");
 }
 
 #[test]

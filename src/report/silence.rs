@@ -122,10 +122,15 @@ pub fn loss(patience: &str, host: &str) -> Remedy {
 
 /// Whether those that are not served are a queue, and not merely silent by nature.
 fn is_the_queue(case: &Case<'_>, worst: &Trouble, signs: &[Trouble]) -> bool {
-    // The last ones before the wall were not served: they are the queue.
+    // Where SYNs have to be repeated from some number on, the queue is emptied in any order.
+    let is_slow = signs.iter().any(|sign| sign.kind == Kind::Slow && sign.shape.is_a_limit());
+    // Else the last ones before the wall were not served: they are the queue.
     let waits = |sign: &Trouble| match sign.kind {
         Kind::HalfOpen => sign.shape != Shape::TooFew,
-        Kind::Unanswered => worst.onset.answered > 0 && matches!(sign.shape, Shape::From(_)),
+        Kind::Unanswered => {
+            let is_told = is_slow || matches!(sign.shape, Shape::From(_));
+            worst.onset.answered > 0 && is_told
+        }
         _ => false,
     };
     // Whose the suspects are is not known.

@@ -290,3 +290,11 @@ fn a_way_that_loses_ends_of_handshakes_makes_no_queue_and_no_slow_application() 
         }
     }
 }
+
+#[test]
+fn a_queue_that_is_emptied_in_any_order_is_one() {
+    let made = Made::with(60, expecting()).met(Cause::TimedOut, 14, 46, 0, S(4));
+    let made = made.unanswered(26, 3, 20).slow(41, 5, 0);
+    let text = made.text();
+    assert!(text.contains("\nSide: server: its accept queue is full"), "{text}");
+}
