@@ -99,6 +99,11 @@ impl Shadow {
         check!(same, "{theirs:?}, and should be {mine:?}");
         let failed = slow().filter(|(_, seat)| seat.opened_at.is_none()).count() as u64;
         check!(failed == theirs.failed, "{theirs:?}, of which {failed} failed");
+        // Within 0.8% of the very second the table, which goes by it, may see it either way.
+        let border = Span::from_ms(992)..Span::from_s(1);
+        if self.seats.iter().any(|seat| seat.took.is_some_and(|took| border.contains(&took))) {
+            return Ok(());
+        }
         let through = || slow().filter(|(_, seat)| seat.opened_at.is_some());
         let hits: Vec<(Moment, u32)> =
             through().map(|(slot, seat)| (seat.dialed_at, slot)).collect();
