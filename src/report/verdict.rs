@@ -163,6 +163,17 @@ fn is_there(worst: &Trouble, other: &Trouble) -> bool {
     }
 }
 
+/// Whether a way, or a host, that went dead does this. Who refuses is not dead.
+fn may_be_dead(kind: Kind) -> bool {
+    match kind {
+        Kind::Beyond(cause) => {
+            matches!(cause, Cause::TimedOut | Cause::HostUnreachable | Cause::NetworkUnreachable)
+        }
+        Kind::Here(_) | Kind::Closed(_) => false,
+        _ => true,
+    }
+}
+
 /// Whether the second one comes with the first.
 fn is_a_sign(case: &Case<'_>, worst: &Trouble, other: &Trouble) -> bool {
     if !is_there(worst, other) {
@@ -180,8 +191,7 @@ fn is_a_sign(case: &Case<'_>, worst: &Trouble, other: &Trouble) -> bool {
                 && matches!(cause, Cause::Refused | Cause::TimedOut | Cause::HostUnreachable)
                 && met + served::SAME_MOMENT >= begun
         }
-        (Kind::Silent, other) => !matches!(other, Kind::Here(_) | Kind::Closed(_)),
-        (kind, Kind::Silent) => !matches!(kind, Kind::Here(_) | Kind::Closed(_)),
+        (Kind::Silent, kind) | (kind, Kind::Silent) => may_be_dead(kind),
         (Kind::Beyond(Cause::TimedOut), Kind::Hanging) => true,
         (
             Kind::Beyond(Cause::TimedOut) | Kind::Hanging,

@@ -183,6 +183,11 @@ fn keepalives_that_nobody_acknowledges_are_a_dead_way() {
     );
     assert_verdict(&made, &reached, dead, &["ping 10.0.0.7"]);
 
+    // Who refuses is not dead.
+    let refused = Made::with(100, probing(Probe::All)).met(Cause::Refused, 5, 40, 55, MS(1));
+    let text = silent(refused, 90, 95).text();
+    assert!(text.contains("\nAlso: 5 of 100 dials were refused"), "{text}");
+
     let some = silent(Made::with(100, probing(Probe::All)), 9, 100);
     let reached = format!("{all} 9 of the 100 asked by keepalive did not acknowledge it.");
     assert_verdict(&some, &reached, "network, most likely: a firewall, NAT", &["ping -c 100"]);
