@@ -186,6 +186,7 @@ mod tests {
     use super::*;
     use crate::engine::connection::Table;
     use crate::engine::inquiry::Inquiries;
+    use crate::plan::Plan;
     use crate::route::{Routes, Target};
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
         let table = Table::new(4).unwrap();
         let address = "127.0.0.1:1".parse().unwrap();
         let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
-        let inquiries = Inquiries::of_nobody();
+        let inquiries = Inquiries::new(&Plan::plain(4, routes.clone())).unwrap();
         let books = Books { table: &table, routes: &routes, inquiries: &inquiries, now: at(20) };
         let mut sightings = Sightings::default();
         sightings.add(at(14), 7, 0, at(10));

@@ -130,23 +130,6 @@ impl Inquiries {
         })
     }
 
-    /// Where nobody is asked for anything; for tests.
-    #[cfg(test)]
-    pub fn of_nobody() -> Inquiries {
-        Inquiries {
-            slots: Standings::new(0).unwrap(),
-            asks: false,
-            reply_timeout: None,
-            any_byte: false,
-            stride: 0,
-            waits_for_probes: false,
-            replies_pending: 0,
-            probes_pending: 0,
-            suspects_left: 0,
-            findings: Findings::default(),
-        }
-    }
-
     /// Whether the run has to go on for the sake of answers.
     pub fn is_waiting(&self) -> bool {
         self.replies_pending > 0 || (self.waits_for_probes && self.probes_pending > 0)

@@ -227,8 +227,8 @@ impl Onset {
         let mut onset = Onset::of_hits(members.clone().map(|slot| (search.is_hit)(slot)));
         let level = |index: u32| {
             // The first that it met from there on.
-            let rest = members.clone().skip(index as usize);
-            let slot = rest.into_iter().find(|slot| (search.is_hit)(*slot));
+            let mut rest = members.clone().skip(index as usize);
+            let slot = rest.find(|slot| (search.is_hit)(*slot));
             let one = slot.map(|slot| Earliest { at: search.began(books, slot), slot });
             one.map(|one| books.level(one, slots.clone())).unwrap_or_default()
         };

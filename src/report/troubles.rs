@@ -161,9 +161,17 @@ impl Trouble {
             return vec![whole];
         }
         let at = |(place, onset): &(Place, Onset)| {
-            let scene = Scene { only: Some((*place, *onset)), ..Scene::default() };
-            let evidence = whole.evidence.clone();
-            Trouble::of(case, kind, onset.hits().into(), &scene, evidence)
+            let (shape, part) = Shape::of(onset);
+            Trouble {
+                kind,
+                hits: onset.hits().into(),
+                shape,
+                part,
+                only: Some(*place),
+                site: Some(site_of_one(case, *place)),
+                onset: *onset,
+                evidence: whole.evidence.clone(),
+            }
         };
         scene.each.iter().map(at).collect()
     }
@@ -185,8 +193,6 @@ impl Trouble {
             let places = breakdown(case.summary, *place).count;
             is_fixed || is_dead || !is_anywhere(1, places, share, hits)
         });
-        let is_split = scene.everywhere == Onset::default();
-        let here = if is_split { scene.only } else { here };
         let onset = here.map_or(scene.everywhere, |(_, onset)| onset);
         let (shape, part) = Shape::of(&onset);
         let site = here.map(|(place, _)| site_of_one(case, place));
