@@ -30,7 +30,7 @@
 //!   host.rs             reads this machine's limits into plain numbers
 //!   cgroup.rs           and those of the cgroups that it is in
 //!   stdio.rs            standard output and error that cannot stop the only thread
-//!   causes.rs           errno → Cause
+//!   reasons.rs           errno → EndReason
 //!   clock.rs            the only place that reads a clock
 //!   sys/                every unsafe
 //!     mod.rs            sockets, limits, clock and timer
@@ -63,7 +63,7 @@
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
 //!   tables.rs           the run by target and by source
-//!   evidence.rs         the causes, and what "established" means
+//!   evidence.rs         the reasons, and what "established" means
 //!   verdict.rs          the last lines: what was reached, what stopped it, on which side
 //!   troubles.rs         what went wrong, and where
 //!   sentences.rs        the words for it
@@ -79,7 +79,7 @@
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
 //!   vocabulary.rs       Event, What, Action, Note: what passes between engine and edge
-//!   connection.rs       State, Cause, Side, Key, Connection, Table; the legal edges
+//!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first
 //!   pacer.rs            when the next dial is due

@@ -1,7 +1,9 @@
 //! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
 //! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
 
-use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Look, Note, State, What, Why};
+use tcpgoon::engine::{
+    Action, EndReason, Engine, Event, Failure, Key, Look, Note, State, What, Why,
+};
 use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::shadow::Shadow;
@@ -31,13 +33,13 @@ fn alphabet(plan: &Plan) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for slot in 0..2 {
         let key = Key { slot, attempt: 0 };
-        let failure = |cause| Failure { cause, errno: 0 };
+        let failure = |reason| Failure { reason, errno: 0 };
         for what in [
             What::Dialed(key),
             What::Opened(key),
-            What::Failed(key, failure(Cause::Refused)),
-            What::Failed(key, failure(Cause::NoPorts)),
-            What::PeerClosed(key, failure(Cause::PeerClosed)),
+            What::Failed(key, failure(EndReason::Refused)),
+            What::Failed(key, failure(EndReason::NoPorts)),
+            What::PeerClosed(key, failure(EndReason::PeerClosed)),
             What::Readable(key),
             What::Received { key, bytes: 10, more: true },
             What::Received { key, bytes: 10, more: false },
@@ -45,7 +47,7 @@ fn alphabet(plan: &Plan) -> Vec<Step> {
             steps.push(Step::Heard(what));
         }
         let look = Look { silent: Some(Span::from_us(1)), ..Look::default() };
-        let half_open = failure(Cause::HalfOpen);
+        let half_open = failure(EndReason::HalfOpen);
         for what in [
             What::Answered(key),
             What::PeerClosed(key, half_open),

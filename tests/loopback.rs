@@ -47,7 +47,7 @@ fn a_closed_port_refuses_every_dial() {
     let run = run(&["-y", "-c", "10", "-s", "0", &closed.target()]);
     run.assert_code(2);
     assert_eq!(run.last().error, 10);
-    run.find("Errors: 10, by cause: 10 refused (server or network)");
+    run.find("Errors: 10, by reason: 10 refused (server or network)");
     run.find("Timing stats for 10 failed connections min/avg/max/dev = @/@/@/@");
     assert!(!run.stdout.contains("established connections"), "{run:#?}");
     assert!(!run.stdout.contains("Dial times"), "{run:#?}");
@@ -59,7 +59,7 @@ fn dials_that_fail_give_their_descriptors_back() {
     // More than there are descriptors: were one lost with each, they would run out.
     let args = ["-y", "-c", "300", "-s", "0", &closed.target()];
     let run = Running::start(tcpgoon_after("ulimit -n 64", &args)).outcome();
-    run.assert_code(2).find("Errors: 300, by cause: 300 refused (server or network)");
+    run.assert_code(2).find("Errors: 300, by reason: 300 refused (server or network)");
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
     let run = holding(&["-c", "20", "-t", "0.2", &server.target()]);
     run.wait_for_stats("all are decided", |stats| stats.established + stats.error == 20);
@@ -83,7 +83,7 @@ fn a_server_that_hangs_up_at_once_closes_without_an_error() {
     let run = stop(run);
     run.assert_code(0);
     run.find("Established: 10 in all, # at most at once, 0 at the end, 10 closed by the peer");
-    run.find("Closed: 10, by cause: 10 closed by the peer (server)");
+    run.find("Closed: 10, by reason: 10 closed by the peer (server)");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_server_that_hangs_up_later_is_noticed_at_once() {
     // No more than it needs for itself: what is closed gives its descriptor back at once.
     assert!(run.descriptors() < 10 + 1, "{} descriptors are open", run.descriptors());
     let run = stop(run);
-    run.assert_code(0).find("Closed: 10, by cause: 10 closed by the peer (server)");
+    run.assert_code(0).find("Closed: 10, by reason: 10 closed by the peer (server)");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_reset_closes_and_is_told_from_a_fin() {
     let run = holding(&["-c", "10", "--debug", &server.target()]);
     run.wait_for_stats("all are closed", |stats| stats.closed == 10);
     let run = stop(run);
-    run.assert_code(0).find("Closed: 10, by cause: 10 reset by the peer (server or network)");
+    run.assert_code(0).find("Closed: 10, by reason: 10 reset by the peer (server or network)");
     let reset = "connection # to *: closed after @: reset by the peer [server or network]: *";
     assert_eq!(run.stderr.lines().filter(|line| words::matches(line, reset).is_some()).count(), 10);
 }
@@ -136,7 +136,7 @@ fn a_fin_behind_unread_data_is_heard() {
     run.signal(Signal::SIGCONT);
     run.wait_for_stats("all are closed", |stats| stats.closed == 5);
     let run = stop(run);
-    run.assert_code(0).find("Closed: 5, by cause: 5 closed by the peer (server)");
+    run.assert_code(0).find("Closed: 5, by reason: 5 closed by the peer (server)");
     assert_ne!(run.find("Received and dropped: # bytes"), ["0"]);
 }
 
@@ -189,7 +189,7 @@ fn dials_beyond_a_full_accept_queue_time_out_and_not_early() {
     let last = run.last();
     // The queue takes one more than its length.
     assert_eq!((last.established, last.error), (5, 7), "{run:#?}");
-    run.find("Errors: 7, by cause: 7 timed out (server or network)");
+    run.find("Errors: 7, by reason: 7 timed out (server or network)");
     let [min, _, _, _] =
         &run.find("Timing stats for 7 failed connections min/avg/max/dev = @/@/@/@")[..]
     else {
@@ -247,7 +247,7 @@ fn urgent_data_wedges_nothing() {
     wait_until("all are closed", || {
         (run.stderr.text().matches("closed by the peer").count() == 5).then_some(())
     });
-    stop(run).assert_code(0).find("Closed: 5, by cause: 5 closed by the peer (server)");
+    stop(run).assert_code(0).find("Closed: 5, by reason: 5 closed by the peer (server)");
 }
 
 /// A loop that spins on readiness it cannot use up would be seen in any half second.
@@ -365,7 +365,7 @@ fn a_dial_that_would_meet_itself_is_refused() {
     }
     for target in ["127.0.0.1:40000", "[::1]:40000"] {
         let run = inside(&["-y", "-c", "1", target]);
-        run.assert_code(2).find("Errors: 1, by cause: 1 refused (server or network)");
+        run.assert_code(2).find("Errors: 1, by reason: 1 refused (server or network)");
         run.find(&format!("--- {target} tcp test statistics ---"));
     }
 }
@@ -379,7 +379,7 @@ fn a_host_without_descriptors_blames_itself() {
     let last = run.last();
     assert!((40..=60).contains(&last.established), "{run:#?}");
     assert_eq!(last.established + last.error, 100, "{run:#?}");
-    run.find(&format!("Errors: {0}, by cause: {0} no file descriptors (this host)", last.error));
+    run.find(&format!("Errors: {0}, by reason: {0} no file descriptors (this host)", last.error));
     run.find("Errors of this host say nothing about the target.");
     // What the report itself needs it has opened before.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
@@ -396,7 +396,9 @@ fn a_server_that_resets_what_waits_in_its_queue_is_data_and_no_crash() {
     // Its queue is reset when it goes.
     drop(server);
     run.wait_for_stats("all are closed", |stats| stats.closed == 20);
-    stop(run).assert_code(0).find("Closed: 20, by cause: 20 reset by the peer (server or network)");
+    stop(run)
+        .assert_code(0)
+        .find("Closed: 20, by reason: 20 reset by the peer (server or network)");
 }
 
 #[test]

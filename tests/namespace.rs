@@ -28,11 +28,11 @@ fn serve(namespace: &Namespace) -> Served {
 
 /// A run in which all dials fail in the same way.
 #[track_caller]
-fn assert_all_fail(namespace: &Namespace, words: &str, cause: &str) {
+fn assert_all_fail(namespace: &Namespace, words: &str, reason: &str) {
     let run = run(namespace, &format!("-c 3 {words}"));
     run.assert_code(2);
     assert_eq!(run.last(), decided(3, 0, 0));
-    assert_eq!(errors(&run), format!("3 {cause}"), "{words}");
+    assert_eq!(errors(&run), format!("3 {reason}"), "{words}");
 }
 
 // The original README's examples.
@@ -157,7 +157,7 @@ fn walled() -> Option<(Namespace, Namespace)> {
 #[test]
 fn every_way_of_being_turned_away_has_its_cause_and_side() {
     let Some((client, _server)) = walled() else { return };
-    for (port, cause) in [
+    for (port, reason) in [
         (82, "host unreachable (network)"),
         (83, "network unreachable (network)"),
         // The kernel makes EHOSTUNREACH of this one.
@@ -167,7 +167,7 @@ fn every_way_of_being_turned_away_has_its_cause_and_side() {
         (87, "timed out (server or network)"),
         (88, "refused (server or network)"),
     ] {
-        assert_all_fail(&client, &format!("-t 0.9 10.9.0.2:{port}"), cause);
+        assert_all_fail(&client, &format!("-t 0.9 10.9.0.2:{port}"), reason);
     }
 }
 
@@ -179,7 +179,7 @@ fn every_way_of_being_turned_away_has_its_cause_and_side_with_ipv6() {
     let Some((client, _server)) = walled() else { return };
     // An answer that is there before connect() returns is not heeded by the kernel; the one to the
     // repeated SYN is.
-    for (port, cause) in [
+    for (port, reason) in [
         (82, "host unreachable (network)"),
         (83, "network unreachable (network)"),
         (84, "prohibited on the way (network)"),
@@ -188,7 +188,7 @@ fn every_way_of_being_turned_away_has_its_cause_and_side_with_ipv6() {
         (87, "timed out (server or network)"),
         (88, "refused (server or network)"),
     ] {
-        assert_all_fail(&client, &format!("-s 0 -t 3 [fd00:9::2]:{port}"), cause);
+        assert_all_fail(&client, &format!("-s 0 -t 3 [fd00:9::2]:{port}"), reason);
     }
 }
 
@@ -236,14 +236,14 @@ fn without_a_route_it_is_this_host_that_says_no() {
     assert_all_fail(&bare, "127.0.0.1:80", "no route to the network (this host)");
 
     bare.run("ip link set lo up");
-    for (kind, cause) in [
+    for (kind, reason) in [
         ("unreachable", "no route to the host (this host)"),
         ("prohibit", "not permitted (this host)"),
         ("throw", "no route to the network (this host)"),
         ("blackhole", "other: Invalid argument (os error 22) (this host)"),
     ] {
         bare.run(&format!("ip route add {kind} 10.9.0.0/24"));
-        assert_all_fail(&bare, "10.9.0.1:80", cause);
+        assert_all_fail(&bare, "10.9.0.1:80", reason);
         bare.run(&format!("ip route delete {kind} 10.9.0.0/24"));
     }
 }
@@ -259,12 +259,12 @@ fn a_firewall_on_the_way_out_looks_like_one_on_the_way() {
          tcp dport 92 reject with icmpx host-unreachable
          tcp dport 93 reject with tcp reset",
     );
-    for (port, cause) in [
+    for (port, reason) in [
         (91, "timed out (server or network)"),
         (92, "host unreachable (network)"),
         (93, "refused (server or network)"),
     ] {
-        assert_all_fail(&namespace, &format!("-t 0.9 127.0.0.1:{port}"), cause);
+        assert_all_fail(&namespace, &format!("-t 0.9 127.0.0.1:{port}"), reason);
     }
 }
 

@@ -91,7 +91,7 @@ fn what_is_established_at_the_end_is_what_the_server_has() {
         assert_eq!(last, decided(19_000, last.established, 19_000 - last.established));
         run.assert_code(if last.closed > 0 { 2 } else { 0 });
         if last.closed > 0 {
-            run.find(&format!("Closed: {0}, by cause: {0} {HALF_OPEN}", last.closed));
+            run.find(&format!("Closed: {0}, by reason: {0} {HALF_OPEN}", last.closed));
         }
         // Counted while the client had not let go of any.
         let mut held = said.lines().rev().filter_map(counts).filter(|[.., closed]| *closed == 0);
@@ -154,7 +154,7 @@ fn a_reset_that_nobody_asked_for_is_the_peers() {
             let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", "1.9"];
             let run = run(&[&words[..], &[&server.target()]].concat());
             run.assert_code(0);
-            run.find("Closed: 500, by cause: 500 reset by the peer (server or network)");
+            run.find("Closed: 500, by reason: 500 reset by the peer (server or network)");
             // Nobody was asked before it, or nobody could be told by it, or all had been told.
             match after {
                 "0.5" => assert_means(&run, [0, 0, 0, 0, 0]),
@@ -172,7 +172,7 @@ fn who_says_goodbye_had_it() {
         let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", "1.9"];
         let run = run(&[&words[..], &[&server.target()]].concat());
         run.assert_code(0);
-        run.find("Closed: 500, by cause: 500 closed by the peer (server)");
+        run.find("Closed: 500, by reason: 500 closed by the peer (server)");
         assert_means(&run, [500, asked, 500, 0, 0]);
     }
 }
@@ -208,7 +208,7 @@ fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option
     let run = Running::start(namespace.tcpgoon(&words)).outcome();
     run.assert_code(2);
     assert_eq!(run.last(), decided(40, 20, 20), "{run:#?}");
-    run.find(&format!("Closed: 20, by cause: 20 {HALF_OPEN}"));
+    run.find(&format!("Closed: 20, by reason: 20 {HALF_OPEN}"));
     assert_means(&run, [40, 40, 20, 20, 0]);
     // Not before it was asked.
     let shape = "connection # to *:80: closed after @: half open*";

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use tcpgoon::engine::{Action, Cause, Event, Key, State, What, Why};
+use tcpgoon::engine::{Action, EndReason, Event, Key, State, What, Why};
 use tcpgoon::sim::script::Behaviour;
 use tcpgoon::sim::{Outcome, Record, Sim};
 use tcpgoon::units::{Moment, Span, Tick};
@@ -60,13 +60,13 @@ struct Memory {
     turns: u64,
     reached: BTreeMap<&'static str, u64>,
     met: [u64; Behaviour::ALL.len()],
-    caused: [u64; Cause::COUNT],
+    ended_by: [u64; EndReason::COUNT],
 }
 
 impl From<Outcome> for Memory {
     fn from(outcome: Outcome) -> Memory {
         let Outcome { turns, reached, met, summary, .. } = outcome;
-        Memory { turns, reached, met, caused: summary.flow }
+        Memory { turns, reached, met, ended_by: summary.flow }
     }
 }
 
@@ -130,9 +130,9 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
             missing.push(format!("{behaviour:?}"));
         }
     }
-    for cause in Cause::ALL {
-        if all().values().all(|outcome| outcome.caused[cause as usize] == 0) {
-            missing.push(format!("{cause:?}"));
+    for reason in EndReason::ALL {
+        if all().values().all(|outcome| outcome.ended_by[reason as usize] == 0) {
+            missing.push(format!("{reason:?}"));
         }
     }
     for reached in [
@@ -193,7 +193,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "bogus: wrong slot",
         "bogus: never asked for",
         "bogus: already over",
-        "bogus: wrong cause",
+        "bogus: wrong reason",
         "bogus: dialed twice",
         "bogus: nothing to read",
         "bogus: an answer to nothing",

@@ -203,7 +203,7 @@ fn an_answer_just_before_the_end_counts_however_it_ends() {
             let run = run(&[&words[..], &question].concat());
             assert_eq!(run.last(), decided(20, 0, 20), "{run:#?}");
             let how = if leaves_unread { "reset by the peer" } else { "closed by the peer" };
-            assert!(run.find("Closed: 20, by cause: *")[0].contains(how), "{run:#?}");
+            assert!(run.find("Closed: 20, by reason: *")[0].contains(how), "{run:#?}");
             run.assert_code(0);
         }
     }
@@ -301,7 +301,7 @@ fn who_closes_before_answering_has_not_answered() {
     let run = ask(server.target(), &["-c", "20", "--expect", "x", "-t", "60"]);
     run.assert_code(2);
     assert_eq!(run.last(), decided(20, 0, 20), "{run:#?}");
-    run.find("Closed: 20, by cause: 20 closed by the peer (server)");
+    run.find("Closed: 20, by reason: 20 closed by the peer (server)");
     // Nobody is waited for any more.
     assert!(took(&run) < LATE, "{run:#?}");
 }

@@ -1,7 +1,7 @@
 //! A run to measure: every event of it follows from a slot's number and the number of the turn, so
 //! there is nothing to remember and nothing to search, and its time is the engine's.
 
-use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, State, What};
+use tcpgoon::engine::{Action, EndReason, Engine, Event, Failure, Key, State, What};
 use tcpgoon::plan::{Hold, Limits, Plan};
 use tcpgoon::report::text;
 use tcpgoon::route::{Routes, Target};
@@ -103,7 +103,7 @@ fn happenings(turn: u32, connections: u32, mut say: impl FnMut(What)) {
         say(What::Readable(key));
     }
     if let Some((key, CLOSED)) = dialed(CLOSED_AFTER) {
-        say(What::PeerClosed(key, Failure { cause: Cause::PeerClosed, errno: 0 }));
+        say(What::PeerClosed(key, Failure { reason: EndReason::PeerClosed, errno: 0 }));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use tcpgoon::engine::{Action, Cause, Engine, Event, Failure, Key, Look, State, What, Why};
+use tcpgoon::engine::{Action, EndReason, Engine, Event, Failure, Key, Look, State, What, Why};
 use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
@@ -108,7 +108,7 @@ fn event(u: &mut Unstructured<'_>) -> Result<Event> {
     let attempt = u.int_in_range(0..=9)? / 9;
     let slot = u.int_in_range(0..=CONNECTIONS_MAX)?;
     let key = Key { slot: if slot == CONNECTIONS_MAX { u32::MAX } else { slot }, attempt };
-    let failure = Failure { cause: *u.choose(&Cause::ALL)?, errno: 0 };
+    let failure = Failure { reason: *u.choose(&EndReason::ALL)?, errno: 0 };
     let what = match u.int_in_range(0..=10)? {
         0 => What::Dialed(key),
         1 | 2 => What::Opened(key),
@@ -213,7 +213,7 @@ fuzz_target!(|input: Input| {
         );
     }
     let findings = summary.findings;
-    let settled = findings.proven + findings.silent + summary.caused(Cause::HalfOpen);
+    let settled = findings.proven + findings.silent + summary.ended_by(EndReason::HalfOpen);
     assert!(settled + findings.open <= findings.probed, "{findings:?}");
     assert!(findings.silent + findings.open <= findings.asked, "{findings:?}");
     assert!(findings.asked <= findings.probed, "{findings:?}");

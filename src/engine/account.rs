@@ -5,7 +5,7 @@ use super::breakdown::Breakdown;
 use super::evidence::{Hanging, Sightings, Slow, sightings};
 use super::histogram::Histogram;
 use super::scene::{Books, Who};
-use super::{Cause, Engine, Side, State, Summary};
+use super::{EndReason, Engine, Side, State, Summary};
 use crate::units::{Moment, Span};
 
 /// What is only counted, for the summary.
@@ -18,14 +18,14 @@ pub(super) struct Tally {
     pub last_dial: Option<Moment>,
     pub timeout_lateness_max: Span,
     pub forgone: u64,
-    /// By cause.
+    /// By reason.
     pub sightings: Box<[Sightings]>,
     pub unanswered: Sightings,
     pub slow: Slow,
     pub handshake_times: Histogram,
     pub first_byte_times: Histogram,
     pub lifetimes: Histogram,
-    pub first_errno: [i32; Cause::COUNT],
+    pub first_errno: [i32; EndReason::COUNT],
     pub received_bytes: u64,
     pub pauses: u32,
     pub paused: Span,
@@ -48,7 +48,7 @@ impl Tally {
             handshake_times: Histogram::new(),
             first_byte_times: Histogram::new(),
             lifetimes: Histogram::new(),
-            first_errno: [0; Cause::COUNT],
+            first_errno: [0; EndReason::COUNT],
             received_bytes: 0,
             pauses: 0,
             paused: Span::ZERO,
@@ -67,23 +67,26 @@ impl Engine {
             inquiries: &self.inquiries,
             now: self.now,
         };
-        let evidence = |cause: Cause| {
+        let evidence = |reason: EndReason| {
             // Who closes what has something unread in it resets it: for both it is a close.
             let is_hit = |slot| {
-                self.table.of(slot).cause.is_some_and(|met| met == cause || met.is_close_as(cause))
+                self.table
+                    .of(slot)
+                    .reason
+                    .is_some_and(|met| met == reason || met.is_close_as(reason))
             };
-            let who = match (cause.ends_in(), cause.side()) {
+            let who = match (reason.ends_in(), reason.side()) {
                 (State::Error, Side::ThisHost) => Who::Dialed,
                 (State::Error, _) => Who::Sent,
                 _ => Who::Established,
             };
-            tally.sightings[cause as usize].tell(self.ledger.flow(cause), &books, who, &is_hit)
+            tally.sightings[reason as usize].tell(self.ledger.flow(reason), &books, who, &is_hit)
         };
         let has_missed = |slot| self.inquiries.has_missed(slot);
         let missed = self.inquiries.findings.unanswered;
         let unanswered = tally.unanswered.tell(missed, &books, Who::Established, &has_missed);
         Summary {
-            evidence: Cause::ALL.map(evidence),
+            evidence: EndReason::ALL.map(evidence),
             slow: tally.slow,
             slow_began_at: tally.slow.established_before(&books),
             slow_scene: tally.slow.scene(&books),
@@ -102,7 +105,7 @@ impl Engine {
             established_ever: self.ledger.entered(State::Established),
             established_peak: self.ledger.established_peak(),
             errors: self.ledger.entered(State::Error),
-            flow: Cause::ALL.map(|cause| self.ledger.flow(cause)),
+            flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
             first_errno: tally.first_errno,
             established_times: tally.established_times,
             failed_times: tally.failed_times,
@@ -140,7 +143,7 @@ impl Engine {
             let (awaits, key) = (self.wheel.due(slot).is_some(), self.table.key(slot));
             assert_eq!(awaited, awaits, "{key:?}: a deadline too many, or too few");
             let ended = matches!(connection.state, State::Closed | State::Error);
-            assert_eq!(ended, connection.cause.is_some(), "slot {slot}: an end without a cause");
+            assert_eq!(ended, connection.reason.is_some(), "slot {slot}: an end without a reason");
             let fresh = connection.state == State::NotInitiated;
             assert!(fresh || slot < self.pacer.asked(), "slot {slot} was never asked to dial");
         }

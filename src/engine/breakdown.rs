@@ -1,7 +1,7 @@
 //! The run by target and by source. Nothing is kept for it while the run goes on: the table knows
 //! it all, and is gone through once at the end.
 
-use super::connection::{Cause, State};
+use super::connection::{EndReason, State};
 use super::histogram::Codes;
 use super::scene::Books;
 use crate::units::Span;
@@ -22,8 +22,8 @@ pub struct Row {
     pub errors: u32,
     /// Those that were closed, in whatever way.
     pub closed: u32,
-    /// How many each cause ended, by [`Cause`].
-    pub causes: [u32; Cause::COUNT],
+    /// How many each reason ended, by [`EndReason`].
+    pub reasons: [u32; EndReason::COUNT],
     /// Those that did not answer in time, and those that did.
     pub unanswered: u32,
     pub answered: u32,
@@ -34,10 +34,10 @@ pub struct Row {
 impl Row {
     /// How many of its connections something happened to.
     pub fn count(&self, matter: Matter) -> u32 {
-        let of = |cause: Cause| self.causes[cause as usize];
+        let of = |reason: EndReason| self.reasons[reason as usize];
         match matter {
-            Matter::Cause(cause) => of(cause),
-            Matter::Closed => of(Cause::PeerClosed) + of(Cause::PeerReset),
+            Matter::EndReason(reason) => of(reason),
+            Matter::Closed => of(EndReason::PeerClosed) + of(EndReason::PeerReset),
             Matter::Unanswered => self.unanswered,
         }
     }
@@ -51,24 +51,27 @@ impl Row {
 /// Something that can become of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Matter {
-    Cause(Cause),
+    EndReason(EndReason),
     /// Closed by the peer, in either way.
     Closed,
     Unanswered,
 }
 
 impl Matter {
-    const COUNT: usize = Cause::COUNT + 2;
+    const COUNT: usize = EndReason::COUNT + 2;
 
     fn all() -> impl Iterator<Item = Matter> {
-        Cause::ALL.into_iter().map(Matter::Cause).chain([Matter::Closed, Matter::Unanswered])
+        EndReason::ALL
+            .into_iter()
+            .map(Matter::EndReason)
+            .chain([Matter::Closed, Matter::Unanswered])
     }
 
     fn index(self) -> usize {
         match self {
-            Matter::Cause(cause) => cause as usize,
-            Matter::Closed => Cause::COUNT,
-            Matter::Unanswered => Cause::COUNT + 1,
+            Matter::EndReason(reason) => reason as usize,
+            Matter::Closed => EndReason::COUNT,
+            Matter::Unanswered => EndReason::COUNT + 1,
         }
     }
 }
@@ -168,8 +171,8 @@ fn row(index: u32, books: &Books<'_>, slots: impl Iterator<Item = u32>, codes: &
         row.closed += u32::from(connection.state == State::Closed);
         row.unanswered += u32::from(books.inquiries.has_missed(slot));
         row.answered += u32::from(books.inquiries.has_answered(slot));
-        if let Some(cause) = connection.cause {
-            row.causes[cause as usize] += 1;
+        if let Some(reason) = connection.reason {
+            row.reasons[reason as usize] += 1;
         }
         if let Some(code) = connection.dial_time {
             row.established += 1;

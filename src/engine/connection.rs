@@ -55,10 +55,10 @@ impl Side {
 }
 
 /// What ended a connection, or the attempt at one. Which system error means which is told in
-/// `os/causes.rs`.
+/// `os/errno.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum Cause {
+pub enum EndReason {
     // These end a dial: the connection is an Error.
     Refused,
     TimedOut,
@@ -83,29 +83,29 @@ pub enum Cause {
     Lost,
 }
 
-impl Cause {
+impl EndReason {
     pub const COUNT: usize = 20;
-    pub const ALL: [Cause; Cause::COUNT] = [
-        Cause::Refused,
-        Cause::TimedOut,
-        Cause::Reset,
-        Cause::HostUnreachable,
-        Cause::NetworkUnreachable,
-        Cause::Prohibited,
-        Cause::OtherBeyond,
-        Cause::NoDescriptors,
-        Cause::NoPorts,
-        Cause::NoSource,
-        Cause::NoBuffers,
-        Cause::NoWatches,
-        Cause::NoRouteToHost,
-        Cause::NoRouteToNetwork,
-        Cause::NotPermitted,
-        Cause::OtherHere,
-        Cause::PeerClosed,
-        Cause::PeerReset,
-        Cause::HalfOpen,
-        Cause::Lost,
+    pub const ALL: [EndReason; EndReason::COUNT] = [
+        EndReason::Refused,
+        EndReason::TimedOut,
+        EndReason::Reset,
+        EndReason::HostUnreachable,
+        EndReason::NetworkUnreachable,
+        EndReason::Prohibited,
+        EndReason::OtherBeyond,
+        EndReason::NoDescriptors,
+        EndReason::NoPorts,
+        EndReason::NoSource,
+        EndReason::NoBuffers,
+        EndReason::NoWatches,
+        EndReason::NoRouteToHost,
+        EndReason::NoRouteToNetwork,
+        EndReason::NotPermitted,
+        EndReason::OtherHere,
+        EndReason::PeerClosed,
+        EndReason::PeerReset,
+        EndReason::HalfOpen,
+        EndReason::Lost,
     ];
 
     /// The side that it is on. What `connect()` itself refuses is this host's doing; the same error
@@ -120,15 +120,18 @@ impl Cause {
     }
 
     /// Whether both are closes by the peer, be they orderly or resets.
-    pub fn is_close_as(self, other: Cause) -> bool {
-        let is_close = |cause| matches!(cause, Cause::PeerClosed | Cause::PeerReset);
+    pub fn is_close_as(self, other: EndReason) -> bool {
+        let is_close = |reason| matches!(reason, EndReason::PeerClosed | EndReason::PeerReset);
         is_close(self) && is_close(other)
     }
 
     /// The state in which it leaves a connection: [`State::Error`] or [`State::Closed`].
     pub fn ends_in(self) -> State {
         match self {
-            Cause::PeerClosed | Cause::PeerReset | Cause::HalfOpen | Cause::Lost => State::Closed,
+            EndReason::PeerClosed
+            | EndReason::PeerReset
+            | EndReason::HalfOpen
+            | EndReason::Lost => State::Closed,
             _ => State::Error,
         }
     }
@@ -136,26 +139,26 @@ impl Cause {
     fn record(self) -> (&'static str, Side) {
         match self {
             // By a closed port or by a firewall in front of it: the packet is the same.
-            Cause::Refused => ("refused", Side::Beyond),
-            Cause::TimedOut => ("timed out", Side::Beyond),
-            Cause::Reset => ("reset", Side::Beyond),
-            Cause::HostUnreachable => ("host unreachable", Side::Network),
-            Cause::NetworkUnreachable => ("network unreachable", Side::Network),
-            Cause::Prohibited => ("prohibited on the way", Side::Network),
-            Cause::OtherBeyond => ("other", Side::Beyond),
-            Cause::NoDescriptors => ("no file descriptors", Side::ThisHost),
-            Cause::NoPorts => ("no ephemeral ports", Side::ThisHost),
-            Cause::NoSource => ("source address is gone", Side::ThisHost),
-            Cause::NoBuffers => ("no memory for sockets", Side::ThisHost),
-            Cause::NoWatches => ("no epoll watches", Side::ThisHost),
-            Cause::NoRouteToHost => ("no route to the host", Side::ThisHost),
-            Cause::NoRouteToNetwork => ("no route to the network", Side::ThisHost),
-            Cause::NotPermitted => ("not permitted", Side::ThisHost),
-            Cause::OtherHere => ("other", Side::ThisHost),
-            Cause::PeerClosed => ("closed by the peer", Side::Server),
-            Cause::PeerReset => ("reset by the peer", Side::Beyond),
-            Cause::HalfOpen => ("half open: the server never had it", Side::Beyond),
-            Cause::Lost => ("lost", Side::Beyond),
+            EndReason::Refused => ("refused", Side::Beyond),
+            EndReason::TimedOut => ("timed out", Side::Beyond),
+            EndReason::Reset => ("reset", Side::Beyond),
+            EndReason::HostUnreachable => ("host unreachable", Side::Network),
+            EndReason::NetworkUnreachable => ("network unreachable", Side::Network),
+            EndReason::Prohibited => ("prohibited on the way", Side::Network),
+            EndReason::OtherBeyond => ("other", Side::Beyond),
+            EndReason::NoDescriptors => ("no file descriptors", Side::ThisHost),
+            EndReason::NoPorts => ("no ephemeral ports", Side::ThisHost),
+            EndReason::NoSource => ("source address is gone", Side::ThisHost),
+            EndReason::NoBuffers => ("no memory for sockets", Side::ThisHost),
+            EndReason::NoWatches => ("no epoll watches", Side::ThisHost),
+            EndReason::NoRouteToHost => ("no route to the host", Side::ThisHost),
+            EndReason::NoRouteToNetwork => ("no route to the network", Side::ThisHost),
+            EndReason::NotPermitted => ("not permitted", Side::ThisHost),
+            EndReason::OtherHere => ("other", Side::ThisHost),
+            EndReason::PeerClosed => ("closed by the peer", Side::Server),
+            EndReason::PeerReset => ("reset by the peer", Side::Beyond),
+            EndReason::HalfOpen => ("half open: the server never had it", Side::Beyond),
+            EndReason::Lost => ("lost", Side::Beyond),
         }
     }
 }
@@ -188,7 +191,7 @@ pub struct Connection {
     pub since: Moment,
     pub attempt: u32,
     pub state: State,
-    pub cause: Option<Cause>,
+    pub reason: Option<EndReason>,
     /// How long its dial took, once it was established.
     pub dial_time: Option<Code>,
 }
@@ -211,7 +214,7 @@ impl Table {
             since: Moment(0),
             attempt: 0,
             state: State::NotInitiated,
-            cause: None,
+            reason: None,
             dial_time: None,
         };
         Ok(Table { connections: filled(fresh, count)? })
@@ -234,21 +237,27 @@ impl Table {
     /// Moves a connection along a legal edge and returns what it was.
     ///
     /// # Panics
-    /// If the edge is not legal, or the cause does not go with the state: the engine has asked
+    /// If the edge is not legal, or the reason does not go with the state: the engine has asked
     /// before.
-    pub fn step(&mut self, slot: u32, to: State, at: Moment, cause: Option<Cause>) -> Connection {
+    pub fn step(
+        &mut self,
+        slot: u32,
+        to: State,
+        at: Moment,
+        reason: Option<EndReason>,
+    ) -> Connection {
         let connection = &mut self.connections[slot as usize];
         let before = *connection;
         assert!(before.state.may_become(to), "{:?} cannot become {to:?}", before.state);
         assert!(
-            cause.is_none_or(|cause| cause.ends_in() == to),
-            "{cause:?} does not end in {to:?}"
+            reason.is_none_or(|reason| reason.ends_in() == to),
+            "{reason:?} does not end in {to:?}"
         );
         let dial_time = match to {
             State::Established => Some(Code::of(at.since(before.since))),
             _ => before.dial_time,
         };
-        *connection = Connection { since: at, state: to, cause, dial_time, ..before };
+        *connection = Connection { since: at, state: to, reason, dial_time, ..before };
         before
     }
 
@@ -304,8 +313,8 @@ mod tests {
 
     #[test]
     fn every_cause_is_listed_once_at_its_own_place() {
-        for (index, cause) in Cause::ALL.iter().enumerate() {
-            assert_eq!(*cause as usize, index);
+        for (index, reason) in EndReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
         }
         for (index, state) in State::ALL.iter().enumerate() {
             assert_eq!(*state as usize, index);
@@ -314,19 +323,19 @@ mod tests {
 
     #[test]
     fn this_host_is_never_blamed_on_the_server() {
-        for cause in [
-            Cause::NoDescriptors,
-            Cause::NoPorts,
-            Cause::NoSource,
-            Cause::NoBuffers,
-            Cause::NoWatches,
-            Cause::NoRouteToHost,
-            Cause::NoRouteToNetwork,
-            Cause::NotPermitted,
-            Cause::OtherHere,
+        for reason in [
+            EndReason::NoDescriptors,
+            EndReason::NoPorts,
+            EndReason::NoSource,
+            EndReason::NoBuffers,
+            EndReason::NoWatches,
+            EndReason::NoRouteToHost,
+            EndReason::NoRouteToNetwork,
+            EndReason::NotPermitted,
+            EndReason::OtherHere,
         ] {
-            assert_eq!(cause.side(), Side::ThisHost);
-            assert_eq!(cause.ends_in(), State::Error);
+            assert_eq!(reason.side(), Side::ThisHost);
+            assert_eq!(reason.ends_in(), State::Error);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is known of each thing that went wrong: when it was seen first and last, how full the server
 //! was then, how long it took, and what became of the dials after it.
 
-use super::connection::{Cause, State};
+use super::connection::{EndReason, State};
 use super::histogram::Codes;
 use super::scene::{Books, Scene, Search, Who, is_fast};
 use crate::units::{Moment, Span};
@@ -27,7 +27,7 @@ impl Earliest {
     }
 }
 
-/// What has been seen of one cause, as it came.
+/// What has been seen of one reason, as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sightings {
     seen: Option<(Moment, Moment)>,
@@ -88,7 +88,7 @@ impl Sightings {
     }
 }
 
-/// What is known of one cause.
+/// What is known of one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     pub count: u64,
@@ -176,9 +176,9 @@ impl Hanging {
     }
 }
 
-/// One place for each cause.
+/// One place for each reason.
 pub fn sightings() -> Box<[Sightings]> {
-    Cause::ALL.map(|_| Sightings::default()).into()
+    EndReason::ALL.map(|_| Sightings::default()).into()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 use std::collections::TryReserveError;
 
-use super::connection::Cause;
+use super::connection::EndReason;
 use super::standing::{Standing, Standings};
 use crate::plan::{Plan, Probe, Talk};
 use crate::units::Span;
@@ -344,10 +344,10 @@ impl Inquiries {
         self.findings.suspects_unacknowledged += u64::from(found == Suspicion::Unacknowledged);
     }
 
-    /// The connection is closed by `cause`: whatever it was asked, there will be no answer. But an
+    /// The connection is closed by `reason`: whatever it was asked, there will be no answer. But an
     /// orderly end is one, as only who has a connection can end it so, and so is what came before;
     /// that it never was is the last word on it. Of any other end nobody knows who sent it.
-    pub fn close(&mut self, slot: u32, cause: Cause) {
+    pub fn close(&mut self, slot: u32, reason: EndReason) {
         let before = self.slots.get(slot);
         if before.is_awaited() {
             self.replies_pending -= 1;
@@ -358,10 +358,10 @@ impl Inquiries {
         self.findings.silent -= u64::from(before == Standing::Silent);
         let was_proven = self.is_proven(slot, before);
         self.findings.proven -= u64::from(was_proven);
-        let is_half_open = cause == Cause::HalfOpen;
+        let is_half_open = reason == EndReason::HalfOpen;
         let said = was_proven || before.is_heard();
         let is_proven =
-            self.is_probed(slot) && !is_half_open && (said || cause == Cause::PeerClosed);
+            self.is_probed(slot) && !is_half_open && (said || reason == EndReason::PeerClosed);
         self.findings.proven += u64::from(is_proven);
         let is_known = was_proven || before.is_probed();
         self.findings.probed += u64::from(!is_known && (is_proven || is_half_open));

@@ -1,7 +1,7 @@
 //! Double entry: what is in each account now, and what ever flowed. One mutator, so it always
 //! balances.
 
-use super::connection::{Cause, State};
+use super::connection::{EndReason, State};
 
 /// How many connections are in each state now, and how many ever took each way. Nothing is ever
 /// recounted.
@@ -11,7 +11,7 @@ pub struct Ledger {
     level: [u32; State::COUNT],
     /// How many ever entered each state, but the first.
     entered: [u64; State::COUNT],
-    flow: [u64; Cause::COUNT],
+    flow: [u64; EndReason::COUNT],
     established_peak: u32,
 }
 
@@ -20,24 +20,24 @@ impl Ledger {
     pub fn new(connections: u32) -> Ledger {
         let mut level = [0; State::COUNT];
         level[State::NotInitiated as usize] = connections;
-        let (entered, flow) = ([0; State::COUNT], [0; Cause::COUNT]);
+        let (entered, flow) = ([0; State::COUNT], [0; EndReason::COUNT]);
         Ledger { connections, level, entered, flow, established_peak: 0 }
     }
 
     /// Moves one connection from one account to another, and books what caused it; O(1).
     ///
     /// # Panics
-    /// If the account is empty, or the move has no cause although its state needs one: a defect of
+    /// If the account is empty, or the move has no reason although its state needs one: a defect of
     /// the caller.
-    pub fn post(&mut self, from: State, to: State, cause: Option<Cause>) {
+    pub fn post(&mut self, from: State, to: State, reason: Option<EndReason>) {
         let left = self.level[from as usize].checked_sub(1);
         self.level[from as usize] = left.unwrap_or_else(|| unreachable!("{from:?} is empty"));
         self.level[to as usize] += 1;
         self.entered[to as usize] += 1;
         let ends = matches!(to, State::Closed | State::Error);
-        assert_eq!(ends, cause.is_some(), "what ends a connection has a cause, and nothing else");
-        if let Some(cause) = cause {
-            self.flow[cause as usize] += 1;
+        assert_eq!(ends, reason.is_some(), "what ends a connection has a reason, and nothing else");
+        if let Some(reason) = reason {
+            self.flow[reason as usize] += 1;
         }
         self.established_peak = self.established_peak.max(self.level(State::Established));
         assert_eq!(self.level.iter().sum::<u32>(), self.connections, "the ledger must balance");
@@ -57,9 +57,9 @@ impl Ledger {
         self.entered[state as usize]
     }
 
-    /// How many connections `cause` ever ended.
-    pub fn flow(&self, cause: Cause) -> u64 {
-        self.flow[cause as usize]
+    /// How many connections `reason` ever ended.
+    pub fn flow(&self, reason: EndReason) -> u64 {
+        self.flow[reason as usize]
     }
 
     /// The most that were ever established at once.
@@ -67,16 +67,16 @@ impl Ledger {
         self.established_peak
     }
 
-    /// Checks that levels and flows tell the same story; O(states and causes).
+    /// Checks that levels and flows tell the same story; O(states and reasons).
     ///
     /// # Panics
     /// If they do not.
     pub fn audit(&self) {
         assert_eq!(self.level.iter().sum::<u32>(), self.connections);
         for state in [State::Closed, State::Error] {
-            let caused: u64 =
-                Cause::ALL.iter().filter(|c| c.ends_in() == state).map(|c| self.flow(*c)).sum();
-            assert_eq!(caused, self.entered(state), "{state:?}: causes and entries differ");
+            let ended_by: u64 =
+                EndReason::ALL.iter().filter(|c| c.ends_in() == state).map(|c| self.flow(*c)).sum();
+            assert_eq!(ended_by, self.entered(state), "{state:?}: reasons and entries differ");
         }
         let dialed = self.entered(State::Dialing);
         let decided = self.entered(State::Established) + self.entered(State::Error);
@@ -98,12 +98,12 @@ mod tests {
         ledger.post(State::NotInitiated, State::Dialing, None);
         ledger.post(State::NotInitiated, State::Dialing, None);
         ledger.post(State::Dialing, State::Established, None);
-        ledger.post(State::Dialing, State::Error, Some(Cause::Refused));
-        ledger.post(State::Established, State::Closed, Some(Cause::PeerClosed));
+        ledger.post(State::Dialing, State::Error, Some(EndReason::Refused));
+        ledger.post(State::Established, State::Closed, Some(EndReason::PeerClosed));
         ledger.audit();
         assert_eq!(ledger.levels(), [1, 0, 0, 1, 1]);
         assert_eq!(ledger.established_peak(), 1);
-        assert_eq!(ledger.flow(Cause::Refused), 1);
+        assert_eq!(ledger.flow(EndReason::Refused), 1);
     }
 
     #[test]

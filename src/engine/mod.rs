@@ -31,7 +31,7 @@ pub mod summary;
 pub mod vocabulary;
 pub mod wheel;
 
-pub use connection::{Cause, Connection, Key, Side, State};
+pub use connection::{Connection, EndReason, Key, Side, State};
 pub use summary::{Sample, Summary};
 pub use vocabulary::{Action, Event, Failure, Look, Note, What, Why};
 
@@ -275,26 +275,26 @@ impl Engine {
     fn end(&mut self, key: Key, failure: Failure, at: Moment) -> Span {
         let established = self.ledger.level(State::Established);
         if let Some(connection) = self.table.get(key) {
-            let sightings = &mut self.tally.sightings[failure.cause as usize];
+            let sightings = &mut self.tally.sightings[failure.reason as usize];
             sightings.add(at, established, key.slot, connection.since);
         }
-        self.inquiries.close(key.slot, failure.cause);
-        match failure.cause {
-            Cause::NoPorts => self.exhausted.insert(key.slot, self.now),
+        self.inquiries.close(key.slot, failure.reason);
+        match failure.reason {
+            EndReason::NoPorts => self.exhausted.insert(key.slot, self.now),
             _ => self.exhausted.relieve(key.slot),
         }
-        let first_errno = &mut self.tally.first_errno[failure.cause as usize];
+        let first_errno = &mut self.tally.first_errno[failure.reason as usize];
         if *first_errno == 0 {
             *first_errno = failure.errno;
         }
-        self.post(key, failure.cause.ends_in(), at, Some(failure.cause))
+        self.post(key, failure.reason.ends_in(), at, Some(failure.reason))
     }
 
     /// The only way from one state to another: table, ledger and deadline together. Returns how
     /// long the connection was in the state that it left.
-    fn post(&mut self, key: Key, to: State, at: Moment, cause: Option<Cause>) -> Span {
-        let before = self.table.step(key.slot, to, at, cause);
-        self.ledger.post(before.state, to, cause);
+    fn post(&mut self, key: Key, to: State, at: Moment, reason: Option<EndReason>) -> Span {
+        let before = self.table.step(key.slot, to, at, reason);
+        self.ledger.post(before.state, to, reason);
         self.wheel.cancel(key.slot);
         at.since(before.since)
     }
@@ -304,7 +304,7 @@ impl Engine {
     }
 
     fn may_end(&self, key: Key, state: State, failure: Failure) -> bool {
-        self.is(key, state) && state.may_become(failure.cause.ends_in())
+        self.is(key, state) && state.may_become(failure.reason.ends_in())
     }
 
     /// By when something has to come of `key`, if by any time; for tests.
@@ -357,7 +357,7 @@ impl Engine {
             }
             let lateness = self.now.since(due);
             self.tally.timeout_lateness_max = self.tally.timeout_lateness_max.max(lateness);
-            let failure = Failure { cause: Cause::TimedOut, errno: 0 };
+            let failure = Failure { reason: EndReason::TimedOut, errno: 0 };
             self.fail(key, failure, self.now, actions);
         }
     }
@@ -434,9 +434,9 @@ impl Engine {
     fn forgo(&mut self, key: Key, actions: &mut Vec<Action>) {
         self.post(key, State::Dialing, self.now, None);
         let established = self.ledger.level(State::Established);
-        let sightings = &mut self.tally.sightings[Cause::NoPorts as usize];
+        let sightings = &mut self.tally.sightings[EndReason::NoPorts as usize];
         sightings.add_untimed(self.now, established, key.slot, self.now);
-        self.post(key, State::Error, self.now, Some(Cause::NoPorts));
+        self.post(key, State::Error, self.now, Some(EndReason::NoPorts));
         self.tally.forgone += 1;
         self.note(key, Note::Forgone, actions);
     }

@@ -123,7 +123,7 @@ impl Search<'_> {
             State::Dialing => (self.is_hit)(slot),
             State::Established | State::Closed | State::Error => true,
         };
-        let is_here = connection.cause.is_some_and(|cause| cause.side() == Side::ThisHost);
+        let is_here = connection.reason.is_some_and(|reason| reason.side() == Side::ThisHost);
         match self.who {
             Who::Dialed => is_over,
             Who::Sent => is_over && !is_here,

@@ -1,7 +1,7 @@
 //! What a run amounts to: numbers for the reports, and the exit code that follows from them.
 
 use super::breakdown::Breakdown;
-use super::connection::{Cause, State};
+use super::connection::{EndReason, State};
 use super::evidence::{Evidence, Hanging, Slow};
 use super::histogram::Histogram;
 use super::inquiry::Findings;
@@ -37,18 +37,18 @@ pub struct Summary {
     /// The most that were established at once.
     pub established_peak: u32,
     pub errors: u64,
-    /// How many connections each cause ended, by [`Cause`].
-    pub flow: [u64; Cause::COUNT],
-    /// The system's number for the first of each cause; 0 where it has none.
-    pub first_errno: [i32; Cause::COUNT],
+    /// How many connections each reason ended, by [`EndReason`].
+    pub flow: [u64; EndReason::COUNT],
+    /// The system's number for the first of each reason; 0 where it has none.
+    pub first_errno: [i32; EndReason::COUNT],
     /// From `connect()` to the news that it succeeded.
     pub established_times: Histogram,
     /// From `connect()` to the error; forgone dials are not among them.
     pub failed_times: Histogram,
     /// Dials that were not even tried, as their route was known to have no port left.
     pub forgone: u64,
-    /// What is known of each cause, by [`Cause`]; `None` for those that were not seen.
-    pub evidence: [Option<Evidence>; Cause::COUNT],
+    /// What is known of each reason, by [`EndReason`]; `None` for those that were not seen.
+    pub evidence: [Option<Evidence>; EndReason::COUNT],
     /// Dials of a second and more, how many were established when the first of them began, and where
     /// those were that were established after all.
     pub slow: Slow,
@@ -105,7 +105,11 @@ impl Summary {
             exit::WITH_ERRORS
         } else if undecided > 0 {
             exit::NOT_COMPLETED
-        } else if self.errors + unanswered + self.caused(Cause::HalfOpen) + self.findings.silent > 0
+        } else if self.errors
+            + unanswered
+            + self.ended_by(EndReason::HalfOpen)
+            + self.findings.silent
+            > 0
         {
             exit::WITH_ERRORS
         } else {
@@ -113,8 +117,8 @@ impl Summary {
         }
     }
 
-    /// How many connections `cause` ended.
-    pub fn caused(&self, cause: Cause) -> u64 {
-        self.flow[cause as usize]
+    /// How many connections `reason` ended.
+    pub fn ended_by(&self, reason: EndReason) -> u64 {
+        self.flow[reason as usize]
     }
 }

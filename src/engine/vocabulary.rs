@@ -1,7 +1,7 @@
 //! The vocabulary between the engine and whoever drives it: what can have happened, and what is to
 //! be done.
 
-use super::connection::{Cause, Key};
+use super::connection::{EndReason, Key};
 use crate::units::{Moment, Span};
 
 /// Something that happened, and when. The driver stamps a [`What::Dialed`] just before its
@@ -40,7 +40,7 @@ pub enum What {
 /// wants its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
-    pub cause: Cause,
+    pub reason: EndReason,
     pub errno: i32,
 }
 

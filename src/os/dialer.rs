@@ -12,11 +12,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use mio::event::Event as Readiness;
 use mio::{Interest, Token};
 
-use super::causes::{Stage, failure};
+use super::errno::{Stage, failure};
 use super::host::PortRange;
 use super::poller::Poller;
 use super::sys::{self, Whose};
-use crate::engine::{Cause, Failure, Key};
+use crate::engine::{EndReason, Failure, Key};
 use crate::plan::{Close, Plan};
 use crate::route::Routes;
 use crate::units::Moment;
@@ -105,12 +105,12 @@ impl Dialer {
             let mut refused = refused(at, &error);
             // Where the system finds no address to dial from, the number is the same as for want
             // of a port; but then it has not found one for any dial before.
-            let is_lost = refused.failure.cause == Cause::NoPorts
+            let is_lost = refused.failure.reason == EndReason::NoPorts
                 && self.routes.sources().is_empty()
                 && !self.was_dialed[self.routes.target_index(key.slot) as usize]
                 && sys::source_towards(target, None).is_err();
             if is_lost {
-                refused.failure.cause = Cause::OtherHere;
+                refused.failure.reason = EndReason::OtherHere;
             }
             refused
         })
@@ -123,8 +123,8 @@ impl Dialer {
             return match failure(Stage::Dialing, &error) {
                 // A reset in answer to a SYN is ECONNREFUSED: this one came after the handshake.
                 // Source: tcp_reset() in net/ipv4/tcp_input.c.
-                Failure { cause: Cause::Reset, errno } => {
-                    Confirmed::Reset(Failure { cause: Cause::PeerReset, errno })
+                Failure { reason: EndReason::Reset, errno } => {
+                    Confirmed::Reset(Failure { reason: EndReason::PeerReset, errno })
                 }
                 failure => Confirmed::Failed(failure),
             };
@@ -135,7 +135,7 @@ impl Dialer {
         let target = self.routes.target_index(slot) as usize;
         if self.may_meet_itself[target] && is_met_by_itself(socket) {
             // Nobody listens there: on any other host this would have been refused.
-            let refused = Failure { cause: Cause::Refused, errno: libc::ECONNREFUSED };
+            let refused = Failure { reason: EndReason::Refused, errno: libc::ECONNREFUSED };
             return Confirmed::Failed(refused);
         }
         Confirmed::Opened

@@ -9,9 +9,9 @@ use std::io::{self, ErrorKind};
 use mio::event::Event as Readiness;
 use mio::{Events, Token};
 
-use super::causes::{Stage, failure};
 use super::closing::close_all;
 use super::dialer::{Confirmed, Dialer, Refused};
+use super::errno::{Stage, failure};
 use super::host::PortRange;
 use super::looking;
 use super::poller::{self, Poller};
@@ -19,7 +19,7 @@ use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::{News, Watch};
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
-use crate::engine::{Action, Cause, Engine, Event, Failure, Key, Note, Summary, What};
+use crate::engine::{Action, EndReason, Engine, Event, Failure, Key, Note, Summary, What};
 use crate::error::{Error, Result};
 use crate::plan::{LAST_DRAIN, Plan};
 use crate::units::{Moment, Span};
@@ -36,7 +36,7 @@ const LAST_DRAIN_BYTES: usize = 64 * 1024;
 const LAST_READS_MAX: usize = (SEEN_BYTES_MAX as usize).div_ceil(BUFFER_BYTES);
 
 /// The peer has closed in good order.
-const CLOSED: Failure = Failure { cause: Cause::PeerClosed, errno: 0 };
+const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
 
 /// A run that is over: what the engine knows, and what the loop itself has to answer for.
 #[derive(Debug, Clone)]
@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
         {
             let error = io::Error::from_raw_os_error(errno);
             let mut failure = failure(Stage::Established, &error);
-            if failure.cause == Cause::PeerReset {
+            if failure.reason == EndReason::PeerReset {
                 failure = looking::reset(socket, failure);
             }
             return self.hear_end(at, key, failure);

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::sys;
-use crate::engine::{Cause, Failure, Look};
+use crate::engine::{EndReason, Failure, Look};
 use crate::units::Span;
 
 /// The beginning of what the kernel knows of a TCP connection, as far as it goes into here, and
@@ -88,7 +88,7 @@ pub fn reset(socket: BorrowedFd<'_>, failure: Failure) -> Failure {
         Some((sent, info.get(SEGS_IN)?, info.get(DATA_SEGS_OUT)?))
     });
     match segments {
-        Some((3.., 2, 0)) => Failure { cause: Cause::HalfOpen, ..failure },
+        Some((3.., 2, 0)) => Failure { reason: EndReason::HalfOpen, ..failure },
         _ => failure,
     }
 }

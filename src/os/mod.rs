@@ -2,12 +2,12 @@
 //! hands it a [`Watch`].
 
 pub mod calibrate;
-pub mod causes;
 pub mod cgroup;
 pub mod clock;
 pub mod closing;
 pub mod dialer;
 pub mod driver;
+pub mod errno;
 pub mod host;
 pub mod looking;
 pub mod poller;

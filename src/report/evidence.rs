@@ -2,15 +2,15 @@
 
 use std::fmt::{self, Write};
 
-use super::text::cause_words;
+use super::text::reason_words;
 use crate::engine::evidence::{Evidence, SLOW_DIAL_MIN};
 use crate::engine::histogram::Histogram;
 use crate::engine::inquiry::Findings;
-use crate::engine::{Cause, Side, Summary};
+use crate::engine::{EndReason, Side, Summary};
 use crate::plan::{Plan, Probe};
 use crate::units::Span;
 
-/// As the table of causes names those that did not answer.
+/// As the table of reasons names those that did not answer.
 const UNANSWERED: &str = "established, but the application did not answer";
 
 /// The client is called slow if its times are over the kernel's by this, and are twice as long.
@@ -50,14 +50,14 @@ pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Res
 
 /// Everything else; little where little happened.
 pub fn write_evidence(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
-    write_causes(out, summary)?;
+    write_reasons(out, summary)?;
     write_retransmissions(out, summary)?;
     write_meaning(out, summary, plan)?;
     write_answers(out, summary, plan)?;
     write_quantiles(out, "Lifetimes of closed connections", &summary.lifetimes)
 }
 
-/// A row of the table of causes.
+/// A row of the table of reasons.
 struct Row<'a> {
     name: String,
     side: Side,
@@ -66,14 +66,14 @@ struct Row<'a> {
     is_timed: bool,
 }
 
-fn write_causes(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
-    let caused = Cause::ALL.into_iter().filter_map(|cause| {
-        let evidence = summary.evidence[cause as usize].as_ref()?;
-        let name = cause_words(summary, cause);
-        let is_timed = cause != Cause::NoPorts || evidence.count > summary.forgone;
-        Some(Row { name, side: cause.side(), evidence, is_timed })
+fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+    let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
+        let evidence = summary.evidence[reason as usize].as_ref()?;
+        let name = reason_words(summary, reason);
+        let is_timed = reason != EndReason::NoPorts || evidence.count > summary.forgone;
+        Some(Row { name, side: reason.side(), evidence, is_timed })
     });
-    let mut rows: Vec<Row<'_>> = caused.collect();
+    let mut rows: Vec<Row<'_>> = ended_by.collect();
     if let Some(evidence) = &summary.unanswered {
         // An answer can be lost on its way as well.
         rows.push(Row { name: UNANSWERED.into(), side: Side::Beyond, evidence, is_timed: true });
@@ -83,7 +83,7 @@ fn write_causes(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.evidence.count));
     let count = rows.len();
-    writeln!(out, "Causes: {count}, seen since the start, and with how many established")?;
+    writeln!(out, "End reasons: {count}, seen since the start, and with how many established")?;
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     writeln!(
         out,
@@ -134,7 +134,7 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
              (--probe asks it)"
         )?;
     } else {
-        let half_open = summary.caused(Cause::HalfOpen);
+        let half_open = summary.ended_by(EndReason::HalfOpen);
         let Findings { probed, asked, open, proven, .. } = *findings;
         let untold = probed.saturating_sub(proven + half_open + open);
         let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };

@@ -80,7 +80,7 @@ pub fn write_calibration(out: &mut dyn Write, calibration: &Calibration) -> fmt:
     write!(out, "Stopped by: ")?;
     write_stopper(out, calibration)?;
     write_cost(out, calibration)?;
-    text::write_causes(out, "Errors", summary, State::Error)?;
+    text::write_reasons(out, "Errors", summary, State::Error)?;
     text::write_dial_times(out, summary)?;
     if summary.established_times.max() >= SYN_REPEATED_AFTER {
         let slowest = summary.established_times.max().rounded_to_3_digits();

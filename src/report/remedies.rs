@@ -10,7 +10,7 @@ use super::silence;
 use super::this_host;
 use super::troubles::{Kind, Trouble};
 use super::verdict::Case;
-use crate::engine::Cause;
+use crate::engine::EndReason;
 use crate::engine::evidence::SLOW_DIAL_MIN;
 use crate::engine::inquiry::Findings;
 use crate::engine::scene::Place;
@@ -42,17 +42,17 @@ pub fn remedy(case: &Case<'_>, worst: &Trouble, signs: &[Trouble]) -> Remedy {
         return remedy;
     }
     match worst.kind {
-        Kind::Here(cause) => this_host::refused(case, cause, &words.host),
-        Kind::Beyond(cause) if is_apart(worst) => apart(cause, worst, &words),
-        Kind::Beyond(Cause::TimedOut) | Kind::Hanging => {
+        Kind::Here(reason) => this_host::refused(case, reason, &words.host),
+        Kind::Beyond(reason) if is_apart(worst) => apart(reason, worst, &words),
+        Kind::Beyond(EndReason::TimedOut) | Kind::Hanging => {
             silence::silence(case, worst, signs, &words)
         }
-        Kind::Beyond(Cause::Refused | Cause::Reset) => refusal(worst, &words),
-        Kind::Beyond(Cause::OtherBeyond) => remedy_of(
+        Kind::Beyond(EndReason::Refused | EndReason::Reset) => refusal(worst, &words),
+        Kind::Beyond(EndReason::OtherBeyond) => remedy_of(
             "server or network.",
             format!("`tcpdump -ni any 'tcp port {}'` here shows what comes back.", words.port),
         ),
-        Kind::Beyond(cause) => unreachable(cause, worst, &words),
+        Kind::Beyond(reason) => unreachable(reason, worst, &words),
         Kind::Closed(ending) => served::closed(case, worst, ending, signs, &words),
         Kind::Lost => remedy_of(
             "server or network: nothing that was sent there was acknowledged any more, or somebody \
@@ -110,7 +110,7 @@ fn is_apart(worst: &Trouble) -> bool {
     worst.site.as_ref().is_some_and(|site| site.is_source) || worst.shape == Shape::InPlaces
 }
 
-fn apart(cause: Cause, worst: &Trouble, words: &Words) -> Remedy {
+fn apart(reason: EndReason, worst: &Trouble, words: &Words) -> Remedy {
     let target = words.target;
     let alone = match &words.source {
         Some(source) => format!("tcpgoon {target} --source {source}"),
@@ -118,7 +118,7 @@ fn apart(cause: Cause, worst: &Trouble, words: &Words) -> Remedy {
     };
     let name = worst.site.as_ref().map_or("", |site| site.name.as_str());
     remedy_of(
-        format!("{}: what sets those {name} apart from all others.", cause.side().word()),
+        format!("{}: what sets those {name} apart from all others.", reason.side().word()),
         format!("the same run with one of them alone (as `{alone}`) shows more of it."),
     )
 }
@@ -165,11 +165,11 @@ fn refusal(worst: &Trouble, words: &Words) -> Remedy {
     }
 }
 
-fn unreachable(cause: Cause, worst: &Trouble, words: &Words) -> Remedy {
+fn unreachable(reason: EndReason, worst: &Trouble, words: &Words) -> Remedy {
     let Words { host, .. } = words;
     let took = worst.evidence.as_ref().map_or(Span::ZERO, |evidence| evidence.min);
     let is_silent = worst.onset.established_ever == 0 && took >= NEIGHBOUR_GIVES_UP_AFTER;
-    if cause == Cause::HostUnreachable && is_silent {
+    if reason == EndReason::HostUnreachable && is_silent {
         return remedy_of(
             "network: nobody on the last link answers for that address. The host is down, or the \
              address is wrong.",

@@ -1,11 +1,11 @@
 //! The words for what happened.
 
 use super::shape::{Ending, Shape};
-use super::text::cause_words;
+use super::text::reason_words;
 use super::troubles::{Kind, Trouble, site_of_one};
 use super::verdict::Case;
 use crate::engine::scene::Part;
-use crate::engine::{Cause, Summary};
+use crate::engine::{EndReason, Summary};
 use crate::plan::Probe;
 use crate::units::Span;
 
@@ -14,12 +14,12 @@ impl Trouble {
     pub fn sentence(&self, case: &Case<'_>) -> String {
         let summary = case.summary;
         match self.kind {
-            Kind::Here(cause) | Kind::Beyond(cause) => {
-                self.met(case, "dial", |is_one| verb(summary, cause, is_one))
+            Kind::Here(reason) | Kind::Beyond(reason) => {
+                self.met(case, "dial", |is_one| verb(summary, reason, is_one))
             }
             Kind::Closed(ending) => self.closed_sentence(case, ending),
             Kind::Lost => self.met(case, "connection", |is_one| {
-                format!("{} {}", was(is_one), cause_words(summary, Cause::Lost))
+                format!("{} {}", was(is_one), reason_words(summary, EndReason::Lost))
             }),
             Kind::HalfOpen => self.half_open_sentence(case),
             Kind::Unanswered => self.unanswered_sentence(case),
@@ -42,8 +42,8 @@ impl Trouble {
     /// What became of the connections after an event.
     pub fn after_it(&self, case: &Case<'_>) -> String {
         match self.kind {
-            Kind::Here(cause) | Kind::Beyond(cause) => {
-                let verb = verb(case.summary, cause, self.part.hits == 1);
+            Kind::Here(reason) | Kind::Beyond(reason) => {
+                let verb = verb(case.summary, reason, self.part.hits == 1);
                 let (those, place) = (quantity(self.part, "dial"), self.place());
                 capital(&format!("{those}{place} after it {verb}"))
             }
@@ -287,32 +287,32 @@ fn slow_verb(summary: &Summary, is_one: bool) -> String {
     format!("took a second or more{why}")
 }
 
-/// What a cause did to a dial, or to several.
-fn verb(summary: &Summary, cause: Cause, is_one: bool) -> String {
+/// What a reason did to a dial, or to several.
+fn verb(summary: &Summary, reason: EndReason, is_one: bool) -> String {
     let was = was(is_one);
-    match cause {
-        Cause::TimedOut => "timed out".into(),
-        Cause::Refused => format!("{was} refused"),
-        Cause::Reset => format!("{was} reset"),
-        Cause::HostUnreachable | Cause::NetworkUnreachable => {
-            format!("{was} answered with \"{}\"", cause.word())
+    match reason {
+        EndReason::TimedOut => "timed out".into(),
+        EndReason::Refused => format!("{was} refused"),
+        EndReason::Reset => format!("{was} reset"),
+        EndReason::HostUnreachable | EndReason::NetworkUnreachable => {
+            format!("{was} answered with \"{}\"", reason.word())
         }
-        Cause::Prohibited => format!("{was} prohibited on the way"),
-        Cause::OtherBeyond | Cause::OtherHere => {
-            let words = cause_words(summary, cause);
+        EndReason::Prohibited => format!("{was} prohibited on the way"),
+        EndReason::OtherBeyond | EndReason::OtherHere => {
+            let words = reason_words(summary, reason);
             format!("failed ({})", words.trim_start_matches("other: "))
         }
-        Cause::NoDescriptors => "found no file descriptor left on this host".into(),
-        Cause::NoPorts => "found no ephemeral port left on this host".into(),
-        Cause::NoSource if is_one => "found its source address gone from this host".into(),
-        Cause::NoSource => "found their source address gone from this host".into(),
-        Cause::NoBuffers => "found no memory for a socket on this host".into(),
-        Cause::NoWatches => "found no epoll watch left on this host".into(),
-        Cause::NoRouteToHost => "found no route to the host on this one".into(),
-        Cause::NoRouteToNetwork => "found no route to the network on this host".into(),
-        Cause::NotPermitted => format!("{was} not permitted by this host"),
-        Cause::PeerClosed | Cause::PeerReset | Cause::HalfOpen | Cause::Lost => {
-            format!("{was} {}", cause.word())
+        EndReason::NoDescriptors => "found no file descriptor left on this host".into(),
+        EndReason::NoPorts => "found no ephemeral port left on this host".into(),
+        EndReason::NoSource if is_one => "found its source address gone from this host".into(),
+        EndReason::NoSource => "found their source address gone from this host".into(),
+        EndReason::NoBuffers => "found no memory for a socket on this host".into(),
+        EndReason::NoWatches => "found no epoll watch left on this host".into(),
+        EndReason::NoRouteToHost => "found no route to the host on this one".into(),
+        EndReason::NoRouteToNetwork => "found no route to the network on this host".into(),
+        EndReason::NotPermitted => format!("{was} not permitted by this host"),
+        EndReason::PeerClosed | EndReason::PeerReset | EndReason::HalfOpen | EndReason::Lost => {
+            format!("{was} {}", reason.word())
         }
     }
 }

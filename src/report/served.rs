@@ -6,7 +6,7 @@ use super::shape::{Ending, Shape};
 use super::silence;
 use super::troubles::{Kind, Trouble};
 use super::verdict::Case;
-use crate::engine::Cause;
+use crate::engine::EndReason;
 use crate::engine::scene::Onset;
 use crate::units::Span;
 
@@ -26,7 +26,7 @@ pub fn closed(
     signs: &[Trouble],
     words: &Words,
 ) -> Remedy {
-    let is_reset = case.summary.caused(Cause::PeerReset) * 2 > worst.hits;
+    let is_reset = case.summary.ended_by(EndReason::PeerReset) * 2 > worst.hits;
     let (who, log) = if is_reset {
         (
             "server or network (by resets, which a firewall or load balancer can send as well)",
@@ -215,7 +215,7 @@ pub fn half_open(case: &Case<'_>, worst: &Trouble, words: &Words) -> Remedy {
 
 /// Whether resets in answer to keepalives are of the age at which others were reset unasked.
 pub fn is_a_plain_reset(case: &Case<'_>, half_open: &Trouble) -> bool {
-    let resets = case.summary.evidence[Cause::PeerReset as usize].as_ref();
+    let resets = case.summary.evidence[EndReason::PeerReset as usize].as_ref();
     let ages = half_open.evidence.as_ref().zip(resets);
     let ages = ages.map(|(asked, unasked)| (asked.p50, unasked.p50));
     ages.is_some_and(|(asked, unasked)| asked.0.abs_diff(unasked.0) <= asked.0 / 10)

@@ -9,7 +9,7 @@ use super::tables::write_tables;
 use super::verdict::{Case, write_verdict};
 use crate::NAME_AND_VERSION;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
-use crate::engine::{Cause, Failure, Key, Note, Sample, Side, State, Summary};
+use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary};
 use crate::units::{Span, rfc3339};
 
 /// The original's statistics line.
@@ -65,7 +65,7 @@ fn write_timing(out: &mut dyn Write, which: &str, times: &Histogram) -> fmt::Res
 }
 
 fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
-    let closed = summary.caused(Cause::PeerClosed) + summary.caused(Cause::PeerReset);
+    let closed = summary.ended_by(EndReason::PeerClosed) + summary.ended_by(EndReason::PeerReset);
     writeln!(
         out,
         "Established: {} in all, {} at most at once, {} at the end, {closed} closed by the peer",
@@ -73,8 +73,8 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         summary.established_peak,
         summary.last.level(State::Established),
     )?;
-    write_causes(out, "Closed", summary, State::Closed)?;
-    write_causes(out, "Errors", summary, State::Error)?;
+    write_reasons(out, "Closed", summary, State::Closed)?;
+    write_reasons(out, "Errors", summary, State::Error)?;
     match summary.forgone {
         0 => Ok(()),
         forgone => writeln!(
@@ -84,43 +84,46 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     }
 }
 
-/// `Errors: 8, by cause: 6 timed out (server or network), 2 no file descriptors (this host)`; the
+/// `Errors: 8, by reason: 6 timed out (server or network), 2 no file descriptors (this host)`; the
 /// most frequent first.
-pub fn write_causes(
+pub fn write_reasons(
     out: &mut dyn Write,
     title: &str,
     summary: &Summary,
     state: State,
 ) -> fmt::Result {
-    let mut causes: Vec<(Cause, u64)> = caused(summary, state).filter(|(_, n)| *n > 0).collect();
-    causes.sort_by_key(|(cause, count)| (u64::MAX - count, *cause as usize));
-    let total: u64 = causes.iter().map(|(_, count)| count).sum();
+    let mut reasons: Vec<(EndReason, u64)> =
+        ended_by(summary, state).filter(|(_, n)| *n > 0).collect();
+    reasons.sort_by_key(|(reason, count)| (u64::MAX - count, *reason as usize));
+    let total: u64 = reasons.iter().map(|(_, count)| count).sum();
     write!(out, "{title}: {total}")?;
-    for (index, (cause, count)) in causes.iter().enumerate() {
-        let separator = if index == 0 { ", by cause:" } else { "," };
-        let words = cause_words(summary, *cause);
-        write!(out, "{separator} {count} {words} ({})", cause.side().word())?;
+    for (index, (reason, count)) in reasons.iter().enumerate() {
+        let separator = if index == 0 { ", by reason:" } else { "," };
+        let words = reason_words(summary, *reason);
+        write!(out, "{separator} {count} {words} ({})", reason.side().word())?;
     }
     writeln!(out)?;
-    if causes.iter().any(|(cause, _)| cause.side() == Side::ThisHost) {
+    if reasons.iter().any(|(reason, _)| reason.side() == Side::ThisHost) {
         writeln!(out, "Errors of this host say nothing about the target.")?;
     }
     Ok(())
 }
 
-/// How the report names a cause. Three are all kinds of things: the system's word for the first of
+/// How the report names a reason. Three are all kinds of things: the system's word for the first of
 /// them says more.
-pub fn cause_words(summary: &Summary, cause: Cause) -> String {
-    let errno = summary.first_errno[cause as usize];
-    if matches!(cause, Cause::OtherHere | Cause::OtherBeyond | Cause::Lost) && errno != 0 {
-        return format!("{}: {}", cause.word(), std::io::Error::from_raw_os_error(errno));
+pub fn reason_words(summary: &Summary, reason: EndReason) -> String {
+    let errno = summary.first_errno[reason as usize];
+    if matches!(reason, EndReason::OtherHere | EndReason::OtherBeyond | EndReason::Lost)
+        && errno != 0
+    {
+        return format!("{}: {}", reason.word(), std::io::Error::from_raw_os_error(errno));
     }
-    cause.word().to_owned()
+    reason.word().to_owned()
 }
 
-fn caused(summary: &Summary, state: State) -> impl Iterator<Item = (Cause, u64)> + '_ {
-    let ends = move |cause: &Cause| cause.ends_in() == state;
-    Cause::ALL.into_iter().filter(ends).map(|cause| (cause, summary.caused(cause)))
+fn ended_by(summary: &Summary, state: State) -> impl Iterator<Item = (EndReason, u64)> + '_ {
+    let ends = move |reason: &EndReason| reason.ends_in() == state;
+    EndReason::ALL.into_iter().filter(ends).map(|reason| (reason, summary.ended_by(reason)))
 }
 
 /// Left out where nothing was established.
@@ -230,13 +233,13 @@ pub fn write_received(
     )
 }
 
-/// The cause in our words, and the system's message where there is one.
+/// The reason in our words, and the system's message where there is one.
 struct Words<'a>(&'a Failure);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { cause, errno } = *self.0;
-        write!(f, "{} [{}]", cause.word(), cause.side().word())?;
+        let Failure { reason, errno } = *self.0;
+        write!(f, "{} [{}]", reason.word(), reason.side().word())?;
         match errno {
             0 => Ok(()),
             errno => write!(f, ": {}", std::io::Error::from_raw_os_error(errno)),
@@ -269,16 +272,16 @@ mod tests {
             engine.turn(at, &[Event { at, what }], &mut actions);
         };
         let key = |slot| Key { slot, attempt: 0 };
-        let failure = |cause| Failure { cause, errno: 0 };
+        let failure = |reason| Failure { reason, errno: 0 };
         feed(0, What::Unheard);
         feed(2, What::Dialed(key(0)));
         feed(1_502, What::Opened(key(0)));
         feed(10_000, What::Unheard);
         feed(10_004, What::Dialed(key(1)));
-        feed(10_104, What::Failed(key(1), failure(Cause::Refused)));
+        feed(10_104, What::Failed(key(1), failure(EndReason::Refused)));
         feed(20_000, What::Unheard);
         feed(20_006, What::Dialed(key(2)));
-        feed(25_000, What::PeerClosed(key(0), failure(Cause::PeerReset)));
+        feed(25_000, What::PeerClosed(key(0), failure(EndReason::PeerReset)));
         feed(25_001, What::Stop);
         let summary = engine.summary();
         (plan, summary)
@@ -313,14 +316,14 @@ Host: jump-1
 Start: 1970-01-01T00:00:00.000Z
 End: 1970-01-01T00:00:00.025Z (after 25.001ms, ended by a signal)
 Established: 1 in all, 1 at most at once, 0 at the end, 1 closed by the peer
-Closed: 1, by cause: 1 reset by the peer (server or network)
-Errors: 1, by cause: 1 refused (server or network)
+Closed: 1, by reason: 1 reset by the peer (server or network)
+Errors: 1, by reason: 1 refused (server or network)
 Dial times p50/p90/p99/p99.9 = 1.5ms/1.5ms/1.5ms/1.5ms
 Dial starts: 3, from first to last 20.004ms
 Dial start lateness p50/p99/max = 4.02µs/5.98µs/6µs
 Longest turn of the loop = 120µs (a time can be over by this; quantiles are within 0.8%)
 Lines that found no room in the output: 2
-Causes: 2, seen since the start, and with how many established
+End reasons: 2, seen since the start, and with how many established
                          count  side                   first       last  established  min/p50/max
   refused                    1  server or network     10.1ms     10.1ms            1  100µs/100µs/100µs
   reset by the peer          1  server or network       25ms       25ms            1  23.5ms/23.5ms/23.5ms
@@ -342,14 +345,14 @@ Also: The other side closed the only one, after 23.5ms.
     #[test]
     fn debug_lines_name_the_connection_and_the_systems_words() {
         let key = Key { slot: 7, attempt: 0 };
-        let failure = Failure { cause: Cause::Refused, errno: 111 };
+        let failure = Failure { reason: EndReason::Refused, errno: 111 };
         let after = Span::from_us(99);
         let mut text = String::new();
         for note in [
             Note::Dialing,
             Note::Established { after },
             Note::Errored { failure, after },
-            Note::Closed { failure: Failure { cause: Cause::PeerClosed, errno: 0 }, after },
+            Note::Closed { failure: Failure { reason: EndReason::PeerClosed, errno: 0 }, after },
         ] {
             write_note(&mut text, key, &"127.0.0.1:80", &note).unwrap();
         }

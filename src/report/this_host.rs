@@ -4,7 +4,7 @@ use super::remedies::{Remedy, remedy_of};
 use super::shape::Shape;
 use super::troubles::{Kind, Trouble};
 use super::verdict::Case;
-use crate::engine::Cause;
+use crate::engine::EndReason;
 
 /// The error number of too many open files in the whole system.
 /// Source: include/uapi/asm-generic/errno-base.h.
@@ -16,7 +16,7 @@ pub fn dropped(case: &Case<'_>, worst: &Trouble) -> Option<Remedy> {
     let dropped = case.packets_dropped.filter(|dropped| *dropped >= worst.hits)?;
     let is_met = matches!(
         worst.kind,
-        Kind::Beyond(Cause::TimedOut) | Kind::Slow | Kind::HalfOpen | Kind::Unanswered
+        Kind::Beyond(EndReason::TimedOut) | Kind::Slow | Kind::HalfOpen | Kind::Unanswered
     );
     let is_hard = matches!(worst.shape, Shape::From(_) | Shape::All);
     if !is_met || (is_hard && worst.kind != Kind::Slow) {
@@ -34,33 +34,33 @@ pub fn dropped(case: &Case<'_>, worst: &Trouble) -> Option<Remedy> {
 }
 
 /// What this host refused itself.
-pub fn refused(case: &Case<'_>, cause: Cause, host: &str) -> Remedy {
+pub fn refused(case: &Case<'_>, reason: EndReason, host: &str) -> Remedy {
     let side = match case.summary.established_ever {
         0 => "this host; nothing is known of the server.".to_owned(),
         ever => format!("this host; it says nothing about the server, which took {ever}."),
     };
-    let is_system_wide = case.summary.first_errno[cause as usize] == ENFILE;
-    let next = match cause {
-        Cause::NoDescriptors if is_system_wide => "raise `sysctl fs.file-max` here; \
+    let is_system_wide = case.summary.first_errno[reason as usize] == ENFILE;
+    let next = match reason {
+        EndReason::NoDescriptors if is_system_wide => "raise `sysctl fs.file-max` here; \
              `cat /proc/sys/fs/file-nr` shows what is taken."
             .to_owned(),
-        Cause::NoDescriptors => "raise the limit of open files here, `ulimit -Hn`; the same \
+        EndReason::NoDescriptors => "raise the limit of open files here, `ulimit -Hn`; the same \
              command with --dry-run says to what, and how."
             .to_owned(),
-        Cause::NoPorts => "more addresses of this host (--source), more targets, or a wider \
+        EndReason::NoPorts => "more addresses of this host (--source), more targets, or a wider \
              `sysctl net.ipv4.ip_local_port_range`; `ss -Htan state time-wait | wc -l` counts \
              ports that an earlier run still keeps."
             .to_owned(),
-        Cause::NoSource => {
+        EndReason::NoSource => {
             "`ip address` here: an address given by --source is not configured any more.".to_owned()
         }
-        Cause::NoBuffers => {
+        EndReason::NoBuffers => {
             "`dmesg | tail` here names what was short: `free -m`, the memory limit \
              of this cgroup, or `sysctl net.ipv4.tcp_mem` against `cat /proc/net/sockstat`."
                 .to_owned()
         }
-        Cause::NoWatches => "raise `sysctl fs.epoll.max_user_watches` here.".to_owned(),
-        Cause::NotPermitted => format!(
+        EndReason::NoWatches => "raise `sysctl fs.epoll.max_user_watches` here.".to_owned(),
+        EndReason::NotPermitted => format!(
             "what forbids it here: a route (`ip route get {host}`), a firewall on the way out \
              (`nft list ruleset`), or a policy for this process (IPAddressDeny= of systemd, \
              SELinux, AppArmor, seccomp)."

@@ -6,15 +6,15 @@ use super::verdict::Case;
 use crate::engine::breakdown::{Breakdown, Matter};
 use crate::engine::evidence::Evidence;
 use crate::engine::scene::{Onset, Part, Place, Scene};
-use crate::engine::{Cause, Side, State, Summary};
+use crate::engine::{EndReason, Side, State, Summary};
 
 /// A kind of trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Dials that this host refused itself.
-    Here(Cause),
+    Here(EndReason),
     /// Dials that somebody else ended.
-    Beyond(Cause),
+    Beyond(EndReason),
     /// Connections that the other side closed or reset.
     Closed(Ending),
     /// Connections that were lost without a word from the other side.
@@ -67,10 +67,10 @@ pub fn troubles(case: &Case<'_>) -> Vec<Trouble> {
         let scene = evidence.scene.clone();
         all.extend(Trouble::by_target(case, kind, evidence.count, &scene, Some(evidence)));
     };
-    for cause in Cause::ALL.into_iter().filter(|cause| cause.ends_in() == State::Error) {
-        let is_here = cause.side() == Side::ThisHost;
-        let kind = if is_here { Kind::Here(cause) } else { Kind::Beyond(cause) };
-        add(kind, summary.evidence[cause as usize].clone());
+    for reason in EndReason::ALL.into_iter().filter(|reason| reason.ends_in() == State::Error) {
+        let is_here = reason.side() == Side::ThisHost;
+        let kind = if is_here { Kind::Here(reason) } else { Kind::Beyond(reason) };
+        add(kind, summary.evidence[reason as usize].clone());
     }
     if let Some(evidence) = closed(summary) {
         let shortest_dial = summary.established_times.min();
@@ -78,8 +78,8 @@ pub fn troubles(case: &Case<'_>) -> Vec<Trouble> {
         let ending = Ending::of(&evidence, &summary.lifetimes, oldest, shortest_dial);
         add(Kind::Closed(ending), Some(evidence));
     }
-    add(Kind::Lost, summary.evidence[Cause::Lost as usize].clone());
-    add(Kind::HalfOpen, summary.evidence[Cause::HalfOpen as usize].clone());
+    add(Kind::Lost, summary.evidence[EndReason::Lost as usize].clone());
+    add(Kind::HalfOpen, summary.evidence[EndReason::HalfOpen as usize].clone());
     add(Kind::Unanswered, summary.unanswered.clone());
     if let Some(hanging) = &summary.hanging {
         all.push(Trouble::of(case, Kind::Hanging, hanging.count, &hanging.scene, None));
@@ -111,8 +111,8 @@ fn silent(summary: &Summary) -> Option<Trouble> {
 
 /// By the peer, in either way.
 fn closed(summary: &Summary) -> Option<Evidence> {
-    let of = |cause: Cause| summary.evidence[cause as usize].clone();
-    let (fin, rst) = match (of(Cause::PeerClosed), of(Cause::PeerReset)) {
+    let of = |reason: EndReason| summary.evidence[reason as usize].clone();
+    let (fin, rst) = match (of(EndReason::PeerClosed), of(EndReason::PeerReset)) {
         (Some(fin), Some(rst)) => (fin, rst),
         (one, other) => return one.or(other),
     };
@@ -185,7 +185,7 @@ impl Trouble {
     ) -> Trouble {
         let only = scene.only.map(|(place, _)| place);
         // Which route has a port, or a source, left is no matter of chance.
-        let is_fixed = matches!(kind, Kind::Here(Cause::NoPorts | Cause::NoSource));
+        let is_fixed = matches!(kind, Kind::Here(EndReason::NoPorts | EndReason::NoSource));
         let here = scene.only.filter(|(place, onset)| {
             // Nor is it where nothing at all came through.
             let is_dead = onset.established_ever == 0 && hits >= HITS_MIN;
@@ -233,10 +233,10 @@ impl Kind {
     /// What the rows of targets and sources count; none for what they do not.
     pub fn matter(self) -> Option<Matter> {
         match self {
-            Kind::Here(cause) | Kind::Beyond(cause) => Some(Matter::Cause(cause)),
+            Kind::Here(reason) | Kind::Beyond(reason) => Some(Matter::EndReason(reason)),
             Kind::Closed(_) => Some(Matter::Closed),
-            Kind::Lost => Some(Matter::Cause(Cause::Lost)),
-            Kind::HalfOpen => Some(Matter::Cause(Cause::HalfOpen)),
+            Kind::Lost => Some(Matter::EndReason(EndReason::Lost)),
+            Kind::HalfOpen => Some(Matter::EndReason(EndReason::HalfOpen)),
             Kind::Unanswered => Some(Matter::Unanswered),
             Kind::Silent | Kind::Hanging | Kind::Slow => None,
         }

@@ -8,7 +8,7 @@ use super::remedies::{Remedy, remedy};
 use super::served;
 use super::shape::{HITS_MIN, Shape};
 use super::troubles::{Kind, Trouble, troubles};
-use crate::engine::{Cause, State, Summary};
+use crate::engine::{EndReason, State, Summary};
 use crate::plan::{Plan, Probe};
 use crate::units::Moment;
 
@@ -137,7 +137,7 @@ fn end_of_the_server(all: &[Trouble]) -> Option<usize> {
 /// Dials that time out beside connections that nobody serves: the dials tell where it began.
 fn queue(all: &[Trouble]) -> Option<usize> {
     let is_wall = |trouble: &Trouble| {
-        trouble.kind == Kind::Beyond(Cause::TimedOut)
+        trouble.kind == Kind::Beyond(EndReason::TimedOut)
             && trouble.shape != Shape::TooFew
             && all.iter().any(|other| {
                 matches!(other.kind, Kind::Unanswered | Kind::HalfOpen) && is_there(trouble, other)
@@ -149,7 +149,7 @@ fn queue(all: &[Trouble]) -> Option<usize> {
 /// Dials that timed out tell it more surely than those that hung yet.
 fn timed_out(all: &[Trouble]) -> Option<usize> {
     let is_first = all.first().is_some_and(|trouble| trouble.kind == Kind::Hanging);
-    let timed_out = Kind::Beyond(Cause::TimedOut);
+    let timed_out = Kind::Beyond(EndReason::TimedOut);
     all.iter().position(|trouble| is_first && trouble.kind == timed_out)
 }
 
@@ -166,8 +166,11 @@ fn is_there(worst: &Trouble, other: &Trouble) -> bool {
 /// Whether a way, or a host, that went dead does this. Who refuses is not dead.
 fn may_be_dead(kind: Kind) -> bool {
     match kind {
-        Kind::Beyond(cause) => {
-            matches!(cause, Cause::TimedOut | Cause::HostUnreachable | Cause::NetworkUnreachable)
+        Kind::Beyond(reason) => {
+            matches!(
+                reason,
+                EndReason::TimedOut | EndReason::HostUnreachable | EndReason::NetworkUnreachable
+            )
         }
         Kind::Here(_) | Kind::Closed(_) => false,
         _ => true,
@@ -181,20 +184,23 @@ fn is_a_sign(case: &Case<'_>, worst: &Trouble, other: &Trouble) -> bool {
     }
     match (worst.kind, other.kind) {
         (Kind::Closed(_), Kind::HalfOpen) => served::is_a_plain_reset(case, other),
-        (Kind::Closed(ending), Kind::Beyond(cause)) => {
+        (Kind::Closed(ending), Kind::Beyond(reason)) => {
             // What was dialed afterwards.
             let [begun, met] = [worst, other].map(|trouble| {
                 trouble.evidence.as_ref().map_or(Moment(0), |evidence| evidence.first)
             });
             ending.is_common()
                 && worst.onset.kept == 0
-                && matches!(cause, Cause::Refused | Cause::TimedOut | Cause::HostUnreachable)
+                && matches!(
+                    reason,
+                    EndReason::Refused | EndReason::TimedOut | EndReason::HostUnreachable
+                )
                 && met + served::SAME_MOMENT >= begun
         }
         (Kind::Silent, kind) | (kind, Kind::Silent) => may_be_dead(kind),
-        (Kind::Beyond(Cause::TimedOut), Kind::Hanging) => true,
+        (Kind::Beyond(EndReason::TimedOut), Kind::Hanging) => true,
         (
-            Kind::Beyond(Cause::TimedOut) | Kind::Hanging,
+            Kind::Beyond(EndReason::TimedOut) | Kind::Hanging,
             Kind::Unanswered | Kind::HalfOpen | Kind::Slow,
         ) => true,
         (Kind::Unanswered, Kind::HalfOpen | Kind::Slow) => true,

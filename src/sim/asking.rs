@@ -3,7 +3,7 @@
 use super::reckoning::Seat;
 use super::shadow::Shadow;
 use super::witness::Sighting;
-use crate::engine::{Action, Cause, Key, Look, Note, State, Why};
+use crate::engine::{Action, EndReason, Key, Look, Note, State, Why};
 use crate::plan::{Probe, SAMPLE_MAX};
 use crate::units::{Moment, Span, Tick};
 
@@ -286,7 +286,7 @@ impl Shadow {
     }
 
     /// It is closed, whatever it was asked.
-    pub(super) fn hang_up(&mut self, slot: u32, cause: Cause) {
+    pub(super) fn hang_up(&mut self, slot: u32, reason: EndReason) {
         let is_probed = self.is_probed(slot);
         let Seat { wait, asked, proven, heard, is_silent, .. } = *self.seat(slot);
         let missed = wait == Wait::Reply;
@@ -294,9 +294,9 @@ impl Shadow {
             self.reach("closed before it answered");
         }
         // Whoever says a word, or goodbye, has it; a reset may come from anybody.
-        let has_it = match cause {
-            Cause::HalfOpen => false,
-            Cause::PeerClosed => is_probed,
+        let has_it = match reason {
+            EndReason::HalfOpen => false,
+            EndReason::PeerClosed => is_probed,
             _ => proven || (is_probed && heard),
         };
         if has_it && !proven {
@@ -305,7 +305,7 @@ impl Shadow {
                 (true, _) => "a goodbye instead of an acknowledgement",
                 _ => "a goodbye before the keepalive",
             });
-        } else if asked && !has_it && cause != Cause::HalfOpen {
+        } else if asked && !has_it && reason != EndReason::HalfOpen {
             self.reach("an end that tells nothing");
         }
         let seat = self.seat(slot);

@@ -4,7 +4,7 @@ use super::asking::Wait;
 use super::network::failure;
 use super::random::Random;
 use super::shadow::Shadow;
-use crate::engine::{Cause, Event, Key, Look, State, What, Why};
+use crate::engine::{EndReason, Event, Key, Look, State, What, Why};
 use crate::units::{Moment, Span};
 
 /// Makes one up, if the run is in a state that has room for it.
@@ -30,16 +30,18 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
             ("bogus: already over", anything(Key { slot, attempt: 0 }, random))
         }
         4 => {
-            let closing = random.pick(&[Cause::PeerClosed, Cause::HalfOpen, Cause::Lost]);
-            let failing = random.pick(&[Cause::Refused, Cause::TimedOut, Cause::NoPorts]);
+            let closing =
+                random.pick(&[EndReason::PeerClosed, EndReason::HalfOpen, EndReason::Lost]);
+            let failing =
+                random.pick(&[EndReason::Refused, EndReason::TimedOut, EndReason::NoPorts]);
             let failed = What::Failed(any, failure(closing));
             let closed = What::PeerClosed(any, failure(failing));
-            ("bogus: wrong cause", random.pick(&[failed, closed]))
+            ("bogus: wrong reason", random.pick(&[failed, closed]))
         }
         5 => {
             let slot = states(&[State::Established])?;
             let key = Key { slot, attempt: 0 };
-            let failed = What::Failed(key, failure(Cause::Refused));
+            let failed = What::Failed(key, failure(EndReason::Refused));
             ("bogus: dialed twice", random.pick(&[What::Dialed(key), What::Opened(key), failed]))
         }
         6 => {
@@ -73,8 +75,8 @@ fn anything(key: Key, random: &mut Random) -> What {
     random.pick(&[
         What::Dialed(key),
         What::Opened(key),
-        What::Failed(key, failure(Cause::Refused)),
-        What::PeerClosed(key, failure(Cause::PeerClosed)),
+        What::Failed(key, failure(EndReason::Refused)),
+        What::PeerClosed(key, failure(EndReason::PeerClosed)),
         What::Readable(key),
         What::Received { key, bytes: 1_000, more: true },
         What::Answered(key),

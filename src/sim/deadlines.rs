@@ -4,7 +4,7 @@
 use super::Record;
 use super::asking::Wait;
 use super::shadow::{Shadow, Verdict, check};
-use crate::engine::{Action, Cause, Failure, Key, Note, State};
+use crate::engine::{Action, EndReason, Failure, Key, Note, State};
 use crate::plan::{INQUIRY_COST, LAST_DRAIN_COST, Probe};
 use crate::units::{Moment, Tick};
 
@@ -114,7 +114,7 @@ impl Shadow {
             seen.timeouts += 1;
             self.reach("a timeout of ours");
             self.timeout_lateness_max = self.timeout_lateness_max.max(self.now.since(due));
-            let timed_out = Failure { cause: Cause::TimedOut, errno: 0 };
+            let timed_out = Failure { reason: EndReason::TimedOut, errno: 0 };
             self.fail(key, timed_out, self.now, &mut expected);
         }
         Ok(expected)

@@ -5,7 +5,7 @@ use super::asking::Wait;
 use super::reckoning::{Seat, name};
 use super::shadow::Shadow;
 use super::witness::Sighting;
-use crate::engine::{Action, Cause, Event, Failure, Key, Note, State, What};
+use crate::engine::{Action, EndReason, Event, Failure, Key, Note, State, What};
 use crate::units::{Moment, Span};
 
 impl Shadow {
@@ -55,15 +55,15 @@ impl Shadow {
                 self.say(key, Note::Established { after }, answers);
                 self.greet(key, at, after, answers);
             }
-            (What::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.cause) => {
+            (What::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.reason) => {
                 self.fail(key, failure, at, answers);
             }
             (What::PeerClosed(_, failure), Some(State::Established))
-                if ends_open(failure.cause) =>
+                if ends_open(failure.reason) =>
             {
-                let after = self.enter(slot, State::Closed, at, Some(failure.cause));
+                let after = self.enter(slot, State::Closed, at, Some(failure.reason));
                 self.lifetimes.0.push(after);
-                self.hang_up(slot, failure.cause);
+                self.hang_up(slot, failure.reason);
                 self.say(key, Note::Closed { failure, after }, answers);
                 answers.push(Action::Close(key));
             }
@@ -89,7 +89,7 @@ impl Shadow {
         }
     }
 
-    fn enter(&mut self, slot: u32, to: State, at: Moment, cause: Option<Cause>) -> Span {
+    fn enter(&mut self, slot: u32, to: State, at: Moment, reason: Option<EndReason>) -> Span {
         let seat = &mut self.seats[slot as usize];
         let edge = match (seat.state, to) {
             (State::NotInitiated, State::Dialing) => "not initiated to dialing",
@@ -100,12 +100,12 @@ impl Shadow {
         };
         let (since, after) = (seat.since, at.since(seat.since));
         let took = if to == State::Established { Some(after) } else { seat.took };
-        if let Some(cause) = cause {
+        if let Some(reason) = reason {
             let level = self.level(State::Established);
-            self.sightings.push((cause, Sighting { at, level, since, slot, is_timed: true }));
+            self.sightings.push((reason, Sighting { at, level, since, slot, is_timed: true }));
         }
         let seat = self.seat(slot);
-        *seat = Seat { state: to, since: at, cause, took, ..*seat };
+        *seat = Seat { state: to, since: at, reason, took, ..*seat };
         if to == State::Established && self.routing.open(slot) {
             self.reach("a port after all");
         }
@@ -113,9 +113,9 @@ impl Shadow {
             self.peak = self.peak.max(self.level(State::Established));
         }
         self.reach(edge);
-        if let Some(cause) = cause {
-            self.reach(name(cause));
-            if self.routing.end(slot, cause, self.now) {
+        if let Some(reason) = reason {
+            self.reach(name(reason));
+            if self.routing.end(slot, reason, self.now) {
                 self.reach("a route relieved");
             }
         }
@@ -125,12 +125,12 @@ impl Shadow {
     /// Nothing is dialed: the kernel has said that there is no port.
     pub(super) fn forgo(&mut self, key: Key, answers: &mut Vec<Action>) {
         self.reach("a dial forgone");
-        let cause = Some(Cause::NoPorts);
+        let reason = Some(EndReason::NoPorts);
         let (at, level) = (self.now, self.level(State::Established));
         let seen = Sighting { at, level, since: at, slot: key.slot, is_timed: false };
-        self.sightings.push((Cause::NoPorts, seen));
+        self.sightings.push((EndReason::NoPorts, seen));
         let seat = &mut self.seats[key.slot as usize];
-        *seat = Seat { state: State::Error, since: self.now, cause, ..*seat };
+        *seat = Seat { state: State::Error, since: self.now, reason, ..*seat };
         self.routing.forgone += 1;
         self.say(key, Note::Forgone, answers);
     }
@@ -142,7 +142,7 @@ impl Shadow {
         at: Moment,
         answers: &mut Vec<Action>,
     ) {
-        let after = self.enter(key.slot, State::Error, at, Some(failure.cause));
+        let after = self.enter(key.slot, State::Error, at, Some(failure.reason));
         self.failed.0.push(after);
         if after >= Span::from_s(1) {
             self.slow(key, answers);
@@ -173,7 +173,10 @@ impl Shadow {
     }
 }
 
-/// Whether a cause is one that ends what was established.
-fn ends_open(cause: Cause) -> bool {
-    matches!(cause, Cause::PeerClosed | Cause::PeerReset | Cause::HalfOpen | Cause::Lost)
+/// Whether a reason is one that ends what was established.
+fn ends_open(reason: EndReason) -> bool {
+    matches!(
+        reason,
+        EndReason::PeerClosed | EndReason::PeerReset | EndReason::HalfOpen | EndReason::Lost
+    )
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
-use crate::engine::{Cause, Engine, Event, Failure, Key, Look, What};
+use crate::engine::{EndReason, Engine, Event, Failure, Key, Look, What};
 use crate::plan::{Limits, Plan};
 use crate::units::{Moment, NS_PER_S, Span};
 
@@ -20,7 +20,7 @@ enum Happening {
     /// So many; with the last of them what is expected is complete, or not.
     Bytes(u64, bool),
     Acknowledgement,
-    End(Cause),
+    End(EndReason),
 }
 
 /// One open descriptor.
@@ -38,7 +38,7 @@ struct Descriptor {
     data_segments: u32,
     is_spoken_to: bool,
     is_probed: bool,
-    ended: Option<Cause>,
+    ended: Option<EndReason>,
     /// Whether it waits to be told of by a poll, and what there is to tell.
     queued: bool,
     answer_is_news: bool,
@@ -66,8 +66,8 @@ impl Descriptor {
                 said.push(What::Answered(key));
             }
         }
-        if let (false, Some(cause)) = (more, self.ended) {
-            said.push(What::PeerClosed(key, failure(cause)));
+        if let (false, Some(reason)) = (more, self.ended) {
+            said.push(What::PeerClosed(key, failure(reason)));
         }
         said
     }
@@ -141,7 +141,7 @@ impl Network {
                 self.reply(key.slot, at, false);
                 Ok(Some(What::Opened(key)))
             }
-            Answer::FailHere(cause) => Ok(Some(What::Failed(key, failure(cause)))),
+            Answer::FailHere(reason) => Ok(Some(What::Failed(key, failure(reason)))),
             Answer::Accept | Answer::Fail(_) => {
                 self.schedule(at + after, key.slot, Happening::Answer);
                 Ok(None)
@@ -200,7 +200,7 @@ impl Network {
         let sent_at = at.max(open.heard_at + IDLE);
         let (after, happening) = match open.script.keepalive {
             Keepalive::Acknowledged(after) => (after, Happening::Acknowledgement),
-            Keepalive::Reset(after) => (after, Happening::End(Cause::HalfOpen)),
+            Keepalive::Reset(after) => (after, Happening::End(EndReason::HalfOpen)),
             Keepalive::Silence => return Ok(()),
         };
         self.schedule(sent_at + after, key.slot, happening);
@@ -271,7 +271,7 @@ impl Network {
             let answer_is_news = std::mem::take(&mut open.answer_is_news);
             if answer_is_news {
                 say(match open.script.answer {
-                    Answer::Fail(cause) => What::Failed(key, failure(cause)),
+                    Answer::Fail(reason) => What::Failed(key, failure(reason)),
                     _ => What::Opened(key),
                 });
             }
@@ -290,8 +290,8 @@ impl Network {
                     say(What::Readable(key));
                 }
             }
-            if let Some(cause) = ended {
-                say(What::PeerClosed(key, failure(cause)));
+            if let Some(reason) = ended {
+                say(What::PeerClosed(key, failure(reason)));
             }
             if answer_is_news {
                 self.reply(slot, at, false);
@@ -319,8 +319,8 @@ impl Network {
         if script.bytes > 0 {
             self.schedule(at + script.bytes_after, slot, Happening::Bytes(script.bytes, false));
         }
-        if let Some((after, cause)) = script.end {
-            self.schedule(at + after, slot, Happening::End(cause));
+        if let Some((after, reason)) = script.end {
+            self.schedule(at + after, slot, Happening::End(reason));
         }
     }
 
@@ -360,10 +360,10 @@ impl Network {
                 open.heard_at = at;
                 return;
             }
-            Happening::End(cause) => {
-                open.ended = Some(cause);
+            Happening::End(reason) => {
+                open.ended = Some(reason);
                 // A reset takes with it what was not read; a FIN leaves it in the way.
-                if cause != Cause::PeerClosed {
+                if reason != EndReason::PeerClosed {
                     (open.unread, open.to_answer) = (0, None);
                 }
                 open.bytes_are_news = true;
@@ -380,7 +380,7 @@ impl Network {
     }
 }
 
-/// The number beside the cause is made up: the engine only passes it on.
-pub fn failure(cause: Cause) -> Failure {
-    Failure { cause, errno: 100 + i32::from(cause as u8) }
+/// The number beside the reason is made up: the engine only passes it on.
+pub fn failure(reason: EndReason) -> Failure {
+    Failure { reason, errno: 100 + i32::from(reason as u8) }
 }

@@ -3,7 +3,7 @@
 use super::asking::Wait;
 use super::shadow::{Shadow, Verdict, check};
 use crate::engine::histogram::Histogram;
-use crate::engine::{Cause, Engine, Key, State, Summary};
+use crate::engine::{EndReason, Engine, Key, State, Summary};
 use crate::units::{Moment, Span};
 
 /// One seat, as the shadow sees it.
@@ -11,7 +11,7 @@ use crate::units::{Moment, Span};
 pub struct Seat {
     pub state: State,
     pub since: Moment,
-    pub cause: Option<Cause>,
+    pub reason: Option<EndReason>,
     /// How long its dial took, once it was established.
     pub took: Option<Span>,
     pub dialed_at: Moment,
@@ -48,7 +48,7 @@ impl Seat {
     pub const FRESH: Seat = Seat {
         state: State::NotInitiated,
         since: Moment(0),
-        cause: None,
+        reason: None,
         took: None,
         dialed_at: Moment(0),
         opened_at: None,
@@ -108,15 +108,15 @@ impl Shadow {
     pub fn settle(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
         for (slot, seat) in (0..).zip(&self.seats) {
             let theirs = engine.connection(Key { slot, attempt: 0 });
-            let same = theirs.is_some_and(|t| t.state == seat.state && t.cause == seat.cause);
+            let same = theirs.is_some_and(|t| t.state == seat.state && t.reason == seat.reason);
             check!(same, "slot {slot} is {theirs:?}, and should be {seat:?}");
         }
         let levels = self.levels();
         check!(summary.last.levels == levels, "{:?} at the end, not {levels:?}", summary.last);
-        for cause in Cause::ALL {
-            let mine = self.seats.iter().filter(|seat| seat.cause == Some(cause)).count() as u64;
-            let theirs = summary.caused(cause);
-            check!(theirs == mine, "{cause:?} ended {theirs} connections, not {mine}");
+        for reason in EndReason::ALL {
+            let mine = self.seats.iter().filter(|seat| seat.reason == Some(reason)).count() as u64;
+            let theirs = summary.ended_by(reason);
+            check!(theirs == mine, "{reason:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
         self.bear_witness(summary)?;
@@ -181,7 +181,7 @@ impl Shadow {
                 State::Error => code = 2,
                 // Established, but not there, or without an answer.
                 _ if seat.unanswered || seat.hung_up => code = 2,
-                _ if seat.cause == Some(Cause::HalfOpen) || seat.is_silent => code = 2,
+                _ if seat.reason == Some(EndReason::HalfOpen) || seat.is_silent => code = 2,
                 State::Established | State::Closed => {}
             }
         }
@@ -189,12 +189,12 @@ impl Shadow {
     }
 }
 
-/// What the account of a cause is called among the things that a run reaches.
-pub fn name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::HalfOpen => "half open",
-        Cause::OtherHere => "other, here",
-        Cause::OtherBeyond => "other, beyond",
-        _ => cause.word(),
+/// What the account of a reason is called among the things that a run reaches.
+pub fn name(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::HalfOpen => "half open",
+        EndReason::OtherHere => "other, here",
+        EndReason::OtherBeyond => "other, beyond",
+        _ => reason.word(),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::reckoning::Seat;
 use super::shadow::{Verdict, check};
 use crate::engine::breakdown::{Breakdown, ROWS_MAX, Row};
-use crate::engine::{Cause, State, Summary};
+use crate::engine::{EndReason, State, Summary};
 use crate::plan::Plan;
 use crate::units::{Moment, NS_PER_S, Span};
 
@@ -62,9 +62,9 @@ impl Routing {
     }
 
     /// Takes note of what ended a slot; says whether that made room on an exhausted route.
-    pub fn end(&mut self, slot: u32, cause: Cause, now: Moment) -> bool {
+    pub fn end(&mut self, slot: u32, reason: EndReason, now: Moment) -> bool {
         let route = self.routes[slot as usize];
-        if cause == Cause::NoPorts {
+        if reason == EndReason::NoPorts {
             self.asked_at = now;
             self.exhausted.insert(route);
             return false;
@@ -122,7 +122,7 @@ struct Group {
     closed: u32,
     answered: u32,
     unanswered: u32,
-    causes: [u32; Cause::COUNT],
+    reasons: [u32; EndReason::COUNT],
     took: Vec<Span>,
 }
 
@@ -135,7 +135,7 @@ impl Group {
             group.closed += u32::from(seat.state == State::Closed);
             group.answered += u32::from(seat.answered);
             group.unanswered += u32::from(seat.unanswered);
-            seat.cause.iter().for_each(|cause| group.causes[*cause as usize] += 1);
+            seat.reason.iter().for_each(|reason| group.reasons[*reason as usize] += 1);
             group.took.extend(seat.took);
         }
         group.took.sort();
@@ -148,9 +148,9 @@ impl Group {
         let exact = self.took.get(rank - 1).copied().unwrap_or_default();
         // A bucket is 1/64 wide at most, and its middle is told.
         let near = row.p99.0.abs_diff(exact.0) <= exact.0 / 64;
-        let ends = (self.dialed, count, self.errors, self.closed, self.causes);
+        let ends = (self.dialed, count, self.errors, self.closed, self.reasons);
         let words = (self.answered, self.unanswered);
         near && words == (row.answered, row.unanswered)
-            && ends == (row.dialed, row.established as usize, row.errors, row.closed, row.causes)
+            && ends == (row.dialed, row.established as usize, row.errors, row.closed, row.reasons)
     }
 }

@@ -81,7 +81,7 @@ impl Shadow {
             _ if seat.state == State::Dialing => hits.met(slot),
             _ if seat.state == State::NotInitiated => false,
             Who::Dialed => true,
-            Who::Sent => seat.cause.is_none_or(|cause| cause.side() != Side::ThisHost),
+            Who::Sent => seat.reason.is_none_or(|reason| reason.side() != Side::ThisHost),
         };
         let members: Vec<(u32, bool)> = there
             .iter()

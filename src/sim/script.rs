@@ -1,7 +1,7 @@
 //! What servers, and the ways to them, do to connections: the script of each.
 
 use super::random::Random;
-use crate::engine::Cause;
+use crate::engine::EndReason;
 use crate::plan::Plan;
 use crate::units::Span;
 
@@ -9,23 +9,23 @@ use crate::units::Span;
 pub const KERNEL_TIMEOUT: Span = Span::from_s(127);
 
 /// Why a dial can fail before anything is sent, and after.
-const HERE: [Cause; 9] = [
-    Cause::NoDescriptors,
-    Cause::NoPorts,
-    Cause::NoSource,
-    Cause::NoBuffers,
-    Cause::NoWatches,
-    Cause::NoRouteToHost,
-    Cause::NoRouteToNetwork,
-    Cause::NotPermitted,
-    Cause::OtherHere,
+const HERE: [EndReason; 9] = [
+    EndReason::NoDescriptors,
+    EndReason::NoPorts,
+    EndReason::NoSource,
+    EndReason::NoBuffers,
+    EndReason::NoWatches,
+    EndReason::NoRouteToHost,
+    EndReason::NoRouteToNetwork,
+    EndReason::NotPermitted,
+    EndReason::OtherHere,
 ];
-const ON_THE_WAY: [Cause; 5] = [
-    Cause::Reset,
-    Cause::HostUnreachable,
-    Cause::NetworkUnreachable,
-    Cause::Prohibited,
-    Cause::OtherBeyond,
+const ON_THE_WAY: [EndReason; 5] = [
+    EndReason::Reset,
+    EndReason::HostUnreachable,
+    EndReason::NetworkUnreachable,
+    EndReason::Prohibited,
+    EndReason::OtherBeyond,
 ];
 
 /// What a server, or the way to it, does to a connection.
@@ -99,9 +99,9 @@ pub enum Answer {
     /// `connect()` itself says yes.
     AcceptAtOnce,
     Accept,
-    Fail(Cause),
+    Fail(EndReason),
     /// `connect()`, or what comes before it, says no.
-    FailHere(Cause),
+    FailHere(EndReason),
 }
 
 /// What a server says in return, or by itself where nobody says anything first.
@@ -161,7 +161,7 @@ pub struct Script {
     /// How often the server repeats its SYN-ACK, because it does not take what comes.
     pub repeated_answers: u32,
     pub knows: Knows,
-    pub end: Option<(Span, Cause)>,
+    pub end: Option<(Span, EndReason)>,
     /// Whether the poll says nothing of the end but that there is something to read.
     pub end_is_quiet: bool,
 }
@@ -191,9 +191,9 @@ impl Script {
         let timeout = plan.dial_timeout.unwrap_or(Span::from_ms(80));
         let patience = plan.talk.as_ref().map_or(Span::from_ms(20), |talk| talk.reply_timeout);
         let plain = Script::plain(soon, later, random);
-        let fails = |cause| Script { answer: Answer::Fail(cause), ..plain };
+        let fails = |reason| Script { answer: Answer::Fail(reason), ..plain };
         let answers = |answer_after| Script { answer_after, ..plain };
-        let ends = |cause| Script { end: Some((later, cause)), ..plain };
+        let ends = |reason| Script { end: Some((later, reason)), ..plain };
         let reply = Reply { after: soon, first: 7, rest: None, is_expected: true };
         let replies = |reply| Script { reply: Some(reply), ..plain };
         let replies_after = |after| replies(Reply { after, ..reply });
@@ -203,27 +203,27 @@ impl Script {
             Behaviour::SlowButInTime => answers(timeout - soon),
             Behaviour::SlowToTheDot => answers(timeout),
             Behaviour::TooSlow => answers(timeout + soon),
-            Behaviour::Refuse => fails(Cause::Refused),
+            Behaviour::Refuse => fails(EndReason::Refused),
             Behaviour::FailOnTheWay => fails(random.pick(&ON_THE_WAY)),
             Behaviour::BlackHole => {
-                Script { answer_after: KERNEL_TIMEOUT, ..fails(Cause::TimedOut) }
+                Script { answer_after: KERNEL_TIMEOUT, ..fails(EndReason::TimedOut) }
             }
             Behaviour::FailHere => Script { answer: Answer::FailHere(random.pick(&HERE)), ..plain },
-            Behaviour::NoPort => Script { answer: Answer::FailHere(Cause::NoPorts), ..plain },
-            Behaviour::Close => ends(Cause::PeerClosed),
+            Behaviour::NoPort => Script { answer: Answer::FailHere(EndReason::NoPorts), ..plain },
+            Behaviour::Close => ends(EndReason::PeerClosed),
             // The bytes come with the end, so that no drain can make way for it before the poll
             // tells of both.
             Behaviour::CloseWithUnread => Script {
                 bytes: random.between(1, 300_000),
                 end_is_quiet: false,
-                ..ends(Cause::PeerClosed)
+                ..ends(EndReason::PeerClosed)
             },
-            Behaviour::Reset => ends(Cause::PeerReset),
-            Behaviour::Vanish => ends(Cause::Lost),
+            Behaviour::Reset => ends(EndReason::PeerReset),
+            Behaviour::Vanish => ends(EndReason::Lost),
             Behaviour::Greet => Script { bytes: random.between(1, 100), ..plain },
             Behaviour::Burst => Script { bytes: random.between(1_000, 1_000_000), ..plain },
             Behaviour::Flood => {
-                let end = random.chance(300).then_some((later, Cause::PeerReset));
+                let end = random.chance(300).then_some((later, EndReason::PeerReset));
                 Script { bytes: Script::ENDLESS, end, end_is_quiet: false, ..plain }
             }
             Behaviour::SlowSyn => answers(random.pick(&[Span::from_s(1), Span::from_s(3)]) + soon),
@@ -237,7 +237,7 @@ impl Script {
             }
             Behaviour::ReplyAmiss => replies(Reply { is_expected: false, ..reply }),
             Behaviour::ReplyAndClose => {
-                Script { end: Some((soon + soon, Cause::PeerClosed)), ..replies_after(soon) }
+                Script { end: Some((soon + soon, EndReason::PeerClosed)), ..replies_after(soon) }
             }
             Behaviour::HalfOpen => Script {
                 keepalive: Keepalive::Reset(random.pick(&[soon, Span::from_s(2)])),
@@ -248,7 +248,8 @@ impl Script {
             // When everybody has lost hope; it may be a goodbye.
             Behaviour::WordAfterAll => {
                 let after = Span::from_ms(4_800) + later;
-                let (bytes, end) = random.pick(&[(1, None), (0, Some((after, Cause::PeerClosed)))]);
+                let (bytes, end) =
+                    random.pick(&[(1, None), (0, Some((after, EndReason::PeerClosed)))]);
                 let keepalive = Keepalive::Silence;
                 Script { keepalive, bytes, bytes_after: after, end, ..plain }
             }

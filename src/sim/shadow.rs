@@ -11,7 +11,7 @@ use super::deadlines::Seen;
 use super::reckoning::{Seat, Times};
 use super::routing::Routing;
 use super::witness::Sighting;
-use crate::engine::{Action, Cause, Key, PAUSE_MIN, State, Why};
+use crate::engine::{Action, EndReason, Key, PAUSE_MIN, State, Why};
 use crate::plan::{Hold, Plan};
 use crate::units::{Moment, Span, low_32};
 
@@ -46,7 +46,7 @@ pub struct Shadow {
     pub(super) full_turns: u32,
     /// Turns in which nothing was heard, said or put off.
     idle_turns: u32,
-    /// Whether the engine had cause to ask for a turn at once.
+    /// Whether the engine had reason to ask for a turn at once.
     busy: bool,
     sample_due: Option<Moment>,
     decided_at: Option<Moment>,
@@ -68,7 +68,7 @@ pub struct Shadow {
     pub handshakes: Times,
     pub first_bytes: Times,
     pub lifetimes: Times,
-    pub(super) sightings: Vec<(Cause, Sighting)>,
+    pub(super) sightings: Vec<(EndReason, Sighting)>,
     pub(super) misses: Vec<Sighting>,
     pub(super) retransmitted: u64,
     pub(super) repeats: u64,
@@ -382,8 +382,8 @@ impl Shadow {
         check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
         let work = 6 * low_32(record.deadlines.len() as u64) + seen.cost_from_above();
         let deferred = work >= self.plan.limits.expiries_max || !self.ready.is_empty();
-        let cause = deferred || past(self.dial_due());
-        check!(cause || !past(next), "due at {next:?}, which has passed, for nothing");
+        let reason = deferred || past(self.dial_due());
+        check!(reason || !past(next), "due at {next:?}, which has passed, for nothing");
         Ok(())
     }
 }

@@ -58,7 +58,7 @@ impl Trace {
                 key.hash(&mut self.digest);
             }
             What::Failed(key, failure) | What::PeerClosed(key, failure) => {
-                (key, failure.cause, failure.errno).hash(&mut self.digest);
+                (key, failure.reason, failure.errno).hash(&mut self.digest);
             }
             What::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
             What::Answered(key) => key.hash(&mut self.digest),
@@ -84,7 +84,7 @@ impl Trace {
                     Note::Dialing | Note::Forgone | Note::Unanswered => {}
                     Note::Established { after } => after.hash(&mut self.digest),
                     Note::Errored { failure, after } | Note::Closed { failure, after } => {
-                        (failure.cause, failure.errno, after).hash(&mut self.digest);
+                        (failure.reason, failure.errno, after).hash(&mut self.digest);
                     }
                 }
             }

@@ -7,7 +7,7 @@ use super::shadow::{Shadow, Verdict, check};
 use crate::engine::evidence::Evidence;
 use crate::engine::inquiry::Findings;
 use crate::engine::scene::{Scene, Who};
-use crate::engine::{Cause, Side, State, Summary};
+use crate::engine::{EndReason, Side, State, Summary};
 use crate::units::{Moment, Span};
 
 /// One thing that went wrong.
@@ -29,14 +29,14 @@ impl Shadow {
     /// # Errors
     /// The first difference.
     pub(super) fn bear_witness(&self, summary: &Summary) -> Verdict {
-        for cause in Cause::ALL {
-            let mine: Vec<Sighting> = self.sightings_of(cause);
-            let who = match cause.ends_in() {
-                State::Error if cause.side() == Side::ThisHost => Who::Dialed,
+        for reason in EndReason::ALL {
+            let mine: Vec<Sighting> = self.sightings_of(reason);
+            let who = match reason.ends_in() {
+                State::Error if reason.side() == Side::ThisHost => Who::Dialed,
                 State::Error => Who::Sent,
                 _ => Who::Established,
             };
-            self.compare(cause.word(), who, &mine, summary.evidence[cause as usize].as_ref())?;
+            self.compare(reason.word(), who, &mine, summary.evidence[reason as usize].as_ref())?;
         }
         let missed = summary.unanswered.as_ref();
         self.compare("unanswered", Who::Established, &self.misses, missed)?;
@@ -47,8 +47,8 @@ impl Shadow {
         Ok(())
     }
 
-    fn sightings_of(&self, cause: Cause) -> Vec<Sighting> {
-        self.sightings.iter().filter(|(of, _)| *of == cause).map(|(_, seen)| *seen).collect()
+    fn sightings_of(&self, reason: EndReason) -> Vec<Sighting> {
+        self.sightings.iter().filter(|(of, _)| *of == reason).map(|(_, seen)| *seen).collect()
     }
 
     fn compare(
@@ -77,9 +77,10 @@ impl Shadow {
         let spot = |seen: &Sighting| (seen.since, seen.slot);
         let earliest = mine.iter().map(spot).min().unwrap_or_default();
         // Ends and resets are closes alike.
-        let is_close = |cause: Cause| [Cause::PeerClosed, Cause::PeerReset].contains(&cause);
+        let is_close =
+            |reason: EndReason| [EndReason::PeerClosed, EndReason::PeerReset].contains(&reason);
         let is_one =
-            self.sightings.iter().any(|(cause, _)| is_close(*cause) && cause.word() == what);
+            self.sightings.iter().any(|(reason, _)| is_close(*reason) && reason.word() == what);
         let hits = match is_one {
             true => {
                 self.sightings.iter().filter(|(c, _)| is_close(*c)).map(|(_, s)| spot(s)).collect()
@@ -163,5 +164,5 @@ impl Shadow {
 }
 
 fn is_half_open(seat: &Seat) -> bool {
-    seat.cause == Some(Cause::HalfOpen)
+    seat.reason == Some(EndReason::HalfOpen)
 }

@@ -133,11 +133,11 @@ pub fn decided(total: u64, established: u64, closed: u64) -> Stats {
 /// What the report says of errors, without their number.
 #[track_caller]
 pub fn errors(run: &Outcome) -> String {
-    let [count, causes] = &run.find("Errors: #, by cause: *")[..] else {
+    let [count, reasons] = &run.find("Errors: #, by reason: *")[..] else {
         unreachable!("two wildcards")
     };
     assert_eq!(*count, run.last().error.to_string());
-    causes.clone()
+    reasons.clone()
 }
 
 /// A network of its own for the programs that are started in it; removed when dropped.

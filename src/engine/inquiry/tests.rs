@@ -44,8 +44,8 @@ fn asking(probe: Probe, talk: Option<Talk>, deadlines: u32) -> Inquiries {
 }
 
 /// What is found once that connection is closed.
-fn closed(mut inquiries: Inquiries, cause: Cause) -> Findings {
-    inquiries.close(0, cause);
+fn closed(mut inquiries: Inquiries, reason: EndReason) -> Findings {
+    inquiries.close(0, reason);
     inquiries.audit();
     assert!(!inquiries.is_pending(0) && !inquiries.is_waiting());
     assert_eq!((inquiries.awaited_count(), inquiries.unsettled_count()), (0, 0));
@@ -57,13 +57,13 @@ fn who_ends_before_the_keepalive_was_not_asked() {
     let due = || asking(Probe::All, None, 0);
     assert_eq!(due().findings, NOTHING);
     let proven = Findings { probed: 1, proven: 1, ..NOTHING };
-    assert_eq!(closed(due(), Cause::PeerClosed), proven, "only who has it can end it so");
-    assert_eq!(closed(due(), Cause::PeerReset), NOTHING);
-    assert_eq!(closed(due(), Cause::Lost), NOTHING);
+    assert_eq!(closed(due(), EndReason::PeerClosed), proven, "only who has it can end it so");
+    assert_eq!(closed(due(), EndReason::PeerReset), NOTHING);
+    assert_eq!(closed(due(), EndReason::Lost), NOTHING);
     let mut heard = due();
     heard.hear(0);
     assert_eq!(heard.findings, proven);
-    assert_eq!(closed(heard, Cause::PeerReset), proven);
+    assert_eq!(closed(heard, EndReason::PeerReset), proven);
 }
 
 #[test]
@@ -74,29 +74,29 @@ fn a_keepalive_that_is_out_is_open_until_something_tells() {
         let out = || asking(Probe::All, None, 1 + looks);
         assert_eq!(out().findings, Findings { open: 1, ..asked });
         assert_eq!(out().unsettled_count(), 1);
-        assert_eq!(closed(out(), Cause::PeerClosed), proven);
+        assert_eq!(closed(out(), EndReason::PeerClosed), proven);
         // A reset may come from anybody, and who it was that had lost it nobody knows.
-        assert_eq!(closed(out(), Cause::PeerReset), asked);
-        assert_eq!(closed(out(), Cause::HalfOpen), asked);
+        assert_eq!(closed(out(), EndReason::PeerReset), asked);
+        assert_eq!(closed(out(), EndReason::HalfOpen), asked);
         let mut acknowledged = out();
         assert!(acknowledged.prove(0));
         assert_eq!(acknowledged.findings, proven);
-        assert_eq!(closed(acknowledged, Cause::PeerReset), proven);
+        assert_eq!(closed(acknowledged, EndReason::PeerReset), proven);
     }
     let silent = || asking(Probe::All, None, 5);
     assert_eq!(silent().findings, Findings { silent: 1, ..asked });
     assert_eq!(silent().unsettled_count(), 0);
-    assert_eq!(closed(silent(), Cause::PeerClosed), proven);
-    assert_eq!(closed(silent(), Cause::PeerReset), asked);
+    assert_eq!(closed(silent(), EndReason::PeerClosed), proven);
+    assert_eq!(closed(silent(), EndReason::PeerReset), asked);
 }
 
 #[test]
 fn that_it_never_was_is_the_last_word() {
     let mut proven = asking(Probe::All, None, 2);
     assert!(proven.prove(0));
-    assert_eq!(closed(proven, Cause::HalfOpen), Findings { probed: 1, asked: 1, ..NOTHING });
+    assert_eq!(closed(proven, EndReason::HalfOpen), Findings { probed: 1, asked: 1, ..NOTHING });
     let due = asking(Probe::All, None, 0);
-    assert_eq!(closed(due, Cause::HalfOpen), Findings { probed: 1, ..NOTHING });
+    assert_eq!(closed(due, EndReason::HalfOpen), Findings { probed: 1, ..NOTHING });
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn who_talks_need_not_be_asked() {
     let hung_up = Findings { closed_unanswered: 1, ..NOTHING };
     let proven = Findings { probed: 1, proven: 1, ..NOTHING };
     assert_eq!((waiting().awaited_count(), waiting().unsettled_count()), (1, 0));
-    assert_eq!(closed(waiting(), Cause::PeerReset), hung_up);
-    let goodbye = closed(waiting(), Cause::PeerClosed);
+    assert_eq!(closed(waiting(), EndReason::PeerReset), hung_up);
+    let goodbye = closed(waiting(), EndReason::PeerClosed);
     assert_eq!(goodbye, Findings { closed_unanswered: 1, ..proven });
     let mut heard = waiting();
     assert!(heard.hear(0));
-    assert_eq!(closed(heard.clone(), Cause::PeerReset), goodbye);
+    assert_eq!(closed(heard.clone(), EndReason::PeerReset), goodbye);
     assert!(heard.answer(0));
     assert_eq!(heard.findings, Findings { answered: 1, ..proven });
     let missed = asking(Probe::All, expecting(), 1);
@@ -126,12 +126,12 @@ fn a_sample_is_not_waited_for_and_the_others_are_not_in_it() {
     assert_eq!((out.findings.open, out.unsettled_count(), out.is_waiting()), (1, 0, false));
     let mut sample = Inquiries::new(&plan(Probe::Sample, None)).unwrap();
     assert_eq!(sample.open(1, false), None);
-    sample.close(1, Cause::PeerClosed);
+    sample.close(1, EndReason::PeerClosed);
     assert_eq!(sample.findings, NOTHING);
     // A suspect is looked at all the same.
     assert!(sample.open(3, true).is_some());
     assert!(sample.is_pending(3) && !sample.is_pending(2));
-    sample.close(3, Cause::PeerClosed);
+    sample.close(3, EndReason::PeerClosed);
     assert_eq!(sample.findings, NOTHING);
 }
 
@@ -142,7 +142,7 @@ fn where_nobody_asks_nothing_is_kept() {
     assert_eq!(nobody.open(0, true), None);
     assert!(!nobody.hear(0) && !nobody.answer(0) && !nobody.prove(0));
     assert_eq!(nobody.expire(0), Step::default());
-    nobody.close(0, Cause::PeerClosed);
+    nobody.close(0, EndReason::PeerClosed);
     assert_eq!(nobody.findings, NOTHING);
 }
 

@@ -4,9 +4,9 @@ use super::*;
 use crate::engine::evidence::Hanging;
 use crate::units::Moment;
 
-/// What `cause` met is spread as `onset` says.
-fn spread_as(made: Made, cause: Cause, change: impl FnOnce(&mut Evidence)) -> Made {
-    made.change(|made| change(made.summary.evidence[cause as usize].as_mut().unwrap()))
+/// What `reason` met is spread as `onset` says.
+fn spread_as(made: Made, reason: EndReason, change: impl FnOnce(&mut Evidence)) -> Made {
+    made.change(|made| change(made.summary.evidence[reason as usize].as_mut().unwrap()))
 }
 
 /// So many that were fine, so many that were met, and so many that were fine again.
@@ -18,41 +18,41 @@ fn block(before: u32, hits: u32, after: u32) -> Onset {
 
 #[test]
 fn what_is_over_is_no_limit() {
-    for (cause, onset, words, side) in [
+    for (reason, onset, words, side) in [
         (
-            Cause::Refused,
+            EndReason::Refused,
             block(0, 27, 123),
             "The first 27 dials were refused, and none later.",
             "server or network: nobody listened there yet",
         ),
         (
-            Cause::Refused,
+            EndReason::Refused,
             block(60, 27, 63),
             "Between 1s and 1.03s into the run, all 27 dials were refused, and none before and \
              later.",
             "server or network: nobody listened for a while",
         ),
         (
-            Cause::TimedOut,
+            EndReason::TimedOut,
             block(60, 27, 63),
             "Between 1s and 1.03s into the run, all 27 dials timed out, and none before and later.",
             "server or network: an outage, and what it was is over",
         ),
         (
-            Cause::TimedOut,
+            EndReason::TimedOut,
             block(0, 27, 123),
             "The first 27 dials timed out, and none later.",
             "server or network: what it was is over",
         ),
         (
-            Cause::HostUnreachable,
+            EndReason::HostUnreachable,
             block(0, 27, 123),
             "The first 27 dials were answered with \"host unreachable\", and none later.",
             "network: a router or a firewall answers so, on the way or on the server (what it was is",
         ),
     ] {
-        let made = Made::of(150).met(cause, 27, 0, 123, S(1));
-        let made = spread_as(made, cause, |evidence| evidence.scene.everywhere = onset);
+        let made = Made::of(150).met(reason, 27, 0, 123, S(1));
+        let made = spread_as(made, reason, |evidence| evidence.scene.everywhere = onset);
         let reached = format!("123 concurrent connections of 150 asked for. {words}");
         assert_verdict(&made, &reached, side, &[]);
     }
@@ -63,8 +63,8 @@ fn who_comes_through_by_a_repeat_is_no_end_of_it() {
     let onset = Onset { after_fast: 3, ..block(18, 120, 62) };
     let level = Level { established: 18, under_way: 0 };
     let onset = Onset { at_first: level, at_stretch: level, ..onset };
-    let made = Made::of(200).met(Cause::TimedOut, 120, 18, 62, S(4)).slow(59, 18, 0);
-    let made = spread_as(made, Cause::TimedOut, |evidence| evidence.scene.everywhere = onset);
+    let made = Made::of(200).met(EndReason::TimedOut, 120, 18, 62, S(4)).slow(59, 18, 0);
+    let made = spread_as(made, EndReason::TimedOut, |evidence| evidence.scene.everywhere = onset);
     let reached = "80 concurrent connections of 200 asked for. From 18 connections on, 120 of 182 \
                    dials timed out, and none before. From 18 connections on, all 59 dials that came \
                    through took a second or more, and repeated their SYNs.";
@@ -77,8 +77,8 @@ fn a_limit_beside_some_loss_is_one() {
     let mut onset = block(96, 50, 0);
     onset.before = crate::engine::scene::Part { all: 100, hits: 4 };
     onset.at_stretch = Level { established: 96, under_way: 0 };
-    let made = Made::of(150).met(Cause::TimedOut, 54, 20, 76, S(4));
-    let made = spread_as(made, Cause::TimedOut, |evidence| evidence.scene.everywhere = onset);
+    let made = Made::of(150).met(EndReason::TimedOut, 54, 20, 76, S(4));
+    let made = spread_as(made, EndReason::TimedOut, |evidence| evidence.scene.everywhere = onset);
     let reached = "96 concurrent connections of 150 asked for. From 96 connections on, all 50 dials \
                    timed out, and 4 of 100 before.";
     assert_verdict(&made, reached, "server or network, which look alike from here: a full", &[]);
@@ -86,10 +86,10 @@ fn a_limit_beside_some_loss_is_one() {
 
 /// A hundred that were closed at the age of a second, as they were dialed, over a second or two.
 fn aged(kept: u32, newcomers: u32, oldest: Span, last_dial: Span) -> Made {
-    let made = Made::of(200).met(Cause::PeerClosed, 100, 0, 100, S(1)).change(|made| {
+    let made = Made::of(200).met(EndReason::PeerClosed, 100, 0, 100, S(1)).change(|made| {
         made.summary.last_dial = Some(Moment(last_dial.0));
     });
-    spread_as(made, Cause::PeerClosed, |closed| {
+    spread_as(made, EndReason::PeerClosed, |closed| {
         (closed.first, closed.last) = (Moment(S(1).0), Moment(S(2).0));
         let onset = Onset { kept, newcomers, oldest, ..block(0, 100, 100) };
         closed.scene.everywhere = onset;
@@ -115,12 +115,12 @@ fn who_outlives_a_timeout_disproves_it() {
 
 /// Forty that were closed at one moment, three seconds into a run, at ages of one to three seconds.
 fn ended_at_once(kept: u32, newcomers: u32) -> Made {
-    let made = Made::of(100).met(Cause::PeerClosed, 40, 0, 60, S(3));
+    let made = Made::of(100).met(EndReason::PeerClosed, 40, 0, 60, S(3));
     let made = made.change(|made| {
         made.summary.lifetimes = Default::default();
         (0..40).for_each(|n| made.summary.lifetimes.record(MS(1_000 + 50 * n)));
     });
-    spread_as(made, Cause::PeerClosed, |closed| {
+    spread_as(made, EndReason::PeerClosed, |closed| {
         (closed.first, closed.last) = (Moment(S(3).0), Moment(MS(3_001).0));
         (closed.min, closed.p50, closed.max) = (S(1), S(2), S(3));
         closed.scene.everywhere = Onset { kept, newcomers, ..block(0, 40, 60) };
@@ -130,8 +130,8 @@ fn ended_at_once(kept: u32, newcomers: u32) -> Made {
 #[test]
 fn a_process_has_ended_only_where_nobody_outlived_it() {
     let refused = |made: Made, first: Span| {
-        let made = made.met(Cause::Refused, 60, 40, 0, MS(1));
-        spread_as(made, Cause::Refused, |refused| refused.first = Moment(first.0))
+        let made = made.met(EndReason::Refused, 60, 40, 0, MS(1));
+        spread_as(made, EndReason::Refused, |refused| refused.first = Moment(first.0))
     };
     let closed = "The other side closed 40 of 100 at the same moment, 3s into the run";
     for (made, words, side) in [
@@ -184,7 +184,7 @@ fn keepalives_that_nobody_acknowledges_are_a_dead_way() {
     assert_verdict(&made, &reached, dead, &["ping 10.0.0.7"]);
 
     // Who refuses is not dead.
-    let refused = Made::with(100, probing(Probe::All)).met(Cause::Refused, 5, 40, 55, MS(1));
+    let refused = Made::with(100, probing(Probe::All)).met(EndReason::Refused, 5, 40, 55, MS(1));
     let text = silent(refused, 90, 95).text();
     assert!(text.contains("\nAlso: 5 of 100 dials were refused"), "{text}");
 
@@ -192,7 +192,7 @@ fn keepalives_that_nobody_acknowledges_are_a_dead_way() {
     let reached = format!("{all} 9 of the 100 asked by keepalive did not acknowledge it.");
     assert_verdict(&some, &reached, "network, most likely: a firewall, NAT", &["ping -c 100"]);
 
-    let walled = Made::with(1000, probing(Probe::All)).met(Cause::TimedOut, 500, 500, 0, S(5));
+    let walled = Made::with(1000, probing(Probe::All)).met(EndReason::TimedOut, 500, 500, 0, S(5));
     let made = silent(walled, 450, 500);
     let reached = "500 concurrent connections of 1000 asked for. From 500 connections on, all 500 \
                    dials timed out. 450 of the 500 asked by keepalive did not acknowledge it.";
@@ -219,7 +219,7 @@ fn dials_that_hang_when_a_signal_comes_are_a_limit() {
 #[test]
 fn one_suspect_and_a_long_way_are_no_queue() {
     let walled = |suspects, shortest| {
-        let made = Made::with(1000, expecting()).met(Cause::TimedOut, 200, 800, 0, S(5));
+        let made = Made::with(1000, expecting()).met(EndReason::TimedOut, 200, 800, 0, S(5));
         made.change(|made| {
             made.summary.findings.suspects = suspects;
             made.summary.findings.suspects_half_open = suspects;
@@ -247,8 +247,8 @@ fn slow_dials_from_some_number_on_make_a_queue_of_who_is_not_answered() {
 #[test]
 fn what_is_dialed_just_before_an_end_can_be_a_consequence() {
     let refused = |first: Span| {
-        let made = ended_at_once(0, 0).met(Cause::Refused, 60, 40, 0, MS(1));
-        spread_as(made, Cause::Refused, |refused| refused.first = Moment(first.0)).text()
+        let made = ended_at_once(0, 0).met(EndReason::Refused, 60, 40, 0, MS(1));
+        spread_as(made, EndReason::Refused, |refused| refused.first = Moment(first.0)).text()
     };
     // The close of one is heard of a moment after the refusal of another.
     assert!(refused(MS(2_990)).contains("All 60 dials after it were refused"));
@@ -260,7 +260,7 @@ fn what_is_dialed_just_before_an_end_can_be_a_consequence() {
 fn a_few_dials_that_timed_out_are_no_wall_before_a_queue() {
     let lost = |count| {
         let before = 100 - count;
-        let made = Made::with(100, expecting()).met(Cause::TimedOut, count, before, 0, S(5));
+        let made = Made::with(100, expecting()).met(EndReason::TimedOut, count, before, 0, S(5));
         made.unanswered(30, before - 30, before - 30).text()
     };
     let worst = "\nSide: server: from that number on the application serves nobody else";
@@ -298,7 +298,7 @@ fn a_way_that_loses_ends_of_handshakes_makes_no_queue_and_no_slow_application() 
 
 #[test]
 fn a_queue_that_is_emptied_in_any_order_is_one() {
-    let made = Made::with(60, expecting()).met(Cause::TimedOut, 14, 46, 0, S(4));
+    let made = Made::with(60, expecting()).met(EndReason::TimedOut, 14, 46, 0, S(4));
     let made = made.unanswered(26, 3, 20).slow(41, 5, 0);
     let text = made.text();
     assert!(text.contains("\nSide: server: its accept queue is full"), "{text}");

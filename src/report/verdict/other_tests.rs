@@ -81,7 +81,7 @@ fn who_does_not_even_acknowledge_may_be_behind_a_dead_way() {
 #[test]
 fn half_open_connections_are_the_servers_or_forgotten_on_the_way() {
     let all = Made::with(19_000, probing(Probe::All))
-        .met(Cause::HalfOpen, 4_060, 300, 14_640, S(1))
+        .met(EndReason::HalfOpen, 4_060, 300, 14_640, S(1))
         .change(|made| made.summary.findings.probed = 19_000);
     let reached = "19000 concurrent connections, all that were asked for. 4060 of these 19000 are \
                    not known there: a keepalive drew a reset.";
@@ -89,14 +89,14 @@ fn half_open_connections_are_the_servers_or_forgotten_on_the_way() {
     assert_verdict(&all, reached, "server, or what stands before it", &next);
 
     let sample = Made::with(19_000, probing(Probe::Sample))
-        .met(Cause::HalfOpen, 200, 300, 18_500, S(1))
+        .met(EndReason::HalfOpen, 200, 300, 18_500, S(1))
         .change(|made| made.summary.findings.probed = 1_000);
     let reached = "19000 concurrent connections, all that were asked for. 200 of a sample of 1000 \
                    are not known there: a keepalive drew a reset.";
     assert_verdict(&sample, reached, "server, or what stands before it", &[]);
 
     let one = Made::with(1, probing(Probe::All))
-        .met(Cause::HalfOpen, 1, 0, 0, S(1))
+        .met(EndReason::HalfOpen, 1, 0, 0, S(1))
         .change(|made| made.summary.findings.probed = 1);
     let reached = "1 concurrent connection, as asked for. The one connection is not known there: a \
                    keepalive drew a reset.";
@@ -107,11 +107,11 @@ fn half_open_connections_are_the_servers_or_forgotten_on_the_way() {
 fn resets_that_cross_the_keepalive_are_no_half_open_connections() {
     let made = |unasked: u32, age: Span| {
         Made::with(1_000, probing(Probe::All))
-            .met(Cause::PeerReset, unasked, 0, 1_000 - unasked, age)
-            .met(Cause::HalfOpen, 300, 2, 998 - 300, MS(1_004))
+            .met(EndReason::PeerReset, unasked, 0, 1_000 - unasked, age)
+            .met(EndReason::HalfOpen, 300, 2, 998 - 300, MS(1_004))
             .change(|made| {
                 made.summary.findings.probed = 1_000;
-                let reset = made.summary.evidence[Cause::PeerReset as usize].as_mut().unwrap();
+                let reset = made.summary.evidence[EndReason::PeerReset as usize].as_mut().unwrap();
                 reset.last = reset.last + S(2);
             })
     };
@@ -132,8 +132,8 @@ fn resets_that_cross_the_keepalive_are_no_half_open_connections() {
 fn closes_are_told_apart_by_age_and_moment() {
     // Of a hundred that were dialed within a second.
     let closed = |first: Span, last: Span, youngest: Span, oldest: Span| {
-        Made::of(100).met(Cause::PeerClosed, 100, 0, 0, oldest).change(|made| {
-            let evidence = made.summary.evidence[Cause::PeerClosed as usize].as_mut().unwrap();
+        Made::of(100).met(EndReason::PeerClosed, 100, 0, 0, oldest).change(|made| {
+            let evidence = made.summary.evidence[EndReason::PeerClosed as usize].as_mut().unwrap();
             (evidence.first, evidence.last) = (Moment(first.0), Moment(last.0));
             (evidence.min, evidence.max) = (youngest, oldest);
             evidence.p50 = Span(u64::midpoint(youngest.0, oldest.0));
@@ -209,7 +209,7 @@ fn few_closes_are_told_as_they_are() {
         (2, S(30), "closed 2 of 100, at an age of 30s"),
         (2, MS(1), "closed 2 of 100, at an age of 1ms"),
     ] {
-        let made = Made::of(100).met(Cause::PeerClosed, count, 40, 60 - count, took);
+        let made = Made::of(100).met(EndReason::PeerClosed, count, 40, 60 - count, took);
         let reached =
             format!("100 concurrent connections, all that were asked for. The other side {words}.");
         assert_verdict(&made, &reached, "server, or a proxy before it: too few", &[]);
@@ -218,7 +218,7 @@ fn few_closes_are_told_as_they_are() {
 
 #[test]
 fn a_limit_that_lets_some_in_is_one_all_the_same() {
-    let made = Made::of(500).met(Cause::PeerClosed, 200, 100, 200, MS(1));
+    let made = Made::of(500).met(EndReason::PeerClosed, 200, 100, 200, MS(1));
     let reached = "500 concurrent connections, all that were asked for. From 100 connections on, \
                    the other side accepted and at once closed 200 of 400 (within 1ms).";
     let side = "server, or a proxy before it: a limit on connections";
@@ -228,11 +228,11 @@ fn a_limit_that_lets_some_in_is_one_all_the_same() {
 
 #[test]
 fn closes_from_some_number_on_are_a_limit_and_resets_can_be_anybodys() {
-    for (cause, side) in [
-        (Cause::PeerClosed, "server, or a proxy before it: a limit on connections"),
-        (Cause::PeerReset, "server or network (by resets, which"),
+    for (reason, side) in [
+        (EndReason::PeerClosed, "server, or a proxy before it: a limit on connections"),
+        (EndReason::PeerReset, "server or network (by resets, which"),
     ] {
-        let made = Made::of(500).met(cause, 400, 100, 0, MS(1));
+        let made = Made::of(500).met(reason, 400, 100, 0, MS(1));
         let reached = "500 concurrent connections, all that were asked for. From 100 connections \
                        on, the other side accepted and at once closed all 400 (within 1ms).";
         assert_verdict(&made, reached, side, &["redis-cli config get maxclients", "/proc/PID/fd"]);
@@ -241,15 +241,19 @@ fn closes_from_some_number_on_are_a_limit_and_resets_can_be_anybodys() {
 
 #[test]
 fn this_host_is_named_with_its_knob() {
-    for (cause, words, knob) in [
-        (Cause::NoDescriptors, "found no file descriptor left on this host", "ulimit -Hn"),
-        (Cause::NoPorts, "found no ephemeral port left on this host", "--source"),
-        (Cause::NoSource, "found their source address gone from this host", "`ip address` here"),
-        (Cause::NoBuffers, "found no memory for a socket on this host", "tcp_mem"),
-        (Cause::NoWatches, "found no epoll watch left on this host", "max_user_watches"),
-        (Cause::NotPermitted, "were not permitted by this host", "nft list ruleset"),
+    for (reason, words, knob) in [
+        (EndReason::NoDescriptors, "found no file descriptor left on this host", "ulimit -Hn"),
+        (EndReason::NoPorts, "found no ephemeral port left on this host", "--source"),
+        (
+            EndReason::NoSource,
+            "found their source address gone from this host",
+            "`ip address` here",
+        ),
+        (EndReason::NoBuffers, "found no memory for a socket on this host", "tcp_mem"),
+        (EndReason::NoWatches, "found no epoll watch left on this host", "max_user_watches"),
+        (EndReason::NotPermitted, "were not permitted by this host", "nft list ruleset"),
     ] {
-        let made = Made::of(100).met(cause, 60, 40, 0, MS(0));
+        let made = Made::of(100).met(reason, 60, 40, 0, MS(0));
         let reached = format!(
             "40 concurrent connections of 100 asked for. From 40 connections on, all 60 dials \
              {words}."
@@ -258,8 +262,8 @@ fn this_host_is_named_with_its_knob() {
         assert_verdict(&made, &reached, side, &[knob]);
     }
     let system_wide = Made::of(100)
-        .met(Cause::NoDescriptors, 60, 40, 0, MS(0))
-        .change(|made| made.summary.first_errno[Cause::NoDescriptors as usize] = 23);
+        .met(EndReason::NoDescriptors, 60, 40, 0, MS(0))
+        .change(|made| made.summary.first_errno[EndReason::NoDescriptors as usize] = 23);
     assert!(system_wide.text().contains("`sysctl fs.file-max`"), "{}", system_wide.text());
 }
 
@@ -286,7 +290,7 @@ fn packets_that_this_host_dropped_are_ruled_out_before_anybody_is_blamed() {
     }
     // A burst has an end; this has none.
     let wall = Made::of(1000)
-        .met(Cause::TimedOut, 200, 800, 0, S(5))
+        .met(EndReason::TimedOut, 200, 800, 0, S(5))
         .change(|made| made.packets_dropped = Some(5_000));
     assert!(wall.text().contains("\nSide: server or network, which look alike"), "{}", wall.text());
 }
@@ -295,8 +299,8 @@ fn packets_that_this_host_dropped_are_ruled_out_before_anybody_is_blamed() {
 fn most_of_them_have_to_be_resets_to_blame_a_firewall() {
     let made = |resets: u32| {
         Made::of(200)
-            .met(Cause::PeerClosed, 100 - resets, 0, 100, S(2))
-            .met(Cause::PeerReset, resets, 0, 100, S(2))
+            .met(EndReason::PeerClosed, 100 - resets, 0, 100, S(2))
+            .met(EndReason::PeerReset, resets, 0, 100, S(2))
             .text()
     };
     let (server, anybody) = ("\nSide: server, or a proxy before it", "\nSide: server or network");
@@ -309,8 +313,8 @@ fn most_of_them_have_to_be_resets_to_blame_a_firewall() {
 
 #[test]
 fn what_was_only_forgone_has_no_time() {
-    let causes = |forgone| {
-        let made = Made::of(100).met(Cause::NoPorts, 60, 40, 0, MS(3));
+    let reasons = |forgone| {
+        let made = Made::of(100).met(EndReason::NoPorts, 60, 40, 0, MS(3));
         let made = made.change(|made| made.summary.forgone = forgone);
         let mut text = String::new();
         write_evidence(&mut text, &made.summary, &made.plan).unwrap();
@@ -321,7 +325,7 @@ fn what_was_only_forgone_has_no_time() {
         let row = text.lines().nth(2).unwrap();
         row.split_whitespace().last().unwrap().to_owned()
     };
-    assert_eq!(times(&causes(60)), "-");
-    assert_eq!(times(&causes(59)), "3ms/3ms/3ms");
-    assert_eq!(times(&causes(0)), "3ms/3ms/3ms");
+    assert_eq!(times(&reasons(60)), "-");
+    assert_eq!(times(&reasons(59)), "3ms/3ms/3ms");
+    assert_eq!(times(&reasons(0)), "3ms/3ms/3ms");
 }

@@ -20,14 +20,14 @@ fn three(questions: Questions) -> Made {
     })
 }
 
-/// Puts what `cause` met at so many targets, worst first.
-fn share(made: Made, cause: Cause, hits: [u32; 3]) -> Made {
+/// Puts what `reason` met at so many targets, worst first.
+fn share(made: Made, reason: EndReason, hits: [u32; 3]) -> Made {
     made.change(|made| {
         let mut rows = made.summary.targets.worst.clone();
         rows.sort_by_key(|row| row.index);
         for (row, hits) in rows.iter_mut().zip(hits) {
-            row.causes[cause as usize] = hits;
-            if cause.ends_in() == State::Error {
+            row.reasons[reason as usize] = hits;
+            if reason.ends_in() == State::Error {
                 (row.errors, row.established) = (row.errors + hits, row.established - hits);
             } else {
                 row.closed += hits;
@@ -41,12 +41,12 @@ fn spread_at(before: u32, hits: u32) -> Onset {
     spread(before, hits, 100 - before - hits)
 }
 
-/// Puts what `cause` met at one place, where so many were established before and others fine.
-fn at(made: Made, cause: Cause, place: Place, before: u32, answered: u32) -> Made {
+/// Puts what `reason` met at one place, where so many were established before and others fine.
+fn at(made: Made, reason: EndReason, place: Place, before: u32, answered: u32) -> Made {
     made.change(|made| {
-        let evidence = made.summary.evidence[cause as usize].as_mut().unwrap();
+        let evidence = made.summary.evidence[reason as usize].as_mut().unwrap();
         let hits = u32::try_from(evidence.count).unwrap();
-        let lost = if cause.ends_in() == State::Error { hits } else { 0 };
+        let lost = if reason.ends_in() == State::Error { hits } else { 0 };
         let onset = spread_at(before, hits);
         let onset = Onset { established_ever: 100 - lost, answered, ..onset };
         evidence.scene.only = Some((place, onset));
@@ -56,23 +56,23 @@ fn at(made: Made, cause: Cause, place: Place, before: u32, answered: u32) -> Mad
 #[test]
 fn what_one_target_does_is_told_of_it_and_looked_for_there() {
     let second = Place::Target(1);
-    let met = |cause, count, before| {
-        let made = three(Questions::default()).met(cause, count, 3 * before, 200, MS(1));
-        at(made, cause, second, before, 0)
+    let met = |reason, count, before| {
+        let made = three(Questions::default()).met(reason, count, 3 * before, 200, MS(1));
+        at(made, reason, second, before, 0)
     };
-    let dead = met(Cause::TimedOut, 100, 0);
+    let dead = met(EndReason::TimedOut, 100, 0);
     let reached = "200 concurrent connections of 300 asked for. All 100 dials to 10.0.0.2:82 timed \
                    out.";
     let next = ["traceroute -T -p 82 10.0.0.2", "sport = :82"];
     assert_verdict(&dead, reached, "server or network, which look alike", &next);
 
-    let limit = met(Cause::Refused, 60, 40);
+    let limit = met(EndReason::Refused, 60, 40);
     let reached = "240 concurrent connections of 300 asked for. From 40 connections to 10.0.0.2:82 \
                    on, all 60 dials to it were refused.";
     let side = "server or network, which look alike from here: the listener was closed";
     assert_verdict(&limit, reached, side, &["sport = :82"]);
 
-    let loss = met(Cause::TimedOut, 30, 3);
+    let loss = met(EndReason::TimedOut, 30, 3);
     let reached = "270 concurrent connections of 300 asked for. 30 of 100 dials to 10.0.0.2:82 \
                    timed out, scattered among the others, and none elsewhere.";
     assert_verdict(
@@ -82,14 +82,14 @@ fn what_one_target_does_is_told_of_it_and_looked_for_there() {
         &["ping -c 100 10.0.0.2"],
     );
 
-    let hung_up = met(Cause::PeerClosed, 60, 40);
+    let hung_up = met(EndReason::PeerClosed, 60, 40);
     let reached = "300 concurrent connections, all that were asked for. From 40 connections to \
                    10.0.0.2:82 on, the other side accepted and at once closed all 60 (within 1ms).";
     assert_verdict(&hung_up, reached, "server, or a proxy before it: a limit", &[]);
 
     let half_open = at(
-        three(probing(Probe::All)).met(Cause::HalfOpen, 60, 60, 150, S(1)),
-        Cause::HalfOpen,
+        three(probing(Probe::All)).met(EndReason::HalfOpen, 60, 60, 150, S(1)),
+        EndReason::HalfOpen,
         second,
         20,
         0,
@@ -121,16 +121,16 @@ fn who_does_not_answer_at_one_target_is_measured_by_those_who_do_there() {
 
 #[test]
 fn what_some_targets_or_one_source_do_is_told_of_them() {
-    let made = three(Questions::default()).met(Cause::TimedOut, 100, 3, 197, S(5));
+    let made = three(Questions::default()).met(EndReason::TimedOut, 100, 3, 197, S(5));
     let reached = "200 concurrent connections of 300 asked for. 100 of 200 dials to 2 of 3 targets \
                    (10.0.0.1:81, ...) timed out, and none elsewhere.";
     let side = "server or network: what sets those to 2 of 3 targets (10.0.0.1:81, ...) apart";
-    let some = share(made, Cause::TimedOut, [60, 40, 0]);
+    let some = share(made, EndReason::TimedOut, [60, 40, 0]);
     assert_verdict(&some, reached, side, &["`tcpgoon 10.0.0.1:81`"]);
 
-    let made = three(Questions::default()).met(Cause::TimedOut, 60, 120, 120, S(5));
-    let made = share(made, Cause::TimedOut, [20, 22, 18]);
-    let from_one = at(made, Cause::TimedOut, Place::Source(1), 40, 0);
+    let made = three(Questions::default()).met(EndReason::TimedOut, 60, 120, 120, S(5));
+    let made = share(made, EndReason::TimedOut, [20, 22, 18]);
+    let from_one = at(made, EndReason::TimedOut, Place::Source(1), 40, 0);
     let reached = "240 concurrent connections of 300 asked for. From 40 connections from 10.1.1.8 \
                    on, all 60 dials from it timed out.";
     let side = "server or network: what sets those from 10.1.1.8 apart";
@@ -141,8 +141,8 @@ fn what_some_targets_or_one_source_do_is_told_of_them() {
 
 #[test]
 fn two_at_the_same_target_may_be_chance_and_are_told_as_such() {
-    let made = three(Questions::default()).met(Cause::Refused, 2, 90, 208, MS(1));
-    let made = at(made, Cause::Refused, Place::Target(1), 30, 0);
+    let made = three(Questions::default()).met(EndReason::Refused, 2, 90, 208, MS(1));
+    let made = at(made, EndReason::Refused, Place::Target(1), 30, 0);
     let reached = "298 concurrent connections of 300 asked for. 2 of 300 dials were refused (to \
                    10.0.0.2:82): too few to tell a limit from chance.";
     assert_verdict(&made, reached, "server or network: too little", &["sport = :82"]);
@@ -153,11 +153,11 @@ fn what_happens_elsewhere_is_no_sign_of_it() {
     let (first, second) = (Place::Target(0), Place::Target(1));
     let wall = |unserved: Place| {
         let made = three(probing(Probe::All))
-            .met(Cause::TimedOut, 60, 120, 120, S(5))
-            .met(Cause::HalfOpen, 30, 100, 140, S(1))
+            .met(EndReason::TimedOut, 60, 120, 120, S(5))
+            .met(EndReason::HalfOpen, 30, 100, 140, S(1))
             .change(|made| made.summary.findings.probed = 240);
-        let made = at(made, Cause::TimedOut, first, 40, 0);
-        at(made, Cause::HalfOpen, unserved, 20, 0)
+        let made = at(made, EndReason::TimedOut, first, 40, 0);
+        at(made, EndReason::HalfOpen, unserved, 20, 0)
     };
     let queue = "server: its accept queue is full";
     assert!(wall(first).text().contains(queue), "{}", wall(first).text());
@@ -172,19 +172,19 @@ fn what_happens_elsewhere_is_no_sign_of_it() {
 fn what_was_dialed_after_an_end_is_counted_from_the_end_on() {
     let first = Place::Target(0);
     let ended = three(Questions::default())
-        .met(Cause::PeerClosed, 40, 0, 260, S(3))
-        .met(Cause::Refused, 60, 120, 120, MS(1))
+        .met(EndReason::PeerClosed, 40, 0, 260, S(3))
+        .met(EndReason::Refused, 60, 120, 120, MS(1))
         .change(|made| {
-            let closed = made.summary.evidence[Cause::PeerClosed as usize].as_mut().unwrap();
+            let closed = made.summary.evidence[EndReason::PeerClosed as usize].as_mut().unwrap();
             (closed.first, closed.last) = (Moment(S(3).0), Moment(MS(3_001).0));
             (closed.min, closed.p50, closed.max) = (S(1), S(2), S(3));
             made.summary.lifetimes = Default::default();
             (0..40).for_each(|n| made.summary.lifetimes.record(MS(1_000 + 50 * n)));
-            let refused = made.summary.evidence[Cause::Refused as usize].as_mut().unwrap();
+            let refused = made.summary.evidence[EndReason::Refused as usize].as_mut().unwrap();
             (refused.first, refused.last) = (Moment(S(4).0), Moment(S(5).0));
         });
-    let ended = at(ended, Cause::PeerClosed, first, 0, 0);
-    let ended = at(ended, Cause::Refused, first, 40, 0);
+    let ended = at(ended, EndReason::PeerClosed, first, 0, 0);
+    let ended = at(ended, EndReason::Refused, first, 40, 0);
     let reached = "240 concurrent connections of 300 asked for. The other side closed 40 of 100 to \
                    10.0.0.1:81 at the same moment, 3s into the run. All 60 dials to 10.0.0.1:81 \
                    after it were refused.";
@@ -207,9 +207,9 @@ fn dialed(made: Made, times: [u32; 3]) -> Made {
 /// So many dials to the second target were refused, of so many there and elsewhere.
 fn refused_there(hits: u32, there: u32, elsewhere: u32) -> Made {
     let made = dialed(three(Questions::default()), [elsewhere / 2, there, elsewhere / 2]);
-    let made = made.met(Cause::Refused, hits, 1, there + elsewhere - hits - 1, MS(1));
+    let made = made.met(EndReason::Refused, hits, 1, there + elsewhere - hits - 1, MS(1));
     made.change(|made| {
-        let refused = made.summary.evidence[Cause::Refused as usize].as_mut().unwrap();
+        let refused = made.summary.evidence[EndReason::Refused as usize].as_mut().unwrap();
         let onset = spread(0, hits, there - hits);
         let onset = Onset { established_ever: there - hits, ..onset };
         refused.scene.only = Some((Place::Target(1), onset));
@@ -238,7 +238,7 @@ fn some_targets_at_which_nothing_comes_through_are_named_from_three_dials_on() {
     let refused = |times: [u32; 3], hits: [u32; 3]| {
         let made = dialed(three(Questions::default()), times);
         let (all, count) = (times.iter().sum::<u32>(), hits.iter().sum());
-        share(made.met(Cause::Refused, count, 0, all - count, MS(1)), Cause::Refused, hits)
+        share(made.met(EndReason::Refused, count, 0, all - count, MS(1)), EndReason::Refused, hits)
     };
     let reached = "1 concurrent connection of 4 asked for. All 3 dials to 2 of 3 targets \
                    (10.0.0.1:81, ...) were refused.";
@@ -254,13 +254,13 @@ fn some_targets_at_which_nothing_comes_through_are_named_from_three_dials_on() {
 /// So many were closed by the peer, and so many reset, each at one target.
 fn hung_up(closed: (u32, u32), reset: (u32, u32)) -> Made {
     let made = three(Questions::default())
-        .met(Cause::PeerClosed, closed.0, 0, 300 - closed.0, S(2))
-        .met(Cause::PeerReset, reset.0, 0, 300 - reset.0, S(2));
-    let both = [(Cause::PeerClosed, closed), (Cause::PeerReset, reset)];
-    both.into_iter().fold(made, |made, (cause, (count, target))| {
+        .met(EndReason::PeerClosed, closed.0, 0, 300 - closed.0, S(2))
+        .met(EndReason::PeerReset, reset.0, 0, 300 - reset.0, S(2));
+    let both = [(EndReason::PeerClosed, closed), (EndReason::PeerReset, reset)];
+    both.into_iter().fold(made, |made, (reason, (count, target))| {
         let mut hits = [0; 3];
         hits[target as usize] = count;
-        at(share(made, cause, hits), cause, Place::Target(target), 0, 0)
+        at(share(made, reason, hits), reason, Place::Target(target), 0, 0)
     })
 }
 
@@ -276,23 +276,23 @@ fn closes_at_one_target_and_resets_at_another_are_not_all_at_one() {
 
 #[test]
 fn a_wall_at_one_target_is_no_queue_by_suspects_of_anywhere() {
-    let made = three(expecting()).met(Cause::TimedOut, 60, 120, 120, S(5)).change(|made| {
+    let made = three(expecting()).met(EndReason::TimedOut, 60, 120, 120, S(5)).change(|made| {
         made.summary.findings.suspects = 30;
         made.summary.findings.suspects_half_open = 30;
     });
     let reached = "240 concurrent connections of 300 asked for. From 40 connections to 10.0.0.1:81 \
                    on, all 60 dials to it timed out.";
-    let there = at(made, Cause::TimedOut, Place::Target(0), 40, 0);
+    let there = at(made, EndReason::TimedOut, Place::Target(0), 40, 0);
     assert_verdict(&there, reached, "server or network, which look alike from here: a full", &[]);
 }
 
 #[test]
 fn what_is_where_nobody_knows_is_no_sign_of_what_is_at_some_targets() {
     let made = three(probing(Probe::All))
-        .met(Cause::TimedOut, 100, 3, 197, S(5))
-        .met(Cause::HalfOpen, 30, 100, 70, S(1))
+        .met(EndReason::TimedOut, 100, 3, 197, S(5))
+        .met(EndReason::HalfOpen, 30, 100, 70, S(1))
         .change(|made| made.summary.findings.probed = 200);
-    let text = share(made, Cause::TimedOut, [60, 40, 0]).text();
+    let text = share(made, EndReason::TimedOut, [60, 40, 0]).text();
     assert!(text.contains(", and none elsewhere.\nSide: "), "{text}");
     assert!(text.contains("\nAlso: 30 of these 200 are not known there"), "{text}");
 }

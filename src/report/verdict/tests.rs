@@ -50,11 +50,11 @@ impl Made {
         Made { plan, summary, packets_dropped: Some(0) }
     }
 
-    /// `count` dials, or connections, were ended by `cause`, each after `took`. The first of them
+    /// `count` dials, or connections, were ended by `reason`, each after `took`. The first of them
     /// began behind `before` others that were established, and `others` after it were fine.
-    fn met(mut self, cause: Cause, count: u32, before: u32, others: u32, took: Span) -> Made {
+    fn met(mut self, reason: EndReason, count: u32, before: u32, others: u32, took: Span) -> Made {
         let onset = spread(before, count, others);
-        self.summary.evidence[cause as usize] = Some(Evidence {
+        self.summary.evidence[reason as usize] = Some(Evidence {
             count: count.into(),
             first: Moment(0) + took,
             last: Moment(0) + took + MS(count.into()),
@@ -64,8 +64,8 @@ impl Made {
             p50: took,
             max: took,
         });
-        self.summary.flow[cause as usize] = count.into();
-        let state = cause.ends_in();
+        self.summary.flow[reason as usize] = count.into();
+        let state = reason.ends_in();
         self.summary.last.levels[state as usize] += count;
         self.summary.last.levels[State::Established as usize] -= count;
         if state == State::Error {
@@ -208,33 +208,33 @@ fn nothing_went_wrong() {
 
 #[test]
 fn dials_that_all_fail_are_told_apart_by_how() {
-    for (cause, took, words, side) in [
-        (Cause::Refused, MS(1), "were refused", "server or network, which look alike"),
-        (Cause::TimedOut, S(5), "timed out", "server or network, which look alike"),
+    for (reason, took, words, side) in [
+        (EndReason::Refused, MS(1), "were refused", "server or network, which look alike"),
+        (EndReason::TimedOut, S(5), "timed out", "server or network, which look alike"),
         (
-            Cause::HostUnreachable,
+            EndReason::HostUnreachable,
             MS(1),
             "were answered with \"host unreachable\"",
             "network: a router or a firewall",
         ),
         (
-            Cause::HostUnreachable,
+            EndReason::HostUnreachable,
             S(3),
             "were answered with \"host unreachable\"",
             "network: nobody on the last link answers",
         ),
-        (Cause::Prohibited, MS(1), "were prohibited on the way", "network: a router"),
+        (EndReason::Prohibited, MS(1), "were prohibited on the way", "network: a router"),
         (
-            Cause::NoRouteToNetwork,
+            EndReason::NoRouteToNetwork,
             MS(0),
             "found no route to the network on this host",
             "this host; nothing is known of the server.",
         ),
     ] {
         let reached = format!("no connection of 20 asked for. All 20 dials {words}.");
-        assert_verdict(&Made::of(20).met(cause, 20, 0, 0, took), &reached, side, &[]);
+        assert_verdict(&Made::of(20).met(reason, 20, 0, 0, took), &reached, side, &[]);
     }
-    let one = Made::of(1).met(Cause::Refused, 1, 0, 0, MS(1));
+    let one = Made::of(1).met(EndReason::Refused, 1, 0, 0, MS(1));
     let reached = "no connection of 1 asked for. The one dial was refused.";
     assert_verdict(&one, reached, "server or network, which look alike", &["ss -lnt"]);
 }
@@ -243,18 +243,18 @@ fn dials_that_all_fail_are_told_apart_by_how() {
 fn a_limit_is_told_from_loss_by_what_is_fine_afterwards() {
     let limit = "800 concurrent connections of 1000 asked for. From 800 connections on, all 200 \
                  dials timed out.";
-    let made = Made::of(1000).met(Cause::TimedOut, 200, 800, 0, S(5));
+    let made = Made::of(1000).met(EndReason::TimedOut, 200, 800, 0, S(5));
     let next = ["ss -lnt 'sport = :80'", "TcpExtListenOverflows", "/proc/PID/fd", "conntrack -C"];
     assert_verdict(&made, limit, "server or network, which look alike from here: a full", &next);
 
     let loss = "900 concurrent connections of 1000 asked for. 100 of 1000 dials timed out, \
                 scattered among the others.";
-    let made = Made::of(1000).met(Cause::TimedOut, 100, 3, 897, S(5));
+    let made = Made::of(1000).met(EndReason::TimedOut, 100, 3, 897, S(5));
     assert_verdict(&made, loss, "network or server: packets are lost", &["ping -c 100 10.0.0.7"]);
 
     let more = "700 concurrent connections of 1000 asked for. From 500 connections on, 300 of 500 \
                 dials timed out, and none before.";
-    let made = Made::of(1000).met(Cause::TimedOut, 300, 500, 200, S(5));
+    let made = Made::of(1000).met(EndReason::TimedOut, 300, 500, 200, S(5));
     assert_verdict(
         &made,
         more,
@@ -264,24 +264,24 @@ fn a_limit_is_told_from_loss_by_what_is_fine_afterwards() {
 
     let nearly = "3 concurrent connections of 100 asked for. 97 of 100 dials timed out, from the \
                   first one on.";
-    let made = Made::of(100).met(Cause::TimedOut, 97, 0, 3, S(5));
+    let made = Made::of(100).met(EndReason::TimedOut, 97, 0, 3, S(5));
     let side = "server or network, which look alike from here: nearly nothing came back";
     assert_verdict(&made, nearly, side, &["tcpdump"]);
     // Somebody does listen there.
-    let made = Made::of(100).met(Cause::Refused, 97, 0, 3, MS(1));
+    let made = Made::of(100).met(EndReason::Refused, 97, 0, 3, MS(1));
     assert!(!made.text().contains("nobody listens on"), "{}", made.text());
 
     let few = "998 concurrent connections of 1000 asked for. 2 of 1000 dials timed out: too few to \
                tell a limit from chance.";
-    let made = Made::of(1000).met(Cause::TimedOut, 2, 998, 0, S(5));
+    let made = Made::of(1000).met(EndReason::TimedOut, 2, 998, 0, S(5));
     assert_verdict(&made, few, "server or network: too little", &["-c"]);
 }
 
 #[test]
 fn what_was_under_way_counts_as_the_server_counts_it() {
     // Without a pace and with a long way, the wall is met while half of what fits is under way.
-    let made = Made::of(1000).met(Cause::TimedOut, 900, 0, 0, S(5)).change(|made| {
-        let evidence = made.summary.evidence[Cause::TimedOut as usize].as_mut().unwrap();
+    let made = Made::of(1000).met(EndReason::TimedOut, 900, 0, 0, S(5)).change(|made| {
+        let evidence = made.summary.evidence[EndReason::TimedOut as usize].as_mut().unwrap();
         let level = Level { established: 40, under_way: 60 };
         evidence.scene.everywhere =
             Onset { at_first: level, at_stretch: level, ..spread(100, 900, 0) };
@@ -293,7 +293,7 @@ fn what_was_under_way_counts_as_the_server_counts_it() {
 
 #[test]
 fn a_full_queue_is_told_from_a_firewall_by_who_is_answered() {
-    let wall = |made: Made| made.met(Cause::TimedOut, 200, 800, 0, S(5));
+    let wall = |made: Made| made.met(EndReason::TimedOut, 200, 800, 0, S(5));
     let reached = "800 concurrent connections of 1000 asked for. From 800 connections on, all 200 \
                    dials timed out.";
     let served = wall(Made::with(1000, expecting())).change(|made| {
@@ -321,7 +321,7 @@ fn a_full_queue_is_told_from_a_firewall_by_who_is_answered() {
     assert_verdict(&silent, &reached_0, "server or network, which look alike", &next);
 
     let half_open = wall(Made::with(1000, probing(Probe::All)))
-        .met(Cause::HalfOpen, 50, 750, 0, S(1))
+        .met(EndReason::HalfOpen, 50, 750, 0, S(1))
         .change(|made| made.summary.findings.probed = 800);
     let reached_half =
         format!("{reached} 50 of these 800 are not known there: a keepalive drew a reset.");
@@ -331,8 +331,8 @@ fn a_full_queue_is_told_from_a_firewall_by_who_is_answered() {
 #[test]
 fn what_else_there_was_stands_at_the_end() {
     let made = Made::of(1000)
-        .met(Cause::NoPorts, 300, 700, 0, MS(0))
-        .met(Cause::Refused, 50, 10, 940, MS(1))
+        .met(EndReason::NoPorts, 300, 700, 0, MS(0))
+        .met(EndReason::Refused, 50, 10, 940, MS(1))
         .slow(20, 5, 900);
     let text = made.text();
     let also = "Also: 50 of 1000 dials were refused, scattered among the others. 20 of \
