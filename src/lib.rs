@@ -30,7 +30,7 @@
 //!   host.rs             reads this machine's limits into plain numbers
 //!   cgroup.rs           and those of the cgroups that it is in
 //!   stdio.rs            standard output and error that cannot stop the only thread
-//!   reasons.rs           errno → EndReason
+//!   errno.rs             errno → EndReason
 //!   clock.rs            the only place that reads a clock
 //!   sys/                every unsafe
 //!     mod.rs            sockets, limits, clock and timer
@@ -78,7 +78,7 @@
 //! limits.rs             judges a plan against this host's numbers: findings that name the knob
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
-//!   vocabulary.rs       Event, What, Action, Note: what passes between engine and edge
+//!   event.rs            Event, EventKind, Action, Note: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first

@@ -255,10 +255,10 @@ pub const INQUIRY_COST: u32 = 8;
 
 /// When an answer is due, so many times the bytes of a drain are read at once, if they have come: by
 /// default, all that is ever looked at of a reply.
-pub const LAST_DRAIN: u32 = 16;
+pub const FINAL_DRAIN_FACTOR: u32 = 16;
 
 /// What to read so much costs of [`Limits::expiries_max`]: four of them a turn, by default.
-pub const LAST_DRAIN_COST: u32 = 64;
+pub const FINAL_DRAIN_COST: u32 = 64;
 
 /// How much one turn of the loop may do. What does not fit waits for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,10 +268,10 @@ pub struct Limits {
     /// Dials started in a turn. More than one before a poll makes the reported times lie: 64 of
     /// them report 530 µs for handshakes that take 13, at the same rate.
     pub dials_max: u32,
-    /// Dials forgone because their route has no port left.
-    pub forgone_max: u32,
+    /// Dials skipped because their route has no port left.
+    pub skips_max: u32,
     /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
-    /// counts as [`INQUIRY_COST`], or as [`LAST_DRAIN_COST`]; the last one of a turn may go beyond.
+    /// counts as [`INQUIRY_COST`], or as [`FINAL_DRAIN_COST`]; the last one of a turn may go beyond.
     pub expiries_max: u32,
     /// Connections drained of what the server sent; those whose answer is due are not counted.
     pub drains_max: u32,
@@ -283,7 +283,7 @@ impl Limits {
     pub const DEFAULT: Limits = Limits {
         events_max: 256,
         dials_max: 1,
-        forgone_max: 256,
+        skips_max: 256,
         expiries_max: 256,
         // With four drains of 64 KiB a turn, 100 servers that never stop sending treble the p99 of
         // the dials beside them, and one of 16 KiB doubles it; with this it is what it is beside
@@ -293,8 +293,8 @@ impl Limits {
     };
 
     /// The most connections whose answer is due that one turn drains.
-    pub fn last_drains_max(&self) -> u32 {
-        self.expiries_max.div_ceil(LAST_DRAIN_COST)
+    pub fn final_drains_max(&self) -> u32 {
+        self.expiries_max.div_ceil(FINAL_DRAIN_COST)
     }
 
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
@@ -303,17 +303,17 @@ impl Limits {
     /// due can have been looked at; two more are the poll's own.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
-        let drains = self.drains_max + self.last_drains_max();
+        let drains = self.drains_max + self.final_drains_max();
         let feedback = 2 * self.dials_max + 3 * drains;
         let looks = self.events_max + self.dials_max + self.expiries_max;
         (readiness + feedback + looks + 2) as usize
     }
 
     /// The most actions that one turn hands back: up to three for each event and each expiry (a
-    /// note, a look, and what is said or done), each dial, forgone dial and drain, and a sample.
+    /// note, a look, and what is said or done), each dial, skipped dial and drain, and a sample.
     pub fn turn_actions_max(&self) -> usize {
         let each_three_times = 3 * (self.turn_events_max() + self.expiries_max as usize);
-        each_three_times + (self.dials_max + self.forgone_max + self.drains_max) as usize + 1
+        each_three_times + (self.dials_max + self.skips_max + self.drains_max) as usize + 1
     }
 }
 

@@ -8,10 +8,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tcpgoon::engine::inquiry::Findings;
-use tcpgoon::engine::{Action, Engine, Event, State, What};
+use tcpgoon::engine::{Action, Engine, Event, EventKind, State};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
-use tcpgoon::plan::{Hold, LAST_DRAIN, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{FINAL_DRAIN_FACTOR, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
 use tcpgoon::sim::random::Random;
@@ -133,7 +133,7 @@ fn run(plan: &Plan) -> (Engine, Tally) {
         let told = network.poll(&plan.limits, &engine, now, &mut events);
         if told == plan.limits.events_max {
             tally.full_batches += 1;
-            events.push(Event { at: now, what: What::Unheard });
+            events.push(Event { at: now, kind: EventKind::PollBatchFull });
         }
         tally.allocations += allocations(|| engine.turn(now, &events, &mut actions));
         events.clear();
@@ -149,15 +149,15 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                     tally.drains += 1;
                     network.drain(key, plan.limits.drain_bytes_max).unwrap()
                 }
-                Action::DrainAll(key) => {
+                Action::DrainFully(key) => {
                     tally.drains += 1;
-                    network.drain(key, LAST_DRAIN * plan.limits.drain_bytes_max).unwrap()
+                    network.drain(key, FINAL_DRAIN_FACTOR * plan.limits.drain_bytes_max).unwrap()
                 }
                 Action::Dial(key) => {
                     tally.dials += 1;
                     let behaviour = random.pick(&Behaviour::ALL);
                     let script = Script::new(behaviour, plan, &mut random);
-                    events.push(Event { at: now, what: What::Dialed(key) });
+                    events.push(Event { at: now, kind: EventKind::Dialed(key) });
                     network.dial(key, script, now).unwrap().into_iter().collect()
                 }
                 Action::Sample => {
@@ -169,23 +169,23 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                     network.send(key, now).unwrap();
                     vec![]
                 }
-                Action::Probe(key) => {
+                Action::StartKeepalive(key) => {
                     tally.probes += 1;
                     network.probe(key, now).unwrap();
                     vec![]
                 }
-                Action::Look(key, why) => {
+                Action::ReadTcpInfo(key, why) => {
                     tally.looks += 1;
                     let look = network.look(key, now).unwrap();
-                    look.map(|look| What::Looked(key, why, look)).into_iter().collect()
+                    look.map(|look| EventKind::TcpInfo(key, why, look)).into_iter().collect()
                 }
-                Action::Hush(_) => vec![],
+                Action::StopKeepalive(_) => vec![],
                 Action::Note(..) => {
                     tally.notes += 1;
                     vec![]
                 }
             };
-            events.extend(said.into_iter().map(|what| Event { at: now, what }));
+            events.extend(said.into_iter().map(|kind| Event { at: now, kind }));
         }
     }
     (engine, tally)
@@ -247,8 +247,8 @@ fn a_busy_run_allocates_nothing_in_its_turns() {
     assert_eq!(tally.allocations, 0, "{tally:?}");
     // Only a run in which everything happened proves something.
     let summary = engine.summary();
-    assert_eq!(tally.dials + summary.forgone, u64::from(connections));
-    assert!(summary.forgone > 10, "{}", summary.forgone);
+    assert_eq!(tally.dials + summary.skipped, u64::from(connections));
+    assert!(summary.skipped > 10, "{}", summary.skipped);
     assert!(tally.sends > 1_000 && tally.probes > 1_000 && tally.looks > 1_000, "{tally:?}");
     let Findings { answered, unanswered, proven, silent, .. } = summary.findings;
     assert!([answered, unanswered, proven, silent].iter().all(|count| *count > 100), "{summary:?}");

@@ -2,7 +2,7 @@
 //! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
 
 use tcpgoon::engine::{
-    Action, EndReason, Engine, Event, Failure, Key, Look, Note, State, What, Why,
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
 };
 use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
@@ -17,7 +17,7 @@ const SLEEP: Span = Span::from_us(300);
 /// One turn: something happened, or nothing but time passed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
-    Heard(What),
+    Heard(EventKind),
     Waited(Span),
 }
 
@@ -35,29 +35,29 @@ fn alphabet(plan: &Plan) -> Vec<Step> {
         let key = Key { slot, attempt: 0 };
         let failure = |reason| Failure { reason, errno: 0 };
         for what in [
-            What::Dialed(key),
-            What::Opened(key),
-            What::Failed(key, failure(EndReason::Refused)),
-            What::Failed(key, failure(EndReason::NoPorts)),
-            What::PeerClosed(key, failure(EndReason::PeerClosed)),
-            What::Readable(key),
-            What::Received { key, bytes: 10, more: true },
-            What::Received { key, bytes: 10, more: false },
+            EventKind::Dialed(key),
+            EventKind::Opened(key),
+            EventKind::Failed(key, failure(EndReason::Refused)),
+            EventKind::Failed(key, failure(EndReason::NoPorts)),
+            EventKind::PeerClosed(key, failure(EndReason::PeerClosed)),
+            EventKind::Readable(key),
+            EventKind::Received { key, bytes: 10, more: true },
+            EventKind::Received { key, bytes: 10, more: false },
         ] {
             steps.push(Step::Heard(what));
         }
-        let look = Look { silent: Some(Span::from_us(1)), ..Look::default() };
+        let look = TcpInfo { last_ack_recv: Some(Span::from_us(1)), ..TcpInfo::default() };
         let half_open = failure(EndReason::HalfOpen);
         for what in [
-            What::Answered(key),
-            What::PeerClosed(key, half_open),
-            What::Looked(key, Why::Probed, look),
+            EventKind::ReplyMatched(key),
+            EventKind::PeerClosed(key, half_open),
+            EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, look),
         ] {
             steps.extend(asks.then_some(Step::Heard(what)));
         }
     }
     steps.extend(asks.then_some(Step::Waited(Span::from_s(1))));
-    steps.extend([What::Unheard, What::Stop].map(Step::Heard));
+    steps.extend([EventKind::PollBatchFull, EventKind::Stop].map(Step::Heard));
     let past_timeout = TIMEOUT + Tick::LENGTH;
     steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Waited));
     steps
@@ -123,7 +123,7 @@ impl Walk {
 
     fn step(&mut self, step: Step, path: &[Step]) -> Effect {
         let (events, waited) = match step {
-            Step::Heard(what) => (vec![Event { at: self.now, what }], Span::ZERO),
+            Step::Heard(kind) => (vec![Event { at: self.now, kind }], Span::ZERO),
             Step::Waited(span) => (vec![], span),
         };
         self.now = self.now + waited;
@@ -158,13 +158,13 @@ impl Walk {
         for action in &record.actions {
             match *action {
                 Action::Close(key) => self.closes[key.slot as usize] += 1,
-                Action::Dial(_) | Action::Drain(_) | Action::DrainAll(_) => {
+                Action::Dial(_) | Action::Drain(_) | Action::DrainFully(_) => {
                     assert!(!record.over, "{path:?} then {step:?}: {action:?} after the end");
                 }
                 Action::Note(key, note) => {
                     let (before, now) = match note {
                         Note::Dialing => (None, State::Dialing),
-                        Note::Forgone => {
+                        Note::Skipped => {
                             // There is no descriptor that could be closed.
                             self.closes[key.slot as usize] += 1;
                             (None, State::Error)
@@ -172,7 +172,7 @@ impl Walk {
                         Note::Established { .. } => (Some(State::Dialing), State::Established),
                         Note::Errored { .. } => (Some(State::Dialing), State::Error),
                         Note::Closed { .. } => (Some(State::Established), State::Closed),
-                        Note::Unanswered => (Some(State::Established), State::Established),
+                        Note::ReplyTimedOut => (Some(State::Established), State::Established),
                     };
                     let noted = &mut self.notes[key.slot as usize];
                     assert_eq!(*noted, before, "{path:?} then {step:?}: {note:?} is out of order");
@@ -180,9 +180,9 @@ impl Walk {
                 }
                 Action::Sample
                 | Action::Send(_)
-                | Action::Probe(_)
-                | Action::Hush(_)
-                | Action::Look(..) => {}
+                | Action::StartKeepalive(_)
+                | Action::StopKeepalive(_)
+                | Action::ReadTcpInfo(..) => {}
             }
         }
         for slot in 0..2 {
@@ -267,9 +267,9 @@ fn every_sequence_of_five_steps_that_matter_is_survived() {
 #[test]
 fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() {
     let key = |slot| Key { slot, attempt: 0 };
-    let dialed = [0, 1].map(|slot| Step::Heard(What::Dialed(key(slot))));
-    let opened = [0, 1].map(|slot| Step::Heard(What::Opened(key(slot))));
-    let flooded = Step::Heard(What::Received { key: key(0), bytes: 10, more: true });
+    let dialed = [0, 1].map(|slot| Step::Heard(EventKind::Dialed(key(slot))));
+    let opened = [0, 1].map(|slot| Step::Heard(EventKind::Opened(key(slot))));
+    let flooded = Step::Heard(EventKind::Received { key: key(0), bytes: 10, more: true });
     for lead in [
         &[dialed[0], dialed[1]][..],
         &[dialed[0], opened[0], flooded],
@@ -284,7 +284,7 @@ fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() 
 fn every_sequence_of_four_steps_that_matter_while_keepalives_are_out_is_survived() {
     let key = |slot| Key { slot, attempt: 0 };
     let [dialed, opened] =
-        [What::Dialed, What::Opened].map(|of| [0, 1].map(|s| Step::Heard(of(key(s)))));
+        [EventKind::Dialed, EventKind::Opened].map(|of| [0, 1].map(|s| Step::Heard(of(key(s)))));
     let asked = Step::Waited(Span::from_s(1));
     for lead in [
         &[dialed[0], opened[0], asked, asked][..],

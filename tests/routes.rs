@@ -79,7 +79,7 @@ fn every_port_of_the_range_is_used_and_the_next_dial_costs_no_system_call() {
     assert_eq!(errors(&run), "30 no ephemeral ports (this host)");
     // The first dial beyond is how it is found out; none after it is tried, or timed.
     assert_eq!(connects, 201);
-    run.find("Dials forgone: 29, as no port was left from their source to their target");
+    run.find("Dials skipped: 29, as no port was left from their source to their target");
     run.find("Dial starts: 201, from first to last @");
     run.find("Timing stats for 1 failed connections min/avg/max/dev = @/@/@/@");
     // Those that were not tried are no measure of how long it takes.
@@ -127,10 +127,10 @@ fn a_route_goes_on_when_something_on_it_has_closed() {
     let run = run_in(&namespace, "-c 160 -s 20 127.0.0.1:80");
 
     run.assert_code(2);
-    let [forgone] = &run.find("Dials forgone: #, *")[..1] else { unreachable!() };
-    let forgone: u64 = forgone.parse().unwrap();
+    let [skipped] = &run.find("Dials skipped: #, *")[..1] else { unreachable!() };
+    let skipped: u64 = skipped.parse().unwrap();
     let last = run.last();
-    assert!(forgone >= 10, "{run:#?}");
+    assert!(skipped >= 10, "{run:#?}");
     assert!(last.established + last.closed >= 115, "{run:#?}");
 }
 
@@ -147,7 +147,7 @@ fn a_route_without_ports_does_not_stop_the_others() {
     assert_eq!(run.last(), decided(20, 15, 0));
     assert_eq!(row(&run, "127.0.0.1:80"), [10, 5, 5]);
     assert_eq!(row(&run, "127.0.0.2:80"), [10, 10, 0]);
-    run.find("Dials forgone: 4, *");
+    run.find("Dials skipped: 4, *");
     run.find(
         "Reached: 15 concurrent connections of 20 asked for. From 5 connections to 127.0.0.1:80 on, \
          all 5 dials to it found no ephemeral port left on this host.",

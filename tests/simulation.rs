@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use tcpgoon::engine::{Action, EndReason, Event, Key, State, What, Why};
+use tcpgoon::engine::{Action, EndReason, Event, EventKind, Key, State, TcpInfoPurpose};
 use tcpgoon::sim::script::Behaviour;
 use tcpgoon::sim::{Outcome, Record, Sim};
 use tcpgoon::units::{Moment, Span, Tick};
@@ -149,7 +149,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "a pause",
         "a schedule caught up",
         "a note",
-        "a dial forgone",
+        "a dial skipped",
         "a route relieved",
         "a port after all",
         "a slow dial",
@@ -268,22 +268,28 @@ fn the_checks_can_fail() {
         ("a sample too many", |r| repeat(&mut r.actions, |a| *a == Action::Sample)),
         ("a sample forgotten", |r| remove(&mut r.actions, |a| *a == Action::Sample)),
         ("a note forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Note(..)))),
-        ("a look too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Look(..)))),
-        ("a look forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Look(..)))),
-        ("a keepalive too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Probe(_)))),
-        ("a keepalive forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Probe(_)))),
-        ("a hush too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Hush(_)))),
-        ("a hush forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Hush(_)))),
+        ("a look too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::ReadTcpInfo(..)))),
+        ("a look forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::ReadTcpInfo(..)))),
+        ("a keepalive too many", |r| {
+            repeat(&mut r.actions, |a| matches!(a, Action::StartKeepalive(_)))
+        }),
+        ("a keepalive forgotten", |r| {
+            remove(&mut r.actions, |a| matches!(a, Action::StartKeepalive(_)))
+        }),
+        ("a hush too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::StopKeepalive(_)))),
+        ("a hush forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::StopKeepalive(_)))),
         ("a word too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Send(_)))),
         ("a word forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Send(_)))),
         ("an answer unheard of", |r| {
-            remove(&mut r.events, |e| matches!(e.what, What::Answered(_)))
+            remove(&mut r.events, |e| matches!(e.kind, EventKind::ReplyMatched(_)))
         }),
         ("a look unheard of", |r| {
             // Not every one has something to tell.
-            remove(&mut r.events, |e| match e.what {
-                What::Looked(_, Why::Rtt, look) => look.retransmits == 0 && look.rtt.is_some(),
-                What::Looked(_, Why::Slow, look) => look.retransmits > 0,
+            remove(&mut r.events, |e| match e.kind {
+                EventKind::TcpInfo(_, TcpInfoPurpose::Rtt, look) => {
+                    look.total_retrans == 0 && look.rtt.is_some()
+                }
+                EventKind::TcpInfo(_, TcpInfoPurpose::Slow, look) => look.total_retrans > 0,
                 _ => false,
             })
         }),
@@ -302,7 +308,9 @@ fn the_checks_can_fail() {
                 true
             })
         }),
-        ("an opening unheard of", |r| remove(&mut r.events, |e| matches!(e.what, What::Opened(_)))),
+        ("an opening unheard of", |r| {
+            remove(&mut r.events, |e| matches!(e.kind, EventKind::Opened(_)))
+        }),
         ("a wake-up too late", |r| {
             // While a deadline moves down the wheel the engine may ask for a turn too early, so a
             // little is no lie.
@@ -317,7 +325,8 @@ fn the_checks_can_fail() {
         }),
         ("a timeout too early", |r| {
             let ends = r.actions.iter().filter(|a| matches!(a, Action::Close(_))).count();
-            let told = |e: &&Event| matches!(e.what, What::Failed(..) | What::PeerClosed(..));
+            let told =
+                |e: &&Event| matches!(e.kind, EventKind::Failed(..) | EventKind::PeerClosed(..));
             let timed_out = ends > r.events.iter().filter(told).count();
             // What happened in a turn of the past happened too soon.
             r.now = if timed_out { Moment(r.now.0.saturating_sub(HOUR.0)) } else { r.now };

@@ -1,7 +1,7 @@
 //! A run to measure: every event of it follows from a slot's number and the number of the turn, so
 //! there is nothing to remember and nothing to search, and its time is the engine's.
 
-use tcpgoon::engine::{Action, EndReason, Engine, Event, Failure, Key, State, What};
+use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, State};
 use tcpgoon::plan::{Hold, Limits, Plan};
 use tcpgoon::report::text;
 use tcpgoon::route::{Routes, Target};
@@ -63,10 +63,10 @@ pub fn run(mut engine: Engine, buffers: &mut Buffers) -> Engine {
         now = now + TURN;
         for action in actions.drain(..) {
             match action {
-                Action::Dial(key) => events.push(Event { at: now, what: What::Dialed(key) }),
+                Action::Dial(key) => events.push(Event { at: now, kind: EventKind::Dialed(key) }),
                 Action::Drain(key) => {
-                    let what = What::Received { key, bytes: 100, more: false };
-                    events.push(Event { at: now, what });
+                    let kind = EventKind::Received { key, bytes: 100, more: false };
+                    events.push(Event { at: now, kind });
                 }
                 Action::Sample => {
                     line.clear();
@@ -75,7 +75,7 @@ pub fn run(mut engine: Engine, buffers: &mut Buffers) -> Engine {
                 _ => {}
             }
         }
-        happenings(turn, connections, |what| events.push(Event { at: now, what }));
+        happenings(turn, connections, |kind| events.push(Event { at: now, kind }));
         if turn > connections + CLOSED_AFTER {
             // Only timeouts are left.
             if engine.sample().level(State::Dialing) == 0 {
@@ -89,7 +89,7 @@ pub fn run(mut engine: Engine, buffers: &mut Buffers) -> Engine {
 }
 
 /// What the network says in a turn. Slot `i` is dialed in turn `i`.
-fn happenings(turn: u32, connections: u32, mut say: impl FnMut(What)) {
+fn happenings(turn: u32, connections: u32, mut say: impl FnMut(EventKind)) {
     let dialed = |turns_ago| {
         let slot = turn.checked_sub(turns_ago).filter(|slot| *slot < connections)?;
         Some((Key { slot, attempt: 0 }, slot % SHARE))
@@ -97,13 +97,13 @@ fn happenings(turn: u32, connections: u32, mut say: impl FnMut(What)) {
     if let Some((key, share)) = dialed(OPENED_AFTER)
         && share != SILENT
     {
-        say(What::Opened(key));
+        say(EventKind::Opened(key));
     }
     if let Some((key, TALKING)) = dialed(READABLE_AFTER) {
-        say(What::Readable(key));
+        say(EventKind::Readable(key));
     }
     if let Some((key, CLOSED)) = dialed(CLOSED_AFTER) {
-        say(What::PeerClosed(key, Failure { reason: EndReason::PeerClosed, errno: 0 }));
+        say(EventKind::PeerClosed(key, Failure { reason: EndReason::PeerClosed, errno: 0 }));
     }
 }
 

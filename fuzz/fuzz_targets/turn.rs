@@ -5,7 +5,9 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use tcpgoon::engine::{Action, EndReason, Engine, Event, Failure, Key, Look, State, What, Why};
+use tcpgoon::engine::{
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+};
 use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
@@ -26,7 +28,7 @@ struct Turn {
     /// Whether the dials that the turn before asked for were started.
     dials: bool,
     /// What the kernel says where the turn before has asked it, if anything.
-    look: Option<Look>,
+    look: Option<TcpInfo>,
     events: Vec<Event>,
 }
 
@@ -76,7 +78,7 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         limits: Limits {
             events_max: u.int_in_range(1..=4)?,
             dials_max: u.int_in_range(1..=4)?,
-            forgone_max: u.int_in_range(1..=4)?,
+            skips_max: u.int_in_range(1..=4)?,
             expiries_max: u.int_in_range(1..=4)?,
             drains_max: u.int_in_range(1..=4)?,
             drain_bytes_max: u.int_in_range(1..=100)?,
@@ -90,17 +92,17 @@ fn talk(u: &mut Unstructured<'_>) -> Result<Talk> {
     Ok(Talk { send: send.as_bytes().into(), expect: expect.as_bytes().into(), reply_timeout })
 }
 
-fn look(u: &mut Unstructured<'_>) -> Result<Look> {
+fn look(u: &mut Unstructured<'_>) -> Result<TcpInfo> {
     let optional = |u: &mut Unstructured<'_>| -> Result<Option<Span>> {
         u.arbitrary::<bool>()?.then(|| Ok(Span(number(u, 64)?))).transpose()
     };
-    Ok(Look {
-        retransmits: u.arbitrary()?,
+    Ok(TcpInfo {
+        total_retrans: u.arbitrary()?,
         rtt: optional(u)?,
-        silent: optional(u)?,
-        segments_in: u.arbitrary()?,
-        data_segments_in: u.arbitrary()?,
-        unacknowledged: u.arbitrary()?,
+        last_ack_recv: optional(u)?,
+        segs_in: u.arbitrary()?,
+        data_segs_in: u.arbitrary()?,
+        unacked: u.arbitrary()?,
     })
 }
 
@@ -109,24 +111,29 @@ fn event(u: &mut Unstructured<'_>) -> Result<Event> {
     let slot = u.int_in_range(0..=CONNECTIONS_MAX)?;
     let key = Key { slot: if slot == CONNECTIONS_MAX { u32::MAX } else { slot }, attempt };
     let failure = Failure { reason: *u.choose(&EndReason::ALL)?, errno: 0 };
-    let what = match u.int_in_range(0..=10)? {
-        0 => What::Dialed(key),
-        1 | 2 => What::Opened(key),
-        3 => What::Failed(key, failure),
-        4 => What::PeerClosed(key, failure),
-        5 => What::Readable(key),
-        6 => What::Received { key, bytes: u.arbitrary()?, more: u.arbitrary()? },
-        7 => What::Answered(key),
+    let kind = match u.int_in_range(0..=10)? {
+        0 => EventKind::Dialed(key),
+        1 | 2 => EventKind::Opened(key),
+        3 => EventKind::Failed(key, failure),
+        4 => EventKind::PeerClosed(key, failure),
+        5 => EventKind::Readable(key),
+        6 => EventKind::Received { key, bytes: u.arbitrary()?, more: u.arbitrary()? },
+        7 => EventKind::ReplyMatched(key),
         8 => {
-            let why = *u.choose(&[Why::Rtt, Why::Slow, Why::Suspect, Why::Probed])?;
-            What::Looked(key, why, look(u)?)
+            let why = *u.choose(&[
+                TcpInfoPurpose::Rtt,
+                TcpInfoPurpose::Slow,
+                TcpInfoPurpose::Suspect,
+                TcpInfoPurpose::Keepalive,
+            ])?;
+            EventKind::TcpInfo(key, why, look(u)?)
         }
-        9 => What::Unheard,
+        9 => EventKind::PollBatchFull,
         // A signal ends the run, so it is the rarest of all.
-        _ if u.ratio(1, 20)? => What::Stop,
-        _ => What::Readable(key),
+        _ if u.ratio(1, 20)? => EventKind::Stop,
+        _ => EventKind::Readable(key),
     };
-    Ok(Event { at: Moment(number(u, 64)?), what })
+    Ok(Event { at: Moment(number(u, 64)?), kind })
 }
 
 impl<'a> Arbitrary<'a> for Input {
@@ -165,12 +172,12 @@ fuzz_target!(|input: Input| {
         for action in actions.drain(..) {
             match action {
                 Action::Dial(key) if turn.dials => {
-                    events.push(Event { at: now, what: What::Dialed(key) });
+                    events.push(Event { at: now, kind: EventKind::Dialed(key) });
                 }
                 Action::Close(key) => closed[key.slot as usize] += 1,
-                Action::Look(key, why) => {
-                    let looked = turn.look.map(|look| What::Looked(key, why, look));
-                    events.extend(looked.map(|what| Event { at: now, what }));
+                Action::ReadTcpInfo(key, why) => {
+                    let looked = turn.look.map(|look| EventKind::TcpInfo(key, why, look));
+                    events.extend(looked.map(|kind| Event { at: now, kind }));
                 }
                 _ => {}
             }
@@ -187,7 +194,7 @@ fuzz_target!(|input: Input| {
         assert!(!engine.is_over() || engine.next_due().is_none(), "over, but due");
         let goes_on = actions
             .iter()
-            .any(|a| matches!(a, Action::Dial(_) | Action::Drain(_) | Action::DrainAll(_)));
+            .any(|a| matches!(a, Action::Dial(_) | Action::Drain(_) | Action::DrainFully(_)));
         assert!(!engine.is_over() || !goes_on, "{actions:?} after the end");
     }
     let summary = engine.summary();
@@ -224,7 +231,7 @@ fuzz_target!(|input: Input| {
             closed[key.slot as usize] += 1;
         }
     }
-    // A dial that was forgone has ended without anything to be closed.
+    // A dial that was skipped has ended without anything to be closed.
     let mut unclosed = 0;
     for slot in 0..plan.connections {
         let connection = engine.connection(Key { slot, attempt: 0 }).expect("a seat");
@@ -232,5 +239,5 @@ fuzz_target!(|input: Input| {
         assert!(closed[slot as usize] <= u32::from(ended), "slot {slot}");
         unclosed += u64::from(u32::from(ended) - closed[slot as usize]);
     }
-    assert_eq!(unclosed, summary.forgone);
+    assert_eq!(unclosed, summary.skipped);
 });

@@ -17,7 +17,7 @@ pub(super) struct Tally {
     pub first_dial: Option<Moment>,
     pub last_dial: Option<Moment>,
     pub timeout_lateness_max: Span,
-    pub forgone: u64,
+    pub skipped: u64,
     /// By reason.
     pub sightings: Box<[Sightings]>,
     pub unanswered: Sightings,
@@ -41,7 +41,7 @@ impl Tally {
             first_dial: None,
             last_dial: None,
             timeout_lateness_max: Span::ZERO,
-            forgone: 0,
+            skipped: 0,
             sightings: sightings(),
             unanswered: Sightings::default(),
             slow: Slow::default(),
@@ -109,7 +109,7 @@ impl Engine {
             first_errno: tally.first_errno,
             established_times: tally.established_times,
             failed_times: tally.failed_times,
-            forgone: tally.forgone,
+            skipped: tally.skipped,
             targets: Breakdown::by_target(&books),
             sources: Breakdown::by_source(&books),
             dial_lateness: tally.dial_lateness,
@@ -149,7 +149,7 @@ impl Engine {
         }
         assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
         assert_eq!(self.tally.established_times.count(), self.ledger.entered(State::Established));
-        let failed = self.tally.failed_times.count() + self.tally.forgone;
+        let failed = self.tally.failed_times.count() + self.tally.skipped;
         assert_eq!(failed, self.ledger.entered(State::Error));
     }
 }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::evidence::SLOW_DIAL_MIN;
 use super::inquiry::{Step, Suspicion};
 use super::standing::Standing;
-use super::{Action, Engine, Event, Key, Look, Note, State, What, Why};
-use crate::plan::{INQUIRY_COST, LAST_DRAIN_COST, Limits};
+use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
+use crate::plan::{FINAL_DRAIN_COST, INQUIRY_COST, Limits};
 use crate::units::{Moment, Span, Tick};
 
 /// How often the kernel is asked for its own handshake time, at most.
@@ -26,7 +26,7 @@ const PROOF_AFTER_MIN: Span = Span::from_ms(500);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Looks {
     /// Those of the turn before, as long as they are open, and then those of this one.
-    asked: VecDeque<(Key, Why)>,
+    asked: VecDeque<(Key, TcpInfoPurpose)>,
     /// How many are of the turn before.
     open: usize,
     /// When the next handshake time may be asked for.
@@ -48,7 +48,7 @@ impl Looks {
 
     /// Whether this was asked for and not answered yet. Answers come in the order of the questions,
     /// so that each costs O(1).
-    pub fn answer(&mut self, key: Key, why: Why) -> bool {
+    pub fn answer(&mut self, key: Key, why: TcpInfoPurpose) -> bool {
         let place = self.asked.iter().take(self.open).position(|asked| *asked == (key, why));
         if let Some(place) = place {
             self.asked.remove(place);
@@ -57,9 +57,9 @@ impl Looks {
         place.is_some()
     }
 
-    fn ask(&mut self, key: Key, why: Why, actions: &mut Vec<Action>) {
+    fn ask(&mut self, key: Key, why: TcpInfoPurpose, actions: &mut Vec<Action>) {
         self.asked.push_back((key, why));
-        actions.push(Action::Look(key, why));
+        actions.push(Action::ReadTcpInfo(key, why));
     }
 }
 
@@ -74,7 +74,7 @@ impl Engine {
             self.slow(key, at, after, actions);
         } else if self.looks.rtt_due <= at {
             self.looks.rtt_due = at + RTT_EVERY;
-            self.looks.ask(key, Why::Rtt, actions);
+            self.looks.ask(key, TcpInfoPurpose::Rtt, actions);
         }
         if let Some(span) = self.inquiries.open(key.slot, is_slow) {
             self.wheel.arm(key.slot, Tick::at_or_after(at + span));
@@ -89,7 +89,7 @@ impl Engine {
         let dialed_at = Moment(at.0.saturating_sub(after.0));
         let has_failed = !self.is(key, State::Established);
         self.tally.slow.add(dialed_at, key.slot, has_failed);
-        self.looks.ask(key, Why::Slow, actions);
+        self.looks.ask(key, TcpInfoPurpose::Slow, actions);
     }
 
     /// Whether the next bytes of `key` may be an answer that is waited for. They may also be those of
@@ -141,31 +141,31 @@ impl Engine {
     pub(super) fn looked(
         &mut self,
         key: Key,
-        why: Why,
-        look: &Look,
+        why: TcpInfoPurpose,
+        look: &TcpInfo,
         at: Moment,
         actions: &mut Vec<Action>,
     ) {
         match why {
-            Why::Rtt => {
+            TcpInfoPurpose::Rtt => {
                 // A repeated SYN leaves the measure open.
-                if let Some(rtt) = look.rtt.filter(|_| look.retransmits == 0) {
+                if let Some(rtt) = look.rtt.filter(|_| look.total_retrans == 0) {
                     self.tally.handshake_times.record(rtt);
                 }
             }
-            Why::Slow => {
-                self.tally.slow.retransmitted += u64::from(look.retransmits > 0);
-                self.tally.slow.repeats += u64::from(look.retransmits);
+            TcpInfoPurpose::Slow => {
+                self.tally.slow.retransmitted += u64::from(look.total_retrans > 0);
+                self.tally.slow.repeats += u64::from(look.total_retrans);
             }
-            Why::Suspect => {
+            TcpInfoPurpose::Suspect => {
                 self.inquiries.suspect(suspicion(look, self.sends));
             }
-            Why::Probed if self.is(key, State::Established) => {
+            TcpInfoPurpose::Keepalive if self.is(key, State::Established) => {
                 let before = self.inquiries.standing(key.slot);
                 let since = self.table.get(key).map_or(at, |connection| connection.since);
                 let age = at.since(since);
                 let is_acknowledged =
-                    look.silent.is_some_and(|silent| silent + PROOF_AFTER_MIN < age);
+                    look.last_ack_recv.is_some_and(|silent| silent + PROOF_AFTER_MIN < age);
                 // A server that waits for the handshake's last packet acknowledges keepalives, too,
                 // and repeats its SYN-ACK. One that has the connection sends nothing but the
                 // acknowledgement.
@@ -176,7 +176,7 @@ impl Engine {
                 }
                 self.settle(key, before, actions);
             }
-            Why::Probed => {}
+            TcpInfoPurpose::Keepalive => {}
         }
     }
 
@@ -184,7 +184,7 @@ impl Engine {
     /// dials to fail would be lost otherwise.
     pub fn hear_last(&mut self, events: &[Event]) {
         for event in events {
-            if let What::Looked(key, why, look) = event.what
+            if let EventKind::TcpInfo(key, why, look) = event.kind
                 && self.table.get(key).is_some()
             {
                 // What is left to do will be done by the end of the run.
@@ -205,29 +205,29 @@ impl Engine {
         }
         // What came in time can wait for its drain, or for the next one.
         let is_unread = reply_due.is_some() && self.ready.contains(key.slot);
-        if is_unread && self.inquiries.put_off(key.slot) {
-            self.last_drains.push(key.slot);
+        if is_unread && self.inquiries.defer_reply_deadline(key.slot) {
+            self.final_drains.push(key.slot);
             self.wheel.arm(key.slot, Tick::at_or_after(self.now + Tick::LENGTH));
-            return LAST_DRAIN_COST;
+            return FINAL_DRAIN_COST;
         }
         let Step { unanswered, suspect, probe, look, hush, again } =
             self.inquiries.expire(key.slot);
         if unanswered {
             let established = self.ledger.level(State::Established);
             self.tally.unanswered.add(self.now, established, key.slot, since);
-            self.note(key, Note::Unanswered, actions);
+            self.note(key, Note::ReplyTimedOut, actions);
         }
         if suspect {
-            self.looks.ask(key, Why::Suspect, actions);
+            self.looks.ask(key, TcpInfoPurpose::Suspect, actions);
         }
         if probe {
-            actions.push(Action::Probe(key));
+            actions.push(Action::StartKeepalive(key));
         }
         if look {
-            self.looks.ask(key, Why::Probed, actions);
+            self.looks.ask(key, TcpInfoPurpose::Keepalive, actions);
         }
         if hush {
-            actions.push(Action::Hush(key));
+            actions.push(Action::StopKeepalive(key));
         }
         if let Some(span) = again {
             self.wheel.arm(key.slot, Tick::at_or_after(self.now + span));
@@ -243,15 +243,15 @@ impl Engine {
             self.wheel.cancel(key.slot);
         }
         if before.is_asked() && !after.is_asked() {
-            actions.push(Action::Hush(key));
+            actions.push(Action::StopKeepalive(key));
         }
     }
 }
 
 /// What a look says of a suspect to which something was sent, or nothing.
-fn suspicion(look: &Look, sends: bool) -> Suspicion {
+fn suspicion(look: &TcpInfo, sends: bool) -> Suspicion {
     let is_repeated = is_repeated(look, 1);
-    match (sends, look.unacknowledged) {
+    match (sends, look.unacked) {
         (true, 0) => Suspicion::Unfounded,
         _ if is_repeated => Suspicion::HalfOpen,
         (true, _) => Suspicion::Unacknowledged,
@@ -261,30 +261,30 @@ fn suspicion(look: &Look, sends: bool) -> Suspicion {
 
 /// Whether the server has said more than its part, and no data: then it repeats its SYN-ACK. Each
 /// repeat of ours may have drawn an answer as well.
-fn is_repeated(look: &Look, part: u32) -> bool {
-    let said = look.segments_in.map(|count| count.saturating_sub(look.retransmits));
+fn is_repeated(look: &TcpInfo, part: u32) -> bool {
+    let said = look.segs_in.map(|count| count.saturating_sub(look.total_retrans));
     let is_near = look.rtt.is_none_or(|rtt| rtt < NEAR_RTT_MAX);
-    is_near && said.is_some_and(|count| count > part) && look.data_segments_in == Some(0)
+    is_near && said.is_some_and(|count| count > part) && look.data_segs_in == Some(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Event, What};
+    use crate::engine::{Event, EventKind};
     use crate::plan::{Plan, Talk};
     use crate::route::{Routes, Target};
 
     #[test]
     fn a_suspect_is_half_open_if_its_server_repeats_itself_and_takes_nothing() {
         use Suspicion::{HalfOpen, Unacknowledged, Unfounded};
-        let look = |retransmits, segments_in, data_segments_in, unacknowledged| Look {
-            retransmits,
-            segments_in,
-            data_segments_in,
-            unacknowledged,
-            ..Look::default()
+        let look = |total_retrans, segs_in, data_segs_in, unacked| TcpInfo {
+            total_retrans,
+            segs_in,
+            data_segs_in,
+            unacked,
+            ..TcpInfo::default()
         };
-        let far = |look| Look { rtt: Some(Span::from_ms(600)), ..look };
+        let far = |look| TcpInfo { rtt: Some(Span::from_ms(600)), ..look };
         for (look, silent, sent) in [
             (look(0, Some(1), Some(0), 0), Unfounded, Unfounded),
             (look(0, Some(2), Some(0), 0), HalfOpen, Unfounded),
@@ -322,8 +322,8 @@ mod tests {
         for slot in 0..plan.connections {
             let key = Key { slot, attempt: 0 };
             engine.turn(Moment(0), &[], &mut Vec::new());
-            for what in [What::Dialed(key), What::Opened(key)] {
-                engine.turn(Moment(0), &[Event { at: Moment(0), what }], &mut Vec::new());
+            for kind in [EventKind::Dialed(key), EventKind::Opened(key)] {
+                engine.turn(Moment(0), &[Event { at: Moment(0), kind }], &mut Vec::new());
             }
         }
         engine
@@ -331,7 +331,7 @@ mod tests {
 
     fn drained_whole(actions: &[Action]) -> Vec<u32> {
         let whole = |action: &Action| match action {
-            Action::DrainAll(key) => Some(key.slot),
+            Action::DrainFully(key) => Some(key.slot),
             _ => None,
         };
         actions.iter().filter_map(whole).collect()
@@ -344,9 +344,13 @@ mod tests {
         let (key, mut actions) = (Key { slot: 0, attempt: 0 }, Vec::new());
         let mut engine = Engine::new(&plan, Moment(0)).unwrap();
         engine.turn(Moment(0), &[], &mut actions);
-        engine.turn(Moment(0), &[Event { at: Moment(0), what: What::Dialed(key) }], &mut actions);
+        engine.turn(
+            Moment(0),
+            &[Event { at: Moment(0), kind: EventKind::Dialed(key) }],
+            &mut actions,
+        );
         // The wheel still stands at zero, and reaches 12 days.
-        engine.turn(day(5), &[Event { at: day(5), what: What::Opened(key) }], &mut actions);
+        engine.turn(day(5), &[Event { at: day(5), kind: EventKind::Opened(key) }], &mut actions);
         for days in [12, 13, 14] {
             engine.turn(day(days), &[], &mut actions);
             engine.audit();
@@ -364,19 +368,19 @@ mod tests {
         let second = Span::from_s(1);
         let mut engine = Engine::new(&talking(2, "", second), Moment(0)).unwrap();
         let keys = [0, 1].map(|slot| Key { slot, attempt: 0 });
-        let mut hear = |now, what| {
-            engine.turn(now, &[Event { at: now, what }], &mut Vec::new());
+        let mut hear = |now, kind| {
+            engine.turn(now, &[Event { at: now, kind }], &mut Vec::new());
             keys.map(|key| engine.awaits_answer(key))
         };
-        assert_eq!(hear(Moment(0), What::Unheard), [true, true]);
+        assert_eq!(hear(Moment(0), EventKind::PollBatchFull), [true, true]);
         for key in keys {
-            assert_eq!(hear(Moment(0), What::Dialed(key)), [true, true]);
-            assert_eq!(hear(Moment(0), What::Opened(key)), [true, true]);
+            assert_eq!(hear(Moment(0), EventKind::Dialed(key)), [true, true]);
+            assert_eq!(hear(Moment(0), EventKind::Opened(key)), [true, true]);
         }
-        let said = What::Received { key: keys[0], bytes: 1, more: true };
+        let said = EventKind::Received { key: keys[0], bytes: 1, more: true };
         assert_eq!(hear(Moment(0), said), [false, true]);
-        assert_eq!(hear(Moment(0) + second, What::Unheard), [false, true]);
-        assert_eq!(hear(Moment(0) + second, What::Readable(keys[0])), [false, false]);
+        assert_eq!(hear(Moment(0) + second, EventKind::PollBatchFull), [false, true]);
+        assert_eq!(hear(Moment(0) + second, EventKind::Readable(keys[0])), [false, false]);
         let plain = Plan { talk: None, ..talking(1, "", second) };
         assert!(!Engine::new(&plain, Moment(0)).unwrap().awaits_answer(keys[0]));
     }
@@ -390,8 +394,8 @@ mod tests {
         let keys = [0, 1, 2].map(|slot| Key { slot, attempt: 0 });
         let mut actions = Vec::new();
         let now = Moment(0) + second;
-        let said = |key, more| What::Received { key, bytes: 9, more };
-        let begun = keys.map(|key| Event { at: now, what: said(key, true) });
+        let said = |key, more| EventKind::Received { key, bytes: 9, more };
+        let begun = keys.map(|key| Event { at: now, kind: said(key, true) });
         engine.turn(now, &begun, &mut actions);
         engine.audit();
         let mut read = drained_whole(&actions);
@@ -400,10 +404,10 @@ mod tests {
         actions.clear();
         assert_eq!(engine.summary().findings.unanswered, 0);
 
-        let whats = [said(keys[0], false), What::Answered(keys[0]), said(keys[1], false)];
+        let whats = [said(keys[0], false), EventKind::ReplyMatched(keys[0]), said(keys[1], false)];
         let later = now + Tick::LENGTH;
-        let events = whats.map(|what| Event { at: later, what });
-        let endless = Event { at: later, what: said(keys[2], true) };
+        let events = whats.map(|kind| Event { at: later, kind });
+        let endless = Event { at: later, kind: said(keys[2], true) };
         engine.turn(later, &[&events[..], &[endless]].concat(), &mut actions);
         engine.audit();
         let findings = engine.summary().findings;
@@ -418,9 +422,9 @@ mod tests {
         let mut engine = established(&talking(50, "+PONG", second));
         let (now, mut read) = (Moment(0) + second, Vec::new());
         let key = |slot| Key { slot, attempt: 0 };
-        let said = |slot| What::Received { key: key(slot), bytes: 9, more: true };
+        let said = |slot| EventKind::Received { key: key(slot), bytes: 9, more: true };
         let mut events: Vec<Event> =
-            slots.clone().map(|slot| Event { at: now, what: said(slot) }).collect();
+            slots.clone().map(|slot| Event { at: now, kind: said(slot) }).collect();
         for _ in slots.clone() {
             let mut actions = Vec::new();
             engine.turn(now, &events, &mut actions);

@@ -15,7 +15,7 @@ pub struct Row {
     /// Where it stands among [`targets`](crate::route::Routes::targets) or
     /// [`sources`](crate::route::Routes::sources).
     pub index: u32,
-    /// How many dials it was its turn for, those that were forgone included.
+    /// How many dials it was its turn for, those that were skipped included.
     pub dialed: u32,
     /// Those since closed included.
     pub established: u32,

@@ -98,7 +98,7 @@ pub struct Evidence {
     pub established_at_first: u32,
     pub scene: Scene,
     /// From the dial to the error, or from the establishment to the close; of dials that were
-    /// forgone nothing, and zero where there were no others.
+    /// skipped nothing, and zero where there were no others.
     pub min: Span,
     pub p50: Span,
     pub max: Span,
@@ -206,9 +206,9 @@ mod tests {
         assert_eq!((told.count, told.first, told.last), (4, at(14), at(17)));
         assert_eq!([told.min, told.p50, told.max], [Span::from_ms(4); 3]);
 
-        let mut forgone = Sightings::default();
-        forgone.add_untimed(at(3), 9, 2, at(3));
-        let told = forgone.tell(1, &books, Who::Dialed, &|slot| slot == 2).unwrap();
+        let mut skipped = Sightings::default();
+        skipped.add_untimed(at(3), 9, 2, at(3));
+        let told = skipped.tell(1, &books, Who::Dialed, &|slot| slot == 2).unwrap();
         assert_eq!((told.first, told.established_at_first), (at(3), 9));
         assert_eq!([told.min, told.p50, told.max], [Span::ZERO; 3]);
     }

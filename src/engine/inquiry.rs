@@ -259,7 +259,7 @@ impl Inquiries {
 
     /// An answer is due while what has come was not read whole. Returns whether its deadline is put
     /// off, once, so that it can be.
-    pub fn put_off(&mut self, slot: u32) -> bool {
+    pub fn defer_reply_deadline(&mut self, slot: u32) -> bool {
         let after = match self.slots.get(slot) {
             Standing::Reply => Standing::ReplyDue,
             Standing::Heard => Standing::HeardDue,

@@ -3,7 +3,7 @@
 //!
 //! [`Engine::turn`] is the one verb. Its impure half is `os/driver.rs`, which turns readiness into
 //! [`Event`]s and [`Action`]s into system calls; `sim/` does the same to a network that does not
-//! exist. Between the three there is only the vocabulary of `vocabulary.rs`:
+//! exist. Between the three there is only the vocabulary of `event.rs`:
 //!
 //! - a [`Key`] names one attempt of one slot, and an event for any other attempt is dropped;
 //! - an [`Event`] says what happened and when; it may be stale, repeated or nonsense, and then
@@ -17,6 +17,7 @@ mod account;
 mod asking;
 pub mod breakdown;
 pub mod connection;
+pub mod event;
 pub mod evidence;
 pub mod exhausted;
 pub mod expect;
@@ -28,12 +29,11 @@ pub mod ready;
 pub mod scene;
 pub mod standing;
 pub mod summary;
-pub mod vocabulary;
 pub mod wheel;
 
 pub use connection::{Connection, EndReason, Key, Side, State};
+pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose};
 pub use summary::{Sample, Summary};
-pub use vocabulary::{Action, Event, Failure, Look, Note, What, Why};
 
 use account::Tally;
 use asking::Looks;
@@ -89,7 +89,7 @@ pub struct Engine {
     inquiries: Inquiries,
     looks: Looks,
     /// Slots to be drained in this turn as their answer is due.
-    last_drains: Vec<u32>,
+    final_drains: Vec<u32>,
     /// Whether there is something to send to each connection.
     sends: bool,
     errors_max: Option<u64>,
@@ -99,7 +99,7 @@ pub struct Engine {
     /// When the last dial was decided.
     decided_at: Option<Moment>,
     /// For how many turns in a row the poll's batch was full.
-    unheard_turns: u32,
+    full_batches: u32,
     stopped: bool,
     /// Whether there were too many errors.
     gave_up: bool,
@@ -132,14 +132,14 @@ impl Engine {
             exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
             inquiries: Inquiries::new(plan).map_err(no_memory)?,
             looks: Looks::new(&plan.limits),
-            last_drains: Vec::with_capacity(plan.limits.last_drains_max() as usize),
+            final_drains: Vec::with_capacity(plan.limits.final_drains_max() as usize),
             sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
             start,
             now: start,
             sample_due: Some(start),
             decided_at: None,
-            unheard_turns: 0,
+            full_batches: 0,
             stopped: false,
             gave_up: false,
             over: false,
@@ -154,15 +154,15 @@ impl Engine {
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
         self.notice_pause(now);
         self.now = self.now.max(now);
-        let mut unheard = false;
+        let mut is_batch_full = false;
         self.looks.begin_turn();
-        self.last_drains.clear();
+        self.final_drains.clear();
         for event in events {
-            unheard |= event.what == What::Unheard;
+            is_batch_full |= event.kind == EventKind::PollBatchFull;
             self.take(event, actions);
         }
-        self.unheard_turns = if unheard { self.unheard_turns.saturating_add(1) } else { 0 };
-        if !self.may_be_unheard() {
+        self.full_batches = if is_batch_full { self.full_batches.saturating_add(1) } else { 0 };
+        if !self.readiness_may_be_pending() {
             self.expire(actions);
         }
         if self.sample_due.is_some_and(|due| due <= self.now) {
@@ -182,7 +182,7 @@ impl Engine {
         if self.over {
             return None;
         }
-        if self.may_be_unheard() || !self.ready.is_empty() {
+        if self.readiness_may_be_pending() || !self.ready.is_empty() {
             return Some(self.now);
         }
         let wheel = self.wheel.next_due().map(Tick::moment);
@@ -213,33 +213,37 @@ impl Engine {
 
     fn take(&mut self, event: &Event, actions: &mut Vec<Action>) {
         let at = event.at;
-        match event.what {
-            What::Dialed(key) => self.dialed(key, at, actions),
-            What::Opened(key) if self.is(key, State::Dialing) => self.opened(key, at, actions),
-            What::Failed(key, failure) if self.may_end(key, State::Dialing, failure) => {
+        match event.kind {
+            EventKind::Dialed(key) => self.dialed(key, at, actions),
+            EventKind::Opened(key) if self.is(key, State::Dialing) => self.opened(key, at, actions),
+            EventKind::Failed(key, failure) if self.may_end(key, State::Dialing, failure) => {
                 self.fail(key, failure, at, actions);
             }
-            What::PeerClosed(key, failure) if self.may_end(key, State::Established, failure) => {
+            EventKind::PeerClosed(key, failure)
+                if self.may_end(key, State::Established, failure) =>
+            {
                 let after = self.end(key, failure, at);
                 self.tally.lifetimes.record(after);
                 self.note(key, Note::Closed { failure, after }, actions);
                 actions.push(Action::Close(key));
             }
-            What::Readable(key) if self.is(key, State::Established) => self.ready.push(key.slot),
-            What::Received { key, bytes, more } if self.is(key, State::Established) => {
+            EventKind::Readable(key) if self.is(key, State::Established) => {
+                self.ready.push(key.slot)
+            }
+            EventKind::Received { key, bytes, more } if self.is(key, State::Established) => {
                 self.received(key, bytes, at, actions);
                 if more {
                     self.ready.push(key.slot);
                 }
             }
-            What::Answered(key) if self.is(key, State::Established) => {
+            EventKind::ReplyMatched(key) if self.is(key, State::Established) => {
                 self.answered(key, at, actions)
             }
-            What::Looked(key, why, look) if self.looks.answer(key, why) => {
+            EventKind::TcpInfo(key, why, look) if self.looks.answer(key, why) => {
                 self.looked(key, why, &look, at, actions);
             }
-            What::Unheard => {}
-            What::Stop => self.stopped = true,
+            EventKind::PollBatchFull => {}
+            EventKind::Stop => self.stopped = true,
             _ => self.tally.events_ignored += 1,
         }
     }
@@ -333,9 +337,9 @@ impl Engine {
     /// Whether readiness may wait in the kernel that this turn has not heard of. A full batch says
     /// so; but after as many full batches in a row as there are batches of connections, everybody
     /// has had a say, and servers that never stop sending must not keep deadlines from firing.
-    fn may_be_unheard(&self) -> bool {
+    fn readiness_may_be_pending(&self) -> bool {
         let batches = self.connections.div_ceil(self.limits.events_max);
-        (1..=batches).contains(&self.unheard_turns)
+        (1..=batches).contains(&self.full_batches)
     }
 
     fn expire(&mut self, actions: &mut Vec<Action>) {
@@ -369,7 +373,7 @@ impl Engine {
         }
         let held = self.hold_end().is_some_and(|end| end <= self.now);
         self.gave_up |= self.is_too_much();
-        let waits = self.may_be_unheard() || self.inquiries.is_waiting();
+        let waits = self.readiness_may_be_pending() || self.inquiries.is_waiting();
         // Once over, it stays over, whatever a late event says.
         self.over |= self.stopped || self.gave_up || (held && !waits);
     }
@@ -388,7 +392,8 @@ impl Engine {
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {
-        actions.extend(self.last_drains.iter().map(|slot| Action::DrainAll(self.table.key(*slot))));
+        actions
+            .extend(self.final_drains.iter().map(|slot| Action::DrainFully(self.table.key(*slot))));
         for _ in 0..self.limits.drains_max {
             let Some(slot) = self.ready.pop() else { return };
             let key = self.table.key(slot);
@@ -400,20 +405,20 @@ impl Engine {
     }
 
     fn dial(&mut self, actions: &mut Vec<Action>) {
-        // The forgone ones come first: nothing stands between a dial and the poll, and they may be
+        // The skipped ones come first: nothing stands between a dial and the poll, and they may be
         // one error too many.
-        let mut forgone = 0;
-        while forgone < self.limits.forgone_max
+        let mut skipped = 0;
+        while skipped < self.limits.skips_max
             && self.exhausted.forbids(self.pacer.asked(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
-            forgone += 1;
-            self.forgo(self.table.key(slot), actions);
+            skipped += 1;
+            self.skip_dial(self.table.key(slot), actions);
             if self.is_too_much() {
                 break;
             }
         }
-        if forgone > 0 {
+        if skipped > 0 {
             self.conclude();
         }
         let mut dials = 0;
@@ -431,13 +436,13 @@ impl Engine {
     /// A dial that begins and fails in the same moment, unasked: the answer is known, and to hear
     /// it from the kernel again would take milliseconds. It took no time, so there is none to
     /// record.
-    fn forgo(&mut self, key: Key, actions: &mut Vec<Action>) {
+    fn skip_dial(&mut self, key: Key, actions: &mut Vec<Action>) {
         self.post(key, State::Dialing, self.now, None);
         let established = self.ledger.level(State::Established);
         let sightings = &mut self.tally.sightings[EndReason::NoPorts as usize];
         sightings.add_untimed(self.now, established, key.slot, self.now);
         self.post(key, State::Error, self.now, Some(EndReason::NoPorts));
-        self.tally.forgone += 1;
-        self.note(key, Note::Forgone, actions);
+        self.tally.skipped += 1;
+        self.note(key, Note::Skipped, actions);
     }
 }

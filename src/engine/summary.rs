@@ -43,10 +43,10 @@ pub struct Summary {
     pub first_errno: [i32; EndReason::COUNT],
     /// From `connect()` to the news that it succeeded.
     pub established_times: Histogram,
-    /// From `connect()` to the error; forgone dials are not among them.
+    /// From `connect()` to the error; skipped dials are not among them.
     pub failed_times: Histogram,
     /// Dials that were not even tried, as their route was known to have no port left.
-    pub forgone: u64,
+    pub skipped: u64,
     /// What is known of each reason, by [`EndReason`]; `None` for those that were not seen.
     pub evidence: [Option<Evidence>; EndReason::COUNT],
     /// Dials of a second and more, how many were established when the first of them began, and where

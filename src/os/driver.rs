@@ -19,9 +19,9 @@ use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::{News, Watch};
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
-use crate::engine::{Action, EndReason, Engine, Event, Failure, Key, Note, Summary, What};
+use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, Summary};
 use crate::error::{Error, Result};
-use crate::plan::{LAST_DRAIN, Plan};
+use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
 use crate::units::{Moment, Span};
 
 /// The one buffer that received bytes pass through, where anybody looks at them.
@@ -170,13 +170,13 @@ impl<'a> Driver<'a> {
                 self.hear(now, readiness);
             }
             if heard >= limits.events_max {
-                self.push(now, What::Unheard);
+                self.push(now, EventKind::PollBatchFull);
             }
         }
     }
 
-    fn push(&mut self, at: Moment, what: What) {
-        self.events.push(Event { at, what });
+    fn push(&mut self, at: Moment, kind: EventKind) {
+        self.events.push(Event { at, kind });
     }
 
     /// Turns one readiness into events.
@@ -185,7 +185,7 @@ impl<'a> Driver<'a> {
             timer if poller::is_timer(timer) => return,
             poller::SIGNALS => {
                 if self.signals.take().is_some() {
-                    self.push(at, What::Stop);
+                    self.push(at, EventKind::Stop);
                 }
                 return;
             }
@@ -196,14 +196,16 @@ impl<'a> Driver<'a> {
         if !self.sockets.is_opened(key.slot) {
             match self.dialer.confirm(key.slot, socket, readiness) {
                 Confirmed::NotYet => return,
-                Confirmed::Failed(failure) => return self.push(at, What::Failed(key, failure)),
+                Confirmed::Failed(failure) => {
+                    return self.push(at, EventKind::Failed(key, failure));
+                }
                 Confirmed::Reset(failure) => {
-                    self.push(at, What::Opened(key));
+                    self.push(at, EventKind::Opened(key));
                     return self.hear_end(at, key, failure);
                 }
                 Confirmed::Opened => {
                     self.sockets.set_opened(key.slot);
-                    self.push(at, What::Opened(key));
+                    self.push(at, EventKind::Opened(key));
                 }
             }
         }
@@ -232,7 +234,7 @@ impl<'a> Driver<'a> {
             if self.is_awaited(key) {
                 self.receive(at, key, None);
             } else {
-                self.push(at, What::Readable(key));
+                self.push(at, EventKind::Readable(key));
             }
         }
     }
@@ -272,12 +274,12 @@ impl<'a> Driver<'a> {
             }
         }
         if received > 0 {
-            self.push(at, What::Received { key, bytes: received, more: false });
+            self.push(at, EventKind::Received { key, bytes: received, more: false });
         }
         if is_answered {
-            self.push(at, What::Answered(key));
+            self.push(at, EventKind::ReplyMatched(key));
         }
-        self.push(at, What::PeerClosed(key, end));
+        self.push(at, EventKind::PeerClosed(key, end));
     }
 
     fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
@@ -288,28 +290,28 @@ impl<'a> Driver<'a> {
                 let at = self.poller.clock.now();
                 self.receive(at, key, Some(watch));
             }
-            Action::DrainAll(key) => {
+            Action::DrainFully(key) => {
                 let at = self.poller.clock.now();
                 self.receive_all(at, key, watch);
             }
             Action::Dial(key) => self.dial(key),
             Action::Send(key) => self.send(key),
-            Action::Probe(key) => {
+            Action::StartKeepalive(key) => {
                 if let Some(socket) = self.sockets.get(key.slot) {
                     // Without it there will be no answer, and the engine counts that.
                     let _ = looking::set_keepalive(socket);
                 }
             }
-            Action::Hush(key) => {
+            Action::StopKeepalive(key) => {
                 if let Some(socket) = self.sockets.get(key.slot) {
                     // Should that fail it goes on, and the run all the same.
                     let _ = looking::clear_keepalive(socket);
                 }
             }
-            Action::Look(key, why) => {
+            Action::ReadTcpInfo(key, why) => {
                 if let Some(look) = self.sockets.get(key.slot).map(looking::look) {
                     let at = self.poller.clock.now();
-                    self.push(at, What::Looked(key, why, look));
+                    self.push(at, EventKind::TcpInfo(key, why, look));
                 }
             }
             Action::Note(key, note) => {
@@ -326,20 +328,20 @@ impl<'a> Driver<'a> {
         match self.read(key, self.drain_bytes(), watch) {
             // Only "would block" proves that there is no more: urgent data can end a read early.
             Read::Bytes { count, is_answer } => {
-                self.push(at, What::Received { key, bytes: count, more: true });
+                self.push(at, EventKind::Received { key, bytes: count, more: true });
                 if is_answer {
-                    self.push(at, What::Answered(key));
+                    self.push(at, EventKind::ReplyMatched(key));
                 }
             }
-            Read::Nothing => self.push(at, What::Received { key, bytes: 0, more: false }),
-            Read::End(failure) => self.push(at, What::PeerClosed(key, failure)),
+            Read::Nothing => self.push(at, EventKind::Received { key, bytes: 0, more: false }),
+            Read::End(failure) => self.push(at, EventKind::PeerClosed(key, failure)),
         }
     }
 
     /// Reads on while there is more and the answer may be in it, and says what that meant in one.
     fn receive_all(&mut self, at: Moment, key: Key, watch: &mut dyn Watch) {
         let (mut received, mut more, mut is_answered, mut end) = (0, true, false, None);
-        for _ in 0..LAST_DRAIN {
+        for _ in 0..FINAL_DRAIN_FACTOR {
             if !self.can_answer(key.slot) {
                 break;
             }
@@ -356,12 +358,12 @@ impl<'a> Driver<'a> {
                 break;
             }
         }
-        self.push(at, What::Received { key, bytes: received, more });
+        self.push(at, EventKind::Received { key, bytes: received, more });
         if is_answered {
-            self.push(at, What::Answered(key));
+            self.push(at, EventKind::ReplyMatched(key));
         }
         if let Some(failure) = end {
-            self.push(at, What::PeerClosed(key, failure));
+            self.push(at, EventKind::PeerClosed(key, failure));
         }
     }
 
@@ -414,12 +416,12 @@ impl<'a> Driver<'a> {
         match self.dialer.dial(key, &self.poller) {
             Ok((at, socket)) => {
                 self.sockets.insert(key.slot, socket);
-                self.push(at, What::Dialed(key));
+                self.push(at, EventKind::Dialed(key));
             }
             Err(Refused { at, failure }) => {
-                self.push(at, What::Dialed(key));
+                self.push(at, EventKind::Dialed(key));
                 let now = self.poller.clock.now();
-                self.push(now, What::Failed(key, failure));
+                self.push(now, EventKind::Failed(key, failure));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::sys;
-use crate::engine::{EndReason, Failure, Look};
+use crate::engine::{EndReason, Failure, TcpInfo};
 use crate::units::Span;
 
 /// The beginning of what the kernel knows of a TCP connection, as far as it goes into here, and
@@ -43,16 +43,16 @@ impl Info {
 
 /// Everything that the engine may want to know; nothing of it is known where the kernel does not
 /// say.
-pub fn look(socket: BorrowedFd<'_>) -> Look {
-    let Some(info) = Info::of(socket) else { return Look::default() };
+pub fn look(socket: BorrowedFd<'_>) -> TcpInfo {
+    let Some(info) = Info::of(socket) else { return TcpInfo::default() };
     let rtt = info.get(RTT_US).filter(|us| *us > 0);
-    Look {
-        retransmits: info.get(TOTAL_RETRANS).unwrap_or(0),
+    TcpInfo {
+        total_retrans: info.get(TOTAL_RETRANS).unwrap_or(0),
         rtt: rtt.map(|us| Span::from_us(us.into())),
-        silent: info.get(LAST_ACK_RECV_MS).map(|ms| Span::from_ms(ms.into())),
-        segments_in: info.get(SEGS_IN),
-        data_segments_in: info.get(DATA_SEGS_IN),
-        unacknowledged: info.get(UNACKED).unwrap_or(0),
+        last_ack_recv: info.get(LAST_ACK_RECV_MS).map(|ms| Span::from_ms(ms.into())),
+        segs_in: info.get(SEGS_IN),
+        data_segs_in: info.get(DATA_SEGS_IN),
+        unacked: info.get(UNACKED).unwrap_or(0),
     }
 }
 

@@ -62,7 +62,7 @@ struct Row<'a> {
     name: String,
     side: Side,
     evidence: &'a Evidence,
-    /// Whether any of them was timed: what was forgone was not.
+    /// Whether any of them was timed: what was skipped was not.
     is_timed: bool,
 }
 
@@ -70,7 +70,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
         let evidence = summary.evidence[reason as usize].as_ref()?;
         let name = reason_words(summary, reason);
-        let is_timed = reason != EndReason::NoPorts || evidence.count > summary.forgone;
+        let is_timed = reason != EndReason::NoPorts || evidence.count > summary.skipped;
         Some(Row { name, side: reason.side(), evidence, is_timed })
     });
     let mut rows: Vec<Row<'_>> = ended_by.collect();

@@ -75,11 +75,11 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     )?;
     write_reasons(out, "Closed", summary, State::Closed)?;
     write_reasons(out, "Errors", summary, State::Error)?;
-    match summary.forgone {
+    match summary.skipped {
         0 => Ok(()),
-        forgone => writeln!(
+        skipped => writeln!(
             out,
-            "Dials forgone: {forgone}, as no port was left from their source to their target"
+            "Dials skipped: {skipped}, as no port was left from their source to their target"
         ),
     }
 }
@@ -151,7 +151,7 @@ fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     write_handshake_times(out, summary)?;
     if let (Some(first), Some(last)) = (summary.first_dial, summary.last_dial) {
         let dials = summary.established_ever
-            + (summary.errors - summary.forgone)
+            + (summary.errors - summary.skipped)
             + u64::from(summary.last.level(State::Dialing));
         let took = last.since(first).truncated_to_us();
         writeln!(out, "Dial starts: {dials}, from first to last {took}")?;
@@ -205,8 +205,8 @@ pub fn write_note(
     write!(out, "connection {} to {target}: ", key.slot)?;
     match note {
         Note::Dialing => writeln!(out, "dialing"),
-        Note::Unanswered => writeln!(out, "established, but the application did not answer"),
-        Note::Forgone => writeln!(out, "not dialed: no port was left on this route"),
+        Note::ReplyTimedOut => writeln!(out, "established, but the application did not answer"),
+        Note::Skipped => writeln!(out, "not dialed: no port was left on this route"),
         Note::Established { after } => writeln!(out, "established after {after}"),
         Note::Errored { failure, after } => {
             writeln!(out, "error after {after}: {}", Words(failure))
@@ -250,7 +250,7 @@ impl fmt::Display for Words<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Action, Engine, Event, What};
+    use crate::engine::{Action, Engine, Event, EventKind};
     use crate::plan::{Pace, Plan};
     use crate::route::{Routes, Target};
     use crate::units::Moment;
@@ -267,22 +267,22 @@ mod tests {
         };
         let mut engine = Engine::new(&plan, Moment(0)).unwrap();
         let mut actions: Vec<Action> = Vec::new();
-        let mut feed = |at_us: u64, what: What| {
+        let mut feed = |at_us: u64, kind: EventKind| {
             let at = Moment(at_us * 1_000);
-            engine.turn(at, &[Event { at, what }], &mut actions);
+            engine.turn(at, &[Event { at, kind }], &mut actions);
         };
         let key = |slot| Key { slot, attempt: 0 };
         let failure = |reason| Failure { reason, errno: 0 };
-        feed(0, What::Unheard);
-        feed(2, What::Dialed(key(0)));
-        feed(1_502, What::Opened(key(0)));
-        feed(10_000, What::Unheard);
-        feed(10_004, What::Dialed(key(1)));
-        feed(10_104, What::Failed(key(1), failure(EndReason::Refused)));
-        feed(20_000, What::Unheard);
-        feed(20_006, What::Dialed(key(2)));
-        feed(25_000, What::PeerClosed(key(0), failure(EndReason::PeerReset)));
-        feed(25_001, What::Stop);
+        feed(0, EventKind::PollBatchFull);
+        feed(2, EventKind::Dialed(key(0)));
+        feed(1_502, EventKind::Opened(key(0)));
+        feed(10_000, EventKind::PollBatchFull);
+        feed(10_004, EventKind::Dialed(key(1)));
+        feed(10_104, EventKind::Failed(key(1), failure(EndReason::Refused)));
+        feed(20_000, EventKind::PollBatchFull);
+        feed(20_006, EventKind::Dialed(key(2)));
+        feed(25_000, EventKind::PeerClosed(key(0), failure(EndReason::PeerReset)));
+        feed(25_001, EventKind::Stop);
         let summary = engine.summary();
         (plan, summary)
     }

@@ -3,7 +3,7 @@
 use super::reckoning::Seat;
 use super::shadow::Shadow;
 use super::witness::Sighting;
-use crate::engine::{Action, EndReason, Key, Look, Note, State, Why};
+use crate::engine::{Action, EndReason, Key, Note, State, TcpInfo, TcpInfoPurpose};
 use crate::plan::{Probe, SAMPLE_MAX};
 use crate::units::{Moment, Span, Tick};
 
@@ -103,7 +103,7 @@ impl Shadow {
             self.slow(key, answers);
         } else if self.last_rtt.is_none_or(|last| last + RTT_EVERY <= at) {
             self.last_rtt = Some(at);
-            answers.push(Action::Look(key, Why::Rtt));
+            answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Rtt));
         }
         let talk = self.plan.talk.clone();
         if talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
@@ -128,7 +128,7 @@ impl Shadow {
     pub(super) fn slow(&mut self, key: Key, answers: &mut Vec<Action>) {
         self.reach("a slow dial");
         self.seat(key.slot).is_slow = true;
-        answers.push(Action::Look(key, Why::Slow));
+        answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Slow));
     }
 
     fn take_suspect(&mut self) -> bool {
@@ -156,7 +156,7 @@ impl Shadow {
             Wait::Reply if self.may_be_unread(slot) => {
                 self.reach("an answer put off");
                 self.seat(slot).is_put_off = true;
-                self.last_drains.push(slot);
+                self.final_drains.push(slot);
                 self.wait(slot, Wait::Reply, self.now + Tick::LENGTH);
                 return true;
             }
@@ -164,13 +164,13 @@ impl Shadow {
             Wait::Keepalive => self.probe(key, answers),
             Wait::Suspicion { is_probed } => {
                 self.reach("a suspect");
-                answers.push(Action::Look(key, Why::Suspect));
+                answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Suspect));
                 if is_probed {
                     self.probe(key, answers);
                 }
             }
             Wait::Look(count) => {
-                answers.push(Action::Look(key, Why::Probed));
+                answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Keepalive));
                 let (next, after) = match count {
                     1 => (Wait::Look(2), Span::from_s(1)),
                     2 => (Wait::Look(3), Span::from_s(2)),
@@ -181,7 +181,7 @@ impl Shadow {
             Wait::LastWord => {
                 self.reach("a keepalive unanswered");
                 self.seat(slot).is_silent = true;
-                answers.push(Action::Hush(key));
+                answers.push(Action::StopKeepalive(key));
             }
         }
         false
@@ -205,7 +205,7 @@ impl Shadow {
         let since = opened_at.unwrap_or_default();
         let seen = Sighting { at: self.now, level, since, slot: key.slot, is_timed: true };
         self.misses.push(seen);
-        self.say(key, Note::Unanswered, answers);
+        self.say(key, Note::ReplyTimedOut, answers);
         let is_probed = self.is_probed(key.slot);
         if heard {
             self.seat(key.slot).proven = is_probed;
@@ -213,7 +213,7 @@ impl Shadow {
         }
         if self.take_suspect() {
             self.reach("a suspect");
-            answers.push(Action::Look(key, Why::Suspect));
+            answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Suspect));
         }
         if is_probed {
             self.probe(key, answers);
@@ -223,7 +223,7 @@ impl Shadow {
     fn probe(&mut self, key: Key, answers: &mut Vec<Action>) {
         self.reach("a keepalive");
         self.seat(key.slot).asked = true;
-        answers.push(Action::Probe(key));
+        answers.push(Action::StartKeepalive(key));
         self.wait(key.slot, Wait::Look(1), self.now + Span::from_ms(500));
     }
 
@@ -257,7 +257,7 @@ impl Shadow {
             _ => {
                 if wait.is_asked() {
                     self.reach("a word instead of an acknowledgement");
-                    answers.push(Action::Hush(key));
+                    answers.push(Action::StopKeepalive(key));
                 }
                 self.seat(slot).proven = wait.is_doubt();
                 self.wait_no_more(slot);
@@ -317,30 +317,30 @@ impl Shadow {
     pub(super) fn look(
         &mut self,
         key: Key,
-        why: Why,
-        look: &Look,
+        why: TcpInfoPurpose,
+        look: &TcpInfo,
         at: Moment,
         answers: &mut Vec<Action>,
     ) {
         let seat = *self.seat(key.slot);
         match why {
             // Of a handshake that had to be repeated nobody knows how long it took.
-            Why::Rtt if look.retransmits > 0 => {}
-            Why::Rtt => self.handshakes.0.extend(look.rtt),
-            Why::Slow => {
-                if look.retransmits > 0 {
+            TcpInfoPurpose::Rtt if look.total_retrans > 0 => {}
+            TcpInfoPurpose::Rtt => self.handshakes.0.extend(look.rtt),
+            TcpInfoPurpose::Slow => {
+                if look.total_retrans > 0 {
                     self.reach("a SYN repeated");
                     self.retransmitted += 1;
                 }
-                self.repeats += u64::from(look.retransmits);
+                self.repeats += u64::from(look.total_retrans);
             }
-            Why::Suspect => {
+            TcpInfoPurpose::Suspect => {
                 let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
                 // The handshake's one answer came more than once, and nothing else.
                 let is_repeated = repeated(look, 2);
                 self.suspects_looked_at += 1;
                 // What was sent to a server that has it would be acknowledged.
-                let is_taken = sends && look.unacknowledged == 0;
+                let is_taken = sends && look.unacked == 0;
                 if is_repeated && !is_taken {
                     self.reach("a suspect half open");
                     self.suspects_half_open += 1;
@@ -349,10 +349,10 @@ impl Shadow {
                     self.suspects_unacknowledged += 1;
                 }
             }
-            Why::Probed => {
+            TcpInfoPurpose::Keepalive => {
                 // Something was acknowledged clearly later than the handshake.
                 let age = at.since(seat.opened_at.unwrap_or_default());
-                let is_proof = look.silent.is_some_and(|for_so_long| {
+                let is_proof = look.last_ack_recv.is_some_and(|for_so_long| {
                     for_so_long < age && age - for_so_long > Span::from_ms(500)
                 });
                 // Three segments without data are a handshake's answer, once more, and another
@@ -363,7 +363,7 @@ impl Shadow {
                     self.reach("a handshake undone");
                 }
                 if is_proof && !is_undone && seat.wait.is_doubt() {
-                    answers.push(Action::Hush(key));
+                    answers.push(Action::StopKeepalive(key));
                     self.reach("a keepalive answered");
                     self.seat(key.slot).proven = true;
                     self.wait_no_more(key.slot);
@@ -375,10 +375,10 @@ impl Shadow {
 
 /// Whether at least so many segments without data came by a way so short that the answer to the
 /// first one cannot have been on its way still.
-fn repeated(look: &Look, least: u32) -> bool {
+fn repeated(look: &TcpInfo, least: u32) -> bool {
     let is_far = look.rtt.is_some_and(|rtt| rtt >= Span::from_ms(500));
-    match (look.segments_in, look.data_segments_in) {
-        (Some(count), Some(0)) if !is_far => count - count.min(look.retransmits) >= least,
+    match (look.segs_in, look.data_segs_in) {
+        (Some(count), Some(0)) if !is_far => count - count.min(look.total_retrans) >= least,
         _ => false,
     }
 }

@@ -5,7 +5,7 @@ use super::Record;
 use super::asking::Wait;
 use super::shadow::{Shadow, Verdict, check};
 use crate::engine::{Action, EndReason, Failure, Key, Note, State};
-use crate::plan::{INQUIRY_COST, LAST_DRAIN_COST, Probe};
+use crate::plan::{FINAL_DRAIN_COST, INQUIRY_COST, Probe};
 use crate::units::{Moment, Tick};
 
 /// How many deadlines a turn has seen to.
@@ -22,7 +22,7 @@ pub struct Seen {
 impl Seen {
     /// What they cost of the most that a turn may do.
     fn cost(&self) -> u32 {
-        self.timeouts + INQUIRY_COST * self.questions + LAST_DRAIN_COST * self.put_off
+        self.timeouts + INQUIRY_COST * self.questions + FINAL_DRAIN_COST * self.put_off
     }
 
     /// The same, if each of them had to be moved down the wheel's levels first.
@@ -66,11 +66,11 @@ impl Shadow {
         while let Some(
             Action::Close(key)
             | Action::Note(key, _)
-            | Action::Look(key, _)
-            | Action::Probe(key)
-            | Action::Hush(key),
+            | Action::ReadTcpInfo(key, _)
+            | Action::StartKeepalive(key)
+            | Action::StopKeepalive(key),
         ) = rest.first()
-            && !matches!(rest.first(), Some(Action::Note(_, Note::Forgone)))
+            && !matches!(rest.first(), Some(Action::Note(_, Note::Skipped)))
         {
             let expected = self.expire(*key, &mut seen)?;
             check!(!expected.is_empty(), "{rest:?}: nothing is to be done about {key:?}");
@@ -87,12 +87,12 @@ impl Shadow {
         }
         // The last one may take more than is left.
         let beyond = match seen {
-            Seen { put_off: 1.., .. } => LAST_DRAIN_COST - 1,
+            Seen { put_off: 1.., .. } => FINAL_DRAIN_COST - 1,
             Seen { questions: 1.., .. } => INQUIRY_COST - 1,
             _ => 0,
         };
         check!(seen.cost() <= self.plan.limits.expiries_max + beyond, "{seen:?} are too many");
-        let most = self.plan.limits.expiries_max.div_ceil(LAST_DRAIN_COST);
+        let most = self.plan.limits.expiries_max.div_ceil(FINAL_DRAIN_COST);
         check!(seen.put_off <= most, "{seen:?} are too many to be drained at once");
         Ok((seen, rest))
     }
@@ -154,7 +154,7 @@ impl Shadow {
     /// a later one that moves down; where an answer is put off that as well.
     fn expiry_turns_max(&self) -> u64 {
         let cost = match (&self.plan.talk, self.plan.probe) {
-            (Some(_), _) => 5 + LAST_DRAIN_COST + 5 + INQUIRY_COST + 5,
+            (Some(_), _) => 5 + FINAL_DRAIN_COST + 5 + INQUIRY_COST + 5,
             (None, Probe::None) => 6,
             (None, _) => 5 + INQUIRY_COST + 5,
         };

@@ -5,7 +5,7 @@ use super::asking::Wait;
 use super::reckoning::{Seat, name};
 use super::shadow::Shadow;
 use super::witness::Sighting;
-use crate::engine::{Action, EndReason, Event, Failure, Key, Note, State, What};
+use crate::engine::{Action, EndReason, Event, EventKind, Failure, Key, Note, State};
 use crate::units::{Moment, Span};
 
 impl Shadow {
@@ -15,28 +15,30 @@ impl Shadow {
         for event in events {
             self.take(event, &mut answers);
         }
-        let full = events.iter().any(|event| event.what == What::Unheard);
+        let full = events.iter().any(|event| event.kind == EventKind::PollBatchFull);
         self.full_turns = if full { self.full_turns + 1 } else { 0 };
         answers
     }
 
     fn take(&mut self, event: &Event, answers: &mut Vec<Action>) {
         let at = event.at;
-        let (key, state) = match event.what {
-            What::Unheard => return self.reach("a full batch"),
-            What::Stop => {
+        let (key, state) = match event.kind {
+            EventKind::PollBatchFull => return self.reach("a full batch"),
+            EventKind::Stop => {
                 self.reach("a signal");
                 self.stopped = true;
                 return;
             }
-            What::Dialed(key) | What::Opened(key) | What::Readable(key) => (key, self.state(key)),
-            What::Failed(key, _) | What::PeerClosed(key, _) => (key, self.state(key)),
-            What::Received { key, .. } => (key, self.state(key)),
-            What::Answered(key) | What::Looked(key, ..) => (key, self.state(key)),
+            EventKind::Dialed(key) | EventKind::Opened(key) | EventKind::Readable(key) => {
+                (key, self.state(key))
+            }
+            EventKind::Failed(key, _) | EventKind::PeerClosed(key, _) => (key, self.state(key)),
+            EventKind::Received { key, .. } => (key, self.state(key)),
+            EventKind::ReplyMatched(key) | EventKind::TcpInfo(key, ..) => (key, self.state(key)),
         };
         let slot = key.slot;
-        match (event.what, state) {
-            (What::Dialed(_), Some(State::NotInitiated)) if slot < self.asked => {
+        match (event.kind, state) {
+            (EventKind::Dialed(_), Some(State::NotInitiated)) if slot < self.asked => {
                 let late = at.since(self.scheduled(slot));
                 if self.plan.pace.is_paced() {
                     self.lateness.0.push(late);
@@ -46,7 +48,7 @@ impl Shadow {
                 self.seat(slot).dialed_at = at;
                 self.say(key, Note::Dialing, answers);
             }
-            (What::Opened(_), Some(State::Dialing)) => {
+            (EventKind::Opened(_), Some(State::Dialing)) => {
                 if self.due(slot).is_some_and(|due| due <= self.now) {
                     self.reach("opened when its timeout was due");
                 }
@@ -55,10 +57,10 @@ impl Shadow {
                 self.say(key, Note::Established { after }, answers);
                 self.greet(key, at, after, answers);
             }
-            (What::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.reason) => {
+            (EventKind::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.reason) => {
                 self.fail(key, failure, at, answers);
             }
-            (What::PeerClosed(_, failure), Some(State::Established))
+            (EventKind::PeerClosed(_, failure), Some(State::Established))
                 if ends_open(failure.reason) =>
             {
                 let after = self.enter(slot, State::Closed, at, Some(failure.reason));
@@ -67,8 +69,8 @@ impl Shadow {
                 self.say(key, Note::Closed { failure, after }, answers);
                 answers.push(Action::Close(key));
             }
-            (What::Readable(_), Some(State::Established)) => self.queue(slot),
-            (What::Received { bytes, more, .. }, Some(State::Established)) => {
+            (EventKind::Readable(_), Some(State::Established)) => self.queue(slot),
+            (EventKind::Received { bytes, more, .. }, Some(State::Established)) => {
                 self.bytes += u64::from(bytes);
                 if bytes > 0 {
                     self.hear(key, at, answers);
@@ -78,10 +80,10 @@ impl Shadow {
                     self.queue(slot);
                 }
             }
-            (What::Answered(_), Some(State::Established)) if self.may_answer(slot) => {
+            (EventKind::ReplyMatched(_), Some(State::Established)) if self.may_answer(slot) => {
                 self.answer(slot, at);
             }
-            (What::Looked(_, why, look), _) if self.looks.contains(&(key, why)) => {
+            (EventKind::TcpInfo(_, why, look), _) if self.looks.contains(&(key, why)) => {
                 self.looks.retain(|asked| *asked != (key, why));
                 self.look(key, why, &look, at, answers);
             }
@@ -123,16 +125,16 @@ impl Shadow {
     }
 
     /// Nothing is dialed: the kernel has said that there is no port.
-    pub(super) fn forgo(&mut self, key: Key, answers: &mut Vec<Action>) {
-        self.reach("a dial forgone");
+    pub(super) fn skip_dial(&mut self, key: Key, answers: &mut Vec<Action>) {
+        self.reach("a dial skipped");
         let reason = Some(EndReason::NoPorts);
         let (at, level) = (self.now, self.level(State::Established));
         let seen = Sighting { at, level, since: at, slot: key.slot, is_timed: false };
         self.sightings.push((EndReason::NoPorts, seen));
         let seat = &mut self.seats[key.slot as usize];
         *seat = Seat { state: State::Error, since: self.now, reason, ..*seat };
-        self.routing.forgone += 1;
-        self.say(key, Note::Forgone, answers);
+        self.routing.skipped += 1;
+        self.say(key, Note::Skipped, answers);
     }
 
     pub(super) fn fail(

@@ -25,8 +25,8 @@ mod witness;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::{Action, Engine, Event, Key, State, Summary, What};
-use crate::plan::LAST_DRAIN;
+use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary};
+use crate::plan::FINAL_DRAIN_FACTOR;
 use crate::units::{Moment, NS_PER_S, Span, Tick};
 use network::Network;
 use random::Random;
@@ -200,7 +200,8 @@ impl Sim {
             self.perform(action)?;
         }
         let held = sample.level(State::Dialing) + sample.level(State::Established);
-        let dialed = self.feedback.iter().filter(|e| matches!(e.what, What::Dialed(_))).count();
+        let dialed =
+            self.feedback.iter().filter(|e| matches!(e.kind, EventKind::Dialed(_))).count();
         let open = self.network.open();
         check!(open == held as usize + dialed, "{open} open descriptors, not {held} + {dialed}");
         Ok(())
@@ -241,14 +242,14 @@ impl Sim {
         let mut events = std::mem::take(&mut self.feedback);
         let honest = events.len();
         let told = self.network.poll(&limits, &self.engine, at, &mut events);
-        let read = events[honest..].iter().filter(|e| matches!(e.what, What::Received { .. }));
+        let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
         read.for_each(|_| self.shadow.reach("read as soon as heard of"));
         if told == limits.events_max {
-            events.push(Event { at, what: What::Unheard });
+            events.push(Event { at, kind: EventKind::PollBatchFull });
         }
         if self.stop_at.is_some_and(|stop_at| stop_at <= at) {
             self.stop_at = None;
-            events.push(Event { at, what: What::Stop });
+            events.push(Event { at, kind: EventKind::Stop });
         }
         while self.random.chance(self.scenario.mischief.bogus_permille)
             && events.len() < limits.turn_events_max()
@@ -267,8 +268,8 @@ impl Sim {
             Action::Drain(key) => {
                 self.network.drain(key, self.scenario.plan.limits.drain_bytes_max)?
             }
-            Action::DrainAll(key) => {
-                let limit = LAST_DRAIN * self.scenario.plan.limits.drain_bytes_max;
+            Action::DrainFully(key) => {
+                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.limits.drain_bytes_max;
                 self.network.drain(key, limit)?
             }
             Action::Dial(key) => {
@@ -276,26 +277,26 @@ impl Sim {
                 let behaviour = self.random.pick(&self.scenario.behaviours);
                 self.met[behaviour as usize] += 1;
                 let script = Script::new(behaviour, &self.scenario.plan, &mut self.random);
-                self.feedback.push(Event { at: self.clock, what: What::Dialed(key) });
+                self.feedback.push(Event { at: self.clock, kind: EventKind::Dialed(key) });
                 self.network.dial(key, script, self.clock)?.into_iter().collect()
             }
-            Action::Sample | Action::Note(..) | Action::Hush(_) => return Ok(()),
+            Action::Sample | Action::Note(..) | Action::StopKeepalive(_) => return Ok(()),
             Action::Send(key) => {
                 self.network.send(key, self.clock)?;
                 Vec::new()
             }
-            Action::Probe(key) => {
+            Action::StartKeepalive(key) => {
                 self.network.probe(key, self.clock)?;
                 Vec::new()
             }
-            Action::Look(key, why) => {
+            Action::ReadTcpInfo(key, why) => {
                 let look = self.network.look(key, self.clock)?;
-                look.map(|look| What::Looked(key, why, look)).into_iter().collect()
+                look.map(|look| EventKind::TcpInfo(key, why, look)).into_iter().collect()
             }
         };
         self.clock = self.clock + self.work();
         let at = self.clock;
-        self.feedback.extend(said.into_iter().map(|what| Event { at, what }));
+        self.feedback.extend(said.into_iter().map(|kind| Event { at, kind }));
         Ok(())
     }
 

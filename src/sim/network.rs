@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
-use crate::engine::{EndReason, Engine, Event, Failure, Key, Look, What};
+use crate::engine::{EndReason, Engine, Event, EventKind, Failure, Key, TcpInfo};
 use crate::plan::{Limits, Plan};
 use crate::units::{Moment, NS_PER_S, Span};
 
@@ -48,7 +48,7 @@ struct Descriptor {
 
 impl Descriptor {
     /// See [`Network::drain`].
-    fn read(&mut self, limit: u32, probes: bool) -> Vec<What> {
+    fn read(&mut self, limit: u32, probes: bool) -> Vec<EventKind> {
         let key = self.key;
         let bytes = u32::try_from(self.unread).unwrap_or(limit).min(limit);
         if self.unread != Script::ENDLESS {
@@ -57,17 +57,17 @@ impl Descriptor {
         let more = if probes { bytes > 0 } else { bytes == limit };
         let mut said = Vec::with_capacity(3);
         if more || bytes > 0 || self.ended.is_none() {
-            said.push(What::Received { key, bytes, more });
+            said.push(EventKind::Received { key, bytes, more });
         }
         if let Some(rest) = self.to_answer.as_mut() {
             *rest = rest.saturating_sub(bytes.into());
             if *rest == 0 {
                 self.to_answer = None;
-                said.push(What::Answered(key));
+                said.push(EventKind::ReplyMatched(key));
             }
         }
         if let (false, Some(reason)) = (more, self.ended) {
-            said.push(What::PeerClosed(key, failure(reason)));
+            said.push(EventKind::PeerClosed(key, failure(reason)));
         }
         said
     }
@@ -113,7 +113,12 @@ impl Network {
     ///
     /// # Errors
     /// If the slot has a descriptor already.
-    pub fn dial(&mut self, key: Key, script: Script, at: Moment) -> Result<Option<What>, String> {
+    pub fn dial(
+        &mut self,
+        key: Key,
+        script: Script,
+        at: Moment,
+    ) -> Result<Option<EventKind>, String> {
         let (answer, after) = (script.answer, script.answer_after);
         let descriptor = Descriptor {
             key,
@@ -139,9 +144,9 @@ impl Network {
             Answer::AcceptAtOnce => {
                 self.accepted(key.slot, at);
                 self.reply(key.slot, at, false);
-                Ok(Some(What::Opened(key)))
+                Ok(Some(EventKind::Opened(key)))
             }
-            Answer::FailHere(reason) => Ok(Some(What::Failed(key, failure(reason)))),
+            Answer::FailHere(reason) => Ok(Some(EventKind::Failed(key, failure(reason)))),
             Answer::Accept | Answer::Fail(_) => {
                 self.schedule(at + after, key.slot, Happening::Answer);
                 Ok(None)
@@ -167,7 +172,7 @@ impl Network {
     ///
     /// # Errors
     /// If there is no such descriptor.
-    pub fn drain(&mut self, key: Key, limit: u32) -> Result<Vec<What>, String> {
+    pub fn drain(&mut self, key: Key, limit: u32) -> Result<Vec<EventKind>, String> {
         let probes = self.probes;
         Ok(self.of(key, "drained")?.read(limit, probes))
     }
@@ -211,28 +216,28 @@ impl Network {
     ///
     /// # Errors
     /// If there is no such descriptor.
-    pub fn look(&mut self, key: Key, at: Moment) -> Result<Option<Look>, String> {
+    pub fn look(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
         let open = self.of(key, "looked at")?;
         let waited = open.accepted_at.unwrap_or(at).since(open.dialed_at);
         let repeats = SYN_REPEATS_S.iter().filter(|s| Span::from_s(**s) <= waited).count();
         let idle = open.accepted_at.map(|_| at.since(open.heard_at));
-        let all = Look {
-            retransmits: u32::try_from(repeats).unwrap_or(u32::MAX),
+        let all = TcpInfo {
+            total_retrans: u32::try_from(repeats).unwrap_or(u32::MAX),
             // Some answers come late by a long way, others to the repeat of a SYN that was lost.
             rtt: open.accepted_at.map(|_| match key.slot % 2 {
                 0 => open.script.answer_after,
                 _ => Span(open.script.answer_after.0 % NS_PER_S),
             }),
-            silent: idle,
-            segments_in: Some(1 + open.script.repeated_answers + open.data_segments),
-            data_segments_in: Some(open.data_segments),
-            unacknowledged: u32::from(open.is_spoken_to && open.script.repeated_answers > 0),
+            last_ack_recv: idle,
+            segs_in: Some(1 + open.script.repeated_answers + open.data_segments),
+            data_segs_in: Some(open.data_segments),
+            unacked: u32::from(open.is_spoken_to && open.script.repeated_answers > 0),
         };
         Ok(match open.script.knows {
             Knows::Everything => Some(all),
-            Knows::EarlyRepeat => Some(Look { retransmits: all.retransmits.max(1), ..all }),
-            Knows::NoSegments => Some(Look { segments_in: None, data_segments_in: None, ..all }),
-            Knows::Nothing => Some(Look::default()),
+            Knows::EarlyRepeat => Some(TcpInfo { total_retrans: all.total_retrans.max(1), ..all }),
+            Knows::NoSegments => Some(TcpInfo { segs_in: None, data_segs_in: None, ..all }),
+            Knows::Nothing => Some(TcpInfo::default()),
             Knows::Nobody => None,
         })
     }
@@ -267,12 +272,12 @@ impl Network {
             open.queued = false;
             count += 1;
             let key = open.key;
-            let mut say = |what| events.push(Event { at, what });
+            let mut say = |kind| events.push(Event { at, kind });
             let answer_is_news = std::mem::take(&mut open.answer_is_news);
             if answer_is_news {
                 say(match open.script.answer {
-                    Answer::Fail(reason) => What::Failed(key, failure(reason)),
-                    _ => What::Opened(key),
+                    Answer::Fail(reason) => EventKind::Failed(key, failure(reason)),
+                    _ => EventKind::Opened(key),
                 });
             }
             let ended = open.ended.filter(|_| std::mem::take(&mut open.end_is_news));
@@ -280,18 +285,18 @@ impl Network {
                 // A driver may have a look at the bytes before an end, or leave it at that.
                 let bytes = u32::try_from(open.unread).unwrap_or(u32::MAX);
                 if ended.is_some() && self.probes {
-                    say(What::Received { key, bytes, more: true });
+                    say(EventKind::Received { key, bytes, more: true });
                     if open.to_answer.take().is_some() {
-                        say(What::Answered(key));
+                        say(EventKind::ReplyMatched(key));
                     }
                 } else if ended.is_none() && engine.awaits_answer(key) {
                     open.read(limits.drain_bytes_max, self.probes).into_iter().for_each(&mut say);
                 } else {
-                    say(What::Readable(key));
+                    say(EventKind::Readable(key));
                 }
             }
             if let Some(reason) = ended {
-                say(What::PeerClosed(key, failure(reason)));
+                say(EventKind::PeerClosed(key, failure(reason)));
             }
             if answer_is_news {
                 self.reply(slot, at, false);

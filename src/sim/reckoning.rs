@@ -146,9 +146,9 @@ impl Shadow {
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
             ("established at once", summary.established_peak.into(), self.peak.into()),
-            ("errors", summary.errors, self.failed.0.len() as u64 + self.routing.forgone),
+            ("errors", summary.errors, self.failed.0.len() as u64 + self.routing.skipped),
             ("received bytes", summary.received_bytes, self.bytes),
-            ("dials forgone", summary.forgone, self.routing.forgone),
+            ("dials skipped", summary.skipped, self.routing.skipped),
             ("pauses", summary.pauses.into(), self.pauses.into()),
             ("nanoseconds paused", summary.paused.0, self.paused.0),
             ("events ignored", summary.events_ignored, self.ignored),

@@ -19,7 +19,7 @@ pub struct Routing {
     exhausted: BTreeSet<(usize, usize)>,
     /// When it was found out last, or tried again, that a route has no port.
     asked_at: Moment,
-    pub forgone: u64,
+    pub skipped: u64,
 }
 
 impl Routing {
@@ -39,11 +39,11 @@ impl Routing {
             routes,
             exhausted: BTreeSet::new(),
             asked_at: Moment(0),
-            forgone: 0,
+            skipped: 0,
         }
     }
 
-    /// Whether a dial of this slot is forgone. Once a second one is tried all the same.
+    /// Whether a dial of this slot is skipped. Once a second one is tried all the same.
     pub fn is_forgone(&self, slot: u32, now: Moment) -> bool {
         let is_exhausted = self.exhausted.contains(&self.routes[slot as usize]);
         is_exhausted && now < self.asked_at + Span(NS_PER_S)

@@ -95,7 +95,7 @@ fn plan(random: &mut Random) -> Plan {
     let small = Limits {
         events_max: random.small(1, 8),
         dials_max: random.small(1, 4),
-        forgone_max: random.small(1, 4),
+        skips_max: random.small(1, 4),
         expiries_max: random.small(1, 8),
         drains_max: random.small(1, 3),
         drain_bytes_max: random.small(1, 4_096),

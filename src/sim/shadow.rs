@@ -11,7 +11,7 @@ use super::deadlines::Seen;
 use super::reckoning::{Seat, Times};
 use super::routing::Routing;
 use super::witness::Sighting;
-use crate::engine::{Action, EndReason, Key, PAUSE_MIN, State, Why};
+use crate::engine::{Action, EndReason, Key, PAUSE_MIN, State, TcpInfoPurpose};
 use crate::plan::{Hold, Plan};
 use crate::units::{Moment, Span, low_32};
 
@@ -40,9 +40,9 @@ pub struct Shadow {
     not_before: Moment,
     pub(super) ready: VecDeque<u32>,
     /// Those whose answer is due, to be drained in this turn.
-    pub(super) last_drains: Vec<u32>,
+    pub(super) final_drains: Vec<u32>,
     /// What the kernel was asked in the turn before, and has not told yet.
-    pub(super) looks: Vec<(Key, Why)>,
+    pub(super) looks: Vec<(Key, TcpInfoPurpose)>,
     pub(super) full_turns: u32,
     /// Turns in which nothing was heard, said or put off.
     idle_turns: u32,
@@ -94,7 +94,7 @@ impl Shadow {
             shift: Span::ZERO,
             not_before: start,
             ready: VecDeque::new(),
-            last_drains: Vec::new(),
+            final_drains: Vec::new(),
             looks: Vec::new(),
             full_turns: 0,
             idle_turns: 0,
@@ -170,7 +170,7 @@ impl Shadow {
         let (seen, rest) = self.expiries(record, rest)?;
         let rest = self.sample(rest)?;
         self.conclude();
-        let rest = self.last_drains(rest)?;
+        let rest = self.final_drains(rest)?;
         let rest = self.drains(rest)?;
         let rest = self.dials(rest)?;
         check!(rest.is_empty(), "{rest:?} came out of order");
@@ -268,12 +268,12 @@ impl Shadow {
     }
 
     /// One drain of each whose answer is due, in any order.
-    fn last_drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
-        let mut due = std::mem::take(&mut self.last_drains);
+    fn final_drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
+        let mut due = std::mem::take(&mut self.final_drains);
         due.retain(|_| !self.over);
         let (last, rest) = actions.split_at(due.len().min(actions.len()));
         let is_last =
-            |slot: &u32| last.contains(&Action::DrainAll(Key { slot: *slot, attempt: 0 }));
+            |slot: &u32| last.contains(&Action::DrainFully(Key { slot: *slot, attempt: 0 }));
         check!(due.iter().all(is_last), "{due:?} are to be drained, and not {last:?}");
         Ok(rest)
     }
@@ -307,17 +307,17 @@ impl Shadow {
 
     fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
         let limits = self.plan.limits;
-        let (mut dials, mut forgone) = (0, 0);
+        let (mut dials, mut skipped) = (0, 0);
         // Those that need no dial come first, and one of them may be an error too many.
         while !self.over && self.dial_due().is_some_and(|due| due <= self.now) {
             let key = Key { slot: self.asked, attempt: 0 };
             let mut expected = Vec::new();
             if self.routing.is_forgone(key.slot, self.now) {
-                if dials > 0 || forgone == limits.forgone_max {
+                if dials > 0 || skipped == limits.skips_max {
                     break;
                 }
-                forgone += 1;
-                self.forgo(key, &mut expected);
+                skipped += 1;
+                self.skip_dial(key, &mut expected);
             } else if dials == limits.dials_max {
                 break;
             } else {
@@ -389,9 +389,9 @@ impl Shadow {
 }
 
 /// What the kernel is asked for.
-fn looks(actions: &[Action]) -> Vec<(Key, Why)> {
+fn looks(actions: &[Action]) -> Vec<(Key, TcpInfoPurpose)> {
     let look = |action: &Action| match action {
-        Action::Look(key, why) => Some((*key, *why)),
+        Action::ReadTcpInfo(key, why) => Some((*key, *why)),
         _ => None,
     };
     actions.iter().filter_map(look).collect()

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 
 use super::Record;
-use crate::engine::{Action, Note, What};
+use crate::engine::{Action, EventKind, Note};
 use crate::units::Moment;
 
 /// A digest of all turns so far, and their text if somebody wants to read it.
@@ -33,14 +33,14 @@ impl Trace {
         (record.now.0, record.next_due.map(|due| due.0), record.over).hash(&mut self.digest);
         for event in &record.events {
             event.at.0.hash(&mut self.digest);
-            self.event(event.what);
+            self.event(event.kind);
         }
         record.actions.iter().for_each(|action| self.action(*action));
         let Some(text) = &mut self.text else { return };
         // Writing to a string does not fail.
         let _ = writeln!(text, "at {}: {:?}", record.now.since(start), record.levels);
         for event in &record.events {
-            let _ = writeln!(text, "    {:?} at {}", event.what, event.at.since(start));
+            let _ = writeln!(text, "    {:?} at {}", event.kind, event.at.since(start));
         }
         for action in &record.actions {
             let _ = writeln!(text, "        {action:?}");
@@ -51,19 +51,19 @@ impl Trace {
         };
     }
 
-    fn event(&mut self, what: What) {
+    fn event(&mut self, what: EventKind) {
         discriminant(&what).hash(&mut self.digest);
         match what {
-            What::Dialed(key) | What::Opened(key) | What::Readable(key) => {
+            EventKind::Dialed(key) | EventKind::Opened(key) | EventKind::Readable(key) => {
                 key.hash(&mut self.digest);
             }
-            What::Failed(key, failure) | What::PeerClosed(key, failure) => {
+            EventKind::Failed(key, failure) | EventKind::PeerClosed(key, failure) => {
                 (key, failure.reason, failure.errno).hash(&mut self.digest);
             }
-            What::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
-            What::Answered(key) => key.hash(&mut self.digest),
-            What::Looked(key, why, look) => (key, why, look).hash(&mut self.digest),
-            What::Unheard | What::Stop => {}
+            EventKind::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
+            EventKind::ReplyMatched(key) => key.hash(&mut self.digest),
+            EventKind::TcpInfo(key, why, look) => (key, why, look).hash(&mut self.digest),
+            EventKind::PollBatchFull | EventKind::Stop => {}
         }
     }
 
@@ -73,15 +73,18 @@ impl Trace {
             Action::Close(key) | Action::Drain(key) | Action::Dial(key) => {
                 key.hash(&mut self.digest);
             }
-            Action::DrainAll(key) | Action::Send(key) | Action::Probe(key) | Action::Hush(key) => {
+            Action::DrainFully(key)
+            | Action::Send(key)
+            | Action::StartKeepalive(key)
+            | Action::StopKeepalive(key) => {
                 key.hash(&mut self.digest);
             }
-            Action::Look(key, why) => (key, why).hash(&mut self.digest),
+            Action::ReadTcpInfo(key, why) => (key, why).hash(&mut self.digest),
             Action::Sample => {}
             Action::Note(key, note) => {
                 (key, discriminant(&note)).hash(&mut self.digest);
                 match note {
-                    Note::Dialing | Note::Forgone | Note::Unanswered => {}
+                    Note::Dialing | Note::Skipped | Note::ReplyTimedOut => {}
                     Note::Established { after } => after.hash(&mut self.digest),
                     Note::Errored { failure, after } | Note::Closed { failure, after } => {
                         (failure.reason, failure.errno, after).hash(&mut self.digest);

@@ -115,10 +115,10 @@ pub fn original(run: &Outcome, target: &str) -> Original {
     };
     // Those that the peer has closed since were established once.
     let established = timing("established", last.established + last.closed);
-    // A dial that was forgone took no time.
-    let forgone = after.lines().find_map(|line| matches(line, "Dials forgone: #, *"));
-    let forgone: u64 = forgone.map_or(0, |words| words[0].parse().unwrap());
-    let failed = timing("failed", last.error - forgone);
+    // A dial that was skipped took no time.
+    let skipped = after.lines().find_map(|line| matches(line, "Dials skipped: #, *"));
+    let skipped: u64 = skipped.map_or(0, |words| words[0].parse().unwrap());
+    let failed = timing("failed", last.error - skipped);
     // What follows is ours.
     assert!(lines.next().is_some_and(|line| line.starts_with("--- tcpgoon ")), "{run:#?}");
     Original { stats, last, established, failed }

@@ -313,9 +313,9 @@ fn most_of_them_have_to_be_resets_to_blame_a_firewall() {
 
 #[test]
 fn what_was_only_forgone_has_no_time() {
-    let reasons = |forgone| {
+    let reasons = |skipped| {
         let made = Made::of(100).met(EndReason::NoPorts, 60, 40, 0, MS(3));
-        let made = made.change(|made| made.summary.forgone = forgone);
+        let made = made.change(|made| made.summary.skipped = skipped);
         let mut text = String::new();
         write_evidence(&mut text, &made.summary, &made.plan).unwrap();
         text
