@@ -1,11 +1,12 @@
 //! What is counted along the way, what a run amounts to, for the report, and whether its parts
 //! agree, for tests.
 
-use super::breakdown::Breakdown;
-use super::evidence::{Hanging, Sightings, Slow, sightings};
+use super::analysis::breakdown::Breakdown;
+use super::analysis::{Analysis, RunView};
+use super::failure_times::{FailureTimes, Slow, failure_times};
 use super::histogram::Histogram;
-use super::scene::{Books, Who};
-use super::{EndReason, Engine, Side, State, Summary};
+use super::gaps::Gaps;
+use super::{EndReason, Engine, State, Summary};
 use crate::units::{Moment, Span};
 
 /// What is only counted, for the summary.
@@ -19,9 +20,10 @@ pub(super) struct Tally {
     pub timeout_lateness_max: Span,
     pub skipped: u64,
     /// By reason.
-    pub sightings: Box<[Sightings]>,
-    pub unanswered: Sightings,
+    pub failure_times: Box<[FailureTimes]>,
+    pub unanswered: FailureTimes,
     pub slow: Slow,
+    pub gaps: Gaps,
     pub handshake_times: Histogram,
     pub first_byte_times: Histogram,
     pub lifetimes: Histogram,
@@ -42,8 +44,9 @@ impl Tally {
             last_dial: None,
             timeout_lateness_max: Span::ZERO,
             skipped: 0,
-            sightings: sightings(),
-            unanswered: Sightings::default(),
+            failure_times: failure_times(),
+            unanswered: FailureTimes::default(),
+            gaps: Gaps::default(),
             slow: Slow::default(),
             handshake_times: Histogram::new(),
             first_byte_times: Histogram::new(),
@@ -61,40 +64,28 @@ impl Engine {
     /// Everything there is to tell so far.
     pub fn summary(&self) -> Summary {
         let tally = self.tally.clone();
-        let books = Books {
+        let view = RunView {
             table: &self.table,
             routes: &self.routes,
-            inquiries: &self.inquiries,
+            checks: &self.inquiries,
+            gaps: &tally.gaps,
             now: self.now,
+            rtt: tally.established_times.min(),
         };
-        let evidence = |reason: EndReason| {
-            // Who closes what has something unread in it resets it: for both it is a close.
-            let is_hit = |slot| {
-                self.table
-                    .of(slot)
-                    .reason
-                    .is_some_and(|met| met == reason || met.is_close_as(reason))
-            };
-            let who = match (reason.ends_in(), reason.side()) {
-                (State::Error, Side::ThisHost) => Who::Dialed,
-                (State::Error, _) => Who::Sent,
-                _ => Who::Established,
-            };
-            tally.sightings[reason as usize].tell(self.ledger.flow(reason), &books, who, &is_hit)
+        let failures = |reason: EndReason| {
+            tally.failure_times[reason as usize].summarize(self.ledger.flow(reason))
         };
-        let has_missed = |slot| self.inquiries.has_missed(slot);
         let missed = self.inquiries.findings.unanswered;
-        let unanswered = tally.unanswered.tell(missed, &books, Who::Established, &has_missed);
         Summary {
-            evidence: EndReason::ALL.map(evidence),
+            failures: EndReason::ALL.map(failures),
+            analysis: Analysis::of(&view),
+            targets: Breakdown::by_target(&view),
+            sources: Breakdown::by_source(&view),
             slow: tally.slow,
-            slow_began_at: tally.slow.established_before(&books),
-            slow_scene: tally.slow.scene(&books),
             handshake_times: tally.handshake_times,
             lifetimes: tally.lifetimes,
             first_byte_times: tally.first_byte_times,
-            unanswered,
-            hanging: Hanging::of(&books),
+            unanswered: tally.unanswered.summarize(missed),
             findings: self.inquiries.findings,
             awaited: self.inquiries.awaited_count(),
             unsettled: self.inquiries.unsettled_count(),
@@ -110,8 +101,6 @@ impl Engine {
             established_times: tally.established_times,
             failed_times: tally.failed_times,
             skipped: tally.skipped,
-            targets: Breakdown::by_target(&books),
-            sources: Breakdown::by_source(&books),
             dial_lateness: tally.dial_lateness,
             first_dial: tally.first_dial,
             last_dial: tally.last_dial,
@@ -121,6 +110,7 @@ impl Engine {
             paused: tally.paused,
             events_ignored: tally.events_ignored,
             stopped: self.stopped,
+            gaps: tally.gaps,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::evidence::SLOW_DIAL_MIN;
+use super::failure_times::SLOW_DIAL_MIN;
 use super::inquiry::{Step, Suspicion};
 use super::standing::Standing;
 use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
@@ -71,7 +71,7 @@ impl Engine {
         self.note(key, Note::Established { after }, actions);
         let is_slow = after >= SLOW_DIAL_MIN;
         if is_slow {
-            self.slow(key, at, after, actions);
+            self.slow(key, actions);
         } else if self.looks.rtt_due <= at {
             self.looks.rtt_due = at + RTT_EVERY;
             self.looks.ask(key, TcpInfoPurpose::Rtt, actions);
@@ -85,10 +85,9 @@ impl Engine {
     }
 
     /// A dial took a second or more: at least one SYN, or the answer to it, was lost.
-    pub(super) fn slow(&mut self, key: Key, at: Moment, after: Span, actions: &mut Vec<Action>) {
-        let dialed_at = Moment(at.0.saturating_sub(after.0));
+    pub(super) fn slow(&mut self, key: Key, actions: &mut Vec<Action>) {
         let has_failed = !self.is(key, State::Established);
-        self.tally.slow.add(dialed_at, key.slot, has_failed);
+        self.tally.slow.add(has_failed);
         self.looks.ask(key, TcpInfoPurpose::Slow, actions);
     }
 
@@ -154,8 +153,8 @@ impl Engine {
                 }
             }
             TcpInfoPurpose::Slow => {
-                self.tally.slow.retransmitted += u64::from(look.total_retrans > 0);
-                self.tally.slow.repeats += u64::from(look.total_retrans);
+                let has_failed = !self.is(key, State::Established);
+                self.tally.slow.add_repeats(look.total_retrans, has_failed);
             }
             TcpInfoPurpose::Suspect => {
                 self.inquiries.suspect(suspicion(look, self.sends));
@@ -213,8 +212,7 @@ impl Engine {
         let Step { unanswered, suspect, probe, look, hush, again } =
             self.inquiries.expire(key.slot);
         if unanswered {
-            let established = self.ledger.level(State::Established);
-            self.tally.unanswered.add(self.now, established, key.slot, since);
+            self.tally.unanswered.add(self.now, self.now.since(since));
             self.note(key, Note::ReplyTimedOut, actions);
         }
         if suspect {

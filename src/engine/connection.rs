@@ -182,12 +182,25 @@ impl Key {
     }
 }
 
+impl Connection {
+    /// When it was established, if it ever was: exactly as long as it is, else to within 0.8% of its
+    /// dial time.
+    pub fn established_at(&self) -> Option<Moment> {
+        match (self.state, self.dial_time) {
+            (State::Established, _) => Some(self.since),
+            (_, Some(time)) => Some((self.dialed_at + time.middle()).min(self.since)),
+            (_, None) => None,
+        }
+    }
+}
+
 /// One seat. What it would be nice to know but is not kept here is asked of the socket when it
 /// matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
-    /// When it entered its state, as the event said; for Dialing that is the moment of its
-    /// `connect()`.
+    /// The moment of its `connect()`: what happens to a dial is dated by its SYN.
+    pub dialed_at: Moment,
+    /// When it entered its state, as the event said.
     pub since: Moment,
     pub attempt: u32,
     pub state: State,
@@ -196,7 +209,7 @@ pub struct Connection {
     pub dial_time: Option<Code>,
 }
 
-const _: () = assert!(size_of::<Connection>() == 16);
+const _: () = assert!(size_of::<Connection>() == 24);
 
 /// All connections of a run, by slot. Allocated once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,6 +224,7 @@ impl Table {
     /// When the memory is not to be had.
     pub fn new(count: u32) -> Result<Table, TryReserveError> {
         let fresh = Connection {
+            dialed_at: Moment(0),
             since: Moment(0),
             attempt: 0,
             state: State::NotInitiated,
@@ -257,7 +271,8 @@ impl Table {
             State::Established => Some(Code::of(at.since(before.since))),
             _ => before.dial_time,
         };
-        *connection = Connection { since: at, state: to, reason, dial_time, ..before };
+        let dialed_at = if to == State::Dialing { at } else { before.dialed_at };
+        *connection = Connection { dialed_at, since: at, state: to, reason, dial_time, ..before };
         before
     }
 
@@ -274,6 +289,7 @@ impl Table {
         &self.connections[slot as usize]
     }
 
+    /// By slot.
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter()
     }

@@ -14,23 +14,24 @@
 //!   between two.
 
 mod account;
+pub mod analysis;
 mod asking;
-pub mod breakdown;
 pub mod connection;
 pub mod event;
-pub mod evidence;
 pub mod exhausted;
 pub mod expect;
+pub mod failure_times;
+pub mod gaps;
 pub mod histogram;
 pub mod inquiry;
 pub mod ledger;
 pub mod pacer;
 pub mod ready;
-pub mod scene;
 pub mod standing;
 pub mod summary;
 pub mod wheel;
 
+pub use analysis::breakdown;
 pub use connection::{Connection, EndReason, Key, Side, State};
 pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose};
 pub use summary::{Sample, Summary};
@@ -38,8 +39,8 @@ pub use summary::{Sample, Summary};
 use account::Tally;
 use asking::Looks;
 use connection::Table;
-use evidence::SLOW_DIAL_MIN;
 use exhausted::Exhausted;
+use failure_times::SLOW_DIAL_MIN;
 use inquiry::Inquiries;
 use ledger::Ledger;
 use pacer::Pacer;
@@ -56,7 +57,7 @@ pub const PAUSE_MIN: Span = Span::from_s(1);
 
 /// User-space bits a connection that [`Engine::new`] allocates in any run: its record, its ready
 /// link, its wheel link.
-const BITS_PER_CONNECTION: u64 = 8 * (16 + 4 + 12);
+const BITS_PER_CONNECTION: u64 = 8 * (24 + 4 + 12);
 
 /// The same in a run in which everything is asked, with the [`expect::Expect`] that goes with it.
 pub const BITS_PER_CONNECTION_MAX: u64 =
@@ -268,7 +269,7 @@ impl Engine {
     fn fail(&mut self, key: Key, failure: Failure, at: Moment, actions: &mut Vec<Action>) {
         let after = self.end(key, failure, at);
         if after >= SLOW_DIAL_MIN {
-            self.slow(key, at, after, actions);
+            self.slow(key, actions);
         }
         self.tally.failed_times.record(after);
         self.note(key, Note::Errored { failure, after }, actions);
@@ -277,10 +278,12 @@ impl Engine {
 
     /// Posts what ended a connection, or the attempt at one.
     fn end(&mut self, key: Key, failure: Failure, at: Moment) -> Span {
-        let established = self.ledger.level(State::Established);
         if let Some(connection) = self.table.get(key) {
-            let sightings = &mut self.tally.sightings[failure.reason as usize];
-            sightings.add(at, established, key.slot, connection.since);
+            // What happened to a dial is dated by its SYN, not by when it was given up.
+            let is_dial = failure.reason.ends_in() == State::Error;
+            let dated = if is_dial { connection.since } else { at };
+            let times = &mut self.tally.failure_times[failure.reason as usize];
+            times.add(dated, at.since(connection.since));
         }
         self.inquiries.close(key.slot, failure.reason);
         match failure.reason {
@@ -438,9 +441,7 @@ impl Engine {
     /// record.
     fn skip_dial(&mut self, key: Key, actions: &mut Vec<Action>) {
         self.post(key, State::Dialing, self.now, None);
-        let established = self.ledger.level(State::Established);
-        let sightings = &mut self.tally.sightings[EndReason::NoPorts as usize];
-        sightings.add_untimed(self.now, established, key.slot, self.now);
+        self.tally.failure_times[EndReason::NoPorts as usize].add_untimed(self.now);
         self.post(key, State::Error, self.now, Some(EndReason::NoPorts));
         self.tally.skipped += 1;
         self.note(key, Note::Skipped, actions);

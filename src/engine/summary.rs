@@ -1,11 +1,12 @@
 //! What a run amounts to: numbers for the reports, and the exit code that follows from them.
 
-use super::breakdown::Breakdown;
+use super::analysis::Analysis;
+use super::analysis::breakdown::Breakdown;
 use super::connection::{EndReason, State};
-use super::evidence::{Evidence, Hanging, Slow};
+use super::failure_times::{Failures, Slow};
+use super::gaps::Gaps;
 use super::histogram::Histogram;
 use super::inquiry::Findings;
-use super::scene::Scene;
 use crate::error::exit;
 use crate::units::{Moment, Span};
 
@@ -47,21 +48,18 @@ pub struct Summary {
     pub failed_times: Histogram,
     /// Dials that were not even tried, as their route was known to have no port left.
     pub skipped: u64,
-    /// What is known of each reason, by [`EndReason`]; `None` for those that were not seen.
-    pub evidence: [Option<Evidence>; EndReason::COUNT],
-    /// Dials of a second and more, how many were established when the first of them began, and where
-    /// those were that were established after all.
+    /// Each end reason in numbers, by [`EndReason`]; `None` for those that were not met.
+    pub failures: [Option<Failures>; EndReason::COUNT],
+    /// What became of the dials, read from the table.
+    pub analysis: Analysis,
+    /// Dials of a second and more.
     pub slow: Slow,
-    pub slow_began_at: u32,
-    pub slow_scene: Option<Scene>,
     /// The kernel's own measure of handshakes, of at most 100 a second.
     pub handshake_times: Histogram,
     /// From the establishment to the first byte; only where an answer is awaited.
     pub first_byte_times: Histogram,
-    /// Dials that hung when a signal, or too many errors, ended the run.
-    pub hanging: Option<Hanging>,
     /// Of those that did not answer in time.
-    pub unanswered: Option<Evidence>,
+    pub unanswered: Option<Failures>,
     /// What asking has brought to light.
     pub findings: Findings,
     /// How many answers were still awaited, where a signal ended the run.
@@ -89,6 +87,8 @@ pub struct Summary {
     /// Events for attempts that were over, answers that nobody waits for (any more), and what made no
     /// sense; dropped. For tests: an honest network has stale ones too.
     pub events_ignored: u64,
+    /// Stretches in which this host was not looking.
+    pub gaps: Gaps,
     /// Whether a signal ended it.
     pub stopped: bool,
 }

@@ -1,13 +1,39 @@
 //! The run by target and by source. Nothing is kept for it while the run goes on: the table knows
 //! it all, and is gone through once at the end.
 
-use super::connection::{EndReason, State};
-use super::histogram::Codes;
-use super::scene::Books;
+use super::{Dial, Outcome, RunView};
+use crate::engine::connection::{EndReason, State};
+use crate::engine::histogram::Codes;
 use crate::units::Span;
 
 /// The most rows that are kept.
 pub const ROWS_MAX: usize = 20;
+
+/// Where trouble began among the dials of one row: a dial that failed beyond this host, or was closed
+/// on accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Onset {
+    /// Those that came through before the first such dial, and after it.
+    pub before: u32,
+    pub after: u32,
+    pub hits: u32,
+}
+
+impl Onset {
+    fn add(&mut self, is_hit: bool) {
+        let count = match (is_hit, self.hits) {
+            (true, _) => &mut self.hits,
+            (false, 0) => &mut self.before,
+            (false, _) => &mut self.after,
+        };
+        *count += 1;
+    }
+
+    /// Whether it came through up to some number, and hardly any more after that.
+    pub fn is_clean(&self) -> bool {
+        self.before > 0 && self.hits >= 3 && self.after * 20 <= self.hits + self.after
+    }
+}
 
 /// What became of the dials to one target, or from one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +53,9 @@ pub struct Row {
     /// Those that did not answer in time, and those that did.
     pub unanswered: u32,
     pub answered: u32,
+    /// Closed by the peer on accept.
+    pub closed_at_once: u32,
+    pub onset: Onset,
     /// Of its dial times, to within 0.8%; zero where nothing was established.
     pub p99: Span,
 }
@@ -112,19 +141,19 @@ pub struct Breakdown {
 
 impl Breakdown {
     /// O(connections).
-    pub fn by_target(books: &Books<'_>) -> Breakdown {
-        let slots = |index| books.routes.slots_to(index, books.table.count());
-        Breakdown::by(books, books.routes.targets().len(), slots)
+    pub fn by_target(view: &RunView<'_>) -> Breakdown {
+        let slots = |index| view.routes.slots_to(index, view.table.count());
+        Breakdown::by(view, view.routes.targets().len(), slots)
     }
 
     /// O(connections + routes).
-    pub fn by_source(books: &Books<'_>) -> Breakdown {
-        let slots = |index| books.routes.slots_from(index, books.table.count());
-        Breakdown::by(books, books.routes.sources().len(), slots)
+    pub fn by_source(view: &RunView<'_>) -> Breakdown {
+        let slots = |index| view.routes.slots_from(index, view.table.count());
+        Breakdown::by(view, view.routes.sources().len(), slots)
     }
 
     fn by<I: Iterator<Item = u32>>(
-        books: &Books<'_>,
+        view: &RunView<'_>,
         count: usize,
         slots: impl Fn(u32) -> I,
     ) -> Breakdown {
@@ -132,7 +161,7 @@ impl Breakdown {
             return Breakdown { count, ..Breakdown::default() };
         }
         let mut codes = Codes::new();
-        let rows = (0..).take(count).map(|index| row(index, books, slots(index), &mut codes));
+        let rows = (0..).take(count).map(|index| row(index, view, slots(index), &mut codes));
         Breakdown::of(count, rows)
     }
 
@@ -162,15 +191,20 @@ impl Breakdown {
     }
 }
 
-fn row(index: u32, books: &Books<'_>, slots: impl Iterator<Item = u32>, codes: &mut Codes) -> Row {
+fn row(index: u32, view: &RunView<'_>, slots: impl Iterator<Item = u32>, codes: &mut Codes) -> Row {
     let mut row = Row { index, ..Row::default() };
     for slot in slots {
-        let connection = books.table.of(slot);
+        let connection = view.table.of(slot);
         row.dialed += u32::from(connection.state != State::NotInitiated);
         row.errors += u32::from(connection.state == State::Error);
         row.closed += u32::from(connection.state == State::Closed);
-        row.unanswered += u32::from(books.inquiries.has_missed(slot));
-        row.answered += u32::from(books.inquiries.has_answered(slot));
+        row.unanswered += u32::from(view.checks.has_missed(slot));
+        row.answered += u32::from(view.checks.has_answered(slot));
+        if let Some(dial) = Dial::of(view, slot).filter(|dial| !dial.outcome.is_local()) {
+            let is_in = matches!(dial.outcome, Outcome::Through | Outcome::Slow);
+            row.closed_at_once += u32::from(dial.closed_at_once);
+            row.onset.add(!is_in || dial.closed_at_once);
+        }
         if let Some(reason) = connection.reason {
             row.reasons[reason as usize] += 1;
         }

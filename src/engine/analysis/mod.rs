@@ -1,0 +1,160 @@
+//! The finished run, read once from the table: what became of each dial, in the order of their
+//! SYNs and by how many connections were open at each; when and at which age connections were
+//! closed. Everything is counted, bounded in size whatever the run's, and judged in `diagnosis/`.
+
+pub mod breakdown;
+pub mod closes;
+pub mod levels;
+pub mod timeline;
+
+pub use closes::{Closes, Pulse};
+pub use levels::{LevelCell, Levels};
+pub use timeline::{Cell, Timeline};
+
+use super::connection::{Connection, EndReason, Side, State, Table};
+use super::failure_times::SLOW_DIAL_MIN;
+use super::gaps::Gaps;
+use super::inquiry::Inquiries;
+use crate::route::Routes;
+use crate::units::{Moment, Span};
+use levels::LevelWalk;
+
+/// A server that closes as soon as its application has accepted does so within this and two RTT.
+pub const AT_ONCE_MIN: Span = Span::from_ms(50);
+
+/// What a finished run is read from.
+#[derive(Debug, Clone, Copy)]
+pub struct RunView<'a> {
+    pub table: &'a Table,
+    pub routes: &'a Routes,
+    pub checks: &'a Inquiries,
+    pub gaps: &'a Gaps,
+    pub now: Moment,
+    /// The shortest handshake: an RTT, or somewhat more.
+    pub rtt: Span,
+}
+
+/// What became of one dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Established in less than a second: its first SYN was answered.
+    Through,
+    /// Established after a second and more: its first SYN, or the SYN-ACK, was lost.
+    Slow,
+    /// Under way for a second and more when the run ended.
+    Pending,
+    Failed(EndReason),
+}
+
+impl Outcome {
+    pub const COUNT: usize = 3 + EndReason::COUNT;
+
+    pub fn index(self) -> usize {
+        match self {
+            Outcome::Through => 0,
+            Outcome::Slow => 1,
+            Outcome::Pending => 2,
+            Outcome::Failed(reason) => 3 + reason as usize,
+        }
+    }
+
+    /// `None`: not dialed, or so lately that nothing can be said of it.
+    pub fn of(connection: &Connection, now: Moment) -> Option<Outcome> {
+        match connection.state {
+            State::NotInitiated => None,
+            State::Dialing => {
+                let is_pending = now.since(connection.dialed_at) >= SLOW_DIAL_MIN;
+                is_pending.then_some(Outcome::Pending)
+            }
+            State::Error => connection.reason.map(Outcome::Failed),
+            State::Established | State::Closed => {
+                let is_slow =
+                    connection.dial_time.is_some_and(|time| time.middle() >= SLOW_DIAL_MIN);
+                Some(if is_slow { Outcome::Slow } else { Outcome::Through })
+            }
+        }
+    }
+
+    /// Whether this host refused it before anything was sent.
+    pub fn is_local(self) -> bool {
+        matches!(self, Outcome::Failed(reason) if reason.side() == Side::ThisHost)
+    }
+}
+
+/// One dial of those that are decided, with what came of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dial {
+    pub outcome: Outcome,
+    /// Closed by the peer as soon as it was established.
+    pub closed_at_once: bool,
+    pub replied: bool,
+    pub no_reply: bool,
+}
+
+impl Dial {
+    pub fn of(view: &RunView<'_>, slot: u32) -> Option<Dial> {
+        let connection = view.table.of(slot);
+        Some(Dial {
+            outcome: Outcome::of(connection, view.now)?,
+            closed_at_once: is_closed_at_once(view, connection),
+            replied: view.checks.has_answered(slot),
+            no_reply: view.checks.has_missed(slot),
+        })
+    }
+}
+
+/// By FIN or RST, and at the latest moment at which it can have been still within the time that a
+/// server needs which closes what it has just accepted.
+fn is_closed_at_once(view: &RunView<'_>, connection: &Connection) -> bool {
+    let is_close =
+        matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
+    let age = connection.established_at().map(|at| connection.since.since(at));
+    is_close && age.is_some_and(|age| age < at_once_max(view.rtt))
+}
+
+/// The age up to which a close counts as one on accept.
+pub fn at_once_max(rtt: Span) -> Span {
+    AT_ONCE_MIN + Span(rtt.0.saturating_mul(2))
+}
+
+/// The finished run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Analysis {
+    pub timeline: Timeline,
+    pub levels: Levels,
+    /// Those closed by the peer later than on accept.
+    pub closes: Closes,
+    /// Closed by the peer on accept, by FIN and by RST.
+    pub closed_at_once: [u32; 2],
+    /// Their greatest age.
+    pub at_once_age_max: Span,
+}
+
+impl Analysis {
+    /// O(connections + closes × log closes); it allocates 8 bytes for each closed connection and for
+    /// each slow one, and says nothing of levels where it cannot.
+    pub fn of(view: &RunView<'_>) -> Analysis {
+        let (mut timeline, mut levels) = (Timeline::default(), Levels::default());
+        let walk = LevelWalk::new(view);
+        let mut highest = 0;
+        walk.go(view, |slot, dial, level| {
+            highest = highest.max(level.end);
+            timeline.push(view.table.of(slot).dialed_at, dial, level);
+        });
+        levels.make_room(highest);
+        walk.go(view, |_, dial, level| levels.add(dial, level));
+        let mut analysis = Analysis { timeline, levels, ..Analysis::default() };
+        for connection in view.table.iter().filter(|c| is_closed_at_once(view, c)) {
+            let is_reset = connection.reason == Some(EndReason::PeerReset);
+            analysis.closed_at_once[usize::from(is_reset)] += 1;
+            let age = connection.established_at().map(|at| connection.since.since(at));
+            analysis.at_once_age_max = analysis.at_once_age_max.max(age.unwrap_or_default());
+        }
+        analysis.closes = Closes::of(view, &|connection| !is_closed_at_once(view, connection));
+        analysis
+    }
+
+    pub fn closed_at_once_count(&self) -> u32 {
+        self.closed_at_once[0] + self.closed_at_once[1]
+    }
+}

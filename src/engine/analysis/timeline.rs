@@ -1,0 +1,144 @@
+//! Dials in the order of their SYNs, as a short list of stretches in which the same became of all;
+//! where there would be too many of these, neighbours are added up.
+
+use std::ops::Range;
+
+use super::{Dial, Outcome};
+use crate::units::Moment;
+
+/// The most cells of a timeline.
+pub const CELLS_MAX: usize = 512;
+
+/// Some dials in a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// When the first and the last of their SYNs was sent.
+    pub from: Moment,
+    pub to: Moment,
+    /// The fewest and the most connections that can have been open at one of them.
+    pub level: Range<u32>,
+    pub dials: u32,
+    /// By [`Outcome::index`].
+    pub outcomes: [u32; Outcome::COUNT],
+    pub closed_at_once: u32,
+    pub replied: u32,
+    pub no_reply: u32,
+    /// What became of all of them, if it was the same.
+    alike: Option<Dial>,
+}
+
+impl Cell {
+    fn of(at: Moment, dial: Dial, level: Range<u32>) -> Cell {
+        let mut outcomes = [0; Outcome::COUNT];
+        outcomes[dial.outcome.index()] = 1;
+        Cell {
+            from: at,
+            to: at,
+            level,
+            dials: 1,
+            outcomes,
+            closed_at_once: dial.closed_at_once.into(),
+            replied: dial.replied.into(),
+            no_reply: dial.no_reply.into(),
+            alike: Some(dial),
+        }
+    }
+
+    pub fn count(&self, outcome: Outcome) -> u32 {
+        self.outcomes[outcome.index()]
+    }
+
+    /// Takes in the one that follows.
+    fn add(&mut self, next: &Cell) {
+        self.to = next.to;
+        self.level = self.level.start.min(next.level.start)..self.level.end.max(next.level.end);
+        self.dials += next.dials;
+        self.outcomes.iter_mut().zip(next.outcomes).for_each(|(sum, count)| *sum += count);
+        self.closed_at_once += next.closed_at_once;
+        self.replied += next.replied;
+        self.no_reply += next.no_reply;
+        self.alike = self.alike.filter(|dial| next.alike == Some(*dial));
+    }
+}
+
+/// At most [`CELLS_MAX`] cells, exact as long as outcomes change less often than that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Timeline {
+    pub cells: Vec<Cell>,
+    /// Cells of so few dials may be added up.
+    coarse: u32,
+}
+
+impl Timeline {
+    pub(super) fn push(&mut self, at: Moment, dial: Dial, level: Range<u32>) {
+        let next = Cell::of(at, dial, level);
+        match self.cells.last_mut() {
+            Some(last) if last.alike == Some(dial) => last.add(&next),
+            Some(last) if last.alike.is_none() && last.dials < self.coarse => last.add(&next),
+            _ => self.cells.push(next),
+        }
+        while self.cells.len() > CELLS_MAX {
+            self.coarse = (2 * self.coarse).max(2);
+            self.coarsen();
+        }
+    }
+
+    /// Adds up neighbours that together have no more than the coarse number of dials.
+    fn coarsen(&mut self) {
+        let mut cells: Vec<Cell> = Vec::with_capacity(CELLS_MAX + 1);
+        for next in self.cells.drain(..) {
+            match cells.last_mut() {
+                Some(last) if last.dials + next.dials <= self.coarse => last.add(&next),
+                _ => cells.push(next),
+            }
+        }
+        self.cells = cells;
+    }
+
+    pub fn dials(&self) -> u32 {
+        self.cells.iter().map(|cell| cell.dials).sum()
+    }
+
+    pub fn count(&self, outcome: Outcome) -> u32 {
+        self.cells.iter().map(|cell| cell.count(outcome)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EndReason;
+
+    fn dial(outcome: Outcome) -> Dial {
+        Dial { outcome, closed_at_once: false, replied: false, no_reply: false }
+    }
+
+    #[test]
+    fn a_clean_edge_stays_exact_however_long_the_run() {
+        let mut timeline = Timeline::default();
+        for index in 0..100_000u32 {
+            let failed = index >= 64_123;
+            let outcome =
+                if failed { Outcome::Failed(EndReason::TimedOut) } else { Outcome::Through };
+            let level = index.min(64_123);
+            timeline.push(Moment(index.into()), dial(outcome), level..level);
+        }
+        let [first, last] = &timeline.cells[..] else { panic!("{timeline:?}") };
+        assert_eq!((first.dials, last.dials, last.level.clone()), (64_123, 35_877, 64_123..64_123));
+    }
+
+    #[test]
+    fn it_is_bounded_and_counts_everything() {
+        let mut timeline = Timeline::default();
+        for index in 0..50_000u32 {
+            let outcome = if index % 7 == 0 { Outcome::Slow } else { Outcome::Through };
+            timeline.push(Moment(index.into()), dial(outcome), index..index);
+        }
+        assert!(timeline.cells.len() <= CELLS_MAX, "{}", timeline.cells.len());
+        assert_eq!(timeline.dials(), 50_000);
+        assert_eq!(timeline.count(Outcome::Slow), 50_000u32.div_ceil(7));
+        assert!(timeline.cells.iter().all(|cell| cell.dials < 1_000));
+        let ends = timeline.cells.windows(2).map(|pair| (pair[0].to, pair[1].from));
+        assert!(ends.into_iter().all(|(to, from)| to < from));
+    }
+}
