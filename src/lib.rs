@@ -111,9 +111,12 @@
 compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
 
 pub mod cli;
+pub mod counters;
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod findings;
+pub mod icmp;
 pub mod limits;
 pub mod os;
 pub mod plan;

@@ -95,6 +95,7 @@ impl Engine {
             end: self.now,
             established_ever: self.ledger.entered(State::Established),
             established_peak: self.ledger.established_peak(),
+            sustained: self.ledger.established_peak(),
             errors: self.ledger.entered(State::Error),
             flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
             first_errno: tally.first_errno,

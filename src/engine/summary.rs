@@ -37,6 +37,8 @@ pub struct Summary {
     pub established_ever: u64,
     /// The most that were established at once.
     pub established_peak: u32,
+    /// The most that stayed open together for 100 ms.
+    pub sustained: u32,
     pub errors: u64,
     /// How many connections each reason ended, by [`EndReason`].
     pub flow: [u64; EndReason::COUNT],

@@ -1,0 +1,87 @@
+//! How connections were closed: each at its age, all at one moment, by a sweep, the oldest first. A
+//! pattern is claimed only if it holds over the whole of the intervals in which they can have been
+//! closed.
+
+use super::model::ClosePattern;
+use super::pattern::HITS_MIN;
+use crate::engine::analysis::{Closes, Pulse};
+use crate::units::{Moment, Span};
+
+/// Of ages and moments that differ by less, neither is told from the other.
+const SPREAD_MIN: Span = Span::from_ms(20);
+
+/// What is as far apart in time as this can have happened at once.
+pub const SAME_MOMENT: Span = Span::from_ms(50);
+
+/// `last_dial`: when the last dial began.
+pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
+    if closes.count < HITS_MIN {
+        return ClosePattern::TooFew;
+    }
+    // What is undated can have been at any age of an interval: then the extremes count.
+    let (young, old) = match closes.undated * 20 > closes.count {
+        true => (closes.age_min, closes.age_max),
+        false => (closes.age_p2, closes.age_p98),
+    };
+    let (middle, ages, moments) =
+        (closes.age_p50, old - young, closes.last.since(closes.first));
+    let age = middle.rounded_to_3_digits();
+    let is_small = |span: Span| span.0 <= middle.0 / 10;
+    let is_one_age = ages.0 <= middle.0 / 3;
+    let is_told = ages.max(moments) >= SPREAD_MIN;
+    if is_one_age && is_told && ages.0.saturating_mul(3) <= moments.0 {
+        let is_outlived = closes.kept_age_max.0 > old.0 + old.0 / 4;
+        return match is_outlived {
+            true => ClosePattern::AtAgeWithSurvivors { age },
+            false => ClosePattern::AtAge { age },
+        };
+    }
+    if let Some(pattern) = by_pulses(closes, is_small(ages), age) {
+        return pattern;
+    }
+    if is_one_age && is_small(ages) && is_small(moments) {
+        return ClosePattern::AgeOrMoment { age, at: closes.first };
+    }
+    let goes_on = closes.last > last_dial + SAME_MOMENT;
+    match closes.is_oldest_first && !goes_on && closes.kept > 0 {
+        true => ClosePattern::OldestFirst,
+        false => ClosePattern::Mixed,
+    }
+}
+
+/// Many at one moment, or at some.
+fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePattern> {
+    let large: Vec<&Pulse> = closes.pulses.iter().filter(|p| p.count >= HITS_MIN).collect();
+    let in_large: u32 = large.iter().map(|pulse| pulse.count).sum();
+    let is_short = |pulse: &&Pulse| {
+        pulse.length() <= SAME_MOMENT.max(Span(pulse.age_max.0 / 20))
+            && pulse.length().0.saturating_mul(2) <= (pulse.age_max - pulse.age_min).0.max(1)
+    };
+    if in_large * 20 < closes.count * 19 || large.is_empty() {
+        return None;
+    }
+    if !large.iter().all(is_short) {
+        // Ages as alike as moments: both may be.
+        let is_one = large.len() == 1 && large[0].length() <= SAME_MOMENT;
+        let at = large[0].from;
+        return (is_one && are_ages_alike && large[0].kept == 0)
+            .then_some(ClosePattern::AgeOrMoment { age, at });
+    }
+    // A sweep leaves the young ones: none of those kept is older than any that was closed.
+    let spares_the_young = |pulse: &&Pulse| {
+        pulse.kept == 0 || pulse.kept_age_max <= pulse.age_min + SPREAD_MIN
+    };
+    let spared: Vec<&Pulse> = large.iter().copied().filter(|pulse| pulse.kept > 0).collect();
+    if large.iter().all(spares_the_young) && (!spared.is_empty() || large.len() > 1) {
+        let older_than = large.iter().map(|pulse| pulse.age_min).min().unwrap_or_default();
+        let gaps = large.windows(2).map(|pair| pair[1].from.since(pair[0].from));
+        let every = gaps.min().map(Span::rounded_to_3_digits);
+        return Some(ClosePattern::Sweep { older_than: older_than.rounded_to_3_digits(), every });
+    }
+    let [pulse] = large[..] else { return None };
+    let (at, of) = (pulse.from, pulse.count + pulse.kept);
+    Some(match pulse.kept {
+        0 => ClosePattern::Simultaneous { at, of, newcomers: pulse.newcomers > 0 },
+        kept => ClosePattern::Together { at, kept },
+    })
+}

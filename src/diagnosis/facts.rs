@@ -1,0 +1,192 @@
+//! What rules go by: the numbers of a run that corroborate a cause or speak against it, looked up
+//! once. No rule reads the summary by itself.
+
+use super::Case;
+use crate::engine::analysis::Outcome;
+use crate::engine::analysis::breakdown::Breakdown;
+use crate::engine::{EndReason, State};
+use crate::icmp::IcmpCount;
+use crate::plan::Probe;
+use crate::units::{Moment, NS_PER_S, Span};
+
+/// The chance below which the fate of repeats is no matter of luck.
+const LUCK_MAX: f64 = 0.001;
+
+/// A neighbour is asked for its address three times, a second apart, before the kernel gives up.
+/// Source: `mcast_solicit` and `retrans_time_ms` in arp(7).
+const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(2_500);
+
+/// Several places with the same limit of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SameCount {
+    /// How many each of them admits.
+    pub open: u32,
+    /// How many of them show it, of how many.
+    pub places: u32,
+    pub of: u32,
+}
+
+/// Numbers of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    pub established_ever: u64,
+    pub dials_failed: u32,
+    /// Dials by how they failed.
+    pub refused: u32,
+    pub timed_out: u32,
+    pub reset: u32,
+    pub unreachable: u32,
+    pub slow_through: u64,
+    pub failed_repeats: u64,
+    /// Whether a reply was asked for, how many replied, and how many did not.
+    pub asks_reply: bool,
+    pub replied: u64,
+    pub no_reply: u64,
+    pub wrong_replies: u64,
+    pub late_replies: u64,
+    pub half_open: u64,
+    pub syn_ack_repeated: u64,
+    pub keepalives_sent: u64,
+    pub confirmed: u64,
+    pub is_probing_all: bool,
+    /// ICMP errors of others, and of this host.
+    pub icmp: Vec<IcmpCount>,
+    pub icmp_local: Vec<IcmpCount>,
+    pub syn_not_sent: u64,
+    pub neighbour_table_full: u64,
+    pub conntrack_drops: u64,
+    pub ingress_drops: u64,
+    pub listen_overflows: u64,
+    pub syn_challenges: u64,
+    /// Refusals: half of them came within this, and the shortest handshake took that.
+    pub refused_p50: Span,
+    pub unreachable_min: Span,
+    pub handshake_min: Span,
+    pub dials_per_s: u64,
+    pub each_target: Option<SameCount>,
+    pub each_source: Option<SameCount>,
+    pub several_sources: bool,
+    pub several_targets: bool,
+    pub last_dial: Moment,
+    pub has_said: bool,
+}
+
+impl Facts {
+    pub fn of(case: &Case<'_>) -> Facts {
+        let summary = case.summary;
+        let timeline = &summary.analysis.timeline;
+        let count = |reason| timeline.count(Outcome::Failed(reason));
+        let counters = case.counters;
+        let (local, remote): (Vec<IcmpCount>, Vec<IcmpCount>) =
+            case.icmp.counts().iter().partition(|count| count.is_local == Some(true));
+        let fail_min = |reason: EndReason| {
+            summary.failures[reason as usize].map_or(Span::ZERO, |failures| failures.min)
+        };
+        let refused_p50 = summary.failures[EndReason::Refused as usize]
+            .map_or(Span::ZERO, |failures| failures.p50);
+        let dialing = match (summary.first_dial, summary.last_dial) {
+            (Some(first), Some(last)) => last.since(first).0,
+            _ => 0,
+        };
+        let dials = u64::from(timeline.dials());
+        let unreachable =
+            [EndReason::HostUnreachable, EndReason::NetworkUnreachable, EndReason::Prohibited];
+        let failed = EndReason::ALL
+            .into_iter()
+            .filter(|reason| reason.ends_in() == State::Error)
+            .map(count)
+            .sum();
+        let conntrack =
+            [counters.conntrack_insert_failed, counters.conntrack_drop].map(Option::unwrap_or_default);
+        Facts {
+            established_ever: summary.established_ever,
+            dials_failed: failed,
+            refused: count(EndReason::Refused),
+            timed_out: count(EndReason::TimedOut) + timeline.count(Outcome::Pending),
+            reset: count(EndReason::Reset),
+            unreachable: unreachable.into_iter().map(count).sum(),
+            slow_through: summary.slow.through(),
+            failed_repeats: summary.slow.failed_repeats,
+            asks_reply: case.plan.talk.is_some(),
+            replied: summary.findings.answered,
+            no_reply: summary.findings.unanswered,
+            wrong_replies: summary.findings.misheard,
+            late_replies: summary.findings.late,
+            half_open: summary.ended_by(EndReason::HalfOpen),
+            syn_ack_repeated: summary.findings.suspects_half_open,
+            keepalives_sent: summary.findings.asked,
+            confirmed: summary.findings.proven,
+            is_probing_all: case.plan.probe == Probe::All,
+            icmp: remote,
+            icmp_local: local,
+            syn_not_sent: counters.syn_retrans_failed.unwrap_or(0),
+            neighbour_table_full: counters.neighbour_table_full.unwrap_or(0),
+            conntrack_drops: conntrack[0].saturating_add(conntrack[1]),
+            ingress_drops: counters.ingress_drops.unwrap_or(0),
+            listen_overflows: counters.listen_overflows.unwrap_or(0),
+            syn_challenges: counters.syn_challenge.unwrap_or(0),
+            refused_p50,
+            unreachable_min: fail_min(EndReason::HostUnreachable),
+            handshake_min: summary.established_times.min(),
+            dials_per_s: (dials * NS_PER_S).checked_div(dialing).unwrap_or(0),
+            each_target: same_count(&summary.targets),
+            each_source: same_count(&summary.sources),
+            several_sources: summary.sources.count > 1,
+            several_targets: summary.targets.count > 1,
+            last_dial: summary.last_dial.unwrap_or_default(),
+            has_said: !case.said.is_empty(),
+        }
+    }
+
+    /// None of the repeated SYNs came through, where so many of 100 first ones did: what decides is in
+    /// the 4-tuple, not chance, a rate or a queue. `hit` of `all` first SYNs went unanswered.
+    pub fn four_tuple_decides(&self, hit: u32, all: u32) -> Option<u32> {
+        let lost = f64::from(hit) / f64::from(all.max(1));
+        let repeats = i32::try_from(self.failed_repeats).unwrap_or(i32::MAX);
+        let is_luck = lost.powi(repeats) > LUCK_MAX;
+        let few_through = self.slow_through * 50 <= u64::from(hit);
+        let is_told = self.failed_repeats > 0 && !is_luck && few_through && hit < all;
+        is_told.then_some(100 - hit.saturating_mul(100) / all.max(1))
+    }
+
+    /// Whether SYN repeats that this host could not send are as many as the dials that failed had.
+    pub fn were_syns_not_sent(&self) -> bool {
+        self.failed_repeats > 0 && self.syn_not_sent * 10 >= self.failed_repeats * 9
+    }
+
+    /// Whether this host asked for the neighbour's address in vain before it gave the dials up.
+    pub fn is_neighbour_unresolved(&self) -> bool {
+        self.icmp_local.iter().any(|count| count.error.is_host_unreachable())
+            && self.unreachable_min >= NEIGHBOUR_FAILS_AFTER
+    }
+
+    /// Whether the router on the target's link asked in vain for as long.
+    pub fn is_beyond_unresolved(&self) -> bool {
+        let is_host = |count: &IcmpCount| count.error.is_host_unreachable();
+        self.icmp.iter().any(is_host) && self.unreachable_min >= NEIGHBOUR_FAILS_AFTER
+    }
+
+    /// Whether refusals came back sooner than the nearest server could have sent them.
+    pub fn was_refused_sooner(&self) -> bool {
+        self.refused > 0
+            && self.established_ever > 0
+            && self.refused_p50.0 * 2 < self.handshake_min.0
+    }
+}
+
+/// Where each of several that met a limit met it at the same number of its own, but for those that
+/// had some in use already.
+fn same_count(breakdown: &Breakdown) -> Option<SameCount> {
+    let met: Vec<u32> = breakdown
+        .worst
+        .iter()
+        .filter(|row| row.onset.hits > 0)
+        .map(|row| row.onset.is_clean().then_some(row.onset.before))
+        .collect::<Option<_>>()?;
+    let open = met.iter().copied().max()?;
+    let near = |count: &&u32| **count + 1 + open / 20 >= open;
+    let places = u32::try_from(met.iter().filter(near).count()).ok()?;
+    let of = u32::try_from(met.len()).ok()?;
+    (breakdown.count <= breakdown.worst.len() && places >= 2 && 2 * places > of)
+        .then_some(SameCount { open, places, of })
+}

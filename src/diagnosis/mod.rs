@@ -1,0 +1,160 @@
+//! Evidence → Diagnosis, as data: counts and names in, candidates out, the same for a live run and a
+//! saved one. Nothing here prints, and there is no prose but in the table of causes.
+//!
+//! * [`model`]: what a diagnosis is;
+//! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
+//! * [`facts`]: what rules go by;
+//! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
+//!   were closed;
+//! * [`rank`]: which symptom comes first, and what it explains;
+//! * [`rules`]: symptom × pattern × corroboration → candidates.
+
+pub mod causes;
+pub mod closes;
+pub mod facts;
+pub mod model;
+pub mod pattern;
+pub mod rank;
+pub mod rules;
+pub mod symptoms;
+
+use crate::counters::Counters;
+use crate::engine::{EndReason, State, Summary};
+use crate::error::exit;
+use crate::icmp::IcmpTally;
+use crate::limits::Finding;
+use crate::plan::Plan;
+use crate::units::Span;
+use facts::Facts;
+use model::{Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
+use rules::View;
+use symptoms::Observed;
+
+/// The first line that a server sent, and how many connections that it then closed it sent it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub line: Vec<u8>,
+    pub connections: u64,
+}
+
+/// What a diagnosis is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub plan: &'a Plan,
+    pub summary: &'a Summary,
+    /// What this host's kernel counted during the run.
+    pub counters: &'a Counters,
+    pub icmp: &'a IcmpTally,
+    /// What the preflight found.
+    pub findings: &'a [Finding],
+    /// The most frequent first.
+    pub said: &'a [Said],
+}
+
+/// What stopped a run, as far as can be told.
+pub fn diagnose(case: &Case<'_>) -> Diagnosis {
+    let facts = Facts::of(case);
+    let reached = reached(case, &facts);
+    let all = symptoms::symptoms(case, &facts);
+    let problem = |index: usize| problem(case, &facts, &all, index);
+    let problems: Vec<Problem> = rank::rank(&all)
+        .into_iter()
+        .map(|ranked| {
+            let explains = ranked.explains.into_iter().map(problem).collect();
+            Problem { explains, ..problem(ranked.index) }
+        })
+        .collect();
+    let (word, exit_code) = word(case, &reached, &problems);
+    Diagnosis { word, exit_code, reached, ended_early: ended_early(case.summary), problems }
+}
+
+fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Problem {
+    let observed = &all[index];
+    let view = View { case, facts, observed, others: all };
+    Problem {
+        symptom: observed.symptom.clone(),
+        share: observed.fit.part,
+        pattern: observed.fit.pattern.clone(),
+        scope: observed.scope.clone(),
+        candidates: rules::candidates(&view),
+        explains: Vec::new(),
+    }
+}
+
+fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
+    let summary = case.summary;
+    let reach = match (facts.asks_reply && facts.replied > 0, facts.keepalives_sent) {
+        (true, _) => Reach::Application,
+        (false, 0) => Reach::Handshake,
+        (false, checked) => Reach::Kernel { confirmed: facts.confirmed, checked },
+    };
+    let dialed_in = match (summary.first_dial, summary.last_dial) {
+        (Some(first), Some(last)) => last.since(first),
+        _ => Span::ZERO,
+    };
+    Reached {
+        asked: summary.last.connections,
+        sustained: summary.sustained,
+        peak: summary.established_peak,
+        established_ever: summary.established_ever,
+        replied: facts.asks_reply.then_some(facts.replied),
+        reach,
+        dialed_in,
+    }
+}
+
+fn ended_early(summary: &Summary) -> Option<EndedEarly> {
+    let [not_dialed, dialing] =
+        [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
+    let early = EndedEarly {
+        by_signal: summary.stopped && !summary.gave_up,
+        not_dialed,
+        dialing,
+        replies_pending: summary.awaited,
+        checks_pending: summary.unsettled,
+    };
+    let is_undone = not_dialed + dialing + summary.awaited + summary.unsettled > 0;
+    (is_undone && (summary.stopped || summary.gave_up)).then_some(early)
+}
+
+/// The first word, and the exit code that goes with it.
+fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) {
+    let summary = case.summary;
+    let is_some = reached.sustained > 0 || reached.established_ever > 0;
+    let some_or_none = if is_some { Word::Limit } else { Word::Failed };
+    let is_undecided =
+        summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;
+    if summary.gave_up {
+        return (some_or_none, exit::WITH_ERRORS);
+    }
+    if summary.stopped && (is_undecided || summary.awaited > 0) {
+        return (Word::Stopped, exit::NOT_COMPLETED);
+    }
+    let is_all_replied = reached.replied == Some(reached.asked.into());
+    let is_all_open = reached.sustained == reached.asked && reached.replied.is_none();
+    if !is_all_open && !is_all_replied {
+        return (some_or_none, exit::WITH_ERRORS);
+    }
+    let is_without_answer = problems.iter().any(|problem| {
+        matches!(
+            problem.symptom,
+            Symptom::Lost { .. }
+                | Symptom::HalfOpen
+                | Symptom::KeepaliveUnacked { .. }
+                | Symptom::SynAckRepeated
+        )
+    });
+    let is_closed = problems
+        .iter()
+        .any(|problem| matches!(problem.symptom, Symptom::Closed { .. } | Symptom::KilledHere));
+    match (is_without_answer, is_closed) {
+        (true, _) => (Word::Limit, exit::WITH_ERRORS),
+        (false, true) => (Word::Limit, exit::ALL_ESTABLISHED),
+        (false, false) => (Word::Ok, exit::ALL_ESTABLISHED),
+    }
+}
+
+/// How many connections were closed by the peer, in either way.
+pub fn closed_by_peer(summary: &Summary) -> u64 {
+    summary.ended_by(EndReason::PeerClosed) + summary.ended_by(EndReason::PeerReset)
+}

@@ -1,0 +1,390 @@
+//! How hits are spread over the dials of a run: by the order of their SYNs, and by how many
+//! connections were open at each. A pattern is claimed where chance would hardly make it.
+
+use std::ops::Range;
+
+use crate::engine::analysis::{Cell, LevelCell, Levels, Timeline};
+use crate::units::{Moment, low_32};
+
+/// What has at most this chance to come by itself is no chance.
+const CHANCE_MAX: f64 = 0.05;
+
+/// Losses leave some calm at the beginning of one run in twenty: this asks for more.
+const CALM_CHANCE_MAX: f64 = 0.001;
+
+/// A chance that stays none for as many places as there can be connections.
+const NEVER: f64 = 1e-12;
+
+/// Fewer hits are reported as they are, and nothing is made of them.
+pub const HITS_MIN: u32 = 3;
+
+/// Some dials, and how many of them were hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Part {
+    pub all: u32,
+    pub hits: u32,
+}
+
+impl Part {
+    pub fn misses(self) -> u32 {
+        self.all - self.hits
+    }
+
+    fn add(&mut self, all: u32, hits: u32) {
+        self.all += all;
+        self.hits += hits;
+    }
+}
+
+impl std::ops::Add for Part {
+    type Output = Part;
+
+    fn add(self, other: Part) -> Part {
+        Part { all: self.all + other.all, hits: self.hits + other.hits }
+    }
+}
+
+/// How hits are spread over the dials of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    All,
+    /// Nearly all, and the few misses are strewn among them.
+    NearlyAll,
+    /// Nearly all with this many connections open and more, hardly any with fewer.
+    AboveCount { open: Range<u32> },
+    /// Some from this many open connections on, none before.
+    PartlyAboveCount { open: Range<u32> },
+    /// Nearly all from a moment to the end of the run, however many were open.
+    FromMoment { at: Moment },
+    /// Nearly all up to a moment, hardly any later.
+    InitialOutage { to: Moment },
+    /// Nearly all in between, hardly any before and later.
+    Outage { from: Moment, to: Moment },
+    /// Some, in an order that chance would make.
+    Scattered,
+    /// Some, in an order that chance would hardly make, and that is none of the above.
+    Irregular,
+    /// Too few to tell.
+    TooFew,
+}
+
+impl Pattern {
+    /// Whether the number of open connections decides, as far as is known.
+    pub fn is_a_count(&self) -> bool {
+        matches!(self, Pattern::AboveCount { .. } | Pattern::PartlyAboveCount { .. })
+    }
+
+    /// Whether it says what decides.
+    pub fn is_clear(&self) -> bool {
+        !matches!(self, Pattern::Scattered | Pattern::Irregular | Pattern::TooFew)
+    }
+
+    /// Whether it is over: dials came through after it.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Pattern::InitialOutage { .. } | Pattern::Outage { .. })
+    }
+}
+
+/// A pattern, the part of the dials that it is about, and what else the same numbers would fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fit {
+    pub pattern: Pattern,
+    pub part: Part,
+    /// Hits outside of the part.
+    pub outside: u32,
+    /// An outage that a count would explain as well.
+    pub or_else: Option<Pattern>,
+}
+
+/// Some dials in a row, or at one level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bit {
+    pub all: u32,
+    pub hits: u32,
+    pub from: Moment,
+    pub to: Moment,
+    pub level: Range<u32>,
+}
+
+/// The dials of a timeline as `all` and `hits` count them.
+pub fn bits_of(
+    timeline: &Timeline,
+    all: impl Fn(&Cell) -> u32,
+    hits: impl Fn(&Cell) -> u32,
+) -> Vec<Bit> {
+    let bit = |cell: &Cell| Bit {
+        all: all(cell),
+        hits: hits(cell).min(all(cell)),
+        from: cell.from,
+        to: cell.to,
+        level: cell.level.clone(),
+    };
+    timeline.cells.iter().map(bit).filter(|bit| bit.all > 0).collect()
+}
+
+/// The same by level.
+pub fn levels_of(
+    levels: &Levels,
+    all: impl Fn(&LevelCell) -> u32,
+    hits: impl Fn(&LevelCell) -> u32,
+) -> Vec<Bit> {
+    let bit = |(index, cell): (usize, &LevelCell)| Bit {
+        all: all(cell),
+        hits: hits(cell).min(all(cell)),
+        from: Moment(0),
+        to: Moment(0),
+        level: levels.range(index),
+    };
+    levels.cells.iter().enumerate().map(bit).filter(|bit| bit.all > 0).collect()
+}
+
+/// How hits are spread over dials in the order of their SYNs (`bits`), which are the same by how
+/// many connections were open (`levels`).
+pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
+    let spread = Spread::of(bits);
+    let whole = spread.whole();
+    let found = |pattern, part: Part| Fit {
+        pattern,
+        part,
+        outside: whole.hits - part.hits,
+        or_else: None,
+    };
+    if whole.hits == whole.all {
+        return found(Pattern::All, whole);
+    }
+    if whole.hits < HITS_MIN {
+        return found(Pattern::TooFew, whole);
+    }
+    let by_order = spread.stretch(bits);
+    let by_level = threshold(levels);
+    match (by_order, by_level) {
+        (Some((pattern, part)), Some((level, _))) if pattern.is_over() => {
+            let fit = found(pattern.clone(), part);
+            // Dials that failed only where most were open: a count fits as well, and better where
+            // the stretch is one of many.
+            return Fit { or_else: Some(level), ..fit };
+        }
+        (Some((pattern, part)), _) => return found(pattern, part),
+        (None, Some((pattern, part))) => return found(pattern, part),
+        (None, None) => {}
+    }
+    if is_dense(whole) {
+        return found(Pattern::NearlyAll, whole);
+    }
+    let rest = Part { all: whole.all - spread.calm, hits: whole.hits };
+    let chance = p_value_of_lead_in(spread.calm, rest);
+    if chance <= CALM_CHANCE_MAX && spread.is_level_rising {
+        let open = spread.at_first.clone();
+        return found(Pattern::PartlyAboveCount { open }, rest);
+    }
+    match is_random_order(bits, whole) {
+        true => found(Pattern::Scattered, whole),
+        false => found(Pattern::Irregular, whole),
+    }
+}
+
+/// Hits before, in and after the stretch in which they are densest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Spread {
+    before: Part,
+    within: Part,
+    after: Part,
+    /// The bits of the stretch.
+    stretch: Range<usize>,
+    /// Dials before the first hit, and how many were open at that.
+    calm: u32,
+    at_first: Range<u32>,
+    /// Whether more were open at the first hit than at any dial before it.
+    is_level_rising: bool,
+}
+
+impl Spread {
+    fn of(bits: &[Bit]) -> Spread {
+        let stretch = densest(bits);
+        let mut spread = Spread { stretch: stretch.clone(), ..Spread::default() };
+        let first = bits.iter().position(|bit| bit.hits > 0).unwrap_or(bits.len());
+        spread.calm = bits[..first].iter().map(|bit| bit.all).sum();
+        spread.at_first = bits.get(first).map_or(0..0, |bit| bit.level.clone());
+        let highest = bits[..first].iter().map(|bit| bit.level.end).max().unwrap_or(0);
+        spread.is_level_rising = spread.at_first.end >= highest;
+        for (index, bit) in bits.iter().enumerate() {
+            if index < stretch.start {
+                spread.before.add(bit.all, bit.hits);
+            } else if index < stretch.end {
+                spread.within.add(bit.all, bit.hits);
+            } else {
+                spread.after.add(bit.all, bit.hits);
+            }
+        }
+        spread
+    }
+
+    fn whole(&self) -> Part {
+        self.before + self.within + self.after
+    }
+
+    /// Whether it goes on to the end: a few that came through there make no end of it.
+    fn is_to_the_end(&self) -> bool {
+        self.after.all * 20 <= self.within.all
+    }
+
+    /// Where nearly all in the stretch were hit, and hardly any outside, and that is no chance.
+    fn stretch(&self, bits: &[Bit]) -> Option<(Pattern, Part)> {
+        let Spread { before, within, after, .. } = *self;
+        let outside = before + after;
+        let is_clear =
+            outside.hits * 10 <= outside.all && within.hits * 2 >= self.whole().hits;
+        if !is_dense(within) || !is_clear {
+            return None;
+        }
+        let stretch = &bits[self.stretch.clone()];
+        let (first, last) = (stretch.first()?, stretch.last()?);
+        let (pattern, part, missed, places) = match (before.all, self.is_to_the_end()) {
+            (0, true) => return Some((Pattern::NearlyAll, within + after)),
+            (_, true) => {
+                (self.since(first, stretch), within + after, before.misses(), 1)
+            }
+            (0, false) => (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1),
+            (_, false) => {
+                let misses = before.misses() + after.misses();
+                (Pattern::Outage { from: first.from, to: last.to }, within, misses, misses + 1)
+            }
+        };
+        let chance = p_value_of_block(missed, part.hits) * f64::from(places);
+        (chance <= CHANCE_MAX).then_some((pattern, part))
+    }
+
+    /// From some count on, unless dials went on to fail with far fewer open, or nothing was.
+    fn since(&self, first: &Bit, stretch: &[Bit]) -> Pattern {
+        let open = first.level.clone();
+        let least = stretch.iter().map(|bit| bit.level.end).min().unwrap_or(0);
+        if open.end == 0 || u64::from(least) * 10 < u64::from(open.start) * 9 {
+            return Pattern::FromMoment { at: first.from };
+        }
+        Pattern::AboveCount { open }
+    }
+}
+
+/// The bits in which hits are densest: of all stretches, the one with the most hits above the
+/// average of the whole. Source: J. Bentley, "Algorithm design techniques", CACM 27 (1984).
+fn densest(bits: &[Bit]) -> Range<usize> {
+    let all: i128 = bits.iter().map(|bit| i128::from(bit.all)).sum();
+    let hits: i128 = bits.iter().map(|bit| i128::from(bit.hits)).sum();
+    if all == hits {
+        return 0..bits.len();
+    }
+    let (mut start, mut sum) = (0, 0i128);
+    let (mut best, mut best_sum) = (0..0, 0i128);
+    for (index, bit) in bits.iter().enumerate() {
+        sum += i128::from(bit.hits) * all - hits * i128::from(bit.all);
+        if sum <= 0 {
+            (start, sum) = (index + 1, 0);
+        } else if sum > best_sum {
+            (best, best_sum) = (start..index + 1, sum);
+        }
+    }
+    best
+}
+
+/// The number of open connections that parts misses (below) from hits (at it and above): at most one
+/// in ten on the wrong side of it each way, where chance would hardly part them so.
+fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
+    let whole = levels.iter().fold(Part::default(), |sum, bit| {
+        sum + Part { all: bit.all, hits: bit.hits }
+    });
+    let mut below = Part::default();
+    let mut best: Option<(u32, usize, Part)> = None;
+    for (index, bit) in levels.iter().enumerate() {
+        let above = Part { all: whole.all - below.all, hits: whole.hits - below.hits };
+        let wrong = below.hits + above.misses();
+        if best.is_none_or(|(least, ..)| wrong < least) {
+            best = Some((wrong, index, below));
+        }
+        below.add(bit.all, bit.hits);
+    }
+    let (_, index, below) = best?;
+    let above = Part { all: whole.all - below.all, hits: whole.hits - below.hits };
+    let is_parted = below.misses() >= HITS_MIN
+        && above.hits >= HITS_MIN
+        && below.hits * 10 <= whole.hits
+        && above.misses() * 10 <= above.all
+        && below.hits * 5 <= below.all;
+    let chance = p_value_of_block(below.misses(), above.hits);
+    if !is_parted || chance > CHANCE_MAX / f64::from(low_32(levels.len() as u64)) {
+        return None;
+    }
+    let highest_below = levels[..index].last().map_or(0, |bit| bit.level.end + 1);
+    let first = levels[index].level.clone();
+    let open = highest_below.min(first.start)..first.end;
+    Some((Pattern::AboveCount { open }, above))
+}
+
+/// Whether nearly all were hit: at least 19 of 20.
+fn is_dense(part: Part) -> bool {
+    u64::from(part.hits) * 20 >= u64::from(part.all) * 19
+}
+
+/// How likely it is that `hits`, strewn among themselves and `before` others, all come after those:
+/// one over the binomial coefficient.
+fn p_value_of_block(before: u32, hits: u32) -> f64 {
+    let mut chance = 1.0;
+    let (fewer, more) = (before.min(hits), before.max(hits));
+    for index in 1..=fewer {
+        chance *= f64::from(index) / (f64::from(more) + f64::from(index));
+        if chance < NEVER {
+            break;
+        }
+    }
+    chance
+}
+
+/// How likely it is that none of the first `calm` dials is hit, where a part of the rest is.
+fn p_value_of_lead_in(calm: u32, rest: Part) -> f64 {
+    let missed = f64::from(rest.misses()) / f64::from(rest.all.max(1));
+    missed.powi(i32::try_from(calm).unwrap_or(i32::MAX))
+}
+
+/// Whether hits come in an order that chance makes in all but one run in a thousand, by how often
+/// hits and misses change. Source: A. Wald and J. Wolfowitz, "On a test whether two samples are from
+/// the same population", Annals of Mathematical Statistics 11 (1940).
+fn is_random_order(bits: &[Bit], whole: Part) -> bool {
+    let (hits, misses) = (f64::from(whole.hits), f64::from(whole.misses()));
+    let n = hits + misses;
+    // In a cell of several the order is not kept: the expected number of changes is taken, which
+    // blurs the test towards chance.
+    let mut runs = 1.0;
+    let mut last: Option<bool> = None;
+    for bit in bits {
+        let (h, m) = (f64::from(bit.hits), f64::from(bit.all - bit.hits));
+        if bit.hits > 0 && bit.hits < bit.all {
+            runs += 2.0 * h * m / (h + m) + 0.5;
+            last = None;
+        } else {
+            let is_hit = bit.hits > 0;
+            runs += f64::from(u8::from(last.is_some_and(|last| last != is_hit)));
+            last = Some(is_hit);
+        }
+    }
+    let mean = 2.0 * hits * misses / n + 1.0;
+    let variance = (mean - 1.0) * (mean - 2.0) / (n - 1.0).max(1.0);
+    (runs - mean).abs() <= 3.3 * variance.max(0.25).sqrt()
+}
+
+/// Whether it may be chance that all hits are in no more than `places` of all places, which have such
+/// a share of all that could have been hit.
+pub fn is_anywhere(places: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
+    let [places, of] = [places, of].map(|count| f64::from(low_32(count as u64)));
+    let ratio = share.0 as f64 / (share.1.max(1)) as f64;
+    let hits = i32::try_from(hits).unwrap_or(i32::MAX);
+    // At most: for each way to choose the places.
+    let mut choices = 1.0;
+    let mut index = 0.0;
+    while index < places {
+        choices *= (of - index) / (index + 1.0);
+        index += 1.0;
+    }
+    choices * ratio.powi(hits) > CHANCE_MAX
+}
+
+#[cfg(test)]
+mod tests;

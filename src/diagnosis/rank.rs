@@ -1,0 +1,135 @@
+//! Which problem comes first, and which are but signs of another: an effect begins after its cause,
+//! both by their starts.
+
+use super::closes::SAME_MOMENT;
+use super::model::{ClosePattern, Scope, Symptom};
+use super::pattern::HITS_MIN;
+use super::symptoms::Observed;
+use crate::engine::EndReason;
+
+/// A symptom, and the indexes of those that it explains.
+pub struct Ranked {
+    pub index: usize,
+    pub explains: Vec<usize>,
+}
+
+/// The most important first.
+pub fn rank(all: &[Observed]) -> Vec<Ranked> {
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|index| std::cmp::Reverse(weight(all, *index)));
+    let mut ranked: Vec<Ranked> = Vec::new();
+    let mut explained = vec![false; all.len()];
+    for index in order.clone() {
+        if explained[index] {
+            continue;
+        }
+        let explains: Vec<usize> = order
+            .iter()
+            .copied()
+            .filter(|other| *other != index && !explained[*other])
+            .filter(|other| !ranked.iter().any(|known| known.index == *other))
+            .filter(|other| explains(&all[index], &all[*other]))
+            .collect();
+        for other in &explains {
+            explained[*other] = true;
+        }
+        ranked.push(Ranked { index, explains });
+    }
+    ranked
+}
+
+/// First what kept connections from being open at once, then what ended them, then what only made them
+/// slow; of a kind, what met the most.
+fn weight(all: &[Observed], index: usize) -> (u8, u32) {
+    let observed = &all[index];
+    let hits = observed.fit.part.hits;
+    let class = match &observed.symptom {
+        Symptom::DialsSlow { .. } => 0,
+        _ if hits < HITS_MIN => 1,
+        // The end of the process comes before what it does to later dials.
+        Symptom::Closed { how: ClosePattern::Simultaneous { .. }, .. }
+            if all.iter().any(|other| explains(observed, other)) =>
+        {
+            4
+        }
+        Symptom::Closed { .. } | Symptom::HalfOpen | Symptom::NoReply { .. } => 2,
+        Symptom::Lost { .. } | Symptom::KilledHere => 2,
+        Symptom::DialsFailed { .. }
+        | Symptom::ClosedOnAccept { .. }
+        | Symptom::LocalFailure { .. }
+        | Symptom::KeepaliveUnacked { .. }
+        | Symptom::SynAckRepeated => 3,
+    };
+    (class, hits)
+}
+
+/// Whether the second one is nowhere where the first one is not.
+fn is_there(cause: &Observed, effect: &Observed) -> bool {
+    match (&cause.scope, &effect.scope) {
+        (Scope::Targets(a), Scope::Targets(b)) | (Scope::Sources(a), Scope::Sources(b)) => {
+            b.iter().all(|place| a.contains(place))
+        }
+        (Scope::Targets(_) | Scope::Sources(_), _) => false,
+        _ => true,
+    }
+}
+
+fn is_silent(symptom: &Symptom) -> bool {
+    match symptom {
+        Symptom::DialsFailed { reasons, pending, .. } => {
+            *pending > 0 || reasons.iter().any(|(reason, _)| *reason == EndReason::TimedOut)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a server that closed all that it had, or is gone, does this to dials.
+fn may_follow_an_end(symptom: &Symptom) -> bool {
+    match symptom {
+        Symptom::DialsFailed { reasons, .. } => reasons.iter().all(|(reason, _)| {
+            matches!(
+                reason,
+                EndReason::Refused | EndReason::TimedOut | EndReason::HostUnreachable
+            )
+        }),
+        Symptom::HalfOpen | Symptom::NoReply { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether the second is a sign of the first.
+fn explains(cause: &Observed, effect: &Observed) -> bool {
+    if !is_there(cause, effect) {
+        return false;
+    }
+    let begins_after = effect.began + SAME_MOMENT >= cause.began;
+    match (&cause.symptom, &effect.symptom) {
+        (Symptom::Closed { how: ClosePattern::Simultaneous { at, newcomers: false, .. }, .. }, effect_of) => {
+            may_follow_an_end(effect_of) && effect.began + SAME_MOMENT >= *at
+        }
+        (
+            failed @ Symptom::DialsFailed { .. },
+            Symptom::HalfOpen
+            | Symptom::NoReply { .. }
+            | Symptom::SynAckRepeated
+            | Symptom::DialsSlow { .. },
+        ) => is_silent(failed),
+        (Symptom::DialsFailed { .. }, Symptom::KeepaliveUnacked { .. } | Symptom::Lost { .. }) => {
+            is_silent(&cause.symptom) && begins_after && !cause.fit.pattern.is_a_count()
+        }
+        (Symptom::KeepaliveUnacked { .. }, Symptom::Lost { .. }) => true,
+        (Symptom::KeepaliveUnacked { .. }, dials @ Symptom::DialsFailed { .. }) => {
+            is_silent(dials) && begins_after
+        }
+        (
+            Symptom::SynAckRepeated,
+            Symptom::DialsSlow { .. } | Symptom::HalfOpen | Symptom::NoReply { .. },
+        ) => true,
+        (Symptom::HalfOpen, Symptom::DialsSlow { .. } | Symptom::NoReply { .. }) => true,
+        (Symptom::NoReply { .. }, Symptom::DialsSlow { .. }) => true,
+        (Symptom::ClosedOnAccept { resets, .. }, Symptom::DialsSlow { .. } | Symptom::HalfOpen) => {
+            resets * 10 >= cause.fit.part.hits * 9
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,130 @@
+//! Symptom × pattern × corroboration → candidates. [`priors`] says what explains a symptom in a
+//! pattern, [`corroboration`] which fact of the run speaks for a cause or against it. Both are tables.
+
+mod corroboration;
+mod local;
+mod priors;
+
+use super::Case;
+use super::causes::Cause;
+use super::facts::Facts;
+use super::model::{Candidate, Evidence, Fact, Likelihood, Symptom};
+use super::symptoms::Observed;
+use corroboration::CORROBORATION;
+
+/// What a rule looks at.
+pub struct View<'a> {
+    pub case: &'a Case<'a>,
+    pub facts: &'a Facts,
+    pub observed: &'a Observed,
+    /// The other symptoms of the run.
+    pub others: &'a [Observed],
+}
+
+impl View<'_> {
+    /// Whether it is about SYNs that got no reply.
+    pub fn is_silent(&self) -> bool {
+        match &self.observed.symptom {
+            Symptom::DialsFailed { reasons, pending, slow } => {
+                let timed_out: u32 = reasons
+                    .iter()
+                    .filter(|(reason, _)| *reason == crate::engine::EndReason::TimedOut)
+                    .map(|(_, count)| count)
+                    .sum();
+                timed_out + pending + slow > 0
+            }
+            Symptom::DialsSlow { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// How many of the dials that failed failed for a reason.
+    pub fn failed_by(&self, reason: crate::engine::EndReason) -> u32 {
+        match &self.observed.symptom {
+            Symptom::DialsFailed { reasons, .. } => {
+                reasons.iter().filter(|(of, _)| *of == reason).map(|(_, count)| count).sum()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// What a fact does to a candidate.
+pub enum Effect {
+    /// So much likelier, or less likely where it is negative.
+    By(i8),
+    /// No other cause explains it.
+    Proves,
+    RulesOut,
+}
+
+/// The candidates for a symptom, the most likely first.
+pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
+    if let Symptom::LocalFailure { reason, errno } = view.observed.symptom {
+        return local::candidates(view.case, reason, errno);
+    }
+    let mut weighed: Vec<(i8, Candidate)> = priors::of(view)
+        .iter()
+        .map(|(cause, prior)| (*prior, candidate(*cause)))
+        .collect();
+    for (cause, is_introduced, rule) in CORROBORATION {
+        let Some((effect, fact)) = rule(view) else { continue };
+        let index = weighed.iter().position(|(_, known)| known.cause == *cause);
+        let index = match index {
+            Some(index) => index,
+            None if *is_introduced => {
+                weighed.push((0, candidate(*cause)));
+                weighed.len() - 1
+            }
+            None => continue,
+        };
+        let (weight, known) = &mut weighed[index];
+        let is_for = match effect {
+            Effect::By(by) => {
+                *weight = weight.saturating_add(by);
+                by > 0
+            }
+            Effect::Proves => {
+                *weight = CERTAIN;
+                known.likelihood = Likelihood::Certain;
+                true
+            }
+            Effect::RulesOut => {
+                weighed.remove(index);
+                continue;
+            }
+        };
+        known.evidence.extend(fact.map(|fact| Evidence { is_for, fact }));
+    }
+    sort(weighed)
+}
+
+/// The weight of what is proven.
+const CERTAIN: i8 = 100;
+
+/// A candidate that weighs as much is likely, if it leads.
+const LIKELY_MIN: i8 = 5;
+
+fn candidate(cause: Cause) -> Candidate {
+    Candidate { cause, likelihood: Likelihood::Possible, evidence: Vec::new(), knob: None }
+}
+
+fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
+    if weighed.is_empty() {
+        weighed.push((0, candidate(Cause::Undetermined)));
+    }
+    weighed.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    let second = weighed.get(1).map_or(0, |(weight, _)| *weight);
+    let is_proven = weighed[0].0 == CERTAIN;
+    if weighed[0].0 >= LIKELY_MIN && weighed[0].0 >= second + 2 && !is_proven {
+        weighed[0].1.likelihood = Likelihood::Likely;
+    }
+    // What is proven leaves room for what else there may be, but not for what speaks for nothing.
+    weighed.retain(|(weight, _)| *weight >= 0);
+    weighed.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// A fact, told with its effect.
+fn told(effect: Effect, fact: Fact) -> Option<(Effect, Option<Fact>)> {
+    Some((effect, Some(fact)))
+}

@@ -1,0 +1,253 @@
+//! What explains a symptom in a pattern, and how readily, before any other fact of the run is looked
+//! at: a table of tables.
+
+use super::View;
+use crate::diagnosis::causes::Cause::{self, *};
+use crate::diagnosis::model::{ClosePattern, Symptom};
+use crate::diagnosis::pattern::Pattern;
+use crate::engine::EndReason;
+
+/// A cause and its weight.
+pub type Priors = &'static [(Cause, i8)];
+
+/// Those of a symptom.
+pub fn of(view: &View<'_>) -> Priors {
+    let (fit, facts) = (&view.observed.fit, view.facts);
+    match &view.observed.symptom {
+        Symptom::LocalFailure { .. } => &[],
+        Symptom::DialsFailed { .. } => dials_failed(view),
+        Symptom::DialsSlow { repeats: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
+        Symptom::DialsSlow { .. } => slow(&fit.pattern),
+        Symptom::ClosedOnAccept { .. } => on_accept(&fit.pattern),
+        Symptom::Closed { how, .. } => closed(how),
+        Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
+        Symptom::KilledHere => &[(KilledHere, 4)],
+        Symptom::HalfOpen => {
+            &[(AcceptQueueOverflow, 3), (ProcessRestarted, 2), (StateExpired, 2), (SynProxy, 1)]
+        }
+        Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
+        Symptom::SynAckRepeated => match facts.confirmed {
+            0 => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
+            _ => &[(AcceptQueueFull, 4), (AcceptQueueOverflow, 3), (AcceptDeferred, 1)],
+        },
+        Symptom::NoReply { replied, wrong, late } => {
+            let hits = u64::from(fit.part.hits);
+            match (*replied, &fit.pattern) {
+                _ if *wrong * 2 > hits => &[(WrongReply, 5), (AppOverloaded, 1)],
+                _ if *late * 2 > hits => &[(AppOverloaded, 5), (LongRtt, 1), (PacketLoss, 1)],
+                (0, _) => &[(AppSilent, 4), (AcceptQueueFull, 2), (ThreadLimit, 1), (AppOverloaded, 1)],
+                (_, Pattern::AboveCount { .. } | Pattern::FromMoment { .. }) => {
+                    &[(ThreadLimit, 3), (ServerFdLimit, 2), (ConnectionLimit, 2), (AppOverloaded, 1)]
+                }
+                (_, Pattern::Scattered) => {
+                    &[(AppOverloaded, 3), (PacketLoss, 2), (AppSilent, 1), (BackendDown, 1)]
+                }
+                _ => &[(AppOverloaded, 3), (ThreadLimit, 2), (AppSilent, 1), (BackendDown, 1)],
+            }
+        }
+    }
+}
+
+fn dials_failed(view: &View<'_>) -> Priors {
+    let (fit, facts) = (&view.observed.fit, view.facts);
+    let icmp = view.failed_by(EndReason::HostUnreachable)
+        + view.failed_by(EndReason::NetworkUnreachable)
+        + view.failed_by(EndReason::Prohibited);
+    let is_rejected = icmp > 0 || !facts.icmp.is_empty() || !facts.icmp_local.is_empty();
+    if is_rejected && (icmp > 0 || view.is_silent()) {
+        return by_icmp(&fit.pattern, facts.is_beyond_unresolved());
+    }
+    let refused = view.failed_by(EndReason::Refused) + view.failed_by(EndReason::Reset);
+    if refused > 0 && refused * 2 >= fit.part.hits {
+        return refused_priors(&fit.pattern);
+    }
+    if !view.is_silent() {
+        return &[(Undetermined, 1)];
+    }
+    let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
+    silent(&fit.pattern, decides)
+}
+
+/// No reply to the SYN.
+fn silent(pattern: &Pattern, four_tuple_decides: bool) -> Priors {
+    match pattern {
+        Pattern::Scattered | Pattern::Irregular | Pattern::NearlyAll if four_tuple_decides => {
+            &[(BackendDown, 4), (ListenerStuck, 3), (PathDown, 1)]
+        }
+        Pattern::PartlyAboveCount { .. } if four_tuple_decides => {
+            &[(ListenerStuck, 4), (BackendDown, 3), (DropAboveLimit, 1)]
+        }
+        Pattern::All => &[
+            (FirewallDrop, 3),
+            (HostDown, 2),
+            (PathDown, 2),
+            (AcceptQueueFull, 1),
+            (LocalFirewall, 1),
+        ],
+        Pattern::NearlyAll => {
+            &[(RateLimit, 3), (AcceptQueueFull, 3), (DropAboveLimit, 2), (PacketLoss, 1)]
+        }
+        Pattern::AboveCount { .. } => &[
+            (AcceptQueueFull, 3),
+            (DropAboveLimit, 3),
+            (RateLimit, 2),
+            (NatPortsExhausted, 1),
+            (LocalFirewall, 1),
+            (PathDown, 1),
+        ],
+        Pattern::PartlyAboveCount { .. } => {
+            &[(AcceptQueueOverflow, 3), (RateLimit, 3), (DropAboveLimit, 2), (PacketLoss, 1)]
+        }
+        Pattern::FromMoment { .. } => {
+            &[(PathDown, 3), (HostDown, 3), (AcceptQueueFull, 2), (FirewallDrop, 1)]
+        }
+        Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
+            &[(Outage, 4), (AcceptQueueOverflow, 2), (ProcessRestarted, 1)]
+        }
+        Pattern::Scattered => {
+            &[(PacketLoss, 3), (RateLimit, 2), (AcceptQueueOverflow, 2), (BackendDown, 1)]
+        }
+        Pattern::Irregular => &[
+            (AcceptQueueOverflow, 3),
+            (RateLimit, 3),
+            (PacketLoss, 1),
+            (DropAboveLimit, 1),
+            (Outage, 1),
+        ],
+        Pattern::TooFew => {
+            &[(Undetermined, 2), (PacketLoss, 1), (AcceptQueueOverflow, 1), (RateLimit, 1)]
+        }
+    }
+}
+
+/// RST in answer to the SYN, or what looks like it.
+fn refused_priors(pattern: &Pattern) -> Priors {
+    match pattern {
+        Pattern::All => {
+            &[(NoListener, 4), (ListensElsewhere, 3), (FirewallReject, 2), (LocalFirewall, 0)]
+        }
+        Pattern::AboveCount { .. } => {
+            &[(RejectAboveLimit, 3), (ListenerClosed, 3), (RateLimit, 1), (LocalFirewall, 1)]
+        }
+        Pattern::FromMoment { .. } => {
+            &[(ListenerClosed, 3), (ProcessRestarted, 2), (RejectAboveLimit, 1)]
+        }
+        Pattern::InitialOutage { .. } => {
+            &[(NoListener, 3), (ProcessRestarted, 2), (Outage, 1), (FirewallReject, 1)]
+        }
+        Pattern::Outage { .. } => {
+            &[(ProcessRestarted, 4), (Outage, 2), (FirewallReject, 1), (BackendDown, 1)]
+        }
+        Pattern::Scattered => {
+            &[(BackendDown, 3), (RateLimit, 2), (FirewallReject, 1), (LocalFirewall, 0)]
+        }
+        Pattern::PartlyAboveCount { .. } | Pattern::Irregular | Pattern::NearlyAll => &[
+            (RateLimit, 3),
+            (BackendDown, 2),
+            (RejectAboveLimit, 2),
+            (ListenerClosed, 1),
+            (LocalFirewall, 0),
+        ],
+        Pattern::TooFew => {
+            &[(Undetermined, 2), (NoListener, 1), (FirewallReject, 1), (RateLimit, 1)]
+        }
+    }
+}
+
+/// An ICMP error, to all of them or to some: a kernel limits how many it sends.
+fn by_icmp(pattern: &Pattern, is_beyond_unresolved: bool) -> Priors {
+    match pattern {
+        Pattern::All | Pattern::NearlyAll if is_beyond_unresolved => {
+            &[(HostDown, 4), (NoRouteBeyond, 2), (FirewallReject, 2)]
+        }
+        Pattern::All | Pattern::NearlyAll => {
+            &[(FirewallReject, 3), (NoRouteBeyond, 3), (HostDown, 1), (LocalFirewall, 0)]
+        }
+        Pattern::AboveCount { .. } => {
+            &[(RejectAboveLimit, 4), (RateLimit, 2), (FirewallReject, 1), (LocalFirewall, 1)]
+        }
+        Pattern::FromMoment { .. } => {
+            &[(HostDown, 3), (NoRouteBeyond, 3), (RejectAboveLimit, 1), (FirewallReject, 1)]
+        }
+        Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
+            &[(Outage, 4), (NoRouteBeyond, 1), (FirewallReject, 1)]
+        }
+        Pattern::PartlyAboveCount { .. }
+        | Pattern::Scattered
+        | Pattern::Irregular
+        | Pattern::TooFew => {
+            &[(RateLimit, 3), (RejectAboveLimit, 2), (FirewallReject, 2), (NoRouteBeyond, 1)]
+        }
+    }
+}
+
+fn slow(pattern: &Pattern) -> Priors {
+    match pattern {
+        Pattern::All | Pattern::NearlyAll => {
+            &[(LongRtt, 3), (RateLimit, 2), (AcceptQueueOverflow, 2)]
+        }
+        Pattern::AboveCount { .. } | Pattern::PartlyAboveCount { .. } => {
+            &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 1)]
+        }
+        Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
+            &[(Outage, 4), (AcceptQueueOverflow, 2)]
+        }
+        Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
+        Pattern::Scattered | Pattern::TooFew => {
+            &[(PacketLoss, 4), (RateLimit, 1), (AcceptQueueOverflow, 1)]
+        }
+        Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
+    }
+}
+
+fn on_accept(pattern: &Pattern) -> Priors {
+    match pattern {
+        Pattern::All | Pattern::NearlyAll => {
+            &[(RejectsClient, 3), (BackendUnreachable, 3), (ConnectionLimit, 1), (SynProxy, 1)]
+        }
+        Pattern::AboveCount { .. } => &[
+            (ConnectionLimit, 4),
+            (ClientLimit, 3),
+            (AcceptRateLimit, 2),
+            (ThreadLimit, 1),
+            (ServerFdLimit, 1),
+        ],
+        Pattern::FromMoment { .. } => {
+            &[(BackendUnreachable, 3), (ConnectionLimit, 2), (RejectsClient, 1)]
+        }
+        Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
+            &[(BackendUnreachable, 3), (ProcessRestarted, 2), (AcceptRateLimit, 1)]
+        }
+        Pattern::PartlyAboveCount { .. } | Pattern::Irregular => &[
+            (AcceptRateLimit, 3),
+            (ConnectionLimit, 3),
+            (ClientLimit, 2),
+            (BackendUnreachable, 1),
+        ],
+        Pattern::Scattered => {
+            &[(BackendUnreachable, 3), (AcceptRateLimit, 2), (ConnectionLimit, 1)]
+        }
+        Pattern::TooFew => {
+            &[(Undetermined, 2), (ConnectionLimit, 1), (RejectsClient, 1), (BackendUnreachable, 1)]
+        }
+    }
+}
+
+fn closed(how: &ClosePattern) -> Priors {
+    match how {
+        ClosePattern::AtAge { .. } => &[(IdleTimeout, 5), (EvictsOldest, 1)],
+        ClosePattern::AtAgeWithSurvivors { .. } | ClosePattern::OldestFirst => {
+            &[(EvictsOldest, 4), (IdleTimeout, 2)]
+        }
+        ClosePattern::Sweep { .. } => &[(IdleTimeout, 5), (ProcessRestarted, 1)],
+        ClosePattern::Simultaneous { .. } => &[(ProcessRestarted, 4), (IdleTimeout, 2)],
+        ClosePattern::Together { .. } => {
+            &[(ProcessRestarted, 3), (IdleTimeout, 2), (BackendDown, 1)]
+        }
+        ClosePattern::AgeOrMoment { .. } => &[(IdleTimeout, 3), (ProcessRestarted, 3)],
+        ClosePattern::Mixed => &[(IdleTimeout, 2), (EvictsOldest, 1), (Undetermined, 1)],
+        ClosePattern::TooFew => {
+            &[(Undetermined, 2), (IdleTimeout, 1), (ConnectionLimit, 1), (ProcessRestarted, 1)]
+        }
+    }
+}
