@@ -75,6 +75,12 @@
 //!   findings.rs         the lines of serve and calibrate
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
+//! diagnosis/            evidence → Diagnosis, as data; pure
+//!   causes/             CAUSES: one record a cause, with its checks and its fix
+//!     server.rs         on the server: its kernel and its listeners
+//!     application.rs    on the server: its application, and what is behind it
+//!     network.rs        on the path
+//!     this_host.rs      on this host
 //! limits.rs             judges a plan against this host's numbers: findings that name the knob
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
@@ -111,6 +117,7 @@
 compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
 
 pub mod cli;
+pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod findings;
