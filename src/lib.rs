@@ -55,6 +55,7 @@
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
 //!   effects.rs          what a flag's value does
+//!   explain.rs          the id of a cause, and what may have been meant by it
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources
 //!   words.rs            what was typed, made fit for a message
@@ -73,6 +74,7 @@
 //!   served.rs           the same for connections that were established
 //!   this_host.rs        this host's own limits, and their knobs
 //!   findings.rs         the lines of serve and calibrate
+//!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
 //! diagnosis/            evidence → Diagnosis, as data; pure
