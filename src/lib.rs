@@ -55,6 +55,7 @@
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
 //!   effects.rs          what a flag's value does
+//!   explain.rs          the id of a cause, and what may have been meant by it
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources
 //!   words.rs            what was typed, made fit for a message
@@ -73,8 +74,15 @@
 //!   served.rs           the same for connections that were established
 //!   this_host.rs        this host's own limits, and their knobs
 //!   findings.rs         the lines of serve and calibrate
+//!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
+//! diagnosis/            evidence → Diagnosis, as data; pure
+//!   causes/             CAUSES: one record a cause, with its checks and its fix
+//!     server.rs         on the server: its kernel and its listeners
+//!     application.rs    on the server: its application, and what is behind it
+//!     network.rs        on the path
+//!     this_host.rs      on this host
 //! limits.rs             judges a plan against this host's numbers: findings that name the knob
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}

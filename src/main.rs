@@ -39,6 +39,7 @@ fn dispatch() -> Result<u8> {
         Command::Run(args) => run(&args),
         Command::Serve(args) => serve(&args),
         Command::Calibrate(args) => calibrate(&args),
+        Command::Explain(cause) => print(&report::explain::text(cause)),
         Command::Help(verb) => print(&cli::help::usage(verb)),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
     }

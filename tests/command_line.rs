@@ -177,6 +177,9 @@ fn what_is_not_accepted_is_named_and_nothing_is_dialed() {
     assert_usage(&run, "tcpgoon: --debug belongs to 'tcpgoon'", "try 'tcpgoon serve --help'");
     let run = common::run(&["calibrate", "-c", "none"]);
     assert_usage(&run, "tcpgoon: --connections 'none': ", "try 'tcpgoon calibrate --help'");
+    let run = common::run(&["explain", "accept-queue-ful"]);
+    let named = "tcpgoon: 'accept-queue-ful': no cause has this id; is accept-queue-full meant?";
+    assert_usage(&run, named, "try 'tcpgoon explain'");
 }
 
 #[test]
@@ -220,10 +223,27 @@ fn help_and_version_are_asked_for_and_succeed() {
         (&["--help"][..], "Usage of tcpgoon:\n"),
         (&["serve", "--help"], "Usage of tcpgoon serve:\n"),
         (&["calibrate", "--help"], "Usage of tcpgoon calibrate:\n"),
+        (&["explain", "--help"], "Usage of tcpgoon explain:\n"),
     ] {
         let run = run(args);
         run.assert_code(0);
         assert!(run.stdout.starts_with(usage), "{run:#?}");
+        assert_eq!(run.stderr, "");
+    }
+}
+
+#[test]
+fn a_cause_is_explained_and_without_an_id_all_are_listed() {
+    for (args, said) in [
+        (&["explain"][..], "accept-queue-full      server     its process has stopped"),
+        (
+            &["explain", "accept-queue-full"],
+            "    ss -lnt 'sport = :PORT'              Recv-Q > Send-Q",
+        ),
+    ] {
+        let run = run(args);
+        run.assert_code(0);
+        assert!(run.stdout.contains(said), "{run:#?}");
         assert_eq!(run.stderr, "");
     }
 }

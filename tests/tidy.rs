@@ -16,8 +16,9 @@ use source::{Source, after_word, code_of, first_name, has_word, imports};
 const LAYERS: &[(&str, &[&str])] = &[
     ("os", &["engine", "findings", "limits", "plan", "route", "units", "error"]),
     ("sim", &["engine", "plan", "route", "units", "error"]),
-    ("cli", &["plan", "route", "units", "error"]),
-    ("report", &["findings", "limits", "engine", "plan", "route", "units", "error"]),
+    ("cli", &["diagnosis", "plan", "route", "units", "error"]),
+    ("report", &["diagnosis", "findings", "limits", "engine", "plan", "route", "units", "error"]),
+    ("diagnosis", &["engine", "limits", "plan", "route", "units", "error"]),
     ("findings", &["engine", "units"]),
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),

@@ -12,10 +12,11 @@ pub enum Verb {
     Run,
     Serve,
     Calibrate,
+    Explain,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 3] = [Verb::Run, Verb::Serve, Verb::Calibrate];
+    pub const ALL: [Verb; 4] = [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain];
 
     /// What is typed to get there.
     pub fn command(self) -> &'static str {
@@ -23,6 +24,7 @@ impl Verb {
             Verb::Run => "tcpgoon",
             Verb::Serve => "tcpgoon serve",
             Verb::Calibrate => "tcpgoon calibrate",
+            Verb::Explain => "tcpgoon explain",
         }
     }
 }

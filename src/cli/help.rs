@@ -13,6 +13,8 @@ pub const fn try_line(verb: Verb) -> &'static str {
         Verb::Run => TRY,
         Verb::Serve => "try 'tcpgoon serve --help'",
         Verb::Calibrate => "try 'tcpgoon calibrate --help'",
+        // The list of ids is what helps with a wrong one.
+        Verb::Explain => "try 'tcpgoon explain'",
     }
 }
 
@@ -46,6 +48,7 @@ Exit codes:
 Other verbs, as the first word:
   tcpgoon serve             a server to test against (tcpgoon serve --help)
   tcpgoon calibrate         what this machine can do, before a server is blamed
+  tcpgoon explain [ID]      a cause that the verdict names, in full; without ID the list of them
   tcpgoon version           the version
 ";
 
@@ -75,6 +78,15 @@ Exit codes:
   1  it could not be
 ";
 
+const EXPLAIN_NOTES: &str = "
+A cause that the verdict names by its id: how it looks from here, how to check it, how to fix it.
+Without an id, the list of all causes by side. It dials nothing.
+
+Exit codes:
+  0  it was printed
+  1  no cause has that id
+";
+
 /// The help of a verb, at most 100 columns wide.
 pub fn usage(verb: Verb) -> String {
     let mut text = format!("Usage of {}:", verb.command());
@@ -90,6 +102,10 @@ pub fn usage(verb: Verb) -> String {
         Verb::Calibrate => {
             text.push_str("\n  tcpgoon calibrate [flags]\n");
             CALIBRATE_NOTES
+        }
+        Verb::Explain => {
+            text.push_str("\n  tcpgoon explain [ID]\n");
+            EXPLAIN_NOTES
         }
     };
     text.push('\n');

@@ -8,10 +8,12 @@
 //! * `source`: the grammar of this host's own addresses.
 //! * [`help`]: every text that is printed from `FLAGS`.
 //! * [`confirm`]: the warning and the question before a run.
+//! * `explain`: the id of a cause, and what may have been meant by it.
 //! * `words`: foreign text made fit for an error message.
 
 pub mod confirm;
 mod effects;
+mod explain;
 pub mod flags;
 pub mod help;
 pub mod parse;

@@ -4,9 +4,11 @@
 use std::ffi::OsString;
 
 use super::effects::Draft;
+use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
 use super::help::try_line;
 use super::words::{distance, quoted, quoted_os};
+use crate::diagnosis::causes::Cause;
 use crate::error::Error;
 use crate::plan::{Args, CalibrateArgs, ServeArgs};
 
@@ -22,6 +24,8 @@ pub enum Command {
     Run(Args),
     Serve(ServeArgs),
     Calibrate(CalibrateArgs),
+    /// One cause, or the list of them.
+    Explain(Option<Cause>),
     Help(Verb),
     Version,
 }
@@ -41,6 +45,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
     let (verb, is_word) = match first {
         "serve" => (Verb::Serve, true),
         "calibrate" => (Verb::Calibrate, true),
+        "explain" => (Verb::Explain, true),
         "version" => return parse_version(&argv[1..]).map_err(|what| usage(Verb::Run, what)),
         word if RESERVED.contains(&word) => {
             let what = format!(
@@ -92,6 +97,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
         Verb::Run => Command::Run(draft.into_run()?),
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
+        Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
     })
 }
 
@@ -147,7 +153,7 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
 }
 
 fn read_word(verb: Verb, word: OsString) -> Result<String, String> {
-    if verb != Verb::Run {
+    if !matches!(verb, Verb::Run | Verb::Explain) {
         return Err(format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()));
     }
     word.into_string().map_err(|word| format!("{}: not UTF-8", quoted_os(&word)))

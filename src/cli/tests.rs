@@ -37,6 +37,7 @@ fn line_of(verb: Verb, flags: &str) -> String {
         Verb::Run => format!("{flags} h:80"),
         Verb::Serve => format!("serve {flags}"),
         Verb::Calibrate => format!("calibrate {flags}"),
+        Verb::Explain => format!("explain {flags}"),
     }
 }
 

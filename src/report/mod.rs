@@ -2,6 +2,7 @@
 
 pub mod escape;
 pub mod evidence;
+pub mod explain;
 pub mod findings;
 pub mod preflight;
 pub mod remedies;

@@ -159,6 +159,10 @@ fn flags_are_read_as_the_original_reads_them() {
 fn only_the_first_word_is_a_verb() {
     assert_eq!(run("-y serve 80").targets[0].host, "serve");
     assert_eq!(run("h calibrate 80").targets[1].host, "calibrate");
+    assert_eq!(run("--host explain -p 80").targets[0].host, "explain");
+    assert_eq!(run("-y explain 80").targets[0].host, "explain");
+    assert_eq!(typed("explain"), Ok(Command::Explain(None)));
+    assert_eq!(typed("explain path-mtu"), Ok(Command::Explain(Some(Cause::PathMtu))));
     assert_eq!(run("help:80").targets[0].host, "help");
     assert_eq!(run("--host version -p 80").targets[0].host, "version");
     assert_eq!(run("--host merge -p 80").targets[0].host, "merge");
@@ -174,6 +178,8 @@ fn only_the_first_word_is_a_verb() {
         ("serve --help", Verb::Serve),
         ("serve -p 0 --help x", Verb::Serve),
         ("calibrate --help", Verb::Calibrate),
+        ("explain --help", Verb::Explain),
+        ("explain nonsense --help", Verb::Explain),
     ] {
         assert_eq!(typed(line), Ok(Command::Help(verb)), "{line}");
     }
@@ -233,6 +239,8 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         ("serve -h", "-h, --host belongs to 'tcpgoon', not to 'tcpgoon serve'"),
         ("calibrate -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon calibrate'"),
         ("serve 80", "'80': 'tcpgoon serve' takes flags only"),
+        ("explain path-mt", "'path-mt': no cause has this id; is path-mtu meant?"),
+        ("explain -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon explain'"),
         ("calibrate h:80", "'h:80': 'tcpgoon calibrate' takes flags only"),
         (
             "serve -p 80-81",
@@ -290,7 +298,7 @@ fn any_word() -> impl Strategy<Value = OsString> {
         prop::sample::select(longs).prop_map(|long| format!("--{long}").into()),
         "-[a-z46=]{1,4}".prop_map(OsString::from),
         prop::sample::select(VALUES).prop_map(OsString::from),
-        prop::sample::select(&["serve", "calibrate", "version", "merge", "--", "-"][..])
+        prop::sample::select(&["serve", "calibrate", "explain", "version", "merge", "--", "-"][..])
             .prop_map(OsString::from),
     ]
 }

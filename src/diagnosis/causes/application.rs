@@ -25,8 +25,9 @@ pub static RECORDS: [CauseRecord; 14] = [
             from_here(OTHER_SOURCE, "the same number in all"),
         ],
         fix: "Raise the limit: redis maxclients, MySQL and PostgreSQL max_connections, nginx \
-            worker_connections (upstream connections count too), sshd MaxStartups (unauthenticated \
-            ones, closed at random from its first number on). Raise its open files with it.",
+            worker_connections (upstream connections count too), sshd MaxStartups \
+            (unauthenticated ones, closed at random from its first number on). Raise its open \
+            files with it.",
     },
     CauseRecord {
         cause: Cause::ClientLimit,
@@ -35,8 +36,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         title: "a limit on connections per client address",
         explanation: "The server, or a proxy or firewall in front of it, keeps N connections of \
             one client address and closes, rejects or drops the rest. Other clients are not \
-            affected. From one source it looks like a limit on all connections; from several, each \
-            source stops at the same number. Clients behind one NAT share one limit.",
+            affected. From one source it looks like a limit on all connections; from several, \
+            each source stops at the same number. Clients behind one NAT share one limit.",
         checks: &[
             from_here(OTHER_SOURCE, "the same number again from the second"),
             from_here(OTHER_HOST, "succeeds while this one is at it"),
@@ -68,11 +69,11 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "rejects-client",
         side: Side::Server,
         title: "it does not accept this client",
-        explanation: "Every connection is closed right after the handshake, from the first one on: \
-            an access list (hosts.deny, redis protected-mode, MySQL host grants, a proxy's rules) \
-            that this host's address does not pass, or a protocol that requires something first (a \
-            PROXY header, TLS). A proxy without a usable backend, and a server that was at its \
-            limit before the run, look the same.",
+        explanation: "Every connection is closed right after the handshake, from the first one \
+            on: an access list (hosts.deny, redis protected-mode, MySQL host grants, a proxy's \
+            rules) that this host's address does not pass, or a protocol that requires something \
+            first (a PROXY header, TLS). A proxy without a usable backend, and a server that was \
+            at its limit before the run, look the same.",
         checks: &[
             on_server(LOG, "denied, or a protocol error"),
             from_here(DEBUG, "what it sends before it closes"),
@@ -98,9 +99,10 @@ pub static RECORDS: [CauseRecord; 14] = [
             on_server(LISTENERS, "Recv-Q above 0"),
             on_server("cat /proc/sys/fs/file-nr", "first number near the third"),
         ],
-        fix: "Raise the limit of the service (LimitNOFILE= in its unit, ulimit -n, nginx \
-            worker_rlimit_nofile) and restart it; prlimit --pid PID --nofile=N raises it for a \
-            running process, which helps unless it sized its tables at start. For ENFILE raise fs.file-max.",
+        fix: "Raise the limit of the service (LimitNOFILE= in its unit, `ulimit -n`, nginx \
+            worker_rlimit_nofile) and restart it; `prlimit --pid PID --nofile=N` raises it for a \
+            running process, which helps unless it sized its tables at start. For ENFILE raise \
+            fs.file-max.",
     },
     CauseRecord {
         cause: Cause::ThreadLimit,
@@ -130,8 +132,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         explanation: "The server, or a proxy or load balancer in front of it, closes each \
             connection at the same age, one after the other; or a periodic sweep closes all that \
             are past that age together. tcpgoon sends nothing unless --send is given, so an idle \
-            timeout, one for the first request or login, and a maximum lifetime look alike. \
-            A restart closes all ages at one moment, and a limit stops when dials stop.",
+            timeout, one for the first request or login, and a maximum lifetime look alike. A \
+            restart closes all ages at one moment, and a limit stops when dials stop.",
         checks: &[
             from_here(HOLD, "closes go on after the last dial"),
             from_here(SEND, "they live longer: an idle timeout"),
@@ -139,8 +141,9 @@ pub static RECORDS: [CauseRecord; 14] = [
             from_here(SLOWER, "closed at the same age"),
         ],
         fix: "No fault as such. To keep connections, send within that time or raise it: nginx \
-            keepalive_timeout, client_header_timeout; HAProxy timeout client; redis timeout; MySQL \
-            wait_timeout, connect_timeout; sshd LoginGraceTime; AWS ALB idle timeout (60 s).",
+            keepalive_timeout, client_header_timeout; HAProxy timeout client; redis timeout; \
+            MySQL wait_timeout, connect_timeout; sshd LoginGraceTime; AWS ALB idle timeout (60 \
+            s).",
     },
     CauseRecord {
         cause: Cause::EvictsOldest,
@@ -166,17 +169,17 @@ pub static RECORDS: [CauseRecord; 14] = [
         side: Side::Server,
         title: "its process ended or was restarted",
         explanation: "Connections of all ages are closed at one moment, as a kernel does when a \
-            process ends. If it is back, later dials succeed; if not, they are refused. Where only \
-            a part is closed, one of several workers or backends ended. A sweep of idle \
+            process ends. If it is back, later dials succeed; if not, they are refused. Where \
+            only a part is closed, one of several workers or backends ended. A sweep of idle \
             connections looks like it, but spares the young ones.",
         checks: &[
             on_server(STARTED, "started at the time of the closes"),
             on_server(KILLED, "killed at that time"),
             on_server(LOG, "a stop, a reload or a crash"),
         ],
-        fix: "By its log: a deployment or a reload needs none; out of memory calls for more memory \
-            or a lower connection limit; a watchdog or health check may have ended it under the \
-            load of this run.",
+        fix: "By its log: a deployment or a reload needs none; out of memory calls for more \
+            memory or a lower connection limit; a watchdog or health check may have ended it \
+            under the load of this run.",
     },
     CauseRecord {
         cause: Cause::AppSilent,
@@ -193,8 +196,9 @@ pub static RECORDS: [CauseRecord; 14] = [
             from_here(SEND, "a reply: it waited for the client"),
             from_here(PATIENCE, "a reply, but late: overload"),
         ],
-        fix: "Send what its protocol begins with (--send), complete to the last \\r\\n. If it still \
-            does not reply, find what the process blocks on (strace -p PID, its log, its backend).",
+        fix: "Send what its protocol begins with (--send), complete to the last \\r\\n. If it \
+            still does not reply, find what the process blocks on (`strace -p PID`, its log, its \
+            backend).",
     },
     CauseRecord {
         cause: Cause::AppOverloaded,
@@ -210,8 +214,8 @@ pub static RECORDS: [CauseRecord; 14] = [
             on_server(LOAD, "a CPU, or the process, at 100%"),
             on_server(LISTENERS, "Recv-Q above 0"),
         ],
-        fix: "Give it more CPU or workers, or find what it waits for. --rate below that load shows \
-            what it sustains.",
+        fix: "Give it more CPU or workers, or find what it waits for. --rate below that load \
+            shows what it sustains.",
     },
     CauseRecord {
         cause: Cause::WrongReply,
@@ -235,10 +239,10 @@ pub static RECORDS: [CauseRecord; 14] = [
         side: Side::Server,
         title: "one of several backends is down",
         explanation: "A load balancer (IPVS, kube-proxy, ECMP, DNAT rules) sends an even share of \
-            connections to a backend that drops, refuses or closes them. Addresses and ports \
-            decide which backend a connection gets, so a failing dial fails with all its SYN \
-            retransmissions while all others succeed at once. Packet loss would let repeats \
-            through.",
+            connections to a backend that drops, refuses or closes them. Each connection is tied \
+            to one backend (by a hash of addresses and ports, or by its conntrack entry), so a \
+            failing dial fails with all its SYN retransmissions while all others succeed at once. \
+            Packet loss would let repeats through.",
         checks: &[
             on_hop("ipvsadm -Ln; nft list ruleset | grep dnat", "a backend that does not reply"),
             on_hop("kubectl get endpointslices -A", "an endpoint without a ready pod"),
@@ -256,10 +260,11 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "backend-unreachable",
         side: Side::Server,
         title: "its proxy cannot reach a backend",
-        explanation: "A proxy accepts the connection and dials its backend for it; when that fails \
-            it closes ours, at once (refused, no healthy backend) or after its connect timeout. \
-            Above N connections it is the proxy that has no free local port to the backend (28,232 \
-            by default for each backend address), or the backend that is at its limit.",
+        explanation: "A proxy accepts the connection and dials its backend for it; when that \
+            fails it closes ours, at once (refused, no healthy backend) or after its connect \
+            timeout. Above N connections it is the proxy that has no free local port to the \
+            backend (28,232 by default for each backend address), or the backend that is at its \
+            limit.",
         checks: &[
             on_server(LOG, "no backend, or connect() failed"),
             on_server("ss -Hant 'dport = :BACKEND_PORT' | wc -l", "near 28,232 for a backend"),

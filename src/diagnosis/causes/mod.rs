@@ -260,6 +260,6 @@ const UNDETERMINED: CauseRecord = CauseRecord {
         on_server(SEGMENTS, "no SYN arrives: before the server"),
         on_server(LOG, "what it logged at the time"),
     ],
-    fix: "None yet. Run again with more connections (-c), a longer --dial-timeout and a --hold, and \
-        capture on both ends (tcpdump) while it runs.",
+    fix: "None yet. Run again with more connections (-c), a longer --dial-timeout and a --hold, \
+        and capture on both ends (tcpdump) while it runs.",
 };

@@ -31,17 +31,17 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "outage",
         side: Side::Network,
         title: "an outage, over by the end of the run",
-        explanation: "Dials failed in one stretch of time and succeeded before or after it, however \
-            many were open: a failover, a link or routing change, a restart of the host or the \
-            service. It may be the server's or the network's; as it is over, only logs of that time \
-            decide.",
+        explanation: "Dials failed in one stretch of time and succeeded before or after it, \
+            however many were open: a failover, a link or routing change, a restart of the host \
+            or the service. It may be the server's or the network's; as it is over, only logs of \
+            that time decide.",
         checks: &[
             on_hop(KERNEL_LOG, "link down, or a failover, at that time"),
             on_server(KERNEL_LOG, "link down, or a boot, at that time"),
             from_here(AGAIN, "all succeed"),
         ],
-        fix: "Find the event by its time in the logs of the server, of each hop and of routing; if \
-            it recurs, run again with --hold to catch it.",
+        fix: "Find the event by its time in the logs of the server, of each hop and of routing; \
+            if it recurs, run again with --hold to catch it.",
     },
     CauseRecord {
         cause: Cause::DropAboveLimit,
@@ -51,16 +51,17 @@ pub static RECORDS: [CauseRecord; 15] = [
         explanation: "Up to N connections all goes well; above N no SYN gets a reply, while those \
             established go on working. A firewall, NAT or load balancer is at the size of its \
             table (nf_conntrack_max), or a rule counts connections (nft ct count, connlimit). A \
-            full accept queue drops SYNs as well, but leaves its last connections without a reply.",
+            full accept queue drops SYNs as well, but leaves its last connections without a \
+            reply.",
         checks: &[
             on_hop(CONNTRACK, "count near max"),
             on_hop(RULES, "ct count or connlimit, with drop"),
             from_here(EXPECT, "every established one gets a reply"),
             from_here(SLOWER, "the same number is established"),
         ],
-        fix: "Raise net.netfilter.nf_conntrack_max (and its hash, nf_conntrack_buckets), shorten its \
-            timeouts, raise the rule's limit, or exempt this traffic (notrack). \"nf_conntrack: \
-            table full, dropping packet\" in the device's kernel log proves it.",
+        fix: "Raise net.netfilter.nf_conntrack_max (and its hash, nf_conntrack_buckets), shorten \
+            its timeouts, raise the rule's limit, or exempt this traffic (notrack). \
+            \"nf_conntrack: table full, dropping packet\" in the device's kernel log proves it.",
     },
     CauseRecord {
         cause: Cause::RejectAboveLimit,
@@ -68,8 +69,8 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "a stateful device rejects new connections",
         explanation: "Up to N connections all goes well; above N dials are refused (RST) or \
-            answered with ICMP. A rule counts connections and rejects the rest. ICMP is limited (a \
-            Linux kernel sends one address a burst of 6, then one a second), so most of the \
+            answered with ICMP. A rule counts connections and rejects the rest. ICMP is limited \
+            (a Linux kernel sends one address a burst of 6, then one a second), so most of the \
             rejected dials may time out. A listener that was closed refuses too, but at another \
             number next time.",
         checks: &[
@@ -78,8 +79,8 @@ pub static RECORDS: [CauseRecord; 15] = [
             here(TTL, "RST and SYN-ACK differ in TTL"),
             here(ICMP, "ICMP unreachable, and its sender"),
         ],
-        fix: "Raise the limit in the rule, or exempt this host from it. The server's own firewall may \
-            be the one.",
+        fix: "Raise the limit in the rule, or exempt this host from it. The server's own firewall \
+            may be the one.",
     },
     CauseRecord {
         cause: Cause::RateLimit,
@@ -104,39 +105,38 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "firewall-reject",
         side: Side::Network,
         title: "a firewall rejects every dial",
-        explanation: "Every dial is refused (RST) or answered with ICMP. ICMP is a \
-            device's or a firewall's: a kernel without a listener sends RST. Port unreachable \
-            (iptables' default reject) shows as refused too. With RST it looks exactly like \
-            no-listener, except for the TTL if another host sends it. \
-            ICMP is limited (a Linux kernel sends one address a burst of 6, then one a second), so \
-            many dials may time out instead.",
+        explanation: "Every dial is refused (RST) or answered with ICMP. ICMP is a device's or a \
+            firewall's: a kernel without a listener sends RST. Port unreachable (iptables' \
+            default reject) shows as refused too. With RST it looks exactly like no-listener, \
+            except for the TTL if another host sends it. ICMP is limited (a Linux kernel sends \
+            one address a burst of 6, then one a second), so many dials may time out instead.",
         checks: &[
             here(ICMP, "admin prohibited, and its sender"),
             here(TTL, "RST differs in TTL from a ping's reply"),
             on_hop(RULES, "reject for that port, or by default"),
             on_server(LISTENERS, "a line: something listens"),
         ],
-        fix: "Allow the port from this host in that firewall; the sender of the ICMP is its address \
-            (firewalld on the server rejects with admin-prohibited by default).",
+        fix: "Allow the port from this host in that firewall; the sender of the ICMP is its \
+            address (firewalld on the server rejects with admin-prohibited by default).",
     },
     CauseRecord {
         cause: Cause::PacketLoss,
         id: "packet-loss",
         side: Side::Network,
         title: "packets are lost on the path",
-        explanation: "SYNs or SYN-ACKs are lost at random: some dials take 1 s, 3 s or more because \
-            the SYN had to be repeated, and a few time out, evenly spread, whatever number is open \
-            and whatever the rate. Congestion, a bad link, a duplex mismatch or an overloaded NIC \
-            or firewall.",
+        explanation: "SYNs or SYN-ACKs are lost at random: some dials take 1 s, 3 s or more \
+            because the SYN had to be repeated, and a few time out, evenly spread, whatever \
+            number is open and whatever the rate. Congestion, a bad link, a duplex mismatch or an \
+            overloaded NIC or firewall.",
         checks: &[
             here(PING, "loss above 0%"),
             here("mtr -rwT -P {port} {host}", "loss from one hop on to the last"),
             on_hop(INTERFACES, "errors or dropped rising"),
             from_here(SLOWER, "the same share is lost"),
         ],
-        fix: "Repair or relieve the hop at which mtr's loss begins and persists to the end (loss at \
-            a middle hop alone is only its ICMP limit). Read the drop counters of its NIC with \
-            ethtool -S.",
+        fix: "Repair or relieve the hop at which mtr's loss begins and persists to the end (loss \
+            at a middle hop alone is only its ICMP limit). Read the drop counters of its NIC with \
+            `ethtool -S`.",
     },
     CauseRecord {
         cause: Cause::PathDown,
@@ -153,8 +153,8 @@ pub static RECORDS: [CauseRecord; 15] = [
             on_server(SEGMENTS, "nothing arrives from here"),
             on_server(SERVER_COUNT, "it still has the connections"),
         ],
-        fix: "Repair the hop behind the last one that traceroute shows, in both directions: the path \
-            back may be another one.",
+        fix: "Repair the hop behind the last one that traceroute shows, in both directions: the \
+            path back may be another one.",
     },
     CauseRecord {
         cause: Cause::HostDown,
@@ -179,27 +179,28 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "neighbour-unresolved",
         side: Side::Network,
         title: "no ARP or NDP reply for that address",
-        explanation: "Dials fail with \"no route to host\" after some 3 s, three unanswered ARP or \
-            NDP requests: no host on the last link has that address, or it is down. If the link is \
-            this host's, its own kernel reports it; else the last router does, by ICMP host \
-            unreachable. While an attempt is pending only some SYNs are queued, and others time out.",
+        explanation: "Dials fail with \"no route to host\" after some 3 s, three unanswered ARP \
+            or NDP requests: no host on the last link has that address, or it is down. If the \
+            link is this host's, its own kernel reports it; else the last router does, by ICMP \
+            host unreachable. While an attempt is pending only some SYNs are queued, and others \
+            time out.",
         checks: &[
             here(NEIGHBOUR, "FAILED or INCOMPLETE"),
             here(ICMP, "host unreachable, and from which router"),
             here(ROUTE, "no via: it is taken to be on the link"),
             on_server("ip -br address; ip -br link", "another address, or DOWN"),
         ],
-        fix: "Correct the address, or bring the host or its interface up. A wrong prefix length or \
-            VLAN here makes an address look on-link that is not.",
+        fix: "Correct the address, or bring the host or its interface up. A wrong prefix length \
+            or VLAN here makes an address look on-link that is not.",
     },
     CauseRecord {
         cause: Cause::NoRouteBeyond,
         id: "no-route-beyond",
         side: Side::Network,
         title: "a router has no route to that address",
-        explanation: "Dials fail quickly with ICMP network or host unreachable from a router on the \
-            path: its routing table has no route to that address, or an unreachable one. If it \
-            comes and goes, routing is unstable; ICMP is limited, so some dials may time out \
+        explanation: "Dials fail quickly with ICMP network or host unreachable from a router on \
+            the path: its routing table has no route to that address, or an unreachable one. If \
+            it comes and goes, routing is unstable; ICMP is limited, so some dials may time out \
             instead.",
         checks: &[
             here(ICMP, "unreachable, and from which router"),
@@ -207,7 +208,7 @@ pub static RECORDS: [CauseRecord; 15] = [
             on_hop(ROUTE, "unreachable, or no route"),
         ],
         fix: "Add or repair the route on the router that sends the ICMP. A firewall rule can send \
-            the same ICMP (nft reject with icmpx).",
+            the same ICMP (nft: `reject with icmpx`).",
     },
     CauseRecord {
         cause: Cause::StateExpired,
@@ -215,10 +216,10 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "a stateful device's entries expired",
         explanation: "Connections that were silent for some time no longer work although neither \
-            end closed them: a NAT, firewall or load balancer has dropped its entry, and drops what \
-            arrives without one, or answers it with RST. The connections that were checked in \
-            between still work, as traffic renews the entry. A table that is full evicts entries \
-            before their time.",
+            end closed them: a NAT, firewall or load balancer has dropped its entry, and drops \
+            what arrives without one, or answers it with RST. The connections that were checked \
+            in between still work, as traffic renews the entry. A table that is full evicts \
+            entries before their time.",
         checks: &[
             on_server(SERVER_COUNT, "it still has all of them"),
             on_hop("sysctl -ar 'conntrack_tcp_timeout_est'", "below the silent time"),
@@ -235,36 +236,37 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "a NAT has no free port for that target",
         explanation: "Above N connections to one target, new ones are dropped or rejected, while \
-            another target (address or port) still takes the same number: a NAT needs a port of its \
-            address for each connection to one destination, or gives each client a fixed share. \
-            Ports of closed connections are kept for some minutes.",
+            another target (address or port) still takes the same number: a NAT needs a port of \
+            its address for each connection to one destination, or gives each client a fixed \
+            share. Ports of closed connections are kept for some minutes.",
         checks: &[
             from_here(MORE_TARGETS, "the same number again to that one"),
             on_hop("conntrack -L -p tcp --dport {port} | wc -l", "near its ports for one target"),
             on_hop(RULES, "snat or masquerade to few ports"),
             on_hop("conntrack -S", "insert_failed or drop rising"),
         ],
-        fix: "Give the NAT more addresses or ports for this client, or reach the target without NAT. \
-            Known shares: AWS NAT gateway 55,000 for each address and destination, Azure load \
-            balancer 1,024 for each VM of a small pool, Google Cloud NAT 64 for each VM by default.",
+        fix: "Give the NAT more addresses or ports for this client, or reach the target without \
+            NAT. Known shares: AWS NAT gateway 55,000 for each address and destination, Azure \
+            load balancer 1,024 for each VM of a small pool, Google Cloud NAT 64 for each VM by \
+            default.",
     },
     CauseRecord {
         cause: Cause::PathMtu,
         id: "path-mtu",
         side: Side::Network,
         title: "large packets are lost (path MTU)",
-        explanation: "Handshakes and short replies pass, long ones never arrive: a link on the path \
-            has a smaller MTU (a tunnel, VPN or PPPoE), and the ICMP that would report it is \
-            filtered, so full-size segments are repeated and lost every time. With --send of a long \
-            text it can be our side whose segments are lost.",
+        explanation: "Handshakes and short replies pass, long ones never arrive: a link on the \
+            path has a smaller MTU (a tunnel, VPN or PPPoE), and the ICMP that would report it is \
+            filtered, so full-size segments are repeated and lost every time. With --send of a \
+            long text it can be our side whose segments are lost.",
         checks: &[
             here("tracepath -n {host}", "pmtu below the interface's MTU"),
             here("ping -c 3 -M do -s 1472 {host}", "lost, where -s 1200 gets a reply"),
             on_server(SERVER_SOCKETS, "Send-Q above 0 and stays"),
             on_server("sysctl net.ipv4.tcp_mtu_probing", "0: it does not probe"),
         ],
-        fix: "Let ICMP \"fragmentation needed\" and \"packet too big\" pass, clamp the MSS where the \
-            MTU shrinks (nft tcp option maxseg size set rt mtu), or set \
+        fix: "Let ICMP \"fragmentation needed\" and \"packet too big\" pass, clamp the MSS where \
+            the MTU shrinks (nft: `tcp option maxseg size set rt mtu`), or set \
             net.ipv4.tcp_mtu_probing=1 on the sender. Over IPv6 ping with -s 1452.",
     },
     CauseRecord {
@@ -272,10 +274,10 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "long-rtt",
         side: Side::Network,
         title: "the RTT is high",
-        explanation: "Every dial takes about the same long time, with or without a repeated SYN (the \
-            kernel repeats it after 1 s, whatever the RTT): it is the time for a round trip, by \
-            satellite, through a queue that is full (bufferbloat), or across the world. With an RTT \
-            above the dial timeout every dial times out.",
+        explanation: "Every dial takes about the same long time, with or without a repeated SYN \
+            (the kernel repeats it after 1 s, whatever the RTT): it is the time for a round trip, \
+            by satellite, through a queue that is full (bufferbloat), or across the world. With \
+            an RTT above the dial timeout every dial times out.",
         checks: &[
             here(PING, "rtt near the dial times"),
             from_here(DIAL_TIMEOUT, "all are established"),

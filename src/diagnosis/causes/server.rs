@@ -21,7 +21,7 @@ pub static RECORDS: [CauseRecord; 8] = [
             on_server(LOG, "it failed to start, or to bind"),
             here(TTL, "RST has the TTL of the server's ping"),
         ],
-        fix: "Start the service, or dial the port that it listens on (ss -lntp lists them all).",
+        fix: "Start the service, or dial the port that it listens on (`ss -lntp` lists them all).",
     },
     CauseRecord {
         cause: Cause::ListensElsewhere,
@@ -45,9 +45,10 @@ pub static RECORDS: [CauseRecord; 8] = [
         side: Side::Server,
         title: "a SYN proxy answers in its place",
         explanation: "A load balancer, DDoS protection or SYNPROXY rule completes the handshake \
-            before it dials the server itself. So dials succeed however the server is: a server \
-            that refuses shows as a reset right after the handshake, one that is full or down as a \
-            connection without a reply. Established proves nothing about the server here.",
+            before it dials the server itself. So dials succeed in any state of the server: a \
+            server that refuses shows as a reset right after the handshake, one that is full or \
+            down as a connection without a reply. Established proves nothing about the server \
+            here.",
         checks: &[
             on_server(SERVER_COUNT, "far fewer than are established here"),
             from_here(EXPECT, "established, and no reply"),
@@ -55,7 +56,7 @@ pub static RECORDS: [CauseRecord; 8] = [
             here(TTL, "SYN-ACK and data differ in TTL"),
         ],
         fix: "Measure with --expect (and --send), which only the application can satisfy, or dial \
-            the server behind the proxy directly. Then look for what ails the server itself.",
+            the server behind the proxy directly. Then diagnose the server itself.",
     },
     CauseRecord {
         cause: Cause::ListenerClosed,
@@ -65,8 +66,8 @@ pub static RECORDS: [CauseRecord; 8] = [
         explanation: "Dials succeed at first and are refused later on. The process ended, was \
             restarted, or closed its listener by itself, as some servers do at a limit. \
             Connections still in the accept queue are reset at that moment; accepted ones live on \
-            if the process does. A device that rejects above a limit or a rate looks the same, but \
-            starts at the same count, or rate, each time.",
+            if the process does. A device that rejects above a limit or a rate looks the same, \
+            but starts at the same count, or rate, each time.",
         checks: &[
             on_server(LISTENERS, "no line"),
             on_server(STARTED, "started during the run, or no process"),
@@ -82,17 +83,17 @@ pub static RECORDS: [CauseRecord; 8] = [
         side: Side::Server,
         title: "one of its listeners no longer accepts",
         explanation: "Several processes or threads listen on the port (SO_REUSEPORT), and the \
-            kernel chooses one by a hash of addresses and ports. One of them has stopped accepting \
-            and its queue is full, so an even share of dials fails, each with all its SYN \
-            retransmissions (they hash alike), while all others succeed at once. Packet loss would \
-            let some repeats through.",
+            kernel chooses one by a hash of addresses and ports. One of them has stopped \
+            accepting and its queue is full, so an even share of dials fails, each with all its \
+            SYN retransmissions (they hash alike), while all others succeed at once. Packet loss \
+            would let some repeats through.",
         checks: &[
             on_server(LISTENERS, "several lines, one has Recv-Q > Send-Q"),
             on_server(OVERFLOWS, "rising"),
             on_server(LOG, "one worker blocked or out of files"),
         ],
-        fix: "Restart the worker that does not accept (ss -lntp shows its PID), and find what it \
-            blocks on. One shared listener has no such split.",
+        fix: "Restart the worker that does not accept (`ss -lntp` shows its PID), and find what \
+            it blocks on. One shared listener has no such split.",
     },
     CauseRecord {
         cause: Cause::AcceptQueueFull,
@@ -101,9 +102,9 @@ pub static RECORDS: [CauseRecord; 8] = [
         title: "its process has stopped calling accept()",
         explanation: "Dials succeed until the accept queue is full (its limit is the smaller of \
             the listen() backlog and net.core.somaxconn, and it takes one more than that); then \
-            the kernel drops every SYN, and final ACKs with it. Connections in the \
-            queue are acknowledged by the kernel and get no reply; some become half-open. The \
-            process is blocked, busy, out of descriptors, or holds back at a limit of its own. SYN cookies \
+            the kernel drops every SYN, and final ACKs with it. Connections in the queue are \
+            acknowledged by the kernel and get no reply; some become half-open. The process is \
+            blocked, busy, out of descriptors, or holds back at a limit of its own. SYN cookies \
             do not help: they spare the SYN queue, not this one.",
         checks: &[
             on_server(LISTENERS, "Recv-Q > Send-Q"),
@@ -112,8 +113,8 @@ pub static RECORDS: [CauseRecord; 8] = [
             from_here(EXPECT, "the last ones before it: no reply"),
         ],
         fix: "Find why the process does not accept: its log, its open files, its limit (HAProxy \
-            maxconn, memcached -c, a pool of workers), or what it blocks on (cat /proc/PID/stack, \
-            strace -p PID). A longer backlog only postpones it.",
+            maxconn, memcached -c, a pool of workers), or what it blocks on (`cat \
+            /proc/PID/stack`, `strace -p PID`). A longer backlog only postpones it.",
     },
     CauseRecord {
         cause: Cause::AcceptQueueOverflow,
@@ -140,11 +141,11 @@ pub static RECORDS: [CauseRecord; 8] = [
         id: "accept-deferred",
         side: Side::Server,
         title: "it waits for data before it accepts",
-        explanation: "The listener has TCP_DEFER_ACCEPT (nginx `deferred`; Apache by default): its \
-            kernel ignores a final ACK without data and keeps the connection in the SYN queue. \
-            When the configured time is over it repeats the SYN-ACK once, and the ACK to that \
-            completes the connection. Until then the server holds no established connection, and \
-            its application has not seen one. A client that sends first (HTTP, TLS) sees no \
+        explanation: "The listener has TCP_DEFER_ACCEPT (nginx `deferred`; Apache by default): \
+            its kernel ignores a final ACK without data and keeps the connection in the SYN \
+            queue. When the configured time is over it repeats the SYN-ACK once, and the ACK to \
+            that completes the connection. Until then the server holds no established connection, \
+            and its application has not seen one. A client that sends first (HTTP, TLS) sees no \
             difference.",
         checks: &[
             on_server(
@@ -155,6 +156,6 @@ pub static RECORDS: [CauseRecord; 8] = [
             here(SEGMENTS, "SYN-ACK repeated after our ACK"),
         ],
         fix: "None needed for clients that send first: measure with --send. For others remove the \
-            option (nginx: no `deferred`; Apache: AcceptFilter http none).",
+            option (nginx: no `deferred`; Apache: `AcceptFilter http none`).",
     },
 ];

@@ -59,8 +59,7 @@ const IDS: [&str; 52] = [
     "undetermined",
 ];
 
-/// `  1. ` before the widest id, two spaces, the widest side of a certain cause, two spaces: what is
-/// left of 80 columns.
+/// What `  1. `, the widest id, two spaces, the side of a cause and two more leave of 80 columns.
 const TITLE_MAX: usize = 80 - 5 - 21 - 2 - 9 - 2;
 
 fn records() -> impl Iterator<Item = &'static CauseRecord> {

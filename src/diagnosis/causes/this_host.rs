@@ -16,8 +16,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "fd-limit",
         side: Side::ThisHost,
         title: "its limit on open files is reached",
-        explanation: "socket() failed with EMFILE: this process has as many files open as its limit \
-            allows, one for each connection. With ENFILE it is the limit of the whole host, \
+        explanation: "socket() failed with EMFILE: this process has as many files open as its \
+            limit allows, one for each connection. With ENFILE it is the limit of the whole host, \
             fs.file-max. Nothing of it says anything about the server.",
         checks: &[
             from_here(DRY_RUN, "names the limit, its value and the fix"),
@@ -33,9 +33,9 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "port-range",
         side: Side::ThisHost,
         title: "no ephemeral port is free",
-        explanation: "connect() failed with EADDRNOTAVAIL: all ephemeral ports between a source and \
-            a target are in use, by this run or by others. There are 28,232 by default for each \
-            pair of a source address and a target (address and port).",
+        explanation: "connect() failed with EADDRNOTAVAIL: all ephemeral ports between a source \
+            and a target are in use, by this run or by others. There are 28,232 by default for \
+            each pair of a source address and a target (address and port).",
         checks: &[
             from_here(DRY_RUN, "names the range and the fix"),
             here(PORTS, "a narrow range, or many reserved"),
@@ -52,30 +52,30 @@ pub static RECORDS: [CauseRecord; 14] = [
         title: "TIME_WAIT holds its ephemeral ports",
         explanation: "connect() failed with EADDRNOTAVAIL although few connections are open: the \
             end that closes first keeps the port in TIME_WAIT for 60 s, and earlier runs closed \
-            many. With net.ipv4.tcp_tw_reuse=1 and TCP timestamps at both ends connect() may reuse \
-            such a port after 1 s; the default, 2, does so on loopback only.",
+            many. With net.ipv4.tcp_tw_reuse=1 and TCP timestamps at both ends connect() may \
+            reuse such a port after 1 s; the default, 2, does so on loopback only.",
         checks: &[
             here(TIME_WAIT, "near the size of the port range"),
             here("sysctl net.ipv4.tcp_tw_reuse", "0 or 2"),
             from_here(DRY_RUN, "names the ports in TIME_WAIT"),
             from_here("the same command after 60 s", "succeeds"),
         ],
-        fix: "Wait a minute, end runs with --close rst, set net.ipv4.tcp_tw_reuse=1, use more source \
-            addresses (--source), or widen net.ipv4.ip_local_port_range.",
+        fix: "Wait a minute, end runs with `--close rst`, set net.ipv4.tcp_tw_reuse=1, use more \
+            source addresses (--source), or widen net.ipv4.ip_local_port_range.",
     },
     CauseRecord {
         cause: Cause::SourceGone,
         id: "source-gone",
         side: Side::ThisHost,
         title: "a --source address is not configured",
-        explanation: "bind() to the source address failed during the run. This host had the address \
-            at the start and has lost it since, by a DHCP or VPN change, a failover of a floating \
-            address, or a link that went down.",
+        explanation: "bind() to the source address failed during the run. This host had the \
+            address at the start and has lost it since, by a DHCP or VPN change, a failover of a \
+            floating address, or a link that went down.",
         checks: &[
             here("ip address show to {source}", "no output"),
             here(KERNEL_LOG, "a link or interface went away"),
         ],
-        fix: "Configure the address again (ip address add), or leave it out of --source.",
+        fix: "Configure the address again (`ip address add`), or leave it out of --source.",
     },
     CauseRecord {
         cause: Cause::SocketMemory,
@@ -83,17 +83,17 @@ pub static RECORDS: [CauseRecord; 14] = [
         side: Side::ThisHost,
         title: "no kernel memory for more sockets",
         explanation: "A system call failed with ENOBUFS or ENOMEM: the memory limit of a cgroup, \
-            the third value of net.ipv4.tcp_mem (in pages, for all TCP buffers of the host), or the \
-            host's memory is used up. A connection without data takes about 4 KiB of kernel memory \
-            at each end.",
+            the third value of net.ipv4.tcp_mem (in pages, for all TCP buffers of the host), or \
+            the host's memory is used up. A connection without data takes about 4 KiB of kernel \
+            memory at each end.",
         checks: &[
             from_here(DRY_RUN, "names the memory limit and the fix"),
             here(KERNEL_MEMORY, "mem near the third value"),
             here(KERNEL_LOG, "out of memory, or allocation failure"),
             here("free -m", "available near 0"),
         ],
-        fix: "More memory or a higher memory.max for the cgroup, a higher net.ipv4.tcp_mem, or fewer \
-            connections (-c).",
+        fix: "More memory or a higher memory.max for the cgroup, a higher net.ipv4.tcp_mem, or \
+            fewer connections (-c).",
     },
     CauseRecord {
         cause: Cause::EpollWatches,
@@ -114,8 +114,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "no-route",
         side: Side::ThisHost,
         title: "it has no route to that address",
-        explanation: "connect() failed at once with ENETUNREACH or EHOSTUNREACH, and no packet was \
-            sent: the routing table has no route for that address from that source, or an \
+        explanation: "connect() failed at once with ENETUNREACH or EHOSTUNREACH, and no packet \
+            was sent: the routing table has no route for that address from that source, or an \
             unreachable one, or the interface is down. Often it is IPv6 without a default route.",
         checks: &[
             here(ROUTE, "unreachable, or an error"),
@@ -130,27 +130,27 @@ pub static RECORDS: [CauseRecord; 14] = [
         side: Side::ThisHost,
         title: "its own firewall drops or rejects",
         explanation: "A rule of this host (nftables, iptables, or a BPF program, as systemd's \
-            IPAddressDeny= is) drops SYNs on their way out or SYN-ACKs on their way in, or rejects \
-            them. connect() does not report a drop, so it looks like a silent server, above a \
-            limit, above a rate or altogether. A reject shows as RST or ICMP from an address of \
-            this host.",
+            IPAddressDeny= is) drops SYNs on their way out or SYN-ACKs on their way in, or \
+            rejects them. connect() does not report a drop, so it looks like a silent server, \
+            above a limit, above a rate or altogether. A reject shows as RST or ICMP from an \
+            address of this host.",
         checks: &[
             here(UNSENT, "rising: SYN repeats were not sent"),
             here(SEGMENTS, "no SYN leaves, or a SYN-ACK comes"),
             here(RULES, "output or input: drop, reject, ct count"),
             here(ICMP, "sent by an address of this host"),
         ],
-        fix: "Change the rule, or raise its limit, for traffic to that target. In a container or a \
-            virtual machine look at the host of it as well.",
+        fix: "Change the rule, or raise its limit, for traffic to that target. In a container or \
+            a virtual machine look at the host of it as well.",
     },
     CauseRecord {
         cause: Cause::NotPermitted,
         id: "not-permitted",
         side: Side::ThisHost,
         title: "a local policy forbids the connect()",
-        explanation: "connect() failed at once with EPERM or EACCES, and no packet was sent. A prohibit \
-            route or routing rule, a BPF program of a cgroup, seccomp, Landlock, SELinux or AppArmor \
-            does not let this process connect there.",
+        explanation: "connect() failed at once with EPERM or EACCES, and no packet was sent. A \
+            prohibit route or routing rule, a BPF program of a cgroup, seccomp, Landlock, SELinux \
+            or AppArmor does not let this process connect there.",
         checks: &[
             here(ROUTE, "prohibited"),
             here("dmesg -T | grep -iE 'avc|apparmor|audit' | tail", "a denial at that time"),
@@ -167,7 +167,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         title: "its sockets were destroyed (ss -K)",
         explanation: "Sockets failed with ECONNABORTED: something on this host destroyed them by \
             SOCK_DESTROY, as `ss -K` and some agents (connection managers, Cilium) do. The kernel \
-            sends the server a RST. The peer cannot cause this error on an established connection.",
+            sends the server a RST. The peer cannot cause this error on an established \
+            connection.",
         checks: &[
             here("pgrep -af 'ss .*(-K|--kill)'", "a process that runs it"),
             here("ss -E 'dport = :{port}'", "shows sockets as they are destroyed"),
@@ -180,9 +181,10 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "local-conntrack",
         side: Side::ThisHost,
         title: "its own conntrack table is full",
-        explanation: "This host tracks its own connections, and its table is full, so it drops new \
-            SYNs before they leave. connect() does not report that: it looks like a device that \
-            drops above a limit. Entries of closed connections count too, for up to two minutes.",
+        explanation: "This host tracks its own connections, and its table is full, so it drops \
+            new SYNs before they leave. connect() does not report that: it looks like a device \
+            that drops above a limit. Entries of closed connections count too, for up to two \
+            minutes.",
         checks: &[
             here(CONNTRACK, "count near max"),
             here(KERNEL_LOG, "nf_conntrack: table full"),
@@ -197,18 +199,19 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "neighbour-table-full",
         side: Side::ThisHost,
         title: "its neighbour table is full",
-        explanation: "Many targets are on this host's own link, and each takes an entry in the ARP \
-            or NDP table, which has room for gc_thresh3 (1,024 by default, for all interfaces and \
-            namespaces together). SYNs to further ones are not sent. connect() does not report it: \
-            those targets look silent.",
+        explanation: "Many targets are on this host's own link, and each takes an entry in the \
+            ARP or NDP table, which has room for gc_thresh3 (1,024 by default, for all interfaces \
+            and namespaces together). SYNs to further ones are not sent. connect() does not \
+            report it: those targets look silent.",
         checks: &[
             here("ip neigh show | wc -l", "near gc_thresh3"),
             here("sysctl -ar 'neigh.default.gc_thresh3'", "below the targets on the link"),
             here(KERNEL_LOG, "neighbor table overflow"),
             here(UNSENT, "rising: SYN repeats were not sent"),
         ],
-        fix: "Raise net.ipv4.neigh.default.gc_thresh3 (for IPv6 net.ipv6.neigh.default.gc_thresh3) \
-            above the number of targets on the link, and gc_thresh2 with it.",
+        fix: "Raise net.ipv4.neigh.default.gc_thresh3 (for IPv6 \
+            net.ipv6.neigh.default.gc_thresh3) above the number of targets on the link, and \
+            gc_thresh2 with it.",
     },
     CauseRecord {
         cause: Cause::IngressDrops,
@@ -216,25 +219,25 @@ pub static RECORDS: [CauseRecord; 14] = [
         side: Side::ThisHost,
         title: "it drops packets that arrive",
         explanation: "The kernel or the NIC of this host dropped packets during the run, because \
-            they came faster than it took them: SYN-ACKs, replies or acknowledgements may be among \
-            them. The counters are those of all traffic, so this is a suspicion, to be ruled out \
-            before the server or the network is blamed.",
+            they came faster than it took them: SYN-ACKs, replies or acknowledgements may be \
+            among them. The counters are those of all traffic, so this is a suspicion, to be \
+            ruled out before the server or the network is blamed.",
         checks: &[
             here("cut -d' ' -f2 /proc/net/softnet_stat", "rising (hexadecimal, a line a CPU)"),
             here(INTERFACES, "RX dropped or missed rising"),
             here("ethtool -S IFACE | grep -iE 'drop|miss|fifo'", "rising"),
             from_here(SLOWER, "none fails"),
         ],
-        fix: "Raise net.core.netdev_max_backlog, or the NIC's ring (ethtool -G), spread its interrupts \
-            over more CPUs (RPS, irqbalance), or dial more slowly (--rate).",
+        fix: "Raise net.core.netdev_max_backlog, or the NIC's ring (`ethtool -G`), spread its \
+            interrupts over more CPUs (RPS, irqbalance), or dial more slowly (--rate).",
     },
     CauseRecord {
         cause: Cause::SlowHost,
         id: "slow-host",
         side: Side::ThisHost,
         title: "it is too busy, or was paused",
-        explanation: "tcpgoon did not get to run for long stretches: the CPU is shared, throttled by \
-            a cgroup or stolen by a hypervisor, or the process was stopped or swapped. Times \
+        explanation: "tcpgoon did not get to run for long stretches: the CPU is shared, throttled \
+            by a cgroup or stolen by a hypervisor, or the process was stopped or swapped. Times \
             measured here are too long by that much, and what happened meanwhile is dated only to \
             within it.",
         checks: &[

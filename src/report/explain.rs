@@ -1,0 +1,180 @@
+//! `tcpgoon explain`: a record of the table of causes in full, or the list of all, at 80 columns.
+
+use std::fmt::{self, Write};
+
+use crate::diagnosis::causes::{Cause, CauseRecord, Check, Place};
+
+/// The columns of a terminal that is sure to be there.
+const COLUMNS: usize = 80;
+
+/// A command that is no longer has what it shows beside it, in one column for all; of a longer one
+/// that is on the next line.
+const COMMAND_COLUMNS_MAX: usize = 38;
+
+/// One cause, or the list.
+pub fn text(cause: Option<Cause>) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = match cause {
+        Some(cause) => write_record(&mut text, cause.record()),
+        None => write_list(&mut text),
+    };
+    text
+}
+
+/// All causes by side, a line each.
+pub fn write_list(out: &mut dyn Write) -> fmt::Result {
+    writeln!(out, "Causes that a verdict can name; 'tcpgoon explain ID' prints one in full:")?;
+    let ids = Cause::ALL.iter().map(|cause| cause.id().len()).max().unwrap_or(0);
+    let mut side = None;
+    for record in Cause::ALL.into_iter().map(Cause::record) {
+        if side.replace(record.side) != Some(record.side) {
+            writeln!(out)?;
+        }
+        // Wide enough for all sides but "server or network", which one cause has.
+        writeln!(out, "{:ids$}  {:9}  {}", record.id, record.side.word(), record.title)?;
+    }
+    Ok(())
+}
+
+/// How the cause looks, how to check it, and how to fix it.
+pub fn write_record(out: &mut dyn Write, record: &CauseRecord) -> fmt::Result {
+    let CauseRecord { id, side, title, explanation, checks, fix, .. } = record;
+    writeln!(out, "{id} ({}): {title}", side.word())?;
+    writeln!(out, "\nHow it looks:")?;
+    write_wrapped(out, explanation, 2)?;
+    writeln!(out, "\nHow to check, and what is seen if it is this cause:")?;
+    let commands: Vec<String> = checks.iter().map(|check| generic(check.command)).collect();
+    let lengths = commands.iter().map(String::len).filter(|length| *length <= COMMAND_COLUMNS_MAX);
+    let width = lengths.max().unwrap_or(COMMAND_COLUMNS_MAX);
+    for place in Place::ALL {
+        let there = || checks.iter().zip(&commands).filter(|(check, _)| check.on == place);
+        if there().next().is_some() {
+            writeln!(out, "  {}:", place.word())?;
+        }
+        for (check, command) in there() {
+            write_check(out, check, command, width)?;
+        }
+    }
+    writeln!(out, "\nHow to fix:")?;
+    write_wrapped(out, fix, 2)
+}
+
+fn write_check(out: &mut dyn Write, check: &Check, command: &str, width: usize) -> fmt::Result {
+    let indent = 4 + width + 2;
+    if command.len() <= width {
+        let mut reading = String::new();
+        write_wrapped(&mut reading, check.reading, indent)?;
+        write!(out, "    {command:width$}  {}", reading.trim_start())
+    } else {
+        writeln!(out, "    {command}")?;
+        write_wrapped(out, check.reading, indent)
+    }
+}
+
+/// As it is shown where there is no run whose target it could name.
+fn generic(command: &str) -> String {
+    command.replace("{host}", "HOST").replace("{port}", "PORT").replace("{source}", "SOURCE")
+}
+
+/// Breaks lines between words, and never in what stands between backticks.
+fn write_wrapped(out: &mut dyn Write, text: &str, indent: usize) -> fmt::Result {
+    let mut column = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, behind) = split_word(rest);
+        let length = word.chars().count();
+        if column == 0 {
+            write!(out, "{:indent$}{word}", "")?;
+            column = indent + length;
+        } else if column + 1 + length <= COLUMNS {
+            write!(out, " {word}")?;
+            column += 1 + length;
+        } else {
+            write!(out, "\n{:indent$}{word}", "")?;
+            column = indent + length;
+        }
+        rest = behind;
+    }
+    writeln!(out)
+}
+
+/// The first word, and what follows it.
+fn split_word(text: &str) -> (&str, &str) {
+    let mut is_quoted = false;
+    let end = text.find(|c| {
+        is_quoted ^= c == '`';
+        c == ' ' && !is_quoted
+    });
+    match end {
+        Some(end) => (&text[..end], text[end..].trim_start()),
+        None => (text, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_has_a_line_for_each_cause_in_80_columns() {
+        let list = text(None);
+        for cause in Cause::ALL {
+            let CauseRecord { id, side, title, .. } = cause.record();
+            let is_its = |line: &&str| {
+                line.starts_with(&format!("{id} "))
+                    && line.contains(&format!("  {}  ", side.word()))
+                    && line.ends_with(&format!("  {title}"))
+            };
+            assert_eq!(list.lines().filter(is_its).count(), 1, "{id}:\n{list}");
+        }
+        let groups: Vec<&str> = list.split("\n\n").collect();
+        assert_eq!(groups.len(), 5, "a header and four sides:\n{list}");
+        assert!(list.lines().all(|line| line.chars().count() <= COLUMNS), "{list}");
+        assert!(list.lines().all(|line| line.trim_end() == line), "{list}");
+    }
+
+    #[test]
+    fn each_cause_is_printed_in_full_in_80_columns() {
+        for cause in Cause::ALL {
+            let text = text(Some(cause));
+            let record = cause.record();
+            let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for part in [record.id, record.title, record.explanation, record.fix] {
+                assert!(flat.contains(part), "{part}:\n{text}");
+            }
+            for check in record.checks {
+                assert!(text.contains(&format!("  {}:\n", check.on.word())), "{text}");
+                let command = generic(check.command);
+                assert!(text.lines().any(|line| line.contains(&command)), "{command}:\n{text}");
+                assert!(flat.contains(&format!("{command} {}", check.reading)), "{text}");
+            }
+            assert!(!text.contains("{host}") && !text.contains("{port}"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+            assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_come_in_one_order_and_once_each() {
+        let text = text(Some(Cause::ClientLimit));
+        let places: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(":")).collect();
+        assert_eq!(places, ["on the server", "on each hop", "from here"], "{text}");
+    }
+
+    #[test]
+    fn lines_break_between_words_and_not_in_a_command() {
+        let wrapped = |text: &str| {
+            let mut out = String::new();
+            write_wrapped(&mut out, text, 2).unwrap();
+            out
+        };
+        assert_eq!(wrapped("one two"), "  one two\n");
+        let (before, command) = ("x".repeat(70), "`ss -lntp 'sport = :80'`");
+        let expected = format!("  {before}\n  ({command}) y\n");
+        assert_eq!(wrapped(&format!("{before} ({command}) y")), expected);
+        let to_the_edge = format!("{} y", "x".repeat(76));
+        assert_eq!(wrapped(&to_the_edge), format!("  {to_the_edge}\n"));
+    }
+}
