@@ -76,8 +76,9 @@ pub enum Symptom {
     /// This host refused the dials itself.
     LocalFailure { reason: EndReason, errno: i32 },
     /// Dials that failed beyond this host: how many by each reason, the most frequent first, how many
-    /// were still under way, and how many more came through by a repeated SYN.
-    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32 },
+    /// were still under way, how many more came through by a repeated SYN, and how many repeats those
+    /// that failed had.
+    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32, repeats: u64 },
     /// Dials that came through by a repeated SYN, or after a second and more.
     DialsSlow { repeats: u64 },
     /// Established, and closed as soon as the server had accepted.

@@ -210,7 +210,8 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Option<Obser
     }
     let began = bits.iter().find(|bit| bit.hits > 0).map_or(Moment(0), |bit| bit.from);
     let scope = scope_of_dials(case, facts, group, failed, &mut fit);
-    let symptom = Symptom::DialsFailed { reasons, pending, slow };
+    let repeats = if group.is_silent { facts.failed_repeats } else { 0 };
+    let symptom = Symptom::DialsFailed { reasons, pending, slow, repeats };
     Some(Observed { symptom, fit, scope, began })
 }
 

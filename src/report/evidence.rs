@@ -3,7 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::text::reason_words;
-use crate::engine::evidence::{Evidence, SLOW_DIAL_MIN};
+use crate::engine::analysis::{Cell, Outcome};
+use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
 use crate::engine::histogram::Histogram;
 use crate::engine::inquiry::Findings;
 use crate::engine::{EndReason, Side, Summary};
@@ -61,50 +62,66 @@ pub fn write_evidence(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fm
 struct Row<'a> {
     name: String,
     side: Side,
-    evidence: &'a Evidence,
+    failures: &'a Failures,
     /// Whether any of them was timed: what was skipped was not.
     is_timed: bool,
+    /// How many connections were open at the SYN of the first.
+    open: Option<u32>,
 }
 
 fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
-        let evidence = summary.evidence[reason as usize].as_ref()?;
+        let failures = summary.failures[reason as usize].as_ref()?;
         let name = reason_words(summary, reason);
-        let is_timed = reason != EndReason::NoPorts || evidence.count > summary.skipped;
-        Some(Row { name, side: reason.side(), evidence, is_timed })
+        let is_timed = reason != EndReason::NoPorts || failures.count > summary.skipped;
+        Some(Row { name, side: reason.side(), failures, is_timed, open: open_at_first(summary, reason) })
     });
     let mut rows: Vec<Row<'_>> = ended_by.collect();
-    if let Some(evidence) = &summary.unanswered {
+    if let Some(failures) = &summary.unanswered {
         // An answer can be lost on its way as well.
-        rows.push(Row { name: UNANSWERED.into(), side: Side::Beyond, evidence, is_timed: true });
+        rows.push(Row { name: UNANSWERED.into(), side: Side::Beyond, failures, is_timed: true, open: None });
     }
     if rows.is_empty() {
         return Ok(());
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.evidence.count));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.failures.count));
     let count = rows.len();
-    writeln!(out, "End reasons: {count}, seen since the start, and with how many established")?;
+    writeln!(out, "End reasons: {count}, dated by SYN or by close, and how many were open at the first")?;
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     writeln!(
         out,
-        "  {:width$}  {:>9}  {:17}  {:>9}  {:>9}  {:>11}  min/p50/max",
-        "", "count", "side", "first", "last", "established"
+        "  {:width$}  {:>9}  {:17}  {:>9}  {:>9}  {:>9}  min/p50/max",
+        "", "count", "side", "first", "last", "open"
     )?;
-    for Row { name, side, evidence, is_timed } in rows {
-        let [first, last] = [evidence.first, evidence.last]
+    for Row { name, side, failures, is_timed, open } in rows {
+        let [first, last] = [failures.first, failures.last]
             .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
         let [min, p50, max] =
-            [evidence.min, evidence.p50, evidence.max].map(Span::rounded_to_3_digits);
+            [failures.min, failures.p50, failures.max].map(Span::rounded_to_3_digits);
         let times = if is_timed { format!("{min}/{p50}/{max}") } else { "-".into() };
-        let (count, side, established) =
-            (evidence.count, side.word(), evidence.established_at_first);
+        let (count, side) = (failures.count, side.word());
+        let open = open.map_or_else(|| "-".into(), |open| open.to_string());
         writeln!(
             out,
-            "  {name:width$}  {count:9}  {side:17}  {first:>9}  {last:>9}  {established:11}  \
+            "  {name:width$}  {count:9}  {side:17}  {first:>9}  {last:>9}  {open:>9}  \
              {times}"
         )?;
     }
     Ok(())
+}
+
+fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
+    let cells = &summary.analysis.timeline.cells;
+    let first = cells.iter().find(|cell| cell.count(Outcome::Failed(reason)) > 0)?;
+    Some(first.level.end)
+}
+
+/// Those that got no reply to their first SYN, whatever became of them.
+fn open_at_first_slow(summary: &Summary) -> u32 {
+    let silent = [Outcome::Slow, Outcome::Pending, Outcome::Failed(EndReason::TimedOut)];
+    let cells = &summary.analysis.timeline.cells;
+    let is_slow = |cell: &&Cell| silent.iter().any(|outcome| cell.count(*outcome) > 0);
+    cells.iter().find(is_slow).map_or(0, |cell| cell.level.end)
 }
 
 fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
@@ -116,8 +133,8 @@ fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result 
     writeln!(
         out,
         "Dials of 1s and more: {}, of which {} repeated their SYN ({} repeat{plural} in all); the \
-         first one began at {} established",
-        slow.dials, slow.retransmitted, slow.repeats, summary.slow_began_at
+         first one began with {} open",
+        slow.dials, slow.retransmitted, slow.repeats, open_at_first_slow(summary)
     )
 }
 

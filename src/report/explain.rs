@@ -2,10 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::wrap::write_wrapped;
 use crate::diagnosis::causes::{Cause, CauseRecord, Check, Place};
-
-/// The columns of a terminal that is sure to be there.
-const COLUMNS: usize = 80;
 
 /// A command that is no longer has what it shows beside it, in one column for all; of a longer one
 /// that is on the next line.
@@ -77,44 +75,10 @@ fn generic(command: &str) -> String {
     command.replace("{host}", "HOST").replace("{port}", "PORT").replace("{source}", "SOURCE")
 }
 
-/// Breaks lines between words, and never in what stands between backticks.
-fn write_wrapped(out: &mut dyn Write, text: &str, indent: usize) -> fmt::Result {
-    let mut column = 0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (word, behind) = split_word(rest);
-        let length = word.chars().count();
-        if column == 0 {
-            write!(out, "{:indent$}{word}", "")?;
-            column = indent + length;
-        } else if column + 1 + length <= COLUMNS {
-            write!(out, " {word}")?;
-            column += 1 + length;
-        } else {
-            write!(out, "\n{:indent$}{word}", "")?;
-            column = indent + length;
-        }
-        rest = behind;
-    }
-    writeln!(out)
-}
-
-/// The first word, and what follows it.
-fn split_word(text: &str) -> (&str, &str) {
-    let mut is_quoted = false;
-    let end = text.find(|c| {
-        is_quoted ^= c == '`';
-        c == ' ' && !is_quoted
-    });
-    match end {
-        Some(end) => (&text[..end], text[end..].trim_start()),
-        None => (text, ""),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::wrap::COLUMNS;
 
     #[test]
     fn the_list_has_a_line_for_each_cause_in_80_columns() {
@@ -161,20 +125,5 @@ mod tests {
         let places: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(":")).collect();
         assert_eq!(places, ["on the server", "on each hop", "from here"], "{text}");
-    }
-
-    #[test]
-    fn lines_break_between_words_and_not_in_a_command() {
-        let wrapped = |text: &str| {
-            let mut out = String::new();
-            write_wrapped(&mut out, text, 2).unwrap();
-            out
-        };
-        assert_eq!(wrapped("one two"), "  one two\n");
-        let (before, command) = ("x".repeat(70), "`ss -lntp 'sport = :80'`");
-        let expected = format!("  {before}\n  ({command}) y\n");
-        assert_eq!(wrapped(&format!("{before} ({command}) y")), expected);
-        let to_the_edge = format!("{} y", "x".repeat(76));
-        assert_eq!(wrapped(&to_the_edge), format!("  {to_the_edge}\n"));
     }
 }

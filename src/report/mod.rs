@@ -3,20 +3,20 @@
 pub mod escape;
 pub mod evidence;
 pub mod explain;
+pub mod facts;
 pub mod findings;
 pub mod preflight;
-pub mod remedies;
 pub mod sentences;
-pub mod served;
-pub mod shape;
-pub mod silence;
 pub mod tables;
 pub mod text;
-pub mod this_host;
-pub mod troubles;
 pub mod verdict;
+pub mod wrap;
 
+use crate::counters::Counters;
+use crate::diagnosis::{Case, Said};
 use crate::engine::Summary;
+use crate::icmp::IcmpTally;
+use crate::limits::Finding;
 use crate::plan::Plan;
 use crate::units::Span;
 
@@ -37,8 +37,22 @@ pub struct Report<'a> {
     pub summary: &'a Summary,
     /// The longest time between two polls.
     pub turn_longest: Span,
-    /// Packets that this host dropped on their way in meanwhile, of whomever; `None` if unknown.
-    pub packets_dropped: Option<u64>,
+    /// What this host's kernel counted meanwhile, of all of its traffic.
+    pub counters: &'a Counters,
+    /// ICMP errors that dials received.
+    pub icmp: &'a IcmpTally,
+    /// What the preflight found.
+    pub findings: &'a [Finding],
+    /// What the server said to connections that it then closed.
+    pub said: &'a [Said],
     /// Lines that found no room on a standard stream.
     pub lines_dropped: u64,
+}
+
+impl Report<'_> {
+    /// What the diagnosis is made from.
+    pub fn case(&self) -> Case<'_> {
+        let Report { plan, summary, counters, icmp, findings, said, .. } = *self;
+        Case { plan, summary, counters, icmp, findings, said }
+    }
 }

@@ -6,8 +6,9 @@ use super::Report;
 use super::escape::Escaped;
 use super::evidence::{write_evidence, write_handshake_times};
 use super::tables::write_tables;
-use super::verdict::{Case, write_verdict};
+use super::verdict::write_verdict;
 use crate::NAME_AND_VERSION;
+use crate::diagnosis::diagnose;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary};
 use crate::units::{Span, rfc3339};
@@ -46,8 +47,8 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     write_instrument(out, report)?;
     write_tables(out, summary, &report.plan.routes)?;
     write_evidence(out, summary, report.plan)?;
-    let Report { plan, packets_dropped, .. } = *report;
-    write_verdict(out, &Case { summary, plan, packets_dropped })
+    let case = report.case();
+    write_verdict(out, &case, &diagnose(&case))
 }
 
 /// The original's timing line, left out where there is nothing to time.

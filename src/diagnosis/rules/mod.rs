@@ -25,7 +25,7 @@ impl View<'_> {
     /// Whether it is about SYNs that got no reply.
     pub fn is_silent(&self) -> bool {
         match &self.observed.symptom {
-            Symptom::DialsFailed { reasons, pending, slow } => {
+            Symptom::DialsFailed { reasons, pending, slow, .. } => {
                 let timed_out: u32 = reasons
                     .iter()
                     .filter(|(reason, _)| *reason == crate::engine::EndReason::TimedOut)

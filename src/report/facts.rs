@@ -1,0 +1,100 @@
+//! The words for what was counted.
+
+use crate::diagnosis::model::Fact;
+use crate::units::{Moment, Span};
+
+/// A fact as a clause; `start` is when the run began.
+pub fn fact_words(fact: &Fact, start: Moment) -> String {
+    let at = |moment: &Moment| moment.since(start).rounded_to_3_digits();
+    let short = |span: &Span| span.rounded_to_3_digits();
+    match fact {
+        Fact::Retransmissions { failed, through } => format!(
+            "{failed} SYN retransmissions failed, {through} dials came through by one"
+        ),
+        Fact::FourTupleDecides { repeats, through_percent } => format!(
+            "none of {repeats} SYN retransmissions came through, {through_percent}% of first SYNs \
+             did: the 4-tuple decides, not chance"
+        ),
+        Fact::AllReplied { replied } => {
+            format!("the application replied on all {replied} connections")
+        }
+        Fact::NoneReplied { established } => {
+            format!("none of {established} established got a reply")
+        }
+        Fact::SynAckRepeated { connections } => {
+            format!("the server repeats its SYN-ACK to {connections}")
+        }
+        Fact::HalfOpen { connections } => {
+            format!("{connections} are half-open: the keepalive was answered with RST")
+        }
+        Fact::ResetAfterHandshake { connections } => {
+            format!("RST right after the handshake on {connections}, and no data")
+        }
+        Fact::SynNotSent { count, repeats } => format!(
+            "this host could not send {count} SYN retransmissions (TCPRetransFail; {repeats} were \
+             due)"
+        ),
+        Fact::NeighbourTableFull { count } => {
+            format!("the neighbour table was full {count} times")
+        }
+        Fact::ConntrackDrops { count } => {
+            format!("connection tracking of this host dropped {count} packets")
+        }
+        Fact::IngressDrops { count } => format!(
+            "this host dropped {count} packets on input (softnet_stat, all of its traffic)"
+        ),
+        Fact::ListenOverflows { count } => {
+            format!("accept queues on this host overflowed {count} times (ListenOverflows)")
+        }
+        Fact::Icmp { kind, code, is_v6, offender, is_local, count } => {
+            let version = if *is_v6 { "ICMPv6" } else { "ICMP" };
+            let name = icmp_name(*is_v6, *kind, *code);
+            let whose = if *is_local { " (this host)" } else { "" };
+            format!("{version} {kind}/{code} ({name}) from {offender}{whose} to {count} dials")
+        }
+        Fact::NoIcmp => "no ICMP error".into(),
+        Fact::SameCount { open, places, is_source } => {
+            let noun = if *is_source { "source" } else { "target" };
+            format!("{open} at each {noun}, at {places} of them")
+        }
+        Fact::RefusedSooner { refused, handshake } => format!(
+            "refused within {}, sooner than the shortest handshake ({})",
+            short(refused),
+            short(handshake)
+        ),
+        Fact::RefusedAsSoon { refused, handshake } => format!(
+            "refused after {}, as long as a handshake takes ({})",
+            short(refused),
+            short(handshake)
+        ),
+        Fact::ConfirmedLater { confirmed, at: when } => {
+            format!("{confirmed} were confirmed at {}", at(when))
+        }
+        Fact::WatchConfirmed { confirmed, sent } => format!(
+            "{confirmed} of {sent} connections that were checked all along are still acknowledged"
+        ),
+        Fact::AfterLastDial { closes } => {
+            format!("{closes} closes, and they went on after the last dial")
+        }
+        Fact::Outlived { age } => format!("others grew {} old", short(age)),
+        Fact::Said => "the server says why (below)".into(),
+        Fact::RefusedAfter { dials } => format!("{dials} dials failed after it"),
+        Fact::ThroughAfter { dials } => format!("{dials} dials came through after it"),
+        Fact::DialRate { per_s } => format!("{per_s} dials a second"),
+        Fact::NotLooking { total } => format!("this host was not looking for {}", short(total)),
+    }
+}
+
+/// Source: RFC 792, RFC 1812 and RFC 4443.
+fn icmp_name(is_v6: bool, kind: u8, code: u8) -> &'static str {
+    match (is_v6, kind, code) {
+        (false, 3, 0) | (true, 1, 0) => "network unreachable",
+        (false, 3, 1) | (true, 1, 3) => "host unreachable",
+        (false, 3, 2) => "protocol unreachable",
+        (false, 3, 3) | (true, 1, 4) => "port unreachable",
+        (false, 3, 9 | 10 | 13) | (true, 1, 1) => "administratively prohibited",
+        (true, 1, 5 | 6) => "rejected by policy or route",
+        (false, 11, _) | (true, 3, _) => "time exceeded",
+        _ => "unreachable",
+    }
+}

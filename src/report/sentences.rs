@@ -1,0 +1,359 @@
+//! One sentence for each symptom: what happened, to how many, in which pattern. No judgement.
+
+use std::ops::Range;
+
+use super::verdict::names_of;
+use crate::diagnosis::model::{ClosePattern, Problem, Scope, Symptom};
+use crate::diagnosis::pattern::{Part, Pattern};
+use crate::engine::EndReason;
+use crate::plan::Plan;
+use crate::units::{Moment, Span};
+
+/// What a sentence is made from.
+pub struct Words<'a> {
+    pub plan: &'a Plan,
+    /// When the run began, which moments are told from.
+    pub start: Moment,
+    /// The most connections that were open at once: no number is beyond it.
+    pub peak: u32,
+}
+
+impl Words<'_> {
+    /// What happened, as a sentence with its full stop.
+    pub fn sentence(&self, problem: &Problem) -> String {
+        let share = problem.share;
+        match &problem.symptom {
+            Symptom::LocalFailure { reason, errno } => {
+                let how = format!("failed on this host: {}", words_of(*reason, *errno));
+                self.spread(problem, "dial", &how, "")
+            }
+            Symptom::DialsFailed { reasons, pending, slow, repeats } => {
+                self.dials_failed(problem, reasons, *pending, *slow, *repeats)
+            }
+            Symptom::DialsSlow { repeats: 0 } => {
+                self.spread(problem, "dial", "took 1s or more, without a SYN retransmission", "")
+            }
+            Symptom::DialsSlow { repeats } => {
+                let more = format!("{} in all", count(*repeats, "SYN retransmission"));
+                self.spread(problem, "dial", "needed a SYN retransmission", &more)
+            }
+            Symptom::ClosedOnAccept { resets, within } => {
+                let by = by_fin_or_rst(*resets, share.hits);
+                let how = format!("closed by the peer on accept ({by})");
+                let more = format!("within {}", within.rounded_to_3_digits());
+                self.spread(problem, "connection", &format!("{} {how}", was(share)), &more)
+            }
+            Symptom::Closed { how, resets, first, last, ages } => {
+                self.closed(problem, how, *resets, (*first, *last), *ages)
+            }
+            Symptom::Lost { errno } => {
+                let how = format!("ended without an answer ({})", system_words(*errno));
+                self.spread(problem, "connection", &how, "")
+            }
+            Symptom::KilledHere => {
+                let how = format!("{} closed on this host", was(share));
+                self.spread(problem, "connection", &how, "")
+            }
+            Symptom::HalfOpen => {
+                let (verb, place) = (are(share), self.place(problem));
+                let those = of_those(share, "connection checked");
+                format!("{those}{place} {verb} half-open: the keepalive was answered with RST.")
+            }
+            Symptom::KeepaliveUnacked { .. } => self.unacked(problem),
+            Symptom::SynAckRepeated => {
+                let (verb, place) = (are(share), self.place(problem));
+                let those = of_those(share, "connection checked");
+                format!(
+                    "{those}{place} {verb} established here only: the server goes on repeating its \
+                     SYN-ACK."
+                )
+            }
+            Symptom::NoReply { replied, wrong, late } => {
+                self.no_reply(problem, *replied, *wrong, *late)
+            }
+        }
+    }
+
+    fn dials_failed(
+        &self,
+        problem: &Problem,
+        reasons: &[(EndReason, u32)],
+        pending: u32,
+        slow: u32,
+        repeats: u64,
+    ) -> String {
+        let share = problem.share;
+        let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
+        let how = match (reasons, pending) {
+            ([(reason, _)], 0) => verb(*reason, share.hits == 1),
+            ([], _) => "had no reply for 1s or more when the run ended".to_owned(),
+            _ => {
+                let mut parts: Vec<String> = reasons
+                    .iter()
+                    .map(|(reason, count)| format!("{count} {}", reason.word()))
+                    .collect();
+                if pending > 0 {
+                    parts.push(format!("{pending} without a reply when the run ended"));
+                }
+                format!("failed ({})", parts.join(", "))
+            }
+        };
+        let through = match slow {
+            0 => String::new(),
+            1 => "1 came through by a SYN retransmission".into(),
+            slow => format!("{slow} came through by a SYN retransmission"),
+        };
+        let repeated = match repeats {
+            0 => through,
+            repeats if slow == 0 => {
+                format!("{}, none answered", count(repeats, "SYN retransmission"))
+            }
+            repeats => {
+                format!("{failed} failed after {}, {through}", count(repeats, "SYN retransmission"))
+            }
+        };
+        let how = match slow {
+            0 => how,
+            _ => format!("got no reply to the first SYN ({failed} {how})"),
+        };
+        self.spread(problem, "dial", &how, &repeated)
+    }
+
+    /// `Above 17 open, every dial timed out (23 of 23; MORE).`, and its kin.
+    fn spread(&self, problem: &Problem, noun: &str, how: &str, more: &str) -> String {
+        let Part { all, hits } = problem.share;
+        let place = self.place(problem);
+        let more_or = |before: &str| match more {
+            "" => before.to_owned(),
+            more if before.is_empty() => more.to_owned(),
+            more => format!("{before}; {more}"),
+        };
+        let numbers = more_or(&format!("{hits} of {all}"));
+        let each = match (hits, all) {
+            (1, 1) => format!("the only {noun}"),
+            _ if hits == all => format!("every {noun}"),
+            _ => format!("nearly every {noun}"),
+        };
+        let how = match hits == all || hits == 1 {
+            true => how.replacen("were ", "was ", 1),
+            false => how.to_owned(),
+        };
+        let some = format!("{hits} of {all} {noun}s");
+        let aside = |words: &str| match more {
+            "" => words.to_owned(),
+            more => format!("{words} ({more})"),
+        };
+        match &problem.pattern {
+            Pattern::All => format!("{}{place} {how} ({numbers}).", capital(&each)),
+            Pattern::NearlyAll => format!("{}{place} {how} ({numbers}).", capital(&each)),
+            Pattern::AboveCount { open } => {
+                let above = self.above(problem, open);
+                format!("{above}, {each}{place} {how} ({numbers}).")
+            }
+            Pattern::PartlyAboveCount { open } => {
+                let from = self.range(open);
+                format!("From {from} open on, {some}{place} {}, none before.", aside(&how))
+            }
+            Pattern::FromMoment { at } => {
+                format!("From {} into the run on, {each}{place} {how} ({numbers}).", self.at(*at))
+            }
+            Pattern::InitialOutage { to } => {
+                let until = self.at(*to);
+                format!("Until {until} into the run, {each}{place} {how} ({numbers}); none later.")
+            }
+            Pattern::Outage { from, to } => {
+                let (from, to) = (self.at(*from), self.at(*to));
+                format!("Between {from} and {to} into the run, {each}{place} {how} ({numbers}).")
+            }
+            Pattern::Scattered => {
+                format!("{}{place} {}, in random order.", capital(&some), aside(&how))
+            }
+            Pattern::Irregular => format!("{}{place} {}.", capital(&some), aside(&how)),
+            Pattern::TooFew => {
+                format!("{}{place} {}: too few for a pattern.", capital(&some), aside(&how))
+            }
+        }
+    }
+
+    fn above(&self, problem: &Problem, open: &Range<u32>) -> String {
+        match &problem.scope {
+            Scope::EachTarget { open, count } => {
+                format!("Above {} open at each of {count} targets", self.range(open))
+            }
+            Scope::EachSource { open, count } => {
+                format!("Above {} open from each of {count} sources", self.range(open))
+            }
+            _ => format!("Above {} open", self.range(open)),
+        }
+    }
+
+    /// `17`, or `19 to 21` where it is not known better.
+    fn range(&self, open: &Range<u32>) -> String {
+        let (low, high) = (open.start.min(self.peak), open.end.min(self.peak));
+        if low >= high { high.to_string() } else { format!("{low} to {high}") }
+    }
+
+    fn at(&self, at: Moment) -> Span {
+        at.since(self.start).rounded_to_3_digits()
+    }
+
+    /// ` to 10.0.0.7:80`, or nothing.
+    fn place(&self, problem: &Problem) -> String {
+        let (towards, noun, places, all) = match &problem.scope {
+            Scope::Targets(places) => ("to", "targets", places, self.plan.routes.targets().len()),
+            Scope::Sources(places) => ("from", "sources", places, self.plan.routes.sources().len()),
+            _ => return String::new(),
+        };
+        let names = names_of(self.plan, &problem.scope);
+        match (&names[..], places.len()) {
+            ([], _) => String::new(),
+            ([only], 1) => format!(" {towards} {only}"),
+            ([first, ..], some) => format!(" {towards} {some} of {all} {noun} ({first}, ...)"),
+        }
+    }
+
+    fn closed(
+        &self,
+        problem: &Problem,
+        how: &ClosePattern,
+        resets: u32,
+        (first, last): (Moment, Moment),
+        ages: [Span; 3],
+    ) -> String {
+        let share = problem.share;
+        let by = by_fin_or_rst(resets, share.hits);
+        let those = format!("{} of {} connections", share.hits, share.all);
+        let place = self.place(problem);
+        let [young, _, old] = ages.map(Span::rounded_to_3_digits);
+        let closed = format!("The peer closed {those}{place} ({by})");
+        let ages = if young == old { format!("at {old}") } else { format!("{young} to {old} old") };
+        match how {
+            ClosePattern::AtAge { age } => format!("{closed}, each {age} old."),
+            ClosePattern::AtAgeWithSurvivors { age } => {
+                format!("{closed}, each about {age} old, while others grew older.")
+            }
+            ClosePattern::Simultaneous { at, newcomers, .. } => {
+                let then = if *newcomers { "; new ones came through after that" } else { "" };
+                format!("{closed}, all that were open, {} into the run{then}.", self.at(*at))
+            }
+            ClosePattern::Sweep { older_than, every } => {
+                let every = every.map_or(String::new(), |every| format!(", every {every}"));
+                let (first, last) = (self.at(first), self.at(last));
+                let when = match first == last {
+                    true => format!("{first}"),
+                    false => format!("{first} to {last}"),
+                };
+                format!(
+                    "{closed}, at once all that were older than {older_than}{every} ({when} into \
+                     the run)."
+                )
+            }
+            ClosePattern::Together { at, kept } => {
+                let at = self.at(*at);
+                format!("{closed} at one moment, {at} into the run; {kept} stayed open.")
+            }
+            ClosePattern::AgeOrMoment { age, at } => {
+                format!("{closed}, all {age} old, at one moment, {} into the run.", self.at(*at))
+            }
+            ClosePattern::OldestFirst => {
+                format!("{closed}, the oldest first, {ages}, as long as dials went on.")
+            }
+            ClosePattern::Mixed | ClosePattern::TooFew => {
+                let (first, last) = (self.at(first), self.at(last));
+                format!("{closed}, {ages}, {first} to {last} into the run.")
+            }
+        }
+    }
+
+    fn unacked(&self, problem: &Problem) -> String {
+        let Symptom::KeepaliveUnacked { confirmed_before, confirmed_at, checked_at } =
+            &problem.symptom
+        else {
+            return String::new();
+        };
+        let Part { all, hits } = problem.share;
+        let (place, at) = (self.place(problem), self.at(*checked_at));
+        let now = format!("{hits} of {all} keepalives{place} unacknowledged at {at}");
+        match confirmed_at {
+            Some(confirmed_at) => format!(
+                "{now}, with nothing received; {confirmed_before} were confirmed at {}.",
+                self.at(*confirmed_at)
+            ),
+            None => format!("{now}, with nothing received."),
+        }
+    }
+
+    fn no_reply(&self, problem: &Problem, replied: u64, wrong: u64, late: u64) -> String {
+        let timeout = self.plan.talk.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout);
+        let mut more = vec![format!("{replied} did")];
+        if wrong > 0 {
+            more.push(format!("{wrong} sent something else, or not all of it"));
+        }
+        if late > 0 {
+            more.push(format!("{late} replied later"));
+        }
+        let how = format!("got no reply within {timeout}");
+        self.spread(problem, "connection", &how, &more.join(", "))
+    }
+}
+
+/// `1 SYN retransmission`, `92 SYN retransmissions`.
+fn count(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+fn of_those(share: Part, noun: &str) -> String {
+    let Part { all, hits } = share;
+    let (noun, rest) = noun.split_once(' ').map_or((noun, ""), |(noun, rest)| (noun, rest));
+    let plural = if all == 1 { "" } else { "s" };
+    format!("{hits} of {all} {noun}{plural} {rest}").trim_end().to_owned()
+}
+
+fn was(share: Part) -> &'static str {
+    if share.hits == 1 { "was" } else { "were" }
+}
+
+fn are(share: Part) -> &'static str {
+    if share.hits == 1 { "is" } else { "are" }
+}
+
+fn by_fin_or_rst(resets: u32, all: u32) -> String {
+    match resets {
+        0 => "FIN".into(),
+        resets if resets >= all => "RST".into(),
+        resets => format!("{} FIN, {resets} RST", all - resets),
+    }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+fn words_of(reason: EndReason, errno: i32) -> String {
+    match errno {
+        0 => reason.word().to_owned(),
+        errno => format!("{} ({})", reason.word(), system_words(errno)),
+    }
+}
+
+fn system_words(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
+}
+
+/// What an end reason did to a dial, or to several.
+fn verb(reason: EndReason, is_one: bool) -> String {
+    let was = if is_one { "was" } else { "were" };
+    match reason {
+        EndReason::TimedOut => "timed out".into(),
+        EndReason::Refused => format!("{was} refused"),
+        EndReason::Reset => format!("{was} reset"),
+        EndReason::HostUnreachable | EndReason::NetworkUnreachable => {
+            format!("failed: {}", reason.word())
+        }
+        EndReason::Prohibited => format!("{was} prohibited"),
+        _ => format!("failed: {}", reason.word()),
+    }
+}

@@ -1,0 +1,280 @@
+//! The verdict: a diagnosis as text. It finds words and columns; what they say is decided in
+//! `diagnosis/`.
+
+use std::fmt::{self, Write};
+
+use super::facts::fact_words;
+use super::escape::Escaped;
+use super::sentences::Words;
+use super::wrap::{COLUMNS, write_wrapped};
+use crate::diagnosis::causes::{Check, Place};
+use crate::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Word};
+use crate::diagnosis::{Case, Said};
+use crate::engine::Side;
+use crate::plan::Plan;
+
+/// Checks that are printed of one candidate, and of a problem.
+const CHECKS_EACH_MAX: usize = 2;
+const CHECKS_MAX: usize = 8;
+
+/// A command that is no longer has its reading beside it.
+const COMMAND_COLUMNS_MAX: usize = 44;
+
+/// What a server said is cut there.
+const SAID_BYTES_MAX: usize = 120;
+
+impl Word {
+    pub fn text(self) -> &'static str {
+        match self {
+            Word::Ok => "OK",
+            Word::Limit => "LIMIT",
+            Word::Failed => "FAILED",
+            Word::Stopped => "STOPPED",
+        }
+    }
+}
+
+pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis) -> fmt::Result {
+    writeln!(out, "--- verdict ---")?;
+    let words = Words {
+        plan: case.plan,
+        start: case.summary.start,
+        peak: case.summary.established_peak,
+    };
+    let mut headline = format!("{}: {}", diagnosis.word.text(), reached(diagnosis));
+    let mut problems = diagnosis.problems.iter();
+    let first = problems.next();
+    if let Some(problem) = first {
+        headline = format!("{headline} {}", with_signs(&words, problem));
+    }
+    write_wrapped(out, &headline, 0)?;
+    if let Some(problem) = first {
+        write_problem(out, case, problem)?;
+    }
+    for problem in problems {
+        write_wrapped(out, &format!("Also: {}", with_signs(&words, problem)), 0)?;
+        write_problem(out, case, problem)?;
+    }
+    write_said(out, case.said)
+}
+
+/// The problem, then those that it explains.
+fn with_signs(words: &Words<'_>, problem: &Problem) -> String {
+    let all = std::iter::once(problem).chain(&problem.explains);
+    let sentences: Vec<String> = all.map(|problem| words.sentence(problem)).collect();
+    sentences.join(" ")
+}
+
+fn reached(diagnosis: &Diagnosis) -> String {
+    let reached = &diagnosis.reached;
+    let (asked, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
+    let mut text = match (reached.replied, diagnosis.word) {
+        (Some(replied), _) if replied == u64::from(asked) => {
+            format!("{replied} of {asked} connections, all replied")
+        }
+        (Some(replied), _) => format!("{sustained} of {asked} connections, {replied} replied"),
+        (None, _) => format!("{sustained} of {asked} connections"),
+    };
+    if peak > sustained {
+        let _ = write!(text, " stayed open (peak {peak})");
+    }
+    if diagnosis.word == Word::Ok {
+        let reach = match reached.reach {
+            Reach::Handshake => "handshakes only; --expect tests the application".to_owned(),
+            Reach::Kernel { confirmed, checked } => format!(
+                "{confirmed} of {checked} checked are confirmed by the server's kernel; --expect \
+                 tests the application"
+            ),
+            Reach::Application => "the application replied".to_owned(),
+        };
+        let _ = write!(text, "; no limit found up to {asked} ({reach})");
+    }
+    text.push('.');
+    if let Some(early) = &diagnosis.ended_early {
+        let by = if early.by_signal { "A signal" } else { "--max-errors" };
+        let parts = [
+            (early.not_dialed, "not dialed"),
+            (early.dialing, "dialing"),
+            (early.replies_pending, "without a reply yet"),
+            (early.checks_pending, "not checked yet"),
+        ];
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, words)| format!("{count} {words}"))
+            .collect();
+        let _ = write!(text, " {by} ended the run with {}.", parts.join(", "));
+    }
+    text
+}
+
+fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
+    let candidates = &problem.candidates;
+    let Some(first) = candidates.first() else { return Ok(()) };
+    let sides = sides(candidates);
+    let how_sure = match first.likelihood {
+        Likelihood::Certain => " (certain)",
+        _ if candidates.len() == 1 => "",
+        Likelihood::Likely => " (most likely first)",
+        Likelihood::Possible => " (not distinguishable from this host)",
+    };
+    writeln!(out, "Cause, {sides}{how_sure}:")?;
+    let width = candidates.iter().map(|one| one.cause.id().len()).max().unwrap_or(0);
+    for (number, candidate) in (1..).zip(candidates) {
+        let record = candidate.cause.record();
+        let (id, side, title) = (record.id, record.side.word(), record.title);
+        writeln!(out, "  {number}. {id:width$}  {side:9}  {title}")?;
+        for evidence in &candidate.evidence {
+            let sign = if evidence.is_for { '+' } else { '-' };
+            let mut line = String::new();
+            write_wrapped(&mut line, &fact_words(&evidence.fact, case.summary.start), 7)?;
+            write!(out, "     {sign} {}", line.trim_start())?;
+        }
+    }
+    write_fix(out, case, first)?;
+    write_checks(out, case, problem)
+}
+
+/// `server or network`, each side once, in the order of the candidates.
+fn sides(candidates: &[Candidate]) -> String {
+    let mut sides: Vec<&str> = Vec::new();
+    for side in candidates.iter().map(|candidate| candidate.cause.side()) {
+        // It is one of both.
+        let word = if side == Side::Beyond { continue } else { side.word() };
+        if !sides.contains(&word) {
+            sides.push(word);
+        }
+    }
+    if sides.is_empty() { Side::Beyond.word().to_owned() } else { sides.join(" or ") }
+}
+
+/// A limit of this host has its fix with its numbers, the same as before the run.
+fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt::Result {
+    if candidate.cause.side() != Side::ThisHost {
+        return Ok(());
+    }
+    let finding = candidate
+        .knob
+        .as_ref()
+        .and_then(|knob| case.findings.iter().find(|finding| finding.knob == *knob));
+    let fix = match finding {
+        Some(finding) => super::preflight::Line { plan: case.plan, finding }.to_string(),
+        None => candidate.cause.record().fix.to_owned(),
+    };
+    write_wrapped(out, &format!("Fix: {fix}"), 0)
+}
+
+/// One line a command, for all candidates that it tells apart.
+struct Line {
+    on: Place,
+    command: String,
+    /// What it shows, and of which candidates.
+    readings: Vec<(&'static str, Vec<usize>)>,
+}
+
+fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
+    let lines = lines(case, problem);
+    let is_one = problem.candidates.len() == 1;
+    for place in Place::ALL {
+        let there: Vec<&Line> = lines.iter().filter(|line| line.on == place).collect();
+        if there.is_empty() {
+            continue;
+        }
+        writeln!(out, "Check {}:", place.word())?;
+        let lengths = there.iter().map(|line| line.command.chars().count());
+        let width = lengths.filter(|length| *length <= COMMAND_COLUMNS_MAX).max().unwrap_or(0);
+        for line in there {
+            let readings: Vec<String> =
+                line.readings.iter().map(|reading| reading_words(reading, is_one)).collect();
+            write_check(out, &line.command, &readings.join("; "), width)?;
+        }
+    }
+    Ok(())
+}
+
+fn reading_words((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
+    let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    if is_one { (*reading).to_owned() } else { format!("{reading}: {}", numbers.join(", ")) }
+}
+
+fn write_check(out: &mut dyn Write, command: &str, reading: &str, width: usize) -> fmt::Result {
+    let fits = command.chars().count() <= width
+        && 2 + width + 2 + reading.chars().count() <= COLUMNS;
+    if fits {
+        return writeln!(out, "  {command:width$}  {reading}");
+    }
+    writeln!(out, "  {command}")?;
+    write_wrapped(out, reading, 6)
+}
+
+fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (number, candidate) in (1..).zip(&problem.candidates) {
+        let checks = candidate.cause.record().checks.iter();
+        let filled = checks.filter_map(|check| Some((check, filled(case, problem, check)?)));
+        for (check, command) in filled.take(CHECKS_EACH_MAX) {
+            let is_same = |line: &&mut Line| line.on == check.on && line.command == command;
+            if let Some(line) = lines.iter_mut().find(is_same) {
+                match line.readings.iter_mut().find(|(words, _)| *words == check.reading) {
+                    Some((_, numbers)) => numbers.push(number),
+                    None => line.readings.push((check.reading, vec![number])),
+                }
+            } else if lines.len() < CHECKS_MAX {
+                let readings = vec![(check.reading, vec![number])];
+                lines.push(Line { on: check.on, command, readings });
+            }
+        }
+    }
+    lines
+}
+
+/// The command for the target that the problem is at; `None` where it asks for what the run has not.
+fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
+    let routes = &case.plan.routes;
+    let target = match &problem.scope {
+        Scope::Targets(places) => places.first().copied().unwrap_or(0),
+        _ => 0,
+    };
+    let address = routes.targets().get(target as usize)?.address;
+    let source = match &problem.scope {
+        Scope::Sources(places) => places.first().copied().unwrap_or(0),
+        _ => 0,
+    };
+    let source = routes.sources().get(source as usize).map(|source| source.ip().to_string());
+    let command = check.command;
+    if command.contains("{source}") && source.is_none() {
+        return None;
+    }
+    Some(
+        command
+            .replace("{host}", &address.ip().to_string())
+            .replace("{port}", &address.port().to_string())
+            .replace("{source}", &source.unwrap_or_default()),
+    )
+}
+
+/// What the server said before it closed, the most frequent.
+fn write_said(out: &mut dyn Write, said: &[Said]) -> fmt::Result {
+    let Some(Said { line, connections }) = said.first() else { return Ok(()) };
+    let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
+    let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
+    writeln!(out, "The server said, to {connections}: \"{shown}{more}\"")
+}
+
+/// The places of a scope as an operator knows them; none for everywhere.
+pub fn names_of(plan: &Plan, scope: &Scope) -> Vec<String> {
+    let routes = &plan.routes;
+    match scope {
+        Scope::Targets(places) => places
+            .iter()
+            .filter_map(|index| routes.targets().get(*index as usize))
+            .map(ToString::to_string)
+            .collect(),
+        Scope::Sources(places) => places
+            .iter()
+            .filter_map(|index| routes.sources().get(*index as usize))
+            .map(|source| source.ip().to_string())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
