@@ -30,24 +30,16 @@
 //!   host.rs             reads this machine's limits into plain numbers
 //!   cgroup.rs           and those of the cgroups that it is in
 //!   stdio.rs            standard output and error that cannot stop the only thread
-//!   errno.rs             errno → EndReason
+//!   errno.rs            errno → EndReason
 //!   clock.rs            the only place that reads a clock
 //!   sys/                every unsafe
 //!     mod.rs            sockets, limits, clock and timer
 //!     signals.rs        signals that can be polled, and what the end of a process leads to
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
-//!   mod.rs              the driver's loop over both; run(seed) → Outcome
-//!   scenario.rs         seed → plan, behaviours of servers, mischief
+//!   mod.rs              the driver's loop over both; Sim::run(observer) → Outcome
+//!   scenario.rs         seed → plan, behaviours of servers, faults
 //!   script.rs           what a server does to a connection
 //!   network.rs          fake descriptors with edge-triggered readiness
-//!   shadow.rs           what must be true, kept apart from the engine and checked every turn
-//!   hearing.rs          how the shadow takes events
-//!   deadlines.rs        when the shadow thinks that things are due
-//!   asking.rs           what the shadow would ask, and makes of answers
-//!   routing.rs          how the shadow sees routes
-//!   reckoning.rs        the end: summary against shadow
-//!   witness.rs          the end: evidence against what the shadow saw
-//!   scenery.rs          and how it is spread over the connections
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
 //!   random.rs           the one source of chance

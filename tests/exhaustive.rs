@@ -1,14 +1,17 @@
 //! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
-//! the tree of all sequences costs one turn a node; the simulation's shadow looks at each.
+//! the tree of all sequences costs one turn a node; the reference model looks at each.
+
+mod shadow;
 
 use tcpgoon::engine::{
     Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
 };
 use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::shadow::Shadow;
-use tcpgoon::sim::{Record, deadlines};
+use tcpgoon::sim::{Observer, Record, deadlines};
 use tcpgoon::units::{Moment, Span, Tick};
+
+use shadow::Shadow;
 
 const START: Moment = Moment(1_000_000);
 const TIMEOUT: Span = Span::from_ms(1);
@@ -141,7 +144,7 @@ impl Walk {
             over: self.engine.is_over(),
         };
         if !self.over {
-            let verdict = self.shadow.watch(&record);
+            let verdict = self.shadow.turn(&self.engine, &record);
             verdict.unwrap_or_else(|words| panic!("{path:?} then {step:?}: {words}"));
         }
         self.check(&record, path, step);

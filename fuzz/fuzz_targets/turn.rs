@@ -1,7 +1,10 @@
 //! Any plan, any moments (backwards, too), any events: `turn` survives them, its books balance
-//! after each, and it keeps to its limits.
+//! after each, and it keeps to its limits. As long as the clock behaves the reference model agrees.
 
 #![no_main]
+
+#[path = "../../tests/shadow/mod.rs"]
+mod shadow;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +13,10 @@ use tcpgoon::engine::{
 };
 use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
+use tcpgoon::sim::{Observer, Record, deadlines};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
+
+use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;
 const TURNS_MAX: usize = 200;
@@ -155,6 +161,19 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
+/// Whether the model can follow a turn: it takes a clock that goes forward by hours at most, and
+/// counts intervals one by one.
+fn is_tame(plan: &Plan, before: Moment, now: Moment, events: &[Event]) -> bool {
+    let step = now.since(before);
+    let intervals = plan.interval.map_or(0, |interval| step.0 / interval.0.max(1));
+    let is_near = |event: &Event| event.at.0.abs_diff(now.0) < 1 << 50;
+    before <= now
+        && now.0 < 1 << 62
+        && step.0 < 1 << 44
+        && intervals < 1_000
+        && events.iter().all(is_near)
+}
+
 fuzz_target!(|input: Input| {
     let Input { plan, start, turns } = input;
     let limits = plan.limits;
@@ -162,7 +181,9 @@ fuzz_target!(|input: Input| {
     let mut actions: Vec<Action> = Vec::with_capacity(limits.turn_actions_max());
     let mut closed = [0; CONNECTIONS_MAX as usize];
     let mut now = start;
+    let mut model = Some(Shadow::new(&plan, start));
     for turn in turns {
+        let before = now;
         now = match turn.now {
             Now::After(span) => now + span,
             Now::At(moment) => moment,
@@ -187,6 +208,19 @@ fuzz_target!(|input: Input| {
         let was_over = engine.is_over();
         engine.turn(now, &events, &mut actions);
         engine.audit();
+        model = model.filter(|_| !was_over && is_tame(&plan, before, now, &events));
+        if let Some(shadow) = &mut model {
+            let record = Record {
+                now,
+                events,
+                actions: actions.clone(),
+                next_due: engine.next_due(),
+                levels: engine.sample().levels,
+                deadlines: deadlines(&engine),
+                over: engine.is_over(),
+            };
+            shadow.turn(&engine, &record).unwrap_or_else(|words| panic!("{words}"));
+        }
         let sample = engine.sample();
         assert_eq!(sample.levels.iter().sum::<u32>(), plan.connections);
         assert!(actions.len() <= limits.turn_actions_max(), "{} actions", actions.len());

@@ -1,19 +1,27 @@
 //! Events that no honest driver hands over, and that must change nothing.
 
-use super::asking::Wait;
+use super::View;
 use super::network::failure;
 use super::random::Random;
-use super::shadow::Shadow;
-use crate::engine::{EndReason, Event, EventKind, Key, State, TcpInfo, TcpInfoPurpose};
+use crate::engine::{EndReason, Engine, Event, EventKind, Key, State, TcpInfo, TcpInfoPurpose};
 use crate::units::{Moment, Span};
 
 /// Makes one up, if the run is in a state that has room for it.
-pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Event> {
-    let connections = shadow.plan.connections;
+pub(super) fn bogus(
+    engine: &Engine,
+    view: &View,
+    now: Moment,
+    random: &mut Random,
+) -> Option<(&'static str, Event)> {
+    let connections = engine.sample().connections;
+    let is = |slot: u32, wanted: &[State]| {
+        let connection = engine.connection(Key { slot, attempt: 0 });
+        connection.is_some_and(|connection| wanted.contains(&connection.state))
+    };
     let slot = random.small(0, connections - 1);
     let states = |wanted: &[State]| {
         let mut slots = (0..connections).cycle().skip(slot as usize).take(connections as usize);
-        slots.find(|slot| wanted.contains(&shadow.seats[*slot as usize].state))
+        slots.find(|slot| is(*slot, wanted))
     };
     let attempt = random.pick(&[1, 7, u32::MAX]);
     let outside = random.pick(&[connections, u32::MAX - 1, u32::MAX]);
@@ -22,7 +30,8 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
         0 => ("bogus: wrong attempt", anything(Key { slot, attempt }, random)),
         1 => ("bogus: wrong slot", anything(Key { slot: outside, attempt: 0 }, random)),
         2 => {
-            let slot = shadow.unasked()?;
+            let mut never = view.dialed..connections;
+            let slot = never.find(|slot| is(*slot, &[State::NotInitiated]))?;
             ("bogus: never asked for", anything(Key { slot, attempt: 0 }, random))
         }
         3 => {
@@ -49,9 +58,9 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
         }
         6 => {
             let slot = states(&[State::Established])?;
-            let seat = &shadow.seats[slot as usize];
-            // Whether what is awaited has come nobody but the driver knows; not without bytes.
-            if seat.wait == Wait::Reply && seat.heard {
+            // Only a driver can tell whether a reply is complete; without bytes it is not.
+            let is_awaited = engine.awaits_answer(Key { slot, attempt: 0 });
+            if is_awaited && view.has_bytes[slot as usize] {
                 return None;
             }
             ("bogus: an answer to nothing", EventKind::ReplyMatched(Key { slot, attempt: 0 }))
@@ -64,13 +73,13 @@ pub fn bogus(shadow: &mut Shadow, now: Moment, random: &mut Random) -> Option<Ev
         }
     };
     if let EventKind::TcpInfo(key, why, _) = kind
-        && shadow.looks.contains(&(key, why))
+        && view.reads.contains(&(key, why))
     {
         return None;
     }
-    shadow.reach(edge);
     let future = now + Span::from_s(1_000);
-    Some(Event { at: random.pick(&[Moment(0), now, now, future, Moment(u64::MAX)]), kind })
+    let at = random.pick(&[Moment(0), now, now, future, Moment(u64::MAX)]);
+    Some((edge, Event { at, kind }))
 }
 
 fn anything(key: Key, random: &mut Random) -> EventKind {

@@ -4,41 +4,69 @@
 //! Its real sibling is `os/driver.rs`, and this one keeps the same contract, which is told in
 //! [`crate::engine`]. One seed decides everything: the plan, what each server does, how late the
 //! loop wakes up, when it is stopped, which nonsense is slipped in among the events. After every
-//! turn the engine audits itself, and a [`shadow`] that was told the same says what it thinks of
-//! the answer. The same seed is always the same run.
+//! turn the engine audits itself, and an [`Observer`] is shown the same and may object. The same seed
+//! is always the same run.
 
-mod asking;
 mod bogus;
-mod deadlines;
-mod hearing;
 pub mod network;
 pub mod random;
-mod reckoning;
-mod routing;
 pub mod scenario;
-mod scenery;
 pub mod script;
-pub mod shadow;
 mod trace;
-mod witness;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary};
-use crate::plan::FINAL_DRAIN_FACTOR;
+use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary, TcpInfoPurpose};
+use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
 use crate::units::{Moment, NS_PER_S, Span, Tick};
 use network::Network;
 use random::Random;
 use scenario::Scenario;
 use script::{Behaviour, Script};
-use shadow::{Shadow, check};
 use trace::Trace;
 
 /// No run of ours takes as many; one that does goes round in circles.
 const TURNS_MAX: u64 = 200_000;
 
-/// One turn, as the shadow is told of it.
+macro_rules! check {
+    ($holds:expr, $($words:tt)+) => {
+        if !$holds {
+            return Err(format!($($words)+));
+        }
+    };
+}
+
+/// What is shown each turn of a run, and may object: the only way to look into one.
+pub trait Observer {
+    /// One turn, just after it, before its actions are carried out.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn turn(&mut self, engine: &Engine, record: &Record) -> Result<(), String>;
+
+    /// The end of the run.
+    ///
+    /// # Errors
+    /// What is wrong with its summary.
+    fn end(&mut self, engine: &Engine, summary: &Summary) -> Result<(), String>;
+}
+
+/// Objects to nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn turn(&mut self, _: &Engine, _: &Record) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Engine, _: &Summary) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// One turn, as an observer is shown it.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub now: Moment,
@@ -58,8 +86,8 @@ pub struct Outcome {
     pub hash: u64,
     pub turns: u64,
     pub summary: Summary,
-    /// What the run came across, and how often.
-    pub reached: BTreeMap<&'static str, u64>,
+    /// Which faults the run came across, and how often.
+    pub marks: BTreeMap<&'static str, u64>,
     /// How many connections met each behaviour.
     pub met: [u64; Behaviour::ALL.len()],
 }
@@ -78,17 +106,6 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Runs a seed to its end.
-///
-/// # Errors
-/// What the engine should not have done.
-///
-/// # Panics
-/// Where the engine's own assertions fail.
-pub fn run(seed: u64) -> Result<Outcome, Violation> {
-    Sim::new(seed, false).run(&mut |_| {})
-}
-
 /// A run in progress.
 pub struct Sim {
     seed: u64,
@@ -97,13 +114,25 @@ pub struct Sim {
     clock: Moment,
     engine: Engine,
     network: Network,
-    shadow: Shadow,
     trace: Trace,
     turns: u64,
     /// What the actions of the last turn came to at once.
     feedback: Vec<Event>,
     met: [u64; Behaviour::ALL.len()],
     stop_at: Option<Moment>,
+    view: View,
+    marks: BTreeMap<&'static str, u64>,
+}
+
+/// What the simulation itself has seen of the run, for events that are to make no sense.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// How many slots the engine has asked to dial.
+    dialed: u32,
+    /// By slot: whether any byte was reported.
+    has_bytes: Vec<bool>,
+    /// What the last turn asked the kernel.
+    reads: Vec<(Key, TcpInfoPurpose)>,
 }
 
 impl Sim {
@@ -115,13 +144,13 @@ impl Sim {
         let mut random = Random::new(seed);
         let scenario = Scenario::new(&mut random);
         let (plan, start) = (&scenario.plan, scenario.start);
+        let connections = plan.connections as usize;
         let probes = random.chance(500);
         let engine = Engine::new(plan, start).unwrap_or_else(|error| panic!("{error}"));
         Sim {
             seed,
-            shadow: Shadow::new(plan, start),
             network: Network::new(plan, probes),
-            stop_at: scenario.mischief.stop_at,
+            stop_at: scenario.faults.stop_at,
             scenario,
             random,
             clock: start,
@@ -130,7 +159,19 @@ impl Sim {
             turns: 0,
             feedback: Vec::new(),
             met: Default::default(),
+            view: View { has_bytes: vec![false; connections], ..View::default() },
+            marks: BTreeMap::new(),
         }
+    }
+
+    /// The run that the seed decided on.
+    pub fn plan(&self) -> &Plan {
+        &self.scenario.plan
+    }
+
+    /// When it begins.
+    pub fn start(&self) -> Moment {
+        self.scenario.start
     }
 
     /// How many connections there are.
@@ -140,34 +181,36 @@ impl Sim {
 
     /// The turns so far, to be read by people.
     pub fn trace(&self) -> String {
-        let Scenario { plan, behaviours, mischief, start } = &self.scenario;
-        format!("{plan:#?}\n{behaviours:?}\n{mischief:#?}\nfrom {start:?}\n{}", self.trace.text())
+        let Scenario { plan, behaviours, faults, start } = &self.scenario;
+        format!("{plan:#?}\n{behaviours:?}\n{faults:#?}\nfrom {start:?}\n{}", self.trace.text())
     }
 
-    /// Runs to the end. `tamper` may change what the shadow is told of a turn, to see whether it
-    /// notices.
+    /// Runs to the end, and shows `observer` each turn.
     ///
     /// # Errors
     /// What the engine should not have done.
-    pub fn run(&mut self, tamper: &mut dyn FnMut(&mut Record)) -> Result<Outcome, Violation> {
+    ///
+    /// # Panics
+    /// Where the engine's own assertions fail.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome, Violation> {
         while !self.engine.is_over() {
             self.turns += 1;
-            let turned = self.turn(tamper);
+            let turned = self.turn(observer);
             turned.map_err(|what| Violation { seed: self.seed, turn: self.turns, what })?;
         }
         let summary = self.engine.summary();
-        let settled = self.shadow.settle(&self.engine, &summary);
+        let settled = observer.end(&self.engine, &summary);
         settled.map_err(|what| Violation { seed: self.seed, turn: self.turns, what })?;
         Ok(Outcome {
             hash: self.trace.hash(),
             turns: self.turns,
             summary,
-            reached: std::mem::take(&mut self.shadow.reached),
+            marks: std::mem::take(&mut self.marks),
             met: self.met,
         })
     }
 
-    fn turn(&mut self, tamper: &mut dyn FnMut(&mut Record)) -> Result<(), String> {
+    fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), String> {
         check!(self.turns <= TURNS_MAX, "no end in sight");
         self.sleep()?;
         let events = self.poll();
@@ -179,7 +222,7 @@ impl Sim {
         let sample = self.engine.sample();
         let balances = sample.levels.iter().sum::<u32>() == sample.connections;
         check!(balances, "a sample that does not balance: {sample:?}");
-        let mut record = Record {
+        let record = Record {
             now: self.clock,
             events,
             actions: actions.clone(),
@@ -189,13 +232,8 @@ impl Sim {
             over: self.engine.is_over(),
         };
         self.trace.add(self.scenario.start, &record);
-        tamper(&mut record);
-        self.shadow.watch(&record)?;
-        for slot in 0..sample.connections {
-            let awaits = self.engine.awaits_answer(Key { slot, attempt: 0 });
-            let same = awaits == self.shadow.awaits_answer(slot);
-            check!(same, "slot {slot}: to await an answer is {awaits}, and should not be");
-        }
+        self.view.add(&record);
+        observer.turn(&self.engine, &record)?;
         for action in actions {
             self.perform(action)?;
         }
@@ -221,12 +259,12 @@ impl Sim {
                 break;
             };
             self.clock = wake;
-            let Scenario { mischief, .. } = &self.scenario;
-            if self.random.chance(mischief.late_permille) {
-                self.clock = self.clock + self.random.span(Span::ZERO, mischief.late_max);
+            let Scenario { faults, .. } = &self.scenario;
+            if self.random.chance(faults.late_permille) {
+                self.clock = self.clock + self.random.span(Span::ZERO, faults.late_max);
             }
         }
-        if self.random.chance(self.scenario.mischief.pause_permille) {
+        if self.random.chance(self.scenario.faults.pause_permille) {
             let pause = self.random.span(Span(NS_PER_S / 2), Span::from_s(20));
             self.clock = self.clock + pause;
             self.network.advance(self.clock);
@@ -243,7 +281,7 @@ impl Sim {
         let honest = events.len();
         let told = self.network.poll(&limits, &self.engine, at, &mut events);
         let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
-        read.for_each(|_| self.shadow.reach("read as soon as heard of"));
+        read.for_each(|_| mark(&mut self.marks, "read as soon as reported"));
         if told == limits.events_max {
             events.push(Event { at, kind: EventKind::PollBatchFull });
         }
@@ -251,10 +289,12 @@ impl Sim {
             self.stop_at = None;
             events.push(Event { at, kind: EventKind::Stop });
         }
-        while self.random.chance(self.scenario.mischief.bogus_permille)
+        while self.random.chance(self.scenario.faults.bogus_permille)
             && events.len() < limits.turn_events_max()
         {
-            let Some(event) = bogus::bogus(&mut self.shadow, at, &mut self.random) else { break };
+            let made = bogus::bogus(&self.engine, &self.view, at, &mut self.random);
+            let Some((edge, event)) = made else { break };
+            mark(&mut self.marks, edge);
             let place = self.random.between(honest as u64, events.len() as u64);
             events.insert(place as usize, event);
         }
@@ -302,9 +342,34 @@ impl Sim {
 
     /// How long the loop took for something.
     fn work(&mut self) -> Span {
-        let most = self.scenario.mischief.turn_cost;
+        let most = self.scenario.faults.turn_cost;
         self.random.span(Span(most.0 / 2), most)
     }
+}
+
+impl View {
+    fn add(&mut self, record: &Record) {
+        for event in &record.events {
+            if let EventKind::Received { key: Key { slot, attempt: 0 }, bytes: 1.., .. } =
+                event.kind
+                && let Some(has_bytes) = self.has_bytes.get_mut(slot as usize)
+            {
+                *has_bytes = true;
+            }
+        }
+        self.reads.clear();
+        for action in &record.actions {
+            match *action {
+                Action::Dial(key) => self.dialed = key.slot + 1,
+                Action::ReadTcpInfo(key, purpose) => self.reads.push((key, purpose)),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn mark(marks: &mut BTreeMap<&'static str, u64>, edge: &'static str) {
+    *marks.entry(edge).or_default() += 1;
 }
 
 /// The slots that have a deadline, one by one, and which.

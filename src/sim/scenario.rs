@@ -1,4 +1,4 @@
-//! A seed's worth of circumstances: the plan, the servers, the clock and the mischief of one
+//! A seed's worth of circumstances: the plan, the servers, the clock and the faults of one
 //! simulated run.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,7 @@ const BUSY_TURNS: u64 = 1_000;
 
 /// What is done to the run besides what servers do.
 #[derive(Debug, Clone)]
-pub struct Mischief {
+pub struct Faults {
     /// How often, in thousandths, a wake-up is late, and by how much at most.
     pub late_permille: u32,
     pub late_max: Span,
@@ -40,7 +40,7 @@ pub struct Scenario {
     pub start: Moment,
     /// Each connection meets one of these.
     pub behaviours: Vec<Behaviour>,
-    pub mischief: Mischief,
+    pub faults: Faults,
 }
 
 impl Scenario {
@@ -68,7 +68,7 @@ impl Scenario {
             true => Span((horizon.0 / BUSY_TURNS).clamp(4_000, 100 * NS_PER_MS)),
             false => random.pick(&[Span::ZERO, Span::from_us(5), Span::from_us(100)]),
         };
-        let mischief = Mischief {
+        let faults = Faults {
             late_permille: random.pick(&[0, 0, 100, 500]),
             late_max: random.pick(&[Span(1), Span::from_us(100), Span::from_ms(5)]),
             pause_permille: random.pick(&[0, 0, 2, 20]),
@@ -76,7 +76,7 @@ impl Scenario {
             stop_at,
             turn_cost,
         };
-        Scenario { plan, start, behaviours, mischief }
+        Scenario { plan, start, behaviours, faults }
     }
 }
 
@@ -174,7 +174,7 @@ fn start(random: &mut Random) -> Moment {
     ])
 }
 
-/// Roughly when a run without mischief is over.
+/// Roughly when a run without faults is over.
 fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
     let dial = match plan.dial_timeout {
         Some(timeout) => timeout,

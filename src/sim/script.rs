@@ -35,7 +35,7 @@ pub enum Behaviour {
     AcceptAtOnce,
     Accept,
     SlowButInTime,
-    SlowToTheDot,
+    AcceptAtDeadline,
     TooSlow,
     Refuse,
     FailOnTheWay,
@@ -45,7 +45,7 @@ pub enum Behaviour {
     Close,
     CloseWithUnread,
     Reset,
-    Vanish,
+    SilentDrop,
     Greet,
     Burst,
     Flood,
@@ -57,8 +57,8 @@ pub enum Behaviour {
     ReplyAmiss,
     ReplyAndClose,
     HalfOpen,
-    Mute,
-    WordAfterAll,
+    NoKeepaliveAck,
+    LateTraffic,
 }
 
 impl Behaviour {
@@ -66,7 +66,7 @@ impl Behaviour {
         Behaviour::AcceptAtOnce,
         Behaviour::Accept,
         Behaviour::SlowButInTime,
-        Behaviour::SlowToTheDot,
+        Behaviour::AcceptAtDeadline,
         Behaviour::TooSlow,
         Behaviour::Refuse,
         Behaviour::FailOnTheWay,
@@ -76,7 +76,7 @@ impl Behaviour {
         Behaviour::Close,
         Behaviour::CloseWithUnread,
         Behaviour::Reset,
-        Behaviour::Vanish,
+        Behaviour::SilentDrop,
         Behaviour::Greet,
         Behaviour::Burst,
         Behaviour::Flood,
@@ -88,8 +88,8 @@ impl Behaviour {
         Behaviour::ReplyAmiss,
         Behaviour::ReplyAndClose,
         Behaviour::HalfOpen,
-        Behaviour::Mute,
-        Behaviour::WordAfterAll,
+        Behaviour::NoKeepaliveAck,
+        Behaviour::LateTraffic,
     ];
 }
 
@@ -201,7 +201,7 @@ impl Script {
             Behaviour::AcceptAtOnce => Script { answer: Answer::AcceptAtOnce, ..plain },
             Behaviour::Accept => plain,
             Behaviour::SlowButInTime => answers(timeout - soon),
-            Behaviour::SlowToTheDot => answers(timeout),
+            Behaviour::AcceptAtDeadline => answers(timeout),
             Behaviour::TooSlow => answers(timeout + soon),
             Behaviour::Refuse => fails(EndReason::Refused),
             Behaviour::FailOnTheWay => fails(random.pick(&ON_THE_WAY)),
@@ -219,7 +219,7 @@ impl Script {
                 ..ends(EndReason::PeerClosed)
             },
             Behaviour::Reset => ends(EndReason::PeerReset),
-            Behaviour::Vanish => ends(EndReason::Lost),
+            Behaviour::SilentDrop => ends(EndReason::Lost),
             Behaviour::Greet => Script { bytes: random.between(1, 100), ..plain },
             Behaviour::Burst => Script { bytes: random.between(1_000, 1_000_000), ..plain },
             Behaviour::Flood => {
@@ -244,9 +244,9 @@ impl Script {
                 repeated_answers: random.small(0, 3),
                 ..random.pick(&[plain, plain, answers(Span::from_s(1) + soon)])
             },
-            Behaviour::Mute => Script { keepalive: Keepalive::Silence, ..plain },
+            Behaviour::NoKeepaliveAck => Script { keepalive: Keepalive::Silence, ..plain },
             // When everybody has lost hope; it may be a goodbye.
-            Behaviour::WordAfterAll => {
+            Behaviour::LateTraffic => {
                 let after = Span::from_ms(4_800) + later;
                 let (bytes, end) =
                     random.pick(&[(1, None), (0, Some((after, EndReason::PeerClosed)))]);

@@ -1,12 +1,12 @@
 //! What the shadow makes of events: which of them mean anything, and which closes and notes they
 //! call for.
 
-use super::asking::Wait;
-use super::reckoning::{Seat, name};
-use super::shadow::Shadow;
-use super::witness::Sighting;
-use crate::engine::{Action, EndReason, Event, EventKind, Failure, Key, Note, State};
-use crate::units::{Moment, Span};
+use super::Shadow;
+use super::checks::Wait;
+use super::failures::Sighting;
+use super::summary::{Seat, name};
+use tcpgoon::engine::{Action, EndReason, Event, EventKind, Failure, Key, Note, State};
+use tcpgoon::units::{Moment, Span};
 
 impl Shadow {
     /// The closes and notes that the events call for, in their order.
@@ -23,9 +23,9 @@ impl Shadow {
     fn take(&mut self, event: &Event, answers: &mut Vec<Action>) {
         let at = event.at;
         let (key, state) = match event.kind {
-            EventKind::PollBatchFull => return self.reach("a full batch"),
+            EventKind::PollBatchFull => return self.mark("a full batch"),
             EventKind::Stop => {
-                self.reach("a signal");
+                self.mark("a signal");
                 self.stopped = true;
                 return;
             }
@@ -50,7 +50,7 @@ impl Shadow {
             }
             (EventKind::Opened(_), Some(State::Dialing)) => {
                 if self.due(slot).is_some_and(|due| due <= self.now) {
-                    self.reach("opened when its timeout was due");
+                    self.mark("opened when its timeout was due");
                 }
                 let after = self.enter(slot, State::Established, at, None);
                 self.established.0.push(after);
@@ -76,7 +76,7 @@ impl Shadow {
                     self.hear(key, at, answers);
                 }
                 if more {
-                    self.reach("a drain cut short");
+                    self.mark("a drain cut short");
                     self.queue(slot);
                 }
             }
@@ -109,16 +109,16 @@ impl Shadow {
         let seat = self.seat(slot);
         *seat = Seat { state: to, since: at, reason, took, ..*seat };
         if to == State::Established && self.routing.open(slot) {
-            self.reach("a port after all");
+            self.mark("a port after all");
         }
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));
         }
-        self.reach(edge);
+        self.mark(edge);
         if let Some(reason) = reason {
-            self.reach(name(reason));
+            self.mark(name(reason));
             if self.routing.end(slot, reason, self.now) {
-                self.reach("a route relieved");
+                self.mark("a route relieved");
             }
         }
         after
@@ -126,7 +126,7 @@ impl Shadow {
 
     /// Nothing is dialed: the kernel has said that there is no port.
     pub(super) fn skip_dial(&mut self, key: Key, answers: &mut Vec<Action>) {
-        self.reach("a dial skipped");
+        self.mark("a dial skipped");
         let reason = Some(EndReason::NoPorts);
         let (at, level) = (self.now, self.level(State::Established));
         let seen = Sighting { at, level, since: at, slot: key.slot, is_timed: false };
@@ -155,7 +155,7 @@ impl Shadow {
 
     pub(super) fn say(&mut self, key: Key, note: Note, answers: &mut Vec<Action>) {
         if self.plan.debug {
-            self.reach("a note");
+            self.mark("a note");
             answers.push(Action::Note(key, note));
         }
     }

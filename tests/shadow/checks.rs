@@ -1,11 +1,11 @@
 //! What the shadow would ask of connections, servers and the kernel, and what it makes of answers.
 
-use super::reckoning::Seat;
-use super::shadow::Shadow;
-use super::witness::Sighting;
-use crate::engine::{Action, EndReason, Key, Note, State, TcpInfo, TcpInfoPurpose};
-use crate::plan::{Probe, SAMPLE_MAX};
-use crate::units::{Moment, Span, Tick};
+use super::Shadow;
+use super::failures::Sighting;
+use super::summary::Seat;
+use tcpgoon::engine::{Action, EndReason, Key, Note, State, TcpInfo, TcpInfoPurpose};
+use tcpgoon::plan::{Probe, SAMPLE_MAX};
+use tcpgoon::units::{Moment, Span, Tick};
 
 /// A dial that took as long lost a SYN, or the answer to one.
 const SLOW: Span = Span::from_s(1);
@@ -111,7 +111,7 @@ impl Shadow {
         }
         let is_probed = self.is_probed(slot);
         if !is_probed && self.plan.probe == Probe::Sample {
-            self.reach("not in the sample");
+            self.mark("not in the sample");
         }
         // Where nobody asks for anything, nobody looks at suspects either.
         let is_suspect = took >= SLOW && self.plan.probe != Probe::None && talk.is_none();
@@ -126,7 +126,7 @@ impl Shadow {
 
     /// A dial that took so long is looked at, once, whatever came of it.
     pub(super) fn slow(&mut self, key: Key, answers: &mut Vec<Action>) {
-        self.reach("a slow dial");
+        self.mark("a slow dial");
         self.seat(key.slot).is_slow = true;
         answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Slow));
     }
@@ -134,11 +134,7 @@ impl Shadow {
     fn take_suspect(&mut self) -> bool {
         if self.suspects_taken == SUSPECTS_MAX {
             let talks = self.plan.talk.is_some();
-            self.reach(if talks {
-                "a suspect too many"
-            } else {
-                "a slow dial too many to suspect"
-            });
+            self.mark(if talks { "a suspect too many" } else { "a slow dial too many to suspect" });
             return false;
         }
         self.suspects_taken += 1;
@@ -154,7 +150,7 @@ impl Shadow {
         match wait {
             Wait::Nothing => {}
             Wait::Reply if self.may_be_unread(slot) => {
-                self.reach("an answer put off");
+                self.mark("an answer put off");
                 self.seat(slot).is_put_off = true;
                 self.final_drains.push(slot);
                 self.wait(slot, Wait::Reply, self.now + Tick::LENGTH);
@@ -163,7 +159,7 @@ impl Shadow {
             Wait::Reply => self.miss(key, answers),
             Wait::Keepalive => self.probe(key, answers),
             Wait::Suspicion { is_probed } => {
-                self.reach("a suspect");
+                self.mark("a suspect");
                 answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Suspect));
                 if is_probed {
                     self.probe(key, answers);
@@ -179,7 +175,7 @@ impl Shadow {
                 self.wait(slot, next, self.now + after);
             }
             Wait::LastWord => {
-                self.reach("a keepalive unanswered");
+                self.mark("a keepalive unanswered");
                 self.seat(slot).is_silent = true;
                 answers.push(Action::StopKeepalive(key));
             }
@@ -196,9 +192,9 @@ impl Shadow {
     fn miss(&mut self, key: Key, answers: &mut Vec<Action>) {
         let Seat { opened_at, heard, .. } = *self.seat(key.slot);
         if self.seat(key.slot).is_put_off {
-            self.reach("an answer put off no more");
+            self.mark("an answer put off no more");
         }
-        self.reach(if heard { "unanswered, but for something" } else { "unanswered" });
+        self.mark(if heard { "unanswered, but for something" } else { "unanswered" });
         let seat = self.seat(key.slot);
         (seat.unanswered, seat.misheard) = (true, heard);
         let level = self.level(State::Established);
@@ -212,7 +208,7 @@ impl Shadow {
             return;
         }
         if self.take_suspect() {
-            self.reach("a suspect");
+            self.mark("a suspect");
             answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Suspect));
         }
         if is_probed {
@@ -221,7 +217,7 @@ impl Shadow {
     }
 
     fn probe(&mut self, key: Key, answers: &mut Vec<Action>) {
-        self.reach("a keepalive");
+        self.mark("a keepalive");
         self.seat(key.slot).asked = true;
         answers.push(Action::StartKeepalive(key));
         self.wait(key.slot, Wait::Look(1), self.now + Span::from_ms(500));
@@ -237,7 +233,7 @@ impl Shadow {
         seat.heard = true;
         seat.late |= is_late;
         if is_late {
-            self.reach("too late an answer");
+            self.mark("too late an answer");
         }
         match wait {
             Wait::Reply => {
@@ -249,14 +245,14 @@ impl Shadow {
                 }
             }
             Wait::Nothing if is_silent => {
-                self.reach("a word after all");
+                self.mark("a word after all");
                 let seat = self.seat(slot);
                 (seat.is_silent, seat.proven) = (false, true);
             }
             Wait::Nothing => {}
             _ => {
                 if wait.is_asked() {
-                    self.reach("a word instead of an acknowledgement");
+                    self.mark("a word instead of an acknowledgement");
                     answers.push(Action::StopKeepalive(key));
                 }
                 self.seat(slot).proven = wait.is_doubt();
@@ -268,11 +264,11 @@ impl Shadow {
     /// What was expected has come.
     pub(super) fn answer(&mut self, slot: u32, at: Moment) {
         if self.due(slot).is_some_and(|due| due <= self.now) {
-            self.reach("answered when its timeout was due");
+            self.mark("answered when its timeout was due");
         }
-        self.reach("answered");
+        self.mark("answered");
         if self.seat(slot).is_put_off {
-            self.reach("answered by a last drain");
+            self.mark("answered by a last drain");
         }
         let is_probed = self.is_probed(slot);
         let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
@@ -280,7 +276,7 @@ impl Shadow {
         let took = at.since(seat.opened_at.unwrap_or_default());
         (seat.answered, seat.is_overdue, seat.proven) = (true, took > patience, is_probed);
         if took > patience {
-            self.reach("answered, and read late");
+            self.mark("answered, and read late");
         }
         self.wait_no_more(slot);
     }
@@ -291,7 +287,7 @@ impl Shadow {
         let Seat { wait, asked, proven, heard, is_silent, .. } = *self.seat(slot);
         let missed = wait == Wait::Reply;
         if missed {
-            self.reach("closed before it answered");
+            self.mark("closed before it answered");
         }
         // Whoever says a word, or goodbye, has it; a reset may come from anybody.
         let has_it = match reason {
@@ -300,13 +296,13 @@ impl Shadow {
             _ => proven || (is_probed && heard),
         };
         if has_it && !proven {
-            self.reach(match (asked, is_silent) {
+            self.mark(match (asked, is_silent) {
                 (_, true) => "a goodbye after all",
                 (true, _) => "a goodbye instead of an acknowledgement",
                 _ => "a goodbye before the keepalive",
             });
         } else if asked && !has_it && reason != EndReason::HalfOpen {
-            self.reach("an end that tells nothing");
+            self.mark("an end that tells nothing");
         }
         let seat = self.seat(slot);
         (seat.hung_up, seat.is_silent, seat.proven) = (missed, false, has_it);
@@ -329,7 +325,7 @@ impl Shadow {
             TcpInfoPurpose::Rtt => self.handshakes.0.extend(look.rtt),
             TcpInfoPurpose::Slow => {
                 if look.total_retrans > 0 {
-                    self.reach("a SYN repeated");
+                    self.mark("a SYN repeated");
                     self.retransmitted += 1;
                 }
                 self.repeats += u64::from(look.total_retrans);
@@ -342,10 +338,10 @@ impl Shadow {
                 // What was sent to a server that has it would be acknowledged.
                 let is_taken = sends && look.unacked == 0;
                 if is_repeated && !is_taken {
-                    self.reach("a suspect half open");
+                    self.mark("a suspect half open");
                     self.suspects_half_open += 1;
                 } else if sends && !is_taken {
-                    self.reach("a suspect that acknowledges nothing");
+                    self.mark("a suspect that acknowledges nothing");
                     self.suspects_unacknowledged += 1;
                 }
             }
@@ -360,11 +356,11 @@ impl Shadow {
                 let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
                 let is_undone = !sends && repeated(look, 3);
                 if is_proof && is_undone {
-                    self.reach("a handshake undone");
+                    self.mark("a handshake undone");
                 }
                 if is_proof && !is_undone && seat.wait.is_doubt() {
                     answers.push(Action::StopKeepalive(key));
-                    self.reach("a keepalive answered");
+                    self.mark("a keepalive answered");
                     self.seat(key.slot).proven = true;
                     self.wait_no_more(key.slot);
                 }

@@ -1,10 +1,10 @@
 //! The shadow's books, and how they are compared with the engine's once the run is over.
 
-use super::asking::Wait;
-use super::shadow::{Shadow, Verdict, check};
-use crate::engine::histogram::Histogram;
-use crate::engine::{EndReason, Engine, Key, State, Summary};
-use crate::units::{Moment, Span};
+use super::checks::Wait;
+use super::{Shadow, Verdict, check};
+use tcpgoon::engine::histogram::Histogram;
+use tcpgoon::engine::{EndReason, Engine, Key, State, Summary};
+use tcpgoon::units::{Moment, Span};
 
 /// One seat, as the shadow sees it.
 #[derive(Debug, Clone, Copy)]
@@ -122,14 +122,14 @@ impl Shadow {
         self.bear_witness(summary)?;
         self.routing.compare(&self.seats, summary)?;
         if self.seats.iter().any(|seat| seat.wait.is_asked()) {
-            self.reach(match summary.unsettled {
+            self.mark(match summary.unsettled {
                 0 => "a keepalive of a sample out at the end",
                 _ => "a keepalive out at the end",
             });
         }
         let code = self.exit_code();
         check!(summary.exit_code() == code, "exit code {}, not {code}", summary.exit_code());
-        self.reach(["exit code 0", "exit code 1", "exit code 2"][usize::from(code)]);
+        self.mark(["exit code 0", "exit code 1", "exit code 2"][usize::from(code)]);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! How what went wrong is spread over the connections, told seat by seat.
 
-use super::reckoning::Seat;
-use super::shadow::{Shadow, Verdict, check};
-use crate::engine::breakdown::ROWS_MAX;
-use crate::engine::scene::{Onset, Place, Scene, Who};
-use crate::engine::{Side, State};
-use crate::units::{Moment, Span};
+use super::summary::Seat;
+use super::{Shadow, Verdict, check};
+use tcpgoon::engine::breakdown::ROWS_MAX;
+use tcpgoon::engine::scene::{Onset, Place, Scene, Who};
+use tcpgoon::engine::{Side, State};
+use tcpgoon::units::{Moment, Span};
 
 /// Whom something met.
 pub struct Hits {

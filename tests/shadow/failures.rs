@@ -1,14 +1,14 @@
 //! What the shadow has seen go wrong, one by one, and how that is compared with the evidence that
 //! the engine gives.
 
-use super::reckoning::{Seat, near};
-use super::scenery::Hits;
-use super::shadow::{Shadow, Verdict, check};
-use crate::engine::evidence::Evidence;
-use crate::engine::inquiry::Findings;
-use crate::engine::scene::{Scene, Who};
-use crate::engine::{EndReason, Side, State, Summary};
-use crate::units::{Moment, Span};
+use super::distribution::Hits;
+use super::summary::{Seat, near};
+use super::{Shadow, Verdict, check};
+use tcpgoon::engine::evidence::Evidence;
+use tcpgoon::engine::inquiry::Findings;
+use tcpgoon::engine::scene::{Scene, Who};
+use tcpgoon::engine::{EndReason, Side, State, Summary};
+use tcpgoon::units::{Moment, Span};
 
 /// One thing that went wrong.
 #[derive(Debug, Clone, Copy)]

@@ -1,19 +1,30 @@
-//! A second opinion: what the engine should be and do, told from the design and not from its code.
+//! The reference model: what the engine should be and do, told from the design and not from its
+//! code. It shares nothing with the engine but the vocabulary: events, actions, plan, summary.
 //!
-//! It keeps a record of its own for each seat, in the plainest way (lists, scans, repeated
+//! It keeps a record of its own for each connection, in the plainest way (lists, scans, repeated
 //! addition), is shown each turn as the driver saw it, and objects to whatever it would not have
-//! done.
+//! done. The simulation, the exhaustive walk and the fuzzer show it theirs.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+mod checks;
+mod deadlines;
+mod distribution;
+mod events;
+mod failures;
+mod routing;
+mod summary;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Record;
-use super::deadlines::Seen;
-use super::reckoning::{Seat, Times};
-use super::routing::Routing;
-use super::witness::Sighting;
-use crate::engine::{Action, EndReason, Key, PAUSE_MIN, State, TcpInfoPurpose};
-use crate::plan::{Hold, Plan};
-use crate::units::{Moment, Span, low_32};
+use tcpgoon::engine::{Action, EndReason, Engine, Key, PAUSE_MIN, State, Summary, TcpInfoPurpose};
+use tcpgoon::plan::{Hold, Plan};
+use tcpgoon::sim::{Observer, Record};
+use tcpgoon::units::{Moment, Span, low_32};
+
+use deadlines::Seen;
+use failures::Sighting;
+use routing::Routing;
+use summary::{Seat, Times};
 
 /// What the shadow objects to, in words.
 pub type Verdict = Result<(), String>;
@@ -25,7 +36,7 @@ macro_rules! check {
         }
     };
 }
-pub(super) use check;
+pub(crate) use check;
 
 #[derive(Debug, Clone)]
 pub struct Shadow {
@@ -78,7 +89,7 @@ pub struct Shadow {
     pub(super) suspects_unacknowledged: u64,
     /// What the run came across, and how often: so that a test can tell whether it tested
     /// anything.
-    pub reached: BTreeMap<&'static str, u64>,
+    pub marks: BTreeMap<&'static str, u64>,
 }
 
 impl Shadow {
@@ -127,12 +138,12 @@ impl Shadow {
             suspects_looked_at: 0,
             suspects_half_open: 0,
             suspects_unacknowledged: 0,
-            reached: BTreeMap::new(),
+            marks: BTreeMap::new(),
         }
     }
 
-    pub fn reach(&mut self, what: &'static str) {
-        *self.reached.entry(what).or_default() += 1;
+    pub fn mark(&mut self, what: &'static str) {
+        *self.marks.entry(what).or_default() += 1;
     }
 
     /// How many seats are in `state`, counted.
@@ -192,7 +203,7 @@ impl Shadow {
         let Some(due) = self.next_due else { return };
         let overslept = now.since(due.max(self.now));
         if overslept > PAUSE_MIN {
-            self.reach("a pause");
+            self.mark("a pause");
             self.pauses += 1;
             self.paused = self.paused + overslept;
             self.shift = self.shift + overslept;
@@ -242,15 +253,15 @@ impl Shadow {
         }
         let held = self.hold_end().is_some_and(|end| end <= self.now) && !self.unheard();
         if held && self.is_waiting() {
-            self.reach("answers waited for");
+            self.mark("answers waited for");
         }
         if self.has_enough() {
-            self.reach("gave up");
+            self.mark("gave up");
             self.gave_up = true;
         }
         self.over = self.stopped || self.gave_up || (held && !self.is_waiting());
         if self.stopped {
-            self.reach(match undecided {
+            self.mark(match undecided {
                 0 if held => "a signal as it was over anyway",
                 0 => "a signal in the hold",
                 all if all == self.plan.connections && self.asked == 0 => {
@@ -299,7 +310,7 @@ impl Shadow {
             check!(starved.is_none(), "slot {starved:?} is starved by the others");
             self.ready.retain(|slot| !(gone(*slot) && late(*slot)));
             if !self.ready.is_empty() {
-                self.reach("a drain put off");
+                self.mark("a drain put off");
             }
         }
         Ok(&actions[count..])
@@ -326,7 +337,7 @@ impl Shadow {
                 expected.push(Action::Dial(key));
             }
             if self.scheduled(self.asked) < self.not_before {
-                self.reach("a schedule caught up");
+                self.mark("a schedule caught up");
             }
             self.asked += 1;
             self.not_before = self.now + Span(self.plan.pace.offset(1).0 / 2);
@@ -385,6 +396,22 @@ impl Shadow {
         let reason = deferred || past(self.dial_due());
         check!(reason || !past(next), "due at {next:?}, which has passed, for nothing");
         Ok(())
+    }
+}
+
+impl Observer for Shadow {
+    fn turn(&mut self, engine: &Engine, record: &Record) -> Verdict {
+        self.watch(record)?;
+        for slot in 0..self.plan.connections {
+            let awaits = engine.awaits_answer(Key { slot, attempt: 0 });
+            let same = awaits == self.awaits_answer(slot);
+            check!(same, "slot {slot}: to await an answer is {awaits}, and should not be");
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
+        self.settle(engine, summary)
     }
 }
 

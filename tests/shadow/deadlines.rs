@@ -1,12 +1,12 @@
 //! When the shadow thinks that things are due, and which of them it sees done: each seat has at most
 //! one deadline, which is never early, and late only as far as the limits put it off.
 
-use super::Record;
-use super::asking::Wait;
-use super::shadow::{Shadow, Verdict, check};
-use crate::engine::{Action, EndReason, Failure, Key, Note, State};
-use crate::plan::{FINAL_DRAIN_COST, INQUIRY_COST, Probe};
-use crate::units::{Moment, Tick};
+use super::checks::Wait;
+use super::{Shadow, Verdict, check};
+use tcpgoon::engine::{Action, EndReason, Failure, Key, Note, State};
+use tcpgoon::plan::{FINAL_DRAIN_COST, INQUIRY_COST, Probe};
+use tcpgoon::sim::Record;
+use tcpgoon::units::{Moment, Tick};
 
 /// How many deadlines a turn has seen to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,7 +112,7 @@ impl Shadow {
             seen.questions += u32::from(!is_put_off);
         } else {
             seen.timeouts += 1;
-            self.reach("a timeout of ours");
+            self.mark("a timeout of ours");
             self.timeout_lateness_max = self.timeout_lateness_max.max(self.now.since(due));
             let timed_out = Failure { reason: EndReason::TimedOut, errno: 0 };
             self.fail(key, timed_out, self.now, &mut expected);
@@ -141,7 +141,7 @@ impl Shadow {
                 continue;
             }
             let is_open = self.seats[slot as usize].state == State::Established;
-            self.reach(if is_open { "a question put off" } else { "a timeout put off" });
+            self.mark(if is_open { "a question put off" } else { "a timeout put off" });
             let seat = &mut self.seats[slot as usize];
             seat.overdue_turns += 1;
             let turns = seat.overdue_turns;
