@@ -83,6 +83,7 @@ fn run(args: &Args) -> Result<u8> {
     let streams = streams()?;
     let mut console = Console {
         plan: &plan,
+        findings: &findings,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         host: host::name(),
         packets_dropped: host::packets_dropped(),
@@ -157,6 +158,7 @@ fn lossy(word: std::ffi::OsString) -> String {
 /// error.
 struct Console<'a> {
     plan: &'a Plan,
+    findings: &'a [Finding],
     command_line: String,
     /// Read beforehand: at the end there may be no descriptor left to read it through.
     host: Option<String>,
@@ -203,6 +205,8 @@ impl Watch for Console<'_> {
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
         let end_unix_ns = clock::unix_ns();
+        let counters = tcpgoon::counters::Counters { ingress_drops: self.packets_dropped_so_far(), ..Default::default() };
+        let icmp = tcpgoon::icmp::IcmpTally::default();
         let report = Report {
             target: &self.plan.routes.to_string(),
             plan: self.plan,
@@ -212,7 +216,10 @@ impl Watch for Console<'_> {
             end_unix_ns,
             summary: &run.summary,
             turn_longest: run.turn_longest,
-            packets_dropped: self.packets_dropped_so_far(),
+            counters: &counters,
+            icmp: &icmp,
+            findings: self.findings,
+            said: &[],
             lines_dropped: self.streams.lines_dropped(),
         };
         let _ = text::write_report(&mut self.text, &report);

@@ -79,9 +79,6 @@ struct Group {
 }
 
 impl Group {
-    fn is_in(&self, reason: EndReason) -> bool {
-        self.reasons.contains(&reason)
-    }
 
     fn hits(&self, cell: &Cell) -> u32 {
         let failed: u32 =
