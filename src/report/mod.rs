@@ -15,7 +15,9 @@ pub mod this_host;
 pub mod troubles;
 pub mod verdict;
 
+use crate::counters::Counters;
 use crate::engine::Summary;
+use crate::icmp::IcmpTally;
 use crate::plan::Plan;
 use crate::units::Span;
 
@@ -36,8 +38,10 @@ pub struct Report<'a> {
     pub summary: &'a Summary,
     /// The longest time between two polls.
     pub turn_longest: Span,
-    /// Packets that this host dropped on their way in meanwhile, of whomever; `None` if unknown.
-    pub packets_dropped: Option<u64>,
+    /// What this host's kernel counted during the run, for all of its processes.
+    pub counters: Counters,
+    /// ICMP errors that failed dials received.
+    pub icmp: &'a IcmpTally,
     /// Lines that found no room on a standard stream.
     pub lines_dropped: u64,
 }

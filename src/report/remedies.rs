@@ -54,6 +54,12 @@ pub fn remedy(case: &Case<'_>, worst: &Trouble, signs: &[Trouble]) -> Remedy {
         ),
         Kind::Beyond(reason) => unreachable(reason, worst, &words),
         Kind::Closed(ending) => served::closed(case, worst, ending, signs, &words),
+        Kind::Aborted => remedy_of(
+            "this host: a program here had the kernel close them (SOCK_DESTROY, as `ss -K` does); it \
+             says nothing about the server."
+                .to_owned(),
+            "find what does that here: `ss -K` in a script or a cron job, or a network manager.",
+        ),
         Kind::Lost => remedy_of(
             "server or network: nothing that was sent there was acknowledged any more, or somebody \
              on the way said that there is none.",

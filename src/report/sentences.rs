@@ -21,6 +21,9 @@ impl Trouble {
             Kind::Lost => self.met(case, "connection", |is_one| {
                 format!("{} {}", was(is_one), reason_words(summary, EndReason::Lost))
             }),
+            Kind::Aborted => self.met(case, "connection", |is_one| {
+                format!("{} {}", was(is_one), EndReason::Aborted.word())
+            }),
             Kind::HalfOpen => self.half_open_sentence(case),
             Kind::Unanswered => self.unanswered_sentence(case),
             Kind::Silent => match (self.part.hits, self.part.all) {
@@ -311,8 +314,10 @@ fn verb(summary: &Summary, reason: EndReason, is_one: bool) -> String {
         EndReason::NoRouteToHost => "found no route to the host on this one".into(),
         EndReason::NoRouteToNetwork => "found no route to the network on this host".into(),
         EndReason::NotPermitted => format!("{was} not permitted by this host"),
-        EndReason::PeerClosed | EndReason::PeerReset | EndReason::HalfOpen | EndReason::Lost => {
-            format!("{was} {}", reason.word())
-        }
+        EndReason::PeerClosed
+        | EndReason::PeerReset
+        | EndReason::HalfOpen
+        | EndReason::Lost
+        | EndReason::Aborted => format!("{was} {}", reason.word()),
     }
 }

@@ -8,6 +8,7 @@ use super::evidence::{write_evidence, write_handshake_times};
 use super::tables::write_tables;
 use super::verdict::{Case, write_verdict};
 use crate::NAME_AND_VERSION;
+use crate::counters::Counters;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary};
 use crate::units::{Span, rfc3339};
@@ -46,7 +47,7 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     write_instrument(out, report)?;
     write_tables(out, summary, &report.plan.routes)?;
     write_evidence(out, summary, report.plan)?;
-    let Report { plan, packets_dropped, .. } = *report;
+    let Report { plan, counters: Counters { ingress_drops: packets_dropped, .. }, .. } = *report;
     write_verdict(out, &Case { summary, plan, packets_dropped })
 }
 
@@ -251,6 +252,7 @@ impl fmt::Display for Words<'_> {
 mod tests {
     use super::*;
     use crate::engine::{Action, Engine, Event, EventKind};
+    use crate::icmp::IcmpTally;
     use crate::plan::{Pace, Plan};
     use crate::route::{Routes, Target};
     use crate::units::Moment;
@@ -299,7 +301,8 @@ mod tests {
             end_unix_ns: 25_001_000,
             summary: &summary,
             turn_longest: Span::from_us(120),
-            packets_dropped: Some(0),
+            counters: Counters { ingress_drops: Some(0), ..Counters::default() },
+            icmp: &IcmpTally::default(),
             lines_dropped: 2,
         };
         let mut text = String::new();

@@ -19,6 +19,8 @@ pub enum Kind {
     Closed(Ending),
     /// Connections that were lost without a word from the other side.
     Lost,
+    /// Connections that a program on this host had the kernel close.
+    Aborted,
     HalfOpen,
     Unanswered,
     /// Connections that were asked by keepalive, and nothing came back.
@@ -79,6 +81,7 @@ pub fn troubles(case: &Case<'_>) -> Vec<Trouble> {
         add(Kind::Closed(ending), Some(evidence));
     }
     add(Kind::Lost, summary.evidence[EndReason::Lost as usize].clone());
+    add(Kind::Aborted, summary.evidence[EndReason::Aborted as usize].clone());
     add(Kind::HalfOpen, summary.evidence[EndReason::HalfOpen as usize].clone());
     add(Kind::Unanswered, summary.unanswered.clone());
     if let Some(hanging) = &summary.hanging {
@@ -236,6 +239,7 @@ impl Kind {
             Kind::Here(reason) | Kind::Beyond(reason) => Some(Matter::EndReason(reason)),
             Kind::Closed(_) => Some(Matter::Closed),
             Kind::Lost => Some(Matter::EndReason(EndReason::Lost)),
+            Kind::Aborted => Some(Matter::EndReason(EndReason::Aborted)),
             Kind::HalfOpen => Some(Matter::EndReason(EndReason::HalfOpen)),
             Kind::Unanswered => Some(Matter::Unanswered),
             Kind::Silent | Kind::Hanging | Kind::Slow => None,

@@ -1,0 +1,208 @@
+//! What this host's kernel counted: read before and after a run, the difference is evidence that
+//! does not depend on when this process got to look.
+//!
+//! Pure: text → numbers. `os/counters.rs` reads the files. `None` is unknown throughout: an older
+//! kernel, a file that cannot be opened, a module that is not loaded. Most are counted for the
+//! network namespace; which are not says the field. All of them count what every process here did,
+//! not this run alone.
+
+#[cfg(test)]
+mod tests;
+
+/// A reading of the cumulative counters, or the difference of two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// `TcpExtTCPRetransFail`: retransmissions that this host could not send, SYNs included: its own
+    /// firewall dropped them on output, or its neighbour table was full. The first SYN of a dial is
+    /// no retransmission.
+    pub syn_retrans_failed: Option<u64>,
+    /// `TcpExtTCPSynRetrans`: SYNs and SYN-ACKs that were repeated.
+    pub syn_retrans: Option<u64>,
+    /// `TcpExtTCPSYNChallenge`: a SYN or SYN-ACK met an established connection: the server repeats
+    /// its SYN-ACK.
+    pub syn_challenge: Option<u64>,
+    /// `TcpExtListenOverflows`, `TcpExtListenDrops`: of servers in this namespace.
+    pub listen_overflows: Option<u64>,
+    pub listen_drops: Option<u64>,
+    /// `TcpExtTCPTimeouts`: retransmission timers that expired.
+    pub timeouts: Option<u64>,
+    /// `TcpAttemptFails`: handshakes that failed, of either end.
+    pub attempt_fails: Option<u64>,
+    /// `TcpRetransSegs`, `TcpOutRsts`, `TcpEstabResets`.
+    pub retrans_segs: Option<u64>,
+    pub out_rsts: Option<u64>,
+    pub estab_resets: Option<u64>,
+    /// `IcmpOutDestUnreachs` and `Icmp6OutDestUnreachs`: this host rejected something itself, or
+    /// could not resolve a neighbour.
+    pub icmp_out_dest_unreachs: Option<u64>,
+    /// `IpOutNoRoutes`, `IpOutDiscards`, `IpInDiscards` and their IPv6 counterparts.
+    pub ip_out_no_routes: Option<u64>,
+    pub ip_out_discards: Option<u64>,
+    pub ip_in_discards: Option<u64>,
+    /// Packets that a processor's input queue had no room for (`net.core.netdev_max_backlog`): of
+    /// all interfaces, the loopback included, in all network namespaces.
+    pub ingress_drops: Option<u64>,
+    /// `insert_failed`, `drop`, `early_drop` of `/proc/net/stat/nf_conntrack`.
+    pub conntrack_insert_failed: Option<u64>,
+    pub conntrack_drop: Option<u64>,
+    pub conntrack_early_drop: Option<u64>,
+    /// `ndts_table_fulls` of the ARP and NDP tables: entries refused at `gc_thresh3`, in all network
+    /// namespaces.
+    pub neighbour_table_full: Option<u64>,
+}
+
+/// The files that [`Counters`] are read from, as text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Texts<'a> {
+    /// `/proc/net/netstat`.
+    pub netstat: Option<&'a str>,
+    /// `/proc/net/snmp`.
+    pub snmp: Option<&'a str>,
+    /// `/proc/net/snmp6`.
+    pub snmp6: Option<&'a str>,
+    /// `/proc/net/softnet_stat`.
+    pub softnet: Option<&'a str>,
+    /// `/proc/net/stat/nf_conntrack`.
+    pub conntrack: Option<&'a str>,
+}
+
+impl Counters {
+    /// Everything but [`Counters::neighbour_table_full`], which is in no file.
+    pub fn parse(texts: &Texts<'_>) -> Counters {
+        let extended = |name| in_pair(texts.netstat?, "TcpExt:", name);
+        let simple = |group, name| in_pair(texts.snmp?, group, name);
+        let both = |group, name, v6| sum(simple(group, name), in_list(texts.snmp6, v6));
+        let conntrack = |name| in_table(texts.conntrack?, name);
+        Counters {
+            syn_retrans_failed: extended("TCPRetransFail"),
+            syn_retrans: extended("TCPSynRetrans"),
+            syn_challenge: extended("TCPSYNChallenge"),
+            listen_overflows: extended("ListenOverflows"),
+            listen_drops: extended("ListenDrops"),
+            timeouts: extended("TCPTimeouts"),
+            attempt_fails: simple("Tcp:", "AttemptFails"),
+            retrans_segs: simple("Tcp:", "RetransSegs"),
+            out_rsts: simple("Tcp:", "OutRsts"),
+            estab_resets: simple("Tcp:", "EstabResets"),
+            icmp_out_dest_unreachs: both("Icmp:", "OutDestUnreachs", "Icmp6OutDestUnreachs"),
+            ip_out_no_routes: both("Ip:", "OutNoRoutes", "Ip6OutNoRoutes"),
+            ip_out_discards: both("Ip:", "OutDiscards", "Ip6OutDiscards"),
+            ip_in_discards: both("Ip:", "InDiscards", "Ip6InDiscards"),
+            ingress_drops: texts.softnet.and_then(softnet_drops),
+            conntrack_insert_failed: conntrack("insert_failed"),
+            conntrack_drop: conntrack("drop"),
+            conntrack_early_drop: conntrack("early_drop"),
+            neighbour_table_full: None,
+        }
+    }
+
+    /// What was counted since `before`; a counter that went down counts as unchanged (a processor
+    /// that went offline takes its share along).
+    #[must_use]
+    pub fn since(&self, before: &Counters) -> Counters {
+        let mut since = *self;
+        for (after, before) in since.fields_mut().into_iter().zip(before.fields()) {
+            *after = after.zip(before).map(|(after, before)| after.saturating_sub(before));
+        }
+        since
+    }
+
+    fn fields(&self) -> [Option<u64>; Counters::COUNT] {
+        let mut copy = *self;
+        copy.fields_mut().map(|field| *field)
+    }
+
+    const COUNT: usize = 19;
+
+    /// Every field; a new one that is missing here does not compile.
+    fn fields_mut(&mut self) -> [&mut Option<u64>; Counters::COUNT] {
+        let Counters {
+            syn_retrans_failed,
+            syn_retrans,
+            syn_challenge,
+            listen_overflows,
+            listen_drops,
+            timeouts,
+            attempt_fails,
+            retrans_segs,
+            out_rsts,
+            estab_resets,
+            icmp_out_dest_unreachs,
+            ip_out_no_routes,
+            ip_out_discards,
+            ip_in_discards,
+            ingress_drops,
+            conntrack_insert_failed,
+            conntrack_drop,
+            conntrack_early_drop,
+            neighbour_table_full,
+        } = self;
+        [
+            syn_retrans_failed,
+            syn_retrans,
+            syn_challenge,
+            listen_overflows,
+            listen_drops,
+            timeouts,
+            attempt_fails,
+            retrans_segs,
+            out_rsts,
+            estab_resets,
+            icmp_out_dest_unreachs,
+            ip_out_no_routes,
+            ip_out_discards,
+            ip_in_discards,
+            ingress_drops,
+            conntrack_insert_failed,
+            conntrack_drop,
+            conntrack_early_drop,
+            neighbour_table_full,
+        ]
+    }
+}
+
+/// The sum of what is known of IPv4 and IPv6: a host without IPv6 has counted nothing there.
+fn sum(v4: Option<u64>, v6: Option<u64>) -> Option<u64> {
+    match (v4, v6) {
+        (Some(v4), Some(v6)) => Some(v4.saturating_add(v6)),
+        (v4, v6) => v4.or(v6),
+    }
+}
+
+/// A number from a file of pairs of lines: `TcpExt: NAME NAME …`, `TcpExt: NUMBER NUMBER …`.
+/// Source: `netstat_seq_show` and `snmp_seq_show` in net/ipv4/proc.c.
+fn in_pair(text: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
+    let (names, numbers) = (lines.next()?, lines.next()?);
+    let place = names.split_whitespace().position(|word| word == name)?;
+    numbers.split_whitespace().nth(place)?.parse().ok()
+}
+
+/// A number from a file of lines `NAME NUMBER`. Source: `snmp6_seq_show` in net/ipv6/proc.c.
+fn in_list(text: Option<&str>, name: &str) -> Option<u64> {
+    text?.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == name)?;
+        words.next()?.parse().ok()
+    })
+}
+
+/// The sum of a column over a line a processor, in hexadecimal numbers below a line of names.
+/// Source: `ct_cpu_seq_show` in net/netfilter/nf_conntrack_standalone.c.
+fn in_table(text: &str, name: &str) -> Option<u64> {
+    let (names, rows) = text.split_once('\n')?;
+    sum_of_column(rows, names.split_whitespace().position(|word| word == name)?)
+}
+
+/// The second column of a line a processor, in hexadecimal numbers without names.
+/// Source: `softnet_seq_show` in net/core/net-procfs.c.
+fn softnet_drops(text: &str) -> Option<u64> {
+    sum_of_column(text, 1)
+}
+
+fn sum_of_column(rows: &str, place: usize) -> Option<u64> {
+    let number = |row: &str| u64::from_str_radix(row.split_whitespace().nth(place)?, 16).ok();
+    let numbers: Option<Vec<u64>> = rows.lines().map(number).collect();
+    let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
+    Some(numbers.into_iter().fold(0, u64::saturating_add))
+}
