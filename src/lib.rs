@@ -80,8 +80,8 @@
 //!   findings.rs         the lines of serve and calibrate
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal
-//! limits.rs             judges a plan against this host's numbers: findings that name the knob
-//! limits/
+//! limits/               judges a plan against this host's numbers: findings that name the knob
+//!   mod.rs              all of them
 //!   neighbours.rs       those of the neighbour tables
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
