@@ -77,6 +77,7 @@
 //!   silence.rs          the same for dials that nobody answered
 //!   served.rs           the same for connections that were established
 //!   this_host.rs        this host's own limits, and their knobs
+//!   host_evidence.rs    ICMP errors, and what this host's kernel counted
 //!   findings.rs         the lines of serve and calibrate
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
 //!   escape.rs           bytes from elsewhere, made fit for a terminal

@@ -3,6 +3,7 @@
 pub mod escape;
 pub mod evidence;
 pub mod findings;
+pub mod host_evidence;
 pub mod preflight;
 pub mod remedies;
 pub mod sentences;

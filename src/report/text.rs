@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::Report;
 use super::escape::Escaped;
 use super::evidence::{write_evidence, write_handshake_times};
+use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
 use super::verdict::{Case, write_verdict};
 use crate::NAME_AND_VERSION;
@@ -47,6 +48,7 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     write_instrument(out, report)?;
     write_tables(out, summary, &report.plan.routes)?;
     write_evidence(out, summary, report.plan)?;
+    write_host_evidence(out, &report.counters, report.icmp)?;
     let Report { plan, counters: Counters { ingress_drops: packets_dropped, .. }, .. } = *report;
     write_verdict(out, &Case { summary, plan, packets_dropped })
 }

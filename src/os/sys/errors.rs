@@ -1,6 +1,7 @@
-//! The error queue of a socket. A socket that is dialing keeps the ICMP errors that it receives
-//! there, also without `IP_RECVERR` (since Linux 5.8; before, the queue is empty). That option is
-//! never set here: it would make a passing ICMP error one of reading from an established connection.
+//! The error queue of a socket. One that is dialing by IPv4 keeps the ICMP errors that it receives
+//! there, also without `IP_RECVERR` (since Linux 5.8; before, and by IPv6, the queue is empty). That
+//! option is never set here: it would make a passing ICMP error one of reading from an established
+//! connection.
 //! Source: `tcp_v4_err` in net/ipv4/tcp_ipv4.c, `tcp_v6_err` in net/ipv6/tcp_ipv6.c; ip(7).
 
 use std::mem::zeroed;
