@@ -18,6 +18,10 @@ pub struct Counters {
     pub syn_retrans_failed: Option<u64>,
     /// `TcpExtTCPSynRetrans`: SYNs and SYN-ACKs that were repeated.
     pub syn_retrans: Option<u64>,
+    /// `TcpExtTCPSpuriousRtxHostQueues`: a retransmission timer expired before the segment itself had
+    /// left this host: it waits for a neighbour that does not answer ARP or NDP, or for a slow
+    /// interface.
+    pub rtx_still_queued: Option<u64>,
     /// `TcpExtTCPSYNChallenge`: a SYN or SYN-ACK met an established connection: the server repeats
     /// its SYN-ACK.
     pub syn_challenge: Option<u64>,
@@ -76,6 +80,7 @@ impl Counters {
         Counters {
             syn_retrans_failed: extended("TCPRetransFail"),
             syn_retrans: extended("TCPSynRetrans"),
+            rtx_still_queued: extended("TCPSpuriousRtxHostQueues"),
             syn_challenge: extended("TCPSYNChallenge"),
             listen_overflows: extended("ListenOverflows"),
             listen_drops: extended("ListenDrops"),
@@ -101,24 +106,26 @@ impl Counters {
     #[must_use]
     pub fn since(&self, before: &Counters) -> Counters {
         let mut since = *self;
-        for (after, before) in since.fields_mut().into_iter().zip(before.fields()) {
+        for ((_, after), (_, before)) in since.fields().into_iter().zip(before.named()) {
             *after = after.zip(before).map(|(after, before)| after.saturating_sub(before));
         }
         since
     }
 
-    fn fields(&self) -> [Option<u64>; Counters::COUNT] {
+    /// Each with the name by which `nstat` shows it, or that of its column elsewhere.
+    pub fn named(&self) -> [(&'static str, Option<u64>); Counters::COUNT] {
         let mut copy = *self;
-        copy.fields_mut().map(|field| *field)
+        copy.fields().map(|(name, count)| (name, *count))
     }
 
-    const COUNT: usize = 19;
+    pub const COUNT: usize = 20;
 
-    /// Every field; a new one that is missing here does not compile.
-    fn fields_mut(&mut self) -> [&mut Option<u64>; Counters::COUNT] {
+    /// The table of names; a new field that is missing here does not compile.
+    fn fields(&mut self) -> [(&'static str, &mut Option<u64>); Counters::COUNT] {
         let Counters {
             syn_retrans_failed,
             syn_retrans,
+            rtx_still_queued,
             syn_challenge,
             listen_overflows,
             listen_drops,
@@ -138,25 +145,26 @@ impl Counters {
             neighbour_table_full,
         } = self;
         [
-            syn_retrans_failed,
-            syn_retrans,
-            syn_challenge,
-            listen_overflows,
-            listen_drops,
-            timeouts,
-            attempt_fails,
-            retrans_segs,
-            out_rsts,
-            estab_resets,
-            icmp_out_dest_unreachs,
-            ip_out_no_routes,
-            ip_out_discards,
-            ip_in_discards,
-            ingress_drops,
-            conntrack_insert_failed,
-            conntrack_drop,
-            conntrack_early_drop,
-            neighbour_table_full,
+            ("TcpExtTCPRetransFail", syn_retrans_failed),
+            ("TcpExtTCPSynRetrans", syn_retrans),
+            ("TcpExtTCPSpuriousRtxHostQueues", rtx_still_queued),
+            ("TcpExtTCPSYNChallenge", syn_challenge),
+            ("TcpExtListenOverflows", listen_overflows),
+            ("TcpExtListenDrops", listen_drops),
+            ("TcpExtTCPTimeouts", timeouts),
+            ("TcpAttemptFails", attempt_fails),
+            ("TcpRetransSegs", retrans_segs),
+            ("TcpOutRsts", out_rsts),
+            ("TcpEstabResets", estab_resets),
+            ("IcmpOutDestUnreachs", icmp_out_dest_unreachs),
+            ("IpOutNoRoutes", ip_out_no_routes),
+            ("IpOutDiscards", ip_out_discards),
+            ("IpInDiscards", ip_in_discards),
+            ("softnet dropped", ingress_drops),
+            ("nf_conntrack insert_failed", conntrack_insert_failed),
+            ("nf_conntrack drop", conntrack_drop),
+            ("nf_conntrack early_drop", conntrack_early_drop),
+            ("neighbour table_fulls", neighbour_table_full),
         ]
     }
 }

@@ -3,7 +3,8 @@
 //! An entry in a socket's error queue proves a reject by ICMP, where the error number of the dial
 //! says little: the kernel makes EHOSTUNREACH of "administratively prohibited", and a dial that
 //! times out may have been answered by ICMP all along. A kernel limits the ICMP errors that it
-//! sends, so there can be fewer than dials that were rejected.
+//! sends, so there can be fewer than dials that were rejected. IPv6 sockets keep none of them: there
+//! the error number is all there is, which is EACCES for a prohibited one.
 
 use std::net::IpAddr;
 

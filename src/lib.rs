@@ -20,6 +20,7 @@
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
 //!   dialer.rs           how a connection is dialed, and how it is known that it stands
 //!   looking.rs          what the kernel is asked about a connection
+//!   rejects.rs          the ICMP errors that failed dials received
 //!   closing.rs          how a large run lets go of its connections
 //!   serve.rs            the listener to test against
 //!   seats.rs            its connections by descriptor: greeted, read, echoed, flooded
@@ -29,11 +30,15 @@
 //!   resolve.rs          names → addresses, before anything is dialed
 //!   host.rs             reads this machine's limits into plain numbers
 //!   cgroup.rs           and those of the cgroups that it is in
+//!   counters.rs         what this host's kernel counted, before and after a run
+//!   netlink.rs          the neighbour tables, routes and addresses of this host
+//!   neighbours.rs       what a plan takes of its neighbour tables
 //!   stdio.rs            standard output and error that cannot stop the only thread
 //!   errno.rs            errno → EndReason
 //!   clock.rs            the only place that reads a clock
 //!   sys/                every unsafe
 //!     mod.rs            sockets, limits, clock and timer
+//!     errors.rs         the error queue of a socket: ICMP errors
 //!     signals.rs        signals that can be polled, and what the end of a process leads to
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   mod.rs              the driver's loop over both; Sim::run(observer) → Outcome
@@ -65,6 +70,7 @@
 //!   silence.rs          the same for dials that nobody answered
 //!   served.rs           the same for connections that were established
 //!   this_host.rs        this host's own limits, and their knobs
+//!   host_evidence.rs    ICMP errors, and what this host's kernel counted
 //!   findings.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
@@ -75,7 +81,9 @@
 //!     application.rs    on the server: its application, and what is behind it
 //!     network.rs        on the path
 //!     this_host.rs      on this host
-//! limits.rs             judges a plan against this host's numbers: findings that name the knob
+//! limits/               judges a plan against this host's numbers: findings that name the knob
+//!   mod.rs              all of them
+//!   neighbours.rs       those of the neighbour tables
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   mod.rs              Engine::{new, turn, next_due, sample, summary, audit}
 //!   event.rs            Event, EventKind, Action, Note: what passes between engine and edge
@@ -98,6 +106,8 @@
 //! plan.rs               what was typed, and the validated run that it means
 //! findings.rs           what serve and calibrate have to tell
 //! route.rs              slot → (source, target)
+//! counters.rs           what this host's kernel counted: text → numbers
+//! icmp.rs               ICMP errors that dials received
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```

@@ -8,10 +8,12 @@ use std::process::ExitCode;
 
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
+use tcpgoon::counters::Counters;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::limits::{self, Finding, Host};
+use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Run, Tables};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Streams};
@@ -65,6 +67,8 @@ fn run(args: &Args) -> Result<u8> {
     let targets = resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
     let plan = Plan::new(args, targets, &sources)?;
     host::make_room_for(plan.connections);
+    // Before the host is judged, so that their descriptors are among those that are open.
+    let counter_files = CounterFiles::open();
     let known = host::read(&plan);
     let findings = limits::judge(&plan, &known);
     if args.dry_run {
@@ -86,12 +90,14 @@ fn run(args: &Args) -> Result<u8> {
         findings: &findings,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         host: host::name(),
-        packets_dropped: host::packets_dropped(),
+        counter_files,
+        counters_before: Counters::default(),
         start_unix_ns: None,
         streams,
         text: String::new(),
     };
     let signals = hold_signals()?;
+    console.counters_before = console.counter_files.read();
     let run = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console)?;
     written(&console.streams.stdout)?;
     Ok(run.summary.exit_code())
@@ -162,20 +168,14 @@ struct Console<'a> {
     command_line: String,
     /// Read beforehand: at the end there may be no descriptor left to read it through.
     host: Option<String>,
-    /// What the host has dropped since it was started, before the run.
-    packets_dropped: Option<u64>,
+    /// What the kernel counts, and what it had counted before the run.
+    counter_files: CounterFiles,
+    counters_before: Counters,
     /// At the first line, which is printed when the run begins.
     start_unix_ns: Option<u64>,
     streams: Streams,
     /// Where a line is put together, again and again.
     text: String,
-}
-
-impl Console<'_> {
-    /// During the run. Where no descriptor is left to read it through, it remains unknown.
-    fn packets_dropped_so_far(&self) -> Option<u64> {
-        Some(host::packets_dropped()?.saturating_sub(self.packets_dropped?))
-    }
 }
 
 impl Watch for Console<'_> {
@@ -205,8 +205,9 @@ impl Watch for Console<'_> {
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
         let end_unix_ns = clock::unix_ns();
-        let counters = tcpgoon::counters::Counters { ingress_drops: self.packets_dropped_so_far(), ..Default::default() };
-        let icmp = tcpgoon::icmp::IcmpTally::default();
+        let counters = self.counter_files.read().since(&self.counters_before);
+        let mut icmp = run.icmp.clone();
+        icmp.find_local(|ip| self.counter_files.is_own(ip));
         let report = Report {
             target: &self.plan.routes.to_string(),
             plan: self.plan,

@@ -14,16 +14,35 @@ use source::{Source, after_word, code_of, first_name, has_word, imports};
 /// The house from the roof to the floor: each part and what it may import. Everything named is
 /// further down.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("os", &["engine", "findings", "limits", "plan", "route", "units", "error"]),
+    (
+        "os",
+        &["engine", "findings", "limits", "plan", "route", "counters", "icmp", "units", "error"],
+    ),
     ("sim", &["engine", "plan", "route", "units", "error"]),
     ("cli", &["diagnosis", "plan", "route", "units", "error"]),
-    ("report", &["diagnosis", "findings", "limits", "engine", "plan", "route", "units", "error"]),
-    ("diagnosis", &["engine", "limits", "plan", "route", "units", "error"]),
+    (
+        "report",
+        &[
+            "diagnosis",
+            "findings",
+            "limits",
+            "engine",
+            "plan",
+            "route",
+            "counters",
+            "icmp",
+            "units",
+            "error",
+        ],
+    ),
+    ("diagnosis", &["engine", "limits", "plan", "route", "counters", "icmp", "units", "error"]),
     ("findings", &["engine", "units"]),
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),
     ("plan", &["route", "units", "error"]),
     ("route", &["units", "error"]),
+    ("counters", &[]),
+    ("icmp", &["units"]),
     ("units", &[]),
     ("error", &[]),
 ];

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 const NETSTAT: &str = "\
-TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPTimeouts TCPRetransFail TCPSYNChallenge TCPSynRetrans
-TcpExt: 1 22 333 4444 5 6 18446744073709551615
+TcpExt: SyncookiesSent ListenOverflows ListenDrops TCPTimeouts TCPRetransFail TCPSYNChallenge TCPSpuriousRtxHostQueues TCPSynRetrans
+TcpExt: 1 22 333 4444 5 6 9 18446744073709551615
 IpExt: InNoRoutes InTruncatedPkts
 IpExt: 7 8
 ";
@@ -50,6 +50,7 @@ fn each_counter_is_found_by_its_name() {
     let expected = Counters {
         syn_retrans_failed: Some(5),
         syn_retrans: Some(u64::MAX),
+        rtx_still_queued: Some(9),
         syn_challenge: Some(6),
         listen_overflows: Some(22),
         listen_drops: Some(333),
@@ -111,9 +112,11 @@ fn a_difference_needs_both_ends_and_never_goes_below_zero() {
     assert_eq!(after.since(&before), reading(Some(u64::MAX - 5), Some(0), None));
     assert_eq!(before.since(&after).neighbour_table_full, None);
     let parsed = Counters::parse(&all());
-    let zero = parsed.since(&parsed);
-    assert!(zero.fields().iter().zip(parsed.fields()).all(|(a, b)| a.is_some() == b.is_some()));
-    assert!(zero.fields().iter().flatten().all(|count| *count == 0));
+    for (zero, count) in parsed.since(&parsed).named().into_iter().zip(parsed.named()) {
+        assert_eq!(zero, (count.0, count.1.map(|_| 0)));
+    }
+    let names: std::collections::HashSet<_> = parsed.named().map(|(name, _)| name).into();
+    assert_eq!(names.len(), Counters::COUNT);
 }
 
 /// Text that looks like these files, and some that does not.
@@ -144,8 +147,8 @@ proptest! {
             conntrack: Some(text),
         });
         let (before, after) = (read(&text), read(&other));
-        for (index, since) in after.since(&before).fields().into_iter().enumerate() {
-            let known = before.fields()[index].is_some() && after.fields()[index].is_some();
+        for (index, (_, since)) in after.since(&before).named().into_iter().enumerate() {
+            let known = before.named()[index].1.is_some() && after.named()[index].1.is_some();
             prop_assert_eq!(since.is_some(), known);
         }
     }

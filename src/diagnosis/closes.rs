@@ -23,8 +23,7 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         true => (closes.age_min, closes.age_max),
         false => (closes.age_p2, closes.age_p98),
     };
-    let (middle, ages, moments) =
-        (closes.age_p50, old - young, closes.last.since(closes.first));
+    let (middle, ages, moments) = (closes.age_p50, old - young, closes.last.since(closes.first));
     let age = middle.rounded_to_3_digits();
     let is_small = |span: Span| span.0 <= middle.0 / 10;
     let is_one_age = ages.0 <= middle.0 / 3;
@@ -68,9 +67,8 @@ fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePa
             .then_some(ClosePattern::AgeOrMoment { age, at });
     }
     // A sweep leaves the young ones: none of those kept is older than any that was closed.
-    let spares_the_young = |pulse: &&Pulse| {
-        pulse.kept == 0 || pulse.kept_age_max <= pulse.age_min + SPREAD_MIN
-    };
+    let spares_the_young =
+        |pulse: &&Pulse| pulse.kept == 0 || pulse.kept_age_max <= pulse.age_min + SPREAD_MIN;
     let spared: Vec<&Pulse> = large.iter().copied().filter(|pulse| pulse.kept > 0).collect();
     if large.iter().all(spares_the_young) && (!spared.is_empty() || large.len() > 1) {
         let older_than = large.iter().map(|pulse| pulse.age_min).min().unwrap_or_default();

@@ -96,8 +96,8 @@ impl Facts {
             .filter(|reason| reason.ends_in() == State::Error)
             .map(count)
             .sum();
-        let conntrack =
-            [counters.conntrack_insert_failed, counters.conntrack_drop].map(Option::unwrap_or_default);
+        let conntrack = [counters.conntrack_insert_failed, counters.conntrack_drop]
+            .map(Option::unwrap_or_default);
         Facts {
             established_ever: summary.established_ever,
             dials_failed: failed,

@@ -130,8 +130,14 @@ pub enum Scope {
     Targets(Vec<u32>),
     Sources(Vec<u32>),
     /// At each by itself, from this many of its own connections on.
-    EachTarget { open: Range<u32>, count: u32 },
-    EachSource { open: Range<u32>, count: u32 },
+    EachTarget {
+        open: Range<u32>,
+        count: u32,
+    },
+    EachSource {
+        open: Range<u32>,
+        count: u32,
+    },
 }
 
 /// One thing that went wrong.
@@ -178,47 +184,109 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// SYN retransmissions of dials that failed, and dials that came through by one.
-    Retransmissions { failed: u64, through: u64 },
+    Retransmissions {
+        failed: u64,
+        through: u64,
+    },
     /// None of the repeats came through, where so many of 100 first SYNs did.
-    FourTupleDecides { repeats: u64, through_percent: u32 },
+    FourTupleDecides {
+        repeats: u64,
+        through_percent: u32,
+    },
     /// The application replied to all, or to none, of those established.
-    AllReplied { replied: u64 },
-    NoneReplied { established: u64 },
+    AllReplied {
+        replied: u64,
+    },
+    NoneReplied {
+        established: u64,
+    },
     /// The server repeated its SYN-ACK.
-    SynAckRepeated { connections: u64 },
-    HalfOpen { connections: u64 },
+    SynAckRepeated {
+        connections: u64,
+    },
+    HalfOpen {
+        connections: u64,
+    },
     /// RST about one RTT after the final ACK.
-    ResetAfterHandshake { connections: u32 },
+    ResetAfterHandshake {
+        connections: u32,
+    },
     /// SYN repeats that this host could not send.
-    SynNotSent { count: u64, repeats: u64 },
-    NeighbourTableFull { count: u64 },
-    ConntrackDrops { count: u64 },
-    IngressDrops { count: u64 },
-    ListenOverflows { count: u64 },
+    SynNotSent {
+        count: u64,
+        repeats: u64,
+    },
+    NeighbourTableFull {
+        count: u64,
+    },
+    ConntrackDrops {
+        count: u64,
+    },
+    IngressDrops {
+        count: u64,
+    },
+    ListenOverflows {
+        count: u64,
+    },
     /// ICMP errors, the type and code, and which address sent them.
-    Icmp { kind: u8, code: u8, is_v6: bool, offender: std::net::IpAddr, is_local: bool, count: u64 },
+    Icmp {
+        kind: u8,
+        code: u8,
+        is_v6: bool,
+        offender: std::net::IpAddr,
+        is_local: bool,
+        count: u64,
+    },
     NoIcmp,
     /// The same count at each of several.
-    SameCount { open: u32, places: u32, is_source: bool },
+    SameCount {
+        open: u32,
+        places: u32,
+        is_source: bool,
+    },
     /// Refusals came sooner, or not sooner, than the shortest handshake.
-    RefusedSooner { refused: Span, handshake: Span },
-    RefusedAsSoon { refused: Span, handshake: Span },
+    RefusedSooner {
+        refused: Span,
+        handshake: Span,
+    },
+    RefusedAsSoon {
+        refused: Span,
+        handshake: Span,
+    },
     /// Keepalives acknowledged later.
-    ConfirmedLater { confirmed: u64, at: Moment },
+    ConfirmedLater {
+        confirmed: u64,
+        at: Moment,
+    },
     /// Connections that were checked all along are still acknowledged.
-    WatchConfirmed { confirmed: u64, sent: u64 },
+    WatchConfirmed {
+        confirmed: u64,
+        sent: u64,
+    },
     /// It goes on, or went on, after the last dial.
-    AfterLastDial { closes: u32 },
+    AfterLastDial {
+        closes: u32,
+    },
     /// Others lived longer.
-    Outlived { age: Span },
+    Outlived {
+        age: Span,
+    },
     /// It says why.
     Said,
     /// Dials refused after it.
-    RefusedAfter { dials: u32 },
+    RefusedAfter {
+        dials: u32,
+    },
     /// Dials that came through after it.
-    ThroughAfter { dials: u32 },
+    ThroughAfter {
+        dials: u32,
+    },
     /// Dialing was quicker than this a second.
-    DialRate { per_s: u64 },
+    DialRate {
+        per_s: u64,
+    },
     /// This host was not looking.
-    NotLooking { total: Span },
+    NotLooking {
+        total: Span,
+    },
 }

@@ -51,15 +51,26 @@ pub enum Pattern {
     /// Nearly all, and the few misses are strewn among them.
     NearlyAll,
     /// Nearly all with this many connections open and more, hardly any with fewer.
-    AboveCount { open: Range<u32> },
+    AboveCount {
+        open: Range<u32>,
+    },
     /// Some from this many open connections on, none before.
-    PartlyAboveCount { open: Range<u32> },
+    PartlyAboveCount {
+        open: Range<u32>,
+    },
     /// Nearly all from a moment to the end of the run, however many were open.
-    FromMoment { at: Moment },
+    FromMoment {
+        at: Moment,
+    },
     /// Nearly all up to a moment, hardly any later.
-    InitialOutage { to: Moment },
+    InitialOutage {
+        to: Moment,
+    },
     /// Nearly all in between, hardly any before and later.
-    Outage { from: Moment, to: Moment },
+    Outage {
+        from: Moment,
+        to: Moment,
+    },
     /// Some, in an order that chance would make.
     Scattered,
     /// Some, in an order that chance would hardly make, and that is none of the above.
@@ -143,12 +154,8 @@ pub fn levels_of(
 pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
     let spread = Spread::of(bits);
     let whole = spread.whole();
-    let found = |pattern, part: Part| Fit {
-        pattern,
-        part,
-        outside: whole.hits - part.hits,
-        or_else: None,
-    };
+    let found =
+        |pattern, part: Part| Fit { pattern, part, outside: whole.hits - part.hits, or_else: None };
     if whole.hits == whole.all {
         return found(Pattern::All, whole);
     }
@@ -232,8 +239,7 @@ impl Spread {
     fn stretch(&self, bits: &[Bit]) -> Option<(Pattern, Part)> {
         let Spread { before, within, after, .. } = *self;
         let outside = before + after;
-        let is_clear =
-            outside.hits * 10 <= outside.all && within.hits * 2 >= self.whole().hits;
+        let is_clear = outside.hits * 10 <= outside.all && within.hits * 2 >= self.whole().hits;
         if !is_dense(within) || !is_clear {
             return None;
         }
@@ -241,9 +247,7 @@ impl Spread {
         let (first, last) = (stretch.first()?, stretch.last()?);
         let (pattern, part, missed, places) = match (before.all, self.is_to_the_end()) {
             (0, true) => return Some((Pattern::NearlyAll, within + after)),
-            (_, true) => {
-                (self.since(first, stretch), within + after, before.misses(), 1)
-            }
+            (_, true) => (self.since(first, stretch), within + after, before.misses(), 1),
             (0, false) => (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1),
             (_, false) => {
                 let misses = before.misses() + after.misses();
@@ -289,9 +293,8 @@ fn densest(bits: &[Bit]) -> Range<usize> {
 /// The number of open connections that parts misses (below) from hits (at it and above): at most one
 /// in ten on the wrong side of it each way, where chance would hardly part them so.
 fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
-    let whole = levels.iter().fold(Part::default(), |sum, bit| {
-        sum + Part { all: bit.all, hits: bit.hits }
-    });
+    let whole =
+        levels.iter().fold(Part::default(), |sum, bit| sum + Part { all: bit.all, hits: bit.hits });
     let mut below = Part::default();
     let mut best: Option<(u32, usize, Part)> = None;
     for (index, bit) in levels.iter().enumerate() {

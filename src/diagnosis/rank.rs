@@ -87,10 +87,7 @@ fn is_silent(symptom: &Symptom) -> bool {
 fn may_follow_an_end(symptom: &Symptom) -> bool {
     match symptom {
         Symptom::DialsFailed { reasons, .. } => reasons.iter().all(|(reason, _)| {
-            matches!(
-                reason,
-                EndReason::Refused | EndReason::TimedOut | EndReason::HostUnreachable
-            )
+            matches!(reason, EndReason::Refused | EndReason::TimedOut | EndReason::HostUnreachable)
         }),
         Symptom::HalfOpen | Symptom::NoReply { .. } => true,
         _ => false,
@@ -104,9 +101,12 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
     }
     let begins_after = effect.began + SAME_MOMENT >= cause.began;
     match (&cause.symptom, &effect.symptom) {
-        (Symptom::Closed { how: ClosePattern::Simultaneous { at, newcomers: false, .. }, .. }, effect_of) => {
-            may_follow_an_end(effect_of) && effect.began + SAME_MOMENT >= *at
-        }
+        (
+            Symptom::Closed {
+                how: ClosePattern::Simultaneous { at, newcomers: false, .. }, ..
+            },
+            effect_of,
+        ) => may_follow_an_end(effect_of) && effect.began + SAME_MOMENT >= *at,
         (
             failed @ Symptom::DialsFailed { .. },
             Symptom::HalfOpen

@@ -49,9 +49,8 @@ fn narrow(count: u64) -> u32 {
 
 fn local_failures(case: &Case<'_>) -> Vec<Observed> {
     let summary = case.summary;
-    let is_local = |reason: &EndReason| {
-        reason.side() == Side::ThisHost && reason.ends_in() == State::Error
-    };
+    let is_local =
+        |reason: &EndReason| reason.side() == Side::ThisHost && reason.ends_in() == State::Error;
     let dials = narrow(summary.established_ever + summary.errors);
     let of = |reason: EndReason| {
         let failures = summary.failures[reason as usize]?;
@@ -79,7 +78,6 @@ struct Group {
 }
 
 impl Group {
-
     fn hits(&self, cell: &Cell) -> u32 {
         let failed: u32 =
             self.reasons.iter().map(|reason| cell.count(Outcome::Failed(*reason))).sum();
@@ -215,9 +213,9 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Option<Obser
 /// Came through, but only by a repeat, where that is not told with those that failed.
 fn dials_slow(case: &Case<'_>, others: &[Observed]) -> Option<Observed> {
     let summary = case.summary;
-    let is_told = others.iter().any(|observed| {
-        matches!(observed.symptom, Symptom::DialsFailed { slow: 1.., .. })
-    });
+    let is_told = others
+        .iter()
+        .any(|observed| matches!(observed.symptom, Symptom::DialsFailed { slow: 1.., .. }));
     let slow = summary.analysis.timeline.count(Outcome::Slow);
     if is_told || slow == 0 {
         return None;
@@ -285,7 +283,8 @@ fn lost(case: &Case<'_>) -> Vec<Observed> {
         Some(Observed { symptom, fit: whole(pattern, hits, of), scope, began: failures.first })
     };
     let errno = summary.first_errno[EndReason::Lost as usize];
-    one(EndReason::Lost, Symptom::Lost { errno }).into_iter().collect()
+    let lost = one(EndReason::Lost, Symptom::Lost { errno });
+    lost.into_iter().chain(one(EndReason::Aborted, Symptom::KilledHere)).collect()
 }
 
 // What checks and replies say.
@@ -418,4 +417,3 @@ fn some_of(
     let is_chance = is_anywhere(rows_hit, breakdown.count, share, hits.into());
     (!is_chance).then_some((places, Part { all: all.max(hits), hits }))
 }
-

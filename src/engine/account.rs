@@ -4,8 +4,8 @@
 use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, RunView};
 use super::failure_times::{FailureTimes, Slow, failure_times};
-use super::histogram::Histogram;
 use super::gaps::Gaps;
+use super::histogram::Histogram;
 use super::{EndReason, Engine, State, Summary};
 use crate::units::{Moment, Span};
 

@@ -81,10 +81,11 @@ pub enum EndReason {
     PeerReset,
     HalfOpen,
     Lost,
+    Aborted,
 }
 
 impl EndReason {
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
     pub const ALL: [EndReason; EndReason::COUNT] = [
         EndReason::Refused,
         EndReason::TimedOut,
@@ -106,6 +107,7 @@ impl EndReason {
         EndReason::PeerReset,
         EndReason::HalfOpen,
         EndReason::Lost,
+        EndReason::Aborted,
     ];
 
     /// The side that it is on. What `connect()` itself refuses is this host's doing; the same error
@@ -131,7 +133,8 @@ impl EndReason {
             EndReason::PeerClosed
             | EndReason::PeerReset
             | EndReason::HalfOpen
-            | EndReason::Lost => State::Closed,
+            | EndReason::Lost
+            | EndReason::Aborted => State::Closed,
             _ => State::Error,
         }
     }
@@ -159,6 +162,8 @@ impl EndReason {
             EndReason::PeerReset => ("reset by the peer", Side::Beyond),
             EndReason::HalfOpen => ("half open: the server never had it", Side::Beyond),
             EndReason::Lost => ("lost", Side::Beyond),
+            // By an administrator of this host, or a program of theirs: SOCK_DESTROY.
+            EndReason::Aborted => ("closed on this host (ss -K)", Side::ThisHost),
         }
     }
 }

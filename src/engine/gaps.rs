@@ -3,5 +3,7 @@ use crate::units::Moment;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gaps {}
 impl Gaps {
-    pub fn earliest(&self, at: Moment) -> Moment { at }
+    pub fn earliest(&self, at: Moment) -> Moment {
+        at
+    }
 }

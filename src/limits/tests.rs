@@ -392,9 +392,10 @@ fn what_is_needed_is_enough() {
         address_space: Some(gauge(MIB, 3 * MIB)),
         table_bytes_each: 37,
         targets_here: vec![false, true, true],
+        neighbours: vec![Neighbours { is_v6: false, entries: gauge(9, 9), hops: 1, targets: 1 }],
     };
     let found = judge(&plan, &host);
-    assert_eq!(found.len(), 9);
+    assert_eq!(found.len(), 10);
     for finding in found {
         match finding.knob {
             Knob::SoftDescriptors { needed: most, .. }
@@ -409,6 +410,7 @@ fn what_is_needed_is_enough() {
                 host.ports = Some(PORTS_WIDEST);
             }
             Knob::Conntrack { needed, .. } => host.conntrack = Some(gauge(needed, 90)),
+            Knob::Neighbours { needed, .. } => host.neighbours[0].entries.most = needed,
             Knob::Memory { needed_bytes, .. } => host.memory_available_bytes = Some(needed_bytes),
             Knob::Cgroup { needed_bytes, .. } => host.cgroups[0].bytes.most = needed_bytes,
             Knob::AddressSpace { needed_bytes, .. } => {

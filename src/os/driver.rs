@@ -15,12 +15,14 @@ use super::errno::{Stage, failure};
 use super::host::PortRange;
 use super::looking;
 use super::poller::{self, Poller};
+use super::rejects;
 use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::{News, Watch};
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
 use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, Summary};
 use crate::error::{Error, Result};
+use crate::icmp::IcmpTally;
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
 use crate::units::{Moment, Span};
 
@@ -45,6 +47,8 @@ pub struct Run {
     /// The longest that the loop kept readiness waiting, or woke late: a time that it reports can be
     /// over by this.
     pub turn_longest: Span,
+    /// ICMP errors that failed dials received, and dials that were pending at the end.
+    pub icmp: IcmpTally,
 }
 
 /// All that a run keeps of its connections. At millions of them filling it takes a while, so it is
@@ -88,6 +92,7 @@ pub fn run(
 ) -> Result<Run> {
     let mut driver = Driver::new(plan, tables, ports, signals)?;
     driver.spin(watch)?;
+    rejects::note_pending(&mut driver.icmp, &driver.sockets, &driver.poller.clock);
     let run = driver.run_so_far();
     watch.done(&run, signals);
     close_all(driver.sockets, driver.poller.clock, signals, watch);
@@ -121,6 +126,7 @@ struct Driver<'a> {
     /// With `--debug`: what was heard in the poll, to be told after what the engine has to say of
     /// it, but before the end of a connection.
     words: Vec<(Key, Vec<u8>)>,
+    icmp: IcmpTally,
 }
 
 impl<'a> Driver<'a> {
@@ -142,6 +148,7 @@ impl<'a> Driver<'a> {
             buffer: vec![0; if plan.debug || is_awaited { BUFFER_BYTES } else { 0 }],
             expect: tables.expect,
             words: Vec::new(),
+            icmp: IcmpTally::new(),
         })
     }
 
@@ -284,7 +291,10 @@ impl<'a> Driver<'a> {
 
     fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
         match action {
-            Action::Close(key) => self.sockets.close(key.slot),
+            Action::Close(key) => {
+                rejects::note(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
+                self.sockets.close(key.slot);
+            }
             Action::Sample => watch.sample(&self.engine.sample()),
             Action::Drain(key) => {
                 let at = self.poller.clock.now();
@@ -427,7 +437,8 @@ impl<'a> Driver<'a> {
     }
 
     fn run_so_far(&self) -> Run {
-        Run { summary: self.engine.summary(), turn_longest: self.poller.turn_longest() }
+        let (summary, turn_longest) = (self.engine.summary(), self.poller.turn_longest());
+        Run { summary, turn_longest, icmp: self.icmp.clone() }
     }
 }
 

@@ -74,6 +74,8 @@ fn dialing(errno: i32) -> EndReason {
         libc::ENETDOWN => EndReason::NoRouteToNetwork,
         libc::EADDRNOTAVAIL => EndReason::NoPorts,
         libc::ENOBUFS | libc::ENOMEM => EndReason::NoBuffers,
+        // `ss -K`, as below.
+        libc::ECONNABORTED => EndReason::OtherHere,
         _ => EndReason::OtherBeyond,
     }
 }
@@ -81,6 +83,9 @@ fn dialing(errno: i32) -> EndReason {
 fn established(errno: i32) -> EndReason {
     match errno {
         libc::ECONNRESET | libc::EPIPE => EndReason::PeerReset,
+        // No packet leads to this one: a program on this host had the kernel close it (SOCK_DESTROY).
+        // Source: `tcp_abort` in net/ipv4/tcp.c and its callers.
+        libc::ECONNABORTED => EndReason::Aborted,
         _ => EndReason::Lost,
     }
 }
@@ -100,6 +105,14 @@ mod tests {
         {
             assert_eq!(reason(Stage::Here, errno).side(), Side::ThisHost, "{errno}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_was_closed_on_this_host_is_not_lost_beyond_it() {
+        assert_eq!(reason(Stage::Established, libc::ECONNABORTED), EndReason::Aborted);
+        assert_eq!(EndReason::Aborted.side(), Side::ThisHost);
+        assert_eq!(reason(Stage::Dialing, libc::ECONNABORTED).side(), Side::ThisHost);
+        assert_eq!(reason(Stage::Established, libc::ETIMEDOUT), EndReason::Lost);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::{fs, iter};
 
 use super::sockets::bytes_per_connection;
-use super::{cgroup, sys};
+use super::{cgroup, neighbours, sys};
 use crate::error::{Error, Result};
 use crate::limits::{self, Descriptors, Gauge, Host, OWN_BYTES};
 use crate::plan::Plan;
@@ -48,6 +48,7 @@ pub fn read(plan: &Plan) -> Host {
         cgroups: cgroup::memory_limits(),
         address_space: address_space(&status),
         table_bytes_each: bytes_per_connection(plan),
+        neighbours: neighbours::read(plan),
         targets_here,
     }
 }
@@ -187,20 +188,6 @@ pub fn accept_queue_max() -> Option<u32> {
     fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }
 
-/// How many packets this host has ever dropped on their way in because a processor's queue of them
-/// was full (`net.core.netdev_max_backlog`): of all interfaces, the loopback's included, in all
-/// network namespaces.
-pub fn packets_dropped() -> Option<u64> {
-    packets_dropped_in(&text("/proc/net/softnet_stat")?)
-}
-
-/// The sum of the second column; a line a processor, in hexadecimal numbers.
-/// Source: `softnet_seq_show` in `net/core/net-procfs.c`.
-fn packets_dropped_in(softnet: &str) -> Option<u64> {
-    let dropped = |line: &str| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok();
-    softnet.lines().map(dropped).sum()
-}
-
 /// This host's name, for matching a report with a server's log.
 pub fn name() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
@@ -260,13 +247,6 @@ pub fn check_memory_for(connections: u32, host: &Host) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn drops_of_all_processors_are_added_up() {
-        let softnet = "06bacaa6 0000509d 00000020 0000\n06bf06ba 0000000b 00000023 0000\n";
-        assert_eq!(packets_dropped_in(softnet), Some(0x509d + 0xb));
-        assert_eq!(packets_dropped_in("06bacaa6\n"), None);
-    }
 
     #[test]
     fn sizes_are_found_by_name_and_come_in_bytes() {

@@ -74,19 +74,34 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         let failures = summary.failures[reason as usize].as_ref()?;
         let name = reason_words(summary, reason);
         let is_timed = reason != EndReason::NoPorts || failures.count > summary.skipped;
-        Some(Row { name, side: reason.side(), failures, is_timed, open: open_at_first(summary, reason) })
+        Some(Row {
+            name,
+            side: reason.side(),
+            failures,
+            is_timed,
+            open: open_at_first(summary, reason),
+        })
     });
     let mut rows: Vec<Row<'_>> = ended_by.collect();
     if let Some(failures) = &summary.unanswered {
         // An answer can be lost on its way as well.
-        rows.push(Row { name: UNANSWERED.into(), side: Side::Beyond, failures, is_timed: true, open: None });
+        rows.push(Row {
+            name: UNANSWERED.into(),
+            side: Side::Beyond,
+            failures,
+            is_timed: true,
+            open: None,
+        });
     }
     if rows.is_empty() {
         return Ok(());
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.failures.count));
     let count = rows.len();
-    writeln!(out, "End reasons: {count}, dated by SYN or by close, and how many were open at the first")?;
+    writeln!(
+        out,
+        "End reasons: {count}, dated by SYN or by close, and how many were open at the first"
+    )?;
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     writeln!(
         out,
@@ -134,7 +149,10 @@ fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result 
         out,
         "Dials of 1s and more: {}, of which {} repeated their SYN ({} repeat{plural} in all); the \
          first one began with {} open",
-        slow.dials, slow.retransmitted, slow.repeats, open_at_first_slow(summary)
+        slow.dials,
+        slow.retransmitted,
+        slow.repeats,
+        open_at_first_slow(summary)
     )
 }
 

@@ -8,9 +8,9 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
     let at = |moment: &Moment| moment.since(start).rounded_to_3_digits();
     let short = |span: &Span| span.rounded_to_3_digits();
     match fact {
-        Fact::Retransmissions { failed, through } => format!(
-            "{failed} SYN retransmissions failed, {through} dials came through by one"
-        ),
+        Fact::Retransmissions { failed, through } => {
+            format!("{failed} SYN retransmissions failed, {through} dials came through by one")
+        }
         Fact::FourTupleDecides { repeats, through_percent } => format!(
             "none of {repeats} SYN retransmissions came through, {through_percent}% of first SYNs \
              did: the 4-tuple decides, not chance"
@@ -40,9 +40,9 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
         Fact::ConntrackDrops { count } => {
             format!("connection tracking of this host dropped {count} packets")
         }
-        Fact::IngressDrops { count } => format!(
-            "this host dropped {count} packets on input (softnet_stat, all of its traffic)"
-        ),
+        Fact::IngressDrops { count } => {
+            format!("this host dropped {count} packets on input (softnet_stat, all of its traffic)")
+        }
         Fact::ListenOverflows { count } => {
             format!("accept queues on this host overflowed {count} times (ListenOverflows)")
         }

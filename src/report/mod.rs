@@ -5,6 +5,7 @@ pub mod evidence;
 pub mod explain;
 pub mod facts;
 pub mod findings;
+pub mod host_evidence;
 pub mod preflight;
 pub mod sentences;
 pub mod tables;

@@ -47,6 +47,8 @@ fn what(knob: &Knob) -> &'static str {
         Knob::Watches { .. } => "epoll watches of a user",
         Knob::Ports(_) => "ephemeral ports",
         Knob::Conntrack { .. } => "connection tracking",
+        Knob::Neighbours { is_v6: false, .. } => "neighbour table (ARP)",
+        Knob::Neighbours { is_v6: true, .. } => "neighbour table (NDP)",
         Knob::Memory { .. } => "memory",
         Knob::Cgroup { .. } => "memory of the cgroup",
         Knob::AddressSpace { .. } => "address space of a process",
@@ -65,6 +67,9 @@ fn write_value(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
         Knob::Conntrack { entries, .. } => {
             write!(f, "net.netfilter.nf_conntrack_max is {}", used(entries))
         }
+        Knob::Neighbours { is_v6, entries, .. } => {
+            write!(f, "{} is {}", neighbours_sysctl(*is_v6), used(entries))
+        }
         Knob::Memory { available_bytes, needed_bytes } => {
             let (available, needed) = (available_bytes >> 20, needed_bytes.div_ceil(1 << 20));
             write!(f, "MemAvailable is {available} MiB and {needed} MiB are needed")
@@ -75,6 +80,13 @@ fn write_value(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
         Knob::AddressSpace { bytes, .. } => {
             write!(f, "ulimit -v is {} ({} in use)", bytes.most >> 10, bytes.used >> 10)
         }
+    }
+}
+
+fn neighbours_sysctl(is_v6: bool) -> &'static str {
+    match is_v6 {
+        false => "net.ipv4.neigh.default.gc_thresh3",
+        true => "net.ipv6.neigh.default.gc_thresh3",
     }
 }
 
@@ -113,6 +125,11 @@ fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
         Knob::Conntrack { needed, .. } => {
             write!(f, "sysctl -w net.netfilter.nf_conntrack_max={needed}")
         }
+        Knob::Neighbours { is_v6, needed, .. } => write!(
+            f,
+            "sysctl -w {}={needed} (in the host's own network namespace)",
+            neighbours_sysctl(*is_v6)
+        ),
         Knob::Memory { .. } => write!(f, "fewer --connections, or more memory"),
         Knob::Cgroup { memory, needed_bytes } => {
             let file = Quoted(&memory.file);
@@ -281,6 +298,18 @@ mod tests {
                 "connection tracking: enough for 9 of 1000 connections, \
                  net.netfilter.nf_conntrack_max is 500 (20 in use); to lift it: sysctl -w \
                  net.netfilter.nf_conntrack_max=1020",
+            ),
+            (
+                Knob::Neighbours { is_v6: false, entries: gauge(1024, 24), needed: 1124 },
+                "neighbour table (ARP): enough for 9 of 1000 connections, \
+                 net.ipv4.neigh.default.gc_thresh3 is 1024 (24 in use); to lift it: sysctl -w \
+                 net.ipv4.neigh.default.gc_thresh3=1124 (in the host's own network namespace)",
+            ),
+            (
+                Knob::Neighbours { is_v6: true, entries: gauge(8, 7), needed: 10 },
+                "neighbour table (NDP): enough for 9 of 1000 connections, \
+                 net.ipv6.neigh.default.gc_thresh3 is 8 (7 in use); to lift it: sysctl -w \
+                 net.ipv6.neigh.default.gc_thresh3=10 (in the host's own network namespace)",
             ),
             (
                 Knob::Memory { available_bytes: 3 << 20, needed_bytes: (7 << 20) + 1 },

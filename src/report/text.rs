@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use super::Report;
 use super::escape::Escaped;
 use super::evidence::{write_evidence, write_handshake_times};
+use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
 use super::verdict::write_verdict;
 use crate::NAME_AND_VERSION;
@@ -47,6 +48,7 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     write_instrument(out, report)?;
     write_tables(out, summary, &report.plan.routes)?;
     write_evidence(out, summary, report.plan)?;
+    write_host_evidence(out, report.counters, report.icmp)?;
     let case = report.case();
     write_verdict(out, &case, &diagnose(&case))
 }
@@ -252,6 +254,7 @@ impl fmt::Display for Words<'_> {
 mod tests {
     use super::*;
     use crate::engine::{Action, Engine, Event, EventKind};
+    use crate::icmp::IcmpTally;
     use crate::plan::{Pace, Plan};
     use crate::route::{Routes, Target};
     use crate::units::Moment;
@@ -300,7 +303,8 @@ mod tests {
             end_unix_ns: 25_001_000,
             summary: &summary,
             turn_longest: Span::from_us(120),
-            packets_dropped: Some(0),
+            counters: Counters { ingress_drops: Some(0), ..Counters::default() },
+            icmp: &IcmpTally::default(),
             lines_dropped: 2,
         };
         let mut text = String::new();

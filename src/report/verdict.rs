@@ -3,8 +3,8 @@
 
 use std::fmt::{self, Write};
 
-use super::facts::fact_words;
 use super::escape::Escaped;
+use super::facts::fact_words;
 use super::sentences::Words;
 use super::wrap::{COLUMNS, write_wrapped};
 use crate::diagnosis::causes::{Check, Place};
@@ -36,11 +36,8 @@ impl Word {
 
 pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis) -> fmt::Result {
     writeln!(out, "--- verdict ---")?;
-    let words = Words {
-        plan: case.plan,
-        start: case.summary.start,
-        peak: case.summary.established_peak,
-    };
+    let words =
+        Words { plan: case.plan, start: case.summary.start, peak: case.summary.established_peak };
     let mut headline = format!("{}: {}", diagnosis.word.text(), reached(diagnosis));
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
@@ -198,8 +195,8 @@ fn reading_words((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> Strin
 }
 
 fn write_check(out: &mut dyn Write, command: &str, reading: &str, width: usize) -> fmt::Result {
-    let fits = command.chars().count() <= width
-        && 2 + width + 2 + reading.chars().count() <= COLUMNS;
+    let fits =
+        command.chars().count() <= width && 2 + width + 2 + reading.chars().count() <= COLUMNS;
     if fits {
         return writeln!(out, "  {command:width$}  {reading}");
     }

@@ -219,7 +219,10 @@ impl Script {
                 ..ends(EndReason::PeerClosed)
             },
             Behaviour::Reset => ends(EndReason::PeerReset),
-            Behaviour::SilentDrop => ends(EndReason::Lost),
+            // Now and then it is a program on this host that ends it.
+            Behaviour::SilentDrop => {
+                ends(if random.chance(300) { EndReason::Aborted } else { EndReason::Lost })
+            }
             Behaviour::Greet => Script { bytes: random.between(1, 100), ..plain },
             Behaviour::Burst => Script { bytes: random.between(1_000, 1_000_000), ..plain },
             Behaviour::Flood => {

@@ -179,6 +179,10 @@ impl Shadow {
 fn ends_open(reason: EndReason) -> bool {
     matches!(
         reason,
-        EndReason::PeerClosed | EndReason::PeerReset | EndReason::HalfOpen | EndReason::Lost
+        EndReason::PeerClosed
+            | EndReason::PeerReset
+            | EndReason::HalfOpen
+            | EndReason::Lost
+            | EndReason::Aborted
     )
 }

@@ -13,9 +13,9 @@ fn bits(hits: impl IntoIterator<Item = bool>) -> Vec<Bit> {
 
 /// Each part: how many, and every how manieth of them is hit; 0 is none.
 fn of_parts(parts: &[(u32, u32)]) -> Pattern {
-    let hits = parts.iter().flat_map(|(count, every)| {
-        (0..*count).map(move |index| *every > 0 && index % every == 0)
-    });
+    let hits = parts
+        .iter()
+        .flat_map(|(count, every)| (0..*count).map(move |index| *every > 0 && index % every == 0));
     let bits = bits(hits);
     fit(&bits, &by_level(&bits)).pattern
 }
@@ -23,11 +23,8 @@ fn of_parts(parts: &[(u32, u32)]) -> Pattern {
 fn by_level(bits: &[Bit]) -> Vec<Bit> {
     let mut levels = std::collections::BTreeMap::new();
     for bit in bits {
-        let cell = levels.entry(bit.level.end).or_insert_with(|| Bit {
-            all: 0,
-            hits: 0,
-            ..bit.clone()
-        });
+        let cell =
+            levels.entry(bit.level.end).or_insert_with(|| Bit { all: 0, hits: 0, ..bit.clone() });
         cell.all += bit.all;
         cell.hits += bit.hits;
     }
@@ -68,7 +65,8 @@ fn a_limit_is_what_chance_would_hardly_make() {
 fn chance_is_called_scattered_and_nothing_else_is() {
     let mut state = 7u64;
     let mut random = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     let mut scattered = 0;

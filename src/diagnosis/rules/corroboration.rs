@@ -307,9 +307,11 @@ fn count_or_else(view: &View<'_>) -> Told {
 }
 
 fn prohibited(view: &View<'_>) -> Told {
-    let count = view.facts.icmp.iter().find(|count| {
-        count.error.is_prohibited() || count.error.is_port_unreachable()
-    })?;
+    let count = view
+        .facts
+        .icmp
+        .iter()
+        .find(|count| count.error.is_prohibited() || count.error.is_port_unreachable())?;
     is_failed(view).then_some(())?;
     // Where it begins above a count it is a rule that counts.
     let by = if view.observed.fit.pattern.is_a_count() { 1 } else { 4 };
@@ -324,7 +326,10 @@ fn icmp_above(view: &View<'_>) -> Told {
 
 fn net_unreachable(view: &View<'_>) -> Told {
     let count = view.facts.icmp.iter().find(|count| {
-        matches!((count.error.is_v6, count.error.kind, count.error.code), (false, 3, 0) | (true, 1, 0))
+        matches!(
+            (count.error.is_v6, count.error.kind, count.error.code),
+            (false, 3, 0) | (true, 1, 0)
+        )
     })?;
     is_failed(view).then_some(())?;
     told(Effect::By(3), icmp_fact(count, false))

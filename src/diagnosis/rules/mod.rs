@@ -63,10 +63,8 @@ pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
     if let Symptom::LocalFailure { reason, errno } = view.observed.symptom {
         return local::candidates(view.case, reason, errno);
     }
-    let mut weighed: Vec<(i8, Candidate)> = priors::of(view)
-        .iter()
-        .map(|(cause, prior)| (*prior, candidate(*cause)))
-        .collect();
+    let mut weighed: Vec<(i8, Candidate)> =
+        priors::of(view).iter().map(|(cause, prior)| (*prior, candidate(*cause))).collect();
     for (cause, is_introduced, rule) in CORROBORATION {
         let Some((effect, fact)) = rule(view) else { continue };
         let index = weighed.iter().position(|(_, known)| known.cause == *cause);

@@ -35,10 +35,15 @@ pub fn of(view: &View<'_>) -> Priors {
             match (*replied, &fit.pattern) {
                 _ if *wrong * 2 > hits => &[(WrongReply, 5), (AppOverloaded, 1)],
                 _ if *late * 2 > hits => &[(AppOverloaded, 5), (LongRtt, 1), (PacketLoss, 1)],
-                (0, _) => &[(AppSilent, 4), (AcceptQueueFull, 2), (ThreadLimit, 1), (AppOverloaded, 1)],
-                (_, Pattern::AboveCount { .. } | Pattern::FromMoment { .. }) => {
-                    &[(ThreadLimit, 3), (ServerFdLimit, 2), (ConnectionLimit, 2), (AppOverloaded, 1)]
+                (0, _) => {
+                    &[(AppSilent, 4), (AcceptQueueFull, 2), (ThreadLimit, 1), (AppOverloaded, 1)]
                 }
+                (_, Pattern::AboveCount { .. } | Pattern::FromMoment { .. }) => &[
+                    (ThreadLimit, 3),
+                    (ServerFdLimit, 2),
+                    (ConnectionLimit, 2),
+                    (AppOverloaded, 1),
+                ],
                 (_, Pattern::Scattered) => {
                     &[(AppOverloaded, 3), (PacketLoss, 2), (AppSilent, 1), (BackendDown, 1)]
                 }
@@ -218,12 +223,9 @@ fn on_accept(pattern: &Pattern) -> Priors {
         Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
             &[(BackendUnreachable, 3), (ProcessRestarted, 2), (AcceptRateLimit, 1)]
         }
-        Pattern::PartlyAboveCount { .. } | Pattern::Irregular => &[
-            (AcceptRateLimit, 3),
-            (ConnectionLimit, 3),
-            (ClientLimit, 2),
-            (BackendUnreachable, 1),
-        ],
+        Pattern::PartlyAboveCount { .. } | Pattern::Irregular => {
+            &[(AcceptRateLimit, 3), (ConnectionLimit, 3), (ClientLimit, 2), (BackendUnreachable, 1)]
+        }
         Pattern::Scattered => {
             &[(BackendUnreachable, 3), (AcceptRateLimit, 2), (ConnectionLimit, 1)]
         }

@@ -106,8 +106,7 @@ impl Dial {
 /// By FIN or RST, and at the latest moment at which it can have been still within the time that a
 /// server needs which closes what it has just accepted.
 fn is_closed_at_once(view: &RunView<'_>, connection: &Connection) -> bool {
-    let is_close =
-        matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
+    let is_close = matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
     let age = connection.established_at().map(|at| connection.since.since(at));
     is_close && age.is_some_and(|age| age < at_once_max(view.rtt))
 }

@@ -2,6 +2,7 @@
 //! raw pointer.
 //!
 //! * here: sockets, limits, the clock and the timer;
+//! * [`errors`]: the ICMP errors that a socket received;
 //! * [`signals`]: what an operator's signals and our own end do.
 //!
 //! # Errors
@@ -14,8 +15,10 @@ use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+pub mod errors;
 pub mod signals;
 
+pub use errors::read_icmp_error;
 pub use signals::{Signals, die_with_parent, fail_on_abort};
 
 use libc::{c_int, c_void, socklen_t};
@@ -100,6 +103,14 @@ pub fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers.
     own(unsafe { libc::socket(family, kind, 0) })
+}
+
+/// A socket that the kernel answers questions about its network through; an unconnected one sends to
+/// the kernel. Source: rtnetlink(7).
+pub fn route_socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    own(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })
 }
 
 /// Gives a socket that will connect its own address, and leaves its port open until then: so a port

@@ -8,8 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::plan::Plan;
 
+mod neighbours;
 #[cfg(test)]
 mod tests;
+
+pub use neighbours::Neighbours;
 
 /// Descriptors that are planned for beside the connections: what is open when a program starts, what
 /// a run opens for itself, and some to spare.
@@ -132,6 +135,8 @@ pub struct Host {
     pub table_bytes_each: u64,
     /// Of each target of the plan, in their order, whether it is this host; those beyond are not.
     pub targets_here: Vec<bool>,
+    /// The neighbour tables, and what the plan takes of them.
+    pub neighbours: Vec<Neighbours>,
 }
 
 /// A limit that allows fewer connections than were asked for.
@@ -170,6 +175,12 @@ pub enum Knob {
     },
     Ports(PortsKnob),
     Conntrack {
+        entries: Gauge,
+        needed: u64,
+    },
+    /// `net.ipv4.neigh.default.gc_thresh3`, or that of IPv6.
+    Neighbours {
+        is_v6: bool,
         entries: Gauge,
         needed: u64,
     },
@@ -227,6 +238,7 @@ pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
     judge_counts(plan, host, &mut found);
     judge_ports(plan, host, &mut found);
     judge_memory(plan, host, &mut found);
+    neighbours::judge(plan, host, &mut found);
     found.retain(|finding| finding.connections < u64::from(plan.connections));
     found.sort_by_key(|finding| finding.connections);
     found
