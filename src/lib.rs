@@ -48,6 +48,22 @@
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
 //!   random.rs           the one source of chance
+//!   world/              servers and paths that all connections share
+//!     mod.rs            run(plan, world, seed, stalls) → Outcome
+//!     setup.rs          what a world is made of
+//!     driver.rs         the poll loop over it
+//!     failures.rs       what a pending error means
+//!     stalls.rs         when that loop is held up
+//!     network.rs        the agenda, and what arrives where
+//!     client.rs         this host's kernel: segments and timers
+//!     calls.rs          its system calls and its poll
+//!     socket.rs         its sockets, TCP_INFO
+//!     path.rs           delay, loss, and the rules of devices
+//!     server.rs         the servers' kernels: handshakes, accept queues
+//!     site.rs           one server: its end of each connection
+//!     app.rs            its application
+//!     wire.rs           segments, timers, the agenda
+//!     truth.rs          what came of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args

@@ -13,6 +13,7 @@ pub mod random;
 pub mod scenario;
 pub mod script;
 mod trace;
+pub mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,0 +1,405 @@
+//! The poll loop over a world: as `os/driver.rs`, whose order of calls it keeps, but that the
+//! kernel and the clock are made up. The other files of the world use none of the
+//! engine's vocabulary.
+
+use std::collections::VecDeque;
+
+use super::failures::{CLOSED, dial_failure, end_failure};
+use super::network::Network;
+use super::setup::World;
+use super::socket::Read;
+use super::stalls::{Stall, Stalls};
+use super::truth::{Icmp, Outcome, Truth};
+use super::wire::{Id, Tuple};
+use crate::engine::{Action, Engine, Event, EventKind, Failure, Key, TcpInfo, TcpInfoPurpose};
+use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
+use crate::sim::random::Random;
+use crate::units::{Moment, Span};
+
+/// No run takes as many turns; one that does is in a circle.
+const TURNS_MAX: u64 = 2_000_000;
+
+/// What the loop itself takes for a turn, for a dial and for any other call.
+const TURN_COST: Span = Span::from_us(4);
+const DIAL_COST: Span = Span::from_us(13);
+const CALL_COST: Span = Span::from_us(2);
+
+/// By how much a timer wakes the loop late.
+const WAKE_COST: Span = Span::from_us(60);
+
+/// Between two returns of a poll, less than this is work.
+const GAP_MIN: Span = Span::from_ms(100);
+
+/// What one read takes at most of a connection whose reply is looked at.
+const BUFFER_BYTES: u32 = 4096;
+
+/// When runs begin: the clock's origin is its own affair.
+const START: Moment = Moment(7_777_777);
+
+/// Keeps the worlds' chance apart from that of other simulations with the same seed.
+const SALT: u64 = 0x0077_6f72_6c64;
+
+/// Runs `plan` against `world`. The seed decides everything that is left to chance; with `stalls`
+/// also when the loop is held up, and for how long.
+///
+/// # Panics
+/// Where the engine's own assertions fail, or nothing would ever happen again.
+pub fn run(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Outcome {
+    let mut random = Random::new(seed ^ SALT);
+    let mut driver = Driver::new(plan, world, stalls, &mut random);
+    driver.run_loop();
+    driver.finish()
+}
+
+struct Driver<'a> {
+    plan: &'a Plan,
+    engine: Engine,
+    network: Network,
+    clock: Moment,
+    random: Random,
+    /// For the next turn.
+    events: Vec<Event>,
+    /// By slot, and back.
+    ids: Vec<Option<Id>>,
+    keys: Vec<Key>,
+    is_opened: Vec<bool>,
+    is_matched: Vec<bool>,
+    stalls: VecDeque<Stall>,
+    stalled: Vec<(Moment, Moment)>,
+    /// When the last poll returned.
+    polled_at: Moment,
+    /// While batches after a gap are taken: its two ends.
+    gap: Option<(Moment, Moment)>,
+    turns: u64,
+}
+
+impl<'a> Driver<'a> {
+    fn new(plan: &'a Plan, world: &World, stalls: Stalls, random: &mut Random) -> Driver<'a> {
+        let sends = plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let slots = plan.connections as usize;
+        let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
+        Driver {
+            plan,
+            engine: Engine::new(plan, START).unwrap_or_else(|error| panic!("{error}")),
+            network: Network::new(world, sends, START, random),
+            clock: START,
+            random: Random::new(random.word()),
+            events: Vec::new(),
+            ids: vec![None; slots],
+            keys: Vec::with_capacity(slots),
+            is_opened: vec![false; slots],
+            is_matched: vec![false; slots],
+            stalls,
+            stalled: Vec::new(),
+            polled_at: START,
+            gap: None,
+            turns: 0,
+        }
+    }
+
+    fn run_loop(&mut self) {
+        let mut actions = Vec::new();
+        let mut now = self.clock;
+        loop {
+            self.turns += 1;
+            assert!(self.turns <= TURNS_MAX, "no end in sight");
+            let events = std::mem::take(&mut self.events);
+            self.engine.turn(now, &events, &mut actions);
+            self.engine.audit();
+            self.work(TURN_COST);
+            for action in actions.drain(..) {
+                self.perform(action);
+            }
+            if self.engine.is_over() {
+                let last = std::mem::take(&mut self.events);
+                return self.engine.hear_last(&last);
+            }
+            now = self.wait();
+            let events_max = self.plan.limits.events_max;
+            let mut count = 0;
+            while count < events_max
+                && let Some(id) = self.network.client.next_ready()
+            {
+                count += 1;
+                self.on_ready(now, id);
+            }
+            if count >= events_max {
+                self.push(now, EventKind::PollBatchFull);
+            } else {
+                self.gap = None;
+            }
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        let client = &self.network.client;
+        let truth = Truth {
+            start: START,
+            end: self.clock,
+            dials: client.dialed(),
+            levels: client.levels.clone(),
+            sites: self.network.servers.sites.iter().map(|site| site.truth).collect(),
+            refused: self.network.devices.refused,
+            stalls: self.stalled,
+        };
+        Outcome {
+            summary: self.engine.summary(),
+            turns: self.turns,
+            counters: client.counters,
+            icmp: Icmp::tally(&truth.dials),
+            truth,
+        }
+    }
+
+    fn push(&mut self, at: Moment, kind: EventKind) {
+        self.events.push(Event { at, kind });
+    }
+
+    /// Time passes in the loop, and a stall that falls due holds it up.
+    fn work(&mut self, cost: Span) {
+        self.clock = self.clock + cost;
+        while let Some(stall) = self.stalls.front().filter(|stall| stall.at <= self.clock) {
+            let (from, to) = (self.clock, self.clock + stall.length);
+            self.stalls.pop_front();
+            self.stalled.push((from, to));
+            self.clock = to;
+        }
+        self.network.advance(self.clock);
+    }
+
+    /// Polls: at once if there is something to do, else until the engine is due or a socket is
+    /// ready. Returns the time afterwards.
+    fn wait(&mut self) -> Moment {
+        self.work(CALL_COST);
+        let due = self.engine.next_due();
+        let began = self.clock;
+        let mut was_stopped = false;
+        let is_at_once = !self.events.is_empty() || due.is_some_and(|due| due <= self.polled_at);
+        while !is_at_once && !self.network.client.is_ready() {
+            if due.is_some_and(|due| due <= self.clock) {
+                break;
+            }
+            let next = [due.map(|due| due + WAKE_COST), self.network.next_due()];
+            let Some(next) = next.into_iter().flatten().min() else {
+                panic!("nothing will ever happen: {:?}", self.engine.sample());
+            };
+            was_stopped |= self.sleep(next);
+        }
+        let now = self.clock;
+        let is_long = began.since(self.polled_at) >= GAP_MIN;
+        let late = due.filter(|due| !is_at_once && now.since((*due).max(began)) >= GAP_MIN);
+        let since = match late {
+            _ if is_long || was_stopped => Some(self.polled_at),
+            late => late.map(|due| due.max(began)),
+        };
+        if let Some(since) = since {
+            self.report_gap(since, now, was_stopped);
+        }
+        self.polled_at = now;
+        now
+    }
+
+    /// Sleeps until `next`, unless the process is stopped before that: then until it goes on.
+    /// Returns whether it was.
+    fn sleep(&mut self, next: Moment) -> bool {
+        let stall = self.stalls.front().copied().filter(|stall| stall.at < next);
+        if let Some(stall) = stall {
+            self.stalls.pop_front();
+            let from = self.clock.max(stall.at);
+            self.stalled.push((from, from + stall.length));
+            self.clock = from + stall.length;
+        } else {
+            self.clock = self.clock.max(next);
+        }
+        self.network.advance(self.clock);
+        stall.is_some()
+    }
+
+    /// This host was not looking from `since` to `now`.
+    fn report_gap(&mut self, since: Moment, now: Moment, _is_stop: bool) {
+        self.gap = Some((since, now));
+    }
+
+    /// When an undated event of a batch that a poll returned at `now` is said to have happened.
+    fn stamp(&self, now: Moment) -> Moment {
+        self.gap.map_or(now, |(_, to)| to)
+    }
+
+    /// When the kernel says that the SYN-ACK or the FIN of a connection came, after a gap.
+    fn dated(&self, now: Moment, id: Id) -> Moment {
+        let Some((since, to)) = self.gap else { return now };
+        let silent = self.network.client.info(now, id).last_ack_recv;
+        Moment(now.0.saturating_sub(silent.0).clamp(since.0 + 1, to.0 - 1))
+    }
+
+    fn on_ready(&mut self, now: Moment, id: Id) {
+        let key = self.keys[id as usize];
+        let slot = key.slot as usize;
+        if !self.is_opened[slot] {
+            let client = &self.network.client;
+            if let Some(fault) = client.fault(id).filter(|_| !client.is_established(id)) {
+                return self.push(self.stamp(now), EventKind::Failed(key, dial_failure(fault)));
+            }
+            self.is_opened[slot] = true;
+            self.push(self.dated(now, id), EventKind::Opened(key));
+        }
+        let at = self.stamp(now);
+        if let Some(fault) = self.network.client.fault(id) {
+            let failure = end_failure(fault, &self.network.client.info(self.clock, id));
+            return self.on_end(at, id, failure);
+        }
+        if self.network.client.has_fin(id) {
+            let dated = self.dated(now, id);
+            self.on_end(dated, id, CLOSED);
+        } else if self.network.client.has_unread(id) {
+            if self.can_match(key.slot) && self.engine.awaits_answer(key) {
+                self.receive(at, id);
+            } else {
+                self.push(at, EventKind::Readable(key));
+            }
+        }
+    }
+
+    /// The end of a connection, and what came before it.
+    fn on_end(&mut self, at: Moment, id: Id, end: Failure) {
+        let key = self.keys[id as usize];
+        let (mut received, mut is_matched) = (0, false);
+        while let Read::Bytes { count, is_expected } = self.network.client.read(id, BUFFER_BYTES) {
+            received += count;
+            is_matched |= self.is_match(key.slot, is_expected);
+        }
+        if received > 0 {
+            self.push(at, EventKind::Received { key, bytes: received, more: false });
+        }
+        if is_matched {
+            self.push(at, EventKind::ReplyMatched(key));
+        }
+        self.push(at, EventKind::PeerClosed(key, end));
+    }
+
+    fn can_match(&self, slot: u32) -> bool {
+        let talk = self.plan.talk.as_ref();
+        talk.is_some_and(|talk| talk.expect.is_empty() || !self.is_matched[slot as usize])
+    }
+
+    /// Whether bytes that were read complete what is expected for the first time.
+    fn is_match(&mut self, slot: u32, is_expected: bool) -> bool {
+        let is_looked_for = self.plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
+        let is_first = is_looked_for && is_expected && !self.is_matched[slot as usize];
+        self.is_matched[slot as usize] |= is_first;
+        is_first
+    }
+
+    fn receive(&mut self, at: Moment, id: Id) {
+        let key = self.keys[id as usize];
+        match self.network.client.read(id, self.plan.limits.drain_bytes_max) {
+            Read::Bytes { count, is_expected } => {
+                self.push(at, EventKind::Received { key, bytes: count, more: true });
+                if self.is_match(key.slot, is_expected) {
+                    self.push(at, EventKind::ReplyMatched(key));
+                }
+            }
+            Read::WouldBlock => {
+                self.push(at, EventKind::Received { key, bytes: 0, more: false });
+            }
+            Read::End => self.push(at, EventKind::PeerClosed(key, CLOSED)),
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        let key = match action {
+            Action::Sample | Action::Note(..) => return,
+            Action::Dial(key) => return self.dial(key),
+            Action::Close(key)
+            | Action::Drain(key)
+            | Action::DrainFully(key)
+            | Action::Send(key)
+            | Action::StartKeepalive(key)
+            | Action::StopKeepalive(key)
+            | Action::ReadTcpInfo(key, _) => key,
+        };
+        self.work(CALL_COST);
+        let now = self.clock;
+        let Some(id) = self.ids[key.slot as usize] else { return };
+        match action {
+            Action::Close(_) => {
+                self.ids[key.slot as usize] = None;
+                let resets = self.plan.close == Close::Rst;
+                self.network.call(now, |client, out| client.close(now, id, resets, out));
+            }
+            Action::Drain(_) => self.receive(now, id),
+            Action::DrainFully(_) => self.receive_all(now, id),
+            Action::Send(_) => {
+                let bytes = self.plan.talk.as_ref().map_or(0, |talk| talk.send.len() as u32);
+                self.network.call(now, |client, out| client.send(now, id, bytes, out));
+            }
+            Action::StartKeepalive(_) => {
+                self.network.call(now, |client, out| client.set_keepalive(now, id, out));
+            }
+            Action::StopKeepalive(_) => self.network.client.clear_keepalive(id),
+            Action::ReadTcpInfo(_, purpose) => self.read_tcp_info(now, key, id, purpose),
+            Action::Sample | Action::Note(..) | Action::Dial(_) => {}
+        }
+    }
+
+    fn read_tcp_info(&mut self, now: Moment, key: Key, id: Id, purpose: TcpInfoPurpose) {
+        let info = self.network.client.info(now, id);
+        let info = TcpInfo {
+            total_retrans: info.total_retrans,
+            rtt: info.rtt,
+            last_ack_recv: Some(info.last_ack_recv),
+            segs_in: Some(info.segs_in),
+            data_segs_in: Some(info.data_segs_in),
+            unacked: info.unacked,
+        };
+        self.push(now, EventKind::TcpInfo(key, purpose, info));
+    }
+
+    /// Reads on while there is more and the reply may be in it.
+    fn receive_all(&mut self, at: Moment, id: Id) {
+        let key = self.keys[id as usize];
+        let (mut received, mut more, mut is_matched, mut end) = (0, true, false, None);
+        for _ in 0..FINAL_DRAIN_FACTOR {
+            if !self.can_match(key.slot) {
+                break;
+            }
+            match self.network.client.read(id, self.plan.limits.drain_bytes_max) {
+                Read::Bytes { count, is_expected } => {
+                    received += count;
+                    is_matched |= self.is_match(key.slot, is_expected);
+                }
+                Read::WouldBlock => more = false,
+                Read::End => end = Some(CLOSED),
+            }
+            if !more || end.is_some() {
+                break;
+            }
+        }
+        self.push(at, EventKind::Received { key, bytes: received, more });
+        if is_matched {
+            self.push(at, EventKind::ReplyMatched(key));
+        }
+        if let Some(failure) = end {
+            self.push(at, EventKind::PeerClosed(key, failure));
+        }
+    }
+
+    fn dial(&mut self, key: Key) {
+        self.work(DIAL_COST);
+        let at = self.clock;
+        let routes = &self.plan.routes;
+        let tuple = Tuple {
+            source: routes.source_index(key.slot).unwrap_or(0),
+            target: routes.target_index(key.slot),
+            port: self.random.between(32_768, 60_999) as u16,
+        };
+        self.push(at, EventKind::Dialed(key));
+        match self.network.dial(at, tuple) {
+            Ok(id) => {
+                self.ids[key.slot as usize] = Some(id);
+                self.keys.push(key);
+            }
+            Err(fault) => self.push(at, EventKind::Failed(key, dial_failure(fault))),
+        }
+    }
+}

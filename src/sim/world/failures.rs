@@ -1,0 +1,37 @@
+//! What a pending error means, as `os/errno.rs` has it, with Linux's numbers.
+
+use super::socket::{Fault, Info};
+use crate::engine::{EndReason, Failure};
+
+/// The peer has closed in good order.
+pub const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
+
+/// Of a dial.
+pub fn dial_failure(fault: Fault) -> Failure {
+    let (reason, errno) = match fault {
+        Fault::Refused => (EndReason::Refused, 111),
+        Fault::Reset => (EndReason::Reset, 104),
+        Fault::TimedOut => (EndReason::TimedOut, 110),
+        Fault::NetworkUnreachable => (EndReason::NetworkUnreachable, 101),
+        Fault::HostUnreachable => (EndReason::HostUnreachable, 113),
+        Fault::Aborted => (EndReason::OtherBeyond, 103),
+        Fault::NoPorts => (EndReason::NoPorts, 99),
+        Fault::NoDescriptors => (EndReason::NoDescriptors, 24),
+    };
+    Failure { reason, errno }
+}
+
+/// Of an established connection, by what the kernel has counted of it.
+pub fn end_failure(fault: Fault, info: &Info) -> Failure {
+    let sent = info.segs_out.saturating_sub(info.total_retrans);
+    let (reason, errno) = match fault {
+        // Nothing came since the SYN-ACK but the reset, and a keepalive had gone out.
+        Fault::Reset if sent > 2 && info.segs_in == 2 && info.data_segs_out == 0 => {
+            (EndReason::HalfOpen, 104)
+        }
+        Fault::Reset => (EndReason::PeerReset, 104),
+        Fault::Aborted => (EndReason::Lost, 103),
+        _ => (EndReason::Lost, 110),
+    };
+    Failure { reason, errno }
+}
