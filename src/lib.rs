@@ -121,6 +121,7 @@
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //! plan.rs               what was typed, and the validated run that it means
 //! findings.rs           what serve and calibrate have to tell
+//! said.rs               what a server said last before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           what this host's kernel counted: text → numbers
 //! icmp.rs               ICMP errors that dials received
@@ -148,6 +149,7 @@ pub mod os;
 pub mod plan;
 pub mod report;
 pub mod route;
+pub mod said;
 pub mod sim;
 pub mod units;
 

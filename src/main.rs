@@ -220,7 +220,7 @@ impl Watch for Console<'_> {
             counters: &counters,
             icmp: &icmp,
             findings: self.findings,
-            said: &[],
+            said: &run.said,
             lines_dropped: self.streams.lines_dropped(),
         };
         let _ = text::write_report(&mut self.text, &report);

@@ -12,9 +12,10 @@ use crate::units::{Moment, NS_PER_S, Span};
 /// The chance below which the fate of repeats is no matter of luck.
 const LUCK_MAX: f64 = 0.001;
 
-/// A neighbour is asked for its address three times, a second apart, before the kernel gives up.
-/// Source: `mcast_solicit` and `retrans_time_ms` in arp(7).
-const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(2_500);
+/// A neighbour is asked for its address three times, a second apart, before the kernel gives up on
+/// all that waits for it, what was dialed lately included; a rule that rejects does so at once. Half
+/// of the dials failed after this and more. Source: `mcast_solicit`, `retrans_time_ms` in arp(7).
+const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(200);
 
 /// Several places with the same limit of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +55,15 @@ pub struct Facts {
     pub icmp_local: Vec<IcmpCount>,
     pub syn_not_sent: u64,
     pub neighbour_table_full: u64,
+    /// Segments that still waited on this host when they were due again.
+    pub unsent: u64,
     pub conntrack_drops: u64,
     pub ingress_drops: u64,
     pub listen_overflows: u64,
     pub syn_challenges: u64,
     /// Refusals: half of them came within this, and the shortest handshake took that.
     pub refused_p50: Span,
-    pub unreachable_min: Span,
+    pub unreachable_p50: Span,
     pub handshake_min: Span,
     pub dials_per_s: u64,
     pub each_target: Option<SameCount>,
@@ -79,11 +82,9 @@ impl Facts {
         let counters = case.counters;
         let (local, remote): (Vec<IcmpCount>, Vec<IcmpCount>) =
             case.icmp.counts().iter().partition(|count| count.is_local == Some(true));
-        let fail_min = |reason: EndReason| {
-            summary.failures[reason as usize].map_or(Span::ZERO, |failures| failures.min)
+        let p50 = |reason: EndReason| {
+            summary.failures[reason as usize].map_or(Span::ZERO, |failures| failures.p50)
         };
-        let refused_p50 = summary.failures[EndReason::Refused as usize]
-            .map_or(Span::ZERO, |failures| failures.p50);
         let dialing = match (summary.first_dial, summary.last_dial) {
             (Some(first), Some(last)) => last.since(first).0,
             _ => 0,
@@ -121,12 +122,13 @@ impl Facts {
             icmp_local: local,
             syn_not_sent: counters.syn_retrans_failed.unwrap_or(0),
             neighbour_table_full: counters.neighbour_table_full.unwrap_or(0),
+            unsent: counters.rtx_still_queued.unwrap_or(0),
             conntrack_drops: conntrack[0].saturating_add(conntrack[1]),
             ingress_drops: counters.ingress_drops.unwrap_or(0),
             listen_overflows: counters.listen_overflows.unwrap_or(0),
             syn_challenges: counters.syn_challenge.unwrap_or(0),
-            refused_p50,
-            unreachable_min: fail_min(EndReason::HostUnreachable),
+            refused_p50: p50(EndReason::Refused),
+            unreachable_p50: p50(EndReason::HostUnreachable),
             handshake_min: summary.established_times.min(),
             dials_per_s: (dials * NS_PER_S).checked_div(dialing).unwrap_or(0),
             each_target: same_count(&summary.targets),
@@ -157,13 +159,13 @@ impl Facts {
     /// Whether this host asked for the neighbour's address in vain before it gave the dials up.
     pub fn is_neighbour_unresolved(&self) -> bool {
         self.icmp_local.iter().any(|count| count.error.is_host_unreachable())
-            && self.unreachable_min >= NEIGHBOUR_FAILS_AFTER
+            && self.unreachable_p50 >= NEIGHBOUR_FAILS_AFTER
     }
 
     /// Whether the router on the target's link asked in vain for as long.
     pub fn is_beyond_unresolved(&self) -> bool {
         let is_host = |count: &IcmpCount| count.error.is_host_unreachable();
-        self.icmp.iter().any(is_host) && self.unreachable_min >= NEIGHBOUR_FAILS_AFTER
+        self.icmp.iter().any(is_host) && self.unreachable_p50 >= NEIGHBOUR_FAILS_AFTER
     }
 
     /// Whether refusals came back sooner than the nearest server could have sent them.

@@ -24,18 +24,12 @@ use crate::error::exit;
 use crate::icmp::IcmpTally;
 use crate::limits::Finding;
 use crate::plan::Plan;
+use crate::said::Said;
 use crate::units::Span;
 use facts::Facts;
 use model::{Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
 use rules::View;
 use symptoms::Observed;
-
-/// The first line that a server sent, and how many connections that it then closed it sent it on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    pub line: Vec<u8>,
-    pub connections: u64,
-}
 
 /// What a diagnosis is made from.
 #[derive(Debug, Clone, Copy)]

@@ -216,6 +216,11 @@ pub enum Fact {
         count: u64,
         repeats: u64,
     },
+    /// SYNs that had not left this host yet when they were due again.
+    SynStillQueued {
+        count: u64,
+        repeats: u64,
+    },
     NeighbourTableFull {
         count: u64,
     },

@@ -263,7 +263,7 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     let mut fit = whole(pattern, closes.count, of);
     let hits = |row: &Row| {
         row.reasons[EndReason::PeerClosed as usize] + row.reasons[EndReason::PeerReset as usize]
-            - row.closed_at_once
+            - row.closed_at_once.min(row.closed)
     };
     let scope = scope(case, None, Some(&hits), Matter::Closed, closes.count, &mut fit);
     let ages = [closes.age_min, closes.age_p50, closes.age_max];

@@ -24,9 +24,10 @@ use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, N
 use crate::error::{Error, Result};
 use crate::icmp::IcmpTally;
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
+use crate::said::{Said, SaidTally};
 use crate::units::{Moment, Span};
 
-/// The one buffer that received bytes pass through, where anybody looks at them.
+/// The one buffer that received bytes pass through.
 const BUFFER_BYTES: usize = 4096;
 
 /// What is read at once of a connection whose end has been heard: there is no flood to come, and one
@@ -47,6 +48,8 @@ pub struct Run {
     /// The longest that the loop kept readiness waiting, or woke late: a time that it reports can be
     /// over by this.
     pub turn_longest: Span,
+    /// What the server said to connections that it then closed.
+    pub said: Vec<Said>,
     /// ICMP errors that failed dials received, and dials that were pending at the end.
     pub icmp: IcmpTally,
 }
@@ -120,8 +123,8 @@ struct Driver<'a> {
     dialer: Dialer,
     /// For the next turn.
     events: Vec<Event>,
-    /// Empty without `--debug` and `--expect`.
     buffer: Vec<u8>,
+    said: SaidTally,
     expect: Expect,
     /// With `--debug`: what was heard in the poll, to be told after what the engine has to say of
     /// it, but before the end of a connection.
@@ -136,7 +139,6 @@ impl<'a> Driver<'a> {
         ports: Option<PortRange>,
         signals: &'a Signals,
     ) -> Result<Driver<'a>> {
-        let is_awaited = plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
         Ok(Driver {
             plan,
             signals,
@@ -145,7 +147,8 @@ impl<'a> Driver<'a> {
             engine: tables.engine,
             dialer: Dialer::new(plan, ports),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
-            buffer: vec![0; if plan.debug || is_awaited { BUFFER_BYTES } else { 0 }],
+            buffer: vec![0; BUFFER_BYTES],
+            said: SaidTally::default(),
             expect: tables.expect,
             words: Vec::new(),
             icmp: IcmpTally::new(),
@@ -183,6 +186,9 @@ impl<'a> Driver<'a> {
     }
 
     fn push(&mut self, at: Moment, kind: EventKind) {
+        if let EventKind::PeerClosed(key, _) = kind {
+            self.said.closed(key.slot);
+        }
         self.events.push(Event { at, kind });
     }
 
@@ -386,21 +392,22 @@ impl<'a> Driver<'a> {
     fn read(&mut self, key: Key, most: usize, watch: Option<&mut dyn Watch>) -> Read {
         let Some(socket) = self.sockets.get(key.slot) else { return Read::Nothing };
         let is_awaited = self.expect.is_open(key.slot);
-        let read = if self.plan.debug || is_awaited {
-            sys::receive(socket, &mut self.buffer)
-        } else {
-            sys::discard(socket, most)
-        };
-        match read {
+        match sys::receive(socket, &mut self.buffer) {
             Ok(0) => Read::End(CLOSED),
             Ok(bytes) => {
+                self.said.received(key.slot, &self.buffer[..bytes]);
+                let is_looked_at = self.plan.debug || is_awaited;
+                let rest = match bytes == self.buffer.len() && bytes < most && !is_looked_at {
+                    true => sys::discard(socket, most - bytes).unwrap_or(0),
+                    false => 0,
+                };
                 match watch {
                     _ if !self.plan.debug => {}
                     Some(watch) => watch.debug(key, News::Received(&self.buffer[..bytes])),
                     None => self.words.push((key, self.buffer[..bytes].to_vec())),
                 }
                 let is_answer = is_awaited && self.expect.feed(key.slot, &self.buffer[..bytes]);
-                Read::Bytes { count: u32::try_from(bytes).unwrap_or(u32::MAX), is_answer }
+                Read::Bytes { count: u32::try_from(bytes + rest).unwrap_or(u32::MAX), is_answer }
             }
             Err(error) if is_transient(&error) => Read::Nothing,
             Err(error) => Read::End(failure(Stage::Established, &error)),
@@ -438,7 +445,7 @@ impl<'a> Driver<'a> {
 
     fn run_so_far(&self) -> Run {
         let (summary, turn_longest) = (self.engine.summary(), self.poller.turn_longest());
-        Run { summary, turn_longest, icmp: self.icmp.clone() }
+        Run { summary, turn_longest, icmp: self.icmp.clone(), said: self.said.summary() }
     }
 }
 

@@ -34,6 +34,10 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
             "this host could not send {count} SYN retransmissions (TCPRetransFail; {repeats} were \
              due)"
         ),
+        Fact::SynStillQueued { count, repeats } => format!(
+            "{count} SYNs still waited on this host when they were due again ({repeats} repeats), \
+             as for an address of the link that does not resolve"
+        ),
         Fact::NeighbourTableFull { count } => {
             format!("the neighbour table was full {count} times")
         }

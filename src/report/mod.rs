@@ -14,11 +14,12 @@ pub mod verdict;
 pub mod wrap;
 
 use crate::counters::Counters;
-use crate::diagnosis::{Case, Said};
+use crate::diagnosis::Case;
 use crate::engine::Summary;
 use crate::icmp::IcmpTally;
 use crate::limits::Finding;
 use crate::plan::Plan;
+use crate::said::Said;
 use crate::units::Span;
 
 /// Everything that a report of a run says.

@@ -106,7 +106,8 @@ impl Words<'_> {
         let repeated = match repeats {
             0 => through,
             repeats if slow == 0 => {
-                format!("{}, none answered", count(repeats, "SYN retransmission"))
+                let none = if reasons.len() > 1 { "none came through" } else { "none answered" };
+                format!("{}, {none}", count(repeats, "SYN retransmission"))
             }
             repeats => {
                 format!("{failed} failed after {}, {through}", count(repeats, "SYN retransmission"))

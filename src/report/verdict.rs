@@ -7,11 +7,14 @@ use super::escape::Escaped;
 use super::facts::fact_words;
 use super::sentences::Words;
 use super::wrap::{COLUMNS, write_wrapped};
+use crate::diagnosis::Case;
 use crate::diagnosis::causes::{Check, Place};
-use crate::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Word};
-use crate::diagnosis::{Case, Said};
+use crate::diagnosis::model::{
+    Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
+};
 use crate::engine::Side;
 use crate::plan::Plan;
+use crate::said::Said;
 
 /// Checks that are printed of one candidate, and of a problem.
 const CHECKS_EACH_MAX: usize = 2;
@@ -52,7 +55,13 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
         write_wrapped(out, &format!("Also: {}", with_signs(&words, problem)), 0)?;
         write_problem(out, case, problem)?;
     }
-    write_said(out, case.said)
+    let is_close = |problem: &Problem| {
+        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
+    };
+    match diagnosis.problems.iter().any(is_close) {
+        true => write_said(out, case.said),
+        false => Ok(()),
+    }
 }
 
 /// The problem, then those that it explains.
@@ -108,7 +117,8 @@ fn reached(diagnosis: &Diagnosis) -> String {
 fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
     let candidates = &problem.candidates;
     let Some(first) = candidates.first() else { return Ok(()) };
-    let sides = sides(candidates);
+    let certain = candidates.iter().filter(|one| one.likelihood == Likelihood::Certain).count();
+    let sides = sides(if certain > 0 { &candidates[..certain] } else { candidates });
     let how_sure = match first.likelihood {
         Likelihood::Certain => " (certain)",
         _ if candidates.len() == 1 => "",

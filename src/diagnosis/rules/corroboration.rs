@@ -20,6 +20,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (LocalFirewall, true, local_icmp),
     (NeighbourTableFull, true, neighbour_table_full),
     (NeighbourUnresolved, true, neighbour_unresolved),
+    (NeighbourUnresolved, true, syns_still_queued),
     (LocalConntrack, true, conntrack_drops),
     (IngressDrops, true, ingress_drops),
     // The accept queue.
@@ -133,6 +134,17 @@ fn neighbour_unresolved(view: &View<'_>) -> Told {
     let count = facts.icmp_local.iter().find(|count| count.error.is_host_unreachable())?;
     // A rule of this host's own that rejects would not have waited for three seconds.
     told(Effect::Proves, icmp_fact(count, true))
+}
+
+/// SYNs that still waited on this host when they were due again, as they do for a neighbour's address.
+fn syns_still_queued(view: &View<'_>) -> Told {
+    let facts = view.facts;
+    let is_it = is_failed(view)
+        && !facts.is_neighbour_unresolved()
+        && facts.failed_repeats > 0
+        && facts.unsent * 10 >= facts.failed_repeats * 9;
+    is_it.then_some(())?;
+    told(Effect::By(7), Fact::SynStillQueued { count: facts.unsent, repeats: facts.failed_repeats })
 }
 
 fn conntrack_drops(view: &View<'_>) -> Told {

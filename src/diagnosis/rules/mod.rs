@@ -117,8 +117,15 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
     if weighed[0].0 >= LIKELY_MIN && weighed[0].0 >= second + 2 && !is_proven {
         weighed[0].1.likelihood = Likelihood::Likely;
     }
-    // What is proven leaves room for what else there may be, but not for what speaks for nothing.
-    weighed.retain(|(weight, _)| *weight >= 0);
+    // Beside what is proven only what has evidence of its own is named.
+    weighed.retain(|(weight, candidate)| {
+        let is_backed = candidate.evidence.iter().any(|evidence| evidence.is_for);
+        if is_proven {
+            *weight == CERTAIN || (*weight >= LIKELY_MIN && is_backed)
+        } else {
+            *weight >= 0
+        }
+    });
     weighed.into_iter().map(|(_, candidate)| candidate).collect()
 }
 

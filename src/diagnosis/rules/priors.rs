@@ -198,9 +198,9 @@ fn slow(pattern: &Pattern) -> Priors {
             &[(Outage, 4), (AcceptQueueOverflow, 2)]
         }
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
-        Pattern::Scattered | Pattern::TooFew => {
-            &[(PacketLoss, 4), (RateLimit, 1), (AcceptQueueOverflow, 1)]
-        }
+        // A queue overflows in bursts, and above some count.
+        Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1)],
+        Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 1)],
         Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
     }
 }

@@ -59,12 +59,10 @@ pub struct Closes {
 }
 
 impl Closes {
-    /// Those that `is_meant`; O(closes × log closes + connections × pulses kept).
-    pub fn of(view: &RunView<'_>, is_meant: &dyn Fn(&Connection) -> bool) -> Closes {
-        let is_close = |c: &&Connection| {
-            matches!(c.reason, Some(EndReason::PeerClosed | EndReason::PeerReset)) && is_meant(c)
-        };
-        let mut all: Vec<&Connection> = view.table.iter().filter(is_close).collect();
+    /// Those of the slots that `is_meant`; O(closes × log closes + connections × pulses kept).
+    pub fn of(view: &RunView<'_>, is_meant: &dyn Fn(u32) -> bool) -> Closes {
+        let slots = (0..view.table.count()).filter(|slot| is_meant(*slot));
+        let mut all: Vec<&Connection> = slots.map(|slot| view.table.of(slot)).collect();
         if all.is_empty() {
             return Closes::default();
         }

@@ -22,6 +22,9 @@ use levels::LevelWalk;
 /// A server that closes as soon as its application has accepted does so within this and two RTT.
 pub const AT_ONCE_MIN: Span = Span::from_ms(50);
 
+/// A server that replies once and closes does so within this of the establishment.
+const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
+
 /// What a finished run is read from.
 #[derive(Debug, Clone, Copy)]
 pub struct RunView<'a> {
@@ -96,7 +99,7 @@ impl Dial {
         let connection = view.table.of(slot);
         Some(Dial {
             outcome: Outcome::of(connection, view.now)?,
-            closed_at_once: is_closed_at_once(view, connection),
+            closed_at_once: is_closed_at_once(view, slot),
             replied: view.checks.has_answered(slot),
             no_reply: view.checks.has_missed(slot),
         })
@@ -104,11 +107,29 @@ impl Dial {
 }
 
 /// By FIN or RST, and at the latest moment at which it can have been still within the time that a
-/// server needs which closes what it has just accepted.
-fn is_closed_at_once(view: &RunView<'_>, connection: &Connection) -> bool {
+/// server needs which closes what it has just accepted. One that had replied as it was to did what
+/// servers do.
+fn is_closed_at_once(view: &RunView<'_>, slot: u32) -> bool {
+    let connection = view.table.of(slot);
+    age_of_close(connection).is_some_and(|age| age < at_once_max(view.rtt))
+        && !view.checks.has_answered(slot)
+}
+
+/// Closed by the peer later than on accept, and not right after its reply.
+fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
+    let age = age_of_close(view.table.of(slot));
+    let plain_max = match view.checks.has_answered(slot) {
+        true => at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX,
+        false => at_once_max(view.rtt),
+    };
+    age.is_some_and(|age| age >= plain_max)
+}
+
+/// How old a connection was when the peer closed it, at the most.
+fn age_of_close(connection: &Connection) -> Option<Span> {
     let is_close = matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
-    let age = connection.established_at().map(|at| connection.since.since(at));
-    is_close && age.is_some_and(|age| age < at_once_max(view.rtt))
+    let established_at = connection.established_at().filter(|_| is_close)?;
+    Some(connection.since.since(established_at))
 }
 
 /// The age up to which a close counts as one on accept.
@@ -143,13 +164,14 @@ impl Analysis {
         levels.make_room(highest);
         walk.go(view, |_, dial, level| levels.add(dial, level));
         let mut analysis = Analysis { timeline, levels, ..Analysis::default() };
-        for connection in view.table.iter().filter(|c| is_closed_at_once(view, c)) {
+        for slot in (0..view.table.count()).filter(|slot| is_closed_at_once(view, *slot)) {
+            let connection = view.table.of(slot);
             let is_reset = connection.reason == Some(EndReason::PeerReset);
             analysis.closed_at_once[usize::from(is_reset)] += 1;
-            let age = connection.established_at().map(|at| connection.since.since(at));
-            analysis.at_once_age_max = analysis.at_once_age_max.max(age.unwrap_or_default());
+            let age = age_of_close(connection).unwrap_or_default();
+            analysis.at_once_age_max = analysis.at_once_age_max.max(age);
         }
-        analysis.closes = Closes::of(view, &|connection| !is_closed_at_once(view, connection));
+        analysis.closes = Closes::of(view, &|slot| is_closed_later(view, slot));
         analysis
     }
 
