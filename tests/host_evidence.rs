@@ -144,7 +144,7 @@ fn connections_that_are_killed_on_this_host_are_not_the_servers_doing() {
     let run = holding.outcome();
     assert_eq!(run.last(), decided(5, 0, 5));
     run.find("Closed: 5, by reason: 5 closed on this host (ss -K) (this host)");
-    run.find("Side: this host: a program here had the kernel close them *");
+    run.find("  1. killed-here  this host  *");
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl Script {
             Behaviour::Reset => ends(EndReason::PeerReset),
             // Now and then it is a program on this host that ends it.
             Behaviour::SilentDrop => {
-                ends(if random.chance(300) { EndReason::Aborted } else { EndReason::Lost })
+                ends(if later.0.is_multiple_of(3) { EndReason::Aborted } else { EndReason::Lost })
             }
             Behaviour::Greet => Script { bytes: random.between(1, 100), ..plain },
             Behaviour::Burst => Script { bytes: random.between(1_000, 1_000_000), ..plain },
