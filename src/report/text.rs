@@ -303,8 +303,10 @@ mod tests {
             end_unix_ns: 25_001_000,
             summary: &summary,
             turn_longest: Span::from_us(120),
-            counters: Counters { ingress_drops: Some(0), ..Counters::default() },
+            counters: &crate::counters::Counters::default(),
             icmp: &IcmpTally::default(),
+            findings: &[],
+            said: &[],
             lines_dropped: 2,
         };
         let mut text = String::new();

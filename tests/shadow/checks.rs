@@ -197,9 +197,8 @@ impl Shadow {
         self.mark(if heard { "unanswered, but for something" } else { "unanswered" });
         let seat = self.seat(key.slot);
         (seat.unanswered, seat.misheard) = (true, heard);
-        let level = self.level(State::Established);
         let since = opened_at.unwrap_or_default();
-        let seen = Sighting { at: self.now, level, since, slot: key.slot, is_timed: true };
+        let seen = Sighting { at: self.now, since, is_timed: true };
         self.misses.push(seen);
         self.say(key, Note::ReplyTimedOut, answers);
         let is_probed = self.is_probed(key.slot);

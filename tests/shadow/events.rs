@@ -103,8 +103,7 @@ impl Shadow {
         let (since, after) = (seat.since, at.since(seat.since));
         let took = if to == State::Established { Some(after) } else { seat.took };
         if let Some(reason) = reason {
-            let level = self.level(State::Established);
-            self.sightings.push((reason, Sighting { at, level, since, slot, is_timed: true }));
+            self.sightings.push((reason, Sighting { at, since, is_timed: true }));
         }
         let seat = self.seat(slot);
         *seat = Seat { state: to, since: at, reason, took, ..*seat };
@@ -128,8 +127,8 @@ impl Shadow {
     pub(super) fn skip_dial(&mut self, key: Key, answers: &mut Vec<Action>) {
         self.mark("a dial skipped");
         let reason = Some(EndReason::NoPorts);
-        let (at, level) = (self.now, self.level(State::Established));
-        let seen = Sighting { at, level, since: at, slot: key.slot, is_timed: false };
+        let at = self.now;
+        let seen = Sighting { at, since: at, is_timed: false };
         self.sightings.push((EndReason::NoPorts, seen));
         let seat = &mut self.seats[key.slot as usize];
         *seat = Seat { state: State::Error, since: self.now, reason, ..*seat };
