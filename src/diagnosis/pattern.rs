@@ -179,6 +179,10 @@ pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
         return found(Pattern::NearlyAll, whole);
     }
     let rest = Part { all: whole.all - spread.calm, hits: whole.hits };
+    if rest.misses() == 0 {
+        // A block at the end that chance may have made.
+        return found(Pattern::TooFew, whole);
+    }
     let chance = p_value_of_lead_in(spread.calm, rest);
     if chance <= CALM_CHANCE_MAX && spread.is_level_rising {
         let open = spread.at_first.clone();
@@ -377,7 +381,9 @@ fn is_random_order(bits: &[Bit], whole: Part) -> bool {
 /// a share of all that could have been hit.
 pub fn is_anywhere(places: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
     let [places, of] = [places, of].map(|count| f64::from(low_32(count as u64)));
-    let ratio = share.0 as f64 / (share.1.max(1)) as f64;
+    let [there, all] =
+        [share.0, share.1].map(|count| f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+    let ratio = there / all.max(1.0);
     let hits = i32::try_from(hits).unwrap_or(i32::MAX);
     // At most: for each way to choose the places.
     let mut choices = 1.0;

@@ -356,15 +356,15 @@ fn scope(
     hits: u32,
     fit: &mut Fit,
 ) -> Scope {
-    let kinds: [(&Breakdown, fn(Vec<u32>) -> Scope); 2] =
-        [(&case.summary.targets, Scope::Targets), (&case.summary.sources, Scope::Sources)];
-    for (breakdown, make) in kinds {
+    for is_source in [false, true] {
+        let summary = case.summary;
+        let breakdown = if is_source { &summary.sources } else { &summary.targets };
         if let Some((places, part)) = some_of(breakdown, count, matter, hits, fit.part.all) {
             fit.part = part;
             if part.hits == part.all {
                 fit.pattern = Pattern::All;
             }
-            return make(places);
+            return if is_source { Scope::Sources(places) } else { Scope::Targets(places) };
         }
     }
     let Some(facts) = facts else { return Scope::Everywhere };

@@ -67,7 +67,7 @@ fn dials_failed(view: &View<'_>) -> Priors {
         return refused_priors(&fit.pattern);
     }
     if !view.is_silent() {
-        return &[(Undetermined, 1)];
+        return &[(Undetermined, 0)];
     }
     let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
     silent(&fit.pattern, decides)
@@ -120,7 +120,7 @@ fn silent(pattern: &Pattern, four_tuple_decides: bool) -> Priors {
             (Outage, 1),
         ],
         Pattern::TooFew => {
-            &[(Undetermined, 2), (PacketLoss, 1), (AcceptQueueOverflow, 1), (RateLimit, 1)]
+            &[(Undetermined, 0), (PacketLoss, 1), (AcceptQueueOverflow, 1), (RateLimit, 1)]
         }
     }
 }
@@ -154,7 +154,7 @@ fn refused_priors(pattern: &Pattern) -> Priors {
             (LocalFirewall, 0),
         ],
         Pattern::TooFew => {
-            &[(Undetermined, 2), (NoListener, 1), (FirewallReject, 1), (RateLimit, 1)]
+            &[(Undetermined, 0), (NoListener, 1), (FirewallReject, 1), (RateLimit, 1)]
         }
     }
 }
@@ -200,7 +200,7 @@ fn slow(pattern: &Pattern) -> Priors {
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
         // A queue overflows in bursts, and above some count.
         Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1)],
-        Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 1)],
+        Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 0)],
         Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
     }
 }
@@ -230,7 +230,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
             &[(BackendUnreachable, 3), (AcceptRateLimit, 2), (ConnectionLimit, 1)]
         }
         Pattern::TooFew => {
-            &[(Undetermined, 2), (ConnectionLimit, 1), (RejectsClient, 1), (BackendUnreachable, 1)]
+            &[(Undetermined, 0), (ConnectionLimit, 1), (RejectsClient, 1), (BackendUnreachable, 1)]
         }
     }
 }
@@ -247,9 +247,9 @@ fn closed(how: &ClosePattern) -> Priors {
             &[(ProcessRestarted, 3), (IdleTimeout, 2), (BackendDown, 1)]
         }
         ClosePattern::AgeOrMoment { .. } => &[(IdleTimeout, 3), (ProcessRestarted, 3)],
-        ClosePattern::Mixed => &[(IdleTimeout, 2), (EvictsOldest, 1), (Undetermined, 1)],
+        ClosePattern::Mixed => &[(IdleTimeout, 2), (EvictsOldest, 1), (Undetermined, 0)],
         ClosePattern::TooFew => {
-            &[(Undetermined, 2), (IdleTimeout, 1), (ConnectionLimit, 1), (ProcessRestarted, 1)]
+            &[(Undetermined, 0), (IdleTimeout, 1), (ConnectionLimit, 1), (ProcessRestarted, 1)]
         }
     }
 }

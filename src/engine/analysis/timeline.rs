@@ -137,7 +137,8 @@ mod tests {
         assert!(timeline.cells.len() <= CELLS_MAX, "{}", timeline.cells.len());
         assert_eq!(timeline.dials(), 50_000);
         assert_eq!(timeline.count(Outcome::Slow), 50_000u32.div_ceil(7));
-        assert!(timeline.cells.iter().all(|cell| cell.dials < 1_000));
+        let largest = timeline.cells.iter().map(|cell| cell.dials).max();
+        assert!(largest <= Some(2_500), "one in twenty of them, or less: {largest:?}");
         let ends = timeline.cells.windows(2).map(|pair| (pair[0].to, pair[1].from));
         assert!(ends.into_iter().all(|(to, from)| to < from));
     }
