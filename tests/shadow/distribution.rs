@@ -72,13 +72,12 @@ impl Shadow {
                 continue;
             }
             let at = seat.dialed_at;
-            let opened = self.seats.iter().enumerate().filter(|(other, one)| {
-                match self.outcome(one) {
+            let opened =
+                self.seats.iter().enumerate().filter(|(other, one)| match self.outcome(one) {
                     Some(Outcome::Through) => *other < slot,
                     Some(Outcome::Slow) => one.opened_at.is_some_and(|opened| opened <= at),
                     _ => false,
-                }
-            });
+                });
             let is_gone = |one: &Seat| one.state == State::Closed && one.since <= at;
             let closed = self.seats.iter().filter(|one| is_gone(one)).count();
             let level = opened.count().saturating_sub(closed) as u32;
@@ -99,9 +98,7 @@ impl Shadow {
     fn outcome(&self, seat: &Seat) -> Option<Outcome> {
         match seat.state {
             State::NotInitiated => None,
-            State::Dialing => {
-                (self.now.since(seat.since) >= SECOND).then_some(Outcome::Pending)
-            }
+            State::Dialing => (self.now.since(seat.since) >= SECOND).then_some(Outcome::Pending),
             State::Error => seat.reason.map(Outcome::Failed),
             State::Established | State::Closed if seat.is_slow => Some(Outcome::Slow),
             State::Established | State::Closed => Some(Outcome::Through),
