@@ -18,6 +18,7 @@
 //! os/                   the impure edge: mio, libc, the real clock, files
 //!   mod.rs              Watch: who watches a run
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
+//!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           how a connection is dialed, and how it is known that it stands
 //!   looking.rs          what the kernel is asked about a connection
 //!   rejects.rs          the ICMP errors that failed dials received
@@ -44,6 +45,7 @@
 //!   mod.rs              the driver's loop over both; Sim::run(observer) → Outcome
 //!   scenario.rs         seed → plan, behaviours of servers, faults
 //!   script.rs           what a server does to a connection
+//!   gaps.rs             the stamps of its readiness after a gap
 //!   network.rs          fake descriptors with edge-triggered readiness
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
@@ -106,6 +108,10 @@
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first
+//!   gaps.rs             when this host was not looking, and which stamps are undated
+//!   dating.rs           the stamps of readiness: what the kernel dates, after a gap
+//!   sustained.rs        the most that stayed open together for 100 ms
+//!   ending.rs           when a run is over: the hold, the settling, the end of a gap
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
 //!   account.rs          what is counted along the way; Engine::{summary, audit}

@@ -160,6 +160,8 @@ pub struct Args {
     /// `None`: the first line and no interval lines.
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// How long, as part of the hold, to wait at most for closes to cease.
+    pub settle: Span,
     pub family: Family,
     pub all_addresses: bool,
     /// Addresses of this host, with a zone where one was typed; none for the system's choice.
@@ -184,6 +186,7 @@ impl Args {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            settle: Span::ZERO,
             family: Family::Any,
             all_addresses: false,
             sources: Vec::new(),
@@ -300,13 +303,13 @@ impl Limits {
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
     /// an answer, closed); what the actions of the turn before have come to is up to two for a dial
     /// and three for a drain, be it a last one; each connection that opened, failed or was
-    /// due can have been looked at; two more are the poll's own.
+    /// due can have been looked at; three more are the poll's own: a gap, a full batch, a signal.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
         let drains = self.drains_max + self.final_drains_max();
         let feedback = 2 * self.dials_max + 3 * drains;
         let looks = self.events_max + self.dials_max + self.expiries_max;
-        (readiness + feedback + looks + 2) as usize
+        (readiness + feedback + looks + 3) as usize
     }
 
     /// The most actions that one turn hands back: up to three for each event and each expiry (a
@@ -327,6 +330,8 @@ pub struct Plan {
     pub dial_timeout: Option<Span>,
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// How long, as part of the hold, to wait at most for closes to cease.
+    pub settle: Span,
     pub close: Close,
     pub probe: Probe,
     pub talk: Option<Talk>,
@@ -347,6 +352,7 @@ impl Plan {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            settle: Span::ZERO,
             close: Close::Fin,
             probe: Probe::None,
             talk: None,
@@ -354,6 +360,11 @@ impl Plan {
             debug: false,
             limits: Limits::DEFAULT,
         }
+    }
+
+    /// After as many full batches in a row every connection has been in one.
+    pub fn batches(&self) -> u32 {
+        self.connections.div_ceil(self.limits.events_max)
     }
 
     /// The run that `args` ask for against `targets` and from `sources`, which they resolved to.
@@ -372,6 +383,7 @@ impl Plan {
             dial_timeout: args.dial_timeout,
             interval: args.interval,
             hold: args.hold,
+            settle: args.settle,
             close: args.close,
             probe: args.probe(),
             talk: args.talk(),

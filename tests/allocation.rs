@@ -125,11 +125,17 @@ fn run(plan: &Plan) -> (Engine, Tally) {
     let (mut random, mut network) = (Random::new(1), Network::new(plan, true));
     let mut engine = Engine::new(plan, Moment(0)).unwrap();
     let mut tally = Tally::default();
-    let mut now = Moment(0);
+    let (mut now, mut polls) = (Moment(0), 0u64);
     let mut events: Vec<Event> = Vec::with_capacity(plan.limits.turn_events_max());
     let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
     while !engine.is_over() {
         network.advance(now);
+        polls += 1;
+        if polls.is_multiple_of(50) {
+            // More than are kept apart, some of them late.
+            let since = Moment(now.0.saturating_sub(polls * 500));
+            events.push(Event { at: now, kind: EventKind::Gap { since, is_stop: false } });
+        }
         let told = network.poll(&plan.limits, &engine, now, &mut events);
         if told == plan.limits.events_max {
             tally.full_batches += 1;

@@ -149,6 +149,18 @@ fn a_run_ends_as_soon_as_everything_is_decided() {
 }
 
 #[test]
+fn a_run_settles_for_100_ms_or_as_long_as_it_may() {
+    let server = Served::start(&["-i", "0"]);
+    for (args, least_ms) in [(&["--settle", "0"][..], 0), (&[], 100), (&["--settle", "50ms"], 50)] {
+        let run = run(&[&["-y", "-c", "5", "-s", "0", &server.target()], args].concat());
+        run.assert_code(0);
+        let took = span(&run.find("End: * (after @)")[1]);
+        let least = Duration::from_millis(least_ms);
+        assert!(took >= least && took < least + LATE, "{run:#?}");
+    }
+}
+
+#[test]
 fn interval_lines_come_on_time() {
     let server = Served::start(&["-i", "0"]);
     let run = run(&["-y", "-c", "1", "-i", "0.1", "--hold", "1.05", &server.target()]);

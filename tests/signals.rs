@@ -6,12 +6,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::streams::{SmallPipe, Terminal};
-use common::words::span;
+use common::words::{self, span};
 use common::{
-    ClosedPort, Running, Served, listener, status_number, tcpgoon, tcpgoon_after, wait_until,
+    ClosedPort, Outcome, Running, Served, listener, status_number, tcpgoon, tcpgoon_after,
+    wait_until,
 };
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
+
+const LONG: Duration = Duration::from_secs(1);
 
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
@@ -220,6 +223,68 @@ fn a_stop_in_its_sleep_is_in_its_error_bar() {
     run.assert_code(0);
     let longest = &run.find("Longest turn of the loop = @ (*")[0];
     assert!(span(longest) >= Duration::from_millis(1500), "{run:#?}");
+    assert!(stopped_for(&run) >= Duration::from_millis(1500), "{run:#?}");
+}
+
+/// How long the report says that the process was stopped, and what it rounds.
+fn stopped_for(run: &Outcome) -> Duration {
+    let line = run.stdout.lines().find(|line| line.starts_with("Not looking: "));
+    let line = line.unwrap_or_else(|| panic!("{run:#?}"));
+    // On a busy machine there are others.
+    let stretches = line.split_once('(').unwrap().1.trim_end_matches(')');
+    let stop = stretches.split("; ").find_map(|stretch| stretch.strip_suffix(", stopped"));
+    let (from, to) =
+        stop.and_then(|stop| stop.split_once(" to ")).unwrap_or_else(|| panic!("{line}"));
+    span(to) - span(from) + Duration::from_millis(10)
+}
+
+#[test]
+fn a_stop_is_one_stretch_in_which_it_was_not_looking() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "3", "-s", "0", "-i", "20ms", "--hold", "forever", &server.target()];
+    let run = Running::start(tcpgoon(&args));
+    run.wait_for_stats("all are established", |stats| stats.established == 3);
+    // Where nothing was stopped it means nothing.
+    run.signal(Signal::SIGCONT);
+    run.signal(Signal::SIGSTOP);
+    run.wait_until_stopped();
+    let stopped = Instant::now();
+    wait_until("0.5 s have passed", || {
+        (stopped.elapsed() >= Duration::from_millis(500)).then_some(())
+    });
+    let lines = run.stdout.text().lines().count();
+    run.signal(Signal::SIGCONT);
+    wait_until("it goes on", || (run.stdout.text().lines().count() > lines + 3).then_some(()));
+    run.signal(Signal::SIGINT);
+    let run = run.outcome();
+    assert!(stopped_for(&run) >= Duration::from_millis(500), "{run:#?}");
+    assert_eq!(run.stdout.matches(", stopped").count(), 1, "{run:#?}");
+}
+
+#[test]
+fn a_fin_that_came_while_it_was_stopped_is_dated_by_the_kernel() {
+    let listener = listener("127.0.0.1");
+    listen(&listener, Backlog::new(1).unwrap()).unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    let args = ["-y", "-c", "1", "-i", "20ms", "--hold", "forever", "--debug", &target];
+    let run = Running::start(tcpgoon(&args));
+    let (stream, _) = listener.accept().unwrap();
+    run.wait_for_stats("it is established", |stats| stats.established == 1);
+    run.signal(Signal::SIGSTOP);
+    run.wait_until_stopped();
+    drop(stream);
+    let closed = Instant::now();
+    wait_until("a second has passed", || (closed.elapsed() >= LONG).then_some(()));
+    let alive = closed - run.begun();
+    run.signal(Signal::SIGCONT);
+    run.wait_for_stats("it is closed", |stats| stats.closed == 1);
+    run.signal(Signal::SIGINT);
+    let run = run.outcome();
+    let line = "connection 0 to *: closed after @: closed by the peer [server]";
+    let told = run.stderr.lines().find_map(|said| words::matches(said, line));
+    let told = span(&told.unwrap_or_else(|| panic!("{run:#?}"))[1]);
+    // The kernel's tick is 10 ms at most.
+    assert!(told <= alive + Duration::from_millis(20), "{told:?}, not {alive:?}: {run:#?}");
 }
 
 #[test]
@@ -237,16 +302,13 @@ fn a_run_that_was_stopped_says_so_and_moves_its_schedule() {
     run.signal(Signal::SIGCONT);
     let run = run.outcome();
     run.assert_code(0);
-    let [paused, count] = &run.find("Paused: @ in all, pauses: #; no dial was due meanwhile")[..]
-    else {
-        unreachable!("two wildcards")
-    };
-    assert!(span(paused) >= Duration::from_millis(2400), "{run:#?}");
-    assert_ne!(count, "0");
+    let paused = stopped_for(&run);
+    assert!(paused >= Duration::from_millis(2400), "{run:#?}");
     let took = span(&run.find("Dial starts: 40, from first to last @")[0]);
     let late = span(&run.find("Dial start lateness p50/p99/max = @/@/@")[2]).mul_f64(1.01);
-    // No burst: what is left of the schedule is as long as before.
-    assert!(took + late >= span(paused) + Duration::from_millis(975), "{run:#?}");
+    // No burst: what is left of the schedule is as long as before. The stretch begins with the poll
+    // before the stop, which is an interval or a dial earlier.
+    assert!(took + late >= paused + Duration::from_millis(975 - 50), "{run:#?}");
 }
 
 #[test]

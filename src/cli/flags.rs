@@ -334,6 +334,14 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "settle",
+        value: Some("T"),
+        default: Some("1"),
+        help: "Longest wait at the end for 100 ms without a close, in s",
+        effect: |draft, value| store(&mut draft.run.settle, effects::seconds(value)),
+        ..BASE
+    },
+    Flag {
         long: "sleep",
         short: Some('s'),
         value: Some("int"),

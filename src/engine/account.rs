@@ -4,7 +4,6 @@
 use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, RunView};
 use super::failure_times::{FailureTimes, Slow, failure_times};
-use super::gaps::Gaps;
 use super::histogram::Histogram;
 use super::{EndReason, Engine, State, Summary};
 use crate::units::{Moment, Span};
@@ -23,14 +22,11 @@ pub(super) struct Tally {
     pub failure_times: Box<[FailureTimes]>,
     pub unanswered: FailureTimes,
     pub slow: Slow,
-    pub gaps: Gaps,
     pub handshake_times: Histogram,
     pub first_byte_times: Histogram,
     pub lifetimes: Histogram,
     pub first_errno: [i32; EndReason::COUNT],
     pub received_bytes: u64,
-    pub pauses: u32,
-    pub paused: Span,
     pub events_ignored: u64,
 }
 
@@ -46,15 +42,12 @@ impl Tally {
             skipped: 0,
             failure_times: failure_times(),
             unanswered: FailureTimes::default(),
-            gaps: Gaps::default(),
             slow: Slow::default(),
             handshake_times: Histogram::new(),
             first_byte_times: Histogram::new(),
             lifetimes: Histogram::new(),
             first_errno: [0; EndReason::COUNT],
             received_bytes: 0,
-            pauses: 0,
-            paused: Span::ZERO,
             events_ignored: 0,
         }
     }
@@ -68,7 +61,7 @@ impl Engine {
             table: &self.table,
             routes: &self.routes,
             checks: &self.inquiries,
-            gaps: &tally.gaps,
+            gaps: &self.gaps,
             now: self.now,
             rtt: tally.established_times.min(),
         };
@@ -95,7 +88,7 @@ impl Engine {
             end: self.now,
             established_ever: self.ledger.entered(State::Established),
             established_peak: self.ledger.established_peak(),
-            sustained: self.ledger.established_peak(),
+            sustained: self.sustained.at_end(self.now),
             errors: self.ledger.entered(State::Error),
             flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
             first_errno: tally.first_errno,
@@ -107,11 +100,9 @@ impl Engine {
             last_dial: tally.last_dial,
             timeout_lateness_max: tally.timeout_lateness_max,
             received_bytes: tally.received_bytes,
-            pauses: tally.pauses,
-            paused: tally.paused,
+            gaps: self.gaps.clone(),
             events_ignored: tally.events_ignored,
             stopped: self.stopped,
-            gaps: tally.gaps,
         }
     }
 

@@ -30,6 +30,9 @@ pub enum EventKind {
     ReplyMatched(Key),
     /// `struct tcp_info` was read. Comes in the turn after the [`Action::ReadTcpInfo`], or never.
     TcpInfo(Key, TcpInfoPurpose, TcpInfo),
+    /// No poll returned between `since` and this event's own moment: what is found from now on, until
+    /// a batch is not full, can have happened at any time between the two. See [`super::gaps`].
+    Gap { since: Moment, is_stop: bool },
     /// The poll's batch was full: more readiness may be pending in the kernel.
     PollBatchFull,
     /// An operator's signal: no new dials, and an end.

@@ -1,12 +1,200 @@
-//! placeholder until the gaps branch lands
-use crate::units::Moment;
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Gaps {}
-impl Gaps {
-    pub fn count(&self) -> u32 {
-        0
+//! When this host was not looking: the stretches between two polls in which it was stopped, starved
+//! or busy, as a short list.
+//!
+//! What happened in such a gap is noticed at its end, all at once, and most of it has no date of its
+//! own. So the stamp of an event is read by one rule: **an event stamped exactly at the end of a gap
+//! is undated and happened somewhere between the gap's two ends; any other stamp is exact.** The
+//! driver keeps its half of the rule: after a gap it stamps all readiness with the gap's end until a
+//! poll returns a batch that is not full, but for a SYN-ACK or a FIN that the kernel has dated.
+
+use std::ops::RangeInclusive;
+
+use crate::units::{Moment, Span};
+
+/// Between two returns of a poll less than this is work, and more is a gap.
+pub const GAP_MIN: Span = Span::from_ms(100);
+
+/// The most that are kept apart.
+pub const GAPS_MAX: usize = 32;
+
+/// One stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Gap {
+    pub from: Moment,
+    pub to: Moment,
+    /// Whether the process was stopped (SIGSTOP, Ctrl-Z) for all or part of it.
+    pub is_stop: bool,
+    /// Whether several were joined, with what lies between them. Where the first ones ended is not
+    /// recorded any more, so any stamp within is undated.
+    pub is_joined: bool,
+}
+
+impl Gap {
+    pub fn length(&self) -> Span {
+        self.to.since(self.from)
     }
+
+    fn overlaps(&self, other: &Gap) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+
+    fn join(&self, other: &Gap) -> Gap {
+        Gap {
+            from: self.from.min(other.from),
+            to: self.to.max(other.to),
+            is_stop: self.is_stop || other.is_stop,
+            is_joined: true,
+        }
+    }
+}
+
+/// All of a run: disjoint and in order of time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gaps {
+    list: Vec<Gap>,
+    total: Span,
+    count: u32,
+}
+
+impl Gaps {
+    /// Allocates for all that there can be.
+    pub fn new() -> Gaps {
+        Gaps { list: Vec::with_capacity(GAPS_MAX + 1), ..Gaps::default() }
+    }
+
+    /// Adds one. Joins what overlaps, and where the list is full the two that lie closest together:
+    /// nothing that was a gap ceases to be one. O([`GAPS_MAX`]).
+    pub fn push(&mut self, from: Moment, to: Moment, is_stop: bool) {
+        if to <= from {
+            return;
+        }
+        let mut gap = Gap { from, to, is_stop, is_joined: false };
+        self.count = self.count.saturating_add(1);
+        let mut covered = Span::ZERO;
+        while let Some(index) = self.list.iter().position(|other| other.overlaps(&gap)) {
+            let other = self.list.remove(index);
+            covered = covered + other.to.min(to).since(other.from.max(from));
+            gap = other.join(&gap);
+        }
+        self.total = self.total + Span(to.since(from).0.saturating_sub(covered.0));
+        let place = self.list.partition_point(|other| other.from < gap.from);
+        self.list.insert(place, gap);
+        if self.list.len() > GAPS_MAX {
+            self.join_closest();
+        }
+    }
+
+    fn join_closest(&mut self) {
+        let between = |index: &usize| self.list[index + 1].from.since(self.list[*index].to);
+        if let Some(index) = (0..self.list.len() - 1).min_by_key(between) {
+            let later = self.list.remove(index + 1);
+            self.list[index] = self.list[index].join(&later);
+        }
+    }
+
+    /// In order of time, none overlapping another.
+    pub fn list(&self) -> &[Gap] {
+        &self.list
+    }
+
+    /// How many there were, those joined since included.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// How long they were together; no moment is counted twice unless it was joined with others
+    /// before.
+    pub fn total(&self) -> Span {
+        self.total
+    }
+
+    /// Between which two moments an event happened that is stamped `at`.
+    pub fn interval(&self, at: Moment) -> (Moment, Moment) {
+        (self.earliest(at), at)
+    }
+
+    /// When an event that is stamped `at` can have happened at the earliest.
     pub fn earliest(&self, at: Moment) -> Moment {
-        at
+        let index = self.list.partition_point(|gap| gap.to < at);
+        let gap = self.list.get(index).filter(|gap| gap.from < at);
+        match gap {
+            Some(gap) if gap.to == at || gap.is_joined => gap.from,
+            _ => at,
+        }
+    }
+
+    /// Whether this host was not looking at any moment of a stretch of time.
+    pub fn touch(&self, stretch: RangeInclusive<Moment>) -> bool {
+        self.list.iter().any(|gap| gap.from < *stretch.end() && *stretch.start() < gap.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Moment {
+        Moment(0) + Span::from_ms(ms)
+    }
+
+    fn of(gaps: &[(u64, u64)]) -> Gaps {
+        let mut all = Gaps::new();
+        for (from, to) in gaps {
+            all.push(ms(*from), ms(*to), false);
+        }
+        all
+    }
+
+    #[test]
+    fn a_stamp_at_the_end_of_a_gap_is_undated_and_any_other_is_exact() {
+        let gaps = of(&[(100, 300), (300, 500), (900, 1_200)]);
+        assert_eq!(gaps.interval(ms(300)), (ms(100), ms(300)));
+        assert_eq!(gaps.interval(ms(500)), (ms(300), ms(500)));
+        assert_eq!(gaps.interval(ms(1_200)), (ms(900), ms(1_200)));
+        for at in [0, 100, 150, 299, 301, 499, 501, 900, 1_199, 1_201] {
+            assert_eq!(gaps.interval(ms(at)), (ms(at), ms(at)), "{at}");
+        }
+        assert_eq!((gaps.count(), gaps.total()), (3, Span::from_ms(700)));
+        assert_eq!(Gaps::new().interval(ms(7)), (ms(7), ms(7)));
+    }
+
+    #[test]
+    fn what_overlaps_is_joined_and_every_stamp_in_it_is_undated() {
+        let mut gaps = of(&[(100, 300), (500, 600), (200, 550)]);
+        gaps.push(ms(700), ms(900), true);
+        let joined = Gap { from: ms(100), to: ms(600), is_stop: false, is_joined: true };
+        let alone = Gap { from: ms(700), to: ms(900), is_stop: true, is_joined: false };
+        assert_eq!(gaps.list(), [joined, alone]);
+        assert_eq!((gaps.count(), gaps.total()), (4, Span::from_ms(700)));
+        assert_eq!(gaps.interval(ms(300)), (ms(100), ms(300)));
+        assert_eq!(gaps.interval(ms(550)), (ms(100), ms(550)));
+        assert_eq!(gaps.interval(ms(100)), (ms(100), ms(100)));
+        assert_eq!(gaps.interval(ms(601)), (ms(601), ms(601)));
+    }
+
+    #[test]
+    fn a_full_list_joins_the_closest_and_covers_all_that_it_did() {
+        let mut gaps = Gaps::new();
+        // Each a little further from the one before than that is from its own.
+        let starts: Vec<u64> = (0..200u64).map(|index| index * 1_000 + index * index).collect();
+        for start in &starts {
+            gaps.push(ms(*start), ms(*start + 500), *start == 0);
+            assert!(gaps.list().len() <= GAPS_MAX);
+            for pair in gaps.list().windows(2) {
+                assert!(pair[0].to <= pair[1].from, "{pair:?}");
+            }
+        }
+        assert_eq!((gaps.count(), gaps.total()), (200, Span::from_ms(200 * 500)));
+        for start in starts {
+            assert!(gaps.earliest(ms(start + 500)) <= ms(start), "{start}");
+            assert!(gaps.touch(ms(start + 1)..=ms(start + 2)));
+        }
+        assert!(gaps.list()[0].is_stop && gaps.list()[0].is_joined);
+        assert!(!gaps.list()[GAPS_MAX - 1].is_joined);
+    }
+
+    #[test]
+    fn an_empty_gap_is_none() {
+        assert_eq!(of(&[(5, 5), (7, 6)]).count(), 0);
     }
 }

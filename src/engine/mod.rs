@@ -17,6 +17,8 @@ mod account;
 pub mod analysis;
 mod asking;
 pub mod connection;
+pub mod dating;
+mod ending;
 pub mod event;
 pub mod exhausted;
 pub mod expect;
@@ -29,6 +31,7 @@ pub mod pacer;
 pub mod ready;
 pub mod standing;
 pub mod summary;
+pub mod sustained;
 pub mod wheel;
 
 pub use analysis::breakdown;
@@ -41,10 +44,12 @@ use asking::Looks;
 use connection::Table;
 use exhausted::Exhausted;
 use failure_times::SLOW_DIAL_MIN;
+use gaps::Gaps;
 use inquiry::Inquiries;
 use ledger::Ledger;
 use pacer::Pacer;
 use ready::Ready;
+use sustained::Sustained;
 use wheel::Wheel;
 
 use crate::error::{Error, Result};
@@ -78,6 +83,7 @@ pub struct Engine {
     dial_timeout: Option<Span>,
     interval: Option<Span>,
     hold: Hold,
+    settle: Span,
     debug: bool,
     limits: Limits,
     table: Table,
@@ -99,6 +105,12 @@ pub struct Engine {
     sample_due: Option<Moment>,
     /// When the last dial was decided.
     decided_at: Option<Moment>,
+    /// When a connection was last found closed by its peer.
+    closed_at: Option<Moment>,
+    gaps: Gaps,
+    /// How many batches have been read since a gap whose readiness is still being read.
+    gap_batches: Option<u32>,
+    sustained: Sustained,
     /// For how many turns in a row the poll's batch was full.
     full_batches: u32,
     stopped: bool,
@@ -122,6 +134,7 @@ impl Engine {
             dial_timeout: plan.dial_timeout,
             interval: plan.interval,
             hold: plan.hold,
+            settle: plan.settle,
             debug: plan.debug,
             limits: plan.limits,
             table: Table::new(connections).map_err(no_memory)?,
@@ -140,6 +153,10 @@ impl Engine {
             now: start,
             sample_due: Some(start),
             decided_at: None,
+            closed_at: None,
+            gaps: Gaps::new(),
+            gap_batches: None,
+            sustained: Sustained::new(start),
             full_batches: 0,
             stopped: false,
             gave_up: false,
@@ -163,6 +180,7 @@ impl Engine {
             self.take(event, actions);
         }
         self.full_batches = if is_batch_full { self.full_batches.saturating_add(1) } else { 0 };
+        self.end_gap(is_batch_full);
         if !self.readiness_may_be_pending() {
             self.expire(actions);
         }
@@ -189,7 +207,7 @@ impl Engine {
         let wheel = self.wheel.next_due().map(Tick::moment);
         let dial = if self.stopped { None } else { self.pacer.next_due() };
         // While answers are waited for, the end is theirs to bring about.
-        let end = self.hold_end().filter(|_| !self.inquiries.is_waiting());
+        let end = self.end_due().filter(|_| !self.inquiries.is_waiting());
         [wheel, dial, self.sample_due, end].into_iter().flatten().min()
     }
 
@@ -225,6 +243,7 @@ impl Engine {
             {
                 let after = self.end(key, failure, at);
                 self.tally.lifetimes.record(after);
+                self.closed_at = self.closed_at.max(Some(at.min(self.now)));
                 self.note(key, Note::Closed { failure, after }, actions);
                 actions.push(Action::Close(key));
             }
@@ -242,6 +261,9 @@ impl Engine {
             }
             EventKind::TcpInfo(key, why, look) if self.looks.answer(key, why) => {
                 self.looked(key, why, &look, at, actions);
+            }
+            EventKind::Gap { since, is_stop } if since < at && at <= self.now => {
+                self.begin_gap(since, at, is_stop);
             }
             EventKind::PollBatchFull => {}
             EventKind::Stop => self.stopped = true,
@@ -302,6 +324,12 @@ impl Engine {
     fn post(&mut self, key: Key, to: State, at: Moment, reason: Option<EndReason>) -> Span {
         let before = self.table.step(key.slot, to, at, reason);
         self.ledger.post(before.state, to, reason);
+        let found_at = at.min(self.now);
+        match (before.state, to) {
+            (_, State::Established) => self.sustained.open(found_at),
+            (State::Established, _) => self.sustained.close(before.since, found_at),
+            _ => {}
+        }
         self.wheel.cancel(key.slot);
         at.since(before.since)
     }
@@ -325,24 +353,15 @@ impl Engine {
         }
     }
 
-    /// The schedule moves by a gap in which nothing could be dialed; everything else is a matter of
-    /// real time.
-    fn notice_pause(&mut self, now: Moment) {
-        let expected = self.next_due().map(|due| due.max(self.now));
-        let gap = expected.map_or(Span::ZERO, |expected| now.since(expected));
-        if gap > PAUSE_MIN {
-            self.tally.pauses += 1;
-            self.tally.paused = self.tally.paused + gap;
-            self.pacer.postpone(gap);
-        }
-    }
-
     /// Whether readiness may wait in the kernel that this turn has not heard of. A full batch says
     /// so; but after as many full batches in a row as there are batches of connections, everybody
     /// has had a say, and servers that never stop sending must not keep deadlines from firing.
     fn readiness_may_be_pending(&self) -> bool {
-        let batches = self.connections.div_ceil(self.limits.events_max);
-        (1..=batches).contains(&self.full_batches)
+        (1..=self.batches()).contains(&self.full_batches)
+    }
+
+    fn batches(&self) -> u32 {
+        self.connections.div_ceil(self.limits.events_max)
     }
 
     fn expire(&mut self, actions: &mut Vec<Action>) {
@@ -366,31 +385,6 @@ impl Engine {
             self.tally.timeout_lateness_max = self.tally.timeout_lateness_max.max(lateness);
             let failure = Failure { reason: EndReason::TimedOut, errno: 0 };
             self.fail(key, failure, self.now, actions);
-        }
-    }
-
-    fn conclude(&mut self) {
-        let [not_initiated, dialing, ..] = self.ledger.levels();
-        if not_initiated + dialing == 0 && self.decided_at.is_none() {
-            self.decided_at = Some(self.now);
-        }
-        let held = self.hold_end().is_some_and(|end| end <= self.now);
-        self.gave_up |= self.is_too_much();
-        let waits = self.readiness_may_be_pending() || self.inquiries.is_waiting();
-        // Once over, it stays over, whatever a late event says.
-        self.over |= self.stopped || self.gave_up || (held && !waits);
-    }
-
-    /// Whether as many connections have failed or were closed as are put up with.
-    fn is_too_much(&self) -> bool {
-        let ended = self.ledger.entered(State::Error) + self.ledger.entered(State::Closed);
-        self.errors_max.is_some_and(|most| ended >= most)
-    }
-
-    fn hold_end(&self) -> Option<Moment> {
-        match self.hold {
-            Hold::For(span) => Some(self.decided_at? + span),
-            Hold::Forever => None,
         }
     }
 

@@ -37,7 +37,7 @@ pub struct Summary {
     pub established_ever: u64,
     /// The most that were established at once.
     pub established_peak: u32,
-    /// The most that stayed open together for 100 ms.
+    /// The most that stayed open together for [`WINDOW`](super::sustained::WINDOW).
     pub sustained: u32,
     pub errors: u64,
     /// How many connections each reason ended, by [`EndReason`].
@@ -83,14 +83,11 @@ pub struct Summary {
     /// How late the worst dial timeout fired after it was due.
     pub timeout_lateness_max: Span,
     pub received_bytes: u64,
-    /// Gaps of more than a second in which the loop did not run.
-    pub pauses: u32,
-    pub paused: Span,
+    /// When this host was not looking.
+    pub gaps: Gaps,
     /// Events for attempts that were over, answers that nobody waits for (any more), and what made no
     /// sense; dropped. For tests: an honest network has stale ones too.
     pub events_ignored: u64,
-    /// Stretches in which this host was not looking.
-    pub gaps: Gaps,
     /// Whether a signal ended it.
     pub stopped: bool,
 }

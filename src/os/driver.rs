@@ -6,19 +6,19 @@
 
 use std::io::{self, ErrorKind};
 
-use mio::event::Event as Readiness;
-use mio::{Events, Token};
+use mio::Events;
 
 use super::closing::close_all;
-use super::dialer::{Confirmed, Dialer, Refused};
+use super::dialer::{Dialer, Refused};
 use super::errno::{Stage, failure};
 use super::host::PortRange;
 use super::looking;
-use super::poller::{self, Poller};
+use super::poller::{Gap, Poller};
 use super::rejects;
 use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::{News, Watch};
+use crate::engine::dating::Dating;
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
 use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, Summary};
 use crate::error::{Error, Result};
@@ -32,14 +32,14 @@ const BUFFER_BYTES: usize = 4096;
 
 /// What is read at once of a connection whose end has been heard: there is no flood to come, and one
 /// good look takes it all.
-const LAST_DRAIN_BYTES: usize = 64 * 1024;
+pub(super) const LAST_DRAIN_BYTES: usize = 64 * 1024;
 
 /// Reads at the end of a connection: as many as it takes to look at all that is looked at of a
 /// reply.
-const LAST_READS_MAX: usize = (SEEN_BYTES_MAX as usize).div_ceil(BUFFER_BYTES);
+pub(super) const LAST_READS_MAX: usize = (SEEN_BYTES_MAX as usize).div_ceil(BUFFER_BYTES);
 
 /// The peer has closed in good order.
-const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
+pub(super) const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
 
 /// A run that is over: what the engine knows, and what the loop itself has to answer for.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ pub fn run(
 }
 
 /// What came of one read.
-enum Read {
+pub(super) enum Read {
     Bytes {
         count: u32,
         /// Whether they complete what is expected.
@@ -114,18 +114,21 @@ enum Read {
     End(Failure),
 }
 
-struct Driver<'a> {
+pub(super) struct Driver<'a> {
     plan: &'a Plan,
-    engine: Engine,
-    signals: &'a Signals,
-    poller: Poller,
-    sockets: Sockets,
-    dialer: Dialer,
+    pub(super) engine: Engine,
+    pub(super) signals: &'a Signals,
+    pub(super) poller: Poller,
+    pub(super) sockets: Sockets,
+    pub(super) dialer: Dialer,
+    pub(super) dating: Dating,
     /// For the next turn.
-    events: Vec<Event>,
+    pub(super) events: Vec<Event>,
+    /// Where in them those of the poll begin.
+    pub(super) batch_at: usize,
     buffer: Vec<u8>,
     said: SaidTally,
-    expect: Expect,
+    pub(super) expect: Expect,
     /// With `--debug`: what was heard in the poll, to be told after what the engine has to say of
     /// it, but before the end of a connection.
     words: Vec<(Key, Vec<u8>)>,
@@ -146,7 +149,9 @@ impl<'a> Driver<'a> {
             sockets: tables.sockets,
             engine: tables.engine,
             dialer: Dialer::new(plan, ports),
+            dating: Dating::new(plan.batches()),
             events: Vec::with_capacity(plan.limits.turn_events_max()),
+            batch_at: 0,
             buffer: vec![0; BUFFER_BYTES],
             said: SaidTally::default(),
             expect: tables.expect,
@@ -173,126 +178,43 @@ impl<'a> Driver<'a> {
                 self.engine.hear_last(&self.events);
                 return Ok(());
             }
-            now = self.poller.wait(self.engine.next_due(), !self.events.is_empty(), &mut ready)?;
+            let (due, at_once) = (self.engine.next_due(), !self.events.is_empty());
+            let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
+            now = wake.now;
+            if let Some(Gap { since, is_stop }) = wake.gap {
+                self.dating.begin_gap(since, now);
+                self.push(now, EventKind::Gap { since, is_stop });
+            }
+            self.batch_at = self.events.len();
             let mut heard = 0;
             for readiness in &ready {
                 heard += 1;
                 self.hear(now, readiness);
             }
-            if heard >= limits.events_max {
+            let is_full = heard >= limits.events_max;
+            self.dating.end_batch(is_full);
+            if is_full {
                 self.push(now, EventKind::PollBatchFull);
+            }
+            // A poll that took long has read them although they may not be in its batch.
+            if self.signals.take_read().is_some() {
+                self.push(now, EventKind::Stop);
             }
         }
     }
 
-    fn push(&mut self, at: Moment, kind: EventKind) {
+    pub(super) fn push(&mut self, at: Moment, kind: EventKind) {
         if let EventKind::PeerClosed(key, _) = kind {
             self.said.closed(key.slot);
         }
         self.events.push(Event { at, kind });
     }
 
-    /// Turns one readiness into events.
-    fn hear(&mut self, at: Moment, readiness: &Readiness) {
-        let key = match readiness.token() {
-            timer if poller::is_timer(timer) => return,
-            poller::SIGNALS => {
-                if self.signals.take().is_some() {
-                    self.push(at, EventKind::Stop);
-                }
-                return;
-            }
-            Token(packed) => Key::unpack(packed as u64),
-        };
-        // A socket that is closed already: what is left of its readiness is stale.
-        let Some(socket) = self.sockets.get(key.slot) else { return };
-        if !self.sockets.is_opened(key.slot) {
-            match self.dialer.confirm(key.slot, socket, readiness) {
-                Confirmed::NotYet => return,
-                Confirmed::Failed(failure) => {
-                    return self.push(at, EventKind::Failed(key, failure));
-                }
-                Confirmed::Reset(failure) => {
-                    self.push(at, EventKind::Opened(key));
-                    return self.hear_end(at, key, failure);
-                }
-                Confirmed::Opened => {
-                    self.sockets.set_opened(key.slot);
-                    self.push(at, EventKind::Opened(key));
-                }
-            }
-        }
-        self.hear_opened(at, key, readiness);
-    }
-
-    /// The readiness of a connected socket. A FIN is heard at once, even behind bytes that nobody
-    /// has read.
-    fn hear_opened(&mut self, at: Moment, key: Key, readiness: &Readiness) {
-        let Some(socket) = self.sockets.get(key.slot) else { return };
-        if readiness.is_error()
-            && let Some(errno) = sys::take_error(socket)
-        {
-            let error = io::Error::from_raw_os_error(errno);
-            let mut failure = failure(Stage::Established, &error);
-            if failure.reason == EndReason::PeerReset {
-                failure = looking::reset(socket, failure);
-            }
-            return self.hear_end(at, key, failure);
-        }
-        if readiness.is_read_closed() {
-            self.hear_end(at, key, CLOSED);
-        } else if readiness.is_readable() {
-            // Answers come in bursts, beside dials that each take a turn: read one a turn, those
-            // that came in time would be counted as late, and each as later than it came.
-            if self.is_awaited(key) {
-                self.receive(at, key, None);
-            } else {
-                self.push(at, EventKind::Readable(key));
-            }
-        }
-    }
-
-    /// Whether the next bytes of a connection can be an answer in time: servers that go on sending
-    /// wait their turn.
-    fn is_awaited(&self, key: Key) -> bool {
-        self.can_answer(key.slot) && self.engine.awaits_answer(key)
-    }
-
     /// Whether there is an answer in what comes next, for all that was read so far. Where any byte
     /// is one, nobody looks at them.
-    fn can_answer(&self, slot: u32) -> bool {
+    pub(super) fn can_answer(&self, slot: u32) -> bool {
         let talk = self.plan.talk.as_ref();
         talk.is_some_and(|talk| talk.expect.is_empty() || self.expect.is_open(slot))
-    }
-
-    /// The end of a connection, and what came before it: servers say why they hang up, and it can
-    /// be the answer that is waited for, however soon they hang up behind it.
-    fn hear_end(&mut self, at: Moment, key: Key, mut end: Failure) {
-        let (mut received, mut is_answered) = (0, false);
-        for _ in 0..LAST_READS_MAX {
-            match self.read(key, LAST_DRAIN_BYTES, None) {
-                Read::Bytes { count, is_answer } => {
-                    received += count;
-                    is_answered |= is_answer;
-                }
-                Read::Nothing => break,
-                Read::End(failure) => {
-                    // The socket's own error has been taken from it already.
-                    end = if failure == CLOSED { end } else { failure };
-                    break;
-                }
-            }
-            if !self.expect.is_open(key.slot) {
-                break;
-            }
-        }
-        if received > 0 {
-            self.push(at, EventKind::Received { key, bytes: received, more: false });
-        }
-        if is_answered {
-            self.push(at, EventKind::ReplyMatched(key));
-        }
-        self.push(at, EventKind::PeerClosed(key, end));
     }
 
     fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
@@ -340,7 +262,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Reads once, and says what that meant.
-    fn receive(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) {
+    pub(super) fn receive(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) {
         match self.read(key, self.drain_bytes(), watch) {
             // Only "would block" proves that there is no more: urgent data can end a read early.
             Read::Bytes { count, is_answer } => {
@@ -389,7 +311,7 @@ impl<'a> Driver<'a> {
 
     /// Reads once, of what nobody looks at at most `most` bytes. What came is told at once, or
     /// without a watch after the next turn.
-    fn read(&mut self, key: Key, most: usize, watch: Option<&mut dyn Watch>) -> Read {
+    pub(super) fn read(&mut self, key: Key, most: usize, watch: Option<&mut dyn Watch>) -> Read {
         let Some(socket) = self.sockets.get(key.slot) else { return Read::Nothing };
         let is_awaited = self.expect.is_open(key.slot);
         match sys::receive(socket, &mut self.buffer) {

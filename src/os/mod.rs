@@ -14,6 +14,7 @@ pub mod looking;
 pub mod neighbours;
 pub mod netlink;
 pub mod poller;
+mod readiness;
 pub mod rejects;
 pub mod resolve;
 pub mod seats;

@@ -10,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::clock::Clock;
 use super::sys::{Signals, Timer};
+use crate::engine::gaps::GAP_MIN;
 use crate::error::{Error, Result};
 use crate::units::{Moment, Span};
 
@@ -17,6 +18,21 @@ use crate::units::{Moment, Span};
 /// is one of these.
 const TIMER: Token = Token(u32::MAX as usize);
 pub const SIGNALS: Token = Token(u32::MAX as usize - 1);
+
+/// What a poll returned besides readiness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wake {
+    pub now: Moment,
+    /// Whether this host was not looking for [`GAP_MIN`] and more before that.
+    pub gap: Option<Gap>,
+}
+
+/// A stretch without a poll; it ends with the return of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    pub since: Moment,
+    pub is_stop: bool,
+}
 
 /// A poll set that sleeps until an exact moment.
 #[derive(Debug)]
@@ -74,24 +90,27 @@ impl Poller {
     }
 
     /// Polls: without waiting if `at_once` or if `due` has passed, else until `due` or readiness,
-    /// whichever comes first. Returns the time afterwards. There may be no readiness in `ready`, or
-    /// only that of the timer ([`is_timer`]).
+    /// whichever comes first. There may be no readiness in `ready`, or only that of the timer
+    /// ([`is_timer`]). After [`GAP_MIN`] and more without a poll it does not wait either: so what it
+    /// returns is what happened meanwhile, and not what happens next.
     ///
     /// # Errors
     /// [`Error::System`] if the kernel does not poll.
     pub fn wait(
         &mut self,
+        signals: &Signals,
         due: Option<Moment>,
         at_once: bool,
         ready: &mut Events,
-    ) -> Result<Moment> {
+    ) -> Result<Wake> {
         let at_once = at_once || due.is_some_and(|due| due <= self.woke);
-        let mut began = self.woke;
+        let (woke, mut began) = (self.woke, self.woke);
         if !at_once {
             self.set_timer(due)?;
             began = self.clock.now();
-            self.note_turn(began.since(self.woke));
+            self.note_turn(began.since(woke));
         }
+        let at_once = at_once || began.since(woke) >= GAP_MIN;
         let mut polled = self.poll.poll(ready, at_once.then_some(Duration::ZERO));
         let was_stopped = matches!(&polled, Err(error) if error.kind() == ErrorKind::Interrupted);
         if was_stopped {
@@ -108,11 +127,39 @@ impl Poller {
             (Ok(()), Some(due)) => self.note_turn(now.since(due)),
             (Ok(()), None) => {}
         }
+        let slept = Slept { woke, due: due.filter(|_| !at_once), at_once, was_stopped };
+        let gap = self.gap(signals, &slept, now, ready);
         if ready.iter().any(|readiness| readiness.token() == TIMER) {
             self.timer_due = None;
         }
         self.woke = now;
-        Ok(now)
+        Ok(Wake { now, gap })
+    }
+
+    /// Whether readiness can have waited before `now`, and since when.
+    ///
+    /// A poll that sleeps is woken by readiness itself, so it misses nothing while the machine runs
+    /// it. It was not run if it wakes long after its timer: then since that has fired, if nothing
+    /// was ready before (a poll returns readiness in the order in which it came). It was stopped if
+    /// it was interrupted; also if SIGCONT is pending that was not there when it returned, as the
+    /// stop then came just behind it. Since when is not known then, but for the poll before.
+    fn gap(&self, signals: &Signals, slept: &Slept, now: Moment, ready: &Events) -> Option<Gap> {
+        let Slept { woke, due, at_once, was_stopped } = *slept;
+        if now.since(woke) < GAP_MIN {
+            return None;
+        }
+        let is_continued = signals.read();
+        if at_once || was_stopped {
+            return Some(Gap { since: woke, is_stop: is_continued || was_stopped });
+        }
+        let is_in_batch = ready.iter().any(|readiness| readiness.token() == SIGNALS);
+        if is_continued && !is_in_batch {
+            return Some(Gap { since: woke, is_stop: true });
+        }
+        let due = due.filter(|due| now.since(*due) >= GAP_MIN)?;
+        let is_timer_first = ready.iter().next().is_some_and(|first| first.token() == TIMER);
+        let fired = self.timer_due.filter(|_| is_timer_first).map(|set| set.min(due));
+        Some(Gap { since: fired.unwrap_or(woke).max(woke), is_stop: false })
     }
 
     fn note_turn(&mut self, took: Span) {
@@ -133,6 +180,16 @@ impl Poller {
         let set = self.timer.set(self.clock.monotonic_ns(moment));
         set.map_err(|error| Error::system("cannot set the timer", &error))
     }
+}
+
+/// How a poll came to return.
+struct Slept {
+    /// When the one before it returned.
+    woke: Moment,
+    /// Until when it was to sleep.
+    due: Option<Moment>,
+    at_once: bool,
+    was_stopped: bool,
 }
 
 /// Whether a readiness is the timer's: it says nothing but the time.

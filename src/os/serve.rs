@@ -117,15 +117,19 @@ impl<'a> Server<'a> {
     fn spin(&mut self, watch: &mut dyn ServeWatch) -> Result<()> {
         let mut ready = Events::with_capacity(EVENTS_MAX);
         loop {
-            let now = self.poller.wait(self.next_due(), self.seats.has_work(), &mut ready)?;
+            let has_work = self.seats.has_work();
+            let wake = self.poller.wait(self.signals, self.next_due(), has_work, &mut ready)?;
+            let now = wake.now;
             for readiness in &ready {
                 match readiness.token() {
                     timer if poller::is_timer(timer) => {}
-                    poller::SIGNALS if self.signals.take().is_some() => return Ok(()),
-                    poller::SIGNALS => {}
+                    poller::SIGNALS => drop(self.signals.read()),
                     LISTENER => self.unwatch_listener(now)?,
                     Token(seat) => self.hear(seat, readiness),
                 }
+            }
+            if self.signals.take_read().is_some() {
+                return Ok(());
             }
             self.end_connections(now);
             for _ in 0..SERVICES_MAX {

@@ -212,7 +212,7 @@ fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
     let findings = &summary.findings;
     write!(out, "Answered: {} within {}", findings.answered, talk.reply_timeout)?;
     if findings.overdue > 0 {
-        let why = if summary.pauses > 0 { ", as the loop was paused" } else { "" };
+        let why = if summary.gaps.count() > 0 { ", as the loop was paused" } else { "" };
         write!(out, " ({} of them read late{why})", findings.overdue)?;
     }
     writeln!(

@@ -210,7 +210,16 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     }
     writeln!(out, "Dial timeout: {}", or_none(plan.dial_timeout))?;
     match plan.hold {
-        Hold::For(span) => writeln!(out, "Hold: {span} after the last dial is decided")?,
+        Hold::For(span) if span >= plan.settle => {
+            writeln!(out, "Hold: {span} after the last dial is decided")?;
+        }
+        Hold::For(span) => {
+            let settle = plan.settle;
+            writeln!(
+                out,
+                "Hold: {span} after the last dial is decided, at most {settle} until no close came for 100ms"
+            )?;
+        }
         Hold::Forever => writeln!(out, "Hold: until a signal")?,
     }
     writeln!(out, "Interval: {}", or_none(plan.interval))?;

@@ -10,9 +10,14 @@ use super::tables::write_tables;
 use super::verdict::write_verdict;
 use crate::NAME_AND_VERSION;
 use crate::diagnosis::diagnose;
+use crate::engine::gaps::Gap;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
+use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary};
 use crate::units::{Span, rfc3339};
+
+/// The most stretches of [`Summary::gaps`] that are printed one by one.
+const GAPS_PRINTED: usize = 4;
 
 /// The original's statistics line.
 pub fn write_sample(out: &mut dyn Write, sample: &Sample) -> fmt::Result {
@@ -76,6 +81,12 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         summary.established_peak,
         summary.last.level(State::Established),
     )?;
+    match (summary.sustained, summary.end.since(summary.start)) {
+        (sustained, took) if took < WINDOW => {
+            writeln!(out, "Sustained: {sustained} open at the end of a run shorter than {WINDOW}")?;
+        }
+        (sustained, _) => writeln!(out, "Sustained: {sustained} open together for {WINDOW}")?,
+    }
     write_reasons(out, "Closed", summary, State::Closed)?;
     write_reasons(out, "Errors", summary, State::Error)?;
     match summary.skipped {
@@ -180,17 +191,41 @@ fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     if summary.received_bytes > 0 {
         writeln!(out, "Received and dropped: {} bytes", summary.received_bytes)?;
     }
-    if summary.pauses > 0 {
-        let paused = Span(summary.paused.0 / 100_000_000 * 100_000_000);
-        let pauses = summary.pauses;
-        let moved =
-            if summary.dial_lateness.count() > 0 { "; no dial was due meanwhile" } else { "" };
-        writeln!(out, "Paused: {paused} in all, pauses: {pauses}{moved}")?;
-    }
+    write_gaps(out, summary)?;
     if report.lines_dropped > 0 {
         writeln!(out, "Lines that found no room in the output: {}", report.lines_dropped)?;
     }
     Ok(())
+}
+
+/// `Not looking: 1.5s in all, 1 stretch (1.1s to 2.6s, stopped)`: since the start, the longest ones.
+fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
+    let gaps = &summary.gaps;
+    if gaps.count() == 0 {
+        return Ok(());
+    }
+    let (total, plural) = (to_10_ms(gaps.total()), if gaps.count() == 1 { "" } else { "es" });
+    write!(out, "Not looking: {total} in all, {} stretch{plural} (", gaps.count())?;
+    let mut longest: Vec<&Gap> = gaps.list().iter().collect();
+    longest.sort_by_key(|gap| (std::cmp::Reverse(gap.length()), gap.from));
+    let rest = longest.len().saturating_sub(GAPS_PRINTED);
+    longest.truncate(GAPS_PRINTED);
+    longest.sort_by_key(|gap| gap.from);
+    for (index, gap) in longest.iter().enumerate() {
+        let [from, to] = [gap.from, gap.to].map(|at| to_10_ms(at.since(summary.start)));
+        let separator = if index == 0 { "" } else { "; " };
+        let joined = if gap.is_joined { ", on and off" } else { "" };
+        let stopped = if gap.is_stop { ", stopped" } else { "" };
+        write!(out, "{separator}{from} to {to}{joined}{stopped}")?;
+    }
+    let shorter = if rest == 0 { String::new() } else { format!("; and {rest} shorter") };
+    writeln!(out, "{shorter})")
+}
+
+/// Rounded: the ends of a gap are no more exact than what happens in it.
+fn to_10_ms(span: Span) -> Span {
+    let unit = Span::from_ms(10).0;
+    Span((span.0 + unit / 2) / unit * unit)
 }
 
 /// A sign of life after the report, while a large run is closing.
@@ -323,6 +358,7 @@ Host: jump-1
 Start: 1970-01-01T00:00:00.000Z
 End: 1970-01-01T00:00:00.025Z (after 25.001ms, ended by a signal)
 Established: 1 in all, 1 at most at once, 0 at the end, 1 closed by the peer
+Sustained: 0 open at the end of a run shorter than 100ms
 Closed: 1, by reason: 1 reset by the peer (server or network)
 Errors: 1, by reason: 1 refused (server or network)
 Dial times p50/p90/p99/p99.9 = 1.5ms/1.5ms/1.5ms/1.5ms
@@ -347,6 +383,31 @@ Also: The other side closed the only one, after 23.5ms.
         );
         assert_eq!(text, expected);
         assert_eq!(summary.exit_code(), crate::error::exit::NOT_COMPLETED);
+    }
+
+    #[test]
+    fn gaps_are_listed_the_longest_of_many() {
+        let line = |gaps: &[(u64, u64, bool)]| {
+            let (_, mut summary) = run();
+            summary.start = Moment(0);
+            for (from, to, is_stop) in gaps {
+                let [from, to] = [from, to].map(|ms| Moment(0) + Span::from_ms(*ms));
+                summary.gaps.push(from, to, *is_stop);
+            }
+            let mut text = String::new();
+            write_gaps(&mut text, &summary).unwrap();
+            text
+        };
+        assert_eq!(line(&[]), "");
+        let one = "Not looking: 1.5s in all, 1 stretch (1.1s to 2.6s, stopped)\n";
+        assert_eq!(line(&[(1_104, 2_603, true)]), one);
+        let many = [(0, 100, false), (200, 400, true), (500, 800, false), (900, 1_001, false)];
+        let longest =
+            "(200ms to 400ms, stopped; 500ms to 800ms; 900ms to 1s; 2s to 9s; and 1 shorter)";
+        let words = format!("Not looking: 7.7s in all, 5 stretches {longest}\n");
+        assert_eq!(line(&[&many[..], &[(2_000, 9_000, false)]].concat()), words);
+        let joined = "Not looking: 200ms in all, 2 stretches (0s to 200ms, on and off)\n";
+        assert_eq!(line(&[(0, 110, false), (100, 200, false)]), joined);
     }
 
     #[test]

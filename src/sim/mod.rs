@@ -8,6 +8,7 @@
 //! is always the same run.
 
 mod bogus;
+mod gaps;
 pub mod network;
 pub mod random;
 pub mod scenario;
@@ -18,6 +19,8 @@ pub mod world;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::engine::dating::Dating;
+use crate::engine::gaps::GAP_MIN;
 use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary, TcpInfoPurpose};
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
 use crate::units::{Moment, NS_PER_S, Span, Tick};
@@ -113,6 +116,9 @@ pub struct Sim {
     scenario: Scenario,
     random: Random,
     clock: Moment,
+    /// When the last poll returned.
+    woke: Moment,
+    dating: Dating,
     engine: Engine,
     network: Network,
     trace: Trace,
@@ -147,6 +153,7 @@ impl Sim {
         let (plan, start) = (&scenario.plan, scenario.start);
         let connections = plan.connections as usize;
         let probes = random.chance(500);
+        let dating = Dating::new(plan.batches());
         let engine = Engine::new(plan, start).unwrap_or_else(|error| panic!("{error}"));
         Sim {
             seed,
@@ -155,6 +162,8 @@ impl Sim {
             scenario,
             random,
             clock: start,
+            woke: start,
+            dating,
             engine,
             trace: Trace::new(readable),
             turns: 0,
@@ -213,8 +222,8 @@ impl Sim {
 
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), String> {
         check!(self.turns <= TURNS_MAX, "no end in sight");
-        self.sleep()?;
-        let events = self.poll();
+        let gap = self.sleep()?;
+        let events = self.poll(gap);
         // Between the poll and the turn some time passes, too.
         self.clock = self.clock + self.work();
         let mut actions = Vec::new();
@@ -247,10 +256,15 @@ impl Sim {
     }
 
     /// Waits as a poll does: until something happens, or until the engine is due, late sometimes
-    /// but never early.
-    fn sleep(&mut self) -> Result<(), String> {
+    /// but never early. Returns the gap
+    /// that its end brings to light.
+    fn sleep(&mut self) -> Result<Option<EventKind>, String> {
+        let is_stalled = self.clock.since(self.woke) >= GAP_MIN;
         loop {
             self.network.advance(self.clock);
+            if is_stalled {
+                break;
+            }
             let due = self.engine.next_due();
             let happens = self.network.next(self.clock);
             let waits = [due, happens, self.stop_at].into_iter().flatten().min();
@@ -265,22 +279,32 @@ impl Sim {
                 self.clock = self.clock + self.random.span(Span::ZERO, faults.late_max);
             }
         }
-        if self.random.chance(self.scenario.faults.pause_permille) {
+        let is_stop = self.random.chance(self.scenario.faults.pause_permille);
+        if is_stop {
             let pause = self.random.span(Span(NS_PER_S / 2), Span::from_s(20));
             self.clock = self.clock + pause;
             self.network.advance(self.clock);
         }
-        Ok(())
+        let gap = EventKind::Gap { since: self.woke, is_stop };
+        self.woke = self.clock;
+        Ok((is_stalled || is_stop).then_some(gap))
     }
 
     /// What the last actions came to, then a batch of readiness, a signal, and some nonsense if
     /// there is room for it.
-    fn poll(&mut self) -> Vec<Event> {
+    fn poll(&mut self, gap: Option<EventKind>) -> Vec<Event> {
         let at = self.clock;
         let limits = self.scenario.plan.limits;
         let mut events = std::mem::take(&mut self.feedback);
         let honest = events.len();
+        if let Some(EventKind::Gap { since, .. }) = gap {
+            self.dating.begin_gap(since, at);
+        }
+        events.extend(gap.map(|kind| Event { at, kind }));
+        let first = events.len();
         let told = self.network.poll(&limits, &self.engine, at, &mut events);
+        self.stamp(at, first, &mut events);
+        self.dating.end_batch(told == limits.events_max);
         let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
         read.for_each(|_| mark(&mut self.marks, "read as soon as reported"));
         if told == limits.events_max {

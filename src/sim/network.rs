@@ -242,6 +242,13 @@ impl Network {
         })
     }
 
+    /// When the newest segment of `slot` with an acknowledgement came, and whether it was its first.
+    pub fn last_heard(&self, slot: u32) -> Option<(Moment, bool)> {
+        let open = self.descriptors.get(&slot)?;
+        let is_first = open.accepted_at == Some(open.heard_at) && open.data_segments == 0;
+        Some((open.heard_at, is_first && open.script.repeated_answers == 0))
+    }
+
     /// When the next thing happens by itself; `now` if a poll has something to tell already.
     pub fn next(&self, now: Moment) -> Option<Moment> {
         let waiting = (!self.queue.is_empty()).then_some(now);
@@ -367,6 +374,10 @@ impl Network {
             }
             Happening::End(reason) => {
                 open.ended = Some(reason);
+                // A FIN acknowledges, and a RST does not.
+                if reason == EndReason::PeerClosed {
+                    open.heard_at = at;
+                }
                 // A reset takes with it what was not read; a FIN leaves it in the way.
                 if reason != EndReason::PeerClosed {
                     (open.unread, open.to_answer) = (0, None);

@@ -113,6 +113,7 @@ fn plan(random: &mut Random) -> Plan {
             Hold::For(hold + PROBES_TAKE),
             Hold::Forever,
         ]),
+        settle: random.pick(&[Span::ZERO, Span::ZERO, hold, Span::from_s(1)]),
         close: Close::Fin,
         probe: random.pick(&[Probe::None, Probe::None, Probe::Sample, Probe::All]),
         talk: random.chance(400).then(|| talk(random)),

@@ -29,6 +29,7 @@ impl Shadow {
                 self.stopped = true;
                 return;
             }
+            EventKind::Gap { since, is_stop } => return self.gap(since, at, is_stop),
             EventKind::Dialed(key) | EventKind::Opened(key) | EventKind::Readable(key) => {
                 (key, self.state(key))
             }
@@ -65,6 +66,7 @@ impl Shadow {
             {
                 let after = self.enter(slot, State::Closed, at, Some(failure.reason));
                 self.lifetimes.0.push(after);
+                self.closed_at = self.closed_at.max(Some(at.min(self.now)));
                 self.hang_up(slot, failure.reason);
                 self.say(key, Note::Closed { failure, after }, answers);
                 answers.push(Action::Close(key));
@@ -109,6 +111,9 @@ impl Shadow {
         *seat = Seat { state: to, since: at, reason, took, ..*seat };
         if to == State::Established && self.routing.open(slot) {
             self.mark("a port after all");
+        }
+        if to == State::Established || to == State::Closed {
+            self.change_open(to, at);
         }
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));

@@ -11,6 +11,7 @@ mod deadlines;
 mod distribution;
 mod events;
 mod failures;
+mod gaps;
 mod routing;
 mod summary;
 
@@ -67,8 +68,12 @@ pub struct Shadow {
     pub peak: u32,
     pub ignored: u64,
     pub bytes: u64,
-    pub pauses: u32,
-    pub paused: Span,
+    closed_at: Option<Moment>,
+    pub(super) gaps: Vec<(Moment, Moment, bool)>,
+    /// Whether one of them began before something that was reported already.
+    pub(super) is_revised: bool,
+    /// Every change of how many are open, and when it was stamped.
+    pub(super) changes: Vec<(Moment, i64)>,
     pub dialed: Vec<Moment>,
     pub established: Times,
     pub failed: Times,
@@ -118,8 +123,10 @@ impl Shadow {
             peak: 0,
             ignored: 0,
             bytes: 0,
-            pauses: 0,
-            paused: Span::ZERO,
+            closed_at: None,
+            gaps: Vec::new(),
+            is_revised: false,
+            changes: Vec::new(),
             dialed: Vec::new(),
             established: Times::default(),
             failed: Times::default(),
@@ -204,8 +211,6 @@ impl Shadow {
         let overslept = now.since(due.max(self.now));
         if overslept > PAUSE_MIN {
             self.mark("a pause");
-            self.pauses += 1;
-            self.paused = self.paused + overslept;
             self.shift = self.shift + overslept;
         }
     }
@@ -239,11 +244,17 @@ impl Shadow {
         Ok(&actions[usize::from(asked)..])
     }
 
+    /// When it has held for long enough, and has settled: no close for 100 ms, or no more time for
+    /// that, or nothing left that could be closed.
     fn hold_end(&self) -> Option<Moment> {
-        match self.plan.hold {
-            Hold::For(span) => Some(self.decided_at? + span),
-            Hold::Forever => None,
+        let (decided_at, Hold::For(span)) = (self.decided_at?, self.plan.hold) else { return None };
+        let mut end = decided_at + span;
+        if self.level(State::Established) > 0 {
+            let last = self.closed_at.unwrap_or(decided_at).max(decided_at);
+            let (quiet, latest) = (last + Span::from_ms(100), decided_at + self.plan.settle);
+            end = end.max(quiet.min(latest));
         }
+        Some(end)
     }
 
     fn conclude(&mut self) {

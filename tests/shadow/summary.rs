@@ -121,6 +121,7 @@ impl Shadow {
         self.times_and_counts(summary)?;
         self.bear_witness(summary)?;
         self.routing.compare(&self.seats, summary)?;
+        self.compare_gaps(summary)?;
         if self.seats.iter().any(|seat| seat.wait.is_asked()) {
             self.mark(match summary.unsettled {
                 0 => "a keepalive of a sample out at the end",
@@ -149,8 +150,6 @@ impl Shadow {
             ("errors", summary.errors, self.failed.0.len() as u64 + self.routing.skipped),
             ("received bytes", summary.received_bytes, self.bytes),
             ("dials skipped", summary.skipped, self.routing.skipped),
-            ("pauses", summary.pauses.into(), self.pauses.into()),
-            ("nanoseconds paused", summary.paused.0, self.paused.0),
             ("events ignored", summary.events_ignored, self.ignored),
             ("worst lateness of a timeout", summary.timeout_lateness_max.0, late.0),
             ("awaited", summary.awaited.into(), replies),

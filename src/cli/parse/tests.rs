@@ -53,6 +53,7 @@ fn a_run_defaults_to_what_the_original_does() {
         dial_timeout: Some(Span::from_s(5)),
         interval: Some(Span::from_s(1)),
         hold: Hold::For(Span::ZERO),
+        settle: Span::from_s(1),
         family: Family::Any,
         all_addresses: false,
         sources: vec![],

@@ -13,7 +13,8 @@ use libc::c_int;
 use super::{check, check_length, own};
 
 /// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was
-/// ignored.
+/// ignored; and SIGCONT, which reports that the process was stopped. Continued it is even while that
+/// is blocked (signal(7)), and a blocked signal is kept although its default is to be ignored.
 ///
 /// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their
 /// default action back, so the kernel itself obeys the second, whatever this program is doing.
@@ -21,6 +22,8 @@ use super::{check, check_length, own};
 pub struct Signals {
     fd: OwnedFd,
     set: libc::sigset_t,
+    /// The first of the operator's that was read.
+    asked: Cell<Option<c_int>>,
     released: Cell<bool>,
 }
 
@@ -40,16 +43,44 @@ impl Signals {
                 check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
             }
         }
+        // SAFETY: the set is initialized and the signal's number valid.
+        check(unsafe { libc::sigaddset(&raw mut set, libc::SIGCONT) })?;
         // SAFETY: the set is initialized; -1 asks for a new descriptor.
         let fd = own(unsafe {
             libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
         })?;
         mask(libc::SIG_BLOCK, &set)?;
-        Ok(Signals { fd, set, released: Cell::new(false) })
+        Ok(Signals { fd, set, asked: Cell::new(None), released: Cell::new(false) })
     }
 
-    /// Takes a signal that has come, if one has, and lets go of the rest.
+    /// Takes an operator's signal that has come, if one has, and lets go of the rest.
     pub fn take(&self) -> Option<c_int> {
+        self.read();
+        self.take_read()
+    }
+
+    /// The same of one that [`Signals::read`] has met.
+    pub fn take_read(&self) -> Option<c_int> {
+        let signal = self.asked.take()?;
+        self.release();
+        Some(signal)
+    }
+
+    /// Reads what is pending, keeps the operator's for [`Signals::take_read`], and returns whether a
+    /// SIGCONT was among it.
+    pub fn read(&self) -> bool {
+        let mut is_continued = false;
+        while self.asked.get().is_none() {
+            match self.read_one() {
+                Some(libc::SIGCONT) => is_continued = true,
+                Some(signal) => self.asked.set(Some(signal)),
+                None => break,
+            }
+        }
+        is_continued
+    }
+
+    fn read_one(&self) -> Option<c_int> {
         let mut info = MaybeUninit::<libc::signalfd_siginfo>::uninit();
         let (fd, length) = (self.fd.as_raw_fd(), size_of::<libc::signalfd_siginfo>());
         // SAFETY: `info` has `length` writable bytes.
@@ -58,7 +89,6 @@ impl Signals {
         if read != length {
             return None;
         }
-        self.release();
         // SAFETY: the read was whole, so `info` is initialized.
         c_int::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
     }

@@ -7,11 +7,15 @@ use std::collections::VecDeque;
 use super::failures::{CLOSED, dial_failure, end_failure};
 use super::network::Network;
 use super::setup::World;
-use super::socket::Read;
+use super::socket::{Info, Read};
 use super::stalls::{Stall, Stalls};
 use super::truth::{Icmp, Outcome, Truth};
 use super::wire::{Id, Tuple};
-use crate::engine::{Action, Engine, Event, EventKind, Failure, Key, TcpInfo, TcpInfoPurpose};
+use crate::engine::dating::{Dating, date_of_last, date_of_syn_ack};
+use crate::engine::gaps::GAP_MIN;
+use crate::engine::{
+    Action, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+};
 use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
 use crate::sim::random::Random;
 use crate::units::{Moment, Span};
@@ -26,9 +30,6 @@ const CALL_COST: Span = Span::from_us(2);
 
 /// By how much a timer wakes the loop late.
 const WAKE_COST: Span = Span::from_us(60);
-
-/// Between two returns of a poll, less than this is work.
-const GAP_MIN: Span = Span::from_ms(100);
 
 /// What one read takes at most of a connection whose reply is looked at.
 const BUFFER_BYTES: u32 = 4096;
@@ -68,8 +69,9 @@ struct Driver<'a> {
     stalled: Vec<(Moment, Moment)>,
     /// When the last poll returned.
     polled_at: Moment,
-    /// While batches after a gap are taken: its two ends.
-    gap: Option<(Moment, Moment)>,
+    dating: Dating,
+    /// Where in the events those of the poll begin.
+    batch_at: usize,
     turns: u64,
 }
 
@@ -92,7 +94,8 @@ impl<'a> Driver<'a> {
             stalls,
             stalled: Vec::new(),
             polled_at: START,
-            gap: None,
+            dating: Dating::new(plan.batches()),
+            batch_at: 0,
             turns: 0,
         }
     }
@@ -115,6 +118,7 @@ impl<'a> Driver<'a> {
                 return self.engine.hear_last(&last);
             }
             now = self.wait();
+            self.batch_at = self.events.len();
             let events_max = self.plan.limits.events_max;
             let mut count = 0;
             while count < events_max
@@ -123,10 +127,10 @@ impl<'a> Driver<'a> {
                 count += 1;
                 self.on_ready(now, id);
             }
-            if count >= events_max {
+            let is_full = count >= events_max;
+            self.dating.end_batch(is_full);
+            if is_full {
                 self.push(now, EventKind::PollBatchFull);
-            } else {
-                self.gap = None;
             }
         }
     }
@@ -175,7 +179,8 @@ impl<'a> Driver<'a> {
         let began = self.clock;
         let mut was_stopped = false;
         let is_at_once = !self.events.is_empty() || due.is_some_and(|due| due <= self.polled_at);
-        while !is_at_once && !self.network.client.is_ready() {
+        let is_long = began.since(self.polled_at) >= GAP_MIN;
+        while !is_at_once && !is_long && !self.network.client.is_ready() {
             if due.is_some_and(|due| due <= self.clock) {
                 break;
             }
@@ -186,7 +191,6 @@ impl<'a> Driver<'a> {
             was_stopped |= self.sleep(next);
         }
         let now = self.clock;
-        let is_long = began.since(self.polled_at) >= GAP_MIN;
         let late = due.filter(|due| !is_at_once && now.since((*due).max(began)) >= GAP_MIN);
         let since = match late {
             _ if is_long || was_stopped => Some(self.polled_at),
@@ -216,41 +220,48 @@ impl<'a> Driver<'a> {
     }
 
     /// This host was not looking from `since` to `now`.
-    fn report_gap(&mut self, since: Moment, now: Moment, _is_stop: bool) {
-        self.gap = Some((since, now));
+    fn report_gap(&mut self, since: Moment, now: Moment, is_stop: bool) {
+        self.dating.begin_gap(since, now);
+        self.push(now, EventKind::Gap { since, is_stop });
     }
 
-    /// When an undated event of a batch that a poll returned at `now` is said to have happened.
-    fn stamp(&self, now: Moment) -> Moment {
-        self.gap.map_or(now, |(_, to)| to)
-    }
-
-    /// When the kernel says that the SYN-ACK or the FIN of a connection came, after a gap.
-    fn dated(&self, now: Moment, id: Id) -> Moment {
-        let Some((since, to)) = self.gap else { return now };
-        let silent = self.network.client.info(now, id).last_ack_recv;
-        Moment(now.0.saturating_sub(silent.0).clamp(since.0 + 1, to.0 - 1))
+    /// Since when a connection has been in its state, for all that was reported so far.
+    fn began(&self, key: Key) -> Moment {
+        let known = self.engine.connection(key).filter(|known| known.state != State::NotInitiated);
+        let is_dial = |event: &&Event| event.kind == EventKind::Dialed(key);
+        let dialed = || self.events.iter().find(is_dial).map(|event| event.at);
+        known.map(|known| known.since).or_else(dialed).unwrap_or_default()
     }
 
     fn on_ready(&mut self, now: Moment, id: Id) {
         let key = self.keys[id as usize];
         let slot = key.slot as usize;
+        let mut began = self.began(key);
         if !self.is_opened[slot] {
             let client = &self.network.client;
             if let Some(fault) = client.fault(id).filter(|_| !client.is_established(id)) {
-                return self.push(self.stamp(now), EventKind::Failed(key, dial_failure(fault)));
+                let at = self.dating.undated(now, began);
+                return self.push(at, EventKind::Failed(key, dial_failure(fault)));
             }
             self.is_opened[slot] = true;
-            self.push(self.dated(now, id), EventKind::Opened(key));
+            let info = || tcp_info(&self.network.client.info(self.clock, id));
+            began = self.dating.opened(now, began, || date_of_syn_ack(&info(), self.clock));
+            self.push(began, EventKind::Opened(key));
         }
-        let at = self.stamp(now);
+        let at = self.dating.undated(now, began);
         if let Some(fault) = self.network.client.fault(id) {
             let failure = end_failure(fault, &self.network.client.info(self.clock, id));
             return self.on_end(at, id, failure);
         }
         if self.network.client.has_fin(id) {
-            let dated = self.dated(now, id);
-            self.on_end(dated, id, CLOSED);
+            let (client, clock) = (&self.network.client, self.clock);
+            let date = || date_of_last(&tcp_info(&client.info(clock, id)), clock);
+            let (at, gap) = self.dating.closed(now, began, date);
+            if let Some(since) = gap {
+                let kind = EventKind::Gap { since, is_stop: false };
+                self.events.insert(self.batch_at, Event { at: now, kind });
+            }
+            self.on_end(at, id, CLOSED);
         } else if self.network.client.has_unread(id) {
             if self.can_match(key.slot) && self.engine.awaits_answer(key) {
                 self.receive(at, id);
@@ -343,15 +354,7 @@ impl<'a> Driver<'a> {
     }
 
     fn read_tcp_info(&mut self, now: Moment, key: Key, id: Id, purpose: TcpInfoPurpose) {
-        let info = self.network.client.info(now, id);
-        let info = TcpInfo {
-            total_retrans: info.total_retrans,
-            rtt: info.rtt,
-            last_ack_recv: Some(info.last_ack_recv),
-            segs_in: Some(info.segs_in),
-            data_segs_in: Some(info.data_segs_in),
-            unacked: info.unacked,
-        };
+        let info = tcp_info(&self.network.client.info(now, id));
         self.push(now, EventKind::TcpInfo(key, purpose, info));
     }
 
@@ -401,5 +404,17 @@ impl<'a> Driver<'a> {
             }
             Err(fault) => self.push(at, EventKind::Failed(key, dial_failure(fault))),
         }
+    }
+}
+
+/// As the driver reads it.
+fn tcp_info(info: &Info) -> TcpInfo {
+    TcpInfo {
+        total_retrans: info.total_retrans,
+        rtt: info.rtt,
+        last_ack_recv: Some(info.last_ack_recv),
+        segs_in: Some(info.segs_in),
+        data_segs_in: Some(info.data_segs_in),
+        unacked: info.unacked,
     }
 }

@@ -1,0 +1,176 @@
+//! When a run is over, and what a gap changes about it.
+
+use super::{Engine, State};
+use crate::plan::Hold;
+use crate::units::{Moment, Span};
+
+/// For how long no close may have come before a run that settles is over: the connections dialed
+/// last have stayed open together for as long as those before them, see [`super::sustained`].
+pub const QUIET: Span = super::sustained::WINDOW;
+
+impl Engine {
+    pub(super) fn conclude(&mut self) {
+        let [not_initiated, dialing, ..] = self.ledger.levels();
+        if not_initiated + dialing == 0 && self.decided_at.is_none() {
+            self.decided_at = Some(self.now);
+        }
+        let held = self.end_due().is_some_and(|end| end <= self.now);
+        self.gave_up |= self.is_too_much();
+        let waits = self.readiness_may_be_pending() || self.inquiries.is_waiting();
+        // Once over, it stays over, whatever a late event says.
+        self.over |= self.stopped || self.gave_up || (held && !waits);
+    }
+
+    /// Whether as many connections have failed or were closed as are put up with.
+    pub(super) fn is_too_much(&self) -> bool {
+        let ended = self.ledger.entered(State::Error) + self.ledger.entered(State::Closed);
+        self.errors_max.is_some_and(|most| ended >= most)
+    }
+
+    /// When the hold ends, and the run has settled. `None`: not before a signal, or a dial is not
+    /// decided.
+    pub(super) fn end_due(&self) -> Option<Moment> {
+        let decided_at = self.decided_at?;
+        match self.hold {
+            Hold::For(span) => Some((decided_at + span).max(self.settled_at(decided_at))),
+            Hold::Forever => None,
+        }
+    }
+
+    /// When no close will have come for [`QUIET`], or there was time enough for that. Where nothing
+    /// is open nothing can be closed.
+    fn settled_at(&self, decided_at: Moment) -> Moment {
+        if self.ledger.level(State::Established) == 0 {
+            return decided_at;
+        }
+        let quiet_since = self.closed_at.map_or(decided_at, |at| at.max(decided_at));
+        (decided_at + self.settle).min(quiet_since + QUIET)
+    }
+
+    /// The schedule moves by a gap in which nothing could be dialed; everything else is a matter of
+    /// real time.
+    pub(super) fn notice_pause(&mut self, now: Moment) {
+        let expected = self.next_due().map(|due| due.max(self.now));
+        let gap = expected.map_or(Span::ZERO, |expected| now.since(expected));
+        if gap > super::PAUSE_MIN {
+            self.pacer.postpone(gap);
+        }
+    }
+
+    pub(super) fn begin_gap(&mut self, since: Moment, at: Moment, is_stop: bool) {
+        let since = since.max(self.start);
+        self.gaps.push(since, at, is_stop);
+        self.sustained.begin_gap(since);
+        self.gap_batches = Some(0);
+    }
+
+    /// A batch has been read. A gap's is read with the first one that is not full, or once every
+    /// connection has been in one.
+    pub(super) fn end_gap(&mut self, is_batch_full: bool) {
+        let Some(batches) = self.gap_batches else { return };
+        let is_read = !is_batch_full || batches >= self.batches();
+        self.gap_batches = (!is_read).then_some(batches + 1);
+        if is_read {
+            self.sustained.end_gap(self.now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EndReason, Event, EventKind, Failure, Key};
+    use super::*;
+    use crate::plan::Plan;
+    use crate::route::{Routes, Target};
+
+    fn ms(ms: u64) -> Moment {
+        Moment(0) + Span::from_ms(ms)
+    }
+
+    fn plan(connections: u32, hold: Span, settle: Span) -> Plan {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+        Plan { hold: Hold::For(hold), settle, ..Plan::plain(connections, routes) }
+    }
+
+    /// All connections of `plan` are established at once.
+    fn established(plan: &Plan) -> Engine {
+        let mut engine = Engine::new(plan, Moment(0)).unwrap();
+        for slot in 0..plan.connections {
+            let key = Key { slot, attempt: 0 };
+            engine.turn(Moment(0), &[], &mut Vec::new());
+            for kind in [EventKind::Dialed(key), EventKind::Opened(key)] {
+                engine.turn(Moment(0), &[Event { at: Moment(0), kind }], &mut Vec::new());
+            }
+        }
+        engine
+    }
+
+    fn close(engine: &mut Engine, slot: u32, at: Moment) {
+        let failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
+        let kind = EventKind::PeerClosed(Key { slot, attempt: 0 }, failure);
+        engine.turn(at, &[Event { at, kind }], &mut Vec::new());
+    }
+
+    #[test]
+    fn a_run_settles_until_no_close_came_for_100_ms() {
+        let mut engine = established(&plan(5, Span::ZERO, Span::from_s(1)));
+        assert_eq!(engine.next_due(), Some(ms(100)));
+        for (slot, at) in [(0, 40), (1, 139), (2, 200)] {
+            close(&mut engine, slot, ms(at));
+            assert_eq!(engine.next_due(), Some(ms(at + 100)));
+        }
+        assert!(!engine.is_over());
+        engine.turn(ms(300), &[], &mut Vec::new());
+        assert!(engine.is_over());
+        let summary = engine.summary();
+        assert_eq!((summary.established_peak, summary.sustained), (5, 4));
+    }
+
+    #[test]
+    fn it_settles_for_no_longer_than_it_may_and_within_the_hold() {
+        for (hold, settle, end) in
+            [(0, 1_000, 1_000), (0, 0, 0), (0, 70, 70), (3_000, 1_000, 3_000)]
+        {
+            let mut engine = established(&plan(50, Span::from_ms(hold), Span::from_ms(settle)));
+            for slot in 0..49 {
+                let at = ms(50 * u64::from(slot) + 50);
+                if engine.next_due().is_some_and(|due| due <= at) {
+                    break;
+                }
+                close(&mut engine, slot, at);
+            }
+            let ends_at_once = end == 0 && engine.is_over();
+            assert!(ends_at_once || engine.next_due() == Some(ms(end)), "{hold} {settle}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_open_there_is_nothing_to_settle() {
+        let mut engine = established(&plan(2, Span::ZERO, Span::from_s(1)));
+        close(&mut engine, 0, ms(10));
+        close(&mut engine, 1, ms(20));
+        assert!(engine.is_over());
+    }
+
+    #[test]
+    fn closes_found_after_a_gap_count_as_at_its_beginning() {
+        let mut engine = established(&plan(4, Span::from_s(9), Span::ZERO));
+        let failure = Failure { reason: EndReason::PeerReset, errno: 0 };
+        let gap = EventKind::Gap { since: ms(50), is_stop: true };
+        let closed = |slot| EventKind::PeerClosed(Key { slot, attempt: 0 }, failure);
+        let at = ms(700);
+        let full = [gap, closed(0), EventKind::PollBatchFull].map(|kind| Event { at, kind });
+        engine.turn(at, &full, &mut Vec::new());
+        engine.turn(ms(720), &[Event { at, kind: closed(1) }], &mut Vec::new());
+        engine.turn(ms(900), &[Event { at: ms(900), kind: closed(2) }], &mut Vec::new());
+        engine.turn(ms(1_500), &[], &mut Vec::new());
+        let summary = engine.summary();
+        assert_eq!((summary.sustained, summary.established_peak), (2, 4));
+        assert_eq!(summary.gaps.interval(at), (ms(50), at));
+        assert!(summary.gaps.list()[0].is_stop);
+        let nonsense = EventKind::Gap { since: ms(1_600), is_stop: false };
+        engine.turn(ms(1_550), &[Event { at: ms(1_550), kind: nonsense }], &mut Vec::new());
+        assert_eq!((engine.summary().gaps.count(), engine.summary().events_ignored), (1, 1));
+    }
+}
