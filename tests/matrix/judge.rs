@@ -118,6 +118,9 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
             let record = candidate.cause.record();
             let is_certain = candidate.likelihood == Likelihood::Certain;
             let is_alone = problem.candidates.len() == 1 && record.id != "undetermined";
+            if is_of(scenario.never, candidate) {
+                judged.wrong.push(format!("{} is ruled out", record.id));
+            }
             let is_wrong = !fits(&candidate) && !is_unsure(candidate);
             if is_wrong && (is_certain || (is_alone && !sides.contains(&record.side))) {
                 let how = if is_certain { "certain" } else { "alone" };

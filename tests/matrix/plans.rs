@@ -98,6 +98,12 @@ pub fn path(random: &mut Random) -> Path {
     Path { delay: Span::from_us(delay), jitter: Span::from_us(delay / 10), ..Path::default() }
 }
 
+/// Within a data centre.
+pub fn near(random: &mut Random) -> Path {
+    let delay = Span::from_us(random.pick(&[20, 50, 250, 1_000]));
+    Path { delay, ..Path::default() }
+}
+
 pub fn to(server: Server, path: Path) -> World {
     World::new(server, path)
 }

@@ -1,6 +1,6 @@
 //! The table: what is true, how it is dialed, and which causes name it.
 
-use tcpgoon::plan::Plan;
+use tcpgoon::plan::{Pace, Plan};
 use tcpgoon::sim::random::Random;
 use tcpgoon::sim::world::setup::*;
 use tcpgoon::units::Span;
@@ -16,6 +16,14 @@ pub struct Scenario {
     pub truth: &'static [&'static str],
     /// Causes that look the same from here, and may stand first.
     pub alike: &'static [&'static str],
+    /// Causes that the evidence rules out.
+    pub never: &'static [&'static str],
+}
+
+impl Scenario {
+    const fn never(self, never: &'static [&'static str]) -> Scenario {
+        Scenario { never, ..self }
+    }
 }
 
 const fn row(
@@ -24,23 +32,28 @@ const fn row(
     alike: &'static [&'static str],
     make: fn(&mut Random) -> (Plan, World),
 ) -> Scenario {
-    Scenario { name, make, truth, alike }
+    Scenario { name, make, truth, alike, never: &[] }
 }
 
-/// What may be named where nothing is wrong.
+/// A queue that is full looks from here like one that overflows.
 const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
+
+/// What an end of the path, or of the host behind it, would be called.
+const DEAD: &[&str] = &["path-down", "host-down", "state-expired"];
 
 pub const SCENARIOS: &[Scenario] = &[
     // Nothing is wrong.
     row("fine", &[], &[], |r| (hold(s(1), paced(80)), to(Server::default(), path(r)))),
     row("fine at full speed, and checked", &[], &[], |r| {
         (probe(hold(s(4), fast(paced(80)))), to(Server::default(), path(r)))
-    }),
+    })
+    .never(DEAD),
     row("fine, and replies", &[], &[], |r| (ask(paced(60)), to(replies(), path(r)))),
     row("replies as expected and closes", &[], &[], |r| {
         let reply = Reply { closes: true, after: ms(r.between(0, 50)), ..Reply::AT_ONCE };
         (ask(paced(60)), to(Server { reply: Some(reply), ..Server::default() }, path(r)))
-    }),
+    })
+    .never(&["rejects-client", "connection-limit"]),
     row("packets are duplicated and reordered", &[], &[], |r| {
         let path = Path { duplicate_permille: 50, jitter: ms(5), delay: ms(5), ..path(r) };
         (probe(hold(s(4), paced(80))), to(Server::default(), path))
@@ -48,7 +61,8 @@ pub const SCENARIOS: &[Scenario] = &[
     row("the server sends keepalives too", &[], &[], |r| {
         let server = Server { keepalive: Some(s(1)), ..Server::default() };
         (probe(hold(s(4), paced(60))), to(server, path(r)))
-    }),
+    })
+    .never(DEAD),
     row("the server defers its accept", &[], &["accept-deferred"], |r| {
         let server = Server { defer_accept: 1, ..Server::default() };
         (probe(hold(s(6), paced(60))), to(server, path(r)))
@@ -57,6 +71,27 @@ pub const SCENARIOS: &[Scenario] = &[
         let from = ms(r.between(1_000, 3_000));
         let stall = Some(Window { from, to: from + ms(r.between(200, 700)) });
         (probe(hold(s(6), paced(60))), to(Server::default(), Path { stall, ..path(r) }))
+    })
+    .never(&["slow-host", "path-down", "host-down", "state-expired"]),
+    row("a short outage while keepalives are out", &[], &["outage", "packet-loss"], |r| {
+        let from = ms(r.between(1_000, 1_500));
+        let outage = Some(Window { from, to: from + ms(r.between(300, 1_200)) });
+        (probe(hold(s(8), paced(60))), to(Server::default(), Path { outage, ..path(r) }))
+    })
+    .never(DEAD),
+    row("loses 1 in 100", &[], &["packet-loss", "rate-limit"], |r| {
+        let lossy = Path { loss_permille: 10, delay: ms(10), ..path(r) };
+        (probe(hold(s(6), patient(s(8), paced(150)))), to(Server::default(), lossy))
+    })
+    .never(&[
+        "path-down",
+        "host-down",
+        "state-expired",
+        "accept-queue-full",
+        "accept-queue-overflow",
+    ]),
+    row("nothing is accepted, and all fit into the queue", &[], &[], |r| {
+        (probe(hold(s(4), paced(60))), to(never(r.small(60, 200)), path(r)))
     }),
     // The server.
     row("no listener", &["no-listener"], &["firewall-reject"], |r| {
@@ -96,10 +131,12 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     row("one of four listeners is stuck", &["listener-stuck"], &["backend-down"], |r| {
         (patient(s(4), paced(200)), by_tuple(4, never(r.small(4, 12))))
-    }),
+    })
+    .never(&["packet-loss", "rate-limit", "accept-queue-overflow"]),
     row("one of three backends is down", &["backend-down"], &["listener-stuck"], |_| {
         (patient(s(6), paced(120)), by_tuple(3, Server { is_down: true, ..Server::default() }))
-    }),
+    })
+    .never(&["packet-loss"]),
     row("each SYN may meet a dead backend", &["backend-down"], &["packet-loss"], |_| {
         let down = Server { is_down: true, ..Server::default() };
         let world = World { balance: Balance::PerSyn, ..by_tuple(4, down) };
@@ -118,7 +155,8 @@ pub const SCENARIOS: &[Scenario] = &[
         let backlog = r.small(10, 40);
         let far = Path { delay: ms(25), ..Path::default() };
         (probe(hold(s(5), paced(backlog + 50))), to(never(backlog), far))
-    }),
+    })
+    .never(DEAD),
     row("accepts slowly", QUEUE, &["rate-limit", "syn-proxy", "app-overloaded"], |r| {
         let accept = Accept::Every { period: ms(r.between(50, 120)), count: 1 };
         let server = Server { accept, backlog: r.small(4, 12), ..Server::default() };
@@ -174,9 +212,9 @@ pub const SCENARIOS: &[Scenario] = &[
     row("a limit beside connections that end", &["connection-limit"], &["client-limit"], |r| {
         let idle = Some(Idle { after: ms(300), end: End::Fin });
         let server = Server { idle, ..limited(LimitOn::Open(r.small(40, 60)), End::Fin, false) };
-        (hold(s(1), paced(300)), to(server, path(r)))
+        (hold(s(1), paced(300)), to(server, near(r)))
     }),
-    row("a limit on the accept rate", &["accept-rate-limit"], &[], |r| {
+    row("a limit on the accept rate", &["accept-rate-limit"], &["connection-limit"], |r| {
         let on = LimitOn::Rate { per_s: r.small(50, 200), burst: r.small(1, 20) };
         (hold(s(1), paced(150)), to(limited(on, End::Fin, false), path(r)))
     }),
@@ -206,12 +244,13 @@ pub const SCENARIOS: &[Scenario] = &[
     row("an idle timeout enforced by a sweep", &["idle-timeout"], &[], |r| {
         let sweep = Sweep { every: ms(r.between(800, 1_500)), age: ms(r.between(600, 1_000)) };
         let server = Server { sweep: Some(sweep), ..Server::default() };
-        let slow = Plan { pace: tcpgoon::plan::Pace::sleep(ms(30)), ..paced(100) };
+        let slow = Plan { pace: Pace::sleep(ms(30)), ..paced(100) };
         (hold(s(5), slow), to(server, path(r)))
     }),
     row("the oldest is evicted", &["evicts-oldest"], &[], |r| {
         let server = Server { evicts_above: Some(r.small(20, 60)), ..Server::default() };
-        (hold(s(1), paced(150)), to(server, path(r)))
+        let slow = Plan { pace: Pace::sleep(ms(10)), ..paced(150) };
+        (hold(s(1), slow), to(server, path(r)))
     }),
     row("the application is silent", &["app-silent"], &["wrong-reply", "accept-queue-full"], |r| {
         (ask(paced(60)), to(Server::default(), path(r)))
@@ -234,6 +273,15 @@ pub const SCENARIOS: &[Scenario] = &[
             (hold(s(1), paced(60)), to(limited(LimitOn::Open(0), end, false), path(r)))
         },
     ),
+    row(
+        "a server refuses one of three sources",
+        &["rejects-client"],
+        &["firewall-reject", "no-listener"],
+        |r| {
+            let filter_source = Some((r.small(0, 2), Refusal::Rst));
+            (towards(1, 3, paced(60)), to(Server::default(), Path { filter_source, ..path(r) }))
+        },
+    ),
     // The network.
     row("every SYN is dropped", &["firewall-drop"], &["host-down"], |_| {
         (paced(30), to(Server::default(), filtered(Refusal::Drop)))
@@ -249,19 +297,26 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     row("every SYN is rejected by ICMP", &["firewall-reject"], &[], |_| {
         (paced(60), to(Server::default(), filtered(Refusal::Icmp(13))))
-    }),
+    })
+    .never(&["packet-loss", "rate-limit", "accept-queue-full", "accept-queue-overflow"]),
     row("every SYN is rejected by RST", &["firewall-reject"], &["no-listener"], |_| {
         (paced(30), to(Server::default(), filtered(Refusal::Rst)))
     }),
     row("an outage while dialing", &["outage"], &[], |r| {
         let from = s(r.between(1, 2));
         let outage = Some(Window { from, to: from + ms(r.between(2_500, 4_000)) });
-        let slow = Plan { pace: tcpgoon::plan::Pace::sleep(ms(50)), ..paced(160) };
+        let slow = Plan { pace: Pace::sleep(ms(50)), ..paced(160) };
         (slow, to(Server::default(), Path { outage, ..path(r) }))
     }),
     row("drops above a number", &["drop-above-limit"], QUEUE, |r| {
         let path = counted(r.small(20, 60), CountPer::All, Refusal::Drop);
         (paced(100), to(Server::default(), path))
+    }),
+    row("drops above a number, beside connections that end", &["drop-above-limit"], QUEUE, |r| {
+        let path = counted(r.small(20, 30), CountPer::All, Refusal::Drop);
+        let idle = Some(Idle { after: ms(250), end: End::Fin });
+        let slow = Plan { pace: Pace::sleep(ms(5)), ..paced(400) };
+        (slow, to(Server { idle, ..Server::default() }, path))
     }),
     row("drops above a number, all reply", &["drop-above-limit"], QUEUE, |r| {
         let path = counted(r.small(20, 60), CountPer::All, Refusal::Drop);
@@ -274,12 +329,26 @@ pub const SCENARIOS: &[Scenario] = &[
     row("rejects above a number by ICMP", &["reject-above-limit"], &["firewall-reject"], |r| {
         let refusal = Refusal::Icmp(r.pick(&[1, 13]));
         (paced(100), to(Server::default(), counted(r.small(20, 60), CountPer::All, refusal)))
-    }),
+    })
+    .never(&["packet-loss", "accept-queue-full", "accept-queue-overflow"]),
     row("drops above a rate", &["rate-limit"], QUEUE, |r| {
         let rate = RateRule { per_s: r.small(40, 100), burst: 5, refusal: Refusal::Drop };
         let path = Path { rate: Some(rate), ..Path::default() };
         (patient(s(5), paced(250)), to(Server::default(), path))
     }),
+    row("rejects above a rate", &["rate-limit"], &["reject-above-limit"], |r| {
+        let rate = RateRule { per_s: r.small(40, 100), burst: 5, refusal: Refusal::Rst };
+        (paced(150), to(Server::default(), Path { rate: Some(rate), ..Path::default() }))
+    }),
+    row(
+        "drops above a number for each source",
+        &["drop-above-limit"],
+        &["client-limit", "accept-queue-full"],
+        |r| {
+            let path = counted(r.small(12, 25), CountPer::Client, Refusal::Drop);
+            (towards(1, 3, paced(120)), to(Server::default(), path))
+        },
+    ),
     row("loses 1 in 10", &["packet-loss"], &[], |r| {
         let lossy = Path { loss_permille: r.small(60, 120), ..path(r) };
         (patient(s(8), paced(200)), to(Server::default(), lossy))
