@@ -5,14 +5,16 @@ use std::net::Ipv4Addr;
 
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::causes::Cause;
+use tcpgoon::diagnosis::diagnose;
 use tcpgoon::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem};
-use tcpgoon::diagnosis::{Said, diagnose};
 use tcpgoon::engine::Side;
 use tcpgoon::icmp::{IcmpError, IcmpTally};
 use tcpgoon::plan::Plan;
 use tcpgoon::report::Report;
 use tcpgoon::report::text::write_report;
+use tcpgoon::said::Said;
 use tcpgoon::sim::random::Random;
+use tcpgoon::sim::world::setup::Server;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
@@ -47,7 +49,11 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
     let outcome = run(&plan, &world, seed, stalls);
     let counters = counters(&outcome);
     let icmp = icmp(&outcome);
-    let line = b"-ERR max number of clients reached".to_vec();
+    let is_limit = |server: &Server| server.limit.is_some_and(|limit| limit.has_last_words);
+    let line = match world.servers.iter().any(is_limit) {
+        true => b"-ERR max number of clients reached".to_vec(),
+        false => b"HTTP/1.1 200 OK".to_vec(),
+    };
     let said: Vec<Said> = match outcome.said {
         0 => Vec::new(),
         connections => vec![Said { line, connections }],

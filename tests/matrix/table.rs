@@ -79,7 +79,7 @@ pub const SCENARIOS: &[Scenario] = &[
         (probe(hold(s(8), paced(60))), to(Server::default(), Path { outage, ..path(r) }))
     })
     .never(DEAD),
-    row("loses 1 in 100", &[], &["packet-loss", "rate-limit"], |r| {
+    row("loses 1 in 100", &[], &["packet-loss", "rate-limit", "undetermined"], |r| {
         let lossy = Path { loss_permille: 10, delay: ms(10), ..path(r) };
         (probe(hold(s(6), patient(s(8), paced(150)))), to(Server::default(), lossy))
     })
