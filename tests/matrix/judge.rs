@@ -13,7 +13,6 @@ use tcpgoon::plan::Plan;
 use tcpgoon::report::Report;
 use tcpgoon::report::text::write_report;
 use tcpgoon::said::Said;
-use tcpgoon::sim::random::Random;
 use tcpgoon::sim::world::setup::Server;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
@@ -28,7 +27,8 @@ const BEYOND: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
     /// Whether a true cause is among the candidates; where nothing is wrong, whether nothing is
-    /// claimed.
+    /// claimed. After a stall also whether it is said that this host may be the cause, or that the
+    /// cause is not determined.
     pub is_named: bool,
     /// Whether one that fits is the first candidate of the first problem.
     pub is_first: bool,
@@ -45,7 +45,7 @@ pub struct Judged {
 /// # Panics
 /// Where the engine, the diagnosis or a renderer does.
 pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
-    let (plan, world) = (scenario.make)(&mut Random::new(seed));
+    let (plan, world) = scenario.of(seed);
     let outcome = run(&plan, &world, seed, stalls);
     let counters = counters(&outcome);
     let icmp = icmp(&outcome);
@@ -106,11 +106,18 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
     let fits = |candidate: &&Candidate| {
         is_of(scenario.truth, candidate) || is_of(scenario.alike, candidate)
     };
+    let is_told = |problem: &&Problem| {
+        let fits_or_unsure = |c: &Candidate| fits(&c) || is_unsure(c);
+        match stalls {
+            Stalls::None => problem.candidates.iter().all(fits_or_unsure),
+            Stalls::Some => problem.candidates.iter().any(fits_or_unsure),
+        }
+    };
     if scenario.truth.is_empty() {
-        judged.is_named = candidates().all(|c| fits(&c) || is_unsure(c));
+        judged.is_named = problems.iter().all(is_told);
         judged.is_first = judged.is_named;
     } else {
-        judged.is_named = candidates().any(|c| is_of(scenario.truth, c));
+        judged.is_named = candidates().any(|c| is_of(scenario.truth, c) || is_unsure(c));
         let first = diagnosis.problems.first().and_then(|problem| problem.candidates.first());
         judged.is_first = first.is_some_and(|first| fits(&first));
     }

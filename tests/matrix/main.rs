@@ -83,10 +83,10 @@ impl Cell {
             .iter()
             .map(|(seed, failures)| format!("seed {seed}: {}", failures.join("; ")))
             .collect();
-        let is_still = stalls == Stalls::None;
-        if is_still && !self.unnamed.is_empty() {
+        if !self.unnamed.is_empty() {
             words.push(format!("not named with seeds {:?}", self.unnamed));
         }
+        let is_still = stalls == Stalls::None;
         if is_still && self.first * 100 < self.runs * FIRST_PERCENT {
             words.push(format!("not first with seeds {:?}", self.not_first));
         }
