@@ -117,7 +117,10 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
         judged.is_named = problems.iter().all(is_told);
         judged.is_first = judged.is_named;
     } else {
-        judged.is_named = candidates().any(|c| is_of(scenario.truth, c) || is_unsure(c));
+        // What a stall has skipped was perhaps not met at all.
+        let is_missed = stalls == Stalls::Some && problems.is_empty();
+        let is_named = |c: &Candidate| is_of(scenario.truth, c) || is_unsure(c);
+        judged.is_named = is_missed || candidates().any(is_named);
         let first = diagnosis.problems.first().and_then(|problem| problem.candidates.first());
         judged.is_first = first.is_some_and(|first| fits(&first));
     }
