@@ -30,7 +30,7 @@ pub fn end_failure(fault: Fault, info: &Info) -> Failure {
             (EndReason::HalfOpen, 104)
         }
         Fault::Reset => (EndReason::PeerReset, 104),
-        Fault::Aborted => (EndReason::Lost, 103),
+        Fault::Aborted => (EndReason::Aborted, 103),
         _ => (EndReason::Lost, 110),
     };
     Failure { reason, errno }

@@ -13,6 +13,8 @@ pub struct Outcome {
     pub turns: u64,
     pub counters: Counters,
     pub icmp: Vec<Icmp>,
+    /// Connections that the server sent something on before it closed them.
+    pub said: u64,
     pub truth: Truth,
 }
 
