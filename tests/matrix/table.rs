@@ -404,7 +404,7 @@ pub const SCENARIOS: &[Scenario] = &[
     .at_any_pace(),
     row("loses 1 in 50, and is checked", &["packet-loss"], &[], |r| {
         let lossy = Path { loss_permille: 20, ..path(r) };
-        (probe(hold(s(5), patient(s(8), paced(300)))), to(Server::default(), lossy))
+        (probe(hold(s(5), patient(s(8), paced(200)))), to(Server::default(), lossy))
     }),
     row(
         "the path fails in the hold",
