@@ -158,6 +158,13 @@ fn contradictions(plan: &Plan, outcome: &Outcome, diagnosis: &Diagnosis, out: &m
     check(sustained <= peak, format!("sustained {sustained} > peak {peak}"));
     let ever = outcome.truth.established();
     check(peak as usize <= ever, format!("peak {peak}, and {ever} were ever established"));
+    // What lasts for 100 ms is seen in steps of a few ms; a run that is over sooner has no such time.
+    let most = outcome.truth.sustained(Span::from_ms(90));
+    let took = outcome.truth.end.since(outcome.truth.start);
+    check(
+        sustained <= most || took < Span::from_ms(110),
+        format!("sustained {sustained}, and it was {most}"),
+    );
     for problem in all(diagnosis) {
         let share = problem.share;
         let words = format!("{:?}: {} of {}", problem.symptom, share.hits, share.all);
