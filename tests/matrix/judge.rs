@@ -75,7 +75,7 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
     };
     let diagnosis = diagnose(&report.case());
     let mut text = String::new();
-    write_report(&mut text, &report).unwrap();
+    write_report(&mut text, &report, &diagnosis).unwrap();
     let mut judged = Judged { text, ..Judged::default() };
     claims(scenario, &diagnosis, stalls, &mut judged);
     contradictions(&plan, &outcome, &diagnosis, &mut judged.contradictions);
