@@ -168,7 +168,9 @@ fn signals_that_come_together_ask_for_one_end_and_cost_no_report() {
                 ["-y", "-c", "50", "-s", "0", "-i", "10ms", "--hold", "forever", &server.target()];
             let run = Running::start(tcpgoon(&args));
             run.wait_for_stats("all are established", |stats| stats.established == 50);
-            together.map(|signal| run.signal(signal));
+            for signal in together {
+                run.signal(signal);
+            }
             let run = run.outcome();
             run.assert_code(0).find("End: * (after @, ended by a signal)");
             assert!(run.stdout.contains("--- verdict ---"), "{run:#?}");
