@@ -115,6 +115,8 @@ impl Engine {
         self.ledger.audit();
         self.wheel.audit();
         self.inquiries.audit();
+        self.sustained.audit();
+        assert_eq!(self.sustained.open_count(), self.ledger.level(State::Established));
         let mut levels = [0; State::COUNT];
         for (slot, connection) in (0..).zip(self.table.iter()) {
             levels[connection.state as usize] += 1;
