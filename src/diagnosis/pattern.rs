@@ -257,7 +257,9 @@ impl Spread {
         let (first, last) = (stretch.first()?, stretch.last()?);
         let (pattern, part, missed, places, chance_max) = match (before.all, self.is_to_the_end()) {
             (0, true) => return Some((Pattern::NearlyAll, within + after)),
-            (_, true) => (self.since(first, stretch), within + after, before.misses(), 1),
+            (_, true) => {
+                (self.since(first, stretch), within + after, before.misses(), 1, CHANCE_MAX)
+            }
             (0, false) => {
                 (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1, CHANCE_MAX)
             }
