@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, VecDeque};
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
 use crate::engine::{EndReason, Engine, Event, EventKind, Failure, Key, TcpInfo};
 use crate::plan::{Limits, Plan};
-use crate::units::{Moment, NS_PER_S, Span};
+use crate::units::{Moment, NS_PER_MS, NS_PER_S, Span};
 
 /// After so many seconds a kernel repeats its SYN.
 const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
 
-/// A keepalive is sent to who has been silent for so long.
+/// A keepalive is sent after so long without a segment, and then as often.
 const IDLE: Span = Span::from_s(1);
 
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ enum Happening {
     Answer,
     /// So many; with the last of them what is expected is complete, or not.
     Bytes(u64, bool),
+    /// The kernel's keepalive timer, of the so-many-th time that it was turned on.
+    KeepaliveTimer(u32),
     Acknowledgement,
     End(EndReason),
 }
@@ -35,9 +37,14 @@ struct Descriptor {
     unread: u64,
     /// How many bytes have to be read until what is expected is complete.
     to_answer: Option<u64>,
-    data_segments: u32,
+    data_segs: u32,
     is_spoken_to: bool,
-    is_probed: bool,
+    /// How often keepalive was turned on, and whether it is.
+    keepalives: u32,
+    is_keepalive_on: bool,
+    /// Keepalives that went out since the last acknowledgement, and answers to them.
+    probes: u32,
+    acknowledgements: u32,
     ended: Option<EndReason>,
     /// Whether it waits to be told of by a poll, and what there is to tell.
     queued: bool,
@@ -47,6 +54,40 @@ struct Descriptor {
 }
 
 impl Descriptor {
+    /// TCP_INFO.
+    fn info(&self, at: Moment) -> TcpInfo {
+        let waited = self.accepted_at.unwrap_or(at).since(self.dialed_at);
+        let repeats = SYN_REPEATS_S.iter().filter(|s| Span::from_s(**s) <= waited).count();
+        let idle = self.accepted_at.map(|_| at.since(self.heard_at));
+        let age = self.accepted_at.map_or(Span::ZERO, |accepted_at| at.since(accepted_at));
+        let repeated = SYN_REPEATS_S.iter().zip(0..self.script.repeated_answers);
+        let repeated = repeated.filter(|(s, _)| Span::from_s(**s) <= age).count() as u32;
+        let own = if self.script.has_keepalives { (age.0 / NS_PER_S) as u32 } else { 0 };
+        TcpInfo {
+            total_retrans: u32::try_from(repeats).unwrap_or(u32::MAX),
+            // Some answers come late by a high RTT, others to the repeat of a SYN that was lost.
+            rtt: self.accepted_at.map(|_| match self.key.slot % 2 {
+                0 => self.script.answer_after,
+                _ => Span(self.script.answer_after.0 % NS_PER_S),
+            }),
+            last_ack_recv: idle.map(|idle| Span(idle.0 / NS_PER_MS * NS_PER_MS)),
+            segs_in: Some(1 + repeated + own + self.data_segs + self.acknowledgements),
+            data_segs_in: Some(self.data_segs),
+            unacked: u32::from(self.is_spoken_to && self.script.repeated_answers > 0),
+            probes: Some(self.probes),
+        }
+    }
+
+    /// What ended it, as a driver reports it.
+    fn end(&self, reason: EndReason, at: Moment) -> EventKind {
+        match reason {
+            EndReason::HalfOpen | EndReason::PeerReset => {
+                EventKind::Reset(self.key, failure(EndReason::PeerReset), self.info(at))
+            }
+            _ => EventKind::PeerClosed(self.key, failure(reason)),
+        }
+    }
+
     /// See [`Network::drain`].
     fn read(&mut self, limit: u32, probes: bool) -> Vec<EventKind> {
         let key = self.key;
@@ -128,9 +169,12 @@ impl Network {
             heard_at: at,
             unread: 0,
             to_answer: None,
-            data_segments: 0,
+            data_segs: 0,
             is_spoken_to: false,
-            is_probed: false,
+            keepalives: 0,
+            is_keepalive_on: false,
+            probes: 0,
+            acknowledgements: 0,
             ended: None,
             queued: false,
             answer_is_news: false,
@@ -193,46 +237,41 @@ impl Network {
         Ok(())
     }
 
-    /// Sends a keepalive.
+    /// Turns keepalive on, and says what TCP_INFO held before it; `None` if that was refused.
     ///
     /// # Errors
-    /// If there is no such descriptor, or it was probed before.
-    pub fn probe(&mut self, key: Key, at: Moment) -> Result<(), String> {
+    /// If there is no such descriptor, or it is on already.
+    pub fn start_keepalive(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
         let open = self.of(key, "probed")?;
-        if std::mem::replace(&mut open.is_probed, true) {
-            return Err(format!("{key:?} is probed twice"));
+        if open.script.refuses_keepalive {
+            return Ok(None);
         }
-        let sent_at = at.max(open.heard_at + IDLE);
-        let (after, happening) = match open.script.keepalive {
-            Keepalive::Acknowledged(after) => (after, Happening::Acknowledgement),
-            Keepalive::Reset(after) => (after, Happening::End(EndReason::HalfOpen)),
-            Keepalive::Silence => return Ok(()),
-        };
-        self.schedule(sent_at + after, key.slot, happening);
-        Ok(())
+        if std::mem::replace(&mut open.is_keepalive_on, true) {
+            return Err(format!("{key:?} has keepalive turned on twice"));
+        }
+        let info = open.info(at);
+        open.keepalives += 1;
+        let (sent_at, keepalives) = (at.max(open.heard_at + IDLE), open.keepalives);
+        self.schedule(sent_at, key.slot, Happening::KeepaliveTimer(keepalives));
+        Ok(Some(info))
     }
 
-    /// What a kernel knows of `key`; `None` as with a socket that is gone.
+    /// Turns it off.
     ///
     /// # Errors
     /// If there is no such descriptor.
-    pub fn look(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
+    pub fn stop_keepalive(&mut self, key: Key) -> Result<(), String> {
+        self.of(key, "no longer probed")?.is_keepalive_on = false;
+        Ok(())
+    }
+
+    /// TCP_INFO of `key`; `None` as with a socket that is gone.
+    ///
+    /// # Errors
+    /// If there is no such descriptor.
+    pub fn tcp_info(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
         let open = self.of(key, "looked at")?;
-        let waited = open.accepted_at.unwrap_or(at).since(open.dialed_at);
-        let repeats = SYN_REPEATS_S.iter().filter(|s| Span::from_s(**s) <= waited).count();
-        let idle = open.accepted_at.map(|_| at.since(open.heard_at));
-        let all = TcpInfo {
-            total_retrans: u32::try_from(repeats).unwrap_or(u32::MAX),
-            // Some answers come late by a long way, others to the repeat of a SYN that was lost.
-            rtt: open.accepted_at.map(|_| match key.slot % 2 {
-                0 => open.script.answer_after,
-                _ => Span(open.script.answer_after.0 % NS_PER_S),
-            }),
-            last_ack_recv: idle,
-            segs_in: Some(1 + open.script.repeated_answers + open.data_segments),
-            data_segs_in: Some(open.data_segments),
-            unacked: u32::from(open.is_spoken_to && open.script.repeated_answers > 0),
-        };
+        let all = open.info(at);
         Ok(match open.script.knows {
             Knows::Everything => Some(all),
             Knows::EarlyRepeat => Some(TcpInfo { total_retrans: all.total_retrans.max(1), ..all }),
@@ -245,8 +284,15 @@ impl Network {
     /// When the newest segment of `slot` with an acknowledgement came, and whether it was its first.
     pub fn last_heard(&self, slot: u32) -> Option<(Moment, bool)> {
         let open = self.descriptors.get(&slot)?;
-        let is_first = open.accepted_at == Some(open.heard_at) && open.data_segments == 0;
+        let is_first = open.accepted_at == Some(open.heard_at) && open.data_segs == 0;
         Some((open.heard_at, is_first && open.script.repeated_answers == 0))
+    }
+
+    /// Nothing happens for a while, at either end of the paths.
+    pub fn suspend(&mut self, pause: Span) {
+        let later = std::mem::take(&mut self.happenings);
+        let later = later.into_iter().map(|((at, order), what)| ((at + pause, order), what));
+        self.happenings = later.collect();
     }
 
     /// When the next thing happens by itself; `now` if a poll has something to tell already.
@@ -303,7 +349,8 @@ impl Network {
                 }
             }
             if let Some(reason) = ended {
-                say(EventKind::PeerClosed(key, failure(reason)));
+                let end = open.end(reason, at);
+                events.push(Event { at, kind: end });
             }
             if answer_is_news {
                 self.reply(slot, at, false);
@@ -353,6 +400,36 @@ impl Network {
         }
     }
 
+    /// The keepalive timer of a slot has run out: a keepalive goes out, unless something came.
+    fn keepalive(&mut self, at: Moment, slot: u32, of: u32) {
+        let Some(open) = self.descriptors.get_mut(&slot) else { return };
+        let quiet_until = open.heard_at + IDLE;
+        if at < quiet_until && open.probes == 0 {
+            return self.schedule(quiet_until, slot, Happening::KeepaliveTimer(of));
+        }
+        open.probes += 1;
+        let age = at.since(open.accepted_at.unwrap_or(at));
+        let answer = match open.script.keepalive {
+            Keepalive::Acknowledged(after) => Some((after, Happening::Acknowledgement)),
+            Keepalive::AcknowledgedFor(lived, after) if age < lived => {
+                Some((after, Happening::Acknowledgement))
+            }
+            Keepalive::AcknowledgedFor(..) => None,
+            Keepalive::SilentFor(silent, after) => {
+                (age >= silent).then_some((after, Happening::Acknowledgement))
+            }
+            Keepalive::ResetAfter(lived, after) if age < lived => {
+                Some((after, Happening::Acknowledgement))
+            }
+            Keepalive::ResetAfter(_, after) => Some((after, Happening::End(EndReason::HalfOpen))),
+            Keepalive::Silence => None,
+        };
+        if let Some((after, happening)) = answer {
+            self.schedule(at + after, slot, happening);
+        }
+        self.schedule(at + IDLE, slot, Happening::KeepaliveTimer(of));
+    }
+
     fn happen(&mut self, at: Moment, slot: u32, happening: Happening) {
         let Some(open) = self.descriptors.get_mut(&slot) else { return };
         match happening {
@@ -361,7 +438,8 @@ impl Network {
             _ if open.ended.is_some() => return,
             Happening::Bytes(bytes, is_answer) => {
                 open.heard_at = at;
-                open.data_segments += 1;
+                open.data_segs += 1;
+                open.probes = 0;
                 open.unread = open.unread.saturating_add(bytes);
                 if is_answer {
                     open.to_answer = Some(open.unread);
@@ -369,7 +447,16 @@ impl Network {
                 open.bytes_are_news = true;
             }
             Happening::Acknowledgement => {
-                open.heard_at = at;
+                (open.heard_at, open.probes) = (at, 0);
+                open.acknowledgements += 1;
+                return;
+            }
+            Happening::KeepaliveTimer(of) => {
+                let is_on = open.is_keepalive_on && of == open.keepalives;
+                // Unacknowledged data takes its place.
+                if is_on && open.info(at).unacked == 0 {
+                    self.keepalive(at, slot, of);
+                }
                 return;
             }
             Happening::End(reason) => {
@@ -383,7 +470,7 @@ impl Network {
                     (open.unread, open.to_answer) = (0, None);
                 }
                 open.bytes_are_news = true;
-                open.end_is_news = !open.script.end_is_quiet;
+                open.end_is_news = !open.script.end_is_quiet || reason == EndReason::HalfOpen;
             }
         }
         if !std::mem::replace(&mut open.queued, true) {
