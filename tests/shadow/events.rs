@@ -106,6 +106,7 @@ impl Shadow {
     fn close(&mut self, key: Key, failure: Failure, at: Moment, answers: &mut Vec<Action>) {
         let after = self.enter(key.slot, State::Closed, at, Some(failure.reason));
         self.lifetimes.0.push(after);
+        self.closed_at = self.closed_at.max(Some(at.min(self.now)));
         self.hang_up(key.slot, failure.reason, at);
         self.say(key, Note::Closed { failure, after }, answers);
         answers.push(Action::Close(key));
@@ -131,7 +132,7 @@ impl Shadow {
             self.mark("a port after all");
         }
         if to == State::Established || to == State::Closed {
-            self.change_open(to, at);
+            self.change_open(to, at, since);
         }
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));

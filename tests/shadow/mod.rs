@@ -75,7 +75,7 @@ pub struct Shadow {
     /// Whether one of them began before something that was reported already.
     pub(super) is_revised: bool,
     /// Every change of how many are open, and when it was stamped.
-    pub(super) changes: Vec<(Moment, i64)>,
+    pub(super) changes: Vec<(Moment, i64, Moment)>,
     /// Until when this host was not looking, each time.
     pub(crate) stalls: Vec<Moment>,
     pub(crate) rounds: Rounds,
