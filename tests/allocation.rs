@@ -237,8 +237,8 @@ fn bytes_each(plan: impl Fn(u32) -> Plan) -> u64 {
 }
 
 #[test]
-fn a_connection_is_promised_41_bytes_and_takes_what_it_says() {
-    const { assert!(BYTES_PER_CONNECTION_MAX == 41) };
+fn a_connection_is_promised_49_bytes_and_takes_what_it_says() {
+    const { assert!(BYTES_PER_CONNECTION_MAX == 49) };
     let held = |connections| Plan { probe: Probe::Sample, ..busy_plan(connections) };
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
@@ -246,9 +246,9 @@ fn a_connection_is_promised_41_bytes_and_takes_what_it_says() {
         let talk = plan.talk.map(|talk| Talk { expect: [].into(), ..talk });
         Plan { talk, ..plan }
     };
-    assert_eq!(bytes_each(busy_plan), 37);
+    assert_eq!(bytes_each(busy_plan), 45);
     // To check takes a byte for how far that is, and three for how much of the answer is here.
-    assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [38; 3]);
+    assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [46; 3]);
     assert_eq!(bytes_each(asking_plan), BYTES_PER_CONNECTION_MAX);
 }
 

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 
 use super::check_state::{CheckState, Outcome, Step};
-use super::check_table::{CheckActions, Deadline, Input, asked_before};
+use super::check_table::{Input, asked_before};
 use super::failure_times::SLOW_DIAL_MIN;
 use super::tcp_info::{self, Question, evidence, reduced};
 use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
-use crate::plan::{CHECK_COST, FINAL_DRAIN_COST, Limits};
-use crate::units::{Moment, Span, Tick};
+use crate::plan::Limits;
+use crate::units::{Moment, Span};
 
 /// How often the kernel is asked for its own handshake time, at most.
 const RTT_EVERY: Span = Span::from_ms(10);
@@ -54,7 +54,7 @@ impl PendingTcpInfo {
         place.is_some()
     }
 
-    fn ask(&mut self, key: Key, why: TcpInfoPurpose, actions: &mut Vec<Action>) {
+    pub fn ask(&mut self, key: Key, why: TcpInfoPurpose, actions: &mut Vec<Action>) {
         self.asked.push_back((key, why));
         actions.push(Action::ReadTcpInfo(key, why));
     }
@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// By when an answer of `key` has to come, if one is awaited.
-    fn reply_due(&self, key: Key) -> Option<Moment> {
+    pub(super) fn reply_due(&self, key: Key) -> Option<Moment> {
         let since = self.table.get(key)?.since;
         self.checks.reply_timeout(key.slot).map(|timeout| since + timeout)
     }
@@ -207,86 +207,6 @@ impl Engine {
             }
         }
     }
-
-    /// The deadline of an established connection has come. Returns what that costs of
-    /// [`Limits::expiries_max`].
-    pub(super) fn check_due(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
-        let since = self.table.get(key).map_or(self.now, |connection| connection.since);
-        let reply_due = self.reply_due(key);
-        if let Some(due) = reply_due.filter(|due| self.now < *due) {
-            // As with a dial's: after days without a turn the wheel may not have reached so far.
-            self.wheel.arm(key.slot, Tick::at_or_after(due));
-            return CHECK_COST;
-        }
-        // What came in time can wait for its drain, or for the next one.
-        let is_unread = reply_due.is_some() && self.ready.contains(key.slot);
-        let state = self.checks.state(key.slot);
-        if is_unread && matches!(state, CheckState::ReplyPending | CheckState::PartialReply) {
-            self.checks.take(key.slot, Input::Unread, self.now);
-            self.final_drains.push(key.slot);
-            self.wheel.arm(key.slot, Tick::at_or_after(self.now + Tick::LENGTH));
-            return FINAL_DRAIN_COST;
-        }
-        let checks = self.checks.take(key.slot, Input::Due, self.now);
-        if checks.reply_timed_out {
-            self.tally.unanswered.add(self.now, self.now.since(since));
-        }
-        self.act(key, self.now, &checks, actions);
-        CHECK_COST
-    }
-
-    /// Begins a round of keepalives if one is due, and goes on with the one under way, with as much
-    /// in a turn as there is for deadlines.
-    pub(super) fn ask_again(&mut self, actions: &mut Vec<Action>) {
-        if self.stopped {
-            return;
-        }
-        let mut budget = self.limits.expiries_max;
-        self.checks.begin_round(self.now, self.decided_at, self.hold);
-        while budget > 0
-            && let Some(slot) = self.checks.next_to_ask()
-        {
-            let key = self.table.key(slot);
-            let is_open = self.is(key, State::Established);
-            budget = budget.saturating_sub(if is_open { CHECK_COST } else { 1 });
-            if is_open {
-                let checks = self.checks.take(slot, Input::Ask, self.now);
-                self.act(key, self.now, &checks, actions);
-            }
-        }
-    }
-
-    /// Carries out what the table of the checks says of one connection at `at`.
-    fn act(&mut self, key: Key, at: Moment, checks: &CheckActions, actions: &mut Vec<Action>) {
-        let slot = key.slot;
-        if checks.reply_timed_out {
-            self.note(key, Note::ReplyTimedOut, actions);
-        }
-        if checks.read_suspect {
-            self.reads.ask(key, TcpInfoPurpose::Suspect, actions);
-        }
-        if checks.start_keepalive {
-            actions.push(Action::StartKeepalive(key));
-        }
-        if checks.read {
-            self.reads.ask(key, TcpInfoPurpose::Keepalive, actions);
-        }
-        if checks.stop_keepalive {
-            actions.push(Action::StopKeepalive(key));
-        }
-        match checks.deadline {
-            Deadline::Keep => {}
-            Deadline::Cancel => self.wheel.cancel(slot),
-            Deadline::After(span) => self.wheel.arm(slot, Tick::at_or_after(at + span)),
-            // Just fired: the wheel stands where the deadline was. What the next one is counted back
-            // from is then when the keepalive was sent, or later.
-            Deadline::AfterDue(span) => {
-                let due = self.wheel.current().moment() + span;
-                let due = if due > self.now { due } else { self.now + span };
-                self.wheel.arm(slot, Tick::at_or_after(due));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -295,6 +215,7 @@ mod tests {
     use crate::engine::{Event, EventKind};
     use crate::plan::{Plan, Talk};
     use crate::route::{Routes, Target};
+    use crate::units::Tick;
 
     /// So many, of whom an answer is waited for.
     fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {

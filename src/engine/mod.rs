@@ -21,6 +21,7 @@ mod check_table;
 pub mod checks;
 pub mod connection;
 pub mod dating;
+mod deadlines;
 mod ending;
 pub mod event;
 pub mod exhausted;
@@ -387,31 +388,6 @@ impl Engine {
 
     fn batches(&self) -> u32 {
         self.connections.div_ceil(self.limits.events_max)
-    }
-
-    fn expire(&mut self, actions: &mut Vec<Action>) {
-        let mut budget = self.limits.expiries_max;
-        let tick = Tick::begun_by(self.now);
-        while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
-            let key = self.table.key(slot);
-            if self.is(key, State::Established) {
-                budget = budget.saturating_sub(self.check_due(key, actions) - 1);
-                continue;
-            }
-            let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);
-            let due = dialed_at + self.dial_timeout.unwrap_or(Span::ZERO);
-            if self.now < due {
-                // The wheel reaches 12 days; a clock that stood still for days in between can make
-                // a deadline further.
-                self.wheel.arm(slot, Tick::at_or_after(due));
-                continue;
-            }
-            let lateness = self.now.since(due);
-            self.tally.timeout_lateness_max = self.tally.timeout_lateness_max.max(lateness);
-            let failure = Failure { reason: EndReason::TimedOut, errno: 0 };
-            self.fail(key, failure, self.now, actions);
-        }
-        self.ask_again(actions);
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {

@@ -8,6 +8,7 @@
 //! is always the same run.
 
 mod bogus;
+mod descriptor;
 mod gaps;
 pub mod network;
 pub mod random;

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::descriptor::Descriptor;
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
 use crate::engine::{EndReason, Engine, Event, EventKind, Failure, Key, TcpInfo};
 use crate::plan::{Limits, Plan};
-use crate::units::{Moment, NS_PER_MS, NS_PER_S, Span};
+use crate::units::{Moment, Span};
 
 /// After so many seconds a kernel repeats its SYN.
-const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
+pub(super) const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
 
 /// A keepalive is sent after so long without a segment, and then as often.
 const IDLE: Span = Span::from_s(1);
@@ -23,95 +24,6 @@ enum Happening {
     KeepaliveTimer(u32),
     Acknowledgement,
     End(EndReason),
-}
-
-/// One open descriptor.
-#[derive(Debug, Clone)]
-struct Descriptor {
-    key: Key,
-    script: Script,
-    dialed_at: Moment,
-    accepted_at: Option<Moment>,
-    /// When anything was acknowledged last.
-    heard_at: Moment,
-    unread: u64,
-    /// How many bytes have to be read until what is expected is complete.
-    to_answer: Option<u64>,
-    data_segs: u32,
-    is_spoken_to: bool,
-    /// How often keepalive was turned on, and whether it is.
-    keepalives: u32,
-    is_keepalive_on: bool,
-    /// Keepalives that went out since the last acknowledgement, and answers to them.
-    probes: u32,
-    acknowledgements: u32,
-    ended: Option<EndReason>,
-    /// Whether it waits to be told of by a poll, and what there is to tell.
-    queued: bool,
-    answer_is_news: bool,
-    bytes_are_news: bool,
-    end_is_news: bool,
-}
-
-impl Descriptor {
-    /// TCP_INFO.
-    fn info(&self, at: Moment) -> TcpInfo {
-        let waited = self.accepted_at.unwrap_or(at).since(self.dialed_at);
-        let repeats = SYN_REPEATS_S.iter().filter(|s| Span::from_s(**s) <= waited).count();
-        let idle = self.accepted_at.map(|_| at.since(self.heard_at));
-        let age = self.accepted_at.map_or(Span::ZERO, |accepted_at| at.since(accepted_at));
-        let repeated = SYN_REPEATS_S.iter().zip(0..self.script.repeated_answers);
-        let repeated = repeated.filter(|(s, _)| Span::from_s(**s) <= age).count() as u32;
-        let own = if self.script.has_keepalives { (age.0 / NS_PER_S) as u32 } else { 0 };
-        TcpInfo {
-            total_retrans: u32::try_from(repeats).unwrap_or(u32::MAX),
-            // Some answers come late by a high RTT, others to the repeat of a SYN that was lost.
-            rtt: self.accepted_at.map(|_| match self.key.slot % 2 {
-                0 => self.script.answer_after,
-                _ => Span(self.script.answer_after.0 % NS_PER_S),
-            }),
-            last_ack_recv: idle.map(|idle| Span(idle.0 / NS_PER_MS * NS_PER_MS)),
-            segs_in: Some(1 + repeated + own + self.data_segs + self.acknowledgements),
-            data_segs_in: Some(self.data_segs),
-            unacked: u32::from(self.is_spoken_to && self.script.repeated_answers > 0),
-            probes: Some(self.probes),
-        }
-    }
-
-    /// What ended it, as a driver reports it.
-    fn end(&self, reason: EndReason, at: Moment) -> EventKind {
-        match reason {
-            EndReason::HalfOpen | EndReason::PeerReset => {
-                EventKind::Reset(self.key, failure(EndReason::PeerReset), self.info(at))
-            }
-            _ => EventKind::PeerClosed(self.key, failure(reason)),
-        }
-    }
-
-    /// See [`Network::drain`].
-    fn read(&mut self, limit: u32, probes: bool) -> Vec<EventKind> {
-        let key = self.key;
-        let bytes = u32::try_from(self.unread).unwrap_or(limit).min(limit);
-        if self.unread != Script::ENDLESS {
-            self.unread -= u64::from(bytes);
-        }
-        let more = if probes { bytes > 0 } else { bytes == limit };
-        let mut said = Vec::with_capacity(3);
-        if more || bytes > 0 || self.ended.is_none() {
-            said.push(EventKind::Received { key, bytes, more });
-        }
-        if let Some(rest) = self.to_answer.as_mut() {
-            *rest = rest.saturating_sub(bytes.into());
-            if *rest == 0 {
-                self.to_answer = None;
-                said.push(EventKind::ReplyMatched(key));
-            }
-        }
-        if let (false, Some(reason)) = (more, self.ended) {
-            said.push(EventKind::PeerClosed(key, failure(reason)));
-        }
-        said
-    }
 }
 
 /// All descriptors by slot, what will happen to them, and those that a poll would tell of.
