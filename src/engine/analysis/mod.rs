@@ -11,10 +11,10 @@ pub use closes::{Closes, Pulse};
 pub use levels::{LevelCell, Levels};
 pub use timeline::{Cell, Timeline};
 
+use super::checks::Checks;
 use super::connection::{Connection, EndReason, Side, State, Table};
 use super::failure_times::SLOW_DIAL_MIN;
 use super::gaps::Gaps;
-use super::inquiry::Inquiries;
 use crate::route::Routes;
 use crate::units::{Moment, Span};
 use levels::LevelWalk;
@@ -36,7 +36,7 @@ const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 pub struct RunView<'a> {
     pub table: &'a Table,
     pub routes: &'a Routes,
-    pub checks: &'a Inquiries,
+    pub checks: &'a Checks,
     pub gaps: &'a Gaps,
     pub now: Moment,
     /// The shortest handshake: an RTT, or somewhat more.
@@ -106,7 +106,7 @@ impl Dial {
         Some(Dial {
             outcome: Outcome::of(connection, view.now)?,
             closed_at_once: on_accept.has(view, slot),
-            replied: view.checks.has_answered(slot),
+            replied: view.checks.has_replied(slot),
             no_reply: view.checks.has_missed(slot),
         })
     }
@@ -118,13 +118,13 @@ impl Dial {
 fn is_closed_young(view: &RunView<'_>, slot: u32) -> bool {
     let connection = view.table.of(slot);
     age_of_close(connection).is_some_and(|age| age < at_once_max(view.rtt))
-        && !view.checks.has_answered(slot)
+        && !view.checks.has_replied(slot)
 }
 
 /// Closed by the peer later than on accept, and not right after its reply.
 fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
     let age = age_of_close(view.table.of(slot));
-    let plain_max = match view.checks.has_answered(slot) {
+    let plain_max = match view.checks.has_replied(slot) {
         true => at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX,
         false => at_once_max(view.rtt),
     };
