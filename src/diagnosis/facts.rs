@@ -4,7 +4,7 @@
 use super::Case;
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
-use crate::engine::{EndReason, State};
+use crate::engine::{EndReason, Round, State};
 use crate::icmp::IcmpCount;
 use crate::plan::Probe;
 use crate::units::{Moment, NS_PER_S, Span};
@@ -47,6 +47,14 @@ pub struct Facts {
     pub late_replies: u64,
     pub half_open: u64,
     pub syn_ack_repeated: u64,
+    /// Of the half-open ones: those that a first check had confirmed, or could have.
+    pub half_open_later: u64,
+    /// Of the latest check of those that were silent since the first one.
+    pub confirmed_last: u64,
+    /// When an acknowledgement of a keepalive was read last.
+    pub confirmed_at: Option<Moment>,
+    /// Checks in which something came that was no acknowledgement.
+    pub other_traffic: u64,
     pub keepalives_sent: u64,
     pub confirmed: u64,
     pub is_probing_all: bool,
@@ -80,6 +88,8 @@ impl Facts {
         let timeline = &summary.analysis.timeline;
         let count = |reason| timeline.count(Outcome::Failed(reason));
         let counters = case.counters;
+        let checks = &summary.checks;
+        let later = [checks.round(Round::Watch), checks.round(Round::Last)];
         let (local, remote): (Vec<IcmpCount>, Vec<IcmpCount>) =
             case.icmp.counts().iter().partition(|count| count.is_local == Some(true));
         let p50 = |reason: EndReason| {
@@ -109,14 +119,18 @@ impl Facts {
             slow_through: summary.slow.through(),
             failed_repeats: summary.slow.failed_repeats,
             asks_reply: case.plan.talk.is_some(),
-            replied: summary.checks.replied,
-            no_reply: summary.checks.no_reply,
-            wrong_replies: summary.checks.wrong_reply,
-            late_replies: summary.checks.late_reply,
+            replied: checks.replied,
+            no_reply: checks.no_reply,
+            wrong_replies: checks.wrong_reply,
+            late_replies: checks.late_reply,
             half_open: summary.ended_by(EndReason::HalfOpen),
-            syn_ack_repeated: summary.checks.suspects_half_open,
-            keepalives_sent: summary.checks.asked(),
-            confirmed: summary.checks.confirmed(),
+            syn_ack_repeated: checks.suspects_half_open.max(checks.repeats_syn_ack),
+            half_open_later: later.iter().map(|round| round.half_open).sum(),
+            confirmed_last: checks.round(Round::Last).confirmed,
+            confirmed_at: checks.rounds.iter().filter_map(|round| round.last_confirmed_at).max(),
+            other_traffic: checks.rounds.iter().map(|round| round.other_traffic).sum(),
+            keepalives_sent: checks.asked(),
+            confirmed: checks.confirmed(),
             is_probing_all: case.plan.probe == Probe::All,
             icmp: remote,
             icmp_local: local,

@@ -27,7 +27,7 @@ use crate::plan::Plan;
 use crate::said::Said;
 use crate::units::Span;
 use facts::Facts;
-use model::{Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
+use model::{Candidate, Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
 use rules::View;
 use symptoms::Observed;
 
@@ -54,12 +54,26 @@ pub fn diagnose(case: &Case<'_>) -> Diagnosis {
     let problems: Vec<Problem> = rank::rank(&all)
         .into_iter()
         .map(|ranked| {
-            let explains = ranked.explains.into_iter().map(problem).collect();
-            Problem { explains, ..problem(ranked.index) }
+            let first = problem(ranked.index);
+            let explained = |index| explained(&first, problem(index));
+            let explains = ranked.explains.into_iter().map(explained).collect();
+            Problem { explains, ..first }
         })
         .collect();
     let (word, exit_code) = word(case, &reached, &problems);
     Diagnosis { word, exit_code, reached, ended_early: ended_early(case.summary), problems }
+}
+
+/// A sign of another problem has no cause of its own: of its candidates those are left that explain
+/// the other one as well.
+fn explained(by: &Problem, mut problem: Problem) -> Problem {
+    let is_shared =
+        |one: &Candidate| by.candidates.iter().any(|candidate| candidate.cause == one.cause);
+    problem.candidates.retain(is_shared);
+    if problem.candidates.is_empty() {
+        problem.candidates.extend(by.candidates.first().cloned());
+    }
+    problem
 }
 
 fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Problem {

@@ -121,6 +121,8 @@ pub struct Bit {
     pub from: Moment,
     pub to: Moment,
     pub level: Range<u32>,
+    /// At the first of them.
+    pub level_at_first: Range<u32>,
 }
 
 /// The dials of a timeline as `all` and `hits` count them.
@@ -135,6 +137,7 @@ pub fn bits_of(
         from: cell.from,
         to: cell.to,
         level: cell.level.clone(),
+        level_at_first: cell.level_at_first.clone(),
     };
     timeline.cells.iter().map(bit).filter(|bit| bit.all > 0).collect()
 }
@@ -151,6 +154,7 @@ pub fn levels_of(
         from: Moment(0),
         to: Moment(0),
         level: levels.range(index),
+        level_at_first: levels.range(index),
     };
     levels.cells.iter().enumerate().map(bit).filter(|bit| bit.all > 0).collect()
 }
@@ -221,7 +225,7 @@ impl Spread {
         let mut spread = Spread { stretch: stretch.clone(), ..Spread::default() };
         let first = bits.iter().position(|bit| bit.hits > 0).unwrap_or(bits.len());
         spread.calm = bits[..first].iter().map(|bit| bit.all).sum();
-        spread.at_first = bits.get(first).map_or(0..0, |bit| bit.level.clone());
+        spread.at_first = bits.get(first).map_or(0..0, |bit| bit.level_at_first.clone());
         let highest = bits[..first].iter().map(|bit| bit.level.end).max().unwrap_or(0);
         spread.is_level_rising = spread.at_first.end >= highest;
         for (index, bit) in bits.iter().enumerate() {
@@ -280,7 +284,7 @@ impl Spread {
 
     /// From some count on, unless dials went on to fail with far fewer open, or nothing was.
     fn since(&self, first: &Bit, stretch: &[Bit]) -> Pattern {
-        let open = first.level.clone();
+        let open = first.level_at_first.clone();
         let least = stretch.iter().map(|bit| bit.level.end).min().unwrap_or(0);
         let is_known = open.start * 2 >= open.end;
         if open.end == 0 || !is_known || u64::from(least) * 10 < u64::from(open.start) * 9 {

@@ -75,7 +75,7 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
             format!("{confirmed} were confirmed at {}", at(when))
         }
         Fact::WatchConfirmed { confirmed, sent } => format!(
-            "{confirmed} of {sent} connections that were checked all along are still acknowledged"
+            "{confirmed} of {sent} keepalives of the same check were acknowledged: the path works"
         ),
         Fact::AfterLastDial { closes } => {
             format!("{closes} closes, and they went on after the last dial")

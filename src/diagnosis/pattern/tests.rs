@@ -6,7 +6,14 @@ fn bits(hits: impl IntoIterator<Item = bool>) -> Vec<Bit> {
     let bit = |(index, hit): (u64, bool)| {
         let (at, open) = (Moment(index * 1_000_000), level);
         level += u32::from(!hit);
-        Bit { all: 1, hits: hit.into(), from: at, to: at, level: open..open }
+        Bit {
+            all: 1,
+            hits: hit.into(),
+            from: at,
+            to: at,
+            level: open..open,
+            level_at_first: open..open,
+        }
     };
     (0..).zip(hits).map(bit).collect()
 }
@@ -90,7 +97,14 @@ fn a_count_is_found_beside_connections_that_end() {
     for index in 0..400u64 {
         let hit = open >= 20;
         let at = Moment(index * 5_000_000);
-        bits.push(Bit { all: 1, hits: hit.into(), from: at, to: at, level: open..open });
+        bits.push(Bit {
+            all: 1,
+            hits: hit.into(),
+            from: at,
+            to: at,
+            level: open..open,
+            level_at_first: open..open,
+        });
         if !hit {
             open += 1;
         }

@@ -6,6 +6,7 @@ use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Fact, Scope, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
 use crate::engine::EndReason;
+use crate::engine::Round;
 use crate::engine::failure_times::SLOW_DIAL_MIN;
 use crate::units::Span;
 
@@ -64,7 +65,14 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (EvictsOldest, false, after_last_dial_against),
     (ProcessRestarted, false, refused_after),
     // Checks.
-    (StateExpired, false, watch_confirmed),
+    (PathDown, false, path_is_up),
+    (HostDown, false, path_is_up),
+    (StateExpired, false, some_confirmed),
+    (PathDown, false, some_confirmed_against),
+    (HostDown, false, some_confirmed_against),
+    (AcceptQueueOverflow, false, half_open_later_against),
+    (SynProxy, false, half_open_later_against),
+    (StateExpired, false, half_open_later),
 ];
 
 fn is_dial(view: &View<'_>) -> bool {
@@ -412,6 +420,47 @@ fn refused_after(view: &View<'_>) -> Told {
     told(Effect::By(3), Fact::RefusedAfter { dials: after.fit.part.hits })
 }
 
-fn watch_confirmed(_view: &View<'_>) -> Told {
-    None
+/// Something of the server came after dials had begun to fail: the path works.
+fn path_is_up(view: &View<'_>) -> Told {
+    let (facts, began) = (view.facts, view.observed.began);
+    let is_confirmed = facts.confirmed_at.is_some_and(|at| at > began + SLOW_DIAL_MIN);
+    let is_it = is_failed(view)
+        && (is_confirmed || facts.syn_ack_repeated + facts.other_traffic + facts.half_open > 0);
+    is_it.then_some(())?;
+    Some((Effect::RulesOut, None))
+}
+
+fn is_unacked(view: &View<'_>) -> bool {
+    matches!(view.observed.symptom, Symptom::KeepaliveUnacked { .. })
+}
+
+/// At the same check others were confirmed: what is lost is the state of some.
+fn some_confirmed(view: &View<'_>) -> Told {
+    let confirmed = view.facts.confirmed_last;
+    (is_unacked(view) && confirmed > 0).then_some(())?;
+    let sent = view.case.summary.checks.round(Round::Last).sent;
+    told(Effect::By(4), Fact::WatchConfirmed { confirmed, sent })
+}
+
+fn some_confirmed_against(view: &View<'_>) -> Told {
+    some_confirmed(view)?;
+    Some((Effect::RulesOut, None))
+}
+
+/// Checked once before, and then the server had them.
+fn is_half_open_later(view: &View<'_>) -> bool {
+    view.observed.symptom == Symptom::HalfOpen
+        && view.facts.half_open_later > 0
+        && view.facts.half_open_later >= view.facts.half_open
+        && view.facts.confirmed > 0
+}
+
+fn half_open_later(view: &View<'_>) -> Told {
+    is_half_open_later(view).then_some(())?;
+    Some((Effect::By(3), None))
+}
+
+fn half_open_later_against(view: &View<'_>) -> Told {
+    is_half_open_later(view).then_some(())?;
+    Some((Effect::RulesOut, None))
 }

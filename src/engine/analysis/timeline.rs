@@ -15,8 +15,9 @@ pub struct Cell {
     /// When the first and the last of their SYNs was sent.
     pub from: Moment,
     pub to: Moment,
-    /// The fewest and the most connections that can have been open at one of them.
+    /// The fewest and the most connections that can have been open at one of them, and at the first.
     pub level: Range<u32>,
+    pub level_at_first: Range<u32>,
     pub dials: u32,
     /// By [`Outcome::index`].
     pub outcomes: [u32; Outcome::COUNT],
@@ -34,6 +35,7 @@ impl Cell {
         Cell {
             from: at,
             to: at,
+            level_at_first: level.clone(),
             level,
             dials: 1,
             outcomes,
