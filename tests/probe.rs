@@ -24,7 +24,7 @@ const MS: Duration = Duration::from_millis(1);
 const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
 const SILENT_AFTER: Duration = Duration::from_millis(4_500);
 
-const HALF_OPEN: &str = "half open: the server never had it (server or network)";
+const HALF_OPEN: &str = "half-open: the keepalive was answered with RST (server or network)";
 
 /// Asserts what the report says of the connections that were looked into: how many in all, asked by
 /// keepalive, the server's, half open, and not to be told.
@@ -211,7 +211,7 @@ fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option
     run.find(&format!("Closed: 20, by reason: 20 {HALF_OPEN}"));
     assert_means(&run, [40, 40, 20, 20, 0]);
     // Not before it was asked.
-    let shape = "connection # to *:80: closed after @: half open*";
+    let shape = "connection # to *:80: closed after @: half-open*";
     let ends = run.stderr.lines().filter_map(|line| matches(line, shape));
     let ends: Vec<Duration> = ends.map(|words| span(&words[2])).collect();
     assert!(ends.len() == 20 && ends.iter().all(|after| *after >= 1000 * MS), "{run:#?}");

@@ -105,15 +105,20 @@ impl CheckStats {
         first.sent + first.not_sent + first.unneeded
     }
 
-    /// How many connections the server has, as far as the first checks tell.
+    /// How many connections the server's kernel has, as far as the latest check of all tells: the
+    /// one at the end of the hold, or else the first.
     pub fn confirmed(&self) -> u64 {
-        let first = self.round(Round::First);
-        first.confirmed + first.unneeded
+        let [first, watch, last] = &self.rounds;
+        match last.sent {
+            0 => first.confirmed + first.unneeded,
+            _ => last.confirmed + watch.confirmed,
+        }
     }
 
-    /// How many connections were sent a keepalive by the round that sent the most.
+    /// How many connections that check sent a keepalive to.
     pub fn asked(&self) -> u64 {
-        self.rounds.iter().map(|round| round.sent).max().unwrap_or(0)
+        let [first, watch, last] = &self.rounds;
+        if last.sent == 0 { first.sent } else { last.sent + watch.sent }
     }
 }
 

@@ -160,7 +160,7 @@ impl EndReason {
             EndReason::OtherHere => ("other", Side::ThisHost),
             EndReason::PeerClosed => ("closed by the peer", Side::Server),
             EndReason::PeerReset => ("reset by the peer", Side::Beyond),
-            EndReason::HalfOpen => ("half open: the server never had it", Side::Beyond),
+            EndReason::HalfOpen => ("half-open: the keepalive was answered with RST", Side::Beyond),
             EndReason::Lost => ("lost", Side::Beyond),
             // By an administrator of this host, or a program of theirs: SOCK_DESTROY.
             EndReason::Aborted => ("closed on this host (ss -K)", Side::ThisHost),

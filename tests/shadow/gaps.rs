@@ -26,6 +26,7 @@ impl Shadow {
         self.is_revised |= since < last;
         self.mark(if is_stop { "a gap in which it was stopped" } else { "a gap" });
         self.gaps.push((since, at, is_stop));
+        self.stalls.push(at);
     }
 
     /// One more is open, or one less, which was open since `since`.

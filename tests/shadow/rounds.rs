@@ -53,7 +53,8 @@ pub struct Rounds {
 impl Shadow {
     /// One of so many is in the sample.
     fn stride(&self) -> u32 {
-        (1..=self.plan.connections).filter(|slot| self.is_probed(*slot)).next().unwrap_or(u32::MAX)
+        let mut slots = 1..=self.plan.connections;
+        slots.find(|slot| self.is_probed(*slot)).unwrap_or(u32::MAX)
     }
 
     fn is_watch(&self, slot: u32) -> bool {
