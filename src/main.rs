@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::Counters;
+use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::findings::{ServeCounts, ServeNews};
@@ -93,14 +94,15 @@ fn run(args: &Args) -> Result<u8> {
         counter_files,
         counters_before: Counters::default(),
         start_unix_ns: None,
+        exit_code: exit::NOT_COMPLETED,
         streams,
         text: String::new(),
     };
     let signals = hold_signals()?;
     console.counters_before = console.counter_files.read();
-    let run = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console)?;
+    driver::run(&plan, tables, host::local_port_range(), &signals, &mut console)?;
     written(&console.streams.stdout)?;
-    Ok(run.summary.exit_code())
+    Ok(console.exit_code)
 }
 
 /// Says what a run would do and what stands in its way; succeeds if nothing does.
@@ -173,6 +175,8 @@ struct Console<'a> {
     counters_before: Counters,
     /// At the first line, which is printed when the run begins.
     start_unix_ns: Option<u64>,
+    /// Of the diagnosis, once the run is over.
+    exit_code: u8,
     streams: Streams,
     /// Where a line is put together, again and again.
     text: String,
@@ -223,7 +227,9 @@ impl Watch for Console<'_> {
             said: &run.said,
             lines_dropped: self.streams.lines_dropped(),
         };
-        let _ = text::write_report(&mut self.text, &report);
+        let diagnosis = diagnose(&report.case());
+        self.exit_code = diagnosis.exit_code;
+        let _ = text::write_report(&mut self.text, &report, &diagnosis);
         self.streams.stdout.finish(&self.text, signals);
     }
 }

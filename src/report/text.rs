@@ -9,7 +9,7 @@ use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
 use super::verdict::write_verdict;
 use crate::NAME_AND_VERSION;
-use crate::diagnosis::diagnose;
+use crate::diagnosis::model::Diagnosis;
 use crate::engine::gaps::Gap;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::sustained::WINDOW;
@@ -34,7 +34,11 @@ pub fn write_sample(out: &mut dyn Write, sample: &Sample) -> fmt::Result {
 }
 
 /// The end of a run: what the original prints, then a part of our own.
-pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
+pub fn write_report(
+    out: &mut dyn Write,
+    report: &Report<'_>,
+    diagnosis: &Diagnosis,
+) -> fmt::Result {
     let summary = report.summary;
     writeln!(out, "--- {} tcp test statistics ---", report.target)?;
     write_sample(out, &summary.last)?;
@@ -54,8 +58,7 @@ pub fn write_report(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     write_tables(out, summary, &report.plan.routes)?;
     write_evidence(out, summary, report.plan)?;
     write_host_evidence(out, report.counters, report.icmp)?;
-    let case = report.case();
-    write_verdict(out, &case, &diagnose(&case))
+    write_verdict(out, &report.case(), diagnosis)
 }
 
 /// The original's timing line, left out where there is nothing to time.
@@ -345,7 +348,8 @@ mod tests {
             lines_dropped: 2,
         };
         let mut text = String::new();
-        write_report(&mut text, &report).unwrap();
+        let diagnosis = crate::diagnosis::diagnose(&report.case());
+        write_report(&mut text, &report, &diagnosis).unwrap();
         let expected = format!(
             "\
 --- localhost(127.0.0.1):80 tcp test statistics ---
@@ -382,7 +386,7 @@ Also: The other side closed the only one, after 23.5ms.
 "
         );
         assert_eq!(text, expected);
-        assert_eq!(summary.exit_code(), crate::error::exit::NOT_COMPLETED);
+        assert_eq!(diagnosis.exit_code, crate::error::exit::NOT_COMPLETED);
     }
 
     #[test]

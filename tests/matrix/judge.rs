@@ -75,7 +75,7 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
     };
     let diagnosis = diagnose(&report.case());
     let mut text = String::new();
-    write_report(&mut text, &report).unwrap();
+    write_report(&mut text, &report, &diagnosis).unwrap();
     let mut judged = Judged { text, ..Judged::default() };
     claims(scenario, &diagnosis, stalls, &mut judged);
     contradictions(&plan, &outcome, &diagnosis, &mut judged.contradictions);
@@ -158,6 +158,13 @@ fn contradictions(plan: &Plan, outcome: &Outcome, diagnosis: &Diagnosis, out: &m
     check(sustained <= peak, format!("sustained {sustained} > peak {peak}"));
     let ever = outcome.truth.established();
     check(peak as usize <= ever, format!("peak {peak}, and {ever} were ever established"));
+    // What lasts for 100 ms is seen in steps of a few ms; a run that is over sooner has no such time.
+    let most = outcome.truth.sustained(Span::from_ms(90));
+    let took = outcome.truth.end.since(outcome.truth.start);
+    check(
+        sustained <= most || took < Span::from_ms(110),
+        format!("sustained {sustained}, and it was {most}"),
+    );
     for problem in all(diagnosis) {
         let share = problem.share;
         let words = format!("{:?}: {} of {}", problem.symptom, share.hits, share.all);

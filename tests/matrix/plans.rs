@@ -29,6 +29,7 @@ pub fn paced(connections: u32) -> Plan {
     Plan {
         pace: Pace::sleep(ms(2)),
         dial_timeout: Some(ms(2_500)),
+        settle: s(1),
         ..Plan::plain(connections, routes(1, 0))
     }
 }

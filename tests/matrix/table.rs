@@ -224,7 +224,18 @@ pub const SCENARIOS: &[Scenario] = &[
         &["client-limit", "backend-unreachable"],
         |r| {
             let server = limited(LimitOn::Open(r.small(20, 60)), End::Fin, false);
-            (hold(s(1), fast(paced(100))), to(server, path(r)))
+            (hold(s(1), fast(paced(100))), to(server, near(r)))
+        },
+    ),
+    // All are dialed before the first close is back: only the order tells, and a rate has the same.
+    row(
+        "a limit at full speed and far away",
+        &["connection-limit"],
+        &["client-limit", "backend-unreachable", "accept-rate-limit"],
+        |r| {
+            let server = limited(LimitOn::Open(r.small(20, 60)), End::Fin, false);
+            let far = Path { delay: ms(r.between(5, 60)), ..Path::default() };
+            (hold(s(1), fast(paced(100))), to(server, far))
         },
     ),
     row("a limit that says so", &["connection-limit"], &["client-limit"], |r| {
@@ -404,7 +415,7 @@ pub const SCENARIOS: &[Scenario] = &[
     .at_any_pace(),
     row("loses 1 in 50, and is checked", &["packet-loss"], &[], |r| {
         let lossy = Path { loss_permille: 20, ..path(r) };
-        (probe(hold(s(5), patient(s(8), paced(300)))), to(Server::default(), lossy))
+        (probe(hold(s(5), patient(s(8), paced(200)))), to(Server::default(), lossy))
     }),
     row(
         "the path fails in the hold",

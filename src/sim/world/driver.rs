@@ -25,7 +25,7 @@ const TURNS_MAX: u64 = 2_000_000;
 
 /// An audit goes through all connections, and takes as long as dozens of turns: the parent folder's
 /// runs have one after each, and here what is wrong is found a little later.
-const AUDIT_EVERY: u64 = 16;
+const AUDIT_EVERY: u64 = 64;
 
 /// What the loop itself takes for a turn, for a dial and for any other call.
 const TURN_COST: Span = Span::from_us(4);
