@@ -14,6 +14,11 @@ use common::{
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
 
+/// How long after the first one a signal asks for the same end, and a SIGINT at least: with a margin,
+/// as it is counted from when the first one was taken.
+const SAME_END: Duration = Duration::from_millis(1050);
+const TYPED_MIN: Duration = Duration::from_millis(300);
+
 const LONG: Duration = Duration::from_secs(1);
 
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
@@ -137,6 +142,61 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
 }
 
 #[test]
+fn an_interrupt_and_a_termination_that_were_ignored_stay_ignored_too() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];
+    let run = Running::start(tcpgoon_after("trap '' INT TERM", &args));
+    run.wait_for_stats("some are established", |stats| stats.established >= 3);
+    run.signal(Signal::SIGINT);
+    run.signal(Signal::SIGTERM);
+    let so_far = common::words::stats(&run.stdout.text()).last().unwrap().established;
+    run.wait_for_stats("it goes on", |stats| stats.established >= so_far + 20);
+    run.signal(Signal::SIGHUP);
+    run.outcome().assert_code(1);
+}
+
+#[test]
+fn signals_that_come_together_ask_for_one_end_and_cost_no_report() {
+    let server = Served::start(&["-i", "0"]);
+    for together in [
+        [Signal::SIGHUP, Signal::SIGHUP, Signal::SIGHUP],
+        [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGTERM],
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP],
+    ] {
+        for _ in 0..5 {
+            let args =
+                ["-y", "-c", "50", "-s", "0", "-i", "10ms", "--hold", "forever", &server.target()];
+            let run = Running::start(tcpgoon(&args));
+            run.wait_for_stats("all are established", |stats| stats.established == 50);
+            for signal in together {
+                run.signal(signal);
+            }
+            let run = run.outcome();
+            run.assert_code(0).find("End: * (after @, ended by a signal)");
+            assert!(run.stdout.contains("--- verdict ---"), "{run:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_error_that_finds_no_room_can_be_ended() {
+    let taken = listener("127.0.0.1");
+    listen(&taken, Backlog::new(1).unwrap()).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let pipe = SmallPipe::new();
+    pipe.fill();
+    let mut command = tcpgoon(&["serve", "-p", &port]);
+    command.stdout(Stdio::null()).stderr(pipe.writer());
+    let run = Running::start_as_it_is(command);
+    wait_until("it writes its error", || {
+        let at = std::fs::read_to_string(format!("/proc/{}/wchan", run.id())).ok()?;
+        at.contains("pipe_w").then_some(())
+    });
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.outcome().signal(), Some(Signal::SIGTERM));
+}
+
+#[test]
 fn a_second_signal_kills_even_where_the_report_is_stuck_in_a_pipe() {
     let server = Served::start(&["-i", "0"]);
     for (first, second) in [
@@ -153,6 +213,10 @@ fn a_second_signal_kills_even_where_the_report_is_stuck_in_a_pipe() {
         wait_until_held(&run);
         run.signal(first);
         wait_until_released(&run);
+        let released = Instant::now();
+        run.signal(second);
+        let later = if second == Signal::SIGINT { TYPED_MIN } else { SAME_END };
+        wait_until("it is another end", || (released.elapsed() > later).then_some(()));
         run.signal(second);
         assert_eq!(run.outcome().signal(), Some(second));
     }
@@ -171,6 +235,8 @@ fn a_second_signal_kills_even_where_the_terminal_is_stopped() {
     wait_until_held(&run);
     run.signal(Signal::SIGINT);
     wait_until_released(&run);
+    let released = Instant::now();
+    wait_until("it is another end", || (released.elapsed() > TYPED_MIN).then_some(()));
     run.signal(Signal::SIGINT);
     assert_eq!(run.outcome().signal(), Some(Signal::SIGINT));
 }

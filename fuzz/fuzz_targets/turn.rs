@@ -76,6 +76,7 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
             1 => Hold::For(span(u)?),
             _ => Hold::Forever,
         },
+        settle: if u.arbitrary()? { Span::ZERO } else { span(u)? },
         close: Close::Fin,
         probe: *u.choose(&[Probe::None, Probe::Sample, Probe::All])?,
         talk: u.arbitrary::<bool>()?.then(|| talk(u)).transpose()?,
@@ -117,7 +118,7 @@ fn event(u: &mut Unstructured<'_>) -> Result<Event> {
     let slot = u.int_in_range(0..=CONNECTIONS_MAX)?;
     let key = Key { slot: if slot == CONNECTIONS_MAX { u32::MAX } else { slot }, attempt };
     let failure = Failure { reason: *u.choose(&EndReason::ALL)?, errno: 0 };
-    let kind = match u.int_in_range(0..=10)? {
+    let kind = match u.int_in_range(0..=11)? {
         0 => EventKind::Dialed(key),
         1 | 2 => EventKind::Opened(key),
         3 => EventKind::Failed(key, failure),
@@ -135,6 +136,7 @@ fn event(u: &mut Unstructured<'_>) -> Result<Event> {
             EventKind::TcpInfo(key, why, look(u)?)
         }
         9 => EventKind::PollBatchFull,
+        10 => EventKind::Gap { since: Moment(number(u, 64)?), is_stop: u.arbitrary()? },
         // A signal ends the run, so it is the rarest of all.
         _ if u.ratio(1, 20)? => EventKind::Stop,
         _ => EventKind::Readable(key),
@@ -244,14 +246,13 @@ fuzz_target!(|input: Input| {
         assert!(times.min() <= times.avg() && times.avg() <= times.max());
         assert!(times.quantile(500) <= times.max() && times.dev() <= times.max());
     }
-    for evidence in summary.evidence.iter().chain([&summary.unanswered]).flatten() {
-        assert!(evidence.first <= evidence.last && evidence.count > 0, "{evidence:?}");
-        assert!(evidence.min <= evidence.p50 && evidence.p50 <= evidence.max, "{evidence:?}");
-        let onset = evidence.scene.everywhere;
-        assert!(
-            onset.hits() <= onset.all() && onset.within.hits <= onset.within.all,
-            "{evidence:?}"
-        );
+    for failures in summary.failures.iter().chain([&summary.unanswered]).flatten() {
+        assert!(failures.first <= failures.last && failures.count > 0, "{failures:?}");
+        assert!(failures.min <= failures.p50 && failures.p50 <= failures.max, "{failures:?}");
+    }
+    assert!(summary.sustained <= summary.established_peak);
+    for pair in summary.gaps.list().windows(2) {
+        assert!(pair[0].from < pair[0].to && pair[0].to <= pair[1].from, "{pair:?}");
     }
     let findings = summary.findings;
     let settled = findings.proven + findings.silent + summary.ended_by(EndReason::HalfOpen);

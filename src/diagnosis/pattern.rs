@@ -297,8 +297,7 @@ fn densest(bits: &[Bit]) -> Range<usize> {
 /// The number of open connections that parts misses (below) from hits (at it and above): at most one
 /// in ten on the wrong side of it each way, where chance would hardly part them so.
 fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
-    let whole =
-        levels.iter().fold(Part::default(), |sum, bit| sum + Part { all: bit.all, hits: bit.hits });
+    let whole = sum(levels);
     let mut below = Part::default();
     let mut best: Option<(u32, usize, Part)> = None;
     for (index, bit) in levels.iter().enumerate() {
@@ -318,12 +317,33 @@ fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
         && below.hits * 5 <= below.all;
     let chance = p_value_of_block(below.misses(), above.hits);
     if !is_parted || chance > CHANCE_MAX / f64::from(low_32(levels.len() as u64)) {
-        return None;
+        return ceiling(levels, whole);
     }
     let highest_below = levels[..index].last().map_or(0, |bit| bit.level.end + 1);
     let first = levels[index].level.clone();
     let open = highest_below.min(first.start)..first.end;
     Some((Pattern::AboveCount { open }, above))
+}
+
+/// A count that is known to within a tenth of it, as others end all the time: there many are hit,
+/// below it hardly any, and above it nothing ever was open.
+fn ceiling(levels: &[Bit], whole: Part) -> Option<(Pattern, Part)> {
+    let highest = levels.last()?.level.end;
+    let low = highest - highest / 10;
+    let from = levels.partition_point(|bit| bit.level.end < low);
+    let (below, there) = (sum(&levels[..from]), sum(&levels[from..]));
+    let share = f64::from(there.all) / f64::from(whole.all.max(1));
+    let chance = share.powi(i32::try_from(there.hits).unwrap_or(i32::MAX));
+    let is_it = there.hits * 10 >= whole.hits * 9
+        && there.hits * 4 >= there.all
+        && below.hits * 20 <= below.all
+        && below.misses() >= HITS_MIN
+        && chance <= CALM_CHANCE_MAX;
+    is_it.then_some((Pattern::AboveCount { open: low..highest }, there))
+}
+
+fn sum(bits: &[Bit]) -> Part {
+    bits.iter().fold(Part::default(), |sum, bit| sum + Part { all: bit.all, hits: bit.hits })
 }
 
 /// Whether nearly all were hit: at least 19 of 20.

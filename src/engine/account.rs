@@ -2,7 +2,7 @@
 //! agree, for tests.
 
 use super::analysis::breakdown::Breakdown;
-use super::analysis::{Analysis, RunView};
+use super::analysis::{Analysis, OnAccept, RunView};
 use super::failure_times::{FailureTimes, Slow, failure_times};
 use super::histogram::Histogram;
 use super::{EndReason, Engine, State, Summary};
@@ -65,15 +65,16 @@ impl Engine {
             now: self.now,
             rtt: tally.established_times.min(),
         };
+        let on_accept = OnAccept::of(&view);
         let failures = |reason: EndReason| {
             tally.failure_times[reason as usize].summarize(self.ledger.flow(reason))
         };
         let missed = self.inquiries.findings.unanswered;
         Summary {
             failures: EndReason::ALL.map(failures),
-            analysis: Analysis::of(&view),
-            targets: Breakdown::by_target(&view),
-            sources: Breakdown::by_source(&view),
+            analysis: Analysis::of(&view, &on_accept),
+            targets: Breakdown::by_target(&view, &on_accept),
+            sources: Breakdown::by_source(&view, &on_accept),
             slow: tally.slow,
             handshake_times: tally.handshake_times,
             lifetimes: tally.lifetimes,
@@ -114,6 +115,8 @@ impl Engine {
         self.ledger.audit();
         self.wheel.audit();
         self.inquiries.audit();
+        self.sustained.audit();
+        assert_eq!(self.sustained.open_count(), self.ledger.level(State::Established));
         let mut levels = [0; State::COUNT];
         for (slot, connection) in (0..).zip(self.table.iter()) {
             levels[connection.state as usize] += 1;

@@ -124,11 +124,27 @@ impl Sustained {
     /// at the end. O([`BUCKETS`]).
     pub fn at_end(&self, now: Moment) -> u32 {
         if now.since(self.start) < WINDOW {
-            return self.level + self.found_open;
+            return self.open_count();
         }
         let mut all = self.clone();
         all.advance(now);
         all.best
+    }
+
+    /// How many are open now.
+    pub fn open_count(&self) -> u32 {
+        self.level + self.found_open
+    }
+
+    /// Checks that it remembers no more than a window.
+    ///
+    /// # Panics
+    /// If it does.
+    pub fn audit(&self) {
+        assert!(self.minima.len() <= BUCKETS as usize + 1, "{} minima", self.minima.len());
+        assert!(self.lowest <= self.level, "{} is not the lowest", self.lowest);
+        let is_rising = |(a, b): (&Minimum, &Minimum)| a.last < b.last && a.level < b.level;
+        assert!(self.minima.iter().zip(self.minima.iter().skip(1)).all(is_rising));
     }
 
     fn change(&mut self, at: Moment, level: u32) {

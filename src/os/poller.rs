@@ -127,8 +127,12 @@ impl Poller {
             (Ok(()), Some(due)) => self.note_turn(now.since(due)),
             (Ok(()), None) => {}
         }
-        let slept = Slept { woke, due: due.filter(|_| !at_once), at_once, was_stopped };
-        let gap = self.gap(signals, &slept, now, ready);
+        let gap = if now.since(woke) < GAP_MIN {
+            None
+        } else {
+            let slept = Slept { woke, due: due.filter(|_| !at_once), at_once, was_stopped };
+            self.gap(signals, &slept, now, ready)
+        };
         if ready.iter().any(|readiness| readiness.token() == TIMER) {
             self.timer_due = None;
         }
@@ -145,9 +149,6 @@ impl Poller {
     /// stop then came just behind it. Since when is not known then, but for the poll before.
     fn gap(&self, signals: &Signals, slept: &Slept, now: Moment, ready: &Events) -> Option<Gap> {
         let Slept { woke, due, at_once, was_stopped } = *slept;
-        if now.since(woke) < GAP_MIN {
-            return None;
-        }
         let is_continued = signals.read();
         if at_once || was_stopped {
             return Some(Gap { since: woke, is_stop: is_continued || was_stopped });

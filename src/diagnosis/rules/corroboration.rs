@@ -47,6 +47,13 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (ConnectionLimit, false, said),
     (Outage, true, outage_or_else),
     (DropAboveLimit, true, count_or_else),
+    // Some sources only: what listens there does so for all of them.
+    (NoListener, false, some_sources_rule_out),
+    (ListensElsewhere, false, some_sources_rule_out),
+    (HostDown, false, some_sources_rule_out),
+    (RejectsClient, true, some_sources),
+    (FirewallReject, false, some_sources),
+    (FirewallDrop, true, some_sources_silent),
     // ICMP.
     (FirewallReject, true, prohibited),
     (RejectAboveLimit, false, icmp_above),
@@ -298,6 +305,25 @@ fn each_source_against(view: &View<'_>) -> Told {
     // begin with some in use.
     let same = view.facts.each_source?;
     Some((Effect::By(if same.places < same.of { -3 } else { 0 }), None))
+}
+
+fn some_sources(view: &View<'_>) -> Told {
+    let is_refused = view.failed_by(EndReason::Refused) > 0;
+    let is_it = matches!(view.observed.scope, Scope::Sources(_)) && is_refused;
+    is_it.then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+fn some_sources_silent(view: &View<'_>) -> Told {
+    let is_it = matches!(view.observed.scope, Scope::Sources(_)) && view.is_silent();
+    (is_it && is_failed(view)).then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+fn some_sources_rule_out(view: &View<'_>) -> Told {
+    let is_it = matches!(view.observed.scope, Scope::Sources(_));
+    (is_it && is_failed(view)).then_some(())?;
+    Some((Effect::RulesOut, None))
 }
 
 fn said(view: &View<'_>) -> Told {

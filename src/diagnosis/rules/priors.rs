@@ -35,19 +35,33 @@ pub fn of(view: &View<'_>) -> Priors {
             match (*replied, &fit.pattern) {
                 _ if *wrong * 2 > hits => &[(WrongReply, 5), (AppOverloaded, 1)],
                 _ if *late * 2 > hits => &[(AppOverloaded, 5), (LongRtt, 1), (PacketLoss, 1)],
-                (0, _) => {
-                    &[(AppSilent, 4), (AcceptQueueFull, 2), (ThreadLimit, 1), (AppOverloaded, 1)]
-                }
+                (0, _) => &[
+                    (AppSilent, 4),
+                    (AcceptQueueFull, 2),
+                    (ThreadLimit, 1),
+                    (AppOverloaded, 1),
+                    (PathMtu, 1),
+                ],
                 (_, Pattern::AboveCount { .. } | Pattern::FromMoment { .. }) => &[
                     (ThreadLimit, 3),
                     (ServerFdLimit, 2),
                     (ConnectionLimit, 2),
                     (AppOverloaded, 1),
                 ],
-                (_, Pattern::Scattered) => {
-                    &[(AppOverloaded, 3), (PacketLoss, 2), (AppSilent, 1), (BackendDown, 1)]
-                }
-                _ => &[(AppOverloaded, 3), (ThreadLimit, 2), (AppSilent, 1), (BackendDown, 1)],
+                (_, Pattern::Scattered) => &[
+                    (AppOverloaded, 3),
+                    (PacketLoss, 2),
+                    (AppSilent, 1),
+                    (BackendDown, 1),
+                    (PathMtu, 1),
+                ],
+                _ => &[
+                    (AppOverloaded, 3),
+                    (ThreadLimit, 2),
+                    (AppSilent, 1),
+                    (BackendDown, 1),
+                    (PathMtu, 1),
+                ],
             }
         }
     }
@@ -192,14 +206,14 @@ fn slow(pattern: &Pattern) -> Priors {
             &[(LongRtt, 3), (RateLimit, 2), (AcceptQueueOverflow, 2)]
         }
         Pattern::AboveCount { .. } | Pattern::PartlyAboveCount { .. } => {
-            &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 1)]
+            &[(AcceptQueueOverflow, 3), (RateLimit, 3), (DropAboveLimit, 2), (PacketLoss, 1)]
         }
         Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
             &[(Outage, 4), (AcceptQueueOverflow, 2)]
         }
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
         // A queue overflows in bursts, and above some count.
-        Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1)],
+        Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1), (BackendDown, 1)],
         Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 0)],
         Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
     }
@@ -227,7 +241,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
             &[(AcceptRateLimit, 3), (ConnectionLimit, 3), (ClientLimit, 2), (BackendUnreachable, 1)]
         }
         Pattern::Scattered => {
-            &[(BackendUnreachable, 3), (AcceptRateLimit, 2), (ConnectionLimit, 1)]
+            &[(AcceptRateLimit, 3), (BackendUnreachable, 2), (ConnectionLimit, 2)]
         }
         Pattern::TooFew => {
             &[(Undetermined, 0), (ConnectionLimit, 1), (RejectsClient, 1), (BackendUnreachable, 1)]

@@ -1,7 +1,7 @@
 //! The run by target and by source. Nothing is kept for it while the run goes on: the table knows
 //! it all, and is gone through once at the end.
 
-use super::{Dial, Outcome, RunView};
+use super::{Dial, OnAccept, Outcome, RunView};
 use crate::engine::connection::{EndReason, State};
 use crate::engine::histogram::Codes;
 use crate::units::Span;
@@ -141,19 +141,20 @@ pub struct Breakdown {
 
 impl Breakdown {
     /// O(connections).
-    pub fn by_target(view: &RunView<'_>) -> Breakdown {
+    pub fn by_target(view: &RunView<'_>, on_accept: &OnAccept) -> Breakdown {
         let slots = |index| view.routes.slots_to(index, view.table.count());
-        Breakdown::by(view, view.routes.targets().len(), slots)
+        Breakdown::by(view, on_accept, view.routes.targets().len(), slots)
     }
 
     /// O(connections + routes).
-    pub fn by_source(view: &RunView<'_>) -> Breakdown {
+    pub fn by_source(view: &RunView<'_>, on_accept: &OnAccept) -> Breakdown {
         let slots = |index| view.routes.slots_from(index, view.table.count());
-        Breakdown::by(view, view.routes.sources().len(), slots)
+        Breakdown::by(view, on_accept, view.routes.sources().len(), slots)
     }
 
     fn by<I: Iterator<Item = u32>>(
         view: &RunView<'_>,
+        on_accept: &OnAccept,
         count: usize,
         slots: impl Fn(u32) -> I,
     ) -> Breakdown {
@@ -161,7 +162,8 @@ impl Breakdown {
             return Breakdown { count, ..Breakdown::default() };
         }
         let mut codes = Codes::new();
-        let rows = (0..).take(count).map(|index| row(index, view, slots(index), &mut codes));
+        let rows =
+            (0..).take(count).map(|index| row(index, (view, on_accept), slots(index), &mut codes));
         Breakdown::of(count, rows)
     }
 
@@ -191,7 +193,12 @@ impl Breakdown {
     }
 }
 
-fn row(index: u32, view: &RunView<'_>, slots: impl Iterator<Item = u32>, codes: &mut Codes) -> Row {
+fn row(
+    index: u32,
+    (view, on_accept): (&RunView<'_>, &OnAccept),
+    slots: impl Iterator<Item = u32>,
+    codes: &mut Codes,
+) -> Row {
     let mut row = Row { index, ..Row::default() };
     for slot in slots {
         let connection = view.table.of(slot);
@@ -200,7 +207,8 @@ fn row(index: u32, view: &RunView<'_>, slots: impl Iterator<Item = u32>, codes: 
         row.closed += u32::from(connection.state == State::Closed);
         row.unanswered += u32::from(view.checks.has_missed(slot));
         row.answered += u32::from(view.checks.has_answered(slot));
-        if let Some(dial) = Dial::of(view, slot).filter(|dial| !dial.outcome.is_local()) {
+        if let Some(dial) = Dial::of(view, on_accept, slot).filter(|dial| !dial.outcome.is_local())
+        {
             let is_in = matches!(dial.outcome, Outcome::Through | Outcome::Slow);
             row.closed_at_once += u32::from(dial.closed_at_once);
             row.onset.add(!is_in || dial.closed_at_once);

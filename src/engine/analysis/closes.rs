@@ -72,7 +72,6 @@ impl Closes {
             first: view.gaps.earliest(all[0].since),
             last: all[all.len() - 1].since,
             age_min: Span(u64::MAX),
-            is_oldest_first: is_oldest_first(&all),
             ..Closes::default()
         };
         closes.measure_ages(view, &all);
@@ -80,6 +79,7 @@ impl Closes {
             closes.kept += 1;
             closes.kept_age_max = closes.kept_age_max.max(view.now.since(connection.since));
         }
+        closes.is_oldest_first = closes.undated * 20 <= closes.count && is_oldest_first(&all);
         closes.find_pulses(view, &all);
         closes
     }

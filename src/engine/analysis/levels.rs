@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{Dial, Outcome, RunView};
+use super::{Dial, OnAccept, Outcome, RunView};
 use crate::engine::connection::State;
 use crate::units::{Moment, Span, low_32};
 
@@ -41,11 +41,16 @@ impl LevelWalk {
 
     /// Hands out each decided dial that this host did not refuse, in the order of their SYNs, with
     /// the fewest and the most connections that were open when it came to the server.
-    pub fn go(&self, view: &RunView<'_>, mut each: impl FnMut(u32, Dial, Range<u32>)) {
+    pub fn go(
+        &self,
+        view: &RunView<'_>,
+        on_accept: &OnAccept,
+        mut each: impl FnMut(u32, Dial, Range<u32>),
+    ) {
         let (mut through, mut slow) = (0u32, 0usize);
         let (mut closed_surely, mut closed_maybe) = (0usize, 0usize);
         for slot in 0..view.table.count() {
-            let Some(dial) = Dial::of(view, slot) else { continue };
+            let Some(dial) = Dial::of(view, on_accept, slot) else { continue };
             let at = view.table.of(slot).dialed_at;
             let before = |all: &[Moment], from: usize, until: Moment| {
                 from + all[from..].iter().take_while(|moment| **moment <= until).count()

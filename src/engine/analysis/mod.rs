@@ -22,6 +22,9 @@ use levels::LevelWalk;
 /// A server that closes as soon as its application has accepted does so within this and two RTT.
 pub const AT_ONCE_MIN: Span = Span::from_ms(50);
 
+/// What is closed as far apart as this can have been closed at one moment.
+const TOGETHER_MAX: Span = Span::from_ms(10);
+
 /// A server that replies once and closes does so within this of the establishment.
 const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 
@@ -95,11 +98,11 @@ pub struct Dial {
 }
 
 impl Dial {
-    pub fn of(view: &RunView<'_>, slot: u32) -> Option<Dial> {
+    fn of(view: &RunView<'_>, on_accept: &OnAccept, slot: u32) -> Option<Dial> {
         let connection = view.table.of(slot);
         Some(Dial {
             outcome: Outcome::of(connection, view.now)?,
-            closed_at_once: is_closed_at_once(view, slot),
+            closed_at_once: on_accept.has(view, slot),
             replied: view.checks.has_answered(slot),
             no_reply: view.checks.has_missed(slot),
         })
@@ -109,7 +112,7 @@ impl Dial {
 /// By FIN or RST, and at the latest moment at which it can have been still within the time that a
 /// server needs which closes what it has just accepted. One that had replied as it was to did what
 /// servers do.
-fn is_closed_at_once(view: &RunView<'_>, slot: u32) -> bool {
+fn is_closed_young(view: &RunView<'_>, slot: u32) -> bool {
     let connection = view.table.of(slot);
     age_of_close(connection).is_some_and(|age| age < at_once_max(view.rtt))
         && !view.checks.has_answered(slot)
@@ -137,6 +140,70 @@ pub fn at_once_max(rtt: Span) -> Span {
     AT_ONCE_MIN + Span(rtt.0.saturating_mul(2))
 }
 
+/// Which of the connections that were closed young were closed on accept, and not with older ones at
+/// one moment.
+#[derive(Debug)]
+pub struct OnAccept {
+    /// When older ones were closed, in order.
+    older: Vec<Moment>,
+    /// Whether those closed young were closed together, at different ages.
+    are_together: bool,
+}
+
+impl OnAccept {
+    /// O(connections + closes × log closes).
+    pub fn of(view: &RunView<'_>) -> OnAccept {
+        let mut older: Vec<Moment> = Vec::new();
+        let (mut moments, mut ages) = (Extent::default(), Extent::default());
+        for slot in 0..view.table.count() {
+            let connection = view.table.of(slot);
+            let Some(age) = age_of_close(connection) else { continue };
+            if is_closed_young(view, slot) {
+                let earliest = view.gaps.earliest(connection.since);
+                moments.add(earliest.0);
+                moments.add(connection.since.0);
+                ages.add(age.0);
+            } else {
+                older.push(connection.since);
+            }
+        }
+        older.sort_unstable();
+        // On accept each is closed at about the same age, at moments as far apart as the dials.
+        let are_together = ages.count >= 3 && moments.length().saturating_mul(3) <= ages.length();
+        OnAccept { older, are_together }
+    }
+
+    fn has(&self, view: &RunView<'_>, slot: u32) -> bool {
+        if !is_closed_young(view, slot) || self.are_together {
+            return false;
+        }
+        let at = view.table.of(slot).since;
+        let from = Moment(at.0.saturating_sub(TOGETHER_MAX.0));
+        let first = self.older.partition_point(|moment| *moment < from);
+        let with = self.older[first..].iter().take_while(|moment| **moment <= at + TOGETHER_MAX);
+        with.take(3).count() < 3
+    }
+}
+
+#[derive(Debug, Default)]
+struct Extent {
+    count: u32,
+    min: u64,
+    max: u64,
+}
+
+impl Extent {
+    fn add(&mut self, value: u64) {
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = self.max.max(value);
+        self.count += 1;
+    }
+
+    fn length(&self) -> u64 {
+        self.max - self.min
+    }
+}
+
 /// The finished run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Analysis {
@@ -153,25 +220,28 @@ pub struct Analysis {
 impl Analysis {
     /// O(connections + closes × log closes); it allocates 8 bytes for each closed connection and for
     /// each slow one, and says nothing of levels where it cannot.
-    pub fn of(view: &RunView<'_>) -> Analysis {
+    pub fn of(view: &RunView<'_>, on_accept: &OnAccept) -> Analysis {
         let (mut timeline, mut levels) = (Timeline::default(), Levels::default());
         let walk = LevelWalk::new(view);
         let mut highest = 0;
-        walk.go(view, |slot, dial, level| {
+        walk.go(view, on_accept, |slot, dial, level| {
             highest = highest.max(level.end);
             timeline.push(view.table.of(slot).dialed_at, dial, level);
         });
         levels.make_room(highest);
-        walk.go(view, |_, dial, level| levels.add(dial, level));
+        walk.go(view, on_accept, |_, dial, level| levels.add(dial, level));
         let mut analysis = Analysis { timeline, levels, ..Analysis::default() };
-        for slot in (0..view.table.count()).filter(|slot| is_closed_at_once(view, *slot)) {
+        for slot in (0..view.table.count()).filter(|slot| on_accept.has(view, *slot)) {
             let connection = view.table.of(slot);
             let is_reset = connection.reason == Some(EndReason::PeerReset);
             analysis.closed_at_once[usize::from(is_reset)] += 1;
             let age = age_of_close(connection).unwrap_or_default();
             analysis.at_once_age_max = analysis.at_once_age_max.max(age);
         }
-        analysis.closes = Closes::of(view, &|slot| is_closed_later(view, slot));
+        analysis.closes = Closes::of(view, &|slot| {
+            is_closed_later(view, slot)
+                || (is_closed_young(view, slot) && !on_accept.has(view, slot))
+        });
         analysis
     }
 

@@ -7,17 +7,20 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::c_int;
 
 use super::{check, check_length, own};
+use crate::units::Span;
 
-/// An operator's signals as something that can be polled: SIGINT, SIGTERM, and SIGHUP unless it was
-/// ignored; and SIGCONT, which reports that the process was stopped. Continued it is even while that
+/// An operator's signals as something that can be polled: SIGINT, SIGTERM and SIGHUP, but those that
+/// were ignored at the start; and SIGCONT, which reports that the process was stopped. Continued it is even while that
 /// is blocked (signal(7)), and a blocked signal is kept although its default is to be ignored.
 ///
-/// They are blocked from [`Signals::hold`] on. The first one that is taken gives all of them their
-/// default action back, so the kernel itself obeys the second, whatever this program is doing.
+/// They are blocked from [`Signals::hold`] on. With the first one that is taken they are unblocked: one
+/// that comes within a second of it asks for the same end and changes nothing; a later one, or a
+/// second SIGINT 250 ms later, ends the process at once, whatever it is doing.
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
@@ -38,7 +41,7 @@ impl Signals {
             set.assume_init()
         };
         for signal in SIGNALS {
-            if signal != libc::SIGHUP || !is_ignored(signal)? {
+            if !is_ignored(signal)? {
                 // SAFETY: the set is initialized and the signal's number valid.
                 check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
             }
@@ -98,18 +101,61 @@ impl Signals {
         self.released.get()
     }
 
+    /// From here on the kernel delivers them: to [`end_unless_repeated`].
     fn release(&self) {
         self.released.set(true);
+        // Both before a handler can run.
+        TAKEN_AT_NS.store(super::monotonic_ns(), Ordering::Relaxed);
+        let handler: extern "C" fn(c_int) = end_unless_repeated;
+        self.set_action(handler as libc::sighandler_t);
+        // With a valid set this cannot fail, and if it did the first signal would still be obeyed.
+        let _ = mask(libc::SIG_UNBLOCK, &self.set);
+    }
+
+    fn set_action(&self, action: libc::sighandler_t) {
         for signal in SIGNALS {
             // SAFETY: the set is initialized.
             if unsafe { libc::sigismember(&raw const self.set, signal) } == 1 {
-                // SAFETY: the default action is a valid one for these signals. Failing is
-                // impossible then.
-                unsafe { libc::signal(signal, libc::SIG_DFL) };
+                // SAFETY: the action is the default one, or a handler that makes calls only that
+                // are safe in one. Failing is impossible for these signals.
+                unsafe { libc::signal(signal, action) };
             }
         }
-        // With a valid set this cannot fail, and if it did the first signal would still be obeyed.
-        let _ = mask(libc::SIG_UNBLOCK, &self.set);
+    }
+}
+
+impl Drop for Signals {
+    /// They are not read any more, so they have to have an effect by themselves. Those that came
+    /// before asked for the end that has come.
+    fn drop(&mut self) {
+        if !self.is_released() {
+            self.read();
+            self.set_action(libc::SIG_DFL);
+            let _ = mask(libc::SIG_UNBLOCK, &self.set);
+        }
+    }
+}
+
+/// When the first signal was taken, on the monotonic clock.
+static TAKEN_AT_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Within this the same end is asked for, by however many signals: closing a terminal sends SIGHUP
+/// from the kernel and from the shell, `timeout` sends SIGTERM to the process and to its group.
+const SAME_END: Span = Span::from_s(1);
+
+/// A second Ctrl-C that was typed.
+const TYPED_MIN: Span = Span::from_ms(250);
+
+/// Ends the process by a signal that does not ask for what the first one has asked for.
+extern "C" fn end_unless_repeated(signal: c_int) {
+    let since = super::monotonic_ns().saturating_sub(TAKEN_AT_NS.load(Ordering::Relaxed));
+    let same = if signal == libc::SIGINT { TYPED_MIN } else { SAME_END };
+    if since >= same.0 {
+        // SAFETY: it may be called from a signal handler; the default action is valid for all.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // It is blocked in its handler, and ends the process on the return from here.
+        // SAFETY: it may be called from a signal handler.
+        unsafe { libc::raise(signal) };
     }
 }
 
