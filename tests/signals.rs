@@ -12,9 +12,9 @@ use common::{
     ClosedPort, Outcome, Running, Served, listener, status_number, tcpgoon, tcpgoon_after,
     wait_until,
 };
-use support::verdicts::verdict;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
+use support::verdicts::verdict;
 
 /// How long after the first one a signal asks for the same end, and a SIGINT at least: with a margin,
 /// as it is counted from when the first one was taken.

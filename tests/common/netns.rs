@@ -31,7 +31,8 @@ pub fn connections(
     target: SocketAddrV4,
 ) -> Vec<TcpStream> {
     let dial = || {
-        let (family, flags) = (AddressFamily::Inet, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK);
+        let (family, flags) =
+            (AddressFamily::Inet, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK);
         let dialing = socket(family, SockType::Stream, flags, None).unwrap();
         if let Some(source) = source {
             bind(dialing.as_raw_fd(), &SockaddrIn::from(source)).unwrap();

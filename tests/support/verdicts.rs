@@ -150,7 +150,8 @@ impl Problem {
     #[track_caller]
     pub fn share(&self) -> [u64; 2] {
         let words = words(&self.symptom);
-        let of = words.windows(3).find(|three| three[1] == "of" && all_digits(&[three[0], three[2]]));
+        let of =
+            words.windows(3).find(|three| three[1] == "of" && all_digits(&[three[0], three[2]]));
         let of = of.unwrap_or_else(|| panic!("no share: {self:#?}"));
         [of[0], of[2]].map(|number| number.parse().expect("digits"))
     }
@@ -168,9 +169,9 @@ impl Problem {
 
     /// The moments and spans that it names, in seconds.
     pub fn seconds(&self) -> Vec<f64> {
-        let spans = words(&self.symptom).into_iter().filter(|word| {
-            word.starts_with(|c: char| c.is_ascii_digit()) && word.ends_with('s')
-        });
+        let spans = words(&self.symptom)
+            .into_iter()
+            .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.ends_with('s'));
         spans.map(|word| span(word).as_secs_f64()).collect()
     }
 }

@@ -246,7 +246,10 @@ fn packet_loss_is_no_limit() {
     patient.nothing_else();
 
     let hasty = verdict(&run_in(&namespace, "-c 200 -s 1 -t 0.9 127.0.0.1:80"));
-    hasty.word("LIMIT", 2).first(&["packet-loss"]).never(&["drop-above-limit", "accept-queue-full"]);
+    hasty
+        .word("LIMIT", 2)
+        .first(&["packet-loss"])
+        .never(&["drop-above-limit", "accept-queue-full"]);
     assert_eq!(hasty.main().share()[1], 200, "{hasty}");
     hasty.nothing_else();
 }

@@ -64,7 +64,10 @@ fn a_listener_that_comes_late_is_no_limit() {
     thread::spawn(move || listener.incoming().collect::<Vec<_>>());
     let verdict = verdict(&dialing.outcome());
     let ([reached, asked], [refused, all]) = (verdict.reached(), verdict.main().share());
-    assert!(reached + refused == 150 && refused >= 20 && asked == 150 && all == refused, "{verdict}");
+    assert!(
+        reached + refused == 150 && refused >= 20 && asked == 150 && all == refused,
+        "{verdict}"
+    );
     verdict.word("LIMIT", 2).names(&["no-listener"]).never(&["reject-above-limit"]).nothing_else();
 }
 
