@@ -20,7 +20,7 @@
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
 //!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           how a connection is dialed, and how it is known that it stands
-//!   looking.rs          what the kernel is asked about a connection
+//!   tcp_info.rs         reads TCP_INFO, sets keepalives
 //!   rejects.rs          the ICMP errors that failed dials received
 //!   closing.rs          how a large run lets go of its connections
 //!   serve.rs            the listener to test against
@@ -47,6 +47,7 @@
 //!   script.rs           what a server does to a connection
 //!   gaps.rs             the stamps of its readiness after a gap
 //!   network.rs          fake descriptors with edge-triggered readiness
+//!   descriptor.rs       one of them, and the TCP_INFO it has
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
 //!   random.rs           the one source of chance
@@ -115,9 +116,14 @@
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
 //!   account.rs          what is counted along the way; Engine::{summary, audit}
-//!   asking.rs           how the engine asks connections, servers and the kernel
-//!   inquiry.rs          what each was asked, and what came of it
-//!   standing.rs         how each stands with that, in half a byte
+//!   handlers.rs         what follows as connections open, reply, and TCP_INFO is read
+//!   deadlines.rs        what is due: dials that time out, checks, rounds
+//!   checks.rs           whether replies and acknowledgements of keepalives come
+//!   check_table.rs      the transition table of that: (state, input) → (state, actions)
+//!   check_state.rs      its states, a byte a connection
+//!   check_stats.rs      the ledger over them, and what is counted
+//!   rounds.rs           when a hold checks its connections again
+//!   tcp_info.rs         what TCP_INFO means for a check
 //!   expect.rs           a text in a reply, across segments
 //!   evidence.rs         what is known of each thing that went wrong
 //!   scene.rs            where it was, and how it is spread over the connections

@@ -254,7 +254,7 @@ pub struct CalibrateArgs {
 
 /// What a question to an established connection, or about it, costs of [`Limits::expiries_max`]: a
 /// keepalive takes four system calls, and dials are waiting.
-pub const INQUIRY_COST: u32 = 8;
+pub const CHECK_COST: u32 = 8;
 
 /// When an answer is due, so many times the bytes of a drain are read at once, if they have come: by
 /// default, all that is ever looked at of a reply.
@@ -274,7 +274,7 @@ pub struct Limits {
     /// Dials skipped because their route has no port left.
     pub skips_max: u32,
     /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
-    /// counts as [`INQUIRY_COST`], or as [`FINAL_DRAIN_COST`]; the last one of a turn may go beyond.
+    /// counts as [`CHECK_COST`], or as [`FINAL_DRAIN_COST`]; the last one of a turn may go beyond.
     pub expiries_max: u32,
     /// Connections drained of what the server sent; those whose answer is due are not counted.
     pub drains_max: u32,
@@ -300,23 +300,30 @@ impl Limits {
         self.expiries_max.div_ceil(FINAL_DRAIN_COST)
     }
 
+    /// The most keepalives that one turn sends as their deadlines have come; a later round sends no
+    /// more than that either.
+    fn keepalives_max(&self) -> u32 {
+        self.expiries_max.div_ceil(CHECK_COST)
+    }
+
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
     /// an answer, closed); what the actions of the turn before have come to is up to two for a dial
-    /// and three for a drain, be it a last one; each connection that opened, failed or was
-    /// due can have been looked at; three more are the poll's own: a gap, a full batch, a signal.
+    /// and three for a drain, be it a last one; of each connection that opened, sent, failed or was
+    /// due TCP_INFO can have been read; keepalives were sent; three more are the poll's own: a gap, a full batch, a signal.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
         let drains = self.drains_max + self.final_drains_max();
         let feedback = 2 * self.dials_max + 3 * drains;
-        let looks = self.events_max + self.dials_max + self.expiries_max;
-        (readiness + feedback + looks + 3) as usize
+        let reads = self.events_max + self.dials_max + drains + self.expiries_max;
+        (readiness + feedback + reads + 2 * self.keepalives_max() + 3) as usize
     }
 
     /// The most actions that one turn hands back: up to three for each event and each expiry (a
     /// note, a look, and what is said or done), each dial, skipped dial and drain, and a sample.
     pub fn turn_actions_max(&self) -> usize {
         let each_three_times = 3 * (self.turn_events_max() + self.expiries_max as usize);
-        each_three_times + (self.dials_max + self.skips_max + self.drains_max) as usize + 1
+        let others = self.dials_max + self.skips_max + self.drains_max + self.keepalives_max();
+        each_three_times + others as usize + 1
     }
 }
 

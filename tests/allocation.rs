@@ -7,8 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use tcpgoon::engine::inquiry::Findings;
-use tcpgoon::engine::{Action, Engine, Event, EventKind, State};
+use tcpgoon::engine::{Action, CheckStats, Engine, Event, EventKind, Round, State};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
 use tcpgoon::plan::{FINAL_DRAIN_FACTOR, Hold, Limits, Pace, Plan, Probe, Talk};
@@ -89,7 +88,7 @@ fn busy_plan(connections: u32) -> Plan {
         pace: Pace::sleep(Span::from_us(50)),
         dial_timeout: Some(Span::from_ms(5)),
         interval: Some(Span::from_ms(1)),
-        hold: Hold::For(Span::from_ms(50)),
+        hold: Hold::For(Span::from_s(8)),
         debug: true,
         limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
         ..Plan::plain(connections, Routes::new((1..=400).map(target).collect(), &[]).unwrap())
@@ -129,6 +128,10 @@ fn run(plan: &Plan) -> (Engine, Tally) {
     let mut events: Vec<Event> = Vec::with_capacity(plan.limits.turn_events_max());
     let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
     while !engine.is_over() {
+        if events.is_empty() {
+            let due = [engine.next_due(), network.next(now)].into_iter().flatten().min();
+            now = due.map_or(now, |due| due.max(now));
+        }
         network.advance(now);
         polls += 1;
         if polls.is_multiple_of(50) {
@@ -177,15 +180,18 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                 }
                 Action::StartKeepalive(key) => {
                     tally.probes += 1;
-                    network.probe(key, now).unwrap();
-                    vec![]
+                    let info = network.start_keepalive(key, now).unwrap();
+                    vec![EventKind::KeepaliveStarted(key, info)]
                 }
                 Action::ReadTcpInfo(key, why) => {
                     tally.looks += 1;
-                    let look = network.look(key, now).unwrap();
+                    let look = network.tcp_info(key, now).unwrap();
                     look.map(|look| EventKind::TcpInfo(key, why, look)).into_iter().collect()
                 }
-                Action::StopKeepalive(_) => vec![],
+                Action::StopKeepalive(key) => {
+                    network.stop_keepalive(key).unwrap();
+                    vec![]
+                }
                 Action::Note(..) => {
                     tally.notes += 1;
                     vec![]
@@ -231,8 +237,8 @@ fn bytes_each(plan: impl Fn(u32) -> Plan) -> u64 {
 }
 
 #[test]
-fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
-    const { assert!(BYTES_PER_CONNECTION_MAX == 40) };
+fn a_connection_is_promised_49_bytes_and_takes_what_it_says() {
+    const { assert!(BYTES_PER_CONNECTION_MAX == 49) };
     let held = |connections| Plan { probe: Probe::Sample, ..busy_plan(connections) };
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
@@ -240,9 +246,9 @@ fn a_connection_is_promised_40_bytes_and_takes_what_it_says() {
         let talk = plan.talk.map(|talk| Talk { expect: [].into(), ..talk });
         Plan { talk, ..plan }
     };
-    assert_eq!(bytes_each(busy_plan), 37);
-    // To ask takes half a byte for what was asked, and three for how much of the answer is here.
-    assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [37; 3]);
+    assert_eq!(bytes_each(busy_plan), 45);
+    // To check takes a byte for how far that is, and three for how much of the answer is here.
+    assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [46; 3]);
     assert_eq!(bytes_each(asking_plan), BYTES_PER_CONNECTION_MAX);
 }
 
@@ -256,8 +262,12 @@ fn a_busy_run_allocates_nothing_in_its_turns() {
     assert_eq!(tally.dials + summary.skipped, u64::from(connections));
     assert!(summary.skipped > 10, "{}", summary.skipped);
     assert!(tally.sends > 1_000 && tally.probes > 1_000 && tally.looks > 1_000, "{tally:?}");
-    let Findings { answered, unanswered, proven, silent, .. } = summary.findings;
-    assert!([answered, unanswered, proven, silent].iter().all(|count| *count > 100), "{summary:?}");
+    let CheckStats { replied, no_reply, unacknowledged, .. } = summary.checks;
+    let first = summary.checks.round(Round::First);
+    let counts = [replied, no_reply, unacknowledged, first.confirmed, first.unneeded];
+    assert!(counts.iter().all(|count| *count > 50), "{:?}", summary.checks);
+    let last = summary.checks.round(Round::Last);
+    assert!(last.sent > 500 && last.confirmed > 100, "{last:?}");
     assert!(tally.closes > 1_000 && tally.drains > 1_000 && tally.samples > 100, "{tally:?}");
     assert!(tally.notes > 9_000 && tally.full_batches > 0, "{tally:?}");
     assert!(summary.flow.iter().all(|count| *count > 0), "{:?}", summary.flow);

@@ -22,7 +22,7 @@ const MS: Duration = Duration::from_millis(1);
 /// Who answers its keepalive is heard within so much of its establishment; who does not is waited
 /// for until the last look.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
-const SILENT_AFTER: Duration = Duration::from_millis(4_750);
+const SILENT_AFTER: Duration = Duration::from_millis(4_500);
 
 const HALF_OPEN: &str = "half open: the server never had it (server or network)";
 

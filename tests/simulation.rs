@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use tcpgoon::engine::{Action, EndReason, Event, EventKind, Key, TcpInfoPurpose};
-use tcpgoon::engine::{Engine, Summary};
+use tcpgoon::engine::{CheckStats, Engine, Summary};
 use tcpgoon::sim::script::Behaviour;
 use tcpgoon::sim::{Observer, Outcome, Record, Sim};
 use tcpgoon::units::{Moment, Span, Tick};
 
 use shadow::Shadow;
 
-const SEEDS_DEFAULT: u64 = 256;
+const SEEDS_DEFAULT: u64 = 320;
 const HOUR: Span = Span::from_s(3_600);
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -84,12 +84,13 @@ struct Memory {
     marks: BTreeMap<&'static str, u64>,
     met: [u64; Behaviour::ALL.len()],
     ended_by: [u64; EndReason::COUNT],
+    checks: CheckStats,
 }
 
 impl From<Outcome> for Memory {
     fn from(outcome: Outcome) -> Memory {
         let Outcome { turns, marks, met, summary, .. } = outcome;
-        Memory { turns, marks, met, ended_by: summary.flow }
+        Memory { turns, marks, met, ended_by: summary.flow, checks: summary.checks }
     }
 }
 
@@ -197,14 +198,23 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "answers waited for",
         "a question put off",
         "a keepalive",
-        "a keepalive answered",
+        "confirmed",
+        "a SYN-ACK repeated",
+        "other traffic",
+        "a keepalive that nobody looked after",
+        "a keepalive refused",
+        "a keepalive reset",
+        "a doubt",
+        "looked once more",
+        "an acknowledgement after all",
+        "given up by the kernel",
+        "a round of watching",
+        "a last round",
+        "first checks at the end of the hold",
+        "the host was suspended",
         "a keepalive unanswered",
-        "a word after all",
-        "a word instead of an acknowledgement",
         "a keepalive out at the end",
         "a keepalive of a sample out at the end",
-        "a goodbye after all",
-        "a goodbye instead of an acknowledgement",
         "a goodbye before the keepalive",
         "an end that tells nothing",
         "not in the sample",
@@ -238,6 +248,31 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         }
     }
     assert!(missing.is_empty(), "not reached by seeds 0..{}: {missing:?}", seeds());
+}
+
+/// Paused, stopped and suspended as it may be, this host calls nothing dead or half-open that is not.
+#[test]
+fn no_stall_makes_a_connection_unacknowledged_or_half_open_that_is_not() {
+    let dead = [
+        Behaviour::NoKeepaliveAck,
+        Behaviour::LateTraffic,
+        Behaviour::PathFails,
+        Behaviour::PathRecovers,
+        Behaviour::RepeatSynAck,
+        Behaviour::SilentDrop,
+    ];
+    let resets = [Behaviour::HalfOpen, Behaviour::Reset, Behaviour::Flood];
+    let (mut judged, mut stalled) = (0, 0);
+    for (seed, run) in all() {
+        let met = |of: &[Behaviour]| of.iter().map(|of| run.met[*of as usize]).sum::<u64>();
+        let stats = &run.checks;
+        assert!(stats.unacknowledged <= met(&dead), "seed {seed}: {stats:?}");
+        assert!(run.ended_by[EndReason::HalfOpen as usize] <= met(&resets), "seed {seed}");
+        judged += stats.rounds.iter().map(|round| round.sent).sum::<u64>();
+        stalled += u64::from(run.marks.contains_key("a pause"));
+    }
+    println!("{judged} keepalives, {stalled} runs with pauses");
+    assert!(judged > 1_000 && stalled > 10);
 }
 
 /// How many of the default seeds object when `lie` changes what the shadow is told of a run. A lie

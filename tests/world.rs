@@ -161,7 +161,7 @@ fn a_deferred_accept_waits_for_data_and_then_accepts_all_the_same() {
     let server = Server { reply: Some(Reply::AT_ONCE), ..server };
     each_seed(&talking(plan(20), "PING", "PONG"), &at_server(server), |o| {
         assert_eq!((o.truth.sites[0].replies, o.counters.syn_challenge), (20, 0));
-        assert_eq!(o.summary.findings.answered, 20);
+        assert_eq!(o.summary.checks.replied, 20);
     });
 }
 
@@ -249,7 +249,7 @@ fn a_server_without_descriptors_fills_its_queue() {
         Server { open_max: Some(20), backlog: 8, reply: Some(Reply::AT_ONCE), ..Server::default() };
     each_seed(&talking(plan(60), "", "hello"), &at_server(server), |o| {
         assert_eq!((o.summary.established_peak, o.truth.sites[0].accepted_peak), (29, 20));
-        assert_eq!((o.summary.findings.answered, o.summary.findings.unanswered), (20, 9));
+        assert_eq!((o.summary.checks.replied, o.summary.checks.no_reply), (20, 9));
     });
 }
 
@@ -259,19 +259,19 @@ fn few_workers_reply_late() {
     let server = Server { reply: Some(reply), ..Server::default() };
     each_seed(&talking(plan(100), "GET", "200"), &at_server(server), |o| {
         // 20 a second for about 2 s.
-        let replied = o.summary.findings.answered;
+        let replied = o.summary.checks.replied;
         assert!((39..=45).contains(&replied), "{replied}");
     });
     let reply = Reply { closes: true, ..Reply::AT_ONCE };
     let server = Server { reply: Some(reply), ..Server::default() };
     each_seed(&talking(plan(20), "GET", "200"), &at_server(server), |o| {
-        assert_eq!(o.summary.findings.answered, 20);
+        assert_eq!(o.summary.checks.replied, 20);
         assert_eq!(ended(&o.summary, EndReason::PeerClosed), 20);
     });
     let reply = Reply { is_expected: false, ..Reply::AT_ONCE };
     let server = Server { reply: Some(reply), ..Server::default() };
     each_seed(&talking(plan(20), "GET", "200"), &at_server(server), |o| {
-        assert_eq!((o.summary.findings.answered, o.summary.findings.misheard), (0, 20));
+        assert_eq!((o.summary.checks.replied, o.summary.checks.wrong_reply), (0, 20));
     });
 }
 
@@ -300,12 +300,12 @@ fn a_stuck_listener_of_four_takes_its_share() {
 fn keepalives_are_answered_and_the_servers_own_move_no_ack() {
     let held = Plan { probe: Probe::All, ..holding(plan(20), Span::from_s(6)) };
     each_seed(&held, &at_server(Server::default()), |o| {
-        assert_eq!((o.summary.findings.proven, o.summary.findings.silent), (20, 0));
+        assert_eq!((o.summary.checks.confirmed(), o.summary.checks.unacknowledged), (20, 0));
     });
     let server = Server { keepalive: Some(Span::from_s(1)), ..Server::default() };
     let path = Path { outage: Some(Window::from(Span::from_s(1))), ..Path::default() };
     each_seed(&held, &World::new(server, path), |o| {
-        assert_eq!((o.summary.findings.proven, o.summary.findings.silent), (0, 20));
+        assert_eq!((o.summary.checks.confirmed(), o.summary.checks.unacknowledged), (0, 20));
     });
 }
 
@@ -379,7 +379,7 @@ fn state_that_expired_drops_or_resets() {
         let world = on_path(Path { expiry: Some(expiry), ..Path::default() });
         each_seed(&held, &world, |o| match reason {
             Some(reason) => assert_eq!(ended(&o.summary, reason), 10),
-            None => assert_eq!(o.summary.findings.silent, 10),
+            None => assert_eq!(o.summary.checks.unacknowledged, 10),
         });
     }
 }
@@ -403,7 +403,7 @@ fn filters_and_this_hosts_own_rules_show_in_the_counters() {
         Server { reply: Some(Reply { bytes: 1_400, ..Reply::AT_ONCE }), ..Server::default() };
     let narrow = Path { mtu: Some(1_200), ..Path::default() };
     each_seed(&talking(plan(5), "GET", "200"), &World::new(server, narrow), |o| {
-        assert_eq!((o.summary.established_peak, o.summary.findings.unanswered), (5, 5));
+        assert_eq!((o.summary.established_peak, o.summary.checks.no_reply), (5, 5));
     });
     each_seed(&plan(5), &filtered(Refusal::Icmp(1)), |o| {
         assert_eq!(ended(&o.summary, EndReason::HostUnreachable), 5);

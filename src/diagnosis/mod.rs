@@ -104,10 +104,10 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
         by_signal: summary.stopped && !summary.gave_up,
         not_dialed,
         dialing,
-        replies_pending: summary.awaited,
-        checks_pending: summary.unsettled,
+        replies_pending: summary.replies_pending,
+        checks_pending: summary.probes_pending,
     };
-    let is_undone = not_dialed + dialing + summary.awaited + summary.unsettled > 0;
+    let is_undone = not_dialed + dialing + summary.replies_pending + summary.probes_pending > 0;
     (is_undone && (summary.stopped || summary.gave_up)).then_some(early)
 }
 
@@ -121,7 +121,7 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     if summary.gave_up {
         return (some_or_none, exit::WITH_ERRORS);
     }
-    if summary.stopped && (is_undecided || summary.awaited > 0) {
+    if summary.stopped && (is_undecided || summary.replies_pending > 0) {
         return (Word::Stopped, exit::NOT_COMPLETED);
     }
     let is_all_replied = reached.replied == Some(reached.asked.into());

@@ -9,6 +9,12 @@ use crate::units::{Moment, low_32};
 /// What has at most this chance to come by itself is no chance.
 const CHANCE_MAX: f64 = 0.05;
 
+/// A window can be anywhere, and is looked for everywhere: this asks for more.
+const WINDOW_CHANCE_MAX: f64 = 0.01;
+
+/// Fewer hits are no pattern that only a part of the dials is in.
+const PARTLY_HITS_MIN: u32 = 5;
+
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
 const CALM_CHANCE_MAX: f64 = 0.001;
 
@@ -184,7 +190,7 @@ pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
         return found(Pattern::TooFew, whole);
     }
     let chance = p_value_of_lead_in(spread.calm, rest);
-    if chance <= CALM_CHANCE_MAX && spread.is_level_rising {
+    if chance <= CALM_CHANCE_MAX && spread.is_level_rising && rest.hits >= PARTLY_HITS_MIN {
         let open = spread.at_first.clone();
         return found(Pattern::PartlyAboveCount { open }, rest);
     }
@@ -244,29 +250,40 @@ impl Spread {
         let Spread { before, within, after, .. } = *self;
         let outside = before + after;
         let is_clear = outside.hits * 10 <= outside.all && within.hits * 2 >= self.whole().hits;
-        if !is_dense(within) || !is_clear {
+        if !is_dense(within) || !is_clear || within.hits < HITS_MIN {
             return None;
         }
         let stretch = &bits[self.stretch.clone()];
         let (first, last) = (stretch.first()?, stretch.last()?);
-        let (pattern, part, missed, places) = match (before.all, self.is_to_the_end()) {
+        let (pattern, part, missed, places, chance_max) = match (before.all, self.is_to_the_end()) {
             (0, true) => return Some((Pattern::NearlyAll, within + after)),
-            (_, true) => (self.since(first, stretch), within + after, before.misses(), 1),
-            (0, false) => (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1),
+            (_, true) => {
+                (self.since(first, stretch), within + after, before.misses(), 1, CHANCE_MAX)
+            }
+            (0, false) => {
+                (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1, CHANCE_MAX)
+            }
             (_, false) => {
                 let misses = before.misses() + after.misses();
-                (Pattern::Outage { from: first.from, to: last.to }, within, misses, misses + 1)
+                (
+                    Pattern::Outage { from: first.from, to: last.to },
+                    within,
+                    misses,
+                    misses + 1,
+                    WINDOW_CHANCE_MAX,
+                )
             }
         };
         let chance = p_value_of_block(missed, part.hits) * f64::from(places);
-        (chance <= CHANCE_MAX).then_some((pattern, part))
+        (chance <= chance_max).then_some((pattern, part))
     }
 
     /// From some count on, unless dials went on to fail with far fewer open, or nothing was.
     fn since(&self, first: &Bit, stretch: &[Bit]) -> Pattern {
         let open = first.level.clone();
         let least = stretch.iter().map(|bit| bit.level.end).min().unwrap_or(0);
-        if open.end == 0 || u64::from(least) * 10 < u64::from(open.start) * 9 {
+        let is_known = open.start * 2 >= open.end;
+        if open.end == 0 || !is_known || u64::from(least) * 10 < u64::from(open.start) * 9 {
             return Pattern::FromMoment { at: first.from };
         }
         Pattern::AboveCount { open }
@@ -375,6 +392,14 @@ fn p_value_of_lead_in(calm: u32, rest: Part) -> f64 {
 /// hits and misses change. Source: A. Wald and J. Wolfowitz, "On a test whether two samples are from
 /// the same population", Annals of Mathematical Statistics 11 (1940).
 fn is_random_order(bits: &[Bit], whole: Part) -> bool {
+    let is_exact = bits.iter().all(|bit| bit.hits == 0 || bit.hits == bit.all);
+    if is_exact && whole.hits <= EXACT_HITS_MAX {
+        let is_begin = |pair: &[Bit]| pair[0].hits == 0 && pair[1].hits > 0;
+        let begins = bits.windows(2).filter(|pair| is_begin(pair)).count();
+        let first = bits.first().is_some_and(|bit| bit.hits > 0);
+        let groups = low_32(begins as u64) + u32::from(first);
+        return p_value_of_groups(groups, whole) > GROUPS_CHANCE_MAX;
+    }
     let (hits, misses) = (f64::from(whole.hits), f64::from(whole.misses()));
     let n = hits + misses;
     // In a cell of several the order is not kept: the expected number of changes is taken, which
@@ -395,6 +420,27 @@ fn is_random_order(bits: &[Bit], whole: Part) -> bool {
     let mean = 2.0 * hits * misses / n + 1.0;
     let variance = (mean - 1.0) * (mean - 2.0) / (n - 1.0).max(1.0);
     (runs - mean).abs() <= 3.3 * variance.max(0.25).sqrt()
+}
+
+/// Up to this many hits their groups are counted exactly.
+const EXACT_HITS_MAX: u32 = 100;
+
+/// What chance makes less often is no random order.
+const GROUPS_CHANCE_MAX: f64 = 0.001;
+
+/// How likely it is that hits in random order make no more than `groups` groups: of h hits and m
+/// misses, k groups have the chance C(h-1, k-1) × C(m+1, k) / C(h+m, h).
+fn p_value_of_groups(groups: u32, whole: Part) -> f64 {
+    let (hits, misses) = (whole.hits, whole.misses());
+    let all = ln_choose(hits + misses, hits);
+    let of = |k: u32| (ln_choose(hits - 1, k - 1) + ln_choose(misses + 1, k) - all).exp();
+    (1..=groups.min(hits).min(misses + 1)).map(of).sum()
+}
+
+/// The logarithm of a binomial coefficient; O(k).
+fn ln_choose(n: u32, k: u32) -> f64 {
+    let k = k.min(n - k);
+    (1..=k).map(|index| (f64::from(n - k + index) / f64::from(index)).ln()).sum()
 }
 
 /// Whether it may be chance that all hits are in no more than `places` of all places, which have such

@@ -11,7 +11,7 @@ use super::model::{Scope, Symptom};
 use super::pattern::{Bit, Fit, HITS_MIN, Part, Pattern, bits_of, fit, is_anywhere, levels_of};
 use crate::engine::analysis::breakdown::{Breakdown, Matter, Row};
 use crate::engine::analysis::{Cell, Outcome};
-use crate::engine::{EndReason, Side, State};
+use crate::engine::{EndReason, Round, Side, State};
 use crate::units::Moment;
 
 /// A symptom with what it was read from.
@@ -294,11 +294,40 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let summary = case.summary;
     if let Some(failures) = summary.failures[EndReason::HalfOpen as usize] {
         let hits = narrow(failures.count);
-        let of = narrow(summary.findings.probed).max(hits);
+        let of = narrow(summary.checks.checked()).max(hits);
         let scope = scope_of_reason(case, EndReason::HalfOpen, hits);
         let pattern = if hits == of { Pattern::All } else { Pattern::Irregular };
         let fit = whole(pattern, hits, of);
         all.push(Observed { symptom: Symptom::HalfOpen, fit, scope, began: failures.first });
+    }
+    let checks = &summary.checks;
+    let judged = narrow(checks.asked());
+    let found = |symptom, hits: u64, began| {
+        let hits = narrow(hits);
+        let pattern = if hits >= judged { Pattern::All } else { Pattern::Irregular };
+        Observed {
+            symptom,
+            fit: whole(pattern, hits, judged.max(hits)),
+            scope: Scope::Everywhere,
+            began,
+        }
+    };
+    let first = checks.round(Round::First);
+    let later = [Round::Last, Round::Watch].map(|round| checks.round(round));
+    let latest = later.into_iter().find(|round| round.sent > 0);
+    let checked_at = latest.unwrap_or(first).first_at.unwrap_or_default();
+    if checks.unacknowledged > 0 {
+        let before = latest.map(|_| first);
+        let symptom = Symptom::KeepaliveUnacked {
+            confirmed_before: before.map_or(0, |first| first.confirmed),
+            confirmed_at: before.and_then(|first| first.last_confirmed_at),
+            checked_at,
+        };
+        all.push(found(symptom, checks.unacknowledged, checked_at));
+    }
+    // No SYN-ACK met an established connection: what came was something else.
+    if checks.repeats_syn_ack > 0 && case.counters.syn_challenge != Some(0) {
+        all.push(found(Symptom::SynAckRepeated, checks.repeats_syn_ack, checked_at));
     }
     let _ = facts;
     all

@@ -60,7 +60,7 @@ impl Engine {
         let view = RunView {
             table: &self.table,
             routes: &self.routes,
-            checks: &self.inquiries,
+            checks: &self.checks,
             gaps: &self.gaps,
             now: self.now,
             rtt: tally.established_times.min(),
@@ -69,7 +69,7 @@ impl Engine {
         let failures = |reason: EndReason| {
             tally.failure_times[reason as usize].summarize(self.ledger.flow(reason))
         };
-        let missed = self.inquiries.findings.unanswered;
+        let missed = self.checks.stats().no_reply;
         Summary {
             failures: EndReason::ALL.map(failures),
             analysis: Analysis::of(&view, &on_accept),
@@ -80,9 +80,9 @@ impl Engine {
             lifetimes: tally.lifetimes,
             first_byte_times: tally.first_byte_times,
             unanswered: tally.unanswered.summarize(missed),
-            findings: self.inquiries.findings,
-            awaited: self.inquiries.awaited_count(),
-            unsettled: self.inquiries.unsettled_count(),
+            checks: self.checks.stats(),
+            replies_pending: self.checks.replies_pending(),
+            probes_pending: self.checks.probes_pending(),
             gave_up: self.gave_up,
             last: self.sample(),
             start: self.start,
@@ -114,7 +114,7 @@ impl Engine {
     pub fn audit(&self) {
         self.ledger.audit();
         self.wheel.audit();
-        self.inquiries.audit();
+        self.checks.audit();
         self.sustained.audit();
         assert_eq!(self.sustained.open_count(), self.ledger.level(State::Established));
         let mut levels = [0; State::COUNT];
@@ -122,7 +122,7 @@ impl Engine {
             levels[connection.state as usize] += 1;
             let awaited = match connection.state {
                 State::Dialing => self.dial_timeout.is_some(),
-                State::Established => self.inquiries.is_pending(slot),
+                State::Established => self.checks.state(slot).is_pending(),
                 _ => false,
             };
             let (awaits, key) = (self.wheel.due(slot).is_some(), self.table.key(slot));

@@ -169,7 +169,7 @@ impl EndReason {
 }
 
 /// Names one attempt of one slot; packs into the 64 bits that a poll hands back with an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// A numbered seat, which keeps its route.
     pub slot: u32,

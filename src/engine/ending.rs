@@ -1,5 +1,6 @@
 //! When a run is over, and what a gap changes about it.
 
+use super::gaps::GAP_MIN;
 use super::{Engine, State};
 use crate::plan::Hold;
 use crate::units::{Moment, Span};
@@ -16,7 +17,7 @@ impl Engine {
         }
         let held = self.end_due().is_some_and(|end| end <= self.now);
         self.gave_up |= self.is_too_much();
-        let waits = self.readiness_may_be_pending() || self.inquiries.is_waiting();
+        let waits = self.readiness_may_be_pending() || self.checks.is_waiting();
         // Once over, it stays over, whatever a late event says.
         self.over |= self.stopped || self.gave_up || (held && !waits);
     }
@@ -52,6 +53,9 @@ impl Engine {
     pub(super) fn notice_pause(&mut self, now: Moment) {
         let expected = self.next_due().map(|due| due.max(self.now));
         let gap = expected.map_or(Span::ZERO, |expected| now.since(expected));
+        if gap > GAP_MIN {
+            self.checks.gap(now);
+        }
         if gap > super::PAUSE_MIN {
             self.pacer.postpone(gap);
         }
@@ -60,6 +64,7 @@ impl Engine {
     pub(super) fn begin_gap(&mut self, since: Moment, at: Moment, is_stop: bool) {
         let since = since.max(self.start);
         self.gaps.push(since, at, is_stop);
+        self.checks.gap(at);
         self.sustained.begin_gap(since);
         self.gap_batches = Some(0);
     }

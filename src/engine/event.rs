@@ -22,6 +22,8 @@ pub enum EventKind {
     Failed(Key, Failure),
     /// An established connection ended.
     PeerClosed(Key, Failure),
+    /// The same, by RST; with TCP_INFO as it was left.
+    Reset(Key, Failure, TcpInfo),
     /// There are bytes to read, or were.
     Readable(Key),
     /// Bytes were read and dropped; `more` unless the socket reported that none are left.
@@ -33,6 +35,9 @@ pub enum EventKind {
     /// No poll returned between `since` and this event's own moment: what is found from now on, until
     /// a batch is not full, can have happened at any time between the two. See [`super::gaps`].
     Gap { since: Moment, is_stop: bool },
+    /// A keepalive was sent, after what TCP_INFO told just before it; `None`: this host refused it.
+    /// Comes in the turn after the [`Action::StartKeepalive`], or never.
+    KeepaliveStarted(Key, Option<TcpInfo>),
     /// The poll's batch was full: more readiness may be pending in the kernel.
     PollBatchFull,
     /// An operator's signal: no new dials, and an end.
@@ -68,12 +73,14 @@ pub enum Action {
     Dial(Key),
     /// Send the text of the plan.
     Send(Key),
-    /// Turn keepalive on, so that a probe goes out at once if nothing came for a second.
+    /// Read TCP_INFO, and turn keepalive on, so that a probe goes out at once if nothing came for a
+    /// second; answer with [`EventKind::KeepaliveStarted`].
     StartKeepalive(Key),
     /// Turn it off: its result is known, and probes would go on for as long as the connection is
     /// held.
     StopKeepalive(Key),
-    /// Read `struct tcp_info`; answer with [`EventKind::TcpInfo`]. It may stand just before a close.
+    /// Read `struct tcp_info`; answer with [`EventKind::TcpInfo`], stamped before the read. It may
+    /// stand just before a close.
     ReadTcpInfo(Key, TcpInfoPurpose),
     /// Report to the operator; only with `Plan::debug`.
     Note(Key, Note),
@@ -99,13 +106,15 @@ pub struct TcpInfo {
     pub total_retrans: u32,
     /// The smoothed RTT; just after the handshake, that of the handshake.
     pub rtt: Option<Span>,
-    /// How long ago the last acknowledgement came, in whole milliseconds.
+    /// How long before the event the last acknowledgement came, in whole milliseconds.
     pub last_ack_recv: Option<Span>,
     /// Segments that came, and of these with data in them.
     pub segs_in: Option<u32>,
     pub data_segs_in: Option<u32>,
     /// Segments that were sent and not acknowledged.
     pub unacked: u32,
+    /// Keepalives that were sent since the last acknowledgement.
+    pub probes: Option<u32>,
 }
 
 /// What `--debug` reports of one connection.

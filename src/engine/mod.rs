@@ -15,37 +15,43 @@
 
 mod account;
 pub mod analysis;
-mod asking;
+pub mod check_state;
+pub mod check_stats;
+mod check_table;
+pub mod checks;
 pub mod connection;
 pub mod dating;
+mod deadlines;
 mod ending;
 pub mod event;
 pub mod exhausted;
 pub mod expect;
 pub mod failure_times;
 pub mod gaps;
+mod handlers;
 pub mod histogram;
-pub mod inquiry;
 pub mod ledger;
 pub mod pacer;
 pub mod ready;
-pub mod standing;
+mod rounds;
 pub mod summary;
 pub mod sustained;
+pub mod tcp_info;
 pub mod wheel;
 
 pub use analysis::breakdown;
+pub use check_stats::{CheckStats, Round, RoundStats};
 pub use connection::{Connection, EndReason, Key, Side, State};
 pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose};
 pub use summary::{Sample, Summary};
 
 use account::Tally;
-use asking::Looks;
+use checks::Checks;
 use connection::Table;
 use exhausted::Exhausted;
 use failure_times::SLOW_DIAL_MIN;
 use gaps::Gaps;
-use inquiry::Inquiries;
+use handlers::PendingTcpInfo;
 use ledger::Ledger;
 use pacer::Pacer;
 use ready::Ready;
@@ -66,11 +72,11 @@ const BITS_PER_CONNECTION: u64 = 8 * (24 + 4 + 12);
 
 /// The same in a run in which everything is asked, with the [`expect::Expect`] that goes with it.
 pub const BITS_PER_CONNECTION_MAX: u64 =
-    BITS_PER_CONNECTION + standing::BITS_PER_CONNECTION + expect::BITS_PER_CONNECTION;
+    BITS_PER_CONNECTION + check_state::BITS_PER_CONNECTION + expect::BITS_PER_CONNECTION;
 
 /// User-space bits that each connection of `plan` takes here.
 pub fn bits_per_connection(plan: &Plan) -> u64 {
-    let asked = if inquiry::asks(plan) { standing::BITS_PER_CONNECTION } else { 0 };
+    let asked = if checks::checks(plan) { check_state::BITS_PER_CONNECTION } else { 0 };
     let is_expected = plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
     let expected = if is_expected { expect::BITS_PER_CONNECTION } else { 0 };
     BITS_PER_CONNECTION + asked + expected
@@ -93,8 +99,8 @@ pub struct Engine {
     pacer: Pacer,
     routes: Routes,
     exhausted: Exhausted,
-    inquiries: Inquiries,
-    looks: Looks,
+    checks: Checks,
+    reads: PendingTcpInfo,
     /// Slots to be drained in this turn as their answer is due.
     final_drains: Vec<u32>,
     /// Whether there is something to send to each connection.
@@ -144,8 +150,8 @@ impl Engine {
             pacer: Pacer::new(plan.pace, connections, start),
             routes: plan.routes.clone(),
             exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
-            inquiries: Inquiries::new(plan).map_err(no_memory)?,
-            looks: Looks::new(&plan.limits),
+            checks: Checks::new(plan).map_err(no_memory)?,
+            reads: PendingTcpInfo::new(&plan.limits),
             final_drains: Vec::with_capacity(plan.limits.final_drains_max() as usize),
             sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
@@ -173,7 +179,7 @@ impl Engine {
         self.notice_pause(now);
         self.now = self.now.max(now);
         let mut is_batch_full = false;
-        self.looks.begin_turn();
+        self.reads.begin_turn();
         self.final_drains.clear();
         for event in events {
             is_batch_full |= event.kind == EventKind::PollBatchFull;
@@ -207,8 +213,10 @@ impl Engine {
         let wheel = self.wheel.next_due().map(Tick::moment);
         let dial = if self.stopped { None } else { self.pacer.next_due() };
         // While answers are waited for, the end is theirs to bring about.
-        let end = self.end_due().filter(|_| !self.inquiries.is_waiting());
-        [wheel, dial, self.sample_due, end].into_iter().flatten().min()
+        let end = self.end_due().filter(|_| !self.checks.is_waiting());
+        let round = self.checks.next_due(self.now, self.decided_at, self.hold);
+        let round = round.filter(|_| !self.stopped);
+        [wheel, dial, self.sample_due, end, round].into_iter().flatten().min()
     }
 
     /// Whether the run has ended: every dial is decided and the hold is over, or a signal came.
@@ -241,11 +249,21 @@ impl Engine {
             EventKind::PeerClosed(key, failure)
                 if self.may_end(key, State::Established, failure) =>
             {
-                let after = self.end(key, failure, at);
-                self.tally.lifetimes.record(after);
-                self.closed_at = self.closed_at.max(Some(at.min(self.now)));
-                self.note(key, Note::Closed { failure, after }, actions);
-                actions.push(Action::Close(key));
+                self.close(key, failure, at, actions);
+            }
+            EventKind::Reset(key, failure, info)
+                if self.may_end(key, State::Established, failure) =>
+            {
+                let is_asked = self.checks.state(key.slot).is_keepalive_on();
+                let is_answer = is_asked && tcp_info::is_reset_by_keepalive(&info);
+                let reason = if is_answer { EndReason::HalfOpen } else { failure.reason };
+                self.close(key, Failure { reason, ..failure }, at, actions);
+            }
+            EventKind::KeepaliveStarted(key, info)
+                if self.is(key, State::Established)
+                    && self.checks.state(key.slot).is_starting() =>
+            {
+                self.keepalive_started(key, info, at, actions);
             }
             EventKind::Readable(key) if self.is(key, State::Established) => {
                 self.ready.push(key.slot)
@@ -257,10 +275,10 @@ impl Engine {
                 }
             }
             EventKind::ReplyMatched(key) if self.is(key, State::Established) => {
-                self.answered(key, at, actions)
+                self.replied(key, at, actions)
             }
-            EventKind::TcpInfo(key, why, look) if self.looks.answer(key, why) => {
-                self.looked(key, why, &look, at, actions);
+            EventKind::TcpInfo(key, purpose, info) if self.reads.answer(key, purpose) => {
+                self.tcp_info_read(key, purpose, &info, at, actions);
             }
             EventKind::Gap { since, is_stop } if since < at && at <= self.now => {
                 self.begin_gap(since, at, is_stop);
@@ -288,6 +306,14 @@ impl Engine {
         self.note(key, Note::Dialing, actions);
     }
 
+    fn close(&mut self, key: Key, failure: Failure, at: Moment, actions: &mut Vec<Action>) {
+        let after = self.end(key, failure, at);
+        self.tally.lifetimes.record(after);
+        self.closed_at = self.closed_at.max(Some(at.min(self.now)));
+        self.note(key, Note::Closed { failure, after }, actions);
+        actions.push(Action::Close(key));
+    }
+
     fn fail(&mut self, key: Key, failure: Failure, at: Moment, actions: &mut Vec<Action>) {
         let after = self.end(key, failure, at);
         if after >= SLOW_DIAL_MIN {
@@ -307,7 +333,7 @@ impl Engine {
             let times = &mut self.tally.failure_times[failure.reason as usize];
             times.add(dated, at.since(connection.since));
         }
-        self.inquiries.close(key.slot, failure.reason);
+        self.checks.close(key.slot, failure.reason, at);
         match failure.reason {
             EndReason::NoPorts => self.exhausted.insert(key.slot, self.now),
             _ => self.exhausted.relieve(key.slot),
@@ -362,30 +388,6 @@ impl Engine {
 
     fn batches(&self) -> u32 {
         self.connections.div_ceil(self.limits.events_max)
-    }
-
-    fn expire(&mut self, actions: &mut Vec<Action>) {
-        let mut budget = self.limits.expiries_max;
-        let tick = Tick::begun_by(self.now);
-        while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
-            let key = self.table.key(slot);
-            if self.is(key, State::Established) {
-                budget = budget.saturating_sub(self.inquire(key, actions) - 1);
-                continue;
-            }
-            let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);
-            let due = dialed_at + self.dial_timeout.unwrap_or(Span::ZERO);
-            if self.now < due {
-                // The wheel reaches 12 days; a clock that stood still for days in between can make
-                // a deadline further.
-                self.wheel.arm(slot, Tick::at_or_after(due));
-                continue;
-            }
-            let lateness = self.now.since(due);
-            self.tally.timeout_lateness_max = self.tally.timeout_lateness_max.max(lateness);
-            let failure = Failure { reason: EndReason::TimedOut, errno: 0 };
-            self.fail(key, failure, self.now, actions);
-        }
     }
 
     fn drain(&mut self, actions: &mut Vec<Action>) {

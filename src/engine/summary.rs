@@ -2,11 +2,11 @@
 
 use super::analysis::Analysis;
 use super::analysis::breakdown::Breakdown;
+use super::check_stats::CheckStats;
 use super::connection::{EndReason, State};
 use super::failure_times::{Failures, Slow};
 use super::gaps::Gaps;
 use super::histogram::Histogram;
-use super::inquiry::Findings;
 use crate::error::exit;
 use crate::units::{Moment, Span};
 
@@ -62,13 +62,13 @@ pub struct Summary {
     pub first_byte_times: Histogram,
     /// Of those that did not answer in time.
     pub unanswered: Option<Failures>,
-    /// What asking has brought to light.
-    pub findings: Findings,
+    /// What the checks found.
+    pub checks: CheckStats,
     /// How many answers were still awaited, where a signal ended the run.
-    pub awaited: u32,
+    pub replies_pending: u32,
     /// Of how many it was still to be told whether the server has them, where a signal ended a run
     /// that was to tell it of each; 0 for a sample.
-    pub unsettled: u32,
+    pub probes_pending: u32,
     /// How long the closed connections had been established.
     pub lifetimes: Histogram,
     /// Whether there were as many errors as `--max-errors` allows.
@@ -97,9 +97,9 @@ impl Summary {
     pub fn exit_code(&self) -> u8 {
         let undecided = self.last.level(State::NotInitiated)
             + self.last.level(State::Dialing)
-            + self.awaited
-            + self.unsettled;
-        let unanswered = self.findings.unanswered + self.findings.closed_unanswered;
+            + self.replies_pending
+            + self.probes_pending;
+        let unanswered = self.checks.no_reply + self.checks.closed_before_reply;
         if self.gave_up {
             exit::WITH_ERRORS
         } else if undecided > 0 {
@@ -107,7 +107,7 @@ impl Summary {
         } else if self.errors
             + unanswered
             + self.ended_by(EndReason::HalfOpen)
-            + self.findings.silent
+            + self.checks.unacknowledged
             > 0
         {
             exit::WITH_ERRORS

@@ -85,6 +85,12 @@ impl Wheel {
         (link.prev != 0).then(|| Tick(self.whole(link.due)))
     }
 
+    /// Everything due before this tick has fired. Just after [`Wheel::pop_expired`] has returned a slot
+    /// it is the tick at which that was due.
+    pub fn current(&self) -> Tick {
+        Tick(self.current)
+    }
+
     /// Gives the slot a deadline, in place of one that it may have. One that has passed is due at
     /// once; one beyond [`REACH_TICKS`] is brought forward to there, so whoever asks for such spans
     /// looks again when it fires.

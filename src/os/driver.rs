@@ -12,11 +12,11 @@ use super::closing::close_all;
 use super::dialer::{Dialer, Refused};
 use super::errno::{Stage, failure};
 use super::host::PortRange;
-use super::looking;
 use super::poller::{Gap, Poller};
 use super::rejects;
 use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
+use super::tcp_info;
 use super::{News, Watch};
 use crate::engine::dating::Dating;
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
@@ -236,20 +236,25 @@ impl<'a> Driver<'a> {
             Action::Send(key) => self.send(key),
             Action::StartKeepalive(key) => {
                 if let Some(socket) = self.sockets.get(key.slot) {
-                    // Without it there will be no answer, and the engine counts that.
-                    let _ = looking::set_keepalive(socket);
+                    let info = tcp_info::read(socket);
+                    let info = tcp_info::set_keepalive(socket).ok().map(|()| info);
+                    // Stamped when it is out: what is newer came after it.
+                    let at = self.poller.clock.now();
+                    self.push(at, EventKind::KeepaliveStarted(key, info));
                 }
             }
             Action::StopKeepalive(key) => {
                 if let Some(socket) = self.sockets.get(key.slot) {
                     // Should that fail it goes on, and the run all the same.
-                    let _ = looking::clear_keepalive(socket);
+                    let _ = tcp_info::clear_keepalive(socket);
                 }
             }
-            Action::ReadTcpInfo(key, why) => {
-                if let Some(look) = self.sockets.get(key.slot).map(looking::look) {
+            Action::ReadTcpInfo(key, purpose) => {
+                if let Some(socket) = self.sockets.get(key.slot) {
+                    // Stamped before: a stall in between must make nothing look newer than it is.
                     let at = self.poller.clock.now();
-                    self.push(at, EventKind::TcpInfo(key, why, look));
+                    let info = tcp_info::read(socket);
+                    self.push(at, EventKind::TcpInfo(key, purpose, info));
                 }
             }
             Action::Note(key, note) => {

@@ -10,7 +10,6 @@ pub mod dialer;
 pub mod driver;
 pub mod errno;
 pub mod host;
-pub mod looking;
 pub mod neighbours;
 pub mod netlink;
 pub mod poller;
@@ -22,6 +21,7 @@ pub mod serve;
 pub mod sockets;
 pub mod stdio;
 pub mod sys;
+pub mod tcp_info;
 
 use crate::engine::{Key, Note, Sample};
 

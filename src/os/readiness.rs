@@ -9,11 +9,11 @@ use mio::event::Event as Readiness;
 use super::dialer::Confirmed;
 use super::driver::{CLOSED, Driver, LAST_DRAIN_BYTES, LAST_READS_MAX, Read};
 use super::errno::{Stage, failure};
-use super::looking;
 use super::poller;
 use super::sys;
+use super::tcp_info;
 use crate::engine::dating::{date_of_last, date_of_syn_ack};
-use crate::engine::{EndReason, Event, EventKind, Failure, Key, State};
+use crate::engine::{EndReason, Event, EventKind, Failure, Key, State, TcpInfo};
 use crate::units::Moment;
 
 impl Driver<'_> {
@@ -47,11 +47,11 @@ impl Driver<'_> {
                 }
                 Confirmed::Reset(failure) => {
                     self.push(at, EventKind::Opened(key));
-                    return self.hear_end(at, key, failure);
+                    return self.hear_end(at, key, failure, None);
                 }
                 Confirmed::Opened => {
                     let clock = self.poller.clock;
-                    let date = || date_of_syn_ack(&looking::look(socket), clock.now());
+                    let date = || date_of_syn_ack(&tcp_info::read(socket), clock.now());
                     began = self.dating.opened(now, began, date);
                     self.sockets.set_opened(key.slot);
                     self.push(began, EventKind::Opened(key));
@@ -72,22 +72,20 @@ impl Driver<'_> {
             && let Some(errno) = sys::take_error(socket)
         {
             let error = io::Error::from_raw_os_error(errno);
-            let mut failure = failure(Stage::Established, &error);
-            if failure.reason == EndReason::PeerReset {
-                failure = looking::reset(socket, failure);
-            }
-            return self.hear_end(at, key, failure);
+            let failure = failure(Stage::Established, &error);
+            let info = (failure.reason == EndReason::PeerReset).then(|| tcp_info::read(socket));
+            return self.hear_end(at, key, failure, info);
         }
         if readiness.is_read_closed() {
             let clock = self.poller.clock;
-            let date = || date_of_last(&looking::look(socket), clock.now());
+            let date = || date_of_last(&tcp_info::read(socket), clock.now());
             let (at, gap) = self.dating.closed(now, began, date);
             if let Some(since) = gap {
                 // All of the batch can be as old.
                 let kind = EventKind::Gap { since, is_stop: false };
                 self.events.insert(self.batch_at, Event { at: now, kind });
             }
-            self.hear_end(at, key, CLOSED);
+            self.hear_end(at, key, CLOSED, None);
         } else if readiness.is_readable() {
             // Answers come in bursts, beside dials that each take a turn: read one a turn, those
             // that came in time would be counted as late, and each as later than it came.
@@ -107,7 +105,7 @@ impl Driver<'_> {
 
     /// The end of a connection, and what came before it: servers say why they hang up, and it can
     /// be the answer that is waited for, however soon they hang up behind it.
-    fn hear_end(&mut self, at: Moment, key: Key, mut end: Failure) {
+    fn hear_end(&mut self, at: Moment, key: Key, mut end: Failure, info: Option<TcpInfo>) {
         let (mut received, mut is_answered) = (0, false);
         for _ in 0..LAST_READS_MAX {
             match self.read(key, LAST_DRAIN_BYTES, None) {
@@ -132,6 +130,8 @@ impl Driver<'_> {
         if is_answered {
             self.push(at, EventKind::ReplyMatched(key));
         }
-        self.push(at, EventKind::PeerClosed(key, end));
+        let info = info.filter(|_| end.reason == EndReason::PeerReset);
+        let reset = info.map(|info| EventKind::Reset(key, end, info));
+        self.push(at, reset.unwrap_or(EventKind::PeerClosed(key, end)));
     }
 }

@@ -14,7 +14,7 @@ const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
 const BITS_PER_CONNECTION: u64 = 32 + 1;
 
 /// What is promised of a connection, whatever it is asked.
-pub const BYTES_PER_CONNECTION_MAX: u64 = 48;
+pub const BYTES_PER_CONNECTION_MAX: u64 = 49;
 
 const _: () = assert!(
     BITS_PER_CONNECTION + engine::BITS_PER_CONNECTION_MAX <= 8 * BYTES_PER_CONNECTION_MAX,

@@ -6,10 +6,9 @@ use super::text::reason_words;
 use crate::engine::analysis::{Cell, Outcome};
 use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
 use crate::engine::histogram::Histogram;
-use crate::engine::inquiry::Findings;
-use crate::engine::{EndReason, Side, Summary};
+use crate::engine::{CheckStats, EndReason, Round, RoundStats, Side, Summary};
 use crate::plan::{Plan, Probe};
-use crate::units::Span;
+use crate::units::{Moment, Span};
 
 /// As the table of reasons names those that did not answer.
 const UNANSWERED: &str = "established, but the application did not answer";
@@ -161,7 +160,7 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
     if summary.established_ever == 0 {
         return Ok(());
     }
-    let findings = &summary.findings;
+    let checks = &summary.checks;
     if plan.probe == Probe::None {
         writeln!(
             out,
@@ -169,56 +168,103 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
              (--probe asks it)"
         )?;
     } else {
-        let half_open = summary.ended_by(EndReason::HalfOpen);
-        let Findings { probed, asked, open, proven, .. } = *findings;
-        let untold = probed.saturating_sub(proven + half_open + open);
-        let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };
-        // Who was not asked may be half open as well.
-        let least = if plan.probe == Probe::Sample && half_open > 0 { "at least " } else { "" };
-        write!(
-            out,
-            "Established means: {which}{probed} looked into ({asked} asked by keepalive), {proven} \
-             are the server's, {least}{half_open} half open, {untold} could not be told"
-        )?;
-        if open > 0 {
-            write!(out, ", {open} not known yet when the run ended")?;
+        write_first_checks(out, summary, plan)?;
+        let since = |at: Moment| at.since(summary.start).rounded_to_3_digits();
+        for (round, name) in [(Round::Watch, "of those that watch"), (Round::Last, "at the end")] {
+            write_later_checks(out, checks.round(round), name, &since)?;
         }
-        let others = summary.established_ever.saturating_sub(probed);
-        if plan.probe == Probe::Sample && others > 0 {
-            write!(out, "; {others} others were not asked")?;
-        }
-        writeln!(out)?;
     }
-    write_suspects(out, findings, plan)
+    write_suspects(out, checks, plan)
 }
 
-fn write_suspects(out: &mut dyn Write, findings: &Findings, plan: &Plan) -> fmt::Result {
-    if findings.suspects == 0 {
+fn write_first_checks(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
+    let (checks, half_open) = (&summary.checks, summary.ended_by(EndReason::HalfOpen));
+    let first = checks.round(Round::First);
+    let (checked, asked, open) = (checks.checked(), first.sent, first.pending);
+    let confirmed = first.confirmed + first.unneeded;
+    let told = confirmed + first.half_open + open;
+    let untold = checked.saturating_sub(told);
+    let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };
+    // Others may be half open as well.
+    let least = if plan.probe == Probe::Sample && half_open > 0 { "at least " } else { "" };
+    write!(
+        out,
+        "Established means: {which}{checked} looked into ({asked} asked by keepalive), {confirmed} \
+         are the server's, {least}{} half open, {untold} could not be told",
+        first.half_open
+    )?;
+    if first.repeats_syn_ack > 0 {
+        write!(out, " ({} repeat their SYN-ACK)", first.repeats_syn_ack)?;
+    }
+    if open > 0 {
+        write!(out, ", {open} not known yet when the run ended")?;
+    }
+    let others = summary.established_ever.saturating_sub(checked);
+    if plan.probe == Probe::Sample && others > 0 {
+        write!(out, "; {others} others were not asked")?;
+    }
+    writeln!(out)
+}
+
+fn write_later_checks(
+    out: &mut dyn Write,
+    round: &RoundStats,
+    name: &str,
+    since: &dyn Fn(Moment) -> Span,
+) -> fmt::Result {
+    let (Some(first), Some(last)) = (round.first_at, round.last_at) else { return Ok(()) };
+    write!(
+        out,
+        "Last check {name}, from {} to {}: {} of {} keepalives acknowledged",
+        since(first),
+        since(last),
+        round.confirmed,
+        round.sent
+    )?;
+    for (count, what) in [
+        (round.unacknowledged, "not"),
+        (round.other_traffic, "not, but other segments came"),
+        (round.repeats_syn_ack, "not, and the SYN-ACK was repeated"),
+        (round.half_open, "answered with RST"),
+        (round.closed, "closed before it could be told"),
+        (round.unknown, "unknown, as this host was not looking"),
+        (round.pending, "not known yet when the run ended"),
+        (round.not_sent, "more could not be sent"),
+    ] {
+        if count > 0 {
+            write!(out, ", {count} {what}")?;
+        }
+    }
+    writeln!(out)
+}
+
+fn write_suspects(out: &mut dyn Write, checks: &CheckStats, plan: &Plan) -> fmt::Result {
+    if checks.suspects == 0 {
         return Ok(());
     }
     write!(
         out,
         "Suspects: {} looked at for a slow dial or a missing answer, {} whose SYN-ACK was repeated",
-        findings.suspects, findings.suspects_half_open
+        checks.suspects, checks.suspects_half_open
     )?;
     if plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
-        write!(out, ", {} sent what nobody acknowledged", findings.suspects_unacknowledged)?;
+        write!(out, ", {} sent what nobody acknowledged", checks.suspects_unacknowledged)?;
     }
     writeln!(out)
 }
 
 fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
     let Some(talk) = &plan.talk else { return Ok(()) };
-    let findings = &summary.findings;
-    write!(out, "Answered: {} within {}", findings.answered, talk.reply_timeout)?;
-    if findings.overdue > 0 {
+    let checks = &summary.checks;
+    write!(out, "Answered: {} within {}", checks.replied, talk.reply_timeout)?;
+    if checks.replied_late_read > 0 {
         let why = if summary.gaps.count() > 0 { ", as the loop was paused" } else { "" };
-        write!(out, " ({} of them read late{why})", findings.overdue)?;
+        write!(out, " ({} of them read late{why})", checks.replied_late_read)?;
     }
     writeln!(
         out,
         ", unanswered: {}, closed before an answer: {}",
-        findings.unanswered, findings.closed_unanswered
+        checks.no_reply, checks.closed_before_reply
     )?;
     write_quantiles(out, "Times to the first byte", &summary.first_byte_times)
 }

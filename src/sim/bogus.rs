@@ -72,9 +72,12 @@ pub(super) fn bogus(
             ("bogus: nothing to read", EventKind::Readable(Key { slot, attempt: 0 }))
         }
     };
-    if let EventKind::TcpInfo(key, why, _) = kind
-        && view.reads.contains(&(key, why))
-    {
+    let is_expected = match kind {
+        EventKind::TcpInfo(key, purpose, _) => view.reads.contains(&(key, purpose)),
+        EventKind::KeepaliveStarted(key, _) => view.starts.contains(&key),
+        _ => false,
+    };
+    if is_expected {
         return None;
     }
     let future = now + Span::from_s(1_000);
@@ -93,6 +96,8 @@ fn anything(key: Key, random: &mut Random) -> EventKind {
         EventKind::Received { key, bytes: 1_000, more: true },
         EventKind::ReplyMatched(key),
         looked,
+        EventKind::Reset(key, failure(EndReason::PeerReset), TcpInfo::default()),
+        EventKind::KeepaliveStarted(key, None),
     ])
 }
 
@@ -113,6 +118,7 @@ fn looked(key: Key, random: &mut Random) -> EventKind {
         segs_in: span.map(|_| count),
         data_segs_in: span.map(|_| 0),
         unacked: count,
+        probes: span.map(|_| count),
     };
     EventKind::TcpInfo(key, why, look)
 }

@@ -54,6 +54,8 @@ fn key_of(kind: EventKind) -> Option<Key> {
         | EventKind::Opened(key)
         | EventKind::Failed(key, _)
         | EventKind::PeerClosed(key, _)
+        | EventKind::Reset(key, ..)
+        | EventKind::KeepaliveStarted(key, _)
         | EventKind::Readable(key)
         | EventKind::Received { key, .. }
         | EventKind::ReplyMatched(key)

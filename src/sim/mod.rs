@@ -8,6 +8,7 @@
 //! is always the same run.
 
 mod bogus;
+mod descriptor;
 mod gaps;
 pub mod network;
 pub mod random;
@@ -16,7 +17,7 @@ pub mod script;
 mod trace;
 pub mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::engine::dating::Dating;
@@ -140,6 +141,8 @@ pub(crate) struct View {
     has_bytes: Vec<bool>,
     /// What the last turn asked the kernel.
     reads: Vec<(Key, TcpInfoPurpose)>,
+    /// Where the last turns turned keepalive on, and no one has turned it off.
+    starts: BTreeSet<Key>,
 }
 
 impl Sim {
@@ -282,6 +285,11 @@ impl Sim {
         let is_stop = self.random.chance(self.scenario.faults.pause_permille);
         if is_stop {
             let pause = self.random.span(Span(NS_PER_S / 2), Span::from_s(20));
+            // This process was stopped, or the whole host was.
+            if self.random.chance(500) {
+                mark(&mut self.marks, "the host was suspended");
+                self.network.suspend(pause);
+            }
             self.clock = self.clock + pause;
             self.network.advance(self.clock);
         }
@@ -345,18 +353,22 @@ impl Sim {
                 self.feedback.push(Event { at: self.clock, kind: EventKind::Dialed(key) });
                 self.network.dial(key, script, self.clock)?.into_iter().collect()
             }
-            Action::Sample | Action::Note(..) | Action::StopKeepalive(_) => return Ok(()),
+            Action::Sample | Action::Note(..) => return Ok(()),
+            Action::StopKeepalive(key) => return self.network.stop_keepalive(key),
             Action::Send(key) => {
                 self.network.send(key, self.clock)?;
                 Vec::new()
             }
             Action::StartKeepalive(key) => {
-                self.network.probe(key, self.clock)?;
-                Vec::new()
+                let info = self.network.start_keepalive(key, self.clock)?;
+                vec![EventKind::KeepaliveStarted(key, info)]
             }
-            Action::ReadTcpInfo(key, why) => {
-                let look = self.network.look(key, self.clock)?;
-                look.map(|look| EventKind::TcpInfo(key, why, look)).into_iter().collect()
+            Action::ReadTcpInfo(key, purpose) => {
+                // Stamped before the read, as the driver does.
+                let (at, info) = (self.clock, self.network.tcp_info(key, self.clock)?);
+                let read = info.map(|info| EventKind::TcpInfo(key, purpose, info));
+                self.feedback.extend(read.into_iter().map(|kind| Event { at, kind }));
+                Vec::new()
             }
         };
         self.clock = self.clock + self.work();
@@ -387,6 +399,7 @@ impl View {
             match *action {
                 Action::Dial(key) => self.dialed = key.slot + 1,
                 Action::ReadTcpInfo(key, purpose) => self.reads.push((key, purpose)),
+                Action::StartKeepalive(key) => _ = self.starts.insert(key),
                 _ => {}
             }
         }

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::descriptor::Descriptor;
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
 use crate::engine::{EndReason, Engine, Event, EventKind, Failure, Key, TcpInfo};
 use crate::plan::{Limits, Plan};
-use crate::units::{Moment, NS_PER_S, Span};
+use crate::units::{Moment, Span};
 
 /// After so many seconds a kernel repeats its SYN.
-const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
+pub(super) const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
 
-/// A keepalive is sent to who has been silent for so long.
+/// A keepalive is sent after so long without a segment, and then as often.
 const IDLE: Span = Span::from_s(1);
 
 #[derive(Debug, Clone, Copy)]
@@ -19,58 +20,10 @@ enum Happening {
     Answer,
     /// So many; with the last of them what is expected is complete, or not.
     Bytes(u64, bool),
+    /// The kernel's keepalive timer, of the so-many-th time that it was turned on.
+    KeepaliveTimer(u32),
     Acknowledgement,
     End(EndReason),
-}
-
-/// One open descriptor.
-#[derive(Debug, Clone)]
-struct Descriptor {
-    key: Key,
-    script: Script,
-    dialed_at: Moment,
-    accepted_at: Option<Moment>,
-    /// When anything was acknowledged last.
-    heard_at: Moment,
-    unread: u64,
-    /// How many bytes have to be read until what is expected is complete.
-    to_answer: Option<u64>,
-    data_segments: u32,
-    is_spoken_to: bool,
-    is_probed: bool,
-    ended: Option<EndReason>,
-    /// Whether it waits to be told of by a poll, and what there is to tell.
-    queued: bool,
-    answer_is_news: bool,
-    bytes_are_news: bool,
-    end_is_news: bool,
-}
-
-impl Descriptor {
-    /// See [`Network::drain`].
-    fn read(&mut self, limit: u32, probes: bool) -> Vec<EventKind> {
-        let key = self.key;
-        let bytes = u32::try_from(self.unread).unwrap_or(limit).min(limit);
-        if self.unread != Script::ENDLESS {
-            self.unread -= u64::from(bytes);
-        }
-        let more = if probes { bytes > 0 } else { bytes == limit };
-        let mut said = Vec::with_capacity(3);
-        if more || bytes > 0 || self.ended.is_none() {
-            said.push(EventKind::Received { key, bytes, more });
-        }
-        if let Some(rest) = self.to_answer.as_mut() {
-            *rest = rest.saturating_sub(bytes.into());
-            if *rest == 0 {
-                self.to_answer = None;
-                said.push(EventKind::ReplyMatched(key));
-            }
-        }
-        if let (false, Some(reason)) = (more, self.ended) {
-            said.push(EventKind::PeerClosed(key, failure(reason)));
-        }
-        said
-    }
 }
 
 /// All descriptors by slot, what will happen to them, and those that a poll would tell of.
@@ -128,9 +81,12 @@ impl Network {
             heard_at: at,
             unread: 0,
             to_answer: None,
-            data_segments: 0,
+            data_segs: 0,
             is_spoken_to: false,
-            is_probed: false,
+            keepalives: 0,
+            is_keepalive_on: false,
+            probes: 0,
+            acknowledgements: 0,
             ended: None,
             queued: false,
             answer_is_news: false,
@@ -193,46 +149,41 @@ impl Network {
         Ok(())
     }
 
-    /// Sends a keepalive.
+    /// Turns keepalive on, and says what TCP_INFO held before it; `None` if that was refused.
     ///
     /// # Errors
-    /// If there is no such descriptor, or it was probed before.
-    pub fn probe(&mut self, key: Key, at: Moment) -> Result<(), String> {
+    /// If there is no such descriptor, or it is on already.
+    pub fn start_keepalive(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
         let open = self.of(key, "probed")?;
-        if std::mem::replace(&mut open.is_probed, true) {
-            return Err(format!("{key:?} is probed twice"));
+        if open.script.refuses_keepalive {
+            return Ok(None);
         }
-        let sent_at = at.max(open.heard_at + IDLE);
-        let (after, happening) = match open.script.keepalive {
-            Keepalive::Acknowledged(after) => (after, Happening::Acknowledgement),
-            Keepalive::Reset(after) => (after, Happening::End(EndReason::HalfOpen)),
-            Keepalive::Silence => return Ok(()),
-        };
-        self.schedule(sent_at + after, key.slot, happening);
-        Ok(())
+        if std::mem::replace(&mut open.is_keepalive_on, true) {
+            return Err(format!("{key:?} has keepalive turned on twice"));
+        }
+        let info = open.info(at);
+        open.keepalives += 1;
+        let (sent_at, keepalives) = (at.max(open.heard_at + IDLE), open.keepalives);
+        self.schedule(sent_at, key.slot, Happening::KeepaliveTimer(keepalives));
+        Ok(Some(info))
     }
 
-    /// What a kernel knows of `key`; `None` as with a socket that is gone.
+    /// Turns it off.
     ///
     /// # Errors
     /// If there is no such descriptor.
-    pub fn look(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
+    pub fn stop_keepalive(&mut self, key: Key) -> Result<(), String> {
+        self.of(key, "no longer probed")?.is_keepalive_on = false;
+        Ok(())
+    }
+
+    /// TCP_INFO of `key`; `None` as with a socket that is gone.
+    ///
+    /// # Errors
+    /// If there is no such descriptor.
+    pub fn tcp_info(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
         let open = self.of(key, "looked at")?;
-        let waited = open.accepted_at.unwrap_or(at).since(open.dialed_at);
-        let repeats = SYN_REPEATS_S.iter().filter(|s| Span::from_s(**s) <= waited).count();
-        let idle = open.accepted_at.map(|_| at.since(open.heard_at));
-        let all = TcpInfo {
-            total_retrans: u32::try_from(repeats).unwrap_or(u32::MAX),
-            // Some answers come late by a long way, others to the repeat of a SYN that was lost.
-            rtt: open.accepted_at.map(|_| match key.slot % 2 {
-                0 => open.script.answer_after,
-                _ => Span(open.script.answer_after.0 % NS_PER_S),
-            }),
-            last_ack_recv: idle,
-            segs_in: Some(1 + open.script.repeated_answers + open.data_segments),
-            data_segs_in: Some(open.data_segments),
-            unacked: u32::from(open.is_spoken_to && open.script.repeated_answers > 0),
-        };
+        let all = open.info(at);
         Ok(match open.script.knows {
             Knows::Everything => Some(all),
             Knows::EarlyRepeat => Some(TcpInfo { total_retrans: all.total_retrans.max(1), ..all }),
@@ -245,8 +196,15 @@ impl Network {
     /// When the newest segment of `slot` with an acknowledgement came, and whether it was its first.
     pub fn last_heard(&self, slot: u32) -> Option<(Moment, bool)> {
         let open = self.descriptors.get(&slot)?;
-        let is_first = open.accepted_at == Some(open.heard_at) && open.data_segments == 0;
+        let is_first = open.accepted_at == Some(open.heard_at) && open.data_segs == 0;
         Some((open.heard_at, is_first && open.script.repeated_answers == 0))
+    }
+
+    /// Nothing happens for a while, at either end of the paths.
+    pub fn suspend(&mut self, pause: Span) {
+        let later = std::mem::take(&mut self.happenings);
+        let later = later.into_iter().map(|((at, order), what)| ((at + pause, order), what));
+        self.happenings = later.collect();
     }
 
     /// When the next thing happens by itself; `now` if a poll has something to tell already.
@@ -303,7 +261,8 @@ impl Network {
                 }
             }
             if let Some(reason) = ended {
-                say(EventKind::PeerClosed(key, failure(reason)));
+                let end = open.end(reason, at);
+                events.push(Event { at, kind: end });
             }
             if answer_is_news {
                 self.reply(slot, at, false);
@@ -353,6 +312,36 @@ impl Network {
         }
     }
 
+    /// The keepalive timer of a slot has run out: a keepalive goes out, unless something came.
+    fn keepalive(&mut self, at: Moment, slot: u32, of: u32) {
+        let Some(open) = self.descriptors.get_mut(&slot) else { return };
+        let quiet_until = open.heard_at + IDLE;
+        if at < quiet_until && open.probes == 0 {
+            return self.schedule(quiet_until, slot, Happening::KeepaliveTimer(of));
+        }
+        open.probes += 1;
+        let age = at.since(open.accepted_at.unwrap_or(at));
+        let answer = match open.script.keepalive {
+            Keepalive::Acknowledged(after) => Some((after, Happening::Acknowledgement)),
+            Keepalive::AcknowledgedFor(lived, after) if age < lived => {
+                Some((after, Happening::Acknowledgement))
+            }
+            Keepalive::AcknowledgedFor(..) => None,
+            Keepalive::SilentFor(silent, after) => {
+                (age >= silent).then_some((after, Happening::Acknowledgement))
+            }
+            Keepalive::ResetAfter(lived, after) if age < lived => {
+                Some((after, Happening::Acknowledgement))
+            }
+            Keepalive::ResetAfter(_, after) => Some((after, Happening::End(EndReason::HalfOpen))),
+            Keepalive::Silence => None,
+        };
+        if let Some((after, happening)) = answer {
+            self.schedule(at + after, slot, happening);
+        }
+        self.schedule(at + IDLE, slot, Happening::KeepaliveTimer(of));
+    }
+
     fn happen(&mut self, at: Moment, slot: u32, happening: Happening) {
         let Some(open) = self.descriptors.get_mut(&slot) else { return };
         match happening {
@@ -361,7 +350,8 @@ impl Network {
             _ if open.ended.is_some() => return,
             Happening::Bytes(bytes, is_answer) => {
                 open.heard_at = at;
-                open.data_segments += 1;
+                open.data_segs += 1;
+                open.probes = 0;
                 open.unread = open.unread.saturating_add(bytes);
                 if is_answer {
                     open.to_answer = Some(open.unread);
@@ -369,7 +359,16 @@ impl Network {
                 open.bytes_are_news = true;
             }
             Happening::Acknowledgement => {
-                open.heard_at = at;
+                (open.heard_at, open.probes) = (at, 0);
+                open.acknowledgements += 1;
+                return;
+            }
+            Happening::KeepaliveTimer(of) => {
+                let is_on = open.is_keepalive_on && of == open.keepalives;
+                // Unacknowledged data takes its place.
+                if is_on && open.info(at).unacked == 0 {
+                    self.keepalive(at, slot, of);
+                }
                 return;
             }
             Happening::End(reason) => {
@@ -383,7 +382,7 @@ impl Network {
                     (open.unread, open.to_answer) = (0, None);
                 }
                 open.bytes_are_news = true;
-                open.end_is_news = !open.script.end_is_quiet;
+                open.end_is_news = !open.script.end_is_quiet || reason == EndReason::HalfOpen;
             }
         }
         if !std::mem::replace(&mut open.queued, true) {

@@ -45,7 +45,7 @@ pub struct Scenario {
 
 impl Scenario {
     pub fn new(random: &mut Random) -> Scenario {
-        let is_large = random.chance(30);
+        let is_large = random.chance(45);
         let plan = if is_large { large(plan(random), random) } else { plan(random) };
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
             _ if is_large && plan.talk.is_none() => vec![Behaviour::SlowSyn],
@@ -91,6 +91,7 @@ fn plan(random: &mut Random) -> Plan {
     let short = random.span(Span::from_us(1), Span::from_ms(20));
     let long = random.span(Span::from_ms(500), Span::from_s(3));
     let hold = random.span(Span::from_us(1), Span::from_ms(200));
+    let long_hold = random.pick(&[Hold::For(Span::from_s(130)), Hold::For(hold + Span::from_s(2))]);
     let interval = random.span(Span::from_ms(2), Span::from_ms(100));
     let small = Limits {
         events_max: random.small(1, 8),
@@ -111,12 +112,14 @@ fn plan(random: &mut Random) -> Plan {
             Hold::For(Span::ZERO),
             Hold::For(hold),
             Hold::For(hold + PROBES_TAKE),
+            long_hold,
+            long_hold,
             Hold::Forever,
         ]),
         settle: random.pick(&[Span::ZERO, Span::ZERO, hold, Span::from_s(1)]),
         close: Close::Fin,
         probe: random.pick(&[Probe::None, Probe::None, Probe::Sample, Probe::All]),
-        talk: random.chance(400).then(|| talk(random)),
+        talk: random.chance(450).then(|| talk(random)),
         errors_max: random.chance(100).then(|| random.between(1, u64::from(connections))),
         debug: random.chance(500),
         limits: random.pick(&[Limits::DEFAULT, small]),

@@ -58,11 +58,14 @@ pub enum Behaviour {
     ReplyAndClose,
     HalfOpen,
     NoKeepaliveAck,
+    RepeatSynAck,
+    PathFails,
+    PathRecovers,
     LateTraffic,
 }
 
 impl Behaviour {
-    pub const ALL: [Behaviour; 27] = [
+    pub const ALL: [Behaviour; 30] = [
         Behaviour::AcceptAtOnce,
         Behaviour::Accept,
         Behaviour::SlowButInTime,
@@ -89,6 +92,9 @@ impl Behaviour {
         Behaviour::ReplyAndClose,
         Behaviour::HalfOpen,
         Behaviour::NoKeepaliveAck,
+        Behaviour::RepeatSynAck,
+        Behaviour::PathFails,
+        Behaviour::PathRecovers,
         Behaviour::LateTraffic,
     ];
 }
@@ -120,8 +126,12 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keepalive {
     Acknowledged(Span),
-    /// The server never had the connection.
-    Reset(Span),
+    /// As long as the connection is younger than that; then the path fails.
+    AcknowledgedFor(Span, Span),
+    /// As long as it is younger than that the path fails.
+    SilentFor(Span, Span),
+    /// As long as it is younger than that it is acknowledged; then the server does not have it.
+    ResetAfter(Span, Span),
     Silence,
 }
 
@@ -160,6 +170,10 @@ pub struct Script {
     pub keepalive: Keepalive,
     /// How often the server repeats its SYN-ACK, because it does not take what comes.
     pub repeated_answers: u32,
+    /// Whether the server sends keepalives of its own, once a second.
+    pub has_keepalives: bool,
+    /// Whether this host refuses to send any.
+    pub refuses_keepalive: bool,
     pub knows: Knows,
     pub end: Option<(Span, EndReason)>,
     /// Whether the poll says nothing of the end but that there is something to read.
@@ -179,6 +193,8 @@ impl Script {
             reply: None,
             keepalive: Keepalive::Acknowledged(random.pick(&[soon, soon, soon, Span::from_s(2)])),
             repeated_answers: 0,
+            has_keepalives: random.chance(50),
+            refuses_keepalive: random.chance(30),
             knows: Knows::any(random),
             end: None,
             end_is_quiet: random.chance(500),
@@ -243,11 +259,29 @@ impl Script {
                 Script { end: Some((soon + soon, EndReason::PeerClosed)), ..replies_after(soon) }
             }
             Behaviour::HalfOpen => Script {
-                keepalive: Keepalive::Reset(random.pick(&[soon, Span::from_s(2)])),
+                keepalive: Keepalive::ResetAfter(
+                    random.pick(&[Span::ZERO, Span::ZERO, Span::from_s(3)]),
+                    random.pick(&[soon, Span::from_s(2)]),
+                ),
                 repeated_answers: random.small(0, 3),
                 ..random.pick(&[plain, plain, answers(Span::from_s(1) + soon)])
             },
             Behaviour::NoKeepaliveAck => Script { keepalive: Keepalive::Silence, ..plain },
+            Behaviour::RepeatSynAck => Script {
+                repeated_answers: 5,
+                keepalive: random.pick(&[plain.keepalive, Keepalive::Silence]),
+                ..plain
+            },
+            Behaviour::PathFails => {
+                let lived = random.pick(&[Span::from_s(2), Span::from_s(30), Span::from_s(90)]);
+                Script { keepalive: Keepalive::AcknowledgedFor(lived, soon), ..plain }
+            }
+            Behaviour::PathRecovers => {
+                let silent = random.pick(&[Span::from_s(3), Span::from_s(5), Span::from_s(10)]);
+                let keepalive = Keepalive::SilentFor(silent, soon);
+                let bytes_after = silent + Span::from_s(2);
+                Script { keepalive, bytes: 1, bytes_after, ..plain }
+            }
             // When everybody has lost hope; it may be a goodbye.
             Behaviour::LateTraffic => {
                 let after = Span::from_ms(4_800) + later;

@@ -64,6 +64,10 @@ impl Trace {
             EventKind::ReplyMatched(key) => key.hash(&mut self.digest),
             EventKind::TcpInfo(key, why, look) => (key, why, look).hash(&mut self.digest),
             EventKind::Gap { since, is_stop } => (since, is_stop).hash(&mut self.digest),
+            EventKind::Reset(key, failure, info) => {
+                (key, failure.reason, failure.errno, info).hash(&mut self.digest);
+            }
+            EventKind::KeepaliveStarted(key, info) => (key, info).hash(&mut self.digest),
             EventKind::PollBatchFull | EventKind::Stop => {}
         }
     }

@@ -2,8 +2,10 @@
 
 use super::Shadow;
 use super::failures::Sighting;
+use super::rounds::Found;
 use super::summary::Seat;
-use tcpgoon::engine::{Action, EndReason, Key, Note, State, TcpInfo, TcpInfoPurpose};
+use tcpgoon::engine::check_state::SEGS_MODULUS;
+use tcpgoon::engine::{Action, EndReason, Key, Note, Round, State, TcpInfo, TcpInfoPurpose};
 use tcpgoon::plan::{Probe, SAMPLE_MAX};
 use tcpgoon::units::{Moment, Span, Tick};
 
@@ -27,25 +29,37 @@ pub enum Wait {
     Suspicion {
         is_probed: bool,
     },
-    /// To look for what the keepalive has brought, for the first time, the second or the third.
+    /// The news that the keepalive was sent.
+    Sending,
+    /// To look for what the keepalive has brought, for the first time, the second or the third;
+    /// after so many looks for the last word of them, or for one more look.
     Look(u32),
-    /// The answer to the last look.
     LastWord,
+    /// The answer to the look after that.
+    VeryLastWord,
+    /// Whether anything comes by itself, and the answer to the look at its end.
+    Doubt,
+    DoubtWord,
 }
 
 impl Wait {
-    /// Whether a keepalive is out.
+    /// Whether a keepalive is out, or about to be.
     pub(super) fn is_asked(self) -> bool {
-        matches!(self, Wait::Look(_) | Wait::LastWord)
+        self == Wait::Sending || self.is_sent()
     }
 
-    /// Whether it is not known yet if the server has the connection.
+    /// Whether it is out, and not judged.
+    pub(super) fn is_sent(self) -> bool {
+        matches!(self, Wait::Look(_) | Wait::LastWord | Wait::VeryLastWord) || self.is_doubt()
+    }
+
     fn is_doubt(self) -> bool {
-        match self {
-            Wait::Keepalive | Wait::Look(_) | Wait::LastWord => true,
-            Wait::Suspicion { is_probed } => is_probed,
-            Wait::Nothing | Wait::Reply => false,
-        }
+        matches!(self, Wait::Doubt | Wait::DoubtWord)
+    }
+
+    /// Whether the run that checks all waits for it.
+    fn is_open(self) -> bool {
+        matches!(self, Wait::Keepalive | Wait::Suspicion { .. }) || self.is_asked()
     }
 }
 
@@ -64,7 +78,7 @@ impl Shadow {
     }
 
     /// Whether the keepalives are for this slot, too: an even sample is every so many.
-    fn is_probed(&self, slot: u32) -> bool {
+    pub(super) fn is_probed(&self, slot: u32) -> bool {
         match self.plan.probe {
             Probe::None => false,
             Probe::All => true,
@@ -77,7 +91,7 @@ impl Shadow {
 
     /// Whether the run has to go on for answers that may still come.
     pub(super) fn is_waiting(&self) -> bool {
-        self.seats.iter().any(|seat| self.is_waited_for(seat))
+        self.waits_for_last() || self.seats.iter().any(|seat| self.is_waited_for(seat))
     }
 
     /// Whether what a seat says next may be an answer in time.
@@ -91,8 +105,8 @@ impl Shadow {
     }
 
     pub(super) fn is_waited_for(&self, seat: &Seat) -> bool {
-        let doubt = self.plan.probe == Probe::All && seat.wait.is_doubt();
-        seat.wait == Wait::Reply || doubt
+        let is_open = self.plan.probe == Probe::All && seat.wait.is_open();
+        seat.wait == Wait::Reply || is_open
     }
 
     /// What is asked at once of a connection that was just established, and what later.
@@ -145,7 +159,8 @@ impl Shadow {
     /// answer is put off.
     pub(super) fn question(&mut self, key: Key, answers: &mut Vec<Action>) -> bool {
         let slot = key.slot;
-        let wait = self.seat(slot).wait;
+        let Seat { wait, wait_until, .. } = *self.seat(slot);
+        let due = Tick::at_or_after(wait_until).moment();
         self.wait_no_more(slot);
         match wait {
             Wait::Nothing => {}
@@ -165,18 +180,27 @@ impl Shadow {
                     self.probe(key, answers);
                 }
             }
+            Wait::Sending => {
+                self.not_sent(slot, self.now);
+                answers.push(Action::StopKeepalive(key));
+            }
             Wait::Look(count) => {
-                answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Keepalive));
                 let (next, after) = match count {
                     1 => (Wait::Look(2), Span::from_s(1)),
                     2 => (Wait::Look(3), Span::from_s(2)),
                     _ => (Wait::LastWord, Span::from_ms(250)),
                 };
-                self.wait(slot, next, self.now + after);
+                self.look_again(key, next, after, due, answers);
             }
             Wait::LastWord => {
-                self.mark("a keepalive unanswered");
-                self.seat(slot).is_silent = true;
+                self.look_again(key, Wait::VeryLastWord, Span::from_ms(250), due, answers);
+            }
+            Wait::Doubt => {
+                self.look_again(key, Wait::DoubtWord, Span::from_ms(250), due, answers);
+            }
+            Wait::DoubtWord => self.find(slot, Found::Confirmed, self.now),
+            Wait::VeryLastWord => {
+                self.find(slot, Found::Unknown, self.now);
                 answers.push(Action::StopKeepalive(key));
             }
         }
@@ -203,7 +227,7 @@ impl Shadow {
         self.say(key, Note::ReplyTimedOut, answers);
         let is_probed = self.is_probed(key.slot);
         if heard {
-            self.seat(key.slot).proven = is_probed;
+            self.seat(key.slot).is_unneeded = is_probed;
             return;
         }
         if self.take_suspect() {
@@ -215,17 +239,59 @@ impl Shadow {
         }
     }
 
-    fn probe(&mut self, key: Key, answers: &mut Vec<Action>) {
-        self.mark("a keepalive");
-        self.seat(key.slot).asked = true;
-        answers.push(Action::StartKeepalive(key));
-        self.wait(key.slot, Wait::Look(1), self.now + Span::from_ms(500));
+    /// A look, and the next one after the time at which this one was due, or if that has passed from
+    /// now.
+    fn look_again(
+        &mut self,
+        key: Key,
+        next: Wait,
+        after: Span,
+        due: Moment,
+        answers: &mut Vec<Action>,
+    ) {
+        answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Keepalive));
+        let until = if due + after > self.now { due + after } else { self.now + after };
+        let seat = self.seat(key.slot);
+        seat.question = match next {
+            // Counted back from the deadline, whatever that has become.
+            Wait::Look(2) => before(until, 1_500),
+            Wait::Look(_) => before(until, 3_500),
+            Wait::LastWord => before(until, 3_750),
+            _ => before(until, 2_250),
+        };
+        self.wait(key.slot, next, until);
     }
 
-    /// Bytes came: the server has the connection, and perhaps they are an answer.
+    pub(super) fn probe(&mut self, key: Key, answers: &mut Vec<Action>) {
+        self.mark("a keepalive");
+        let seat = self.seat(key.slot);
+        (seat.is_silent, seat.is_repeating) = (false, false);
+        answers.push(Action::StartKeepalive(key));
+        self.wait(key.slot, Wait::Sending, self.now + Span::from_ms(500));
+    }
+
+    /// The driver has sent a keepalive, after so many segments, or could not.
+    pub(super) fn started(&mut self, slot: u32, info: Option<TcpInfo>, at: Moment) {
+        match info {
+            Some(info) => {
+                self.sent(slot, at);
+                self.wait(slot, Wait::Look(1), at + Span::from_ms(500));
+                self.seat(slot).segs = info.segs_in.unwrap_or(0) % u32::from(SEGS_MODULUS);
+            }
+            None => {
+                self.mark("a keepalive refused");
+                self.not_sent(slot, at);
+                self.wait_no_more(slot);
+            }
+        }
+    }
+
+    /// Bytes came: an answer perhaps. Of a keepalive that is out they tell nothing: they may have
+    /// come before it.
     pub(super) fn hear(&mut self, key: Key, at: Moment, answers: &mut Vec<Action>) {
         let slot = key.slot;
         let any = self.plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty());
+        let is_probed = self.is_probed(slot);
         let Seat { wait, heard, opened_at, is_silent, .. } = *self.seat(slot);
         let seat = self.seat(slot);
         let is_late = seat.unanswered && !heard;
@@ -243,20 +309,14 @@ impl Shadow {
                     self.answer(slot, at);
                 }
             }
-            Wait::Nothing if is_silent => {
-                self.mark("a word after all");
-                let seat = self.seat(slot);
-                (seat.is_silent, seat.proven) = (false, true);
-            }
-            Wait::Nothing => {}
-            _ => {
-                if wait.is_asked() {
-                    self.mark("a word instead of an acknowledgement");
-                    answers.push(Action::StopKeepalive(key));
-                }
-                self.seat(slot).proven = wait.is_doubt();
+            Wait::Keepalive | Wait::Suspicion { .. } => {
+                self.seat(slot).is_unneeded = is_probed;
                 self.wait_no_more(slot);
             }
+            Wait::Nothing if is_silent => {
+                answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Keepalive));
+            }
+            _ => {}
         }
     }
 
@@ -273,7 +333,8 @@ impl Shadow {
         let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         let seat = self.seat(slot);
         let took = at.since(seat.opened_at.unwrap_or_default());
-        (seat.answered, seat.is_overdue, seat.proven) = (true, took > patience, is_probed);
+        (seat.answered, seat.is_overdue) = (true, took > patience);
+        seat.is_unneeded |= is_probed;
         if took > patience {
             self.mark("answered, and read late");
         }
@@ -281,31 +342,37 @@ impl Shadow {
     }
 
     /// It is closed, whatever it was asked.
-    pub(super) fn hang_up(&mut self, slot: u32, reason: EndReason) {
+    pub(super) fn hang_up(&mut self, slot: u32, reason: EndReason, at: Moment) {
         let is_probed = self.is_probed(slot);
-        let Seat { wait, asked, proven, heard, is_silent, .. } = *self.seat(slot);
+        let wait = self.seat(slot).wait;
         let missed = wait == Wait::Reply;
         if missed {
             self.mark("closed before it answered");
         }
-        // Whoever says a word, or goodbye, has it; a reset may come from anybody.
-        let has_it = match reason {
-            EndReason::HalfOpen => false,
-            EndReason::PeerClosed => is_probed,
-            _ => proven || (is_probed && heard),
-        };
-        if has_it && !proven {
-            self.mark(match (asked, is_silent) {
-                (_, true) => "a goodbye after all",
-                (true, _) => "a goodbye instead of an acknowledgement",
-                _ => "a goodbye before the keepalive",
-            });
-        } else if asked && !has_it && reason != EndReason::HalfOpen {
-            self.mark("an end that tells nothing");
+        if wait.is_sent() {
+            let found = Shadow::found_by_end(reason);
+            self.find(slot, found, at);
+            if reason == EndReason::Lost {
+                self.mark("given up by the kernel");
+                self.lost += 1;
+            }
+        }
+        // A goodbye is the server's own; a reset may come from anybody.
+        let is_before = missed || matches!(wait, Wait::Keepalive | Wait::Suspicion { .. });
+        let is_told = is_before && is_probed && reason == EndReason::PeerClosed;
+        if is_told {
+            self.mark("a goodbye before the keepalive");
         }
         let seat = self.seat(slot);
-        (seat.hung_up, seat.is_silent, seat.proven) = (missed, false, has_it);
+        (seat.hung_up, seat.is_silent, seat.is_repeating) = (missed, false, false);
+        seat.is_unneeded |= is_told;
         self.wait_no_more(slot);
+    }
+
+    /// Whether a reset answers the keepalive: one is out that was not acknowledged.
+    pub(super) fn is_half_open(&self, slot: u32, info: &TcpInfo) -> bool {
+        let wait = self.seats[slot as usize].wait;
+        wait.is_asked() && !wait.is_doubt() && info.probes.unwrap_or(0) > 0
     }
 
     /// The kernel has told what it was asked for.
@@ -344,28 +411,82 @@ impl Shadow {
                     self.suspects_unacknowledged += 1;
                 }
             }
-            TcpInfoPurpose::Keepalive => {
-                // Something was acknowledged clearly later than the handshake.
-                let age = at.since(seat.opened_at.unwrap_or_default());
-                let is_proof = look.last_ack_recv.is_some_and(|for_so_long| {
-                    for_so_long < age && age - for_so_long > Span::from_ms(500)
-                });
-                // Three segments without data are a handshake's answer, once more, and another
-                // acknowledgement: that server still waits for the handshake to end.
-                let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
-                let is_undone = !sends && repeated(look, 3);
-                if is_proof && is_undone {
-                    self.mark("a handshake undone");
-                }
-                if is_proof && !is_undone && seat.wait.is_doubt() {
-                    answers.push(Action::StopKeepalive(key));
-                    self.mark("a keepalive answered");
-                    self.seat(key.slot).proven = true;
-                    self.wait_no_more(key.slot);
-                }
+            TcpInfoPurpose::Keepalive if seat.state == State::Established => {
+                self.judge(key, look, at, answers);
             }
+            TcpInfoPurpose::Keepalive => {}
         }
     }
+
+    /// What a look says of a keepalive that is out.
+    fn judge(&mut self, key: Key, look: &TcpInfo, at: Moment, answers: &mut Vec<Action>) {
+        let slot = key.slot;
+        let seat = *self.seat(slot);
+        let modulus = u32::from(SEGS_MODULUS);
+        let came = look.segs_in.map(|segs| (segs % modulus + modulus - seat.segs) % modulus);
+        match seat.wait {
+            Wait::Nothing if seat.is_silent && look.probes == Some(0) => {
+                self.mark("an acknowledgement after all");
+                return self.seat(slot).is_silent = false;
+            }
+            Wait::DoubtWord => {
+                // One more SYN-ACK falls into the time; more is something else.
+                let is_repeat = came == Some(1) && look.data_segs_in == Some(0);
+                let found = if is_repeat { Found::RepeatsSynAck } else { Found::Confirmed };
+                self.find(slot, found, at);
+                return self.wait_no_more(slot);
+            }
+            Wait::Look(2..) | Wait::LastWord | Wait::VeryLastWord => {}
+            _ => return,
+        }
+        let is_first = self.round_of(slot) == Round::First;
+        let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        // Newer than the question by the time there and back, but for the kernel's clock.
+        let is_newer = look.last_ack_recv.is_some_and(|age| {
+            let asked = u128::from(seat.question.0) + u128::from(look.rtt.unwrap_or_default().0);
+            u128::from(at.0) + 11_000_000 >= asked.min(u64::MAX.into()) + u128::from(age.0)
+        });
+        let found = if is_newer && !(sends && look.unacked > 0) {
+            // The handshake's answer and the keepalive's, and nothing else.
+            if is_first && !sends && repeated(look, 3) {
+                self.mark("a doubt");
+                answers.push(Action::StopKeepalive(key));
+                self.wait(slot, Wait::Doubt, at + Span::from_ms(3_250));
+                self.seat(slot).segs = look.segs_in.unwrap_or(0) % modulus;
+                return;
+            }
+            Found::Confirmed
+        } else if matches!(seat.wait, Wait::Look(_)) {
+            return;
+        } else {
+            let is_out = look.unacked > 0 || look.probes.is_none_or(|probes| probes > 1);
+            let gap = self.stalls.iter().max().filter(|gap| **gap > seat.question);
+            let was_looking = gap.is_none_or(|gap| at.since(*gap) >= Span::from_s(2));
+            match came {
+                Some(1..) if is_first && repeated(look, 2) => Found::RepeatsSynAck,
+                Some(1..) => Found::OtherTraffic,
+                Some(0) if is_out && was_looking && look.last_ack_recv.is_some() => {
+                    Found::Unacknowledged
+                }
+                _ if seat.wait == Wait::VeryLastWord => Found::Unknown,
+                _ => {
+                    self.mark("looked once more");
+                    self.wait(slot, Wait::LastWord, at + Span::from_s(2));
+                    self.seat(slot).segs = look.segs_in.unwrap_or(0) % modulus;
+                    return;
+                }
+            }
+        };
+        self.find(slot, found, at);
+        self.seat(slot).is_silent = found == Found::Unacknowledged;
+        answers.push(Action::StopKeepalive(key));
+        self.wait_no_more(slot);
+    }
+}
+
+/// So many milliseconds before a deadline, which is on the wheel's ticks.
+fn before(deadline: Moment, ms: u64) -> Moment {
+    Moment(Tick::at_or_after(deadline).moment().0.saturating_sub(Span::from_ms(ms).0))
 }
 
 /// Whether at least so many segments without data came by a way so short that the answer to the

@@ -36,6 +36,9 @@ impl Shadow {
             EventKind::Failed(key, _) | EventKind::PeerClosed(key, _) => (key, self.state(key)),
             EventKind::Received { key, .. } => (key, self.state(key)),
             EventKind::ReplyMatched(key) | EventKind::TcpInfo(key, ..) => (key, self.state(key)),
+            EventKind::Reset(key, ..) | EventKind::KeepaliveStarted(key, _) => {
+                (key, self.state(key))
+            }
         };
         let slot = key.slot;
         match (event.kind, state) {
@@ -64,12 +67,19 @@ impl Shadow {
             (EventKind::PeerClosed(_, failure), Some(State::Established))
                 if ends_open(failure.reason) =>
             {
-                let after = self.enter(slot, State::Closed, at, Some(failure.reason));
-                self.lifetimes.0.push(after);
-                self.closed_at = self.closed_at.max(Some(at.min(self.now)));
-                self.hang_up(slot, failure.reason);
-                self.say(key, Note::Closed { failure, after }, answers);
-                answers.push(Action::Close(key));
+                self.close(key, failure, at, answers);
+            }
+            (EventKind::Reset(_, failure, info), Some(State::Established))
+                if ends_open(failure.reason) =>
+            {
+                let is_half_open = self.is_half_open(slot, &info);
+                let reason = if is_half_open { EndReason::HalfOpen } else { failure.reason };
+                self.close(key, Failure { reason, ..failure }, at, answers);
+            }
+            (EventKind::KeepaliveStarted(_, info), Some(State::Established))
+                if self.seats[slot as usize].wait == Wait::Sending =>
+            {
+                self.started(slot, info, at);
             }
             (EventKind::Readable(_), Some(State::Established)) => self.queue(slot),
             (EventKind::Received { bytes, more, .. }, Some(State::Established)) => {
@@ -93,6 +103,15 @@ impl Shadow {
         }
     }
 
+    fn close(&mut self, key: Key, failure: Failure, at: Moment, answers: &mut Vec<Action>) {
+        let after = self.enter(key.slot, State::Closed, at, Some(failure.reason));
+        self.lifetimes.0.push(after);
+        self.closed_at = self.closed_at.max(Some(at.min(self.now)));
+        self.hang_up(key.slot, failure.reason, at);
+        self.say(key, Note::Closed { failure, after }, answers);
+        answers.push(Action::Close(key));
+    }
+
     fn enter(&mut self, slot: u32, to: State, at: Moment, reason: Option<EndReason>) -> Span {
         let seat = &mut self.seats[slot as usize];
         let edge = match (seat.state, to) {
@@ -113,7 +132,7 @@ impl Shadow {
             self.mark("a port after all");
         }
         if to == State::Established || to == State::Closed {
-            self.change_open(to, at);
+            self.change_open(to, at, since);
         }
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));

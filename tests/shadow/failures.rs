@@ -4,8 +4,7 @@
 use super::summary::{Seat, near};
 use super::{Shadow, Verdict, check};
 use tcpgoon::engine::failure_times::Failures;
-use tcpgoon::engine::inquiry::Findings;
-use tcpgoon::engine::{EndReason, State, Summary};
+use tcpgoon::engine::{CheckStats, EndReason, Round, State, Summary};
 use tcpgoon::units::{Moment, Span};
 
 /// One thing that went wrong.
@@ -32,8 +31,8 @@ impl Shadow {
         }
         self.compare("unanswered", false, &self.misses, summary.unanswered.as_ref())?;
         self.compare_slow(summary)?;
-        let findings = self.findings();
-        check!(summary.findings == findings, "{:?}, and not {findings:?}", summary.findings);
+        let checks = self.check_stats();
+        check!(summary.checks == checks, "{:?}, and not {checks:?}", summary.checks);
         self.compare_analysis(summary)
     }
 
@@ -80,27 +79,22 @@ impl Shadow {
     }
 
     /// Counted from the seats.
-    fn findings(&self) -> Findings {
+    fn check_stats(&self) -> CheckStats {
         let count = |fits: fn(&Seat) -> bool| self.seats.iter().filter(|s| fits(s)).count() as u64;
-        Findings {
-            answered: count(|seat| seat.answered),
-            overdue: count(|seat| seat.is_overdue),
-            unanswered: count(|seat| seat.unanswered),
-            misheard: count(|seat| seat.misheard),
-            late: count(|seat| seat.late),
-            closed_unanswered: count(|seat| seat.hung_up),
-            probed: count(|seat| seat.asked || seat.proven || is_half_open(seat)),
-            asked: count(|seat| seat.asked),
-            open: count(|seat| seat.wait.is_asked()),
-            proven: count(|seat| seat.proven),
-            silent: count(|seat| seat.is_silent),
+        CheckStats {
+            replied: count(|seat| seat.answered),
+            replied_late_read: count(|seat| seat.is_overdue),
+            no_reply: count(|seat| seat.unanswered),
+            wrong_reply: count(|seat| seat.misheard),
+            late_reply: count(|seat| seat.late),
+            closed_before_reply: count(|seat| seat.hung_up),
+            rounds: Round::ALL.map(|round| self.round_stats(round)),
+            watch_rounds: self.rounds.watch_rounds,
+            unacknowledged: count(|seat| seat.is_silent) + self.lost,
+            repeats_syn_ack: count(|seat| seat.is_repeating),
             suspects: self.suspects_looked_at,
             suspects_half_open: self.suspects_half_open,
             suspects_unacknowledged: self.suspects_unacknowledged,
         }
     }
-}
-
-fn is_half_open(seat: &Seat) -> bool {
-    seat.reason == Some(EndReason::HalfOpen)
 }

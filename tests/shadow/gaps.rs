@@ -22,16 +22,16 @@ impl Shadow {
             return;
         }
         let since = since.max(self.start);
-        let last = self.changes.last().map_or(self.start, |(at, _)| *at);
+        let last = self.changes.last().map_or(self.start, |(at, ..)| *at);
         self.is_revised |= since < last;
         self.mark(if is_stop { "a gap in which it was stopped" } else { "a gap" });
         self.gaps.push((since, at, is_stop));
     }
 
-    /// One more is open, or one less.
-    pub(super) fn change_open(&mut self, to: State, at: Moment) {
+    /// One more is open, or one less, which was open since `since`.
+    pub(super) fn change_open(&mut self, to: State, at: Moment, since: Moment) {
         let change = if to == State::Established { 1 } else { -1 };
-        self.changes.push((at.min(self.now), change));
+        self.changes.push((at.min(self.now), change, since));
     }
 
     pub(super) fn compare_gaps(&mut self, summary: &Summary) -> Verdict {
@@ -69,7 +69,8 @@ impl Shadow {
         // What the engine had counted when a sample showed that it was looking too late, it keeps.
         check!(self.is_revised || theirs <= most, "{theirs} sustained, and not {most}");
         if self.gaps.is_empty() {
-            let least = self.longest_lived(&self.changes, WINDOW + GRACE, false);
+            let changes: Vec<_> = self.changes.iter().map(|(at, by, _)| (*at, *by)).collect();
+            let least = self.longest_lived(&changes, WINDOW + GRACE, false);
             check!(theirs >= least, "{theirs} sustained, and not {least}");
         }
         self.mark(match (theirs, self.peak) {
@@ -80,10 +81,11 @@ impl Shadow {
         Ok(())
     }
 
-    /// A change at the worst moment: an undated close at the beginning of its gap.
-    fn certain(&self, (at, change): (Moment, i64)) -> (Moment, i64) {
+    /// A change at the worst moment: an undated close at the beginning of its gap, or as soon as it
+    /// was open.
+    fn certain(&self, (at, change, since): (Moment, i64, Moment)) -> (Moment, i64) {
         let gap = self.gaps.iter().find(|(from, to, _)| *to == at && *from < at);
-        (gap.filter(|_| change < 0).map_or(at, |(from, ..)| *from), change)
+        (gap.filter(|_| change < 0).map_or(at, |(from, ..)| since.max(*from)), change)
     }
 
     /// The highest level that no moment of some window is below. Changes of one moment count one by

@@ -12,6 +12,7 @@ mod distribution;
 mod events;
 mod failures;
 mod gaps;
+mod rounds;
 mod routing;
 mod summary;
 
@@ -24,6 +25,7 @@ use tcpgoon::units::{Moment, Span, low_32};
 
 use deadlines::Seen;
 use failures::Sighting;
+use rounds::Rounds;
 use routing::Routing;
 use summary::{Seat, Times};
 
@@ -45,17 +47,17 @@ pub struct Shadow {
     pub start: Moment,
     pub seats: Vec<Seat>,
     pub now: Moment,
-    pub(super) turn: u64,
+    pub(crate) turn: u64,
     next_due: Option<Moment>,
-    pub(super) asked: u32,
+    pub(crate) asked: u32,
     shift: Span,
     not_before: Moment,
-    pub(super) ready: VecDeque<u32>,
+    pub(crate) ready: VecDeque<u32>,
     /// Those whose answer is due, to be drained in this turn.
-    pub(super) final_drains: Vec<u32>,
+    pub(crate) final_drains: Vec<u32>,
     /// What the kernel was asked in the turn before, and has not told yet.
-    pub(super) looks: Vec<(Key, TcpInfoPurpose)>,
-    pub(super) full_turns: u32,
+    pub(crate) looks: Vec<(Key, TcpInfoPurpose)>,
+    pub(crate) full_turns: u32,
     /// Turns in which nothing was heard, said or put off.
     idle_turns: u32,
     /// Whether the engine had reason to ask for a turn at once.
@@ -73,25 +75,30 @@ pub struct Shadow {
     /// Whether one of them began before something that was reported already.
     pub(super) is_revised: bool,
     /// Every change of how many are open, and when it was stamped.
-    pub(super) changes: Vec<(Moment, i64)>,
+    pub(super) changes: Vec<(Moment, i64, Moment)>,
+    /// Until when this host was not looking, each time.
+    pub(crate) stalls: Vec<Moment>,
+    pub(crate) rounds: Rounds,
     pub dialed: Vec<Moment>,
     pub established: Times,
     pub failed: Times,
     pub lateness: Times,
-    pub(super) routing: Routing,
+    pub(crate) routing: Routing,
     pub timeout_lateness_max: Span,
-    pub(super) last_rtt: Option<Moment>,
+    pub(crate) last_rtt: Option<Moment>,
     pub handshakes: Times,
     pub first_bytes: Times,
     pub lifetimes: Times,
-    pub(super) sightings: Vec<(EndReason, Sighting)>,
-    pub(super) misses: Vec<Sighting>,
-    pub(super) retransmitted: u64,
-    pub(super) repeats: u64,
-    pub(super) suspects_taken: u32,
-    pub(super) suspects_looked_at: u64,
-    pub(super) suspects_half_open: u64,
-    pub(super) suspects_unacknowledged: u64,
+    /// Given up by the kernel while a keepalive was out.
+    pub(crate) lost: u64,
+    pub(crate) sightings: Vec<(EndReason, Sighting)>,
+    pub(crate) misses: Vec<Sighting>,
+    pub(crate) retransmitted: u64,
+    pub(crate) repeats: u64,
+    pub(crate) suspects_taken: u32,
+    pub(crate) suspects_looked_at: u64,
+    pub(crate) suspects_half_open: u64,
+    pub(crate) suspects_unacknowledged: u64,
     /// What the run came across, and how often: so that a test can tell whether it tested
     /// anything.
     pub marks: BTreeMap<&'static str, u64>,
@@ -127,6 +134,8 @@ impl Shadow {
             gaps: Vec::new(),
             is_revised: false,
             changes: Vec::new(),
+            stalls: Vec::new(),
+            rounds: Rounds::default(),
             dialed: Vec::new(),
             established: Times::default(),
             failed: Times::default(),
@@ -137,6 +146,7 @@ impl Shadow {
             handshakes: Times::default(),
             first_bytes: Times::default(),
             lifetimes: Times::default(),
+            lost: 0,
             sightings: Vec::new(),
             misses: Vec::new(),
             retransmitted: 0,
@@ -186,6 +196,7 @@ impl Shadow {
         let (mine, rest) = record.actions.split_at(answers.len().min(actions));
         check!(mine == answers, "the events should lead to {answers:?}, not {mine:?}");
         let (seen, rest) = self.expiries(record, rest)?;
+        let rest = self.ask_again(rest)?;
         let rest = self.sample(rest)?;
         self.conclude();
         let rest = self.final_drains(rest)?;
@@ -209,22 +220,25 @@ impl Shadow {
     fn notice_pause(&mut self, now: Moment) {
         let Some(due) = self.next_due else { return };
         let overslept = now.since(due.max(self.now));
+        if overslept > Span::from_ms(100) {
+            self.stalls.push(now);
+        }
         if overslept > PAUSE_MIN {
             self.mark("a pause");
             self.shift = self.shift + overslept;
         }
     }
 
-    pub(super) fn state(&self, key: Key) -> Option<State> {
+    pub(crate) fn state(&self, key: Key) -> Option<State> {
         let seat = self.seats.get(key.slot as usize)?;
         (key.attempt == 0).then_some(seat.state)
     }
 
-    pub(super) fn scheduled(&self, index: u32) -> Moment {
+    pub(crate) fn scheduled(&self, index: u32) -> Moment {
         self.start + self.plan.pace.offset(index) + self.shift
     }
 
-    pub(super) fn unheard(&self) -> bool {
+    pub(crate) fn unheard(&self) -> bool {
         let batches = self.plan.connections.div_ceil(self.plan.limits.events_max);
         self.full_turns > 0 && self.full_turns <= batches
     }
@@ -372,8 +386,9 @@ impl Shadow {
     fn idle(&mut self, record: &Record) -> Verdict {
         let nothing = record.events.is_empty() && record.actions.is_empty();
         self.idle_turns += u32::from(nothing && !self.busy);
-        // For a dial, a reply, a keepalive, three looks and the last word.
-        let (idle, most) = (self.idle_turns, 7 * 6 * self.plan.connections + 2);
+        // For a dial, a reply, a keepalive, its reads and the last word, in each round.
+        let (idle, most) =
+            (self.idle_turns, 9 * 6 * self.plan.connections * (2 + self.rounds.begun) + 2);
         check!(idle <= most, "it spins: {idle} turns of nothing");
         Ok(())
     }
@@ -387,14 +402,14 @@ impl Shadow {
         }
         let past = |due: Option<Moment>| due.is_some_and(|due| due <= record.now);
         let live = |slot: &u32| self.seats[*slot as usize].state == State::Established;
-        self.busy = self.unheard() || self.ready.iter().any(live);
+        self.busy = self.unheard() || self.ready.iter().any(live) || self.is_asking();
         if self.busy {
             check!(past(next), "due at {next:?} instead of now");
             return Ok(());
         }
         let wheel = (0..self.plan.connections).filter_map(|slot| self.tick_due(slot)).min();
         let end = self.hold_end().filter(|_| !self.is_waiting());
-        let others = [self.dial_due(), self.sample_due, end];
+        let others = [self.dial_due(), self.sample_due, end, self.round_due()];
         let wanted = others.into_iter().flatten().chain(wheel).min();
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));

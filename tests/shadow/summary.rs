@@ -32,10 +32,16 @@ pub struct Seat {
     pub late: bool,
     /// Whether it was closed while an answer was waited for.
     pub hung_up: bool,
-    /// Whether a keepalive was sent, whether the server has it, and whether it said nothing at all.
-    pub asked: bool,
-    pub proven: bool,
+    /// Whether no keepalive was needed, as something came before it.
+    pub is_unneeded: bool,
+    /// Whether its last keepalive found nothing at all.
     pub is_silent: bool,
+    /// Or that its server repeats its SYN-ACK.
+    pub is_repeating: bool,
+    /// What the one that is out asks for: what is newer than this, and how many segments (modulo)
+    /// there were before.
+    pub question: Moment,
+    pub segs: u32,
     /// For how many turns it has waited for what was due.
     pub overdue_turns: u64,
     /// Whether a last drain was waited for when its answer was due.
@@ -62,9 +68,11 @@ impl Seat {
         misheard: false,
         late: false,
         hung_up: false,
-        asked: false,
-        proven: false,
+        is_unneeded: false,
         is_silent: false,
+        is_repeating: false,
+        question: Moment(0),
+        segs: 0,
         overdue_turns: 0,
         is_put_off: false,
         drained_by: 0,
@@ -123,7 +131,7 @@ impl Shadow {
         self.routing.compare(&self.seats, summary)?;
         self.compare_gaps(summary)?;
         if self.seats.iter().any(|seat| seat.wait.is_asked()) {
-            self.mark(match summary.unsettled {
+            self.mark(match summary.probes_pending {
                 0 => "a keepalive of a sample out at the end",
                 _ => "a keepalive out at the end",
             });
@@ -143,7 +151,7 @@ impl Shadow {
         self.lifetimes.compare("lifetime", &summary.lifetimes)?;
         let late = self.timeout_lateness_max;
         let replies = self.seats.iter().filter(|seat| seat.wait == Wait::Reply).count() as u64;
-        let awaited = self.seats.iter().filter(|seat| self.is_waited_for(seat)).count() as u64;
+        let awaited = self.seats.iter().filter(|seat| self.is_undecided(seat)).count() as u64;
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
             ("established at once", summary.established_peak.into(), self.peak.into()),
@@ -152,8 +160,8 @@ impl Shadow {
             ("dials skipped", summary.skipped, self.routing.skipped),
             ("events ignored", summary.events_ignored, self.ignored),
             ("worst lateness of a timeout", summary.timeout_lateness_max.0, late.0),
-            ("awaited", summary.awaited.into(), replies),
-            ("unsettled", summary.unsettled.into(), awaited - replies),
+            ("awaited", summary.replies_pending.into(), replies),
+            ("unsettled", summary.probes_pending.into(), awaited - replies),
             ("stopped", summary.stopped.into(), self.stopped.into()),
             ("gave up", summary.gave_up.into(), self.gave_up.into()),
             ("start", summary.start.0, self.start.0),
@@ -167,16 +175,23 @@ impl Shadow {
         Ok(())
     }
 
+    /// Whether a seat makes a run that is cut short incomplete: later rounds do not.
+    fn is_undecided(&self, seat: &Seat) -> bool {
+        let is_later = seat.wait != Wait::Reply && self.has_later_rounds();
+        self.is_waited_for(seat) && !is_later
+    }
+
     /// The original's rule, told seat by seat.
     fn exit_code(&self) -> u8 {
         if self.gave_up {
             return 2;
         }
-        let mut code = 0;
+        // Given up by the kernel while a keepalive was out.
+        let mut code = if self.lost > 0 { 2 } else { 0 };
         for seat in &self.seats {
             match seat.state {
                 State::NotInitiated | State::Dialing => return 1,
-                _ if self.is_waited_for(seat) => return 1,
+                _ if self.is_undecided(seat) => return 1,
                 State::Error => code = 2,
                 // Established, but not there, or without an answer.
                 _ if seat.unanswered || seat.hung_up => code = 2,

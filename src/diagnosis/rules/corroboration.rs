@@ -37,6 +37,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     // Who decides.
     (BackendDown, false, four_tuple),
     (ListenerStuck, false, four_tuple),
+    (BackendDown, true, many_lost),
     (PacketLoss, false, repeats_through),
     (PacketLoss, false, four_tuple_against),
     (RateLimit, false, repeats_through),
@@ -270,6 +271,14 @@ fn decides(view: &View<'_>) -> Option<(u64, u32)> {
 fn four_tuple(view: &View<'_>) -> Told {
     let (repeats, through_percent) = decides(view)?;
     told(Effect::By(2), Fact::FourTupleDecides { repeats, through_percent })
+}
+
+/// A path that loses this much is rare; a balancer that sends each SYN anywhere loses as much.
+fn many_lost(view: &View<'_>) -> Told {
+    let crate::diagnosis::pattern::Part { all, hits } = view.observed.fit.part;
+    let is_open = matches!(view.observed.fit.pattern, Pattern::Scattered | Pattern::Irregular);
+    (is_dial(view) && view.is_silent() && is_open && hits * 100 >= all * 15).then_some(())?;
+    Some((Effect::By(1), None))
 }
 
 fn four_tuple_against(view: &View<'_>) -> Told {

@@ -213,7 +213,7 @@ fn slow(pattern: &Pattern) -> Priors {
         }
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
         // A queue overflows in bursts, and above some count.
-        Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1), (BackendDown, 1)],
+        Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1)],
         Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 0)],
         Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
     }

@@ -206,7 +206,7 @@ fn row(
         row.errors += u32::from(connection.state == State::Error);
         row.closed += u32::from(connection.state == State::Closed);
         row.unanswered += u32::from(view.checks.has_missed(slot));
-        row.answered += u32::from(view.checks.has_answered(slot));
+        row.answered += u32::from(view.checks.has_replied(slot));
         if let Some(dial) = Dial::of(view, on_accept, slot).filter(|dial| !dial.outcome.is_local())
         {
             let is_in = matches!(dial.outcome, Outcome::Through | Outcome::Slow);

@@ -11,10 +11,10 @@ pub use closes::{Closes, Pulse};
 pub use levels::{LevelCell, Levels};
 pub use timeline::{Cell, Timeline};
 
+use super::checks::Checks;
 use super::connection::{Connection, EndReason, Side, State, Table};
 use super::failure_times::SLOW_DIAL_MIN;
 use super::gaps::Gaps;
-use super::inquiry::Inquiries;
 use crate::route::Routes;
 use crate::units::{Moment, Span};
 use levels::LevelWalk;
@@ -25,6 +25,9 @@ pub const AT_ONCE_MIN: Span = Span::from_ms(50);
 /// What is closed as far apart as this can have been closed at one moment.
 const TOGETHER_MAX: Span = Span::from_ms(10);
 
+/// Of ages that differ by less, nothing is made.
+const AGES_APART_MIN: Span = Span::from_ms(5);
+
 /// A server that replies once and closes does so within this of the establishment.
 const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 
@@ -33,7 +36,7 @@ const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 pub struct RunView<'a> {
     pub table: &'a Table,
     pub routes: &'a Routes,
-    pub checks: &'a Inquiries,
+    pub checks: &'a Checks,
     pub gaps: &'a Gaps,
     pub now: Moment,
     /// The shortest handshake: an RTT, or somewhat more.
@@ -103,7 +106,7 @@ impl Dial {
         Some(Dial {
             outcome: Outcome::of(connection, view.now)?,
             closed_at_once: on_accept.has(view, slot),
-            replied: view.checks.has_answered(slot),
+            replied: view.checks.has_replied(slot),
             no_reply: view.checks.has_missed(slot),
         })
     }
@@ -115,13 +118,13 @@ impl Dial {
 fn is_closed_young(view: &RunView<'_>, slot: u32) -> bool {
     let connection = view.table.of(slot);
     age_of_close(connection).is_some_and(|age| age < at_once_max(view.rtt))
-        && !view.checks.has_answered(slot)
+        && !view.checks.has_replied(slot)
 }
 
 /// Closed by the peer later than on accept, and not right after its reply.
 fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
     let age = age_of_close(view.table.of(slot));
-    let plain_max = match view.checks.has_answered(slot) {
+    let plain_max = match view.checks.has_replied(slot) {
         true => at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX,
         false => at_once_max(view.rtt),
     };
@@ -154,22 +157,25 @@ impl OnAccept {
     /// O(connections + closes × log closes).
     pub fn of(view: &RunView<'_>) -> OnAccept {
         let mut older: Vec<Moment> = Vec::new();
-        let (mut moments, mut ages) = (Extent::default(), Extent::default());
+        let (mut moments, mut ages): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
         for slot in 0..view.table.count() {
             let connection = view.table.of(slot);
             let Some(age) = age_of_close(connection) else { continue };
             if is_closed_young(view, slot) {
-                let earliest = view.gaps.earliest(connection.since);
-                moments.add(earliest.0);
-                moments.add(connection.since.0);
-                ages.add(age.0);
+                moments.push(connection.since.0);
+                ages.push(age.0);
             } else {
                 older.push(connection.since);
             }
         }
         older.sort_unstable();
-        // On accept each is closed at about the same age, at moments as far apart as the dials.
-        let are_together = ages.count >= 3 && moments.length().saturating_mul(3) <= ages.length();
+        // On accept each is closed at about the same age, at moments as far apart as the dials; an end
+        // of the process spares none.
+        let first = moments.iter().min().copied().unwrap_or(u64::MAX);
+        let is_kept = |c: &Connection| c.state == State::Established && c.since < Moment(first);
+        let (ages, moments) = (half_range(ages), half_range(moments));
+        let is_told = ages >= AGES_APART_MIN.0 && moments.saturating_mul(2) < ages;
+        let are_together = is_told && !view.table.iter().any(is_kept);
         OnAccept { older, are_together }
     }
 
@@ -185,23 +191,12 @@ impl OnAccept {
     }
 }
 
-#[derive(Debug, Default)]
-struct Extent {
-    count: u32,
-    min: u64,
-    max: u64,
-}
-
-impl Extent {
-    fn add(&mut self, value: u64) {
-        self.min = if self.count == 0 { value } else { self.min.min(value) };
-        self.max = self.max.max(value);
-        self.count += 1;
-    }
-
-    fn length(&self) -> u64 {
-        self.max - self.min
-    }
+/// How far apart the middle half of some values are.
+fn half_range(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    let quarter = values.len() / 4;
+    let (low, high) = (values.get(quarter), values.iter().nth_back(quarter));
+    high.copied().unwrap_or(0).saturating_sub(low.copied().unwrap_or(0))
 }
 
 /// The finished run.

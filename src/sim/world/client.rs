@@ -192,6 +192,7 @@ impl Client {
         if matches!(segment.body, Body::Ack | Body::Data { .. } | Body::Fin) {
             socket.last_ack_at = Some(now);
             socket.keepalives = socket.keepalives.map(|_| 0);
+            socket.probes = 0;
             socket.stream.on_ack(segment.ack);
         }
         match segment.body {
@@ -311,6 +312,7 @@ impl Client {
                 return self.die(now, id, Fault::TimedOut);
             }
             socket.keepalives = Some(sent + 1);
+            socket.probes += 1;
             socket.segs_out += 1;
             let ack = socket.stream.received;
             out.send(Segment { ack, ..Segment::new(id, To::Server, Body::Keepalive) });

@@ -14,7 +14,7 @@ use super::wire::{Id, Tuple};
 use crate::engine::dating::{Dating, date_of_last, date_of_syn_ack};
 use crate::engine::gaps::GAP_MIN;
 use crate::engine::{
-    Action, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
 };
 use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
 use crate::sim::random::Random;
@@ -171,7 +171,7 @@ impl<'a> Driver<'a> {
             EventKind::Received { key, bytes: 1.., .. } => {
                 self.has_said[key.slot as usize] = true;
             }
-            EventKind::PeerClosed(key, _) => {
+            EventKind::PeerClosed(key, _) | EventKind::Reset(key, ..) => {
                 self.said += u64::from(self.has_said[key.slot as usize]);
             }
             _ => {}
@@ -270,8 +270,7 @@ impl<'a> Driver<'a> {
         }
         let at = self.dating.undated(now, began);
         if let Some(fault) = self.network.client.fault(id) {
-            let failure = end_failure(fault, &self.network.client.info(self.clock, id));
-            return self.on_end(at, id, failure);
+            return self.on_end(at, id, end_failure(fault));
         }
         if self.network.client.has_fin(id) {
             let (client, clock) = (&self.network.client, self.clock);
@@ -305,7 +304,14 @@ impl<'a> Driver<'a> {
         if is_matched {
             self.push(at, EventKind::ReplyMatched(key));
         }
-        self.push(at, EventKind::PeerClosed(key, end));
+        let info = tcp_info(&self.network.client.info(self.clock, id));
+        self.push(
+            at,
+            match end.reason {
+                EndReason::PeerReset => EventKind::Reset(key, end, info),
+                _ => EventKind::PeerClosed(key, end),
+            },
+        );
     }
 
     fn can_match(&self, slot: u32) -> bool {
@@ -365,7 +371,9 @@ impl<'a> Driver<'a> {
                 self.network.call(now, |client, out| client.send(now, id, bytes, out));
             }
             Action::StartKeepalive(_) => {
+                let info = tcp_info(&self.network.client.info(now, id));
                 self.network.call(now, |client, out| client.set_keepalive(now, id, out));
+                self.push(now, EventKind::KeepaliveStarted(key, Some(info)));
             }
             Action::StopKeepalive(_) => self.network.client.clear_keepalive(id),
             Action::ReadTcpInfo(_, purpose) => self.read_tcp_info(now, key, id, purpose),
@@ -436,5 +444,6 @@ fn tcp_info(info: &Info) -> TcpInfo {
         segs_in: Some(info.segs_in),
         data_segs_in: Some(info.data_segs_in),
         unacked: info.unacked,
+        probes: Some(info.probes),
     }
 }

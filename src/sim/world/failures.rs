@@ -1,6 +1,6 @@
 //! What a pending error means, as `os/errno.rs` has it, with Linux's numbers.
 
-use super::socket::{Fault, Info};
+use super::socket::Fault;
 use crate::engine::{EndReason, Failure};
 
 /// The peer has closed in good order.
@@ -21,14 +21,9 @@ pub fn dial_failure(fault: Fault) -> Failure {
     Failure { reason, errno }
 }
 
-/// Of an established connection, by what the kernel has counted of it.
-pub fn end_failure(fault: Fault, info: &Info) -> Failure {
-    let sent = info.segs_out.saturating_sub(info.total_retrans);
+/// Of an established connection.
+pub fn end_failure(fault: Fault) -> Failure {
     let (reason, errno) = match fault {
-        // Nothing came since the SYN-ACK but the reset, and a keepalive had gone out.
-        Fault::Reset if sent > 2 && info.segs_in == 2 && info.data_segs_out == 0 => {
-            (EndReason::HalfOpen, 104)
-        }
         Fault::Reset => (EndReason::PeerReset, 104),
         Fault::Aborted => (EndReason::Aborted, 103),
         _ => (EndReason::Lost, 110),

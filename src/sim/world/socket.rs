@@ -41,6 +41,7 @@ pub struct Info {
     pub data_segs_out: u32,
     pub data_segs_in: u32,
     pub unacked: u32,
+    pub probes: u32,
 }
 
 /// What one read of a socket comes to.
@@ -74,6 +75,8 @@ pub struct Socket {
     pub has_fin: bool,
     pub fault: Option<Fault>,
     pub keepalives: Option<u8>,
+    /// Keepalives since the last acknowledgement, whether they go on or not.
+    pub probes: u32,
     pub keepalive_generation: u32,
     pub icmp: Option<(u8, bool)>,
     pub is_ready: bool,
@@ -126,6 +129,7 @@ impl Socket {
             has_fin: false,
             fault: None,
             keepalives: None,
+            probes: 0,
             keepalive_generation: 0,
             icmp: None,
             is_ready: false,
@@ -149,6 +153,7 @@ impl Socket {
                 State::SynSent => 1,
                 _ => self.stream.unacked().into(),
             },
+            probes: self.probes,
         }
     }
 

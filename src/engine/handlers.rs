@@ -1,30 +1,23 @@
-//! How the engine asks: the application for an answer, the server for a sign of life, the kernel for
-//! what it knows.
+//! What the engine does as connections open, reply and come to the deadlines of their checks, and as
+//! TCP_INFO is read.
 
 use std::collections::VecDeque;
 
+use super::check_state::{CheckState, Outcome, Step};
+use super::check_table::{Input, asked_before};
 use super::failure_times::SLOW_DIAL_MIN;
-use super::inquiry::{Step, Suspicion};
-use super::standing::Standing;
+use super::tcp_info::{self, Question, evidence, reduced};
 use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
-use crate::plan::{FINAL_DRAIN_COST, INQUIRY_COST, Limits};
-use crate::units::{Moment, Span, Tick};
+use crate::plan::Limits;
+use crate::units::{Moment, Span};
 
 /// How often the kernel is asked for its own handshake time, at most.
 const RTT_EVERY: Span = Span::from_ms(10);
 
-/// A server repeats its SYN-ACK after a second. By a way there and back of half of that and more it
-/// may do so because the answer to it is on its way. Source: RFC 6298, 2.1.
-const NEAR_RTT_MAX: Span = Span::from_ms(500);
-
-/// The handshake's own acknowledgement can be as old as the connection, but for a clock of the
-/// kernel's that ticks in milliseconds; the keepalive's is half a second younger and more.
-const PROOF_AFTER_MIN: Span = Span::from_ms(500);
-
 /// What the kernel was asked in the turn before. What comes back without having been asked for, or
 /// twice, or later, is nonsense.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Looks {
+pub(super) struct PendingTcpInfo {
     /// Those of the turn before, as long as they are open, and then those of this one.
     asked: VecDeque<(Key, TcpInfoPurpose)>,
     /// How many are of the turn before.
@@ -33,11 +26,15 @@ pub(super) struct Looks {
     rtt_due: Moment,
 }
 
-impl Looks {
+impl PendingTcpInfo {
     /// Room for as many as one turn can ask for: one for each event and each expiry.
-    pub fn new(limits: &Limits) -> Looks {
+    pub fn new(limits: &Limits) -> PendingTcpInfo {
         let looks_max = limits.turn_events_max() + limits.expiries_max as usize;
-        Looks { asked: VecDeque::with_capacity(2 * looks_max), open: 0, rtt_due: Moment(0) }
+        PendingTcpInfo {
+            asked: VecDeque::with_capacity(2 * looks_max),
+            open: 0,
+            rtt_due: Moment(0),
+        }
     }
 
     /// Forgets what the turn before the last one has asked for.
@@ -57,7 +54,7 @@ impl Looks {
         place.is_some()
     }
 
-    fn ask(&mut self, key: Key, why: TcpInfoPurpose, actions: &mut Vec<Action>) {
+    pub fn ask(&mut self, key: Key, why: TcpInfoPurpose, actions: &mut Vec<Action>) {
         self.asked.push_back((key, why));
         actions.push(Action::ReadTcpInfo(key, why));
     }
@@ -72,13 +69,12 @@ impl Engine {
         let is_slow = after >= SLOW_DIAL_MIN;
         if is_slow {
             self.slow(key, actions);
-        } else if self.looks.rtt_due <= at {
-            self.looks.rtt_due = at + RTT_EVERY;
-            self.looks.ask(key, TcpInfoPurpose::Rtt, actions);
+        } else if self.reads.rtt_due <= at {
+            self.reads.rtt_due = at + RTT_EVERY;
+            self.reads.ask(key, TcpInfoPurpose::Rtt, actions);
         }
-        if let Some(span) = self.inquiries.open(key.slot, is_slow) {
-            self.wheel.arm(key.slot, Tick::at_or_after(at + span));
-        }
+        let checks = self.checks.take(key.slot, Input::Opened { is_slow }, at);
+        self.act(key, at, &checks, actions);
         if self.sends {
             actions.push(Action::Send(key));
         }
@@ -88,15 +84,15 @@ impl Engine {
     pub(super) fn slow(&mut self, key: Key, actions: &mut Vec<Action>) {
         let has_failed = !self.is(key, State::Established);
         self.tally.slow.add(has_failed);
-        self.looks.ask(key, TcpInfoPurpose::Slow, actions);
+        self.reads.ask(key, TcpInfoPurpose::Slow, actions);
     }
 
     /// Whether the next bytes of `key` may be an answer that is waited for. They may also be those of
     /// one of which the driver knows already that it has opened.
     pub fn awaits_answer(&self, key: Key) -> bool {
         self.table.get(key).is_some_and(|connection| match connection.state {
-            State::NotInitiated | State::Dialing => self.inquiries.are_answers_awaited(),
-            State::Established => self.inquiries.awaited(key.slot).is_some(),
+            State::NotInitiated | State::Dialing => self.checks.are_replies_expected(),
+            State::Established => self.checks.reply_timeout(key.slot).is_some(),
             State::Closed | State::Error => false,
         })
     }
@@ -106,76 +102,96 @@ impl Engine {
         if bytes == 0 {
             return;
         }
-        let (before, due) = (self.inquiries.standing(key.slot), self.reply_due(key));
-        if self.inquiries.hear(key.slot)
-            && let Some(connection) = self.table.get(key)
-        {
+        let is_late = self.reply_due(key).is_some_and(|due| due < at);
+        let (is_first, checks) = self.checks.on_data(key.slot, at, is_late);
+        if is_first && let Some(connection) = self.table.get(key) {
             self.tally.first_byte_times.record(at.since(connection.since));
         }
-        self.count_overdue(key, due, at);
-        self.settle(key, before, actions);
+        self.act(key, at, &checks, actions);
     }
 
-    pub(super) fn answered(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
-        let (before, due) = (self.inquiries.standing(key.slot), self.reply_due(key));
-        if !self.inquiries.answer(key.slot) {
-            self.tally.events_ignored += 1;
+    pub(super) fn replied(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+        let is_late = self.reply_due(key).is_some_and(|due| due < at);
+        match self.checks.on_reply(key.slot, at, is_late) {
+            Some(checks) => self.act(key, at, &checks, actions),
+            None => self.tally.events_ignored += 1,
         }
-        self.count_overdue(key, due, at);
-        self.settle(key, before, actions);
     }
 
-    /// By when an answer of `key` has to come, if one is awaited.
-    fn reply_due(&self, key: Key) -> Option<Moment> {
-        let since = self.table.get(key)?.since;
-        self.inquiries.awaited(key.slot).map(|timeout| since + timeout)
-    }
-
-    /// Counts an answer that was due at `due` and heard at `at`, if it was.
-    fn count_overdue(&mut self, key: Key, due: Option<Moment>, at: Moment) {
-        let is_overdue = self.inquiries.has_answered(key.slot) && due.is_some_and(|due| due < at);
-        self.inquiries.findings.overdue += u64::from(is_overdue);
-    }
-
-    pub(super) fn looked(
+    /// The driver has sent a keepalive, after the segments that `info` tells of, or could not.
+    pub(super) fn keepalive_started(
         &mut self,
         key: Key,
-        why: TcpInfoPurpose,
-        look: &TcpInfo,
+        info: Option<TcpInfo>,
         at: Moment,
         actions: &mut Vec<Action>,
     ) {
-        match why {
+        let segs = info.map(|info| reduced(info.segs_in.unwrap_or(0)));
+        let input = segs.map_or(Input::Refused, |segs| Input::Started { segs });
+        let checks = self.checks.take(key.slot, input, at);
+        self.act(key, at, &checks, actions);
+    }
+
+    /// By when an answer of `key` has to come, if one is awaited.
+    pub(super) fn reply_due(&self, key: Key) -> Option<Moment> {
+        let since = self.table.get(key)?.since;
+        self.checks.reply_timeout(key.slot).map(|timeout| since + timeout)
+    }
+
+    pub(super) fn tcp_info_read(
+        &mut self,
+        key: Key,
+        purpose: TcpInfoPurpose,
+        info: &TcpInfo,
+        at: Moment,
+        actions: &mut Vec<Action>,
+    ) {
+        match purpose {
             TcpInfoPurpose::Rtt => {
                 // A repeated SYN leaves the measure open.
-                if let Some(rtt) = look.rtt.filter(|_| look.total_retrans == 0) {
+                if let Some(rtt) = info.rtt.filter(|_| info.total_retrans == 0) {
                     self.tally.handshake_times.record(rtt);
                 }
             }
             TcpInfoPurpose::Slow => {
                 let has_failed = !self.is(key, State::Established);
-                self.tally.slow.add_repeats(look.total_retrans, has_failed);
+                self.tally.slow.add_repeats(info.total_retrans, has_failed);
             }
             TcpInfoPurpose::Suspect => {
-                self.inquiries.suspect(suspicion(look, self.sends));
+                self.checks.suspect(tcp_info::suspicion(info, self.sends));
             }
             TcpInfoPurpose::Keepalive if self.is(key, State::Established) => {
-                let before = self.inquiries.standing(key.slot);
-                let since = self.table.get(key).map_or(at, |connection| connection.since);
-                let age = at.since(since);
-                let is_acknowledged =
-                    look.last_ack_recv.is_some_and(|silent| silent + PROOF_AFTER_MIN < age);
-                // A server that waits for the handshake's last packet acknowledges keepalives, too,
-                // and repeats its SYN-ACK. One that has the connection sends nothing but the
-                // acknowledgement.
-                // A send that was taken is proof enough.
-                let is_undone = !self.sends && is_repeated(look, 2);
-                if is_acknowledged && !is_undone {
-                    self.inquiries.prove(key.slot);
+                if let Some(input) = self.read_means(key, info, at) {
+                    let checks = self.checks.take(key.slot, input, at);
+                    self.act(key, at, &checks, actions);
                 }
-                self.settle(key, before, actions);
             }
             TcpInfoPurpose::Keepalive => {}
+        }
+    }
+
+    /// What a read for the keepalive says of the check as it stands.
+    fn read_means(&self, key: Key, info: &TcpInfo, at: Moment) -> Option<Input> {
+        match self.checks.state(key.slot) {
+            CheckState::KeepaliveSent { step: Step::DoubtRead, segs, .. } => {
+                let repeats_syn_ack = tcp_info::repeats_syn_ack(info, segs);
+                Some(Input::ReadInDoubt { repeats_syn_ack })
+            }
+            CheckState::KeepaliveSent { step, segs, .. } => {
+                let due = self.wheel.due(key.slot)?.moment();
+                let asked_at = Moment(due.0.saturating_sub(asked_before(step).0));
+                let is_first = self.checks.is_first(key.slot);
+                let question = Question { at: asked_at, sends: self.sends, is_first, segs };
+                Some(Input::Read {
+                    evidence: evidence(info, at, &question),
+                    is_looking: self.checks.was_looking(asked_at, at),
+                    segs: reduced(info.segs_in.unwrap_or(0)),
+                })
+            }
+            CheckState::Settled(_, Outcome::Unacknowledged) => {
+                tcp_info::is_acknowledged_late(info).then_some(Input::ReadLate)
+            }
+            _ => None,
         }
     }
 
@@ -183,86 +199,14 @@ impl Engine {
     /// dials to fail would be lost otherwise.
     pub fn hear_last(&mut self, events: &[Event]) {
         for event in events {
-            if let EventKind::TcpInfo(key, why, look) = event.kind
+            if let EventKind::TcpInfo(key, purpose, info) = event.kind
                 && self.table.get(key).is_some()
             {
                 // What is left to do will be done by the end of the run.
-                self.looked(key, why, &look, event.at, &mut Vec::new());
+                self.tcp_info_read(key, purpose, &info, event.at, &mut Vec::new());
             }
         }
     }
-
-    /// The deadline of an established connection has come. Returns what that costs of
-    /// [`Limits::expiries_max`].
-    pub(super) fn inquire(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
-        let since = self.table.get(key).map_or(self.now, |connection| connection.since);
-        let reply_due = self.reply_due(key);
-        if let Some(due) = reply_due.filter(|due| self.now < *due) {
-            // As with a dial's: after days without a turn the wheel may not have reached so far.
-            self.wheel.arm(key.slot, Tick::at_or_after(due));
-            return INQUIRY_COST;
-        }
-        // What came in time can wait for its drain, or for the next one.
-        let is_unread = reply_due.is_some() && self.ready.contains(key.slot);
-        if is_unread && self.inquiries.defer_reply_deadline(key.slot) {
-            self.final_drains.push(key.slot);
-            self.wheel.arm(key.slot, Tick::at_or_after(self.now + Tick::LENGTH));
-            return FINAL_DRAIN_COST;
-        }
-        let Step { unanswered, suspect, probe, look, hush, again } =
-            self.inquiries.expire(key.slot);
-        if unanswered {
-            self.tally.unanswered.add(self.now, self.now.since(since));
-            self.note(key, Note::ReplyTimedOut, actions);
-        }
-        if suspect {
-            self.looks.ask(key, TcpInfoPurpose::Suspect, actions);
-        }
-        if probe {
-            actions.push(Action::StartKeepalive(key));
-        }
-        if look {
-            self.looks.ask(key, TcpInfoPurpose::Keepalive, actions);
-        }
-        if hush {
-            actions.push(Action::StopKeepalive(key));
-        }
-        if let Some(span) = again {
-            self.wheel.arm(key.slot, Tick::at_or_after(self.now + span));
-        }
-        INQUIRY_COST
-    }
-
-    /// Takes the deadline away where nothing is waited for any more, and sends no more keepalives to
-    /// who is in doubt no more, however it was settled.
-    fn settle(&mut self, key: Key, before: Standing, actions: &mut Vec<Action>) {
-        let after = self.inquiries.standing(key.slot);
-        if before.is_pending() && !after.is_pending() {
-            self.wheel.cancel(key.slot);
-        }
-        if before.is_asked() && !after.is_asked() {
-            actions.push(Action::StopKeepalive(key));
-        }
-    }
-}
-
-/// What a look says of a suspect to which something was sent, or nothing.
-fn suspicion(look: &TcpInfo, sends: bool) -> Suspicion {
-    let is_repeated = is_repeated(look, 1);
-    match (sends, look.unacked) {
-        (true, 0) => Suspicion::Unfounded,
-        _ if is_repeated => Suspicion::HalfOpen,
-        (true, _) => Suspicion::Unacknowledged,
-        (false, _) => Suspicion::Unfounded,
-    }
-}
-
-/// Whether the server has said more than its part, and no data: then it repeats its SYN-ACK. Each
-/// repeat of ours may have drawn an answer as well.
-fn is_repeated(look: &TcpInfo, part: u32) -> bool {
-    let said = look.segs_in.map(|count| count.saturating_sub(look.total_retrans));
-    let is_near = look.rtt.is_none_or(|rtt| rtt < NEAR_RTT_MAX);
-    is_near && said.is_some_and(|count| count > part) && look.data_segs_in == Some(0)
 }
 
 #[cfg(test)]
@@ -271,40 +215,7 @@ mod tests {
     use crate::engine::{Event, EventKind};
     use crate::plan::{Plan, Talk};
     use crate::route::{Routes, Target};
-
-    #[test]
-    fn a_suspect_is_half_open_if_its_server_repeats_itself_and_takes_nothing() {
-        use Suspicion::{HalfOpen, Unacknowledged, Unfounded};
-        let look = |total_retrans, segs_in, data_segs_in, unacked| TcpInfo {
-            total_retrans,
-            segs_in,
-            data_segs_in,
-            unacked,
-            ..TcpInfo::default()
-        };
-        let far = |look| TcpInfo { rtt: Some(Span::from_ms(600)), ..look };
-        for (look, silent, sent) in [
-            (look(0, Some(1), Some(0), 0), Unfounded, Unfounded),
-            (look(0, Some(2), Some(0), 0), HalfOpen, Unfounded),
-            (look(0, Some(2), Some(0), 1), HalfOpen, HalfOpen),
-            (look(0, Some(1), Some(0), 1), Unfounded, Unacknowledged),
-            (look(1, Some(2), Some(0), 1), Unfounded, Unacknowledged),
-            (look(1, Some(3), Some(0), 1), HalfOpen, HalfOpen),
-            (look(0, Some(3), Some(1), 1), Unfounded, Unacknowledged),
-            (look(0, None, None, 1), Unfounded, Unacknowledged),
-            (look(0, None, Some(0), 0), Unfounded, Unfounded),
-            (far(look(0, Some(2), Some(0), 0)), Unfounded, Unfounded),
-            (far(look(0, Some(2), Some(0), 1)), Unfounded, Unacknowledged),
-            (look(u32::MAX, Some(1), Some(0), 1), Unfounded, Unacknowledged),
-            (look(u32::MAX - 1, Some(u32::MAX), Some(0), 1), Unfounded, Unacknowledged),
-        ] {
-            assert_eq!(
-                [suspicion(&look, false), suspicion(&look, true)],
-                [silent, sent],
-                "{look:?}"
-            );
-        }
-    }
+    use crate::units::Tick;
 
     /// So many, of whom an answer is waited for.
     fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
@@ -352,12 +263,12 @@ mod tests {
         for days in [12, 13, 14] {
             engine.turn(day(days), &[], &mut actions);
             engine.audit();
-            assert_eq!(engine.summary().findings.unanswered, 0, "on day {days}");
+            assert_eq!(engine.summary().checks.no_reply, 0, "on day {days}");
         }
         while engine.next_due().is_some_and(|due| due <= day(15)) {
             engine.turn(day(15), &[], &mut actions);
         }
-        assert_eq!(engine.summary().findings.unanswered, 1);
+        assert_eq!(engine.summary().checks.no_reply, 1);
         assert!(engine.is_over());
     }
 
@@ -400,7 +311,7 @@ mod tests {
         read.sort_unstable();
         assert_eq!(read, [0, 1, 2]);
         actions.clear();
-        assert_eq!(engine.summary().findings.unanswered, 0);
+        assert_eq!(engine.summary().checks.no_reply, 0);
 
         let whats = [said(keys[0], false), EventKind::ReplyMatched(keys[0]), said(keys[1], false)];
         let later = now + Tick::LENGTH;
@@ -408,9 +319,9 @@ mod tests {
         let endless = Event { at: later, kind: said(keys[2], true) };
         engine.turn(later, &[&events[..], &[endless]].concat(), &mut actions);
         engine.audit();
-        let findings = engine.summary().findings;
-        assert_eq!((findings.answered, findings.unanswered, findings.misheard), (1, 2, 2));
-        assert_eq!(findings.overdue, 1);
+        let checks = engine.summary().checks;
+        assert_eq!((checks.replied, checks.no_reply, checks.wrong_reply), (1, 2, 2));
+        assert_eq!(checks.replied_late_read, 1);
         assert!(engine.is_over() && drained_whole(&actions).is_empty());
     }
 

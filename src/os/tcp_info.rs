@@ -1,24 +1,23 @@
-//! What the kernel is asked about a connection, and what follows from the answer.
+//! Reads TCP_INFO and sets keepalives; what the numbers mean is told in `engine/tcp_info.rs`.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::sys;
-use crate::engine::{EndReason, Failure, TcpInfo};
+use crate::engine::TcpInfo;
 use crate::units::Span;
 
 /// The beginning of what the kernel knows of a TCP connection, as far as it goes into here, and
 /// where in it what is. Older kernels know less, and say how much that is. Source: `struct tcp_info`
 /// in include/uapi/linux/tcp.h.
 const INFO_BYTES: usize = 160;
+const PROBES: usize = 3;
 const UNACKED: usize = 24;
 const LAST_ACK_RECV_MS: usize = 56;
 const RTT_US: usize = 68;
 const TOTAL_RETRANS: usize = 100;
-const SEGS_OUT: usize = 136;
 const SEGS_IN: usize = 140;
 const DATA_SEGS_IN: usize = 152;
-const DATA_SEGS_OUT: usize = 156;
 
 struct Info {
     bytes: [u8; INFO_BYTES],
@@ -43,7 +42,7 @@ impl Info {
 
 /// Everything that the engine may want to know; nothing of it is known where the kernel does not
 /// say.
-pub fn look(socket: BorrowedFd<'_>) -> TcpInfo {
+pub fn read(socket: BorrowedFd<'_>) -> TcpInfo {
     let Some(info) = Info::of(socket) else { return TcpInfo::default() };
     let rtt = info.get(RTT_US).filter(|us| *us > 0);
     TcpInfo {
@@ -53,8 +52,17 @@ pub fn look(socket: BorrowedFd<'_>) -> TcpInfo {
         segs_in: info.get(SEGS_IN),
         data_segs_in: info.get(DATA_SEGS_IN),
         unacked: info.get(UNACKED).unwrap_or(0),
+        probes: info
+            .bytes
+            .get(..info.known)
+            .and_then(|bytes| bytes.get(PROBES))
+            .map(|n| (*n).into()),
     }
 }
+
+/// The most that the kernel takes: so many unacknowledged keepalives must not end what they check.
+/// Source: `MAX_TCP_KEEPCNT` in include/net/tcp.h.
+const KEEPALIVES_MAX: i32 = 127;
 
 /// Turns keepalive on: idle for a second, then one a second. The idle time is set last, so that a
 /// connection that was silent for that long sends its first one at once.
@@ -65,6 +73,7 @@ pub fn look(socket: BorrowedFd<'_>) -> TcpInfo {
 pub fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1)?;
     sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, &1)?;
+    sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, &KEEPALIVES_MAX)?;
     sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &1)
 }
 
@@ -74,21 +83,4 @@ pub fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// The system's.
 pub fn clear_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_option::<i32>(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &0)
-}
-
-/// Tells a reset in answer to our keepalive from others.
-///
-/// Who has no such connection answers whatever comes with a reset. So it is one if, since the
-/// SYN-ACK, nothing came but the reset, and something went out after the handshake's two segments
-/// that was no data: the keepalive. A server that has the connection acknowledges the keepalive
-/// before it does anything else.
-pub fn reset(socket: BorrowedFd<'_>, failure: Failure) -> Failure {
-    let segments = Info::of(socket).and_then(|info| {
-        let sent = info.get(SEGS_OUT)?.saturating_sub(info.get(TOTAL_RETRANS)?);
-        Some((sent, info.get(SEGS_IN)?, info.get(DATA_SEGS_OUT)?))
-    });
-    match segments {
-        Some((3.., 2, 0)) => Failure { reason: EndReason::HalfOpen, ..failure },
-        _ => failure,
-    }
 }

@@ -1,0 +1,289 @@
+//! The ledger of the checks: how many connections are in each state, and what has flowed between
+//! them. One mutator, so that nothing is counted by hand and it always balances.
+
+use super::check_state::{CheckState, Outcome, Reply};
+use super::connection::EndReason;
+use super::tcp_info::HalfOpenSuspect;
+use crate::units::Moment;
+
+/// Which keepalive check of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Round {
+    /// A second after the handshake, or when no reply came in time.
+    First,
+    /// Once a minute in a hold, of a tenth of the sample; the latest.
+    Watch,
+    /// At the end of the hold, of those that were left alone since the first one.
+    Last,
+}
+
+impl Round {
+    pub const ALL: [Round; 3] = [Round::First, Round::Watch, Round::Last];
+}
+
+/// What the keepalives of one round found; all but the moments are numbers of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoundStats {
+    /// Sent; each is one of `confirmed` to `pending`.
+    pub sent: u64,
+    /// Refused by this host.
+    pub not_sent: u64,
+    /// Not needed: data or a FIN came before it was sent.
+    pub unneeded: u64,
+    /// The server's kernel acknowledged it, or sent a FIN.
+    pub confirmed: u64,
+    /// The server repeats its SYN-ACK: for it the handshake is not complete.
+    pub repeats_syn_ack: u64,
+    /// Something came, but no acknowledgement.
+    pub other_traffic: u64,
+    /// Nothing came at all, while this host was looking; or the kernel gave the connection up.
+    pub unacknowledged: u64,
+    /// This host was not looking.
+    pub unknown: u64,
+    /// Answered with RST.
+    pub half_open: u64,
+    /// The connection ended otherwise before anything could be told.
+    pub closed: u64,
+    /// Not judged yet.
+    pub pending: u64,
+    /// When the first and the last one were sent.
+    pub first_at: Option<Moment>,
+    pub last_at: Option<Moment>,
+    /// When the last acknowledgement was read.
+    pub last_confirmed_at: Option<Moment>,
+}
+
+impl RoundStats {
+    /// Those of which something was found out, or will be.
+    fn judged(&self) -> u64 {
+        let answered = self.confirmed + self.repeats_syn_ack + self.other_traffic;
+        answered + self.unacknowledged + self.unknown + self.half_open + self.closed
+    }
+}
+
+/// What the checks of a run found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CheckStats {
+    /// Replied as expected, in time.
+    pub replied: u64,
+    /// Of these: read when the time was up. What came in time could not be read in time.
+    pub replied_late_read: u64,
+    /// No reply as expected in time.
+    pub no_reply: u64,
+    /// Of these: sent something in time, but not what was expected.
+    pub wrong_reply: u64,
+    /// Of these: sent something, but only when the time was up.
+    pub late_reply: u64,
+    /// Closed before the reply.
+    pub closed_before_reply: u64,
+    /// By [`Round`].
+    pub rounds: [RoundStats; 3],
+    pub watch_rounds: u32,
+    /// Connections of which the latest check found nothing at all, and nothing came since; those
+    /// that the kernel gave up while a keepalive was out are among them.
+    pub unacknowledged: u64,
+    /// Connections of which the latest check found that the server repeats its SYN-ACK.
+    pub repeats_syn_ack: u64,
+    /// TCP_INFO read on suspicion.
+    pub suspects: u64,
+    /// Of these: the server had repeated its SYN-ACK, and acknowledged nothing.
+    pub suspects_half_open: u64,
+    /// Of the others: nothing that was sent was acknowledged, by a server that does not have the
+    /// connection or by a network that loses everything.
+    pub suspects_unacknowledged: u64,
+}
+
+impl CheckStats {
+    pub fn round(&self, round: Round) -> &RoundStats {
+        &self.rounds[round as usize]
+    }
+
+    /// How many connections were checked at all: asked by a keepalive, or settled before it came to
+    /// that.
+    pub fn checked(&self) -> u64 {
+        let first = self.round(Round::First);
+        first.sent + first.not_sent + first.unneeded
+    }
+
+    /// How many connections the server has, as far as the first checks tell.
+    pub fn confirmed(&self) -> u64 {
+        let first = self.round(Round::First);
+        first.confirmed + first.unneeded
+    }
+
+    /// How many connections were sent a keepalive by the round that sent the most.
+    pub fn asked(&self) -> u64 {
+        self.rounds.iter().map(|round| round.sent).max().unwrap_or(0)
+    }
+}
+
+/// One transition, as it is posted.
+#[derive(Debug, Clone, Copy)]
+pub struct Posting {
+    pub from: CheckState,
+    pub to: CheckState,
+    pub round: Round,
+    /// Whether the slot is in the sample.
+    pub is_sampled: bool,
+    /// What closed it, if that is why.
+    pub end: Option<EndReason>,
+    /// Whether a reply was read when its time was up.
+    pub is_late_read: bool,
+    pub at: Moment,
+}
+
+/// Levels by kind of state, and flows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckLedger {
+    level: [u32; CheckState::KINDS],
+    /// Levels of two groups of states, as every turn asks for them.
+    replies_pending: u32,
+    in_flight: u32,
+    flows: CheckStats,
+    /// Given up by the kernel while a keepalive was out.
+    lost: u64,
+}
+
+impl CheckLedger {
+    /// `slots` connections, all unchecked.
+    pub fn new(slots: u32) -> CheckLedger {
+        let mut level = [0; CheckState::KINDS];
+        level[CheckState::UNCHECKED.kind()] = slots;
+        let flows = CheckStats::default();
+        CheckLedger { level, replies_pending: 0, in_flight: 0, flows, lost: 0 }
+    }
+
+    /// Moves one connection from one state to another; O(1).
+    ///
+    /// # Panics
+    /// If there is none in the state: a defect of the caller.
+    pub fn post(&mut self, posting: &Posting) {
+        let Posting { from, to, .. } = *posting;
+        let left = self.level[from.kind()].checked_sub(1);
+        self.level[from.kind()] = left.unwrap_or_else(|| unreachable!("no one is {from:?}"));
+        self.level[to.kind()] += 1;
+        self.replies_pending -= u32::from(from.is_reply_pending());
+        self.replies_pending += u32::from(to.is_reply_pending());
+        self.in_flight -= u32::from(from.is_in_flight());
+        self.in_flight += u32::from(to.is_in_flight());
+        self.post_reply(posting);
+        self.post_keepalive(posting);
+    }
+
+    fn post_reply(&mut self, posting: &Posting) {
+        let Posting { from, to, is_late_read, .. } = *posting;
+        let flows = &mut self.flows;
+        if from.is_reply_pending() && !to.is_reply_pending() {
+            match to.reply() {
+                Reply::Replied => flows.replied += 1,
+                Reply::NoReply => flows.no_reply += 1,
+                Reply::Wrong => {
+                    flows.no_reply += 1;
+                    flows.wrong_reply += 1;
+                }
+                Reply::NotAsked => flows.closed_before_reply += 1,
+            }
+            flows.replied_late_read += u64::from(is_late_read && to.reply() == Reply::Replied);
+        } else if from.reply() == Reply::NoReply && to.reply() == Reply::Wrong {
+            flows.late_reply += 1;
+        }
+    }
+
+    fn post_keepalive(&mut self, posting: &Posting) {
+        let Posting { from, to, round, is_sampled, end, at, .. } = *posting;
+        let stats = &mut self.flows.rounds[round as usize];
+        if from.is_sent() && !to.is_sent() {
+            let count = match (end, to.outcome()) {
+                (Some(EndReason::HalfOpen), _) => &mut stats.half_open,
+                (Some(EndReason::PeerClosed), _) | (None, Outcome::Confirmed) => {
+                    stats.last_confirmed_at = Some(at);
+                    &mut stats.confirmed
+                }
+                (Some(EndReason::Lost), _) => {
+                    self.lost += 1;
+                    &mut stats.unacknowledged
+                }
+                (Some(_), _) => &mut stats.closed,
+                (None, Outcome::RepeatsSynAck) => &mut stats.repeats_syn_ack,
+                (None, Outcome::OtherTraffic) => &mut stats.other_traffic,
+                (None, Outcome::Unacknowledged) => &mut stats.unacknowledged,
+                (None, _) => &mut stats.unknown,
+            };
+            *count += 1;
+        } else if to.is_sent() && !from.is_sent() {
+            stats.sent += 1;
+            stats.first_at.get_or_insert(at);
+            stats.last_at = Some(at);
+        } else if to.outcome() == Outcome::NotSent && from.is_in_flight() {
+            stats.not_sent += 1;
+        }
+        let is_before = from.is_scheduled() || from.is_reply_pending();
+        let is_told = to.outcome() == Outcome::Confirmed || end == Some(EndReason::PeerClosed);
+        stats.unneeded += u64::from(is_sampled && is_before && is_told);
+    }
+
+    /// A read on suspicion has found what it has found.
+    pub fn suspect(&mut self, found: HalfOpenSuspect) {
+        self.flows.suspects += 1;
+        let repeats = found == HalfOpenSuspect::RepeatsSynAck;
+        self.flows.suspects_half_open += u64::from(repeats);
+        let unacknowledged = found == HalfOpenSuspect::Unacknowledged;
+        self.flows.suspects_unacknowledged += u64::from(unacknowledged);
+    }
+
+    /// A round of watching begins.
+    pub fn begin_watch(&mut self) {
+        self.flows.watch_rounds += 1;
+        self.flows.rounds[Round::Watch as usize] = RoundStats::default();
+    }
+
+    /// How many replies may still come in time; O(1).
+    pub fn replies_pending(&self) -> u32 {
+        self.replies_pending
+    }
+
+    /// How many keepalives are out and not judged, or about to be sent; O(1).
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    /// How many connections are in a state that `fits`; O(kinds).
+    pub fn count(&self, fits: impl Fn(CheckState) -> bool) -> u32 {
+        let kinds = self.level.iter().enumerate();
+        kinds.filter(|(kind, _)| fits(CheckState::of_kind(*kind))).map(|(_, level)| *level).sum()
+    }
+
+    /// How many are in one state, whatever its segments; O(1).
+    pub fn level(&self, state: CheckState) -> u32 {
+        self.level[state.kind()]
+    }
+
+    pub fn stats(&self) -> CheckStats {
+        let mut stats = self.flows;
+        for round in &mut stats.rounds {
+            round.pending = round.sent - round.judged();
+        }
+        let unacknowledged = self.count(|state| state.outcome() == Outcome::Unacknowledged);
+        stats.unacknowledged = u64::from(unacknowledged) + self.lost;
+        let repeats = self.count(|state| state.outcome() == Outcome::RepeatsSynAck);
+        stats.repeats_syn_ack = repeats.into();
+        stats
+    }
+
+    /// Checks levels against `states` and against the flows; O(slots), for tests.
+    ///
+    /// # Panics
+    /// If they do not agree.
+    pub fn audit(&self, states: impl Iterator<Item = CheckState>) {
+        let mut level = [0; CheckState::KINDS];
+        states.for_each(|state| level[state.kind()] += 1);
+        assert_eq!(self.level, level, "the ledger and the states differ");
+        assert_eq!(self.replies_pending, self.count(CheckState::is_reply_pending));
+        assert_eq!(self.in_flight, self.count(CheckState::is_in_flight));
+        let stats = self.stats();
+        let pending: u64 = stats.rounds.iter().map(|round| round.pending).sum();
+        assert_eq!(pending, u64::from(self.count(CheckState::is_sent)), "{stats:?}");
+        assert!(stats.wrong_reply + stats.late_reply <= stats.no_reply, "{stats:?}");
+        assert!(stats.replied_late_read <= stats.replied, "{stats:?}");
+    }
+}

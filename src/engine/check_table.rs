@@ -1,0 +1,319 @@
+//! What established connections are checked for, and what came of it: one transition table,
+//! [`step`], over [`CheckState`], and a ledger over its states.
+//!
+//! ```text
+//!             opened
+//!   --expect │      │ in the sample          slow dial
+//!      ReplyPending │                   ┌────────────────┐
+//!   byte │      │   KeepaliveScheduled  SuspectScheduled: read TCP_INFO, then as beside it
+//!  PartialReply │ due      │ due 1 s       │ due 1.2 s
+//!   match│  │due └──────────┴───────┬───────┘
+//!  Replied Wrong  (no byte at all)  │           a later round asks settled ones again
+//!                           KeepaliveStarting ◄──────────────────────────── Settled
+//!                 reported sent │        └ refused, or never reported ─► NotSent
+//!                             Sent1 ── 0.5 s, read ─► Sent2 ── 1 s, read ─► Sent3
+//!                                                                 2 s, read │
+//!      Unacknowledged ◄─ nothing came, and we were looking ─────────────── Sent4
+//!      OtherTraffic, RepeatsSynAck ◄─ something came, no acknowledgement ────┤
+//!      Unknown ◄──── still not told ──── Sent5 ◄── 2 s more, read ── we were not looking
+//!
+//!   In Sent2 to Sent5 an acknowledgement confirms; one with more segments than that takes leads to
+//!   Doubt: keepalive off, 3.25 s; then one segment more is RepeatsSynAck, none (or many) Confirmed.
+//! ```
+//!
+//! Every read carries the evidence of [`tcp_info::evidence`], which does not age. That nothing came
+//! is only believed if this host was looking for the last `LOOKED_FOR` before the read: after a
+//! stall of the loop the kernel may just have woken up as well. Bytes that are read prove nothing
+//! of a keepalive that is out, as they may have come before it; the next read of TCP_INFO does.
+
+use super::check_state::{CheckState, Outcome, Reply, Step};
+use super::tcp_info::Evidence;
+use crate::units::Span;
+
+/// From the handshake to the first keepalive: the kernel sends one after so long without segments.
+pub const KEEPALIVE_AFTER: Span = Span::from_s(1);
+
+/// From a slow dial to the read whether its server has repeated its SYN-ACK: by now it has repeated
+/// one whose answer it did not take, as it does after 1 s. Source: RFC 6298, 2.1.
+pub const SUSPECTED_AFTER: Span = Span::from_ms(1_200);
+
+/// From the keepalive to the first read, and from each to the next.
+const READS: [Span; 3] = [Span::from_ms(500), Span::from_s(1), Span::from_s(2)];
+
+/// A read is answered in the next turn.
+const ANSWER_TAKES: Span = Span::from_ms(250);
+
+/// After a stall, until the read that decides.
+const ONCE_MORE: Span = Span::from_s(2);
+
+/// A repeat of the SYN-ACK at 3 s falls into this time, and the ones at 1 s and 7 s do not.
+const DOUBT: Span = Span::from_ms(3_250);
+
+/// For how long before a read this host has to have looked, if that nothing came is to be believed:
+/// the kernel has sent a keepalive and had a second for the acknowledgement.
+pub const LOOKED_FOR: Span = Span::from_s(2);
+
+/// What happened to the checks of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// It was established, after a slow dial or not.
+    Opened {
+        is_slow: bool,
+    },
+    /// Bytes came.
+    Data,
+    /// What was expected came.
+    Reply,
+    /// Its reply is due while what has come was not read whole.
+    Unread,
+    /// Its deadline has come.
+    Due,
+    /// A later round asks it.
+    Ask,
+    /// The keepalive was sent, after so many segments (modulo); or refused by this host.
+    Started {
+        segs: u8,
+    },
+    Refused,
+    /// TCP_INFO was read for the keepalive. Whether this host was looking; how many segments had
+    /// come by now (modulo).
+    Read {
+        evidence: Evidence,
+        is_looking: bool,
+        segs: u8,
+    },
+    /// The same, while nothing of ours was out: whether one segment came.
+    ReadInDoubt {
+        repeats_syn_ack: bool,
+    },
+    /// The same, of one that was unacknowledged: it was acknowledged since.
+    ReadLate,
+    /// The connection has ended.
+    Closed,
+}
+
+/// When the next deadline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deadline {
+    #[default]
+    Keep,
+    Cancel,
+    /// After what is passed on, from now.
+    After(Span),
+    /// The same, from when the last one was due; if that has passed, from now.
+    AfterDue(Span),
+}
+
+/// What is to be done about one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CheckActions {
+    /// To report that no reply came in time.
+    pub reply_timed_out: bool,
+    /// To read TCP_INFO on suspicion, before anything else.
+    pub read_suspect: bool,
+    pub start_keepalive: bool,
+    /// To read TCP_INFO for the keepalive.
+    pub read: bool,
+    pub stop_keepalive: bool,
+    pub deadline: Deadline,
+}
+
+/// What the table depends on beside state and input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a reply is waited for, where one is expected.
+    pub reply_timeout: Option<Span>,
+    /// Whether the connection is in the sample.
+    pub is_sampled: bool,
+    /// Whether one more can be taken for a suspect.
+    pub has_suspects_left: bool,
+}
+
+const NO_ACTION: CheckActions = CheckActions {
+    reply_timed_out: false,
+    read_suspect: false,
+    start_keepalive: false,
+    read: false,
+    stop_keepalive: false,
+    deadline: Deadline::Keep,
+};
+
+/// The transition table.
+pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, CheckActions) {
+    let cancel = CheckActions { deadline: Deadline::Cancel, ..NO_ACTION };
+    let confirmed = if rules.is_sampled { Outcome::Confirmed } else { Outcome::None };
+    match (input, state) {
+        (Input::Opened { is_slow }, _) => opened(is_slow, rules),
+        (Input::Due, _) => due(state, rules),
+        (Input::Closed, _) if state.is_pending() && !state.is_in_flight() => {
+            (CheckState::UNCHECKED, NO_ACTION)
+        }
+        (Input::Closed, _) => (CheckState::Settled(state.reply(), Outcome::None), NO_ACTION),
+
+        (Input::Data, CheckState::ReplyPending) => (CheckState::PartialReply, NO_ACTION),
+        (Input::Data, CheckState::ReplyDue) => (CheckState::PartialReplyDue, NO_ACTION),
+        (Input::Data, _) if state.is_scheduled() => {
+            (CheckState::Settled(Reply::NotAsked, confirmed), cancel)
+        }
+        (Input::Data, _) => {
+            let is_late = state.reply() == Reply::NoReply;
+            let after = if is_late { state.with_reply(Reply::Wrong) } else { state };
+            let read = state.outcome() == Outcome::Unacknowledged;
+            (after, CheckActions { read, ..NO_ACTION })
+        }
+        // Without a byte it is nonsense.
+        (Input::Reply, _) if state.is_partial() => {
+            (CheckState::Settled(Reply::Replied, confirmed), cancel)
+        }
+        (Input::Unread, CheckState::ReplyPending) => (CheckState::ReplyDue, NO_ACTION),
+        (Input::Unread, CheckState::PartialReply) => (CheckState::PartialReplyDue, NO_ACTION),
+
+        (Input::Ask, CheckState::Settled(reply, _)) => start(reply, NO_ACTION),
+        (Input::Started { segs }, CheckState::KeepaliveStarting(reply)) => {
+            let deadline = Deadline::After(READS[0]);
+            let after = CheckState::KeepaliveSent { reply, step: Step::Sent1, segs };
+            (after, CheckActions { deadline, ..NO_ACTION })
+        }
+        (Input::Refused, CheckState::KeepaliveStarting(reply)) => {
+            (CheckState::Settled(reply, Outcome::NotSent), cancel)
+        }
+        (
+            Input::Read { evidence, is_looking, segs },
+            CheckState::KeepaliveSent { reply, step, segs: before },
+        ) => {
+            let renewed = |segs| CheckState::KeepaliveSent { reply, step, segs };
+            read(renewed, reply, (evidence, is_looking), (before, segs))
+        }
+        (
+            Input::ReadInDoubt { repeats_syn_ack },
+            CheckState::KeepaliveSent { reply, step: Step::DoubtRead, .. },
+        ) => {
+            let outcome = if repeats_syn_ack { Outcome::RepeatsSynAck } else { Outcome::Confirmed };
+            (CheckState::Settled(reply, outcome), cancel)
+        }
+        (Input::ReadLate, CheckState::Settled(reply, Outcome::Unacknowledged)) => {
+            (CheckState::Settled(reply, Outcome::Confirmed), NO_ACTION)
+        }
+        _ => (state, NO_ACTION),
+    }
+}
+
+fn opened(is_slow: bool, rules: &Rules) -> (CheckState, CheckActions) {
+    let wait = |after| CheckActions { deadline: Deadline::After(after), ..NO_ACTION };
+    match rules.reply_timeout {
+        Some(timeout) => (CheckState::ReplyPending, wait(timeout)),
+        None if is_slow && rules.has_suspects_left => {
+            (CheckState::SuspectScheduled, wait(SUSPECTED_AFTER))
+        }
+        None if rules.is_sampled => (CheckState::KeepaliveScheduled, wait(KEEPALIVE_AFTER)),
+        None => (CheckState::UNCHECKED, NO_ACTION),
+    }
+}
+
+/// The driver is told to send a keepalive. Should it never report that, the deadline does.
+fn start(reply: Reply, actions: CheckActions) -> (CheckState, CheckActions) {
+    let deadline = Deadline::After(READS[0]);
+    let actions = CheckActions { start_keepalive: true, deadline, ..actions };
+    (CheckState::KeepaliveStarting(reply), actions)
+}
+
+fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
+    let late = CheckActions { reply_timed_out: true, ..NO_ACTION };
+    match state {
+        // Suspicious is a server that has sent nothing at all.
+        _ if state.is_silent_so_far() => {
+            let late = CheckActions { read_suspect: rules.has_suspects_left, ..late };
+            match rules.is_sampled {
+                true => start(Reply::NoReply, late),
+                false => (CheckState::Settled(Reply::NoReply, Outcome::None), late),
+            }
+        }
+        _ if state.is_partial() => {
+            let confirmed = if rules.is_sampled { Outcome::Confirmed } else { Outcome::None };
+            (CheckState::Settled(Reply::Wrong, confirmed), late)
+        }
+        CheckState::KeepaliveScheduled => start(Reply::NotAsked, NO_ACTION),
+        CheckState::SuspectScheduled => {
+            let suspect = CheckActions { read_suspect: true, ..NO_ACTION };
+            match rules.is_sampled {
+                true => start(Reply::NotAsked, suspect),
+                false => (CheckState::UNCHECKED, suspect),
+            }
+        }
+        CheckState::KeepaliveStarting(reply) => {
+            let stop = CheckActions { stop_keepalive: true, ..NO_ACTION };
+            (CheckState::Settled(reply, Outcome::NotSent), stop)
+        }
+        CheckState::KeepaliveSent { reply, step, segs } => {
+            let (step, after) = match step {
+                Step::Sent1 => (Step::Sent2, READS[1]),
+                Step::Sent2 => (Step::Sent3, READS[2]),
+                Step::Sent3 => (Step::Sent4, ANSWER_TAKES),
+                Step::Sent4 => (Step::Sent5, ANSWER_TAKES),
+                Step::Doubt => (Step::DoubtRead, ANSWER_TAKES),
+                Step::Sent5 => {
+                    let stop = CheckActions { stop_keepalive: true, ..NO_ACTION };
+                    return (CheckState::Settled(reply, Outcome::Unknown), stop);
+                }
+                // It was acknowledged, and the socket has gone since.
+                Step::DoubtRead => {
+                    return (CheckState::Settled(reply, Outcome::Confirmed), NO_ACTION);
+                }
+            };
+            let deadline = Deadline::AfterDue(after);
+            let actions = CheckActions { read: true, deadline, ..NO_ACTION };
+            (CheckState::KeepaliveSent { reply, step, segs }, actions)
+        }
+        CheckState::Settled(..) => (state, NO_ACTION),
+        _ => unreachable!("{state:?} is awaited or partial"),
+    }
+}
+
+/// TCP_INFO was read for a keepalive that is out, in a state that is `same` with other segments.
+fn read(
+    same: impl Fn(u8) -> CheckState,
+    reply: Reply,
+    (evidence, is_looking): (Evidence, bool),
+    (before, now): (u8, u8),
+) -> (CheckState, CheckActions) {
+    let CheckState::KeepaliveSent { step, .. } = same(before) else {
+        unreachable!("a keepalive is out")
+    };
+    let stop = CheckActions { stop_keepalive: true, ..NO_ACTION };
+    let settled = CheckActions { deadline: Deadline::Cancel, ..stop };
+    let settle = |outcome| (CheckState::Settled(reply, outcome), settled);
+    let decides = matches!(step, Step::Sent4 | Step::Sent5);
+    match evidence {
+        _ if matches!(step, Step::Sent1 | Step::Doubt | Step::DoubtRead) => {
+            (same(before), NO_ACTION)
+        }
+        Evidence::Acknowledged => settle(Outcome::Confirmed),
+        Evidence::AcknowledgedInDoubt => {
+            let doubt = CheckState::KeepaliveSent { reply, step: Step::Doubt, segs: now };
+            (doubt, CheckActions { deadline: Deadline::After(DOUBT), ..stop })
+        }
+        _ if !decides => (same(before), NO_ACTION),
+        Evidence::RepeatsSynAck => settle(Outcome::RepeatsSynAck),
+        Evidence::OtherTraffic => settle(Outcome::OtherTraffic),
+        Evidence::Nothing if is_looking => settle(Outcome::Unacknowledged),
+        _ if step == Step::Sent5 => settle(Outcome::Unknown),
+        // Asked once more, from now.
+        Evidence::Nothing | Evidence::Unclear => {
+            let deadline = Deadline::After(ONCE_MORE);
+            (same(now), CheckActions { deadline, ..NO_ACTION })
+        }
+    }
+}
+
+/// How long before its deadline a keepalive that is out was sent, while the answer to a read can
+/// come; see [`due`].
+pub fn asked_before(step: Step) -> Span {
+    match step {
+        Step::Sent1 => READS[0],
+        Step::Sent2 => READS[0] + READS[1],
+        Step::Sent3 => READS[0] + READS[1] + READS[2],
+        Step::Sent4 => READS[0] + READS[1] + READS[2] + ANSWER_TAKES,
+        Step::Sent5 => ONCE_MORE + ANSWER_TAKES,
+        Step::Doubt | Step::DoubtRead => Span::ZERO,
+    }
+}

@@ -1,0 +1,221 @@
+//! The checks of a run: where each connection stands in the transition table of `check_table.rs`,
+//! and the ledger over that.
+
+use std::collections::TryReserveError;
+
+use super::check_state::{CheckState, CheckStates, Reply};
+use super::check_stats::{CheckLedger, CheckStats, Posting, Round};
+use super::check_table::{CheckActions, Input, LOOKED_FOR, Rules, step};
+use super::connection::EndReason;
+use super::rounds::Rounds;
+use super::tcp_info::HalfOpenSuspect;
+use crate::plan::{Hold, Plan, Probe, Talk};
+use crate::units::{Moment, Span};
+
+/// The most connections that are taken for suspects.
+pub const SUSPECTS_MAX: u32 = 1_000;
+
+/// The checks of a run: a byte a slot where anything is checked, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checks {
+    slots: CheckStates,
+    /// Whether anything is checked.
+    checks: bool,
+    reply_timeout: Option<Span>,
+    /// Whether any byte is a reply.
+    any_byte: bool,
+    /// The run waits for all keepalives, not only for those at its end.
+    waits_for_first: bool,
+    suspects_left: u32,
+    ledger: CheckLedger,
+    rounds: Rounds,
+    /// When this host was last found not to have been looking.
+    gap_ended: Option<Moment>,
+}
+
+impl Checks {
+    /// # Errors
+    /// If allocation fails.
+    pub fn new(plan: &Plan) -> Result<Checks, TryReserveError> {
+        let checks = checks(plan);
+        let slots = if checks { plan.connections } else { 0 };
+        Ok(Checks {
+            slots: CheckStates::new(slots)?,
+            checks,
+            reply_timeout: plan.talk.as_ref().map(|talk: &Talk| talk.reply_timeout),
+            any_byte: plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty()),
+            waits_for_first: plan.probe == Probe::All,
+            suspects_left: SUSPECTS_MAX,
+            ledger: CheckLedger::new(slots),
+            rounds: Rounds::new(plan),
+            gap_ended: None,
+        })
+    }
+
+    /// Everything found so far.
+    pub fn stats(&self) -> CheckStats {
+        self.ledger.stats()
+    }
+
+    /// Whether the run has to go on for the sake of a check.
+    pub fn is_waiting(&self) -> bool {
+        let waits_for_first = self.waits_for_first && self.keepalives_pending() > 0;
+        let is_last = self.rounds.is_last_begun();
+        let waits_for_last = is_last && (self.rounds.is_asking() || self.ledger.in_flight() > 0);
+        self.ledger.replies_pending() > 0 || waits_for_first || waits_for_last
+    }
+
+    /// How many replies of applications may still come.
+    pub fn replies_pending(&self) -> u32 {
+        self.ledger.replies_pending()
+    }
+
+    /// How many connections, of all which the run was to check by a keepalive, are not judged; those
+    /// of which a reply is awaited first are not among them.
+    pub fn probes_pending(&self) -> u32 {
+        let waits = self.waits_for_first && !self.rounds.has_later();
+        if waits { self.keepalives_pending() } else { 0 }
+    }
+
+    fn keepalives_pending(&self) -> u32 {
+        let scheduled = self.ledger.level(CheckState::KeepaliveScheduled)
+            + self.ledger.level(CheckState::SuspectScheduled);
+        scheduled + self.ledger.in_flight()
+    }
+
+    /// Whether applications are to reply.
+    pub fn are_replies_expected(&self) -> bool {
+        self.reply_timeout.is_some()
+    }
+
+    pub fn state(&self, slot: u32) -> CheckState {
+        self.slots.get(slot)
+    }
+
+    /// For how long in all a reply of a slot is waited for, if one is.
+    pub fn reply_timeout(&self, slot: u32) -> Option<Span> {
+        self.reply_timeout.filter(|_| self.state(slot).is_reply_pending())
+    }
+
+    /// Whether the application has replied in time, whatever became of the connection.
+    pub fn has_replied(&self, slot: u32) -> bool {
+        self.state(slot).reply() == Reply::Replied
+    }
+
+    /// Whether it let its time pass, whatever became of the connection.
+    pub fn has_missed(&self, slot: u32) -> bool {
+        matches!(self.state(slot).reply(), Reply::NoReply | Reply::Wrong)
+    }
+
+    /// Takes what happened to a slot at `at`, and returns what is to be done.
+    pub fn take(&mut self, slot: u32, input: Input, at: Moment) -> CheckActions {
+        self.post(slot, input, at, None, false)
+    }
+
+    /// The connection is closed by `reason`. An orderly end is the server's own; of any other it is
+    /// unknown who sent it.
+    pub fn close(&mut self, slot: u32, reason: EndReason, at: Moment) {
+        self.post(slot, Input::Closed, at, Some(reason), false);
+    }
+
+    /// Bytes came. Returns whether they were the first of a reply that is waited for.
+    pub fn on_data(&mut self, slot: u32, at: Moment, is_late: bool) -> (bool, CheckActions) {
+        let is_first = self.state(slot).is_silent_so_far();
+        let mut actions = self.take(slot, Input::Data, at);
+        if is_first && self.any_byte {
+            actions = self.post(slot, Input::Reply, at, None, is_late);
+        }
+        (is_first, actions)
+    }
+
+    /// What was expected came. `None`: without having been awaited, or without a byte.
+    pub fn on_reply(&mut self, slot: u32, at: Moment, is_late: bool) -> Option<CheckActions> {
+        let is_partial = self.state(slot).is_partial();
+        is_partial.then(|| self.post(slot, Input::Reply, at, None, is_late))
+    }
+
+    fn post(
+        &mut self,
+        slot: u32,
+        input: Input,
+        at: Moment,
+        end: Option<EndReason>,
+        is_late_read: bool,
+    ) -> CheckActions {
+        if !self.checks {
+            return CheckActions::default();
+        }
+        let from = self.state(slot);
+        let is_sampled = self.rounds.is_sampled(slot);
+        let rules = Rules {
+            reply_timeout: self.reply_timeout,
+            is_sampled,
+            has_suspects_left: self.suspects_left > 0,
+        };
+        let (to, actions) = step(from, input, &rules);
+        let is_taken = to == CheckState::SuspectScheduled
+            || (actions.read_suspect && from != CheckState::SuspectScheduled);
+        self.suspects_left -= u32::from(is_taken);
+        let round = self.rounds.round_of(slot);
+        if from != to {
+            self.slots.set(slot, to);
+            self.ledger.post(&Posting { from, to, round, is_sampled, end, is_late_read, at });
+        }
+        actions
+    }
+
+    /// A read on suspicion has found what it has found.
+    pub fn suspect(&mut self, found: HalfOpenSuspect) {
+        self.ledger.suspect(found);
+    }
+
+    /// This host was not looking until `at`.
+    pub fn gap(&mut self, at: Moment) {
+        self.gap_ended = Some(self.gap_ended.map_or(at, |before| before.max(at)));
+    }
+
+    /// Whether this host was looking long enough before `at`, or ever since `asked`.
+    pub fn was_looking(&self, asked: Moment, at: Moment) -> bool {
+        self.gap_ended.is_none_or(|ended| ended <= asked || at.since(ended) >= LOOKED_FOR)
+    }
+
+    /// Whether the keepalive that is out is its connection's first.
+    pub fn is_first(&self, slot: u32) -> bool {
+        self.rounds.round_of(slot) == Round::First
+    }
+
+    /// Begins a later round if one is due, in a run of which the last dial was decided at `decided`.
+    pub fn begin_round(&mut self, now: Moment, decided: Option<Moment>, hold: Hold) {
+        let is_busy = self.keepalives_pending() + self.ledger.replies_pending() > 0;
+        if self.rounds.begin(now, decided, hold, is_busy) == Some(Round::Watch) {
+            self.ledger.begin_watch();
+        }
+    }
+
+    /// The next slot that the round under way has to ask, if one is; it may have ended.
+    pub fn next_to_ask(&mut self) -> Option<u32> {
+        self.rounds.next()
+    }
+
+    /// When a later round has something to do.
+    pub fn next_due(&self, now: Moment, decided: Option<Moment>, hold: Hold) -> Option<Moment> {
+        let is_busy = self.keepalives_pending() + self.ledger.replies_pending() > 0;
+        self.rounds.next_due(now, decided, hold, is_busy)
+    }
+
+    /// Recounts; O(slots), for tests.
+    ///
+    /// # Panics
+    /// If the ledger is wrong.
+    pub fn audit(&self) {
+        self.ledger.audit(self.slots.iter());
+    }
+}
+
+/// Whether `plan` checks anything.
+pub(super) fn checks(plan: &Plan) -> bool {
+    plan.talk.is_some() || plan.probe != Probe::None
+}
+
+#[cfg(test)]
+mod tests;
