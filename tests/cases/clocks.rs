@@ -29,8 +29,7 @@ fn wait_for_moment(moment: Instant) {
 }
 
 /// Stopped for 1.5 s just after the keepalives; every connection is healthy.
-#[test]
-fn this_host_is_paused_while_keepalives_are_out() {
+pub fn this_host_is_paused_while_keepalives_are_out() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Keep);
     let run = start(&host, "127.0.0.1:80 -c 3000 -s 0 --probe");
@@ -38,8 +37,7 @@ fn this_host_is_paused_while_keepalives_are_out() {
     verdict.word("OK", 0).reached_is(3000, 3000).never(&GONE);
 }
 
-#[test]
-fn the_server_sends_keepalives_of_its_own() {
+pub fn the_server_sends_keepalives_of_its_own() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Keepalive { every_s: 1 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 60 -s 2 --probe --hold 3"));
@@ -48,8 +46,7 @@ fn the_server_sends_keepalives_of_its_own() {
 
 /// TCP_DEFER_ACCEPT of 1 s (nginx `deferred`): the final ACK is ignored, the SYN-ACK repeated once, then
 /// all is well.
-#[test]
-fn the_server_defers_accept() {
+pub fn the_server_defers_accept() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Defer { timeout_s: 1 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 100 -s 2 --hold 6"));
@@ -58,8 +55,7 @@ fn the_server_defers_accept() {
 
 /// All are closed at the age of 2 s; this process is stopped for 0.5 s just then, and finds them closed
 /// at once.
-#[test]
-fn this_host_is_paused_while_an_idle_timeout_closes() {
+pub fn this_host_is_paused_while_an_idle_timeout_closes() {
     let Some([client, host]) = hosts::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Age(2000 * MS));
     let run = start(&client, "10.77.0.2:80 -c 100 -s 3 --hold 4");
@@ -69,8 +65,7 @@ fn this_host_is_paused_while_an_idle_timeout_closes() {
 
 /// SYNs are dropped from 2 s to 8 s into the run; with a dial timeout of 5 s the first error is seen at
 /// 7 s.
-#[test]
-fn an_outage_is_dated_by_its_dials() {
+pub fn an_outage_is_dated_by_its_dials() {
     let Some([client, host]) = hosts::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
     host.firewall("input", "tcp dport 81 drop");
@@ -87,8 +82,7 @@ fn an_outage_is_dated_by_its_dials() {
 }
 
 /// All packets wait on the path for 0.9 s once; this host was never busy.
-#[test]
-fn a_stalled_path_is_not_a_slow_host() {
+pub fn a_stalled_path_is_not_a_slow_host() {
     let stall = Some((400 * MS, 900 * MS));
     let knobs = Knobs { rtt: 2 * MS, stall, ..Knobs::default() };
     let Some(([client, host], _path)) = hosts::far(knobs) else { return };
@@ -101,8 +95,7 @@ fn a_stalled_path_is_not_a_slow_host() {
 
 /// With `tcp_keepalive_probes` = 3 on this host, the path is silent for 3.6 s; the server has all 50
 /// afterwards.
-#[test]
-fn a_short_outage_while_keepalives_are_out() {
+pub fn a_short_outage_while_keepalives_are_out() {
     let stall = Some((1000 * MS, 3600 * MS));
     let knobs = Knobs { rtt: 2 * MS, stall, ..Knobs::default() };
     let Some(([client, host], _path)) = hosts::far(knobs) else { return };

@@ -11,8 +11,7 @@ use crate::support::verdicts::verdict;
 const MS: Duration = Duration::from_millis(1);
 
 /// firewalld's default rule. The kernel limits its ICMP, so most dials time out and some are answered.
-#[test]
-fn an_icmp_reject_is_rate_limited() {
+pub fn an_icmp_reject_is_rate_limited() {
     let Some([client, host]) = hosts::two() else { return };
     host.firewall("input", "tcp dport 80 reject with icmpx admin-prohibited");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 100"));
@@ -21,8 +20,7 @@ fn an_icmp_reject_is_rate_limited() {
 }
 
 /// A router that counts: ICMP for some of those above 20, silence for the others.
-#[test]
-fn an_icmp_reject_above_twenty() {
+pub fn an_icmp_reject_above_twenty() {
     let Some([client, router, host]) = hosts::three() else { return };
     let _server = serve(&host, "10.2.0.2:80", Habit::Keep);
     let rule = "tcp dport 80 ct state new ct count over 20 reject with icmpx host-unreachable";
@@ -35,8 +33,7 @@ fn an_icmp_reject_above_twenty() {
 
 /// As kube-proxy balances, one endpoint gone: its dials and all their repeats are lost, all others
 /// succeed.
-#[test]
-fn one_of_three_backends_is_down() {
+pub fn one_of_three_backends_is_down() {
     let Some([client, router, host]) = hosts::three() else { return };
     let _servers = ["10.2.0.3:80", "10.2.0.4:80"].map(|at| serve(&host, at, Habit::Keep));
     host.firewall("input", "ip daddr 10.2.0.5 drop");
@@ -51,8 +48,7 @@ fn one_of_three_backends_is_down() {
 
 /// connection tracking that expires after 5 s and drops what it has no entry for: no FIN, no RST,
 /// nothing passes any more. A path that failed looks the same.
-#[test]
-fn a_router_expires_idle_connections_silently() {
+pub fn a_router_expires_idle_connections_silently() {
     let Some([client, router, host]) = hosts::three() else { return };
     let _server = serve(&host, "10.2.0.2:80", Habit::Keep);
     let rules = "ct state invalid drop\ntcp flags & (syn|ack) != syn ct state new drop";
@@ -64,8 +60,7 @@ fn a_router_expires_idle_connections_silently() {
     verdict.word("LIMIT", 2).first(&["state-expired", "path-down"]).names(&["state-expired"]);
 }
 
-#[test]
-fn a_nat_has_twenty_ports_for_each_destination() {
+pub fn a_nat_has_twenty_ports_for_each_destination() {
     let Some([client, router, host]) = hosts::three() else { return };
     let _servers = ["10.2.0.2:80", "10.2.0.3:80"].map(|at| serve(&host, at, Habit::Keep));
     router.translate("postrouting", "oifname rs ip protocol tcp snat to 10.2.0.1:40000-40019");
@@ -74,8 +69,7 @@ fn a_nat_has_twenty_ports_for_each_destination() {
 }
 
 /// A healthy server behind 1% loss: TCP repairs it, and every connection stands at both ends.
-#[test]
-fn one_percent_of_loss_closes_no_connection() {
+pub fn one_percent_of_loss_closes_no_connection() {
     let knobs = Knobs { rtt: 10 * MS, loss: 0.01, ..Knobs::default() };
     let Some(([client, host], _path)) = hosts::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
@@ -85,8 +79,7 @@ fn one_percent_of_loss_closes_no_connection() {
 
 /// 80 of 100 dials are dropped between 0.2 s and 1 s; at 5.1 s the server closes the 20 that it has and
 /// goes on listening.
-#[test]
-fn a_firewall_counts_and_the_server_closes_all_later() {
+pub fn a_firewall_counts_and_the_server_closes_all_later() {
     let Some([client, host]) = hosts::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::DropAll(5100 * MS));
     host.firewall("input", "tcp dport 80 ct state new ct count over 20 drop");
@@ -96,8 +89,7 @@ fn a_firewall_counts_and_the_server_closes_all_later() {
 }
 
 /// Three seconds in, nothing passes any more. Nothing is closed.
-#[test]
-fn the_path_fails_in_the_hold() {
+pub fn the_path_fails_in_the_hold() {
     let knobs = Knobs { rtt: 2 * MS, dead: Some(3000 * MS), ..Knobs::default() };
     let Some(([client, host], _path)) = hosts::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
@@ -106,8 +98,7 @@ fn the_path_fails_in_the_hold() {
 }
 
 /// At most 20 at once, and each lives 0.3 s: dials fail whenever 20 are open, and succeed again below.
-#[test]
-fn a_limit_on_the_count_beside_connections_that_end() {
+pub fn a_limit_on_the_count_beside_connections_that_end() {
     let Some([client, host]) = hosts::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Age(300 * MS));
     host.firewall("input", "tcp dport 80 ct state new ct count over 20 drop");
@@ -119,8 +110,7 @@ fn a_limit_on_the_count_beside_connections_that_end() {
     assert!(levels.into_iter().any(|problem| is_known(problem.open())), "{verdict}");
 }
 
-#[test]
-fn an_address_that_no_host_on_the_link_has() {
+pub fn an_address_that_no_host_on_the_link_has() {
     let Some([client, _host]) = hosts::two() else { return };
     let verdict = verdict(&goon(&client, "10.77.0.99:80 -s 60 -c 50"));
     verdict.word("FAILED", 2).reached_is(0, 50).share(50, 50).first(&["neighbour-unresolved"]);

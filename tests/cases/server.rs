@@ -13,8 +13,7 @@ use crate::support::{Namespace, hosts};
 const MS: Duration = Duration::from_millis(1);
 
 /// Two listeners at one port, the kernel hashes; one never accepts, and its queue of 64 is full.
-#[test]
-fn one_of_two_reuseport_listeners_is_stuck() {
+pub fn one_of_two_reuseport_listeners_is_stuck() {
     let Some(host) = Namespace::make() else { return };
     let habit = Habit::Stuck { stuck: 1, of: 2, backlog: 64 };
     let _server = serve(&host, "127.0.0.1:80", habit);
@@ -24,8 +23,7 @@ fn one_of_two_reuseport_listeners_is_stuck() {
 }
 
 /// Every 4 s the server closes all that are older than 2 s: many at one moment, and its process lives.
-#[test]
-fn an_idle_timeout_is_enforced_by_a_sweep() {
+pub fn an_idle_timeout_is_enforced_by_a_sweep() {
     let Some(host) = Namespace::make() else { return };
     let habit = Habit::Sweep { age: 2000 * MS, every: 4000 * MS };
     let _server = serve(&host, "127.0.0.1:80", habit);
@@ -34,8 +32,7 @@ fn an_idle_timeout_is_enforced_by_a_sweep() {
 }
 
 /// A stuck process with a backlog of 4096: nothing is claimed beyond handshakes and the server's kernel.
-#[test]
-fn nothing_is_ever_accepted_and_the_kernel_acknowledges() {
+pub fn nothing_is_ever_accepted_and_the_kernel_acknowledges() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Never { backlog: 4096 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 100 -s 1 --probe"));
@@ -43,8 +40,7 @@ fn nothing_is_ever_accepted_and_the_kernel_acknowledges() {
     assert!(verdict.reached.contains("--expect"), "{verdict}");
 }
 
-#[test]
-fn accepted_and_closed_above_a_rate() {
+pub fn accepted_and_closed_above_a_rate() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Rate(20));
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 80 -s 5 --hold 1"));
@@ -54,8 +50,7 @@ fn accepted_and_closed_above_a_rate() {
 
 /// The first of them has 15 of its 30 in use already (else a limit of 90 on all would look the same):
 /// 15, 30 and 30.
-#[test]
-fn a_limit_per_client_address_seen_from_three() {
+pub fn a_limit_per_client_address_seen_from_three() {
     let Some(host) = Namespace::make() else { return };
     let server = serve(&host, "0.0.0.0:80", Habit::PerClient(30));
     let target = at("127.0.0.1:80");
@@ -69,8 +64,7 @@ fn a_limit_per_client_address_seen_from_three() {
     );
 }
 
-#[test]
-fn a_limit_per_client_address_seen_from_one() {
+pub fn a_limit_per_client_address_seen_from_one() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::PerClient(30));
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 80 -s 2 --hold 1"));
@@ -78,8 +72,7 @@ fn a_limit_per_client_address_seen_from_one() {
     verdict.checks(&["--source"]);
 }
 
-#[test]
-fn it_listens_on_another_address_of_that_host() {
+pub fn it_listens_on_another_address_of_that_host() {
     let Some([client, host]) = hosts::two() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 20 -s 1"));
@@ -90,8 +83,7 @@ fn it_listens_on_another_address_of_that_host() {
 /// With `tcp_abort_on_overflow`, ten accepts a second, a backlog of 64 and an RTT of 50 ms, some 80
 /// final ACKs meet a full queue and are answered with RST, while the SYNs that meet it are dropped and
 /// admitted when they are repeated.
-#[test]
-fn a_full_queue_resets() {
+pub fn a_full_queue_resets() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
     let Some(([client, host], _path)) = hosts::far(knobs) else { return };
     host.set("net/ipv4/tcp_abort_on_overflow", "1");
@@ -102,8 +94,7 @@ fn a_full_queue_resets() {
 }
 
 /// A server that keeps 50 and says why to the others, dialed at full speed without --hold.
-#[test]
-fn at_full_speed_the_number_is_the_limit() {
+pub fn at_full_speed_the_number_is_the_limit() {
     let Some(host) = Namespace::make() else { return };
     let habit = Habit::Max { count: 50, says: "-ERR max clients reached\r\n" };
     let _server = serve(&host, "127.0.0.1:80", habit);
@@ -115,8 +106,7 @@ fn at_full_speed_the_number_is_the_limit() {
 
 /// It never accepts, and its queue of 64 already holds 40: of those above, the server repeats its
 /// SYN-ACK and acknowledges keepalives.
-#[test]
-fn a_full_queue_behind_50_ms_is_no_failed_path() {
+pub fn a_full_queue_behind_50_ms_is_no_failed_path() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
     let Some(([client, host], _path)) = hosts::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Never { backlog: 64 });
@@ -126,8 +116,7 @@ fn a_full_queue_behind_50_ms_is_no_failed_path() {
 }
 
 /// HTTP/1.0: one reply, then the server closes. All 60 got the reply that was expected.
-#[test]
-fn replied_as_expected_and_closed() {
+pub fn replied_as_expected_and_closed() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Answer("HTTP/1.0 200 OK\r\n\r\nok"));
     let mut command = host.tcpgoon("-y 127.0.0.1:80 -c 60 -s 5 --expect 200 --send");

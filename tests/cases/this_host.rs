@@ -14,14 +14,12 @@ fn above_fifty(action: &str) -> Option<Verdict> {
     Some(verdict(&goon(&client, "10.77.0.2:80 -c 80 -s 1")))
 }
 
-#[test]
-fn a_rule_of_this_host_drops_above_fifty() {
+pub fn a_rule_of_this_host_drops_above_fifty() {
     let Some(verdict) = above_fifty("drop") else { return };
     verdict.word("LIMIT", 2).reached_is(50, 80).open(50).share(30, 30).names(&["local-firewall"]);
 }
 
-#[test]
-fn a_rule_of_this_host_rejects_above_fifty() {
+pub fn a_rule_of_this_host_rejects_above_fifty() {
     let Some(verdict) = above_fifty("reject with tcp reset") else { return };
     verdict.word("LIMIT", 2).reached_is(50, 80).open(50).share(30, 30).names(&["local-firewall"]);
 }
