@@ -1,8 +1,14 @@
 //! What stopped a run, where there are several targets, or sources, and only one of them is affected.
 
-use crate::common::{self, ClosedPort, Running, Served};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+
+use crate::common::netns::inside;
+use crate::common::{ClosedPort, Served};
+use crate::support::Namespace;
 use crate::support::verdicts::{run, run_in, serve_in, verdict};
-use crate::support::{Namespace, command};
 
 #[test]
 fn one_of_two_targets_that_refuses_is_named() {
@@ -72,15 +78,16 @@ fn a_source_that_is_rejected_is_named() {
 #[test]
 fn a_late_reply_is_told_from_a_wrong_one() {
     let Some(namespace) = Namespace::make() else { return };
-    if command("socat -V").output().is_err() {
-        return common::skip("a slow application is made by socat");
-    }
-    let mut slow = namespace.command("socat", "TCP-LISTEN:80,fork,reuseaddr");
-    slow.arg("SYSTEM:sleep 1; echo hello; sleep 9");
-    let _slow = Running::start(slow);
-    common::wait_until("socat listens", || {
-        let listening = namespace.run("ss -Hltn sport = :80");
-        (!listening.is_empty()).then_some(())
+    // A slow application: each connection gets its reply after a second.
+    let listener = inside(namespace.name(), || TcpListener::bind("127.0.0.1:80").unwrap());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                thread::sleep(Duration::from_secs(1));
+                // Until the client closes it.
+                let _ = stream.write_all(b"hello\n").and_then(|()| stream.read(&mut [0]));
+            });
+        }
     });
     let words = "-c 8 -s 1 --expect hello --reply-timeout 0.5 --hold 3 127.0.0.1:80";
     let late = verdict(&run_in(&namespace, words));
