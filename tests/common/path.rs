@@ -112,10 +112,8 @@ impl Carrier {
             // It may be interrupted.
             let _ = poll(&mut fds, timeout);
             let ready = fds.map(|fd| fd.any().unwrap_or(false));
-            for direction in 0..2 {
-                if ready[direction] {
-                    self.take(direction);
-                }
+            for (direction, _) in ready.into_iter().enumerate().filter(|(_, is_ready)| *is_ready) {
+                self.take(direction);
             }
         }
     }

@@ -83,7 +83,10 @@ fn a_late_reply_is_told_from_a_wrong_one() {
     thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             thread::spawn(move || {
-                thread::sleep(Duration::from_secs(1));
+                // The client sends nothing.
+                stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+                let _ = stream.read(&mut [0]);
+                stream.set_read_timeout(None).unwrap();
                 // Until the client closes it.
                 let _ = stream.write_all(b"hello\n").and_then(|()| stream.read(&mut [0]));
             });
