@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 
 use common::words::{matches, span};
 use common::{Outcome, Running, Served, listen, run, skip, tcpgoon_after, wait_until};
+use support::verdicts::verdict;
 use support::{Namespace, command, decided, errors, has_ipv6};
 
 fn run_in(namespace: &Namespace, words: &str) -> Outcome {
@@ -148,10 +149,10 @@ fn a_route_without_ports_does_not_stop_the_others() {
     assert_eq!(row(&run, "127.0.0.1:80"), [10, 5, 5]);
     assert_eq!(row(&run, "127.0.0.2:80"), [10, 10, 0]);
     run.find("Dials skipped: 4, *");
-    run.find(
-        "Reached: 15 concurrent connections of 20 asked for. From 5 connections to 127.0.0.1:80 on, \
-         all 5 dials to it found no ephemeral port left on this host.",
-    );
+    let verdict = verdict(&run);
+    verdict.word("LIMIT", 2).reached_is(15, 20).share(5, 5).open(5);
+    verdict.first(&["port-range"]).certain().sides(&["this host"]);
+    assert!(verdict.main().symptom.contains("127.0.0.1:80"), "{verdict}");
     // The worst one stands first.
     let place = |name: &str| run.stdout.rfind(name).unwrap();
     assert!(place("127.0.0.1:80  ") < place("127.0.0.2:80  "), "{run:#?}");
@@ -302,9 +303,10 @@ fn a_source_that_goes_away_is_told_and_dialed_from_when_it_is_back() {
     let gone = run.stats().into_iter().find(|stats| stats.error >= 30).unwrap();
     let before = (400 - gone.not_initiated) / 2 - gone.error;
     assert!(200 - error > before + 5, "it is not dialed from again: {run:#?}");
-    run.find("Reached: * found their source address gone from this host*");
-    run.find("Side: this host; it says nothing about the server, which took #.");
-    run.find("Next: `ip address` here: an address given by --source is not configured any more.");
+    let verdict = verdict(&run);
+    verdict.word("LIMIT", 2).reached_is(400 - error, 400).share(error, error);
+    verdict.first(&["source-gone"]).certain().sides(&["this host"]).checks(&["ip addr"]);
+    assert!(verdict.main().symptom.contains("10.7.0.2"), "{verdict}");
 }
 
 // The end of a run.

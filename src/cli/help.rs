@@ -41,9 +41,9 @@ Values:
   flags   of a flag that is repeated the last one counts; -y is also -y=true, and -y=false undoes it
 
 Exit codes:
-  0  all connections were established
+  0  all were open together once settled, or all replied where a reply was expected
   1  not completed: wrong usage, set-up, no confirmation, interrupted, or a report not written
-  2  completed, with connection errors, missing answers or half-open connections
+  2  completed: fewer stayed open, replies are missing, or connections ended without an answer
 
 Other verbs, as the first word:
   tcpgoon serve             a server to test against (tcpgoon serve --help)

@@ -4,6 +4,9 @@
 // Each test binary uses another part of it.
 #![allow(dead_code)]
 
+pub mod habits;
+pub mod netns;
+pub mod path;
 pub mod streams;
 pub mod words;
 

@@ -4,6 +4,7 @@
 // Each test binary uses another part of it.
 #![allow(dead_code)]
 
+pub mod hosts;
 pub mod servers;
 pub mod verdicts;
 
@@ -171,6 +172,10 @@ impl Namespace {
         None
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A program in here.
     pub fn command(&self, program: impl AsRef<OsStr>, words: &str) -> Command {
         let mut command = command(&format!("ip netns exec {}", self.name));
@@ -201,6 +206,15 @@ impl Namespace {
     pub fn firewall(&self, hook: &str, rules: &str) {
         let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0\n{rules}\n}}");
         succeed(self.command("nft", "-f -"), &format!("table inet test {{\n{chain}\n}}\n"));
+    }
+
+    /// Adds a rule that translates addresses, at `prerouting` (destinations) or `postrouting`.
+    #[track_caller]
+    pub fn translate(&self, hook: &str, rule: &str) {
+        let priority = if hook == "prerouting" { -100 } else { 100 };
+        let chain =
+            format!("chain {hook} {{\ntype nat hook {hook} priority {priority}\n{rule}\n}}");
+        succeed(self.command("nft", "-f -"), &format!("table ip nat {{\n{chain}\n}}\n"));
     }
 
     /// Joins the two with a cable: this one becomes 10.9.0.1 and fd00:9::1, the other one 10.9.0.2

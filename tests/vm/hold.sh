@@ -9,7 +9,7 @@ set -eu
 targets=127.0.0.1-127.0.0.80:8080
 # The smaller run, from which to the larger one the memory of a connection is measured.
 few=10000
-bytes_max=40
+bytes_max=49
 # Slower than this is no emulation but a hang.
 connections_per_s_min=400
 failures=0

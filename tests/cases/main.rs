@@ -1,0 +1,79 @@
+//! Trouble of the real world, small: each case makes one limit or fault in network namespaces of its
+//! own, dials into it, and holds the verdict against what is true.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clocks;
+mod network;
+#[macro_use]
+mod pool;
+mod server;
+mod this_host;
+
+use std::net::SocketAddrV4;
+
+use common::habits::{Habit, Habitual};
+use common::{Outcome, Running};
+use support::Namespace;
+
+cases! {
+    clocks:
+        this_host_is_paused_while_keepalives_are_out
+        the_server_sends_keepalives_of_its_own
+        the_server_defers_accept
+        this_host_is_paused_while_an_idle_timeout_closes
+        an_outage_is_dated_by_its_dials
+        a_stalled_path_is_not_a_slow_host
+        a_short_outage_while_keepalives_are_out;
+    network:
+        an_icmp_reject_is_rate_limited
+        an_icmp_reject_above_twenty
+        one_of_three_backends_is_down
+        a_router_expires_idle_connections_silently
+        a_nat_has_twenty_ports_for_each_destination
+        one_percent_of_loss_closes_no_connection
+        a_firewall_counts_and_the_server_closes_all_later
+        the_path_fails_in_the_hold
+        a_limit_on_the_count_beside_connections_that_end
+        an_address_that_no_host_on_the_link_has;
+    server:
+        one_of_two_reuseport_listeners_is_stuck
+        an_idle_timeout_is_enforced_by_a_sweep
+        nothing_is_ever_accepted_and_the_kernel_acknowledges
+        accepted_and_closed_above_a_rate
+        a_limit_per_client_address_seen_from_three
+        a_limit_per_client_address_seen_from_one
+        it_listens_on_another_address_of_that_host
+        a_full_queue_resets
+        at_full_speed_the_number_is_the_limit
+        a_full_queue_behind_50_ms_is_no_failed_path
+        replied_as_expected_and_closed;
+    this_host:
+        a_rule_of_this_host_drops_above_fifty
+        a_rule_of_this_host_rejects_above_fifty;
+}
+
+/// What a full accept queue of the server is called.
+const QUEUE: [&str; 2] = ["accept-queue-full", "accept-queue-overflow"];
+
+/// What connections that the server no longer knows of are called.
+const GONE: [&str; 3] = ["path-down", "state-expired", "host-down"];
+
+fn goon(client: &Namespace, words: &str) -> Outcome {
+    start(client, words).outcome()
+}
+
+fn start(client: &Namespace, words: &str) -> Running {
+    Running::start(client.tcpgoon(&format!("-y {words}")))
+}
+
+fn serve(host: &Namespace, address: &str, habit: Habit) -> Habitual {
+    Habitual::start(host.name(), at(address), habit)
+}
+
+fn at(address: &str) -> SocketAddrV4 {
+    address.parse().unwrap()
+}

@@ -1,0 +1,25 @@
+//! Rules of this host that `connect()` does not report.
+
+use super::{goon, serve};
+use crate::common::habits::Habit;
+use crate::support::hosts;
+use crate::support::verdicts::{Verdict, verdict};
+
+/// A rule of this host for those above 50.
+fn above_fifty(action: &str) -> Option<Verdict> {
+    let [client, host] = hosts::two()?;
+    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let rule = format!("tcp dport 80 ct state new ct count over 50 {action}");
+    client.firewall("output", &rule);
+    Some(verdict(&goon(&client, "10.77.0.2:80 -c 80 -s 1")))
+}
+
+pub fn a_rule_of_this_host_drops_above_fifty() {
+    let Some(verdict) = above_fifty("drop") else { return };
+    verdict.word("LIMIT", 2).reached_is(50, 80).open(50).share(30, 30).names(&["local-firewall"]);
+}
+
+pub fn a_rule_of_this_host_rejects_above_fifty() {
+    let Some(verdict) = above_fifty("reject with tcp reset") else { return };
+    verdict.word("LIMIT", 2).reached_is(50, 80).open(50).share(30, 30).names(&["local-firewall"]);
+}
