@@ -123,6 +123,13 @@ impl Gaps {
         }
     }
 
+    /// When this host could first know of what happened at `at`.
+    pub fn noticed(&self, at: Moment) -> Moment {
+        let index = self.list.partition_point(|gap| gap.to < at);
+        let gap = self.list.get(index).filter(|gap| gap.from < at);
+        gap.map_or(at, |gap| gap.to)
+    }
+
     /// Whether this host was not looking at any moment of a stretch of time.
     pub fn touch(&self, stretch: RangeInclusive<Moment>) -> bool {
         self.list.iter().any(|gap| gap.from < *stretch.end() && *stretch.start() < gap.to)
@@ -151,6 +158,7 @@ mod tests {
         assert_eq!(gaps.interval(ms(300)), (ms(100), ms(300)));
         assert_eq!(gaps.interval(ms(500)), (ms(300), ms(500)));
         assert_eq!(gaps.interval(ms(1_200)), (ms(900), ms(1_200)));
+        assert_eq!([0, 101, 300, 301].map(|at| gaps.noticed(ms(at))), [0, 300, 300, 500].map(ms));
         for at in [0, 100, 150, 299, 301, 499, 501, 900, 1_199, 1_201] {
             assert_eq!(gaps.interval(ms(at)), (ms(at), ms(at)), "{at}");
         }

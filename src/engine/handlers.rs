@@ -74,7 +74,9 @@ impl Engine {
             self.reads.ask(key, TcpInfoPurpose::Rtt, actions);
         }
         let checks = self.checks.take(key.slot, Input::Opened { is_slow }, at);
-        self.act(key, at, &checks, actions);
+        // What was opened while this host was not looking is sent to only now.
+        let from = if self.sends { self.gaps.noticed(at) } else { at };
+        self.act(key, from, &checks, actions);
         if self.sends {
             actions.push(Action::Send(key));
         }
@@ -135,7 +137,8 @@ impl Engine {
     /// By when an answer of `key` has to come, if one is awaited.
     pub(super) fn reply_due(&self, key: Key) -> Option<Moment> {
         let since = self.table.get(key)?.since;
-        self.checks.reply_timeout(key.slot).map(|timeout| since + timeout)
+        let sent_at = if self.sends { self.gaps.noticed(since) } else { since };
+        self.checks.reply_timeout(key.slot).map(|timeout| sent_at + timeout)
     }
 
     pub(super) fn tcp_info_read(

@@ -130,7 +130,11 @@ impl Shadow {
         // Where nobody asks for anything, nobody looks at suspects either.
         let is_suspect = took >= SLOW && self.plan.probe != Probe::None && talk.is_none();
         if let Some(talk) = talk {
-            self.wait(slot, Wait::Reply, at + talk.reply_timeout);
+            let is_sent_to = !talk.send.is_empty();
+            let gap = self.gaps.iter().find(|(from, to, _)| *from < at && at <= *to);
+            let from = gap.filter(|_| is_sent_to).map_or(at, |(_, to, _)| *to);
+            self.seat(slot).sent_to_at = from;
+            self.wait(slot, Wait::Reply, from + talk.reply_timeout);
         } else if is_suspect && self.take_suspect() {
             self.wait(slot, Wait::Suspicion { is_probed }, at + Span::from_ms(1_200));
         } else if is_probed {
@@ -332,7 +336,7 @@ impl Shadow {
         let is_probed = self.is_probed(slot);
         let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         let seat = self.seat(slot);
-        let took = at.since(seat.opened_at.unwrap_or_default());
+        let took = at.since(seat.sent_to_at);
         (seat.answered, seat.is_overdue) = (true, took > patience);
         seat.is_unneeded |= is_probed;
         if took > patience {

@@ -16,6 +16,8 @@ pub struct Seat {
     pub took: Option<Span>,
     pub dialed_at: Moment,
     pub opened_at: Option<Moment>,
+    /// From when on its reply timeout runs.
+    pub sent_to_at: Moment,
     /// Whether its dial took a second or more.
     pub is_slow: bool,
     /// What it waits for once it is established, and until when.
@@ -58,6 +60,7 @@ impl Seat {
         took: None,
         dialed_at: Moment(0),
         opened_at: None,
+        sent_to_at: Moment(0),
         is_slow: false,
         wait: Wait::Nothing,
         wait_until: Moment(0),

@@ -79,9 +79,12 @@ impl Timeline {
             Some(last) if last.alike.is_none() && last.dials < self.coarse => last.add(&next),
             _ => self.cells.push(next),
         }
-        while self.cells.len() > CELLS_MAX {
-            self.coarse = (2 * self.coarse).max(2);
+        if self.cells.len() > CELLS_MAX {
             self.coarsen();
+            while self.cells.len() > CELLS_MAX / 4 * 3 {
+                self.coarse = (2 * self.coarse).max(2);
+                self.coarsen();
+            }
         }
     }
 
