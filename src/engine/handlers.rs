@@ -104,7 +104,7 @@ impl Engine {
         if bytes == 0 {
             return;
         }
-        let is_late = self.reply_due(key).is_some_and(|due| due < at);
+        let is_late = self.is_reply_late(key, at);
         let (is_first, checks) = self.checks.on_data(key.slot, at, is_late);
         if is_first && let Some(connection) = self.table.get(key) {
             self.tally.first_byte_times.record(at.since(connection.since));
@@ -113,7 +113,7 @@ impl Engine {
     }
 
     pub(super) fn replied(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
-        let is_late = self.reply_due(key).is_some_and(|due| due < at);
+        let is_late = self.is_reply_late(key, at);
         match self.checks.on_reply(key.slot, at, is_late) {
             Some(checks) => self.act(key, at, &checks, actions),
             None => self.tally.events_ignored += 1,
@@ -134,11 +134,21 @@ impl Engine {
         self.act(key, at, &checks, actions);
     }
 
-    /// By when an answer of `key` has to come, if one is awaited.
+    /// Before when no reply of `key` is late, if one is awaited.
     pub(super) fn reply_due(&self, key: Key) -> Option<Moment> {
         let since = self.table.get(key)?.since;
-        let sent_at = if self.sends { self.gaps.noticed(since) } else { since };
-        self.checks.reply_timeout(key.slot).map(|timeout| sent_at + timeout)
+        self.checks.reply_timeout(key.slot).map(|timeout| since + timeout)
+    }
+
+    /// Whether what came at `at` came after its time, or is read only now that its time is up.
+    fn is_reply_late(&self, key: Key, at: Moment) -> bool {
+        match self.checks.state(key.slot) {
+            CheckState::ReplyPending | CheckState::PartialReply => {
+                self.wheel.due(key.slot).is_some_and(|due| due.moment() < at)
+            }
+            CheckState::ReplyDue | CheckState::PartialReplyDue => true,
+            _ => false,
+        }
     }
 
     pub(super) fn tcp_info_read(

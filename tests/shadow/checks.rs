@@ -336,10 +336,11 @@ impl Shadow {
         let is_probed = self.is_probed(slot);
         let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         let seat = self.seat(slot);
-        let took = at.since(seat.sent_to_at);
-        (seat.answered, seat.is_overdue) = (true, took > patience);
+        let due = Tick::at_or_after(seat.sent_to_at + patience).moment();
+        let is_late = due < at || seat.is_put_off;
+        (seat.answered, seat.is_overdue) = (true, is_late);
         seat.is_unneeded |= is_probed;
-        if took > patience {
+        if is_late {
             self.mark("answered, and read late");
         }
         self.wait_no_more(slot);
