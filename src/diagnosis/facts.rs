@@ -17,6 +17,9 @@ const LUCK_MAX: f64 = 0.001;
 /// of the dials failed after this and more. Source: `mcast_solicit`, `retrans_time_ms` in arp(7).
 const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(200);
 
+/// A server that is nearer refuses as soon as this host itself does.
+const FAR_MIN: Span = Span::from_us(300);
+
 /// Several places with the same limit of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SameCount {
@@ -85,7 +88,7 @@ pub struct Facts {
 impl Facts {
     pub fn of(case: &Case<'_>) -> Facts {
         let summary = case.summary;
-        let timeline = &summary.analysis.timeline;
+        let timeline = &summary.analysis.everywhere.timeline;
         let count = |reason| timeline.count(Outcome::Failed(reason));
         let counters = case.counters;
         let checks = &summary.checks;
@@ -186,6 +189,7 @@ impl Facts {
     pub fn was_refused_sooner(&self) -> bool {
         self.refused > 0
             && self.established_ever > 0
+            && self.handshake_min >= FAR_MIN
             && self.refused_p50.0 * 2 < self.handshake_min.0
     }
 }

@@ -14,6 +14,7 @@ pub mod closes;
 pub mod facts;
 pub mod model;
 pub mod pattern;
+pub mod places;
 pub mod rank;
 pub mod rules;
 pub mod symptoms;

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::engine::analysis::{Cell, LevelCell, Levels, Timeline};
+use crate::engine::analysis::{Counts, Levels, Timeline};
 use crate::units::{Moment, low_32};
 
 /// What has at most this chance to come by itself is no chance.
@@ -128,12 +128,12 @@ pub struct Bit {
 /// The dials of a timeline as `all` and `hits` count them.
 pub fn bits_of(
     timeline: &Timeline,
-    all: impl Fn(&Cell) -> u32,
-    hits: impl Fn(&Cell) -> u32,
+    all: &dyn Fn(&Counts) -> u32,
+    hits: &dyn Fn(&Counts) -> u32,
 ) -> Vec<Bit> {
-    let bit = |cell: &Cell| Bit {
-        all: all(cell),
-        hits: hits(cell).min(all(cell)),
+    let bit = |cell: &crate::engine::analysis::Cell| Bit {
+        all: all(&cell.counts),
+        hits: hits(&cell.counts).min(all(&cell.counts)),
         from: cell.from,
         to: cell.to,
         level: cell.level.clone(),
@@ -145,10 +145,10 @@ pub fn bits_of(
 /// The same by level.
 pub fn levels_of(
     levels: &Levels,
-    all: impl Fn(&LevelCell) -> u32,
-    hits: impl Fn(&LevelCell) -> u32,
+    all: &dyn Fn(&Counts) -> u32,
+    hits: &dyn Fn(&Counts) -> u32,
 ) -> Vec<Bit> {
-    let bit = |(index, cell): (usize, &LevelCell)| Bit {
+    let bit = |(index, cell): (usize, &Counts)| Bit {
         all: all(cell),
         hits: hits(cell).min(all(cell)),
         from: Moment(0),

@@ -353,6 +353,8 @@ impl<'a> Driver<'a> {
     fn send(&mut self, key: Key) {
         if let (Some(talk), Some(socket)) = (&self.plan.talk, self.sockets.get(key.slot)) {
             let _ = sys::send(socket, &talk.send);
+            let at = self.poller.clock.now();
+            self.push(at, EventKind::Sent(key));
         }
     }
 

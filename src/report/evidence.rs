@@ -125,7 +125,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
 }
 
 fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
-    let cells = &summary.analysis.timeline.cells;
+    let cells = &summary.analysis.everywhere.timeline.cells;
     let first = cells.iter().find(|cell| cell.count(Outcome::Failed(reason)) > 0)?;
     Some(first.level_at_first.end)
 }
@@ -133,7 +133,7 @@ fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
 /// Those that got no reply to their first SYN, whatever became of them.
 fn open_at_first_slow(summary: &Summary) -> u32 {
     let silent = [Outcome::Slow, Outcome::Pending, Outcome::Failed(EndReason::TimedOut)];
-    let cells = &summary.analysis.timeline.cells;
+    let cells = &summary.analysis.everywhere.timeline.cells;
     let is_slow = |cell: &&Cell| silent.iter().any(|outcome| cell.count(*outcome) > 0);
     cells.iter().find(is_slow).map_or(0, |cell| cell.level_at_first.end)
 }

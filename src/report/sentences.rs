@@ -200,13 +200,17 @@ impl Words<'_> {
 
     /// ` to 10.0.0.7:80`, or nothing.
     fn place(&self, problem: &Problem) -> String {
-        let (towards, noun, places, all) = match &problem.scope {
-            Scope::Targets(places) => ("to", "targets", places, self.plan.routes.targets().len()),
-            Scope::Sources(places) => ("from", "sources", places, self.plan.routes.sources().len()),
+        let (towards, noun, count, all) = match &problem.scope {
+            Scope::Targets { count, .. } => {
+                ("to", "targets", *count, self.plan.routes.targets().len())
+            }
+            Scope::Sources { count, .. } => {
+                ("from", "sources", *count, self.plan.routes.sources().len())
+            }
             _ => return String::new(),
         };
         let names = names_of(self.plan, &problem.scope);
-        match (&names[..], places.len()) {
+        match (&names[..], count) {
             ([], _) => String::new(),
             ([only], 1) => format!(" {towards} {only}"),
             ([first, ..], some) => format!(" {towards} {some} of {all} {noun} ({first}, ...)"),

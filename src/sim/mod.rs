@@ -357,7 +357,7 @@ impl Sim {
             Action::StopKeepalive(key) => return self.network.stop_keepalive(key),
             Action::Send(key) => {
                 self.network.send(key, self.clock)?;
-                Vec::new()
+                vec![EventKind::Sent(key)]
             }
             Action::StartKeepalive(key) => {
                 let info = self.network.start_keepalive(key, self.clock)?;

@@ -103,6 +103,9 @@ const CERTAIN: i8 = 100;
 /// A candidate that weighs as much is likely, if it leads.
 const LIKELY_MIN: i8 = 5;
 
+/// What lags behind the first by more, with nothing that speaks for it, is not named.
+const LEAD_MAX: i8 = 6;
+
 fn candidate(cause: Cause) -> Candidate {
     Candidate { cause, likelihood: Likelihood::Possible, evidence: Vec::new(), knob: None }
 }
@@ -113,7 +116,7 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
     }
     weighed.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
     let second = weighed.get(1).map_or(0, |(weight, _)| *weight);
-    let is_proven = weighed[0].0 == CERTAIN;
+    let (top, is_proven) = (weighed[0].0, weighed[0].0 == CERTAIN);
     if weighed[0].0 >= LIKELY_MIN && weighed[0].0 >= second + 2 && !is_proven {
         weighed[0].1.likelihood = Likelihood::Likely;
     }
@@ -123,7 +126,7 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
         if is_proven {
             *weight == CERTAIN || (*weight >= LIKELY_MIN && is_backed)
         } else {
-            *weight >= 0
+            *weight >= 0 && (*weight + LEAD_MAX >= top || is_backed)
         }
     });
     weighed.into_iter().map(|(_, candidate)| candidate).collect()

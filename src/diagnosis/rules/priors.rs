@@ -28,7 +28,12 @@ pub fn of(view: &View<'_>) -> Priors {
         Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
         Symptom::SynAckRepeated => match facts.confirmed {
             0 => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
-            _ => &[(AcceptQueueFull, 4), (AcceptQueueOverflow, 3), (AcceptDeferred, 1)],
+            _ => &[
+                (AcceptQueueFull, 4),
+                (AcceptQueueOverflow, 3),
+                (AcceptDeferred, 1),
+                (PacketLoss, 1),
+            ],
         },
         Symptom::NoReply { replied, wrong, late } => {
             let hits = u64::from(fit.part.hits);
@@ -143,7 +148,7 @@ fn silent(pattern: &Pattern, four_tuple_decides: bool) -> Priors {
 fn refused_priors(pattern: &Pattern) -> Priors {
     match pattern {
         Pattern::All => {
-            &[(NoListener, 4), (ListensElsewhere, 3), (FirewallReject, 2), (LocalFirewall, 0)]
+            &[(NoListener, 4), (ListensElsewhere, 3), (FirewallReject, 2), (LocalFirewall, 1)]
         }
         Pattern::AboveCount { .. } => {
             &[(RejectAboveLimit, 3), (ListenerClosed, 3), (RateLimit, 1), (LocalFirewall, 1)]

@@ -158,7 +158,7 @@ impl Pulse {
             let Some(established_at) = connection.established_at() else { continue };
             self.newcomers += u32::from((self.to..soon).contains(&established_at));
             let is_open = connection.state == State::Established || connection.since > self.to;
-            if is_open && established_at < self.from {
+            if is_open && established_at < self.to {
                 let age = self.to.since(established_at);
                 self.kept += 1;
                 self.kept_age_max = self.kept_age_max.max(age);
