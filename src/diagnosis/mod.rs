@@ -5,11 +5,12 @@
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
 //! * [`facts`]: what rules go by;
 //! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
-//!   were closed;
+//!   were closed; [`chance`]: what either is tested against;
 //! * [`rank`]: which symptom comes first, and what it explains;
 //! * [`rules`]: symptom × pattern × corroboration → candidates.
 
 pub mod causes;
+pub mod chance;
 pub mod closes;
 pub mod facts;
 pub mod model;
