@@ -17,6 +17,7 @@
 //! ```text
 //! main.rs               parse → resolve → plan → preflight → confirm → drive → report → exit
 //! os/                   the impure edge: mio, libc, the real clock, files, children
+//!   watch.rs            Watch: what is reported of a run, as it goes on and at its end
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
 //!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           socket, options, bind and connect of one dial
@@ -37,7 +38,9 @@
 //!   stdio.rs            standard output and error that cannot block the only thread
 //!   errno.rs            errno → EndReason
 //!   clock.rs            the only place that reads a clock
-//!   sys/                every unsafe: sockets, limits, clock, timer
+//!   sys/                every unsafe: sockets, limits
+//!     check.rs          the result of a system call
+//!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
 //!     signals.rs        signals that can be polled, and the end of a child
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
@@ -48,6 +51,7 @@
 //!   descriptor.rs       one of them, and its TCP_INFO
 //!   bogus.rs            events that no network sends
 //!   trace.rs            what happened, as text and as a hash
+//!   record.rs           one turn, as an observer sees it
 //!   random.rs           the one source of chance
 //!   world/              servers and paths that all connections of a run share
 //!     setup.rs          what a world is made of
@@ -96,16 +100,19 @@
 //!   closes.rs           how connections were closed: age, moment, sweep, oldest first
 //!   rank.rs             the primary symptom, and what it explains
 //!   rules/              symptom × pattern × corroboration → candidates
+//!     view.rs           what a rule reads, and what it can return
 //!     priors.rs         symptom × pattern → causes
 //!     corroboration.rs  facts for a cause and against it
 //!     local.rs          dials that this host refused
 //!   causes/             CAUSES: one record a cause, with its checks and its fix
+//!     record.rs         what a record consists of
 //!     server.rs         on the server: its kernel and its listeners
 //!     application.rs    on the server: its application, and what is behind it
 //!     network.rs        on the path
 //!     this_host.rs      on this host
 //! findings.rs           the numbers of serve and calibrate
 //! limits/               a plan against this host's limits → findings that name the knob
+//!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   event.rs            Event, EventKind, Action, Note: what passes between engine and edge

@@ -1,12 +1,14 @@
 //! What rules go by: the numbers of a run that corroborate a cause or speak against it, looked up
 //! once. No rule reads the summary by itself.
 
-use super::Case;
+use crate::counters::Counters;
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
-use crate::engine::{EndReason, Round, State};
-use crate::icmp::IcmpCount;
-use crate::plan::Probe;
+use crate::engine::{EndReason, Round, State, Summary};
+use crate::icmp::{IcmpCount, IcmpTally};
+use crate::limits::Finding;
+use crate::plan::{Plan, Probe};
+use crate::said::Said;
 use crate::units::{Moment, NS_PER_S, Span};
 
 /// The chance below which the fate of repeats is no matter of luck.
@@ -16,6 +18,20 @@ const LUCK_MAX: f64 = 0.001;
 /// all that waits for it, what was dialed lately included; a rule that rejects does so at once. Half
 /// of the dials failed after this and more. Source: `mcast_solicit`, `retrans_time_ms` in arp(7).
 const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(200);
+
+/// What a diagnosis is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub plan: &'a Plan,
+    pub summary: &'a Summary,
+    /// What this host's kernel counted during the run.
+    pub counters: &'a Counters,
+    pub icmp: &'a IcmpTally,
+    /// What the preflight found.
+    pub findings: &'a [Finding],
+    /// The most frequent first.
+    pub said: &'a [Said],
+}
 
 /// Several places with the same limit of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Which fact of a run speaks for a cause, or against it: a table of (cause, whether the fact brings it
 //! up by itself, the rule).
 
-use super::{Effect, View, told};
+use super::view::{Effect, View, told};
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Fact, Scope, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};

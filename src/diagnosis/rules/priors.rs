@@ -1,7 +1,7 @@
 //! What explains a symptom in a pattern, and how readily, before any other fact of the run is looked
 //! at: a table of tables.
 
-use super::View;
+use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Symptom};
 use crate::diagnosis::pattern::Pattern;
