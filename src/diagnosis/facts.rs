@@ -1,12 +1,14 @@
 //! What rules go by: the numbers of a run that corroborate a cause or speak against it, looked up
 //! once. No rule reads the summary by itself.
 
-use super::Case;
+use crate::counters::Counters;
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
-use crate::engine::{EndReason, Round, State};
-use crate::icmp::IcmpCount;
-use crate::plan::Probe;
+use crate::engine::{EndReason, Round, State, Summary};
+use crate::icmp::{IcmpCount, IcmpTally};
+use crate::limits::Finding;
+use crate::plan::{Plan, Probe};
+use crate::said::Said;
 use crate::units::{Moment, NS_PER_S, Span};
 
 /// The chance below which the fate of repeats is no matter of luck.
@@ -19,6 +21,20 @@ const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(200);
 
 /// A server that is nearer refuses as soon as this host itself does.
 const FAR_MIN: Span = Span::from_us(300);
+
+/// What a diagnosis is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub plan: &'a Plan,
+    pub summary: &'a Summary,
+    /// What this host's kernel counted during the run.
+    pub counters: &'a Counters,
+    pub icmp: &'a IcmpTally,
+    /// What the preflight found.
+    pub findings: &'a [Finding],
+    /// The most frequent first.
+    pub said: &'a [Said],
+}
 
 /// Several places with the same limit of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +70,8 @@ pub struct Facts {
     pub half_open_later: u64,
     /// Of the latest check of those that were silent since the first one.
     pub confirmed_last: u64,
+    /// Of the first check of each.
+    pub confirmed_first: u64,
     /// When an acknowledgement of a keepalive was read last.
     pub confirmed_at: Option<Moment>,
     /// Checks in which something came that was no acknowledgement.
@@ -129,6 +147,7 @@ impl Facts {
             half_open: summary.ended_by(EndReason::HalfOpen),
             syn_ack_repeated: checks.suspects_half_open.max(checks.repeats_syn_ack),
             half_open_later: later.iter().map(|round| round.half_open).sum(),
+            confirmed_first: checks.round(Round::First).confirmed,
             confirmed_last: checks.round(Round::Last).confirmed,
             confirmed_at: checks.rounds.iter().filter_map(|round| round.last_confirmed_at).max(),
             other_traffic: checks.rounds.iter().map(|round| round.other_traffic).sum(),

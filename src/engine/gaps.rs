@@ -123,10 +123,11 @@ impl Gaps {
         }
     }
 
-    /// When this host could first know of what happened at `at`.
-    pub fn noticed(&self, at: Moment) -> Moment {
+    /// When this host could first act on what happened at `at`: a gap that begins within `soon` of it
+    /// may have begun before that.
+    pub fn acted_on(&self, at: Moment, soon: Span) -> Moment {
         let index = self.list.partition_point(|gap| gap.to < at);
-        let gap = self.list.get(index).filter(|gap| gap.from < at);
+        let gap = self.list.get(index).filter(|gap| gap.from <= at + soon);
         gap.map_or(at, |gap| gap.to)
     }
 
@@ -158,7 +159,8 @@ mod tests {
         assert_eq!(gaps.interval(ms(300)), (ms(100), ms(300)));
         assert_eq!(gaps.interval(ms(500)), (ms(300), ms(500)));
         assert_eq!(gaps.interval(ms(1_200)), (ms(900), ms(1_200)));
-        assert_eq!([0, 101, 300, 301].map(|at| gaps.noticed(ms(at))), [0, 300, 300, 500].map(ms));
+        let acted_on = |at| gaps.acted_on(ms(at), Span::from_ms(10));
+        assert_eq!([0, 95, 101, 300, 301, 600].map(acted_on), [0, 300, 300, 300, 500, 600].map(ms));
         for at in [0, 100, 150, 299, 301, 499, 501, 900, 1_199, 1_201] {
             assert_eq!(gaps.interval(ms(at)), (ms(at), ms(at)), "{at}");
         }

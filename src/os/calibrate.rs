@@ -4,11 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
-use super::driver::{self, Run, Tables};
+use super::driver::{self, Tables};
 use super::host::{self, DESCRIPTORS_OWN, PortRange};
 use super::sockets::bytes_per_connection;
 use super::sys::{self, Signals};
-use super::{News, Watch};
+use super::watch::{News, Run, Watch};
 use crate::engine::{Key, Sample};
 use crate::error::{Error, Result};
 use crate::findings::{Calibration, Stopper};

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write};
 
-use super::text::reason_words;
 use crate::engine::analysis::{Cell, Outcome};
 use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
 use crate::engine::histogram::Histogram;
@@ -279,4 +278,16 @@ fn write_quantiles(out: &mut dyn Write, title: &str, times: &Histogram) -> fmt::
     let [min, p50, p90, p99, max] =
         [times.min(), p50, p90, p99, times.max()].map(Span::rounded_to_3_digits);
     writeln!(out, "{title} min/p50/p90/p99/max = {min}/{p50}/{p90}/{p99}/{max}")
+}
+
+/// How the report names a reason. Three are all kinds of things: the system's word for the first of
+/// them says more.
+pub fn reason_words(summary: &Summary, reason: EndReason) -> String {
+    let errno = summary.first_errno[reason as usize];
+    if matches!(reason, EndReason::OtherHere | EndReason::OtherBeyond | EndReason::Lost)
+        && errno != 0
+    {
+        return format!("{}: {}", reason.word(), std::io::Error::from_raw_os_error(errno));
+    }
+    reason.word().to_owned()
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::verdict::names_of;
 use crate::diagnosis::model::{ClosePattern, Problem, Scope, Symptom};
 use crate::diagnosis::pattern::{Part, Pattern};
 use crate::engine::EndReason;
@@ -360,5 +359,23 @@ fn verb(reason: EndReason, is_one: bool) -> String {
         }
         EndReason::Prohibited => format!("{was} prohibited"),
         _ => format!("failed: {}", reason.word()),
+    }
+}
+
+/// The places of a scope as an operator knows them; none for everywhere.
+fn names_of(plan: &Plan, scope: &Scope) -> Vec<String> {
+    let routes = &plan.routes;
+    match scope {
+        Scope::Targets { places, .. } => places
+            .iter()
+            .filter_map(|index| routes.targets().get(*index as usize))
+            .map(ToString::to_string)
+            .collect(),
+        Scope::Sources { places, .. } => places
+            .iter()
+            .filter_map(|index| routes.sources().get(*index as usize))
+            .map(|source| source.ip().to_string())
+            .collect(),
+        _ => Vec::new(),
     }
 }

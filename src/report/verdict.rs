@@ -13,7 +13,6 @@ use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
 use crate::engine::Side;
-use crate::plan::Plan;
 use crate::said::Said;
 
 /// Checks that are printed of one candidate, and of a problem.
@@ -269,22 +268,4 @@ fn write_said(out: &mut dyn Write, said: &[Said]) -> fmt::Result {
     let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
     let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
     writeln!(out, "The server said, to {connections}: \"{shown}{more}\"")
-}
-
-/// The places of a scope as an operator knows them; none for everywhere.
-pub fn names_of(plan: &Plan, scope: &Scope) -> Vec<String> {
-    let routes = &plan.routes;
-    match scope {
-        Scope::Targets { places, .. } => places
-            .iter()
-            .filter_map(|index| routes.targets().get(*index as usize))
-            .map(ToString::to_string)
-            .collect(),
-        Scope::Sources { places, .. } => places
-            .iter()
-            .filter_map(|index| routes.sources().get(*index as usize))
-            .map(|source| source.ip().to_string())
-            .collect(),
-        _ => Vec::new(),
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 
-use super::Record;
+use super::record::Record;
 use crate::engine::{Action, EventKind, Note};
 use crate::units::Moment;
 

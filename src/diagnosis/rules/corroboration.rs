@@ -1,7 +1,7 @@
 //! Which fact of a run speaks for a cause, or against it: a table of (cause, whether the fact brings it
 //! up by itself, the rule).
 
-use super::{Effect, View, told};
+use super::view::{Effect, View, told};
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Fact, Scope, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
@@ -543,7 +543,7 @@ fn is_half_open_later(view: &View<'_>) -> bool {
     view.observed.symptom == Symptom::HalfOpen
         && view.facts.half_open_later > 0
         && view.facts.half_open_later >= view.facts.half_open
-        && view.facts.confirmed > 0
+        && view.facts.confirmed_first > 0
 }
 
 fn half_open_later(view: &View<'_>) -> Told {

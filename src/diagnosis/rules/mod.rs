@@ -4,59 +4,13 @@
 mod corroboration;
 mod local;
 mod priors;
+mod view;
 
-use super::Case;
 use super::causes::Cause;
-use super::facts::Facts;
-use super::model::{Candidate, Evidence, Fact, Likelihood, Symptom};
-use super::symptoms::Observed;
+use super::model::{Candidate, Evidence, Likelihood, Symptom};
 use corroboration::CORROBORATION;
-
-/// What a rule looks at.
-pub struct View<'a> {
-    pub case: &'a Case<'a>,
-    pub facts: &'a Facts,
-    pub observed: &'a Observed,
-    /// The other symptoms of the run.
-    pub others: &'a [Observed],
-}
-
-impl View<'_> {
-    /// Whether it is about SYNs that got no reply.
-    pub fn is_silent(&self) -> bool {
-        match &self.observed.symptom {
-            Symptom::DialsFailed { reasons, pending, slow, .. } => {
-                let timed_out: u32 = reasons
-                    .iter()
-                    .filter(|(reason, _)| *reason == crate::engine::EndReason::TimedOut)
-                    .map(|(_, count)| count)
-                    .sum();
-                timed_out + pending + slow > 0
-            }
-            Symptom::DialsSlow { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// How many of the dials that failed failed for a reason.
-    pub fn failed_by(&self, reason: crate::engine::EndReason) -> u32 {
-        match &self.observed.symptom {
-            Symptom::DialsFailed { reasons, .. } => {
-                reasons.iter().filter(|(of, _)| *of == reason).map(|(_, count)| count).sum()
-            }
-            _ => 0,
-        }
-    }
-}
-
-/// What a fact does to a candidate.
-pub enum Effect {
-    /// So much likelier, or less likely where it is negative.
-    By(i8),
-    /// No other cause explains it.
-    Proves,
-    RulesOut,
-}
+use view::Effect;
+pub use view::View;
 
 /// The candidates for a symptom, the most likely first.
 pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
@@ -130,9 +84,4 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
         }
     });
     weighed.into_iter().map(|(_, candidate)| candidate).collect()
-}
-
-/// A fact, told with its effect.
-fn told(effect: Effect, fact: Fact) -> Option<(Effect, Option<Fact>)> {
-    Some((effect, Some(fact)))
 }

@@ -1,7 +1,7 @@
 //! What explains a symptom in a pattern, and how readily, before any other fact of the run is looked
 //! at: a table of tables.
 
-use super::View;
+use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Symptom};
 use crate::diagnosis::pattern::Pattern;
@@ -26,7 +26,7 @@ pub fn of(view: &View<'_>) -> Priors {
             &[(AcceptQueueOverflow, 3), (ProcessRestarted, 2), (StateExpired, 2), (SynProxy, 1)]
         }
         Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
-        Symptom::SynAckRepeated => match facts.confirmed {
+        Symptom::SynAckRepeated => match facts.confirmed_first {
             0 => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
             _ => &[
                 (AcceptQueueFull, 4),

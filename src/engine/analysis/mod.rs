@@ -129,9 +129,10 @@ fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
     if !view.checks.has_replied(slot) {
         return age >= at_once_max(view.rtt);
     }
-    // It can have been asked only when it was noticed that it is established.
-    let noticed = connection.established_at().map_or(connection.since, |at| view.gaps.noticed(at));
-    connection.since.since(noticed) >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
+    // Its request can have been sent only when this host could act on its establishment.
+    let established_at = connection.established_at().unwrap_or(connection.since);
+    let asked_at = view.gaps.acted_on(established_at, TOGETHER_MAX);
+    connection.since.since(asked_at) >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
 }
 
 /// How old a connection was when the peer closed it, at the most.
