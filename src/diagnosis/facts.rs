@@ -165,7 +165,10 @@ impl Facts {
             syn_challenges: counters.syn_challenge.unwrap_or(0),
             refused_p50: p50(EndReason::Refused),
             unreachable_p50: p50(EndReason::HostUnreachable),
-            handshake_min: summary.established_times.min(),
+            handshake_min: match summary.handshake_times.count() {
+                0 => summary.established_times.min(),
+                _ => summary.established_times.min().min(summary.handshake_times.min()),
+            },
             dials_per_s: (dials * NS_PER_S).checked_div(dialing).unwrap_or(0),
             each_target: same_count(&summary.targets),
             each_source: same_count(&summary.sources),
@@ -207,7 +210,7 @@ impl Facts {
     /// Whether refusals came back sooner than the nearest server could have sent them.
     pub fn was_refused_sooner(&self) -> bool {
         self.refused > 0
-            && self.established_ever > 0
+            && self.established_ever >= 10
             && self.handshake_min >= FAR_MIN
             && self.refused_p50.0 * 2 < self.handshake_min.0
     }

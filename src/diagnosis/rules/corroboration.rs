@@ -78,6 +78,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (PathDown, false, some_confirmed_against),
     (HostDown, false, some_confirmed_against),
     (AcceptQueueOverflow, false, half_open_later_against),
+    (IdleTimeout, false, half_open_later_against),
     (SynProxy, false, half_open_later_against),
     (StateExpired, false, half_open_later),
     (StateExpired, false, half_open_first_against),
@@ -123,6 +124,9 @@ fn neighbour_table_full(view: &View<'_>) -> Told {
         (false, _) => None,
     }
 }
+
+/// The shortest timeout of a stateful device that is worth a thought.
+const STATE_LASTS_MIN: Span = Span::from_s(3);
 
 /// Whether packets to the targets leave this host at all.
 fn is_on_a_link(view: &View<'_>) -> bool {
@@ -551,9 +555,12 @@ fn half_open_later(view: &View<'_>) -> Told {
     Some((Effect::By(3), None))
 }
 
-/// State that expires does not do so within a second or two.
+/// State that expires does not do so within a few seconds.
 fn half_open_first_against(view: &View<'_>) -> Told {
-    let is_first = view.observed.symptom == Symptom::HalfOpen && view.facts.half_open_later == 0;
+    let failures = view.case.summary.failures[EndReason::HalfOpen as usize]?;
+    let is_first = view.observed.symptom == Symptom::HalfOpen
+        && view.facts.half_open_later == 0
+        && failures.max < STATE_LASTS_MIN;
     is_first.then_some(())?;
     Some((Effect::RulesOut, None))
 }

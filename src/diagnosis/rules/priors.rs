@@ -23,7 +23,14 @@ pub fn of(view: &View<'_>) -> Priors {
         Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
         Symptom::KilledHere => &[(KilledHere, 4)],
         Symptom::HalfOpen => {
-            &[(AcceptQueueOverflow, 3), (ProcessRestarted, 2), (StateExpired, 2), (SynProxy, 1)]
+            // A timeout of the age of the check can cross it.
+            &[
+                (AcceptQueueOverflow, 3),
+                (ProcessRestarted, 2),
+                (StateExpired, 2),
+                (IdleTimeout, 1),
+                (SynProxy, 1),
+            ]
         }
         Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
         Symptom::SynAckRepeated => match facts.confirmed_first {

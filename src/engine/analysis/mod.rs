@@ -130,9 +130,9 @@ fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
         return age >= at_once_max(view.rtt);
     }
     // Its request can have been sent only when this host could act on its establishment.
-    let established_at = connection.established_at().unwrap_or(connection.since);
-    let asked_at = view.gaps.acted_on(established_at, TOGETHER_MAX);
-    connection.since.since(asked_at) >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
+    let from = Moment(connection.since.0.saturating_sub(age.0));
+    let looking = Span(age.0.saturating_sub(view.gaps.within(from, connection.since).0));
+    looking >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
 }
 
 /// How old a connection was when the peer closed it, at the most.
