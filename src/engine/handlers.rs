@@ -172,6 +172,9 @@ impl Engine {
                 // A repeated SYN leaves the measure open.
                 if let Some(rtt) = info.rtt.filter(|_| info.total_retrans == 0) {
                     self.tally.handshake_times.record(rtt);
+                    let dial_time = self.table.get(key).and_then(|connection| connection.dial_time);
+                    let took = dial_time.map_or(rtt, |time| time.middle());
+                    self.tally.notice_times.record(Span(took.0.saturating_sub(rtt.0)));
                 }
             }
             TcpInfoPurpose::Slow => {

@@ -26,6 +26,8 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (NeighbourUnresolved, true, syns_still_queued),
     (LocalConntrack, true, conntrack_drops),
     (IngressDrops, true, ingress_drops),
+    (SlowHost, false, noticed_late),
+    (LongRtt, false, noticed_late_against),
     // The accept queue.
     (AcceptQueueFull, false, syn_ack_repeated),
     (AcceptQueueFull, false, not_all_replied),
@@ -186,6 +188,22 @@ fn syns_still_queued(view: &View<'_>) -> Told {
         && facts.unsent * 10 >= facts.failed_repeats * 9;
     is_it.then_some(())?;
     told(Effect::By(7), Fact::SynStillQueued { count: facts.unsent, repeats: facts.failed_repeats })
+}
+
+/// Half of a dial's time and more passed after its SYN-ACK.
+fn noticed_late(view: &View<'_>) -> Told {
+    let summary = view.case.summary;
+    let (notice, dial) = (&summary.notice_times, &summary.established_times);
+    let is_it = matches!(view.observed.symptom, Symptom::DialsSlow { repeats: 0 })
+        && notice.count() > 0
+        && notice.quantile(500).0 * 2 >= dial.quantile(500).0;
+    is_it.then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+fn noticed_late_against(view: &View<'_>) -> Told {
+    noticed_late(view)?;
+    Some((Effect::By(-2), None))
 }
 
 fn conntrack_drops(view: &View<'_>) -> Told {
@@ -410,7 +428,7 @@ fn were_all_closed(view: &View<'_>) -> bool {
     let summary = view.case.summary;
     let analysis = &summary.analysis;
     let closed = u64::from(analysis.closes.count + analysis.closed_at_once_count());
-    let is_all = closed >= u64::from(HITS_MIN) && closed == summary.established_ever;
+    let is_all = closed > 0 && closed == summary.established_ever;
     let first = analysis.closed_at_once_seen.map(|(first, _)| first);
     let later = (analysis.closes.count > 0).then_some(analysis.closes.first);
     let Some(first) = first.into_iter().chain(later).min() else { return false };
@@ -418,7 +436,7 @@ fn were_all_closed(view: &View<'_>) -> bool {
         matches!(&other.symptom, Symptom::DialsFailed { reasons, .. }
             if reasons.iter().any(|(reason, _)| *reason == EndReason::Refused))
     });
-    let slack = Span::from_ms(100) + view.facts.handshake_min;
+    let slack = Span::from_ms(100) + view.facts.handshake_min + summary.gaps.total();
     is_all
         && failed.is_some_and(|failed| failed.began + slack >= first)
         && failed.is_some_and(|failed| first + slack >= failed.began)
