@@ -1,8 +1,11 @@
 //! Any plan, any moments (backwards, too), any events: `turn` survives them, its books balance
 //! after each, and it keeps to its limits. As long as the clock behaves the reference model agrees.
+//! Whatever it comes to is diagnosed and reported, without a contradiction.
 
 #![no_main]
 
+#[path = "../../tests/support/consistency.rs"]
+mod consistency;
 #[path = "../../tests/shadow/mod.rs"]
 mod shadow;
 
@@ -16,6 +19,7 @@ use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record, deadlines};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
+use consistency::{Beside, contradictions, reported};
 use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;
@@ -281,4 +285,7 @@ fuzz_target!(|input: Input| {
         unclosed += u64::from(u32::from(ended) - closed[slot as usize]);
     }
     assert_eq!(unclosed, summary.skipped);
+    let (diagnosis, text) = reported(&plan, &summary, &Beside::default());
+    let found = contradictions(&plan, &summary, &diagnosis, &text);
+    assert!(found.is_empty(), "{found:#?}\n{text}");
 });
