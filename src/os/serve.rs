@@ -49,12 +49,13 @@ pub trait ServeWatch {
 /// Serves until `--duration` is over or a signal comes.
 ///
 /// # Errors
-/// [`Error::Setup`] if it cannot listen; [`Error::System`] for what else is missing.
+/// [`Error::Setup`] if it cannot listen; [`Error::System`] for what else is missing, or a poll that
+/// fails: what was counted until then is reported.
 pub fn serve(args: &ServeArgs, signals: &Signals, watch: &mut dyn ServeWatch) -> Result<()> {
     let mut server = Server::new(args, signals, watch)?;
-    server.spin(watch)?;
+    let ended = server.spin(watch);
     watch.done(&server.seats.counts, signals);
-    Ok(())
+    ended
 }
 
 /// What is being done about new connections.

@@ -47,6 +47,8 @@ pub struct Report<'a> {
     pub findings: &'a [Finding],
     /// What the server said to connections that it then closed.
     pub said: &'a [Said],
+    /// What on this host ended the run, where that was no operator.
+    pub ended_by: Option<&'a str>,
     /// Lines that found no room on a standard stream.
     pub lines_dropped: u64,
 }

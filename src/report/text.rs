@@ -50,7 +50,10 @@ pub fn write_report(
     writeln!(out, "Host: {}", report.host.unwrap_or("unknown"))?;
     writeln!(out, "Start: {}", rfc3339(report.start_unix_ns))?;
     let took = summary.end.since(summary.start).truncated_to_us();
-    let how = if summary.stopped { ", ended by a signal" } else { "" };
+    let how = match report.ended_by.or(summary.stopped.then_some("a signal")) {
+        Some(what) => format!(", ended by {what}"),
+        None => String::new(),
+    };
     writeln!(out, "End: {} (after {took}{how})", rfc3339(report.end_unix_ns))?;
     write_accounts(out, summary)?;
     write_dials(out, summary)?;
@@ -345,6 +348,7 @@ mod tests {
             icmp: &IcmpTally::default(),
             findings: &[],
             said: &[],
+            ended_by: None,
             lines_dropped: 2,
         };
         let mut text = String::new();

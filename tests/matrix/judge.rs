@@ -71,6 +71,7 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
         icmp: &icmp,
         findings: &[],
         said: &said,
+        ended_by: None,
         lines_dropped: 0,
     };
     let diagnosis = diagnose(&report.case());
