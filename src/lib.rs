@@ -41,6 +41,7 @@
 //!     mod.rs            sockets, limits, clock and timer
 //!     errors.rs         the error queue of a socket: ICMP errors
 //!     signals.rs        signals that can be polled, and what the end of a process leads to
+//!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   mod.rs              the driver's loop over both; Sim::run(observer) → Outcome
 //!   scenario.rs         seed → plan, behaviours of servers, faults

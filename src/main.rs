@@ -2,7 +2,7 @@
 //! joins edges and faces.
 
 use std::env;
-use std::io::{self, Write};
+use std::io::{self, BufReader, LineWriter, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Run, Tables};
 use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Output, Streams};
+use tcpgoon::os::stdio::{Output, Patient, Streams};
 use tcpgoon::os::sys::{self, Signals};
 use tcpgoon::os::{self, News, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
@@ -25,6 +25,7 @@ use tcpgoon::report::{self, Report, preflight, text};
 
 fn main() -> ExitCode {
     sys::fail_on_abort();
+    sys::fail_on_file_size();
     let code = match dispatch() {
         Ok(code) => code,
         Err(error) => {
@@ -48,14 +49,15 @@ fn dispatch() -> Result<u8> {
     }
 }
 
-/// A line on standard error; if that is closed as well, nobody wants to know.
-fn complain(error: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "tcpgoon: {error}");
+/// A line on standard error; if that is closed as well, the exit code has to do. No signal is held
+/// here: one that waits for its reader can be ended.
+fn complain(error: &Error) {
+    let _ = Patient(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
 }
 
 /// Prints what was asked for. A reader that has gone away has seen enough.
 fn print(text: &str) -> Result<u8> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match Patient(io::stdout()).write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::system("cannot write to standard output", &error))
         }
@@ -78,14 +80,15 @@ fn run(args: &Args) -> Result<u8> {
     host::check_memory_for(plan.connections, &known)?;
     // Before anything is said: a table that does not fit is the only thing to be said then.
     let tables = Tables::new(&plan)?;
+    let mut streams = streams()?;
     if args.assume_yes {
         for finding in &findings {
-            complain(&preflight::Line { plan: &plan, finding });
+            let line = preflight::Line { plan: &plan, finding };
+            streams.stderr().line(&format!("tcpgoon: {line}\n"));
         }
     } else {
         confirm(&plan, &findings)?;
     }
-    let streams = streams()?;
     let mut console = Console {
         plan: &plan,
         findings: &findings,
@@ -119,7 +122,9 @@ fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
     let (host, port) = cli::confirm::words(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
-    cli::confirm::confirm(&banner, &mut io::stdin().lock(), &mut io::stdout())
+    let mut input = BufReader::new(Patient(io::stdin()));
+    let mut output = LineWriter::new(Patient(io::stdout()));
+    cli::confirm::confirm(&banner, &mut input, &mut output)
 }
 
 fn serve(args: &ServeArgs) -> Result<u8> {
@@ -153,7 +158,7 @@ fn hold_signals() -> Result<Signals> {
 /// An output that could not be written is told last.
 fn written(stdout: &Output) -> Result<()> {
     match stdout.failure() {
-        Some(error) => Err(Error::system("cannot write to standard output", error)),
+        Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
         None => Ok(()),
     }
 }
@@ -225,6 +230,7 @@ impl Watch for Console<'_> {
             icmp: &icmp,
             findings: self.findings,
             said: &run.said,
+            ended_by: run.ended_by.as_deref(),
             lines_dropped: self.streams.lines_dropped(),
         };
         let diagnosis = diagnose(&report.case());

@@ -3,7 +3,8 @@
 //!
 //! * here: sockets, limits, the clock and the timer;
 //! * [`errors`]: the ICMP errors that a socket received;
-//! * [`signals`]: what an operator's signals and our own end do.
+//! * [`signals`]: what an operator's signals and our own end do;
+//! * [`streams`]: the standard streams.
 //!
 //! # Errors
 //! An `io::Result` is the answer of the one system call that a function is named after, with its
@@ -17,9 +18,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub mod errors;
 pub mod signals;
+pub mod streams;
 
 pub use errors::read_icmp_error;
-pub use signals::{Signals, die_with_parent, fail_on_abort};
+pub use signals::{Signals, die_with_parent, fail_on_abort, fail_on_file_size};
 
 use libc::{c_int, c_void, socklen_t};
 

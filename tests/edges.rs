@@ -1,0 +1,308 @@
+//! Faults of the host: streams that are closed, full or shared, a poll loop that fails, limits that
+//! send signals. Whatever happens, what was found is reported, or the exit code says that it is not.
+
+mod common;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use common::streams::SmallPipe;
+use common::words::stats;
+use common::{
+    Outcome, Running, Served, privileged_tcpgoon_after, skip, status_number, tcpgoon,
+    tcpgoon_after, wait_until,
+};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+
+const TCPGOON: &str = env!("CARGO_BIN_EXE_tcpgoon");
+
+/// A file of this test's own, removed with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        Scratch(folder.join(format!("edges-{name}-{}", std::process::id())))
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.0).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A full disk, as far as a write can tell.
+fn full() -> File {
+    OpenOptions::new().write(true).open("/dev/full").unwrap()
+}
+
+/// Waits until a program writes to a pipe that has no room.
+fn wait_until_stuck(run: &Running) {
+    wait_until("it waits for room in a pipe", || {
+        let at = fs::read_to_string(format!("/proc/{}/wchan", run.id())).ok()?;
+        at.contains("pipe_w").then_some(())
+    });
+}
+
+#[test]
+fn findings_do_not_wait_for_whoever_reads_them() {
+    let server = Served::start(&["-i", "0"]);
+    let pipe = SmallPipe::new();
+    pipe.fill();
+    let target = server.target();
+    let args = ["-y", "-c", "60", "-s", "0", "-i", "0", &target];
+    let mut command = tcpgoon_after("ulimit -n 40", &args);
+    command.stdout(Stdio::piped()).stderr(pipe.writer());
+    let run = Running::start_as_it_is(command).outcome();
+    run.assert_code(2);
+    assert_eq!(run.find("Lines that found no room in the output: #"), ["1"]);
+}
+
+#[test]
+fn an_error_at_the_end_that_finds_no_room_can_be_ended() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    let run = ["-y", "-c", "3", "-s", "0", &target];
+    let (calibrate, serve) = (["calibrate", "-c", "10"], ["serve", "-p", "0", "--duration", "1ms"]);
+    for args in [&run[..], &calibrate, &serve] {
+        let pipe = SmallPipe::new();
+        pipe.fill();
+        let mut command = tcpgoon(args);
+        command.stdout(full()).stderr(pipe.writer());
+        let run = Running::start_as_it_is(command);
+        wait_until_stuck(&run);
+        run.signal(Signal::SIGTERM);
+        assert_eq!(run.outcome().signal(), Some(Signal::SIGTERM), "{args:?}");
+    }
+}
+
+/// Limits the size of the files that a command writes; the hard limit stays as it is.
+fn with_file_size_limit(command: &mut Command, bytes: u64) {
+    let limit = move || Ok(setrlimit(Resource::RLIMIT_FSIZE, bytes, libc::RLIM_INFINITY)?);
+    // SAFETY: between fork and exec it makes one system call and allocates nothing.
+    unsafe { command.pre_exec(limit) };
+}
+
+fn lift_file_size_limit(process: u32) {
+    let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let process = process.cast_signed();
+    // SAFETY: the limit is readable, and null means that the old one is not wanted.
+    let set = unsafe {
+        libc::prlimit(process, libc::RLIMIT_FSIZE, &raw const none, std::ptr::null_mut())
+    };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn lines_that_cannot_be_written_cost_no_report() {
+    let server = Served::start(&["-i", "0"]);
+    let output = Scratch::new("lines");
+    let args = ["-y", "-c", "3", "-s", "0", "-i", "10ms", "--hold", "forever", &server.target()];
+    let mut command = tcpgoon(&args);
+    // In the middle of a line.
+    with_file_size_limit(&mut command, 300);
+    command.stdout(File::create(&output.0).unwrap()).stderr(Stdio::piped());
+    let run = Running::start_as_it_is(command);
+    wait_until("the file is full", || {
+        (fs::metadata(&output.0).unwrap().len() == 300).then_some(())
+    });
+    let slept = || status_number(run.id(), "voluntary_ctxt_switches");
+    let before = slept();
+    wait_until("more lines were due", || (slept() > before + 5).then_some(()));
+    lift_file_size_limit(run.id());
+    let grown = || fs::metadata(&output.0).unwrap().len() > 450;
+    wait_until("lines are written again", || grown().then_some(()));
+    run.signal(Signal::SIGINT);
+    let run = run.outcome();
+    run.assert_code(1);
+    let text = output.text();
+    assert!(text.contains("--- verdict ---\n") && text.ends_with(".\n"), "{text}");
+    let (lines, _) = text.split_once("--- 127.0.0.1:").unwrap();
+    assert_eq!(stats(lines).len(), lines.lines().count(), "a torn line in {text}");
+    let error = "tcpgoon: cannot write to standard output: File too large (os error 27): lines ";
+    let which = run.stderr.strip_prefix(error).unwrap_or_else(|| panic!("{run:#?}"));
+    assert!(which.ends_with(" are missing, the report is complete\n"), "{run:#?}");
+}
+
+#[test]
+fn a_report_that_is_too_large_for_a_file_is_an_error_and_no_end_by_a_signal() {
+    let server = Served::start(&["-i", "0"]);
+    let output = Scratch::new("large");
+    let mut command = tcpgoon(&["-y", "-c", "3", "-s", "0", &server.target()]);
+    with_file_size_limit(&mut command, 200);
+    command.stdout(File::create(&output.0).unwrap()).stderr(Stdio::piped());
+    let run = Running::start_as_it_is(command).outcome();
+    run.assert_code(1);
+    let error = "tcpgoon: cannot write to standard output: File too large (os error 27)\n";
+    assert_eq!(run.stderr, error);
+}
+
+#[test]
+fn the_limit_on_cpu_time_ends_the_run_with_its_report() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "3", "-s", "0", "-i", "10ms", "--hold", "forever", &server.target()];
+    let run = Running::start(tcpgoon(&args));
+    run.wait_for_stats("all are established", |stats| stats.established == 3);
+    run.signal(Signal::SIGXCPU);
+    run.signal(Signal::SIGXCPU);
+    let run = run.outcome();
+    run.assert_code(0);
+    run.find("End: * (after @, ended by the limit on CPU time (ulimit -t))");
+}
+
+/// Runs the program with a system call that fails from a certain one on; `None` where that cannot be
+/// done.
+fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Outcome> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("system calls are made to fail by strace");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    let inject = format!("inject={call}:error={error}:when={from}+");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject, TCPGOON]).args(args);
+    command.stdin(Stdio::null());
+    Some(Running::start(command).outcome())
+}
+
+/// The call that mio polls by, by its name on this processor.
+const POLL: &str = if cfg!(target_arch = "x86_64") { "epoll_wait" } else { "epoll_pwait" };
+
+#[test]
+fn a_loop_that_fails_reports_what_it_has() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    for (call, error, from, words) in [
+        (POLL, "EBADF", 40, "polling failed: Bad file descriptor (os error 9)"),
+        ("timerfd_settime", "EINVAL", 9, "cannot set the timer: Invalid argument (os error 22)"),
+    ] {
+        let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &target];
+        let Some(run) = with_failing(call, error, from, &args) else { return };
+        run.assert_code(1)
+            .find(&format!("End: * (after @, ended by an error of this host: {words})"));
+        // Behind what the preflight found.
+        assert!(run.stderr.ends_with(&format!("tcpgoon: {words}\n")), "{run:#?}");
+        let last = run.last();
+        assert!(last.established > 0 && last.not_initiated > 0, "{run:#?}");
+        assert!(run.stdout.contains("--- verdict ---\nSTOPPED: "), "{run:#?}");
+        let verdict = run.stdout.replace('\n', " ");
+        assert!(verdict.contains("An error of this host ended the run with "), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_server_whose_loop_fails_reports_what_it_has() {
+    let args = ["serve", "-p", "0", "-i", "1ms"];
+    let Some(run) = with_failing(POLL, "EBADF", 40, &args) else { return };
+    run.assert_code(1);
+    assert!(run.stdout.contains(" tcp serve statistics ---\nAccepted: 0, "), "{run:#?}");
+    assert_eq!(run.stderr, "tcpgoon: polling failed: Bad file descriptor (os error 9)\n");
+}
+
+/// The program, started by a shell with these redirections.
+fn redirected(how: &str, args: &[&str]) -> Outcome {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec \"$@\" {how}"), "sh", TCPGOON]).args(args);
+    command.stdin(Stdio::null());
+    Running::start(command).outcome()
+}
+
+#[test]
+fn a_standard_output_that_takes_nothing_is_an_error_before_anything_is_dialed() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    for how in [">&-", "1</dev/null"] {
+        for args in [
+            &["-y", "-c", "3", "-s", "0", &target][..],
+            &["-c", "3", &target],
+            &["--dry-run", &target],
+            &["--help"],
+            &["version"],
+            &["explain"],
+            &["calibrate", "-c", "10"],
+            &["serve", "-p", "0", "--duration", "1ms"],
+        ] {
+            let run = redirected(how, args);
+            run.assert_code(1);
+            assert!(run.stderr.contains(" standard output"), "{how} {args:?} {run:#?}");
+        }
+    }
+    let ended = server.end();
+    assert!(ended.stdout.contains("Accepted: 0, "), "{ended:#?}");
+}
+
+#[test]
+fn closed_streams_that_are_not_needed_are_not_missed() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "3", "-s", "0", &server.target()];
+    for how in ["<&-", "2>&-", "<&- 2>&-"] {
+        let run = redirected(how, &args);
+        run.assert_code(0);
+        assert_eq!(run.last().established, 3, "{how} {run:#?}");
+    }
+    // Nobody can answer, or be told.
+    let unasked = redirected("<&-", &args[1..]);
+    unasked.assert_code(1);
+    assert!(unasked.stdout.ends_with("\nResponse not processed\n"), "{unasked:#?}");
+    redirected("<&- >&- 2>&-", &args).assert_code(1);
+}
+
+#[test]
+fn a_host_without_dev_null_is_no_abort() {
+    let hidden = "mount -t tmpfs none /dev; exec \"$@\" <&- 2>&-";
+    let unshare = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-ec", hidden, "sh"]).args(words).stdin(Stdio::null());
+        command
+    };
+    if !unshare(&["true"]).status().is_ok_and(|status| status.success()) {
+        return skip("/dev is hidden in a mount namespace");
+    }
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    let run = Running::start(unshare(&[TCPGOON, "-y", "-c", "3", "-s", "0", &target])).outcome();
+    run.assert_code(0);
+    assert_eq!(run.last().established, 3, "{run:#?}");
+}
+
+#[test]
+fn an_input_that_another_program_left_non_blocking_is_waited_for() {
+    let server = Served::start(&["-i", "0"]);
+    let (reader, mut writer) = io::pipe().unwrap();
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    let mut command = tcpgoon(&["-c", "3", "-s", "0", &server.target()]);
+    command.stdin(reader);
+    let run = Running::start(command);
+    run.stdout.wait_for_words("(y/N): ");
+    // It sleeps, and is not at its end.
+    wait_until("it waits for the answer", || {
+        let at = fs::read_to_string(format!("/proc/{}/wchan", run.id())).ok()?;
+        (at.contains("poll") || at.contains("pipe_read")).then_some(())
+    });
+    writer.write_all(b"y\n").unwrap();
+    let run = run.outcome();
+    run.assert_code(0);
+    assert_eq!(run.last().established, 3, "{run:#?}");
+}
+
+#[test]
+fn an_endless_stream_of_no_answers_is_given_up() {
+    let mut yes = Command::new("yes").arg("maybe").stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = privileged_tcpgoon_after(":", &["127.0.0.1:9"]);
+    command.stdin(yes.stdout.take().unwrap());
+    let run = Running::start(command).outcome();
+    yes.wait().unwrap();
+    run.assert_code(1);
+    assert_eq!(run.stdout.matches("(y/N): ").count(), 10, "{run:#?}");
+    assert!(run.stdout.ends_with("\nResponse not processed\n"), "{run:#?}");
+}
