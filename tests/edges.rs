@@ -175,6 +175,17 @@ fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Out
     Some(Running::start(command).outcome())
 }
 
+#[test]
+fn a_keepalive_that_this_host_cannot_set_is_this_hosts() {
+    let server = Served::start(&["-i", "0"]);
+    let args = ["-y", "-c", "5", "-s", "0", "--probe", &server.target()];
+    let Some(run) = with_failing("setsockopt", "ENOMEM", 1, &args) else { return };
+    run.find(
+        "Established means: 5 looked into (0 asked by keepalive), 0 are the server's, 0 half \
+         open, 0 could not be told, 5 not asked, as this host could not set a keepalive",
+    );
+}
+
 /// The call that mio polls by, by its name on this processor.
 const POLL: &str = if cfg!(target_arch = "x86_64") { "epoll_wait" } else { "epoll_pwait" };
 
