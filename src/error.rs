@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::escape::Printable;
+
 /// The exit codes, which are the original's.
 pub mod exit {
     /// Every connection was established.
@@ -56,7 +58,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Usage(what) => write!(f, "{what}"),
-            Error::Resolve { name, why } => write!(f, "cannot resolve {name}: {why}"),
+            Error::Resolve { name, why } => write!(f, "cannot resolve {}: {why}", Printable(name)),
             Error::Declined => write!(f, "execution aborted as prompted by the user"),
             Error::Unanswered => write!(f, "response not processed"),
             Error::Memory { connections, bytes } => write!(

@@ -94,7 +94,6 @@
 //!   findings.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and what stands in its way
-//!   escape.rs           bytes from elsewhere, made fit for a terminal
 //! diagnosis/            evidence → Diagnosis, as data; pure
 //!   causes/             CAUSES: one record a cause, with its checks and its fix
 //!     server.rs         on the server: its kernel and its listeners
@@ -138,6 +137,7 @@
 //! route.rs              slot → (source, target)
 //! counters.rs           what this host's kernel counted: text → numbers
 //! icmp.rs               ICMP errors that dials received
+//! escape.rs             text from elsewhere, made fit for a terminal
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```
@@ -155,6 +155,7 @@ pub mod counters;
 pub mod diagnosis;
 pub mod engine;
 pub mod error;
+pub mod escape;
 pub mod findings;
 pub mod icmp;
 pub mod limits;

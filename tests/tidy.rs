@@ -18,11 +18,11 @@ const LAYERS: &[(&str, &[&str])] = &[
         "os",
         &[
             "engine", "findings", "limits", "plan", "route", "counters", "icmp", "said", "units",
-            "error",
+            "error", "escape",
         ],
     ),
     ("sim", &["engine", "plan", "route", "units", "error"]),
-    ("cli", &["diagnosis", "plan", "route", "units", "error"]),
+    ("cli", &["diagnosis", "plan", "route", "units", "error", "escape"]),
     (
         "report",
         &[
@@ -37,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "said",
             "units",
             "error",
+            "escape",
         ],
     ),
     (
@@ -47,12 +48,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),
     ("plan", &["route", "units", "error"]),
-    ("route", &["units", "error"]),
+    ("route", &["units", "error", "escape"]),
     ("counters", &[]),
     ("said", &[]),
     ("icmp", &["units"]),
     ("units", &[]),
-    ("error", &[]),
+    ("error", &["escape"]),
+    ("escape", &[]),
 ];
 
 /// What may lie at the top level.

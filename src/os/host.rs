@@ -190,9 +190,10 @@ pub fn accept_queue_max() -> Option<u32> {
 
 /// This host's name, for matching a report with a server's log.
 pub fn name() -> Option<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
-    (!name.is_empty()).then(|| name.to_owned())
+    // Any bytes: it is printed with care.
+    let name = fs::read("/proc/sys/kernel/hostname").ok()?;
+    let name = String::from_utf8_lossy(name.trim_ascii());
+    (!name.is_empty()).then(|| name.into_owned())
 }
 
 /// A line of `/proc/meminfo` in bytes.

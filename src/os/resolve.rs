@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::sys;
 use crate::error::{Error, Result};
+use crate::escape::Printable;
 use crate::plan::{Family, HostPort};
 use crate::route::Target;
 
@@ -57,7 +58,7 @@ fn diallable(addresses: Vec<SocketAddr>, sources: &[SocketAddr]) -> Vec<SocketAd
 pub fn sources(typed: &[String]) -> Result<Vec<SocketAddr>> {
     let mut sources = Vec::with_capacity(typed.len());
     for text in typed {
-        let failed = |why: String| Error::Usage(format!("--source {text}: {why}"));
+        let failed = |why: String| Error::Usage(format!("--source {}: {why}", Printable(text)));
         let mut source = match look_up(text, Family::Any) {
             Ok(addresses) => addresses[0],
             Err(Error::Resolve { why, .. }) => return Err(failed(why)),

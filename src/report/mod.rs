@@ -1,6 +1,5 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
-pub mod escape;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
@@ -12,6 +11,8 @@ pub mod tables;
 pub mod text;
 pub mod verdict;
 pub mod wrap;
+
+pub use crate::escape;
 
 use crate::counters::Counters;
 use crate::diagnosis::Case;
