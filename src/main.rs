@@ -143,7 +143,8 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
         stdout.finish(&text, signals);
     })?;
     written(&stdout)?;
-    let measured = !calibration.summary.stopped && calibration.summary.established_ever > 0;
+    let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
+    let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
     Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
 }
 

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -336,4 +336,24 @@ fn an_output_that_nobody_reads_does_not_stop_it() {
     assert!(lines.iter().all(is_whole), "a torn line: {rest}");
     assert_eq!(*header, format!("--- {address} tcp serve statistics ---"));
     assert_eq!(words::counts(total), Some([1, 1, 1, 0]));
+}
+
+#[test]
+fn it_ends_with_its_standard_input_where_it_is_asked_to() {
+    let mut server = Served::start_with(&["-i", "0", "--until-eof"], |args| {
+        let mut command = tcpgoon(args);
+        command.stdin(Stdio::piped());
+        command
+    });
+    // Whatever is written means nothing.
+    let mut input = server.running.stdin();
+    input.write_all(b"quit\n").unwrap();
+    let _stream = TcpStream::connect(server.address).unwrap();
+    drop(input);
+    let run = server.running.outcome();
+    run.assert_code(0);
+    assert!(run.stdout.contains(" tcp serve statistics ---\nAccepted: "), "{run:#?}");
+    let run = common::run(&["serve", "-p", "0", "--until-eof"]);
+    run.assert_code(1);
+    assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input cannot be"), "{run:#?}");
 }

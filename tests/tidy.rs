@@ -44,7 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "diagnosis",
         &["engine", "limits", "plan", "route", "counters", "icmp", "said", "units", "error"],
     ),
-    ("findings", &["engine", "units"]),
+    ("findings", &["engine", "limits", "units"]),
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),
     ("plan", &["route", "units", "error"]),

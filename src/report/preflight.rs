@@ -38,6 +38,17 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+/// A knob: what it limits, and its value now.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit<'a>(pub &'a Knob);
+
+impl fmt::Display for Limit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", what(self.0))?;
+        write_value(f, self.0)
+    }
+}
+
 fn what(knob: &Knob) -> &'static str {
     match knob {
         Knob::SoftDescriptors { .. } | Knob::HardDescriptors { .. } | Knob::NrOpen { .. } => {
