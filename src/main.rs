@@ -15,11 +15,11 @@ use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::counters::CounterFiles;
-use tcpgoon::os::driver::{self, Run, Tables};
+use tcpgoon::os::driver::{self, Tables};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Patient, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, News, Watch, clock, host, resolve};
+use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
 use tcpgoon::report::{self, Report, preflight, text};
 

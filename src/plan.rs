@@ -311,13 +311,15 @@ impl Limits {
     /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
     /// an answer, closed); what the actions of the turn before have come to is up to two for a dial
     /// and three for a drain, be it a last one; of each connection that opened, sent, failed or was
-    /// due TCP_INFO can have been read; keepalives were sent; three more are the poll's own: a gap, a full batch, a signal.
+    /// due TCP_INFO can have been read; keepalives were sent, and requests;
+    /// three more are the poll's own: a gap, a full batch, a signal.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
         let drains = self.drains_max + self.final_drains_max();
         let feedback = 2 * self.dials_max + 3 * drains;
+        let sent = self.events_max;
         let reads = self.events_max + self.dials_max + drains + self.expiries_max;
-        (readiness + feedback + reads + 2 * self.keepalives_max() + 3) as usize
+        (readiness + feedback + sent + reads + 2 * self.keepalives_max() + 3) as usize
     }
 
     /// The most actions that one turn hands back: up to three for each event and each expiry (a

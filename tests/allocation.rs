@@ -176,7 +176,7 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                 Action::Send(key) => {
                     tally.sends += 1;
                     network.send(key, now).unwrap();
-                    vec![]
+                    vec![EventKind::Sent(key)]
                 }
                 Action::StartKeepalive(key) => {
                     tally.probes += 1;

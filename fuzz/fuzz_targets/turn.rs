@@ -203,6 +203,9 @@ fuzz_target!(|input: Input| {
                     let kind = EventKind::KeepaliveStarted(key, turn.look);
                     events.push(Event { at: now, kind });
                 }
+                Action::Send(key) if turn.dials => {
+                    events.push(Event { at: now, kind: EventKind::Sent(key) });
+                }
                 Action::Close(key) => closed[key.slot as usize] += 1,
                 Action::ReadTcpInfo(key, why) => {
                     let looked = turn.look.map(|look| EventKind::TcpInfo(key, why, look));

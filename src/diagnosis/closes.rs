@@ -23,7 +23,7 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         true => (closes.age_min, closes.age_max),
         false => (closes.age_p2, closes.age_p98),
     };
-    let (middle, ages, moments) = (closes.age_p50, old - young, closes.last.since(closes.first));
+    let (middle, ages, moments) = (closes.age_p50, old - young, closes.moments);
     let age = middle.rounded_to_3_digits();
     let is_small = |span: Span| span.0 <= middle.0 / 10;
     let is_one_age = ages.0 <= middle.0 / 3;

@@ -1,12 +1,14 @@
 //! What rules go by: the numbers of a run that corroborate a cause or speak against it, looked up
 //! once. No rule reads the summary by itself.
 
-use super::Case;
+use crate::counters::Counters;
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
-use crate::engine::{EndReason, Round, State};
-use crate::icmp::IcmpCount;
-use crate::plan::Probe;
+use crate::engine::{EndReason, Round, State, Summary};
+use crate::icmp::{IcmpCount, IcmpTally};
+use crate::limits::Finding;
+use crate::plan::{Plan, Probe};
+use crate::said::Said;
 use crate::units::{Moment, NS_PER_S, Span};
 
 /// The chance below which the fate of repeats is no matter of luck.
@@ -16,6 +18,23 @@ const LUCK_MAX: f64 = 0.001;
 /// all that waits for it, what was dialed lately included; a rule that rejects does so at once. Half
 /// of the dials failed after this and more. Source: `mcast_solicit`, `retrans_time_ms` in arp(7).
 const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(200);
+
+/// A server that is nearer refuses as soon as this host itself does.
+const FAR_MIN: Span = Span::from_us(300);
+
+/// What a diagnosis is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    pub plan: &'a Plan,
+    pub summary: &'a Summary,
+    /// What this host's kernel counted during the run.
+    pub counters: &'a Counters,
+    pub icmp: &'a IcmpTally,
+    /// What the preflight found.
+    pub findings: &'a [Finding],
+    /// The most frequent first.
+    pub said: &'a [Said],
+}
 
 /// Several places with the same limit of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +70,8 @@ pub struct Facts {
     pub half_open_later: u64,
     /// Of the latest check of those that were silent since the first one.
     pub confirmed_last: u64,
+    /// Of the first check of each.
+    pub confirmed_first: u64,
     /// When an acknowledgement of a keepalive was read last.
     pub confirmed_at: Option<Moment>,
     /// Checks in which something came that was no acknowledgement.
@@ -85,7 +106,7 @@ pub struct Facts {
 impl Facts {
     pub fn of(case: &Case<'_>) -> Facts {
         let summary = case.summary;
-        let timeline = &summary.analysis.timeline;
+        let timeline = &summary.analysis.everywhere.timeline;
         let count = |reason| timeline.count(Outcome::Failed(reason));
         let counters = case.counters;
         let checks = &summary.checks;
@@ -126,6 +147,7 @@ impl Facts {
             half_open: summary.ended_by(EndReason::HalfOpen),
             syn_ack_repeated: checks.suspects_half_open.max(checks.repeats_syn_ack),
             half_open_later: later.iter().map(|round| round.half_open).sum(),
+            confirmed_first: checks.round(Round::First).confirmed,
             confirmed_last: checks.round(Round::Last).confirmed,
             confirmed_at: checks.rounds.iter().filter_map(|round| round.last_confirmed_at).max(),
             other_traffic: checks.rounds.iter().map(|round| round.other_traffic).sum(),
@@ -143,7 +165,10 @@ impl Facts {
             syn_challenges: counters.syn_challenge.unwrap_or(0),
             refused_p50: p50(EndReason::Refused),
             unreachable_p50: p50(EndReason::HostUnreachable),
-            handshake_min: summary.established_times.min(),
+            handshake_min: match summary.handshake_times.count() {
+                0 => summary.established_times.min(),
+                _ => summary.established_times.min().min(summary.handshake_times.min()),
+            },
             dials_per_s: (dials * NS_PER_S).checked_div(dialing).unwrap_or(0),
             each_target: same_count(&summary.targets),
             each_source: same_count(&summary.sources),
@@ -185,7 +210,8 @@ impl Facts {
     /// Whether refusals came back sooner than the nearest server could have sent them.
     pub fn was_refused_sooner(&self) -> bool {
         self.refused > 0
-            && self.established_ever > 0
+            && self.established_ever >= 10
+            && self.handshake_min >= FAR_MIN
             && self.refused_p50.0 * 2 < self.handshake_min.0
     }
 }

@@ -5,45 +5,30 @@
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
 //! * [`facts`]: what rules go by;
 //! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
-//!   were closed;
+//!   were closed; [`chance`]: what either is tested against;
 //! * [`rank`]: which symptom comes first, and what it explains;
 //! * [`rules`]: symptom × pattern × corroboration → candidates.
 
 pub mod causes;
+pub mod chance;
 pub mod closes;
 pub mod facts;
 pub mod model;
 pub mod pattern;
+pub mod places;
 pub mod rank;
 pub mod rules;
 pub mod symptoms;
 
-use crate::counters::Counters;
+pub use facts::Case;
+
 use crate::engine::{EndReason, State, Summary};
 use crate::error::exit;
-use crate::icmp::IcmpTally;
-use crate::limits::Finding;
-use crate::plan::Plan;
-use crate::said::Said;
 use crate::units::Span;
 use facts::Facts;
 use model::{Candidate, Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
 use rules::View;
 use symptoms::Observed;
-
-/// What a diagnosis is made from.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
-    pub plan: &'a Plan,
-    pub summary: &'a Summary,
-    /// What this host's kernel counted during the run.
-    pub counters: &'a Counters,
-    pub icmp: &'a IcmpTally,
-    /// What the preflight found.
-    pub findings: &'a [Finding],
-    /// The most frequent first.
-    pub said: &'a [Said],
-}
 
 /// What stopped a run, as far as can be told.
 pub fn diagnose(case: &Case<'_>) -> Diagnosis {

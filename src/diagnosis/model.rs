@@ -126,9 +126,15 @@ pub enum ClosePattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     Everywhere,
-    /// Only at some of several, the most affected first.
-    Targets(Vec<u32>),
-    Sources(Vec<u32>),
+    /// Only at some of several, the most affected first; of very many not all are listed.
+    Targets {
+        places: Vec<u32>,
+        count: u32,
+    },
+    Sources {
+        places: Vec<u32>,
+        count: u32,
+    },
     /// At each by itself, from this many of its own connections on.
     EachTarget {
         open: Range<u32>,

@@ -1,13 +1,12 @@
 //! How hits are spread over the dials of a run: by the order of their SYNs, and by how many
 //! connections were open at each. A pattern is claimed where chance would hardly make it.
 
-use std::ops::Range;
+use std::ops::{Add, Range};
 
-use crate::engine::analysis::{Cell, LevelCell, Levels, Timeline};
+use super::chance::{CHANCE_MAX, is_random_order, p_value_of_block, p_value_of_lead_in};
+pub use super::chance::{Part, is_anywhere};
+use crate::engine::analysis::{Cell, Counts, Levels, Timeline};
 use crate::units::{Moment, low_32};
-
-/// What has at most this chance to come by itself is no chance.
-const CHANCE_MAX: f64 = 0.05;
 
 /// A window can be anywhere, and is looked for everywhere: this asks for more.
 const WINDOW_CHANCE_MAX: f64 = 0.01;
@@ -18,37 +17,8 @@ const PARTLY_HITS_MIN: u32 = 5;
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
 const CALM_CHANCE_MAX: f64 = 0.001;
 
-/// A chance that stays none for as many places as there can be connections.
-const NEVER: f64 = 1e-12;
-
 /// Fewer hits are reported as they are, and nothing is made of them.
 pub const HITS_MIN: u32 = 3;
-
-/// Some dials, and how many of them were hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Part {
-    pub all: u32,
-    pub hits: u32,
-}
-
-impl Part {
-    pub fn misses(self) -> u32 {
-        self.all - self.hits
-    }
-
-    fn add(&mut self, all: u32, hits: u32) {
-        self.all += all;
-        self.hits += hits;
-    }
-}
-
-impl std::ops::Add for Part {
-    type Output = Part;
-
-    fn add(self, other: Part) -> Part {
-        Part { all: self.all + other.all, hits: self.hits + other.hits }
-    }
-}
 
 /// How hits are spread over the dials of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,15 +95,21 @@ pub struct Bit {
     pub level_at_first: Range<u32>,
 }
 
+impl Bit {
+    fn part(&self) -> Part {
+        Part { all: self.all, hits: self.hits }
+    }
+}
+
 /// The dials of a timeline as `all` and `hits` count them.
 pub fn bits_of(
     timeline: &Timeline,
-    all: impl Fn(&Cell) -> u32,
-    hits: impl Fn(&Cell) -> u32,
+    all: &dyn Fn(&Counts) -> u32,
+    hits: &dyn Fn(&Counts) -> u32,
 ) -> Vec<Bit> {
     let bit = |cell: &Cell| Bit {
-        all: all(cell),
-        hits: hits(cell).min(all(cell)),
+        all: all(&cell.counts),
+        hits: hits(&cell.counts).min(all(&cell.counts)),
         from: cell.from,
         to: cell.to,
         level: cell.level.clone(),
@@ -145,10 +121,10 @@ pub fn bits_of(
 /// The same by level.
 pub fn levels_of(
     levels: &Levels,
-    all: impl Fn(&LevelCell) -> u32,
-    hits: impl Fn(&LevelCell) -> u32,
+    all: &dyn Fn(&Counts) -> u32,
+    hits: &dyn Fn(&Counts) -> u32,
 ) -> Vec<Bit> {
-    let bit = |(index, cell): (usize, &LevelCell)| Bit {
+    let bit = |(index, cell): (usize, &Counts)| Bit {
         all: all(cell),
         hits: hits(cell).min(all(cell)),
         from: Moment(0),
@@ -198,7 +174,8 @@ pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
         let open = spread.at_first.clone();
         return found(Pattern::PartlyAboveCount { open }, rest);
     }
-    match is_random_order(bits, whole) {
+    let parts: Vec<Part> = bits.iter().map(Bit::part).collect();
+    match is_random_order(&parts) {
         true => found(Pattern::Scattered, whole),
         false => found(Pattern::Irregular, whole),
     }
@@ -230,11 +207,11 @@ impl Spread {
         spread.is_level_rising = spread.at_first.end >= highest;
         for (index, bit) in bits.iter().enumerate() {
             if index < stretch.start {
-                spread.before.add(bit.all, bit.hits);
+                spread.before += bit.part();
             } else if index < stretch.end {
-                spread.within.add(bit.all, bit.hits);
+                spread.within += bit.part();
             } else {
-                spread.after.add(bit.all, bit.hits);
+                spread.after += bit.part();
             }
         }
         spread
@@ -327,7 +304,7 @@ fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
         if best.is_none_or(|(least, ..)| wrong < least) {
             best = Some((wrong, index, below));
         }
-        below.add(bit.all, bit.hits);
+        below += bit.part();
     }
     let (_, index, below) = best?;
     let above = Part { all: whole.all - below.all, hits: whole.hits - below.hits };
@@ -364,105 +341,12 @@ fn ceiling(levels: &[Bit], whole: Part) -> Option<(Pattern, Part)> {
 }
 
 fn sum(bits: &[Bit]) -> Part {
-    bits.iter().fold(Part::default(), |sum, bit| sum + Part { all: bit.all, hits: bit.hits })
+    bits.iter().map(Bit::part).fold(Part::default(), Part::add)
 }
 
 /// Whether nearly all were hit: at least 19 of 20.
 fn is_dense(part: Part) -> bool {
     u64::from(part.hits) * 20 >= u64::from(part.all) * 19
-}
-
-/// How likely it is that `hits`, strewn among themselves and `before` others, all come after those:
-/// one over the binomial coefficient.
-fn p_value_of_block(before: u32, hits: u32) -> f64 {
-    let mut chance = 1.0;
-    let (fewer, more) = (before.min(hits), before.max(hits));
-    for index in 1..=fewer {
-        chance *= f64::from(index) / (f64::from(more) + f64::from(index));
-        if chance < NEVER {
-            break;
-        }
-    }
-    chance
-}
-
-/// How likely it is that none of the first `calm` dials is hit, where a part of the rest is.
-fn p_value_of_lead_in(calm: u32, rest: Part) -> f64 {
-    let missed = f64::from(rest.misses()) / f64::from(rest.all.max(1));
-    missed.powi(i32::try_from(calm).unwrap_or(i32::MAX))
-}
-
-/// Whether hits come in an order that chance makes in all but one run in a thousand, by how often
-/// hits and misses change. Source: A. Wald and J. Wolfowitz, "On a test whether two samples are from
-/// the same population", Annals of Mathematical Statistics 11 (1940).
-fn is_random_order(bits: &[Bit], whole: Part) -> bool {
-    let is_exact = bits.iter().all(|bit| bit.hits == 0 || bit.hits == bit.all);
-    if is_exact && whole.hits <= EXACT_HITS_MAX {
-        let is_begin = |pair: &[Bit]| pair[0].hits == 0 && pair[1].hits > 0;
-        let begins = bits.windows(2).filter(|pair| is_begin(pair)).count();
-        let first = bits.first().is_some_and(|bit| bit.hits > 0);
-        let groups = low_32(begins as u64) + u32::from(first);
-        return p_value_of_groups(groups, whole) > GROUPS_CHANCE_MAX;
-    }
-    let (hits, misses) = (f64::from(whole.hits), f64::from(whole.misses()));
-    let n = hits + misses;
-    // In a cell of several the order is not kept: the expected number of changes is taken, which
-    // blurs the test towards chance.
-    let mut runs = 1.0;
-    let mut last: Option<bool> = None;
-    for bit in bits {
-        let (h, m) = (f64::from(bit.hits), f64::from(bit.all - bit.hits));
-        if bit.hits > 0 && bit.hits < bit.all {
-            runs += 2.0 * h * m / (h + m) + 0.5;
-            last = None;
-        } else {
-            let is_hit = bit.hits > 0;
-            runs += f64::from(u8::from(last.is_some_and(|last| last != is_hit)));
-            last = Some(is_hit);
-        }
-    }
-    let mean = 2.0 * hits * misses / n + 1.0;
-    let variance = (mean - 1.0) * (mean - 2.0) / (n - 1.0).max(1.0);
-    (runs - mean).abs() <= 3.3 * variance.max(0.25).sqrt()
-}
-
-/// Up to this many hits their groups are counted exactly.
-const EXACT_HITS_MAX: u32 = 100;
-
-/// What chance makes less often is no random order.
-const GROUPS_CHANCE_MAX: f64 = 0.001;
-
-/// How likely it is that hits in random order make no more than `groups` groups: of h hits and m
-/// misses, k groups have the chance C(h-1, k-1) × C(m+1, k) / C(h+m, h).
-fn p_value_of_groups(groups: u32, whole: Part) -> f64 {
-    let (hits, misses) = (whole.hits, whole.misses());
-    let all = ln_choose(hits + misses, hits);
-    let of = |k: u32| (ln_choose(hits - 1, k - 1) + ln_choose(misses + 1, k) - all).exp();
-    (1..=groups.min(hits).min(misses + 1)).map(of).sum()
-}
-
-/// The logarithm of a binomial coefficient; O(k).
-fn ln_choose(n: u32, k: u32) -> f64 {
-    let k = k.min(n - k);
-    (1..=k).map(|index| (f64::from(n - k + index) / f64::from(index)).ln()).sum()
-}
-
-/// Whether it may be chance that all hits are in no more than `places` of all places, which have such
-/// a share of all that could have been hit.
-pub fn is_anywhere(places: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
-    let [places, of] = [places, of].map(|count| f64::from(low_32(count as u64)));
-    let [there, all] =
-        [share.0, share.1].map(|count| f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-    let ratio = there / all.max(1.0);
-    let hits = i32::try_from(hits).unwrap_or(i32::MAX);
-    // At most: for each way to choose the places.
-    let mut choices = 1.0;
-    let mut index = 0.0;
-    while index < places {
-        choices *= (of - index) / (index + 1.0);
-        index += 1.0;
-    }
-    choices * ratio.powi(hits) > CHANCE_MAX
 }
 
 #[cfg(test)]

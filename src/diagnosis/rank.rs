@@ -66,10 +66,11 @@ fn weight(all: &[Observed], index: usize) -> (u8, u32) {
 /// Whether the second one is nowhere where the first one is not.
 fn is_there(cause: &Observed, effect: &Observed) -> bool {
     match (&cause.scope, &effect.scope) {
-        (Scope::Targets(a), Scope::Targets(b)) | (Scope::Sources(a), Scope::Sources(b)) => {
+        (Scope::Targets { places: a, .. }, Scope::Targets { places: b, .. })
+        | (Scope::Sources { places: a, .. }, Scope::Sources { places: b, .. }) => {
             b.iter().all(|place| a.contains(place))
         }
-        (Scope::Targets(_) | Scope::Sources(_), _) => false,
+        (Scope::Targets { .. } | Scope::Sources { .. }, _) => false,
         _ => true,
     }
 }
@@ -107,6 +108,15 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
             },
             effect_of,
         ) => may_follow_an_end(effect_of) && effect.began + SAME_MOMENT >= *at,
+        // It was started again: what failed meanwhile came through later.
+        (
+            Symptom::Closed { how: ClosePattern::Simultaneous { at, newcomers: true, .. }, .. },
+            dials @ Symptom::DialsFailed { .. },
+        ) => {
+            may_follow_an_end(dials)
+                && effect.fit.pattern.is_over()
+                && effect.began + SAME_MOMENT >= *at
+        }
         (
             failed @ Symptom::DialsFailed { .. },
             Symptom::HalfOpen

@@ -8,9 +8,10 @@ use super::Case;
 use super::closes::close_pattern;
 use super::facts::Facts;
 use super::model::{Scope, Symptom};
-use super::pattern::{Bit, Fit, HITS_MIN, Part, Pattern, bits_of, fit, is_anywhere, levels_of};
-use crate::engine::analysis::breakdown::{Breakdown, Matter, Row};
-use crate::engine::analysis::{Cell, Outcome};
+use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of};
+use super::places::{Found, What, find};
+use crate::engine::analysis::breakdown::{Matter, Row};
+use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
 use crate::units::Moment;
 
@@ -24,14 +25,21 @@ pub struct Observed {
     pub began: Moment,
 }
 
+impl Observed {
+    fn new(symptom: Symptom, found: Found) -> Observed {
+        let Found { fit, scope, began } = found;
+        Observed { symptom, fit, scope, began }
+    }
+}
+
 /// All of a run, in no order.
 pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
-    let mut all = local_failures(case);
+    let mut all = local_failures(case, facts);
     all.extend(dials_failed(case, facts));
-    all.extend(dials_slow(case, &all));
+    all.extend(dials_slow(case, facts, &all));
     all.extend(closed_on_accept(case, facts));
-    all.extend(closed(case));
-    all.extend(lost(case));
+    all.extend(closed(case, facts));
+    all.extend(lost(case, facts));
     all.extend(checks(case, facts));
     all.extend(no_reply(case, facts));
     all
@@ -45,25 +53,28 @@ fn narrow(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
+fn through(counts: &Counts) -> u32 {
+    counts.of(Outcome::Through) + counts.of(Outcome::Slow)
+}
+
 // Dials that this host refused.
 
-fn local_failures(case: &Case<'_>) -> Vec<Observed> {
-    let summary = case.summary;
+fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let is_local =
         |reason: &EndReason| reason.side() == Side::ThisHost && reason.ends_in() == State::Error;
-    let dials = narrow(summary.established_ever + summary.errors);
     let of = |reason: EndReason| {
-        let failures = summary.failures[reason as usize]?;
-        let errno = summary.first_errno[reason as usize];
-        let hits = narrow(failures.count);
-        let pattern = if hits == dials { Pattern::All } else { Pattern::Irregular };
-        let scope = scope_of_reason(case, reason, hits);
-        Some(Observed {
-            symptom: Symptom::LocalFailure { reason, errno },
-            fit: whole(pattern, hits, dials),
-            scope,
-            began: failures.first,
-        })
+        case.summary.failures[reason as usize]?;
+        let errno = case.summary.first_errno[reason as usize];
+        let hits = |counts: &Counts| counts.of(Outcome::Failed(reason));
+        let what = What {
+            all: &|counts| through(counts) + hits(counts),
+            hits: &hits,
+            row_hits: &|row| row.reasons[reason as usize],
+            matter: Matter::EndReason(reason),
+            may_be_a_limit: false,
+        };
+        let found = find(case, facts, &what).into_iter().next()?;
+        Some(Observed::new(Symptom::LocalFailure { reason, errno }, found))
     };
     EndReason::ALL.into_iter().filter(is_local).filter_map(of).collect()
 }
@@ -78,48 +89,30 @@ struct Group {
 }
 
 impl Group {
-    fn hits(&self, cell: &Cell) -> u32 {
+    fn hits(&self, counts: &Counts) -> u32 {
         let failed: u32 =
-            self.reasons.iter().map(|reason| cell.count(Outcome::Failed(*reason))).sum();
-        failed + if self.is_silent { quiet(&cell.outcomes) } else { 0 }
+            self.reasons.iter().map(|reason| counts.of(Outcome::Failed(*reason))).sum();
+        // Of these the first SYN got no reply, too.
+        let quiet = counts.of(Outcome::Slow) + counts.of(Outcome::Pending);
+        failed + if self.is_silent { quiet } else { 0 }
     }
 
-    fn hits_by_level(&self, outcomes: &[u32; Outcome::COUNT]) -> u32 {
-        let failed: u32 =
-            self.reasons.iter().map(|reason| outcomes[Outcome::Failed(*reason).index()]).sum();
-        failed + if self.is_silent { quiet(outcomes) } else { 0 }
+    /// Dials that failed for another reason than the group's did not come through.
+    fn all(&self, counts: &Counts) -> u32 {
+        let slow = if self.is_silent { 0 } else { counts.of(Outcome::Slow) };
+        counts.of(Outcome::Through) + slow + self.hits(counts)
     }
-}
 
-/// Dials of which the first SYN got no reply, without those that failed.
-fn quiet(outcomes: &[u32; Outcome::COUNT]) -> u32 {
-    outcomes[Outcome::Slow.index()] + outcomes[Outcome::Pending.index()]
-}
-
-/// Dials that failed for another reason than the group's did not come through.
-fn population(outcomes: &[u32; Outcome::COUNT], group: &Group) -> u32 {
-    let through = outcomes[Outcome::Through.index()];
-    let slow = outcomes[Outcome::Slow.index()];
-    through + if group.is_silent { 0 } else { slow } + group.hits_by_level(outcomes)
-}
-
-fn bits_and_levels(case: &Case<'_>, group: &Group) -> (Vec<Bit>, Vec<Bit>) {
-    let analysis = &case.summary.analysis;
-    let bits = bits_of(
-        &analysis.timeline,
-        |cell| population(&cell.outcomes, group),
-        |cell| group.hits(cell),
-    );
-    let levels = levels_of(
-        &analysis.levels,
-        |cell| population(&cell.outcomes, group),
-        |cell| group.hits_by_level(&cell.outcomes),
-    );
-    (bits, levels)
+    fn fit(&self, case: &Case<'_>) -> Fit {
+        let spread = &case.summary.analysis.everywhere;
+        let (all, hits) = (|counts: &Counts| self.all(counts), |counts: &Counts| self.hits(counts));
+        let bits = bits_of(&spread.timeline, &all, &hits);
+        fit(&bits, &levels_of(&spread.levels, &all, &hits))
+    }
 }
 
 fn dials_failed(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
-    let timeline = &case.summary.analysis.timeline;
+    let timeline = &case.summary.analysis.everywhere.timeline;
     let mut reasons: Vec<EndReason> = EndReason::ALL
         .into_iter()
         .filter(|reason| reason.side() != Side::ThisHost && reason.ends_in() == State::Error)
@@ -131,8 +124,8 @@ fn dials_failed(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         return Vec::new();
     }
     groups(case, facts, reasons)
-        .into_iter()
-        .filter_map(|group| observe_failed(case, facts, &group))
+        .iter()
+        .flat_map(|group| observe_failed(case, facts, group))
         .collect()
 }
 
@@ -144,21 +137,16 @@ fn groups(case: &Case<'_>, facts: &Facts, reasons: Vec<EndReason>) -> Vec<Group>
     if reasons.len() < 2 {
         return vec![all];
     }
-    let (bits, levels) = bits_and_levels(case, &all);
-    let joint = fit(&bits, &levels);
+    let joint = all.fit(case);
     let alone = |reason: EndReason| Group {
         reasons: vec![reason],
         is_silent: is_silent && reason == EndReason::TimedOut,
-    };
-    let is_clear_alone = |reason: EndReason| {
-        let (bits, levels) = bits_and_levels(case, &alone(reason));
-        fit(&bits, &levels).pattern.is_clear()
     };
     let (mut joined, mut apart) = (Vec::new(), Vec::new());
     for reason in reasons {
         let is_joined = match joint.pattern.is_clear() {
             true => is_within(case, &joint, reason),
-            false => !is_clear_alone(reason),
+            false => !alone(reason).fit(case).pattern.is_clear(),
         };
         if is_joined { joined.push(reason) } else { apart.push(alone(reason)) }
     }
@@ -171,10 +159,11 @@ fn groups(case: &Case<'_>, facts: &Facts, reasons: Vec<EndReason>) -> Vec<Group>
 
 /// Whether nearly all of one reason's dials are in the stretch of a pattern.
 fn is_within(case: &Case<'_>, fit: &Fit, reason: EndReason) -> bool {
-    let cells = &case.summary.analysis.timeline.cells;
+    let cells = &case.summary.analysis.everywhere.timeline.cells;
     let is_in = |cell: &&Cell| match &fit.pattern {
-        Pattern::AboveCount { open } => cell.level.end >= open.start,
-        Pattern::PartlyAboveCount { open } => cell.level.end >= open.start,
+        Pattern::AboveCount { open } | Pattern::PartlyAboveCount { open } => {
+            cell.level.end >= open.start
+        }
         Pattern::FromMoment { at } => cell.to >= *at,
         Pattern::InitialOutage { to } => cell.from <= *to,
         Pattern::Outage { from, to } => cell.to >= *from && cell.from <= *to,
@@ -186,72 +175,96 @@ fn is_within(case: &Case<'_>, fit: &Fit, reason: EndReason) -> bool {
     inside * 5 >= all * 4
 }
 
-fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Option<Observed> {
-    let timeline = &case.summary.analysis.timeline;
-    let (bits, levels) = bits_and_levels(case, group);
-    let mut fit = fit(&bits, &levels);
-    let (pending, slow) = match group.is_silent {
-        true => (timeline.count(Outcome::Pending), timeline.count(Outcome::Slow)),
-        false => (0, 0),
+fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed> {
+    let what = What {
+        all: &|counts| group.all(counts),
+        hits: &|counts| group.hits(counts),
+        row_hits: &|row| {
+            let failed: u32 =
+                group.reasons.iter().map(|reason| row.reasons[*reason as usize]).sum();
+            failed + if group.is_silent { row.quiet } else { 0 }
+        },
+        matter: group.reasons.first().map_or(Matter::Closed, |reason| Matter::EndReason(*reason)),
+        may_be_a_limit: true,
     };
-    let reasons: Vec<(EndReason, u32)> = group
-        .reasons
-        .iter()
-        .map(|reason| (*reason, timeline.count(Outcome::Failed(*reason))))
-        .collect();
-    let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
-    if failed == 0 {
-        return None;
-    }
-    let began = bits.iter().find(|bit| bit.hits > 0).map_or(Moment(0), |bit| bit.from);
-    let scope = scope_of_dials(case, facts, group, failed, &mut fit);
-    let repeats = if group.is_silent { facts.failed_repeats } else { 0 };
-    let symptom = Symptom::DialsFailed { reasons, pending, slow, repeats };
-    Some(Observed { symptom, fit, scope, began })
+    let observe = |found: Found| {
+        let counts = counts_of(case, &found.scope);
+        let (pending, slow) = match group.is_silent {
+            true => (counts.of(Outcome::Pending), counts.of(Outcome::Slow)),
+            false => (0, 0),
+        };
+        let of = |reason: &EndReason| (*reason, counts.of(Outcome::Failed(*reason)));
+        let reasons: Vec<(EndReason, u32)> = group.reasons.iter().map(of).collect();
+        let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
+        let repeats = if group.is_silent { facts.failed_repeats } else { 0 };
+        let symptom = Symptom::DialsFailed { reasons, pending, slow, repeats };
+        (failed > 0).then(|| Observed::new(symptom, found))
+    };
+    find(case, facts, &what).into_iter().filter_map(observe).collect()
+}
+
+/// The dials of a scope; of all where its places are not kept apart.
+fn counts_of(case: &Case<'_>, scope: &Scope) -> Counts {
+    let analysis = &case.summary.analysis;
+    let spreads = match scope {
+        Scope::Targets { places, count: 1 } => Some((&analysis.targets, places)),
+        Scope::Sources { places, count: 1 } => Some((&analysis.sources, places)),
+        _ => None,
+    };
+    let of = |(spreads, places): (&'_ Vec<crate::engine::analysis::Spread>, &Vec<u32>)| {
+        let spread = spreads.get(usize::try_from(*places.first()?).ok()?)?;
+        Some(spread.timeline.counts())
+    };
+    spreads.and_then(of).unwrap_or_else(|| analysis.everywhere.timeline.counts())
 }
 
 /// Came through, but only by a repeat, where that is not told with those that failed.
-fn dials_slow(case: &Case<'_>, others: &[Observed]) -> Option<Observed> {
+fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Observed> {
     let summary = case.summary;
     let is_told = others
         .iter()
         .any(|observed| matches!(observed.symptom, Symptom::DialsFailed { slow: 1.., .. }));
-    let slow = summary.analysis.timeline.count(Outcome::Slow);
+    let slow = summary.analysis.everywhere.timeline.count(Outcome::Slow);
     if is_told || slow == 0 {
         return None;
     }
     let group = Group { reasons: Vec::new(), is_silent: true };
-    let (bits, levels) = bits_and_levels(case, &group);
-    let fit = fit(&bits, &levels);
-    let began = bits.iter().find(|bit| bit.hits > 0).map_or(Moment(0), |bit| bit.from);
-    let symptom = Symptom::DialsSlow { repeats: summary.slow.repeats };
-    Some(Observed { symptom, fit, scope: Scope::Everywhere, began })
+    let what = What {
+        all: &|counts| group.all(counts),
+        hits: &|counts| group.hits(counts),
+        row_hits: &|row| row.quiet,
+        matter: Matter::Closed,
+        may_be_a_limit: false,
+    };
+    let found = find(case, facts, &what).into_iter().next()?;
+    Some(Observed::new(Symptom::DialsSlow { repeats: summary.slow.repeats }, found))
 }
 
 // Connections that did not last.
 
-fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
+fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let analysis = &case.summary.analysis;
     let [fin, rst] = analysis.closed_at_once;
     if fin + rst == 0 {
-        return None;
+        return Vec::new();
     }
-    let through = |outcomes: &[u32; Outcome::COUNT]| {
-        outcomes[Outcome::Through.index()] + outcomes[Outcome::Slow.index()]
+    let what = What {
+        all: &through,
+        hits: &|counts| counts.closed_at_once,
+        row_hits: &|row| row.closed_at_once,
+        matter: Matter::Closed,
+        may_be_a_limit: true,
     };
-    let bits =
-        bits_of(&analysis.timeline, |cell| through(&cell.outcomes), |cell| cell.closed_at_once);
-    let levels =
-        levels_of(&analysis.levels, |cell| through(&cell.outcomes), |cell| cell.closed_at_once);
-    let mut fit = fit(&bits, &levels);
-    let began = bits.iter().find(|bit| bit.hits > 0).map_or(Moment(0), |bit| bit.from);
-    let hits = |row: &Row| row.closed_at_once;
-    let scope = scope(case, Some(facts), Some(&hits), Matter::Closed, fin + rst, &mut fit);
-    let within = analysis.at_once_age_max;
-    Some(Observed { symptom: Symptom::ClosedOnAccept { resets: rst, within }, fit, scope, began })
+    let symptom = |found: Found| {
+        // Of some of the places it is not known how many of each there were.
+        let resets = if rst == 0 { 0 } else { rst.min(found.fit.part.hits) };
+        let within = analysis.at_once_age_max;
+        Observed::new(Symptom::ClosedOnAccept { resets, within }, found)
+    };
+    find(case, facts, &what).into_iter().map(symptom).collect()
 }
 
-fn closed(case: &Case<'_>) -> Option<Observed> {
+fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
     let summary = case.summary;
     let closes = &summary.analysis.closes;
     if closes.count == 0 {
@@ -259,32 +272,57 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     }
     let how = close_pattern(closes, summary.last_dial.unwrap_or_default());
     let of = narrow(summary.established_ever) - summary.analysis.closed_at_once_count();
-    let pattern = if closes.count >= of { Pattern::All } else { Pattern::Irregular };
-    let mut fit = whole(pattern, closes.count, of);
     let hits = |row: &Row| {
-        row.reasons[EndReason::PeerClosed as usize] + row.reasons[EndReason::PeerReset as usize]
-            - row.closed_at_once.min(row.closed)
+        let closed = row.reasons[EndReason::PeerClosed as usize]
+            + row.reasons[EndReason::PeerReset as usize];
+        closed - row.closed_at_once.min(closed)
     };
-    let scope = scope(case, None, Some(&hits), Matter::Closed, closes.count, &mut fit);
+    let scope = scope_of_rows(case, facts, &hits, Matter::Closed, closes.count);
+    let pattern = if closes.count >= of { Pattern::All } else { Pattern::Irregular };
     let ages = [closes.age_min, closes.age_p50, closes.age_max];
     let (resets, first, last) = (closes.resets, closes.first, closes.last);
     let symptom = Symptom::Closed { how, resets, first, last, ages };
-    Some(Observed { symptom, fit, scope, began: first })
+    Some(Observed { symptom, fit: whole(pattern, closes.count, of), scope, began: first })
 }
 
-fn lost(case: &Case<'_>) -> Vec<Observed> {
+/// Where the hits of rows are, whatever their pattern.
+fn scope_of_rows(
+    case: &Case<'_>,
+    facts: &Facts,
+    row_hits: &dyn Fn(&Row) -> u32,
+    matter: Matter,
+    hits: u32,
+) -> Scope {
+    let established = narrow(case.summary.established_ever);
+    // Told by rows alone: of the cells it is not known.
+    let what = What {
+        all: &|counts| if counts.dials > 0 { established.max(hits) } else { 0 },
+        hits: &|counts| if counts.dials > 0 { hits } else { 0 },
+        row_hits,
+        matter,
+        may_be_a_limit: false,
+    };
+    find(case, facts, &what).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
+}
+
+fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let summary = case.summary;
     let of = narrow(summary.established_ever);
     let one = |reason: EndReason, symptom: Symptom| {
         let failures = summary.failures[reason as usize]?;
         let hits = narrow(failures.count);
         let pattern = if hits >= of { Pattern::All } else { Pattern::Irregular };
-        let scope = scope_of_reason(case, reason, hits);
+        let scope = scope_of_reason(case, facts, reason, hits);
         Some(Observed { symptom, fit: whole(pattern, hits, of), scope, began: failures.first })
     };
     let errno = summary.first_errno[EndReason::Lost as usize];
     let lost = one(EndReason::Lost, Symptom::Lost { errno });
     lost.into_iter().chain(one(EndReason::Aborted, Symptom::KilledHere)).collect()
+}
+
+fn scope_of_reason(case: &Case<'_>, facts: &Facts, reason: EndReason, hits: u32) -> Scope {
+    let count = |row: &Row| row.reasons[reason as usize];
+    scope_of_rows(case, facts, &count, Matter::EndReason(reason), hits)
 }
 
 // What checks and replies say.
@@ -295,7 +333,7 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     if let Some(failures) = summary.failures[EndReason::HalfOpen as usize] {
         let hits = narrow(failures.count);
         let of = narrow(summary.checks.checked()).max(hits);
-        let scope = scope_of_reason(case, EndReason::HalfOpen, hits);
+        let scope = scope_of_reason(case, facts, EndReason::HalfOpen, hits);
         let pattern = if hits == of { Pattern::All } else { Pattern::Irregular };
         let fit = whole(pattern, hits, of);
         all.push(Observed { symptom: Symptom::HalfOpen, fit, scope, began: failures.first });
@@ -326,123 +364,29 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         all.push(found(symptom, checks.unacknowledged, checked_at));
     }
     // No SYN-ACK met an established connection: what came was something else.
-    if checks.repeats_syn_ack > 0 && case.counters.syn_challenge != Some(0) {
+    // A lost segment or two look the same.
+    let are_many = checks.repeats_syn_ack >= u64::from(HITS_MIN);
+    if are_many && case.counters.syn_challenge != Some(0) {
         all.push(found(Symptom::SynAckRepeated, checks.repeats_syn_ack, checked_at));
     }
-    let _ = facts;
     all
 }
 
-fn no_reply(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
-    let summary = case.summary;
-    let failures = summary.unanswered?;
-    let analysis = &summary.analysis;
-    let all = |cell: &Cell| cell.replied + cell.no_reply;
-    let bits = bits_of(&analysis.timeline, all, |cell| cell.no_reply);
-    let mut fit = fit(&bits, &[]);
-    let began = bits.iter().find(|bit| bit.hits > 0).map_or(failures.first, |bit| bit.from);
-    let hits = |row: &Row| row.unanswered;
-    let count = narrow(failures.count);
-    let scope = scope(case, None, Some(&hits), Matter::Unanswered, count, &mut fit);
-    let symptom = Symptom::NoReply {
-        replied: facts.replied,
-        wrong: facts.wrong_replies,
-        late: facts.late_replies,
+fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
+    if case.summary.unanswered.is_none() {
+        return Vec::new();
+    }
+    let what = What {
+        all: &|counts| counts.replied + counts.no_reply,
+        hits: &|counts| counts.no_reply,
+        row_hits: &|row| row.unanswered,
+        matter: Matter::Unanswered,
+        may_be_a_limit: true,
     };
-    Some(Observed { symptom, fit, scope, began })
-}
-
-// Where.
-
-fn scope_of_reason(case: &Case<'_>, reason: EndReason, hits: u32) -> Scope {
-    let count = |row: &Row| row.reasons[reason as usize];
-    let mut fit = whole(Pattern::Irregular, hits, hits);
-    scope(case, None, Some(&count), Matter::EndReason(reason), hits, &mut fit)
-}
-
-fn scope_of_dials(
-    case: &Case<'_>,
-    facts: &Facts,
-    group: &Group,
-    hits: u32,
-    fit: &mut Fit,
-) -> Scope {
-    let count = |row: &Row| {
-        let of = |reason: &EndReason| row.reasons[*reason as usize];
-        group.reasons.iter().map(of).sum()
+    let observe = |found: Found| {
+        let replied = counts_of(case, &found.scope).replied.into();
+        let (wrong, late) = (facts.wrong_replies, facts.late_replies);
+        Observed::new(Symptom::NoReply { replied, wrong, late }, found)
     };
-    let matter = group.reasons.first().map_or(Matter::Closed, |reason| Matter::EndReason(*reason));
-    scope(case, Some(facts), Some(&count), matter, hits, fit)
-}
-
-/// Where the hits of a symptom are: at some targets or sources only, at each by a count of its own, or
-/// everywhere. Where it is at some only, the share becomes that of these.
-fn scope(
-    case: &Case<'_>,
-    facts: Option<&Facts>,
-    count: Option<&dyn Fn(&Row) -> u32>,
-    matter: Matter,
-    hits: u32,
-    fit: &mut Fit,
-) -> Scope {
-    for is_source in [false, true] {
-        let summary = case.summary;
-        let breakdown = if is_source { &summary.sources } else { &summary.targets };
-        if let Some((places, part)) = some_of(breakdown, count, matter, hits, fit.part.all) {
-            fit.part = part;
-            if part.hits == part.all {
-                fit.pattern = Pattern::All;
-            }
-            return if is_source { Scope::Sources(places) } else { Scope::Targets(places) };
-        }
-    }
-    let Some(facts) = facts else { return Scope::Everywhere };
-    if let Some(same) = facts.each_source {
-        return Scope::EachSource { open: same.open..same.open, count: same.places };
-    }
-    if let Some(same) = facts.each_target {
-        return Scope::EachTarget { open: same.open..same.open, count: same.places };
-    }
-    Scope::Everywhere
-}
-
-/// Those of several places where all hits are, if that is no chance, and what part of the dials there
-/// was hit.
-fn some_of(
-    breakdown: &Breakdown,
-    count: Option<&dyn Fn(&Row) -> u32>,
-    matter: Matter,
-    hits: u32,
-    population: u32,
-) -> Option<(Vec<u32>, Part)> {
-    let is_whole = breakdown.count <= breakdown.worst.len();
-    let (places, rows_hit, all) = match count {
-        Some(count) if is_whole => {
-            let mut met: Vec<(u32, u32, u32)> = breakdown
-                .worst
-                .iter()
-                .map(|row| (count(row), row.index, row.dialed))
-                .filter(|(count, ..)| *count > 0)
-                .collect();
-            met.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
-            let all: u32 = met.iter().map(|(.., dialed)| dialed).sum();
-            let indexes: Vec<u32> = met.iter().map(|(_, index, _)| *index).collect();
-            let rows = indexes.len();
-            (indexes, rows, all)
-        }
-        _ => {
-            let met = breakdown.met(matter);
-            let (index, _) = met.worst?;
-            if met.hits != u64::from(hits) {
-                return None;
-            }
-            (vec![index], met.rows, narrow(met.dialed))
-        }
-    };
-    if rows_hit == 0 || rows_hit >= breakdown.count || hits < HITS_MIN {
-        return None;
-    }
-    let share = (u64::from(all), u64::from(population.max(all)));
-    let is_chance = is_anywhere(rows_hit, breakdown.count, share, hits.into());
-    (!is_chance).then_some((places, Part { all: all.max(hits), hits }))
+    find(case, facts, &what).into_iter().map(observe).collect()
 }

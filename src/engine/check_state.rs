@@ -113,6 +113,11 @@ const SENT_FROM: u8 = STARTING_FROM + 4;
 const CODES: u8 = SENT_FROM + 4 * 7 * SEGS_MODULUS;
 
 impl CheckState {
+    /// Whether a reply may still come in time.
+    pub fn is_reply_timed(self) -> bool {
+        matches!(self, CheckState::ReplyPending | CheckState::PartialReply)
+    }
+
     pub const UNCHECKED: CheckState = CheckState::Settled(Reply::NotAsked, Outcome::None);
 
     /// How many there are, apart from the segments.

@@ -38,6 +38,9 @@ pub enum EventKind {
     /// A keepalive was sent, after what TCP_INFO told just before it; `None`: this host refused it.
     /// Comes in the turn after the [`Action::StartKeepalive`], or never.
     KeepaliveStarted(Key, Option<TcpInfo>),
+    /// The text of the plan was sent: from now on a reply is awaited. Comes in the turn after the
+    /// [`Action::Send`], or never.
+    Sent(Key),
     /// The poll's batch was full: more readiness may be pending in the kernel.
     PollBatchFull,
     /// An operator's signal: no new dials, and an end.
@@ -71,7 +74,7 @@ pub enum Action {
     /// Open a socket, report [`EventKind::Dialed`], connect; answer [`EventKind::Failed`] if that
     /// fails at once.
     Dial(Key),
-    /// Send the text of the plan.
+    /// Send the text of the plan; answer with [`EventKind::Sent`].
     Send(Key),
     /// Read TCP_INFO, and turn keepalive on, so that a probe goes out at once if nothing came for a
     /// second; answer with [`EventKind::KeepaliveStarted`].

@@ -123,11 +123,22 @@ impl Gaps {
         }
     }
 
-    /// When this host could first know of what happened at `at`.
-    pub fn noticed(&self, at: Moment) -> Moment {
-        let index = self.list.partition_point(|gap| gap.to < at);
-        let gap = self.list.get(index).filter(|gap| gap.from < at);
-        gap.map_or(at, |gap| gap.to)
+    /// When this host could first act on what happened at `at`: a gap that begins within `soon` of it
+    /// may have begun before that, and so may the next one.
+    pub fn acted_on(&self, at: Moment, soon: Span) -> Moment {
+        let first = self.list.partition_point(|gap| gap.to < at);
+        let is_next = |at: &mut Moment, gap: &Gap| {
+            let is_next = gap.from <= *at + soon;
+            *at = if is_next { gap.to } else { *at };
+            is_next.then_some(*at)
+        };
+        self.list[first..].iter().scan(at, is_next).last().unwrap_or(at)
+    }
+
+    /// For how long of a stretch of time this host was not looking.
+    pub fn within(&self, from: Moment, to: Moment) -> Span {
+        let overlap = |gap: &Gap| gap.to.min(to).since(gap.from.max(from)).0;
+        Span(self.list.iter().map(overlap).sum())
     }
 
     /// Whether this host was not looking at any moment of a stretch of time.
@@ -158,7 +169,9 @@ mod tests {
         assert_eq!(gaps.interval(ms(300)), (ms(100), ms(300)));
         assert_eq!(gaps.interval(ms(500)), (ms(300), ms(500)));
         assert_eq!(gaps.interval(ms(1_200)), (ms(900), ms(1_200)));
-        assert_eq!([0, 101, 300, 301].map(|at| gaps.noticed(ms(at))), [0, 300, 300, 500].map(ms));
+        assert_eq!(gaps.within(ms(200), ms(1_000)), Span::from_ms(100 + 200 + 100));
+        let acted_on = |at| gaps.acted_on(ms(at), Span::from_ms(10));
+        assert_eq!([0, 95, 101, 300, 301, 600].map(acted_on), [0, 500, 500, 500, 500, 600].map(ms));
         for at in [0, 100, 150, 299, 301, 499, 501, 900, 1_199, 1_201] {
             assert_eq!(gaps.interval(ms(at)), (ms(at), ms(at)), "{at}");
         }

@@ -9,7 +9,7 @@ use super::failure_times::SLOW_DIAL_MIN;
 use super::tcp_info::{self, Question, evidence, reduced};
 use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
 use crate::plan::Limits;
-use crate::units::{Moment, Span};
+use crate::units::{Moment, Span, Tick};
 
 /// How often the kernel is asked for its own handshake time, at most.
 const RTT_EVERY: Span = Span::from_ms(10);
@@ -74,8 +74,8 @@ impl Engine {
             self.reads.ask(key, TcpInfoPurpose::Rtt, actions);
         }
         let checks = self.checks.take(key.slot, Input::Opened { is_slow }, at);
-        // What was opened while this host was not looking is sent to only now.
-        let from = if self.sends { self.gaps.noticed(at) } else { at };
+        // The request is sent only now, whenever the connection was established.
+        let from = if self.sends { self.now } else { at };
         self.act(key, from, &checks, actions);
         if self.sends {
             actions.push(Action::Send(key));
@@ -138,6 +138,14 @@ impl Engine {
     pub(super) fn reply_due(&self, key: Key) -> Option<Moment> {
         let since = self.table.get(key)?.since;
         self.checks.reply_timeout(key.slot).map(|timeout| since + timeout)
+    }
+
+    /// The request was sent at `at`, which a host that was stopped or busy can be late with: the reply
+    /// timeout runs from now on.
+    pub(super) fn sent(&mut self, key: Key, at: Moment) {
+        if let Some(timeout) = self.checks.reply_timeout(key.slot) {
+            self.wheel.arm(key.slot, Tick::at_or_after(at + timeout));
+        }
     }
 
     /// Whether what came at `at` came after its time, or is read only now that its time is up.

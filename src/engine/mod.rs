@@ -259,6 +259,13 @@ impl Engine {
                 let reason = if is_answer { EndReason::HalfOpen } else { failure.reason };
                 self.close(key, Failure { reason, ..failure }, at, actions);
             }
+            EventKind::Sent(key)
+                if self.is(key, State::Established)
+                    && self.sends
+                    && self.checks.state(key.slot).is_reply_timed() =>
+            {
+                self.sent(key, at);
+            }
             EventKind::KeepaliveStarted(key, info)
                 if self.is(key, State::Established)
                     && self.checks.state(key.slot).is_starting() =>

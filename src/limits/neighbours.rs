@@ -2,21 +2,8 @@
 //! or a router. Where it is full (`gc_thresh3`), packets to new neighbours are dropped here, and look
 //! like dials without an answer. Source: `neigh_alloc` in net/core/neighbour.c.
 
-use super::{Finding, Gauge, Host, Knob};
+use super::model::{Finding, Host, Knob, Neighbours};
 use crate::plan::Plan;
-
-/// The table of a family, and what a plan takes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Neighbours {
-    pub is_v6: bool,
-    /// Of all network namespaces. The kernel frees those that were not used for some seconds, so that
-    /// there can be more room than this says.
-    pub entries: Gauge,
-    /// Different neighbours that the plan sends to.
-    pub hops: u64,
-    /// Targets that are dialed by way of one of these.
-    pub targets: u64,
-}
 
 pub fn judge(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     let asked = u64::from(plan.connections);
@@ -36,6 +23,7 @@ pub fn judge(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Gauge;
     use crate::route::{Routes, Target};
 
     /// What is allowed of so many connections to so many targets.

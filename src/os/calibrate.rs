@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use super::clock::Clock;
-use super::driver::{self, Run, Tables};
+use super::driver::{self, Tables};
 use super::host::{self, PortRange};
 use super::sockets::bytes_per_connection;
 use super::sys::{self, Signals};
-use super::{News, Watch};
+use super::watch::{News, Run, Watch};
 use crate::engine::{Key, Sample};
 use crate::error::{Error, Result};
 use crate::findings::{Calibration, Stopper};

@@ -1,10 +1,10 @@
 //! The end of the connections that a run still holds, once its report is written: in pieces, so
 //! that a signal is heard, and with a sign of life, as a million of them take a while.
 
-use super::Watch;
 use super::clock::Clock;
 use super::sockets::Sockets;
 use super::sys::Signals;
+use super::watch::Watch;
 use crate::units::{Span, next_beat};
 
 /// Slots gone through before signals and the clock are looked at: less than a millisecond's worth,

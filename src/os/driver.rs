@@ -17,15 +17,15 @@ use super::rejects;
 use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::tcp_info;
-use super::{News, Watch};
+use super::watch::{News, Run, Watch};
 use crate::engine::dating::Dating;
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
-use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, Summary};
+use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note};
 use crate::error::{Error, Result};
 use crate::icmp::IcmpTally;
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
-use crate::said::{Said, SaidTally};
-use crate::units::{Moment, Span};
+use crate::said::SaidTally;
+use crate::units::Moment;
 
 /// The one buffer that received bytes pass through.
 const BUFFER_BYTES: usize = 4096;
@@ -40,21 +40,6 @@ pub(super) const LAST_READS_MAX: usize = (SEEN_BYTES_MAX as usize).div_ceil(BUFF
 
 /// The peer has closed in good order.
 pub(super) const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
-
-/// A run that is over: what the engine knows, and what the loop itself has to answer for.
-#[derive(Debug, Clone)]
-pub struct Run {
-    pub summary: Summary,
-    /// The longest that the loop kept readiness waiting, or woke late: a time that it reports can be
-    /// over by this.
-    pub turn_longest: Span,
-    /// What the server said to connections that it then closed.
-    pub said: Vec<Said>,
-    /// ICMP errors that failed dials received, and dials that were pending at the end.
-    pub icmp: IcmpTally,
-    /// What on this host ended it, where that was no operator.
-    pub ended_by: Option<String>,
-}
 
 /// All that a run keeps of its connections. At millions of them filling it takes a while, so it is
 /// made before the signals are held.
@@ -368,6 +353,8 @@ impl<'a> Driver<'a> {
     fn send(&mut self, key: Key) {
         if let (Some(talk), Some(socket)) = (&self.plan.talk, self.sockets.get(key.slot)) {
             let _ = sys::send(socket, &talk.send);
+            let at = self.poller.clock.now();
+            self.push(at, EventKind::Sent(key));
         }
     }
 

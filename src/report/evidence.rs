@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write};
 
-use super::text::reason_words;
 use crate::engine::analysis::{Cell, Outcome};
 use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
 use crate::engine::histogram::Histogram;
@@ -125,7 +124,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
 }
 
 fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
-    let cells = &summary.analysis.timeline.cells;
+    let cells = &summary.analysis.everywhere.timeline.cells;
     let first = cells.iter().find(|cell| cell.count(Outcome::Failed(reason)) > 0)?;
     Some(first.level_at_first.end)
 }
@@ -133,7 +132,7 @@ fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
 /// Those that got no reply to their first SYN, whatever became of them.
 fn open_at_first_slow(summary: &Summary) -> u32 {
     let silent = [Outcome::Slow, Outcome::Pending, Outcome::Failed(EndReason::TimedOut)];
-    let cells = &summary.analysis.timeline.cells;
+    let cells = &summary.analysis.everywhere.timeline.cells;
     let is_slow = |cell: &&Cell| silent.iter().any(|outcome| cell.count(*outcome) > 0);
     cells.iter().find(is_slow).map_or(0, |cell| cell.level_at_first.end)
 }
@@ -282,4 +281,16 @@ fn write_quantiles(out: &mut dyn Write, title: &str, times: &Histogram) -> fmt::
     let [min, p50, p90, p99, max] =
         [times.min(), p50, p90, p99, times.max()].map(Span::rounded_to_3_digits);
     writeln!(out, "{title} min/p50/p90/p99/max = {min}/{p50}/{p90}/{p99}/{max}")
+}
+
+/// How the report names a reason. Three are all kinds of things: the system's word for the first of
+/// them says more.
+pub fn reason_words(summary: &Summary, reason: EndReason) -> String {
+    let errno = summary.first_errno[reason as usize];
+    if matches!(reason, EndReason::OtherHere | EndReason::OtherBeyond | EndReason::Lost)
+        && errno != 0
+    {
+        return format!("{}: {}", reason.word(), std::io::Error::from_raw_os_error(errno));
+    }
+    reason.word().to_owned()
 }

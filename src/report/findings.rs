@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
-use super::preflight::Limit;
+use super::preflight;
 use super::text;
 use crate::NAME_AND_VERSION;
 use crate::engine::State;
@@ -145,7 +145,11 @@ fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result 
         Stopper::Limit(Knob::Memory { available_bytes, .. }) => {
             writeln!(out, "the {} MiB of available memory", available_bytes >> 20)
         }
-        Stopper::Limit(knob) => writeln!(out, "a limit of this host; {}", Limit(knob)),
+        Stopper::Limit(knob) => {
+            write!(out, "a limit of this host; {}: ", preflight::what(knob))?;
+            preflight::write_value(out, knob)?;
+            writeln!(out)
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::verdict::names_of;
 use crate::diagnosis::model::{ClosePattern, Problem, Scope, Symptom};
 use crate::diagnosis::pattern::{Part, Pattern};
 use crate::engine::EndReason;
@@ -200,13 +199,17 @@ impl Words<'_> {
 
     /// ` to 10.0.0.7:80`, or nothing.
     fn place(&self, problem: &Problem) -> String {
-        let (towards, noun, places, all) = match &problem.scope {
-            Scope::Targets(places) => ("to", "targets", places, self.plan.routes.targets().len()),
-            Scope::Sources(places) => ("from", "sources", places, self.plan.routes.sources().len()),
+        let (towards, noun, count, all) = match &problem.scope {
+            Scope::Targets { count, .. } => {
+                ("to", "targets", *count, self.plan.routes.targets().len())
+            }
+            Scope::Sources { count, .. } => {
+                ("from", "sources", *count, self.plan.routes.sources().len())
+            }
             _ => return String::new(),
         };
         let names = names_of(self.plan, &problem.scope);
-        match (&names[..], places.len()) {
+        match (&names[..], count) {
             ([], _) => String::new(),
             ([only], 1) => format!(" {towards} {only}"),
             ([first, ..], some) => format!(" {towards} {some} of {all} {noun} ({first}, ...)"),
@@ -356,5 +359,23 @@ fn verb(reason: EndReason, is_one: bool) -> String {
         }
         EndReason::Prohibited => format!("{was} prohibited"),
         _ => format!("failed: {}", reason.word()),
+    }
+}
+
+/// The places of a scope as an operator knows them; none for everywhere.
+fn names_of(plan: &Plan, scope: &Scope) -> Vec<String> {
+    let routes = &plan.routes;
+    match scope {
+        Scope::Targets { places, .. } => places
+            .iter()
+            .filter_map(|index| routes.targets().get(*index as usize))
+            .map(ToString::to_string)
+            .collect(),
+        Scope::Sources { places, .. } => places
+            .iter()
+            .filter_map(|index| routes.sources().get(*index as usize))
+            .map(|source| source.ip().to_string())
+            .collect(),
+        _ => Vec::new(),
     }
 }

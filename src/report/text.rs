@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::escape::{Escaped, Printable};
-use super::evidence::{write_evidence, write_handshake_times};
+use super::evidence::{reason_words, write_evidence, write_handshake_times};
 use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
 use super::verdict::write_verdict;
@@ -127,18 +127,6 @@ pub fn write_reasons(
         writeln!(out, "Errors of this host say nothing about the target.")?;
     }
     Ok(())
-}
-
-/// How the report names a reason. Three are all kinds of things: the system's word for the first of
-/// them says more.
-pub fn reason_words(summary: &Summary, reason: EndReason) -> String {
-    let errno = summary.first_errno[reason as usize];
-    if matches!(reason, EndReason::OtherHere | EndReason::OtherBeyond | EndReason::Lost)
-        && errno != 0
-    {
-        return format!("{}: {}", reason.word(), std::io::Error::from_raw_os_error(errno));
-    }
-    reason.word().to_owned()
 }
 
 fn ended_by(summary: &Summary, state: State) -> impl Iterator<Item = (EndReason, u64)> + '_ {

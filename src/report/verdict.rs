@@ -13,7 +13,6 @@ use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
 use crate::engine::Side;
-use crate::plan::Plan;
 use crate::said::Said;
 
 /// Checks that are printed of one candidate, and of a problem.
@@ -79,11 +78,13 @@ fn reached(diagnosis: &Diagnosis, loop_failed: bool) -> String {
         (Some(replied), _) if replied == u64::from(asked) => {
             format!("{replied} of {asked} connections, all replied")
         }
-        (Some(replied), _) => format!("{sustained} of {asked} connections, {replied} replied"),
-        (None, _) => format!("{sustained} of {asked} connections"),
+        _ if peak > sustained => {
+            format!("{sustained} of {asked} connections stayed open (peak {peak})")
+        }
+        _ => format!("{sustained} of {asked} connections"),
     };
-    if peak > sustained {
-        let _ = write!(text, " stayed open (peak {peak})");
+    if let Some(replied) = reached.replied.filter(|replied| *replied < u64::from(asked)) {
+        let _ = write!(text, ", {replied} replied");
     }
     if diagnosis.word == Word::Ok {
         let reach = match reached.reach {
@@ -127,6 +128,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
     let how_sure = match first.likelihood {
         Likelihood::Certain => " (certain)",
         _ if candidates.len() == 1 => "",
+        _ if sides == Side::ThisHost.word() => " (one of these)",
         Likelihood::Likely => " (most likely first)",
         Likelihood::Possible => " (not distinguishable from this host)",
     };
@@ -244,12 +246,12 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
 fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
     let routes = &case.plan.routes;
     let target = match &problem.scope {
-        Scope::Targets(places) => places.first().copied().unwrap_or(0),
+        Scope::Targets { places, .. } => places.first().copied().unwrap_or(0),
         _ => 0,
     };
     let address = routes.targets().get(target as usize)?.address;
     let source = match &problem.scope {
-        Scope::Sources(places) => places.first().copied().unwrap_or(0),
+        Scope::Sources { places, .. } => places.first().copied().unwrap_or(0),
         _ => 0,
     };
     let source = routes.sources().get(source as usize).map(|source| source.ip().to_string());
@@ -271,22 +273,4 @@ fn write_said(out: &mut dyn Write, said: &[Said]) -> fmt::Result {
     let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
     let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
     writeln!(out, "The server said, to {connections}: \"{shown}{more}\"")
-}
-
-/// The places of a scope as an operator knows them; none for everywhere.
-pub fn names_of(plan: &Plan, scope: &Scope) -> Vec<String> {
-    let routes = &plan.routes;
-    match scope {
-        Scope::Targets(places) => places
-            .iter()
-            .filter_map(|index| routes.targets().get(*index as usize))
-            .map(ToString::to_string)
-            .collect(),
-        Scope::Sources(places) => places
-            .iter()
-            .filter_map(|index| routes.sources().get(*index as usize))
-            .map(|source| source.ip().to_string())
-            .collect(),
-        _ => Vec::new(),
-    }
 }

@@ -1,8 +1,8 @@
 //! Events that no honest driver hands over, and that must change nothing.
 
-use super::View;
-use super::network::failure;
+use super::descriptor::failure;
 use super::random::Random;
+use super::record::View;
 use crate::engine::{EndReason, Engine, Event, EventKind, Key, State, TcpInfo, TcpInfoPurpose};
 use crate::units::{Moment, Span};
 

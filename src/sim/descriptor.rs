@@ -1,9 +1,11 @@
 //! One descriptor that does not exist: what its server and its kernel make of it.
 
-use super::network::{SYN_REPEATS_S, failure};
 use super::script::Script;
-use crate::engine::{EndReason, EventKind, Key, TcpInfo};
+use crate::engine::{EndReason, EventKind, Failure, Key, TcpInfo};
 use crate::units::{Moment, NS_PER_MS, NS_PER_S, Span};
+
+/// After so many seconds a kernel repeats its SYN.
+const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
 
 /// One open descriptor.
 #[derive(Debug, Clone)]
@@ -92,4 +94,9 @@ impl Descriptor {
         }
         said
     }
+}
+
+/// The number beside the reason is made up: the engine only passes it on.
+pub fn failure(reason: EndReason) -> Failure {
+    Failure { reason, errno: 100 + i32::from(reason as u8) }
 }

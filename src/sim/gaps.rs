@@ -59,6 +59,7 @@ fn key_of(kind: EventKind) -> Option<Key> {
         | EventKind::Readable(key)
         | EventKind::Received { key, .. }
         | EventKind::ReplyMatched(key)
+        | EventKind::Sent(key)
         | EventKind::TcpInfo(key, ..) => Some(key),
         EventKind::Gap { .. } | EventKind::PollBatchFull | EventKind::Stop => None,
     }

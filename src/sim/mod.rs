@@ -12,21 +12,24 @@ mod descriptor;
 mod gaps;
 pub mod network;
 pub mod random;
+mod record;
 pub mod scenario;
 pub mod script;
 mod trace;
 pub mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::engine::dating::Dating;
 use crate::engine::gaps::GAP_MIN;
-use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary, TcpInfoPurpose};
+use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary};
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
 use crate::units::{Moment, NS_PER_S, Span, Tick};
 use network::Network;
 use random::Random;
+pub use record::Record;
+use record::View;
 use scenario::Scenario;
 use script::{Behaviour, Script};
 use trace::Trace;
@@ -69,19 +72,6 @@ impl Observer for Unobserved {
     fn end(&mut self, _: &Engine, _: &Summary) -> Result<(), String> {
         Ok(())
     }
-}
-
-/// One turn, as an observer is shown it.
-#[derive(Debug, Clone)]
-pub struct Record {
-    pub now: Moment,
-    pub events: Vec<Event>,
-    pub actions: Vec<Action>,
-    pub next_due: Option<Moment>,
-    pub levels: [u32; State::COUNT],
-    /// The slots that have a deadline, and which.
-    pub deadlines: Vec<(u32, Tick)>,
-    pub over: bool,
 }
 
 /// A run to its end.
@@ -130,19 +120,6 @@ pub struct Sim {
     stop_at: Option<Moment>,
     view: View,
     marks: BTreeMap<&'static str, u64>,
-}
-
-/// What the simulation itself has seen of the run, for events that are to make no sense.
-#[derive(Debug, Default)]
-pub(crate) struct View {
-    /// How many slots the engine has asked to dial.
-    dialed: u32,
-    /// By slot: whether any byte was reported.
-    has_bytes: Vec<bool>,
-    /// What the last turn asked the kernel.
-    reads: Vec<(Key, TcpInfoPurpose)>,
-    /// Where the last turns turned keepalive on, and no one has turned it off.
-    starts: BTreeSet<Key>,
 }
 
 impl Sim {
@@ -357,7 +334,7 @@ impl Sim {
             Action::StopKeepalive(key) => return self.network.stop_keepalive(key),
             Action::Send(key) => {
                 self.network.send(key, self.clock)?;
-                Vec::new()
+                vec![EventKind::Sent(key)]
             }
             Action::StartKeepalive(key) => {
                 let info = self.network.start_keepalive(key, self.clock)?;
@@ -381,28 +358,6 @@ impl Sim {
     fn work(&mut self) -> Span {
         let most = self.scenario.faults.turn_cost;
         self.random.span(Span(most.0 / 2), most)
-    }
-}
-
-impl View {
-    fn add(&mut self, record: &Record) {
-        for event in &record.events {
-            if let EventKind::Received { key: Key { slot, attempt: 0 }, bytes: 1.., .. } =
-                event.kind
-                && let Some(has_bytes) = self.has_bytes.get_mut(slot as usize)
-            {
-                *has_bytes = true;
-            }
-        }
-        self.reads.clear();
-        for action in &record.actions {
-            match *action {
-                Action::Dial(key) => self.dialed = key.slot + 1,
-                Action::ReadTcpInfo(key, purpose) => self.reads.push((key, purpose)),
-                Action::StartKeepalive(key) => _ = self.starts.insert(key),
-                _ => {}
-            }
-        }
     }
 }
 

@@ -3,14 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::descriptor::Descriptor;
+use super::descriptor::{Descriptor, failure};
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
-use crate::engine::{EndReason, Engine, Event, EventKind, Failure, Key, TcpInfo};
+use crate::engine::{EndReason, Engine, Event, EventKind, Key, TcpInfo};
 use crate::plan::{Limits, Plan};
 use crate::units::{Moment, Span};
-
-/// After so many seconds a kernel repeats its SYN.
-pub(super) const SYN_REPEATS_S: [u64; 6] = [1, 3, 7, 15, 31, 63];
 
 /// A keepalive is sent after so long without a segment, and then as often.
 const IDLE: Span = Span::from_s(1);
@@ -393,9 +390,4 @@ impl Network {
             self.accepted(slot, at);
         }
     }
-}
-
-/// The number beside the reason is made up: the engine only passes it on.
-pub fn failure(reason: EndReason) -> Failure {
-    Failure { reason, errno: 100 + i32::from(reason as u8) }
 }

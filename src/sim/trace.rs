@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 
-use super::Record;
+use super::record::Record;
 use crate::engine::{Action, EventKind, Note};
 use crate::units::Moment;
 
@@ -61,7 +61,7 @@ impl Trace {
                 (key, failure.reason, failure.errno).hash(&mut self.digest);
             }
             EventKind::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
-            EventKind::ReplyMatched(key) => key.hash(&mut self.digest),
+            EventKind::ReplyMatched(key) | EventKind::Sent(key) => key.hash(&mut self.digest),
             EventKind::TcpInfo(key, why, look) => (key, why, look).hash(&mut self.digest),
             EventKind::Gap { since, is_stop } => (since, is_stop).hash(&mut self.digest),
             EventKind::Reset(key, failure, info) => {

@@ -130,9 +130,7 @@ impl Shadow {
         // Where nobody asks for anything, nobody looks at suspects either.
         let is_suspect = took >= SLOW && self.plan.probe != Probe::None && talk.is_none();
         if let Some(talk) = talk {
-            let is_sent_to = !talk.send.is_empty();
-            let gap = self.gaps.iter().find(|(from, to, _)| *from < at && at <= *to);
-            let from = gap.filter(|_| is_sent_to).map_or(at, |(_, to, _)| *to);
+            let from = if talk.send.is_empty() { at } else { self.now };
             self.seat(slot).sent_to_at = from;
             self.wait(slot, Wait::Reply, from + talk.reply_timeout);
         } else if is_suspect && self.take_suspect() {
@@ -322,6 +320,20 @@ impl Shadow {
             }
             _ => {}
         }
+    }
+
+    /// Whether a request was to be sent, and its reply may still come in time.
+    pub(super) fn may_be_in_time(&self, slot: u32) -> bool {
+        let seat = &self.seats[slot as usize];
+        let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        sends && matches!(seat.wait, Wait::Reply) && !seat.is_put_off
+    }
+
+    /// It was sent.
+    pub(super) fn request_sent(&mut self, slot: u32, at: Moment) {
+        let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
+        self.seat(slot).sent_to_at = at;
+        self.wait(slot, Wait::Reply, at + patience);
     }
 
     /// What was expected has come.

@@ -3,7 +3,7 @@
 use super::summary::Seat;
 use super::{Shadow, Verdict, check};
 use tcpgoon::engine::analysis::Outcome;
-use tcpgoon::engine::{EndReason, Side, State, Summary};
+use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::units::{Moment, Span};
 
 const SECOND: Span = Span::from_s(1);
@@ -24,13 +24,13 @@ impl Shadow {
             .seats
             .iter()
             .filter_map(|seat| Some((seat.dialed_at, self.outcome(seat)?)))
-            .filter(|(_, outcome)| !is_local(*outcome))
             .collect();
-        let sum: u32 = analysis.timeline.cells.iter().map(|cell| cell.dials).sum();
+        let sum: u32 =
+            analysis.everywhere.timeline.cells.iter().map(|cell| cell.counts.dials).sum();
         check!(sum as usize == dials.len(), "{sum} dials in the timeline, not {}", dials.len());
         let mut rest = &dials[..];
-        for cell in &analysis.timeline.cells {
-            let (these, behind) = rest.split_at(cell.dials as usize);
+        for cell in &analysis.everywhere.timeline.cells {
+            let (these, behind) = rest.split_at(cell.counts.dials as usize);
             let ends = these.first().zip(these.last()).map(|(a, b)| (a.0, b.0));
             check!(ends == Some((cell.from, cell.to)), "{cell:?} is of {ends:?}");
             for outcome in these.iter().map(|(_, outcome)| *outcome) {
@@ -40,7 +40,7 @@ impl Shadow {
             }
             rest = behind;
         }
-        let by_level: u32 = analysis.levels.cells.iter().map(|cell| cell.dials).sum();
+        let by_level: u32 = analysis.everywhere.levels.cells.iter().map(|cell| cell.dials).sum();
         check!(by_level == sum, "{by_level} dials by level, {sum} in the timeline");
         self.compare_levels(summary)?;
         let is_close = |seat: &&Seat| {
@@ -59,16 +59,16 @@ impl Shadow {
     /// that did late as soon as they had, without those that were closed.
     fn compare_levels(&self, summary: &Summary) -> Verdict {
         let is_exact = summary.gaps.count() == 0
+            && summary.analysis.closed_at_once_count() == 0
             && !self.seats.iter().any(|seat| seat.is_slow && seat.state == State::Closed);
         if !is_exact {
             return Ok(());
         }
-        let cells = &summary.analysis.timeline.cells;
+        let cells = &summary.analysis.everywhere.timeline.cells;
         let mut counted = 0;
         let mut most = vec![0; cells.len()];
         for (slot, seat) in self.seats.iter().enumerate() {
-            let Some(outcome) = self.outcome(seat) else { continue };
-            if is_local(outcome) {
+            if self.outcome(seat).is_none() {
                 continue;
             }
             let at = seat.dialed_at;
@@ -82,10 +82,10 @@ impl Shadow {
             let closed = self.seats.iter().filter(|one| is_gone(one)).count();
             let level = opened.count().saturating_sub(closed) as u32;
             let mut cell = 0;
-            let mut until = cells[0].dials;
+            let mut until = cells[0].counts.dials;
             while counted >= until {
                 cell += 1;
-                until += cells[cell].dials;
+                until += cells[cell].counts.dials;
             }
             most[cell] = level.max(most[cell]);
             counted += 1;
@@ -104,8 +104,4 @@ impl Shadow {
             State::Established | State::Closed => Some(Outcome::Through),
         }
     }
-}
-
-fn is_local(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(reason) if reason.side() == Side::ThisHost)
 }

@@ -35,7 +35,9 @@ impl Shadow {
             }
             EventKind::Failed(key, _) | EventKind::PeerClosed(key, _) => (key, self.state(key)),
             EventKind::Received { key, .. } => (key, self.state(key)),
-            EventKind::ReplyMatched(key) | EventKind::TcpInfo(key, ..) => (key, self.state(key)),
+            EventKind::ReplyMatched(key) | EventKind::TcpInfo(key, ..) | EventKind::Sent(key) => {
+                (key, self.state(key))
+            }
             EventKind::Reset(key, ..) | EventKind::KeepaliveStarted(key, _) => {
                 (key, self.state(key))
             }
@@ -80,6 +82,9 @@ impl Shadow {
                 if self.seats[slot as usize].wait == Wait::Sending =>
             {
                 self.started(slot, info, at);
+            }
+            (EventKind::Sent(_), Some(State::Established)) if self.may_be_in_time(slot) => {
+                self.request_sent(slot, at);
             }
             (EventKind::Readable(_), Some(State::Established)) => self.queue(slot),
             (EventKind::Received { bytes, more, .. }, Some(State::Established)) => {
@@ -155,7 +160,8 @@ impl Shadow {
         let seen = Sighting { at, since: at, is_timed: false };
         self.sightings.push((EndReason::NoPorts, seen));
         let seat = &mut self.seats[key.slot as usize];
-        *seat = Seat { state: State::Error, since: self.now, reason, ..*seat };
+        let since = self.now;
+        *seat = Seat { state: State::Error, since, dialed_at: since, reason, ..*seat };
         self.routing.skipped += 1;
         self.say(key, Note::Skipped, answers);
     }

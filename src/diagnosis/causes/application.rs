@@ -1,7 +1,7 @@
 //! Causes on the server, in its application: its limits, its timeouts, its end, and what is behind
 //! it.
 
-use super::{
+use super::record::{
     AGAIN, ALL_ADDRESSES, Cause, CauseRecord, DEBUG, HOLD, KILLED, LISTENERS, LOAD, LOG,
     OPEN_FILES, OTHER_HOST, OTHER_SOURCE, PATIENCE, RULES, SEND, SERVER_COUNT, SERVER_SOCKETS,
     SLOWER, STARTED, from_here, on_hop, on_server,

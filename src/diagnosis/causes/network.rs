@@ -1,6 +1,6 @@
 //! Causes on the path, firewalls and load balancers included, wherever they run.
 
-use super::{
+use super::record::{
     AGAIN, CONNTRACK, Cause, CauseRecord, DIAL_TIMEOUT, EXPECT, HOLD, ICMP, INTERFACES, KERNEL_LOG,
     LISTENERS, MORE_TARGETS, NEIGHBOUR, OTHER_SOURCE, PING, PROBE, ROUTE, RULES, SEGMENTS,
     SERVER_COUNT, SERVER_SOCKETS, SLOWER, TRACEROUTE, TTL, from_here, here, on_hop, on_server,

@@ -1,6 +1,6 @@
 //! Causes on the server, as far as its kernel and its listeners are concerned.
 
-use super::{
+use super::record::{
     AGAIN, ALL_ADDRESSES, Cause, CauseRecord, EXPECT, FAMILIES, KILLED, LISTENERS, LOG, OPEN_FILES,
     OVERFLOWS, RULES, SEGMENTS, SEND, SERVER_COUNT, SLOWER, STARTED, TTL, from_here, here, on_hop,
     on_server,

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use super::record::*;
 use super::*;
 
 /// What scripts, documents and saved reports may name: none of them is ever renamed.

@@ -1,6 +1,6 @@
 //! Causes on this host, which say nothing of the server.
 
-use super::{
+use super::record::{
     AGAIN, CONNTRACK, Cause, CauseRecord, DRY_RUN, ICMP, INTERFACES, KERNEL_LOG, MORE_TARGETS,
     ROUTE, RULES, SEGMENTS, SLOWER, UNSENT, from_here, here,
 };

@@ -1,13 +1,15 @@
 //! Which fact of a run speaks for a cause, or against it: a table of (cause, whether the fact brings it
 //! up by itself, the rule).
 
-use super::{Effect, View, told};
+use super::view::{Effect, View, told};
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Fact, Scope, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
+use crate::diagnosis::symptoms::Observed;
 use crate::engine::EndReason;
 use crate::engine::Round;
 use crate::engine::failure_times::SLOW_DIAL_MIN;
+use crate::limits::is_loopback;
 use crate::units::Span;
 
 type Rule = fn(&View<'_>) -> Option<(Effect, Option<Fact>)>;
@@ -60,7 +62,12 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (FirewallReject, true, prohibited),
     (RejectAboveLimit, false, icmp_above),
     (NoRouteBeyond, false, net_unreachable),
+    // Loss, and a queue, beside replies that do not come.
+    (PacketLoss, true, loss_beside),
+    (AcceptQueueOverflow, true, queue_beside),
     // Closes.
+    (ProcessRestarted, true, all_were_closed),
+    (RejectAboveLimit, false, all_were_closed_against),
     (IdleTimeout, false, after_last_dial),
     (EvictsOldest, false, after_last_dial_against),
     (ProcessRestarted, false, refused_after),
@@ -71,8 +78,10 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (PathDown, false, some_confirmed_against),
     (HostDown, false, some_confirmed_against),
     (AcceptQueueOverflow, false, half_open_later_against),
+    (IdleTimeout, false, half_open_later_against),
     (SynProxy, false, half_open_later_against),
     (StateExpired, false, half_open_later),
+    (StateExpired, false, half_open_first_against),
 ];
 
 fn is_dial(view: &View<'_>) -> bool {
@@ -101,12 +110,28 @@ fn syns_not_sent(view: &View<'_>) -> Told {
 
 fn neighbour_table_full(view: &View<'_>) -> Told {
     let facts = view.facts;
-    if !is_dial(view) || facts.neighbour_table_full == 0 {
-        return None;
+    let count = facts.neighbour_table_full;
+    // It is counted for all network namespaces: it has to cover what failed here.
+    let is_it = is_failed(view)
+        && view.is_silent()
+        && is_on_a_link(view)
+        && count >= u64::from(view.observed.fit.part.hits);
+    is_it.then_some(())?;
+    let fact = Fact::NeighbourTableFull { count };
+    match (facts.were_syns_not_sent(), facts.failed_repeats) {
+        (true, _) => told(Effect::Proves, fact),
+        (false, 0) => told(Effect::By(4), fact),
+        (false, _) => None,
     }
-    let fact = Fact::NeighbourTableFull { count: facts.neighbour_table_full };
-    let effect = if facts.were_syns_not_sent() { Effect::Proves } else { Effect::By(8) };
-    told(effect, fact)
+}
+
+/// The shortest timeout of a stateful device that is worth a thought.
+const STATE_LASTS_MIN: Span = Span::from_s(3);
+
+/// Whether packets to the targets leave this host at all.
+fn is_on_a_link(view: &View<'_>) -> bool {
+    let targets = view.case.plan.routes.targets();
+    targets.iter().any(|target| !is_loopback(target.address.ip()))
 }
 
 fn refused_sooner(view: &View<'_>) -> Told {
@@ -182,7 +207,8 @@ fn ingress_drops(view: &View<'_>) -> Told {
         && !matches!(view.observed.symptom, Symptom::DialsSlow { .. });
     let enough = count >= u64::from(view.observed.fit.part.hits);
     (is_met && !is_hard && count > 0 && enough).then_some(())?;
-    told(Effect::By(5), Fact::IngressDrops { count })
+    // Those of all traffic, in all network namespaces.
+    told(Effect::By(3), Fact::IngressDrops { count })
 }
 
 fn is_about_queue(view: &View<'_>) -> bool {
@@ -326,20 +352,89 @@ fn each_source_against(view: &View<'_>) -> Told {
 
 fn some_sources(view: &View<'_>) -> Told {
     let is_refused = view.failed_by(EndReason::Refused) > 0;
-    let is_it = matches!(view.observed.scope, Scope::Sources(_)) && is_refused;
+    let is_it = matches!(view.observed.scope, Scope::Sources { .. }) && is_refused;
     is_it.then_some(())?;
     Some((Effect::By(4), None))
 }
 
 fn some_sources_silent(view: &View<'_>) -> Told {
-    let is_it = matches!(view.observed.scope, Scope::Sources(_)) && view.is_silent();
+    let is_it = matches!(view.observed.scope, Scope::Sources { .. }) && view.is_silent();
     (is_it && is_failed(view)).then_some(())?;
     Some((Effect::By(4), None))
 }
 
 fn some_sources_rule_out(view: &View<'_>) -> Told {
-    let is_it = matches!(view.observed.scope, Scope::Sources(_));
+    let is_it = matches!(view.observed.scope, Scope::Sources { .. });
     (is_it && is_failed(view)).then_some(())?;
+    Some((Effect::RulesOut, None))
+}
+
+/// SYNs are lost in random order, more of them than replies: replies are lost as well.
+fn loss_beside(view: &View<'_>) -> Told {
+    let Symptom::NoReply { .. } = view.observed.symptom else { return None };
+    let hits = view.observed.fit.part.hits;
+    let is_loss = |other: &Observed| {
+        is_about_dials(other)
+            && other.fit.pattern == Pattern::Scattered
+            && other.fit.part.hits >= hits
+    };
+    view.others.iter().any(is_loss).then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+/// SYNs have to be repeated above a count: the queue overflows, and what is in it gets no reply.
+fn queue_beside(view: &View<'_>) -> Told {
+    let Symptom::NoReply { .. } = view.observed.symptom else { return None };
+    let is_queue = |other: &Observed| {
+        let pattern = &other.fit.pattern;
+        let is_queue = pattern.is_a_count() || *pattern == Pattern::Irregular;
+        is_about_dials(other) && is_queue && other.fit.part.hits >= HITS_MIN
+    };
+    view.others.iter().any(is_queue).then_some(())?;
+    let through = view.facts.slow_through;
+    told(Effect::By(6), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+}
+
+fn is_about_dials(observed: &Observed) -> bool {
+    match &observed.symptom {
+        Symptom::DialsSlow { .. } => true,
+        Symptom::DialsFailed { reasons, .. } => {
+            reasons.iter().any(|(reason, _)| *reason == EndReason::TimedOut)
+        }
+        _ => false,
+    }
+}
+
+/// All that were ever established were closed just before dials began to fail.
+fn were_all_closed(view: &View<'_>) -> bool {
+    let summary = view.case.summary;
+    let analysis = &summary.analysis;
+    let closed = u64::from(analysis.closes.count + analysis.closed_at_once_count());
+    let is_all = closed >= u64::from(HITS_MIN) && closed == summary.established_ever;
+    let first = analysis.closed_at_once_seen.map(|(first, _)| first);
+    let later = (analysis.closes.count > 0).then_some(analysis.closes.first);
+    let Some(first) = first.into_iter().chain(later).min() else { return false };
+    let failed = view.others.iter().find(|other| {
+        matches!(&other.symptom, Symptom::DialsFailed { reasons, .. }
+            if reasons.iter().any(|(reason, _)| *reason == EndReason::Refused))
+    });
+    let slack = Span::from_ms(100) + view.facts.handshake_min;
+    is_all
+        && failed.is_some_and(|failed| failed.began + slack >= first)
+        && failed.is_some_and(|failed| first + slack >= failed.began)
+}
+
+fn all_were_closed(view: &View<'_>) -> Told {
+    let is_its = matches!(
+        view.observed.symptom,
+        Symptom::ClosedOnAccept { .. } | Symptom::DialsFailed { .. }
+    );
+    (is_its && were_all_closed(view)).then_some(())?;
+    Some((Effect::By(5), None))
+}
+
+fn all_were_closed_against(view: &View<'_>) -> Told {
+    (is_failed(view) && were_all_closed(view)).then_some(())?;
     Some((Effect::RulesOut, None))
 }
 
@@ -452,12 +547,22 @@ fn is_half_open_later(view: &View<'_>) -> bool {
     view.observed.symptom == Symptom::HalfOpen
         && view.facts.half_open_later > 0
         && view.facts.half_open_later >= view.facts.half_open
-        && view.facts.confirmed > 0
+        && view.facts.confirmed_first > 0
 }
 
 fn half_open_later(view: &View<'_>) -> Told {
     is_half_open_later(view).then_some(())?;
     Some((Effect::By(3), None))
+}
+
+/// State that expires does not do so within a few seconds.
+fn half_open_first_against(view: &View<'_>) -> Told {
+    let failures = view.case.summary.failures[EndReason::HalfOpen as usize]?;
+    let is_first = view.observed.symptom == Symptom::HalfOpen
+        && view.facts.half_open_later == 0
+        && failures.max < STATE_LASTS_MIN;
+    is_first.then_some(())?;
+    Some((Effect::RulesOut, None))
 }
 
 fn half_open_later_against(view: &View<'_>) -> Told {

@@ -4,7 +4,7 @@ use crate::diagnosis::Case;
 use crate::diagnosis::causes::Cause;
 use crate::diagnosis::model::{Candidate, Likelihood};
 use crate::engine::EndReason;
-use crate::limits::Knob;
+use crate::limits::{Finding, Knob};
 
 pub fn candidates(case: &Case<'_>, reason: EndReason, _errno: i32) -> Vec<Candidate> {
     let causes: &[Cause] = match reason {
@@ -16,6 +16,13 @@ pub fn candidates(case: &Case<'_>, reason: EndReason, _errno: i32) -> Vec<Candid
         EndReason::NoRouteToHost | EndReason::NoRouteToNetwork => &[Cause::NoRoute],
         EndReason::NotPermitted => &[Cause::NotPermitted, Cause::LocalFirewall],
         _ => &[Cause::Undetermined],
+    };
+    // A range of which all ports are in use needs no TIME_WAIT to be exhausted.
+    let is_range =
+        |finding: &&Finding| matches!(&finding.knob, Knob::Ports(ports) if ports.time_wait == 0);
+    let causes = match reason == EndReason::NoPorts && case.findings.iter().any(|f| is_range(&f)) {
+        true => &causes[..1],
+        false => causes,
     };
     let is_certain = causes.len() == 1 && causes[0] != Cause::Undetermined;
     let likelihood = if is_certain { Likelihood::Certain } else { Likelihood::Possible };

@@ -4,59 +4,13 @@
 mod corroboration;
 mod local;
 mod priors;
+mod view;
 
-use super::Case;
 use super::causes::Cause;
-use super::facts::Facts;
-use super::model::{Candidate, Evidence, Fact, Likelihood, Symptom};
-use super::symptoms::Observed;
+use super::model::{Candidate, Evidence, Likelihood, Symptom};
 use corroboration::CORROBORATION;
-
-/// What a rule looks at.
-pub struct View<'a> {
-    pub case: &'a Case<'a>,
-    pub facts: &'a Facts,
-    pub observed: &'a Observed,
-    /// The other symptoms of the run.
-    pub others: &'a [Observed],
-}
-
-impl View<'_> {
-    /// Whether it is about SYNs that got no reply.
-    pub fn is_silent(&self) -> bool {
-        match &self.observed.symptom {
-            Symptom::DialsFailed { reasons, pending, slow, .. } => {
-                let timed_out: u32 = reasons
-                    .iter()
-                    .filter(|(reason, _)| *reason == crate::engine::EndReason::TimedOut)
-                    .map(|(_, count)| count)
-                    .sum();
-                timed_out + pending + slow > 0
-            }
-            Symptom::DialsSlow { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// How many of the dials that failed failed for a reason.
-    pub fn failed_by(&self, reason: crate::engine::EndReason) -> u32 {
-        match &self.observed.symptom {
-            Symptom::DialsFailed { reasons, .. } => {
-                reasons.iter().filter(|(of, _)| *of == reason).map(|(_, count)| count).sum()
-            }
-            _ => 0,
-        }
-    }
-}
-
-/// What a fact does to a candidate.
-pub enum Effect {
-    /// So much likelier, or less likely where it is negative.
-    By(i8),
-    /// No other cause explains it.
-    Proves,
-    RulesOut,
-}
+use view::Effect;
+pub use view::View;
 
 /// The candidates for a symptom, the most likely first.
 pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
@@ -103,6 +57,9 @@ const CERTAIN: i8 = 100;
 /// A candidate that weighs as much is likely, if it leads.
 const LIKELY_MIN: i8 = 5;
 
+/// What lags behind the first by more, with nothing that speaks for it, is not named.
+const LEAD_MAX: i8 = 6;
+
 fn candidate(cause: Cause) -> Candidate {
     Candidate { cause, likelihood: Likelihood::Possible, evidence: Vec::new(), knob: None }
 }
@@ -113,7 +70,7 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
     }
     weighed.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
     let second = weighed.get(1).map_or(0, |(weight, _)| *weight);
-    let is_proven = weighed[0].0 == CERTAIN;
+    let (top, is_proven) = (weighed[0].0, weighed[0].0 == CERTAIN);
     if weighed[0].0 >= LIKELY_MIN && weighed[0].0 >= second + 2 && !is_proven {
         weighed[0].1.likelihood = Likelihood::Likely;
     }
@@ -123,13 +80,8 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
         if is_proven {
             *weight == CERTAIN || (*weight >= LIKELY_MIN && is_backed)
         } else {
-            *weight >= 0
+            *weight >= 0 && (*weight + LEAD_MAX >= top || is_backed)
         }
     });
     weighed.into_iter().map(|(_, candidate)| candidate).collect()
-}
-
-/// A fact, told with its effect.
-fn told(effect: Effect, fact: Fact) -> Option<(Effect, Option<Fact>)> {
-    Some((effect, Some(fact)))
 }

@@ -1,7 +1,7 @@
 //! What explains a symptom in a pattern, and how readily, before any other fact of the run is looked
 //! at: a table of tables.
 
-use super::View;
+use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Symptom};
 use crate::diagnosis::pattern::Pattern;
@@ -23,12 +23,24 @@ pub fn of(view: &View<'_>) -> Priors {
         Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
         Symptom::KilledHere => &[(KilledHere, 4)],
         Symptom::HalfOpen => {
-            &[(AcceptQueueOverflow, 3), (ProcessRestarted, 2), (StateExpired, 2), (SynProxy, 1)]
+            // A timeout of the age of the check can cross it.
+            &[
+                (AcceptQueueOverflow, 3),
+                (ProcessRestarted, 2),
+                (StateExpired, 2),
+                (IdleTimeout, 1),
+                (SynProxy, 1),
+            ]
         }
         Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
-        Symptom::SynAckRepeated => match facts.confirmed {
+        Symptom::SynAckRepeated => match facts.confirmed_first {
             0 => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
-            _ => &[(AcceptQueueFull, 4), (AcceptQueueOverflow, 3), (AcceptDeferred, 1)],
+            _ => &[
+                (AcceptQueueFull, 4),
+                (AcceptQueueOverflow, 3),
+                (AcceptDeferred, 1),
+                (PacketLoss, 1),
+            ],
         },
         Symptom::NoReply { replied, wrong, late } => {
             let hits = u64::from(fit.part.hits);
@@ -143,7 +155,7 @@ fn silent(pattern: &Pattern, four_tuple_decides: bool) -> Priors {
 fn refused_priors(pattern: &Pattern) -> Priors {
     match pattern {
         Pattern::All => {
-            &[(NoListener, 4), (ListensElsewhere, 3), (FirewallReject, 2), (LocalFirewall, 0)]
+            &[(NoListener, 4), (ListensElsewhere, 3), (FirewallReject, 2), (LocalFirewall, 1)]
         }
         Pattern::AboveCount { .. } => {
             &[(RejectAboveLimit, 3), (ListenerClosed, 3), (RateLimit, 1), (LocalFirewall, 1)]

@@ -55,6 +55,8 @@ pub struct Row {
     pub answered: u32,
     /// Closed by the peer on accept.
     pub closed_at_once: u32,
+    /// Under way for a second and more, or established only after that.
+    pub quiet: u32,
     pub onset: Onset,
     /// Of its dial times, to within 0.8%; zero where nothing was established.
     pub p99: Span,
@@ -211,6 +213,7 @@ fn row(
         {
             let is_in = matches!(dial.outcome, Outcome::Through | Outcome::Slow);
             row.closed_at_once += u32::from(dial.closed_at_once);
+            row.quiet += u32::from(matches!(dial.outcome, Outcome::Slow | Outcome::Pending));
             row.onset.add(!is_in || dial.closed_at_once);
         }
         if let Some(reason) = connection.reason {

@@ -9,6 +9,9 @@ use crate::units::{Moment, Span, low_32};
 /// Closes as far apart as this belong to two pulses.
 pub const APART_MIN: Span = Span::from_ms(100);
 
+/// New connections within this of a pulse come after it.
+const SOON: Span = Span::from_ms(500);
+
 /// The most pulses that are kept: the largest.
 pub const PULSES_MAX: usize = 16;
 
@@ -39,6 +42,8 @@ pub struct Closes {
     pub resets: u32,
     pub first: Moment,
     pub last: Moment,
+    /// All but one in fifty of them at either end were closed within this.
+    pub moments: Span,
     /// Of their ages: the least, all but one in fifty, half, one in fifty, the greatest.
     pub age_min: Span,
     pub age_p2: Span,
@@ -71,6 +76,9 @@ impl Closes {
             count: low_32(all.len() as u64),
             first: view.gaps.earliest(all[0].since),
             last: all[all.len() - 1].since,
+            moments: all[all.len() - 1 - all.len() / 50]
+                .since
+                .since(view.gaps.earliest(all[all.len() / 50].since)),
             age_min: Span(u64::MAX),
             ..Closes::default()
         };
@@ -152,13 +160,13 @@ fn pulse(view: &RunView<'_>, some: &[&Connection]) -> Pulse {
 
 impl Pulse {
     fn look_around(&mut self, view: &RunView<'_>) {
-        let soon = self.to + Span::from_ms(500);
+        let soon = view.gaps.acted_on(self.to, SOON) + SOON;
         self.kept_age_min = Span(u64::MAX);
         for connection in view.table.iter() {
             let Some(established_at) = connection.established_at() else { continue };
             self.newcomers += u32::from((self.to..soon).contains(&established_at));
             let is_open = connection.state == State::Established || connection.since > self.to;
-            if is_open && established_at < self.from {
+            if is_open && established_at < self.to {
                 let age = self.to.since(established_at);
                 self.kept += 1;
                 self.kept_age_max = self.kept_age_max.max(age);

@@ -8,74 +8,98 @@
 
 use std::ops::Range;
 
-use super::{Dial, OnAccept, Outcome, RunView};
+use super::{Counts, Dial, OnAccept, Outcome, RunView};
 use crate::engine::connection::State;
 use crate::units::{Moment, Span, low_32};
 
 /// The most cells by level.
 pub const CELLS_MAX: usize = 512;
 
-/// When connections came through late, and when they were closed, each in order.
-pub(super) struct LevelWalk {
+/// Where a slot counts: everywhere, at its target, at its source.
+pub(super) type PlaceOf<'a> = &'a dyn Fn(u32) -> Option<usize>;
+
+/// When connections of one place came through late, and when they were closed, each in order.
+#[derive(Debug, Clone, Default)]
+struct Ends {
     slow: Vec<Moment>,
     closed: Vec<Moment>,
-    rtt: Span,
 }
 
-impl LevelWalk {
-    pub fn new(view: &RunView<'_>) -> LevelWalk {
-        let (mut slow, mut closed) = (Vec::new(), Vec::new());
-        for connection in view.table.iter() {
+/// How far the walk is at one place.
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    through: u32,
+    slow: usize,
+    closed_surely: usize,
+    closed_maybe: usize,
+}
+
+/// Goes through the dials of some places at once.
+pub(super) struct LevelWalk<'a> {
+    view: &'a RunView<'a>,
+    on_accept: &'a OnAccept,
+    place_of: PlaceOf<'a>,
+    ends: Vec<Ends>,
+}
+
+impl<'a> LevelWalk<'a> {
+    pub fn new(
+        view: &'a RunView<'a>,
+        on_accept: &'a OnAccept,
+        places: usize,
+        place_of: PlaceOf<'a>,
+    ) -> LevelWalk<'a> {
+        let mut ends = vec![Ends::default(); places];
+        for (slot, connection) in (0..).zip(view.table.iter()) {
+            let Some(ends) = place_of(slot).and_then(|place| ends.get_mut(place)) else { continue };
             if Outcome::of(connection, view.now) == Some(Outcome::Slow) {
-                slow.extend(connection.established_at());
+                ends.slow.extend(connection.established_at());
             }
-            if connection.state == State::Closed {
+            // What is closed on accept takes no place.
+            if connection.state == State::Closed && !on_accept.has(view, slot) {
                 // Undated closes can have been as early as this.
-                closed.push(view.gaps.earliest(connection.since));
+                ends.closed.push(view.gaps.earliest(connection.since));
             }
         }
-        slow.sort_unstable();
-        closed.sort_unstable();
-        LevelWalk { slow, closed, rtt: view.rtt }
+        for ends in &mut ends {
+            ends.slow.sort_unstable();
+            ends.closed.sort_unstable();
+        }
+        LevelWalk { view, on_accept, place_of, ends }
     }
 
-    /// Hands out each decided dial that this host did not refuse, in the order of their SYNs, with
-    /// the fewest and the most connections that were open when it came to the server.
-    pub fn go(
-        &self,
-        view: &RunView<'_>,
-        on_accept: &OnAccept,
-        mut each: impl FnMut(u32, Dial, Range<u32>),
-    ) {
-        let (mut through, mut slow) = (0u32, 0usize);
-        let (mut closed_surely, mut closed_maybe) = (0usize, 0usize);
-        for slot in 0..view.table.count() {
-            let Some(dial) = Dial::of(view, on_accept, slot) else { continue };
-            let at = view.table.of(slot).dialed_at;
-            let before = |all: &[Moment], from: usize, until: Moment| {
-                from + all[from..].iter().take_while(|moment| **moment <= until).count()
+    /// Hands out each decided dial with its place, in the order of their SYNs, and the fewest and the
+    /// most connections that were open there when it came to the server.
+    pub fn go(&self, mut each: impl FnMut(usize, u32, Dial, Range<u32>)) {
+        let mut positions = vec![Position::default(); self.ends.len()];
+        for slot in 0..self.view.table.count() {
+            let Some(place) = (self.place_of)(slot) else { continue };
+            let Some(dial) = Dial::of(self.view, self.on_accept, slot) else { continue };
+            let (Some(ends), Some(position)) = (self.ends.get(place), positions.get_mut(place))
+            else {
+                continue;
             };
-            slow = before(&self.slow, slow, at);
-            closed_surely = before(&self.closed, closed_surely, at);
-            closed_maybe = before(&self.closed, closed_maybe, at + self.rtt);
-            let opened = through + low_32(slow as u64);
-            let least = opened.saturating_sub(low_32(closed_maybe as u64));
-            let most = opened.saturating_sub(low_32(closed_surely as u64));
-            if !dial.outcome.is_local() {
-                each(slot, dial, least..most);
-            }
-            through += u32::from(dial.outcome == Outcome::Through);
+            let level = position.step(ends, self.view.table.of(slot).dialed_at, self.view.rtt);
+            each(place, slot, dial, level);
+            let is_in = dial.outcome == Outcome::Through && !dial.closed_at_once;
+            position.through += u32::from(is_in);
         }
     }
 }
 
-/// The dials at some levels in a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LevelCell {
-    pub dials: u32,
-    /// By [`Outcome::index`].
-    pub outcomes: [u32; Outcome::COUNT],
-    pub closed_at_once: u32,
+impl Position {
+    /// Goes on to a dial at `at`.
+    fn step(&mut self, ends: &Ends, at: Moment, rtt: Span) -> Range<u32> {
+        let until = |all: &[Moment], from: usize, until: Moment| {
+            from + all[from..].iter().take_while(|moment| **moment <= until).count()
+        };
+        self.slow = until(&ends.slow, self.slow, at);
+        self.closed_surely = until(&ends.closed, self.closed_surely, at);
+        self.closed_maybe = until(&ends.closed, self.closed_maybe, at + rtt);
+        let opened = self.through + low_32(self.slow as u64);
+        let least = opened.saturating_sub(low_32(self.closed_maybe as u64));
+        least..opened.saturating_sub(low_32(self.closed_surely as u64))
+    }
 }
 
 /// Dials by level, `width` levels to a cell, from 0 on. Where the level is an interval, a dial that
@@ -84,24 +108,22 @@ pub struct LevelCell {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Levels {
     pub width: u32,
-    pub cells: Vec<LevelCell>,
+    pub cells: Vec<Counts>,
 }
 
 impl Levels {
     /// For levels up to `highest`.
     pub(super) fn make_room(&mut self, highest: u32) {
         self.width = (highest / low_32(CELLS_MAX as u64)) + 1;
-        let empty = LevelCell { dials: 0, outcomes: [0; Outcome::COUNT], closed_at_once: 0 };
-        self.cells = vec![empty; (highest / self.width) as usize + 1];
+        self.cells = vec![Counts::ZERO; (highest / self.width) as usize + 1];
     }
 
     pub(super) fn add(&mut self, dial: Dial, level: Range<u32>) {
         let is_in = dial.outcome == Outcome::Through && !dial.closed_at_once;
         let level = if is_in { level.start } else { level.end };
-        let Some(cell) = self.cells.get_mut((level / self.width.max(1)) as usize) else { return };
-        cell.dials += 1;
-        cell.outcomes[dial.outcome.index()] += 1;
-        cell.closed_at_once += u32::from(dial.closed_at_once);
+        if let Some(cell) = self.cells.get_mut((level / self.width.max(1)) as usize) {
+            cell.add_one(dial);
+        }
     }
 
     /// The levels of a cell.

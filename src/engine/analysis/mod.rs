@@ -8,8 +8,8 @@ pub mod levels;
 pub mod timeline;
 
 pub use closes::{Closes, Pulse};
-pub use levels::{LevelCell, Levels};
-pub use timeline::{Cell, Timeline};
+pub use levels::Levels;
+pub use timeline::{Cell, Counts, Timeline};
 
 use super::checks::Checks;
 use super::connection::{Connection, EndReason, Side, State, Table};
@@ -17,7 +17,8 @@ use super::failure_times::SLOW_DIAL_MIN;
 use super::gaps::Gaps;
 use crate::route::Routes;
 use crate::units::{Moment, Span};
-use levels::LevelWalk;
+use breakdown::ROWS_MAX;
+use levels::{LevelWalk, PlaceOf};
 
 /// A server that closes as soon as its application has accepted does so within this and two RTT.
 pub const AT_ONCE_MIN: Span = Span::from_ms(50);
@@ -123,12 +124,15 @@ fn is_closed_young(view: &RunView<'_>, slot: u32) -> bool {
 
 /// Closed by the peer later than on accept, and not right after its reply.
 fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
-    let age = age_of_close(view.table.of(slot));
-    let plain_max = match view.checks.has_replied(slot) {
-        true => at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX,
-        false => at_once_max(view.rtt),
-    };
-    age.is_some_and(|age| age >= plain_max)
+    let connection = view.table.of(slot);
+    let Some(age) = age_of_close(connection) else { return false };
+    if !view.checks.has_replied(slot) {
+        return age >= at_once_max(view.rtt);
+    }
+    // Its request can have been sent only when this host could act on its establishment.
+    let from = Moment(connection.since.0.saturating_sub(age.0));
+    let looking = Span(age.0.saturating_sub(view.gaps.within(from, connection.since).0));
+    looking >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
 }
 
 /// How old a connection was when the peer closed it, at the most.
@@ -199,39 +203,86 @@ fn half_range(mut values: Vec<u64>) -> u64 {
     high.copied().unwrap_or(0).saturating_sub(low.copied().unwrap_or(0))
 }
 
+/// The dials of one place, in the order of their SYNs and by how many were open there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Spread {
+    pub timeline: Timeline,
+    pub levels: Levels,
+}
+
+impl Spread {
+    /// Those of `places` places; O(connections + closes × log closes).
+    fn of(
+        view: &RunView<'_>,
+        on_accept: &OnAccept,
+        places: usize,
+        place_of: PlaceOf<'_>,
+    ) -> Vec<Spread> {
+        let walk = LevelWalk::new(view, on_accept, places, place_of);
+        let mut spreads = vec![Spread::default(); places];
+        let mut highest = vec![0; places];
+        walk.go(|place, slot, dial, level| {
+            highest[place] = level.end.max(highest[place]);
+            spreads[place].timeline.push(view.table.of(slot).dialed_at, dial, level);
+        });
+        for (spread, highest) in spreads.iter_mut().zip(highest) {
+            spread.levels.make_room(highest);
+        }
+        walk.go(|place, _, dial, level| spreads[place].levels.add(dial, level));
+        spreads
+    }
+}
+
 /// The finished run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Analysis {
-    pub timeline: Timeline,
-    pub levels: Levels,
+    /// Of all dials.
+    pub everywhere: Spread,
+    /// Of each target and of each source, where there are a few of them.
+    pub targets: Vec<Spread>,
+    pub sources: Vec<Spread>,
     /// Those closed by the peer later than on accept.
     pub closes: Closes,
     /// Closed by the peer on accept, by FIN and by RST.
     pub closed_at_once: [u32; 2],
     /// Their greatest age.
     pub at_once_age_max: Span,
+    /// When the first and the last of them was closed.
+    pub closed_at_once_seen: Option<(Moment, Moment)>,
 }
 
 impl Analysis {
     /// O(connections + closes × log closes); it allocates 8 bytes for each closed connection and for
-    /// each slow one, and says nothing of levels where it cannot.
+    /// each slow one.
     pub fn of(view: &RunView<'_>, on_accept: &OnAccept) -> Analysis {
-        let (mut timeline, mut levels) = (Timeline::default(), Levels::default());
-        let walk = LevelWalk::new(view);
-        let mut highest = 0;
-        walk.go(view, on_accept, |slot, dial, level| {
-            highest = highest.max(level.end);
-            timeline.push(view.table.of(slot).dialed_at, dial, level);
-        });
-        levels.make_room(highest);
-        walk.go(view, on_accept, |_, dial, level| levels.add(dial, level));
-        let mut analysis = Analysis { timeline, levels, ..Analysis::default() };
+        let routes = view.routes;
+        let everywhere = Spread::of(view, on_accept, 1, &|_| Some(0)).pop().unwrap_or_default();
+        let a_few = |count: usize| if (2..=ROWS_MAX).contains(&count) { count } else { 0 };
+        let targets = match a_few(routes.targets().len()) {
+            0 => Vec::new(),
+            few => {
+                let target = |slot| usize::try_from(routes.target_index(slot)).ok();
+                Spread::of(view, on_accept, few, &target)
+            }
+        };
+        let sources = match a_few(routes.sources().len()) {
+            0 => Vec::new(),
+            few => {
+                let source =
+                    |slot| routes.source_index(slot).and_then(|index| usize::try_from(index).ok());
+                Spread::of(view, on_accept, few, &source)
+            }
+        };
+        let mut analysis = Analysis { everywhere, targets, sources, ..Analysis::default() };
         for slot in (0..view.table.count()).filter(|slot| on_accept.has(view, *slot)) {
             let connection = view.table.of(slot);
             let is_reset = connection.reason == Some(EndReason::PeerReset);
             analysis.closed_at_once[usize::from(is_reset)] += 1;
             let age = age_of_close(connection).unwrap_or_default();
             analysis.at_once_age_max = analysis.at_once_age_max.max(age);
+            let at = connection.since;
+            let (first, last) = analysis.closed_at_once_seen.unwrap_or((at, at));
+            analysis.closed_at_once_seen = Some((first.min(at), last.max(at)));
         }
         analysis.closes = Closes::of(view, &|slot| {
             is_closed_later(view, slot)

@@ -9,6 +9,48 @@ use crate::units::Moment;
 /// The most cells of a timeline.
 pub const CELLS_MAX: usize = 512;
 
+/// What became of some dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub dials: u32,
+    /// By [`Outcome::index`].
+    pub outcomes: [u32; Outcome::COUNT],
+    pub closed_at_once: u32,
+    pub replied: u32,
+    pub no_reply: u32,
+}
+
+impl Counts {
+    pub const ZERO: Counts = Counts {
+        dials: 0,
+        outcomes: [0; Outcome::COUNT],
+        closed_at_once: 0,
+        replied: 0,
+        no_reply: 0,
+    };
+
+    /// How many came to an outcome.
+    pub fn of(&self, outcome: Outcome) -> u32 {
+        self.outcomes[outcome.index()]
+    }
+
+    pub(super) fn add_one(&mut self, dial: Dial) {
+        self.dials += 1;
+        self.outcomes[dial.outcome.index()] += 1;
+        self.closed_at_once += u32::from(dial.closed_at_once);
+        self.replied += u32::from(dial.replied);
+        self.no_reply += u32::from(dial.no_reply);
+    }
+
+    fn add(&mut self, other: &Counts) {
+        self.dials += other.dials;
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, count)| *sum += count);
+        self.closed_at_once += other.closed_at_once;
+        self.replied += other.replied;
+        self.no_reply += other.no_reply;
+    }
+}
+
 /// Some dials in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
@@ -18,47 +60,28 @@ pub struct Cell {
     /// The fewest and the most connections that can have been open at one of them, and at the first.
     pub level: Range<u32>,
     pub level_at_first: Range<u32>,
-    pub dials: u32,
-    /// By [`Outcome::index`].
-    pub outcomes: [u32; Outcome::COUNT],
-    pub closed_at_once: u32,
-    pub replied: u32,
-    pub no_reply: u32,
+    pub counts: Counts,
     /// What became of all of them, if it was the same.
     alike: Option<Dial>,
 }
 
 impl Cell {
     fn of(at: Moment, dial: Dial, level: Range<u32>) -> Cell {
-        let mut outcomes = [0; Outcome::COUNT];
-        outcomes[dial.outcome.index()] = 1;
-        Cell {
-            from: at,
-            to: at,
-            level_at_first: level.clone(),
-            level,
-            dials: 1,
-            outcomes,
-            closed_at_once: dial.closed_at_once.into(),
-            replied: dial.replied.into(),
-            no_reply: dial.no_reply.into(),
-            alike: Some(dial),
-        }
+        let mut counts = Counts::ZERO;
+        counts.add_one(dial);
+        let (level_at_first, alike) = (level.clone(), Some(dial));
+        Cell { from: at, to: at, level, level_at_first, counts, alike }
     }
 
     pub fn count(&self, outcome: Outcome) -> u32 {
-        self.outcomes[outcome.index()]
+        self.counts.of(outcome)
     }
 
     /// Takes in the one that follows.
     fn add(&mut self, next: &Cell) {
         self.to = next.to;
         self.level = self.level.start.min(next.level.start)..self.level.end.max(next.level.end);
-        self.dials += next.dials;
-        self.outcomes.iter_mut().zip(next.outcomes).for_each(|(sum, count)| *sum += count);
-        self.closed_at_once += next.closed_at_once;
-        self.replied += next.replied;
-        self.no_reply += next.no_reply;
+        self.counts.add(&next.counts);
         self.alike = self.alike.filter(|dial| next.alike == Some(*dial));
     }
 }
@@ -76,7 +99,9 @@ impl Timeline {
         let next = Cell::of(at, dial, level);
         match self.cells.last_mut() {
             Some(last) if last.alike == Some(dial) => last.add(&next),
-            Some(last) if last.alike.is_none() && last.dials < self.coarse => last.add(&next),
+            Some(last) if last.alike.is_none() && last.counts.dials < self.coarse => {
+                last.add(&next)
+            }
             _ => self.cells.push(next),
         }
         if self.cells.len() > CELLS_MAX {
@@ -93,19 +118,28 @@ impl Timeline {
         let mut cells: Vec<Cell> = Vec::with_capacity(CELLS_MAX + 1);
         for next in self.cells.drain(..) {
             match cells.last_mut() {
-                Some(last) if last.dials + next.dials <= self.coarse => last.add(&next),
+                Some(last) if last.counts.dials + next.counts.dials <= self.coarse => {
+                    last.add(&next)
+                }
                 _ => cells.push(next),
             }
         }
         self.cells = cells;
     }
 
+    /// Of all dials.
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::ZERO;
+        self.cells.iter().for_each(|cell| sum.add(&cell.counts));
+        sum
+    }
+
     pub fn dials(&self) -> u32 {
-        self.cells.iter().map(|cell| cell.dials).sum()
+        self.counts().dials
     }
 
     pub fn count(&self, outcome: Outcome) -> u32 {
-        self.cells.iter().map(|cell| cell.count(outcome)).sum()
+        self.counts().of(outcome)
     }
 }
 
@@ -129,7 +163,10 @@ mod tests {
             timeline.push(Moment(index.into()), dial(outcome), level..level);
         }
         let [first, last] = &timeline.cells[..] else { panic!("{timeline:?}") };
-        assert_eq!((first.dials, last.dials, last.level.clone()), (64_123, 35_877, 64_123..64_123));
+        assert_eq!(
+            (first.counts.dials, last.counts.dials, last.level.clone()),
+            (64_123, 35_877, 64_123..64_123)
+        );
     }
 
     #[test]
@@ -142,7 +179,7 @@ mod tests {
         assert!(timeline.cells.len() <= CELLS_MAX, "{}", timeline.cells.len());
         assert_eq!(timeline.dials(), 50_000);
         assert_eq!(timeline.count(Outcome::Slow), 50_000u32.div_ceil(7));
-        let largest = timeline.cells.iter().map(|cell| cell.dials).max();
+        let largest = timeline.cells.iter().map(|cell| cell.counts.dials).max();
         assert!(largest <= Some(2_500), "one in twenty of them, or less: {largest:?}");
         let ends = timeline.cells.windows(2).map(|pair| (pair[0].to, pair[1].from));
         assert!(ends.into_iter().all(|(to, from)| to < from));

@@ -8,7 +8,7 @@ use std::mem::zeroed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::check_length;
+use super::check::check_length;
 use crate::icmp::IcmpError;
 
 /// Enough for a header, `struct sock_extended_err` and an IPv6 address, and other messages.

@@ -1,8 +1,9 @@
 //! Every `unsafe` of the program is in this folder: one system call a block. Nothing outside sees a
 //! raw pointer.
 //!
-//! * here: sockets, limits, the clock and the timer;
+//! * here: sockets and limits;
 //! * [`errors`]: the ICMP errors that a socket received;
+//! * `time`: the clock and the timer;
 //! * [`signals`]: what an operator's signals and our own end do;
 //! * [`streams`]: the standard streams.
 //!
@@ -14,14 +15,18 @@
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+mod check;
 pub mod errors;
 pub mod signals;
 pub mod streams;
+mod time;
 
+use check::{check, check_length, own};
 pub use errors::read_icmp_error;
 pub use signals::{Signals, die_with_parent, fail_on_abort, fail_on_file_size};
+pub use time::{Timer, monotonic_ns};
 
 use libc::{c_int, c_void, socklen_t};
 
@@ -30,23 +35,6 @@ use crate::units::{NS_PER_S, NS_PER_US, Span};
 /// Since Linux 6.3: the local ports that `connect()` may choose from, `high << 16 | low`.
 /// Source: `include/uapi/linux/in.h`.
 const IP_LOCAL_PORT_RANGE: c_int = 51;
-
-/// The answer of a system call that returns -1 and sets `errno`.
-fn check(returned: c_int) -> io::Result<c_int> {
-    if returned == -1 { Err(io::Error::last_os_error()) } else { Ok(returned) }
-}
-
-/// The same for those that return a length.
-fn check_length(returned: isize) -> io::Result<usize> {
-    usize::try_from(returned).map_err(|_| io::Error::last_os_error())
-}
-
-/// A descriptor that a system call has just returned.
-fn own(returned: c_int) -> io::Result<OwnedFd> {
-    let fd = check(returned)?;
-    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
 
 /// A socket address as the kernel wants it.
 union RawAddress {
@@ -319,50 +307,4 @@ pub fn cpu_time() -> io::Result<Span> {
         t.tv_sec.unsigned_abs() * NS_PER_S + t.tv_usec.unsigned_abs() * NS_PER_US
     };
     Ok(Span(ns(usage.ru_utime) + ns(usage.ru_stime)))
-}
-
-/// The monotonic clock in nanoseconds; only `os/clock.rs` asks. (`Instant` cannot set a timer to an
-/// absolute time.)
-pub fn monotonic_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable. The call cannot fail: the clock exists since Linux 2.6.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-    time.tv_sec.unsigned_abs() * NS_PER_S + time.tv_nsec.unsigned_abs()
-}
-
-/// A timer on the monotonic clock that can be polled. `poll`'s own timeout is in whole
-/// milliseconds; this is not.
-#[derive(Debug)]
-pub struct Timer(OwnedFd);
-
-impl Timer {
-    pub fn new() -> io::Result<Timer> {
-        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
-        // SAFETY: no pointers.
-        own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(Timer)
-    }
-
-    /// Sets it to go off once at an absolute time of the monotonic clock, in place of any time
-    /// before.
-    pub fn set(&self, monotonic_ns: u64) -> io::Result<()> {
-        // All zero would disarm it; the first nanosecond after boot has passed anyway.
-        let ns = monotonic_ns.max(1);
-        let when = libc::itimerspec {
-            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: libc::timespec {
-                tv_sec: i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX),
-                tv_nsec: i64::try_from(ns % NS_PER_S).unwrap_or(0),
-            },
-        };
-        let (fd, flags) = (self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME);
-        let none = std::ptr::null_mut();
-        // SAFETY: `when` lives until the call returns; null means that the old time is not wanted.
-        check(unsafe { libc::timerfd_settime(fd, flags, &raw const when, none) }).map(drop)
-    }
-}
-
-impl AsFd for Timer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::c_int;
 
-use super::{check, check_length, own};
+use super::check::{check, check_length, own};
+use super::time::monotonic_ns;
 use crate::units::Span;
 
 /// An operator's signals as something that can be polled: SIGINT, SIGTERM and SIGHUP, but those that
@@ -113,7 +114,7 @@ impl Signals {
     /// From here on the kernel delivers them: to [`end_unless_repeated`].
     fn release(&self) {
         // Both before a handler can run.
-        TAKEN_AT_NS.store(super::monotonic_ns(), Ordering::Relaxed);
+        TAKEN_AT_NS.store(monotonic_ns(), Ordering::Relaxed);
         let handler: extern "C" fn(c_int) = end_unless_repeated;
         self.set_action(handler as libc::sighandler_t);
         // SAFETY: the action is a valid one for this signal.
@@ -158,7 +159,7 @@ const TYPED_MIN: Span = Span::from_ms(250);
 
 /// Ends the process by a signal that does not ask for what the first one has asked for.
 extern "C" fn end_unless_repeated(signal: c_int) {
-    let since = super::monotonic_ns().saturating_sub(TAKEN_AT_NS.load(Ordering::Relaxed));
+    let since = monotonic_ns().saturating_sub(TAKEN_AT_NS.load(Ordering::Relaxed));
     let same = if signal == libc::SIGINT { TYPED_MIN } else { SAME_END };
     if since >= same.0 {
         // SAFETY: it may be called from a signal handler; the default action is valid for all.

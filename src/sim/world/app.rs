@@ -204,7 +204,8 @@ impl Site {
         let Some(idle) = self.setup.idle.filter(|_| peer.state == PeerState::Accepted) else {
             return false;
         };
-        let since = peer.accepted_at.unwrap_or(now).max(peer.last_received);
+        // Keepalives are the kernel's: an application does not see them.
+        let since = peer.accepted_at.unwrap_or(now).max(peer.last_data);
         if now.since(since) >= idle.after {
             self.close(now, peer, idle.end, out);
             return true;

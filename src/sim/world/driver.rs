@@ -369,6 +369,7 @@ impl<'a> Driver<'a> {
             Action::Send(_) => {
                 let bytes = self.plan.talk.as_ref().map_or(0, |talk| talk.send.len() as u32);
                 self.network.call(now, |client, out| client.send(now, id, bytes, out));
+                self.push(now, EventKind::Sent(key));
             }
             Action::StartKeepalive(_) => {
                 let info = tcp_info(&self.network.client.info(now, id));

@@ -63,6 +63,9 @@ impl Servers {
             return;
         }
         peer.last_received = now;
+        if matches!(segment.body, Body::Data { .. }) {
+            peer.last_data = now;
+        }
         peer.keepalives = 0;
         match peer.state {
             PeerState::None => arrive_without_state(now, site, peer, segment, out),

@@ -43,6 +43,8 @@ pub struct Peer {
     pub is_replied: bool,
     pub has_fin: bool,
     pub last_received: Moment,
+    /// When data came last.
+    pub last_data: Moment,
     pub accepted_at: Option<Moment>,
     /// Whether it was closed at once, as one above a limit.
     pub is_rejected: bool,
@@ -66,6 +68,7 @@ impl Peer {
             is_replied: false,
             has_fin: false,
             last_received: Moment(0),
+            last_data: Moment(0),
             accepted_at: None,
             is_rejected: false,
             keepalives: 0,

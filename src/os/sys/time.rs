@@ -1,0 +1,53 @@
+//! The clock and the timer.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::check::{check, own};
+use crate::units::NS_PER_S;
+
+/// The monotonic clock in nanoseconds; only `os/clock.rs` asks. (`Instant` cannot set a timer to an
+/// absolute time.)
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable. The call cannot fail: the clock exists since Linux 2.6.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.unsigned_abs() * NS_PER_S + time.tv_nsec.unsigned_abs()
+}
+
+/// A timer on the monotonic clock that can be polled. `poll`'s own timeout is in whole
+/// milliseconds; this is not.
+#[derive(Debug)]
+pub struct Timer(OwnedFd);
+
+impl Timer {
+    pub fn new() -> io::Result<Timer> {
+        let flags = libc::TFD_NONBLOCK | libc::TFD_CLOEXEC;
+        // SAFETY: no pointers.
+        own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(Timer)
+    }
+
+    /// Sets it to go off once at an absolute time of the monotonic clock, in place of any time
+    /// before.
+    pub fn set(&self, monotonic_ns: u64) -> io::Result<()> {
+        // All zero would disarm it; the first nanosecond after boot has passed anyway.
+        let ns = monotonic_ns.max(1);
+        let when = libc::itimerspec {
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: libc::timespec {
+                tv_sec: i64::try_from(ns / NS_PER_S).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(ns % NS_PER_S).unwrap_or(0),
+            },
+        };
+        let (fd, flags) = (self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME);
+        let none = std::ptr::null_mut();
+        // SAFETY: `when` lives until the call returns; null means that the old time is not wanted.
+        check(unsafe { libc::timerfd_settime(fd, flags, &raw const when, none) }).map(drop)
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,54 @@
+//! One turn as observers are shown it, and what events that make no sense are made from.
+
+use std::collections::BTreeSet;
+
+use crate::engine::{Action, Event, EventKind, Key, State, TcpInfoPurpose};
+use crate::units::{Moment, Tick};
+
+/// One turn, as an observer is shown it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub now: Moment,
+    pub events: Vec<Event>,
+    pub actions: Vec<Action>,
+    pub next_due: Option<Moment>,
+    pub levels: [u32; State::COUNT],
+    /// The slots that have a deadline, and which.
+    pub deadlines: Vec<(u32, Tick)>,
+    pub over: bool,
+}
+
+/// What the simulation itself has seen of the run, for events that are to make no sense.
+#[derive(Debug, Default)]
+pub struct View {
+    /// How many slots the engine has asked to dial.
+    pub dialed: u32,
+    /// By slot: whether any byte was reported.
+    pub has_bytes: Vec<bool>,
+    /// What the last turn asked the kernel.
+    pub reads: Vec<(Key, TcpInfoPurpose)>,
+    /// Where the last turns turned keepalive on, and no one has turned it off.
+    pub starts: BTreeSet<Key>,
+}
+
+impl View {
+    pub fn add(&mut self, record: &Record) {
+        for event in &record.events {
+            if let EventKind::Received { key: Key { slot, attempt: 0 }, bytes: 1.., .. } =
+                event.kind
+                && let Some(has_bytes) = self.has_bytes.get_mut(slot as usize)
+            {
+                *has_bytes = true;
+            }
+        }
+        self.reads.clear();
+        for action in &record.actions {
+            match *action {
+                Action::Dial(key) => self.dialed = key.slot + 1,
+                Action::ReadTcpInfo(key, purpose) => self.reads.push((key, purpose)),
+                Action::StartKeepalive(key) => _ = self.starts.insert(key),
+                _ => {}
+            }
+        }
+    }
+}
