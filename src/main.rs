@@ -12,10 +12,12 @@ use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
+use tcpgoon::escape::Printable;
 use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
+use tcpgoon::os::resolve::{Cut, Resolved};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Patient, Streams};
 use tcpgoon::os::sys::{self, Signals};
@@ -67,7 +69,8 @@ fn print(text: &str) -> Result<u8> {
 
 fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
-    let targets = resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
+    let Resolved { targets, cut } =
+        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
     let plan = Plan::new(args, targets, &sources)?;
     host::make_room_for(plan.connections);
     // Before the host is judged, so that their descriptors are among those that are open.
@@ -81,6 +84,13 @@ fn run(args: &Args) -> Result<u8> {
     // Before anything is said: a table that does not fit is the only thing to be said then.
     let tables = Tables::new(&plan)?;
     let mut streams = streams()?;
+    for Cut { name, most } in &cut {
+        streams.stderr().line(&format!(
+            "tcpgoon: {}: this build's resolver returns at most {most} addresses, and there may be \
+             more: give them one by one\n",
+            Printable(name)
+        ));
+    }
     if args.assume_yes {
         for finding in &findings {
             let line = preflight::Line { plan: &plan, finding };

@@ -161,6 +161,28 @@ fn the_limit_on_cpu_time_ends_the_run_with_its_report() {
     run.find("End: * (after @, ended by the limit on CPU time (ulimit -t))");
 }
 
+#[test]
+fn a_name_with_too_many_addresses_for_its_ports_costs_a_line_and_no_memory() {
+    let hosts = Scratch::new("hosts");
+    let lines = (0..300).map(|n| format!("10.0.{}.{} many\n", n / 250, n % 250 + 1));
+    fs::write(&hosts.0, lines.collect::<String>()).unwrap();
+    let bind =
+        format!("mount --bind {} /etc/hosts; ulimit -v 300000; exec \"$@\"", hosts.0.display());
+    let unshare = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-ec", &bind, "sh"]).args(words).stdin(Stdio::null());
+        command
+    };
+    if !unshare(&["true"]).status().is_ok_and(|status| status.success()) {
+        return skip("/etc/hosts is another one in a mount namespace");
+    }
+    let args = [TCPGOON, "--dry-run", "--all-addresses", "many:1-65535"];
+    let run = Running::start(unshare(&args)).outcome();
+    run.assert_code(1);
+    let error = "tcpgoon: the 300 addresses of many make more than 65536 targets: ";
+    assert!(run.stderr.starts_with(error) && run.stderr.lines().count() == 1, "{run:#?}");
+}
+
 /// Runs the program with a system call that fails from a certain one on; `None` where that cannot be
 /// done.
 fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Outcome> {
