@@ -16,6 +16,9 @@ pub mod exit {
     pub const WITH_ERRORS: u8 = 2;
 }
 
+/// The process has no file descriptor left. Source: errno(3).
+const EMFILE: i32 = 24;
+
 /// A reason to stop before, or instead of, a run. Each one is a single line, in lower case, without
 /// a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +41,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// A refusal of the system, in its own words.
+    /// A refusal of the system.
     pub fn system(what: &'static str, error: &std::io::Error) -> Error {
-        Error::System { what, why: error.to_string() }
+        Error::System { what, why: why(error) }
     }
 
     /// Everything that ends in an `Error` was not completed.
@@ -51,6 +54,18 @@ impl Error {
     /// Whether the words for it have been said already (at the prompt).
     pub fn is_silent(&self) -> bool {
         matches!(self, Error::Declined | Error::Unanswered)
+    }
+}
+
+/// An error in the system's words; and what to do, where it is descriptors that the program itself
+/// lacks.
+pub fn why(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(EMFILE) => format!(
+            "{error}: ulimit -n is too small, a run takes 16 file descriptors and one for each \
+             connection (ulimit -n 1024)"
+        ),
+        _ => error.to_string(),
     }
 }
 

@@ -81,6 +81,7 @@ fn run(args: &Args) -> Result<u8> {
         return dry_run(&plan, &known, &findings);
     }
     host::check_memory_for(plan.connections, &known)?;
+    host::check_data_limit(u64::from(plan.connections) * known.table_bytes_each)?;
     // Before anything is said: a table that does not fit is the only thing to be said then.
     let tables = Tables::new(&plan)?;
     let mut streams = streams()?;
@@ -138,6 +139,7 @@ fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
 }
 
 fn serve(args: &ServeArgs) -> Result<u8> {
+    host::check_data_limit(0)?;
     let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
     let signals = hold_signals()?;
     os::serve::serve(args, &signals, &mut console)?;
@@ -146,6 +148,7 @@ fn serve(args: &ServeArgs) -> Result<u8> {
 }
 
 fn calibrate(args: &CalibrateArgs) -> Result<u8> {
+    host::check_data_limit(0)?;
     let Streams { mut stdout, .. } = streams()?;
     let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
         let mut text = String::new();

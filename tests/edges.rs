@@ -183,6 +183,47 @@ fn a_name_with_too_many_addresses_for_its_ports_costs_a_line_and_no_memory() {
     assert!(run.stderr.starts_with(error) && run.stderr.lines().count() == 1, "{run:#?}");
 }
 
+#[test]
+fn a_limit_that_leaves_no_room_for_the_program_itself_is_one_line_with_its_fix() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    let run = ["-y", "-c", "2", "-s", "0", &target];
+    let (calibrate, serve) = (["calibrate", "-c", "10"], ["serve", "-p", "0", "--duration", "1ms"]);
+    for args in [&run[..], &calibrate, &serve] {
+        let short = Running::start(tcpgoon_after("ulimit -d 1024", args)).outcome();
+        short.assert_code(1);
+        let line = short.stderr.strip_prefix("tcpgoon: not enough memory: ulimit -d is 1024 and ");
+        let line = line.unwrap_or_else(|| panic!("{args:?} {short:#?}"));
+        let fix = line.trim_end().rsplit(": ").next().unwrap();
+        assert!(fix.starts_with("ulimit -d ") && line.lines().count() == 1, "{short:#?}");
+        // What it says is what is enough.
+        Running::start(tcpgoon_after(fix, args)).outcome().assert_code(0);
+
+        let short = Running::start(tcpgoon_after("ulimit -n 5", args)).outcome();
+        short.assert_code(1);
+        let line = short.stderr.lines().last().unwrap();
+        assert!(line.contains(": ulimit -n is too small, a run takes 16 "), "{short:#?}");
+    }
+}
+
+#[test]
+fn calibrate_names_what_it_misses_without_proc() {
+    let hidden = "mount -t tmpfs none /proc; exec \"$@\"";
+    let unshare = |words: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-ec", hidden, "sh"]).args(words).stdin(Stdio::null());
+        command
+    };
+    if !unshare(&["true"]).status().is_ok_and(|status| status.success()) {
+        return skip("/proc is hidden in a mount namespace");
+    }
+    let run = Running::start(unshare(&[TCPGOON, "calibrate"])).outcome();
+    run.assert_code(1);
+    let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: /proc/self/exe: No such file or \
+                 directory (os error 2) (is /proc mounted?)\n";
+    assert_eq!(run.stderr, error);
+}
+
 /// Runs the program with a system call that fails from a certain one on; `None` where that cannot be
 /// done.
 fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Outcome> {

@@ -12,7 +12,7 @@ use super::sockets::bytes_per_connection;
 use super::sys::{self, Signals};
 use super::watch::{News, Run, Watch};
 use crate::engine::{Key, Sample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, why};
 use crate::findings::{Calibration, Stopper};
 use crate::limits::{self, Knob, OWN_BYTES};
 use crate::plan::{CONNECTIONS_MAX, CalibrateArgs, Plan};
@@ -165,7 +165,7 @@ impl Server {
         let mut child = command.spawn().map_err(|error| {
             let hint =
                 if error.kind() == ErrorKind::NotFound { " (is /proc mounted?)" } else { "" };
-            NotStarted { why: format!("{program}: {error}{hint}"), is_stuck: false }
+            NotStarted { why: format!("{program}: {}{hint}", why(&error)), is_stuck: false }
         })?;
         let output = child.stdout.take();
         // From here on dropping it ends the child.

@@ -102,7 +102,12 @@ impl Output {
     }
 
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
-        let file = File::from(fd.try_clone_to_owned()?);
+        let file = fd.try_clone_to_owned().map_err(|error| match error.raw_os_error() {
+            // The copy is to be above the standard streams, and no descriptor may be.
+            Some(libc::EINVAL) => io::Error::from_raw_os_error(libc::EMFILE),
+            _ => error,
+        });
+        let file = File::from(file?);
         let metadata = file.metadata()?;
         let kind = metadata.file_type();
         let place = (!kind.is_file()).then(|| (metadata.dev(), metadata.ino()));
