@@ -19,6 +19,12 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
+use proptest::prelude::*;
+use tcpgoon::counters::Counters;
+use tcpgoon::limits::{CgroupMemory, Descriptors, Gauge, Host, Neighbours, PortRange, judge};
+use tcpgoon::plan::{CONNECTIONS_MAX, Plan};
+use tcpgoon::report::preflight::write_dry_run;
+use tcpgoon::route::{Routes, Target};
 
 const TCPGOON: &str = env!("CARGO_BIN_EXE_tcpgoon");
 
@@ -222,6 +228,65 @@ fn calibrate_names_what_it_misses_without_proc() {
     let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: /proc/self/exe: No such file or \
                  directory (os error 2) (is /proc mounted?)\n";
     assert_eq!(run.stderr, error);
+}
+
+/// What a file of /proc can say.
+fn count() -> impl Strategy<Value = u64> {
+    prop::sample::select(vec![0, 1, 63, 64, 1 << 20, 1 << 47, u64::MAX / 2, u64::MAX - 1, u64::MAX])
+}
+
+fn host() -> impl Strategy<Value = Host> {
+    let gauge = || (count(), count()).prop_map(|(most, used)| Gauge { most, used });
+    let limits = (count(), count(), 0..1u64 << 32, any::<bool>());
+    let counts = (gauge(), gauge(), gauge(), gauge(), gauge());
+    (limits, counts, (count(), count(), count()), any::<bool>()).prop_map(
+        |(
+            (soft, hard, open, may_raise),
+            (files, conntrack, bytes, address_space, entries),
+            n,
+            is_v6,
+        )| {
+            let (nr_open, watches, time_wait) = n;
+            Host {
+                descriptors: Some(Descriptors { soft, hard, open, may_raise }),
+                nr_open: Some(nr_open),
+                files: Some(files),
+                watches_max: Some(watches),
+                ports: Some(PortRange { low: 1, high: u16::MAX }),
+                ports_reserved: vec![PortRange { low: 2, high: u16::MAX }],
+                time_wait: Some(time_wait),
+                time_wait_reuse: Some(0),
+                conntrack: Some(conntrack),
+                memory_available_bytes: Some(bytes.most),
+                cgroups: vec![CgroupMemory { file: "x".into(), bytes }],
+                address_space: Some(address_space),
+                table_bytes_each: 37,
+                neighbours: vec![Neighbours { is_v6, entries, hops: time_wait, targets: 1 }],
+                ..Host::default()
+            }
+        },
+    )
+}
+
+proptest! {
+    /// As LXCFS can report them.
+    #[test]
+    fn counts_near_the_end_of_their_type_are_no_overflow(host in host()) {
+        let target = Target { host: "x".into(), address: "10.0.0.1:80".parse().unwrap() };
+        for connections in [1, CONNECTIONS_MAX] {
+            let plan = Plan::plain(connections, Routes::to_one(target.clone()));
+            let findings = judge(&plan, &host);
+            let mut text = String::new();
+            write_dry_run(&mut text, &plan, &host, &findings).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_counter_that_no_kernel_has_is_unknown() {
+    let at = |count| Counters { timeouts: Some(count), ..Counters::default() };
+    assert_eq!(at(u64::MAX).since(&at(1)).timeouts, None);
+    assert_eq!(at(u64::MAX).since(&at(u64::MAX - 7)).timeouts, Some(7));
 }
 
 /// Runs the program with a system call that fails from a certain one on; `None` where that cannot be
