@@ -248,6 +248,14 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, libc::MSG_DONTWAIT) })
 }
 
+/// Copies what was received into `buffer`, and leaves it there.
+pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    // SAFETY: `place` points to `length` writable bytes.
+    check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, flags) })
+}
+
 /// Sends what fits; never blocks, never raises SIGPIPE.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
