@@ -81,6 +81,7 @@
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
+//!   debug.rs            the lines of --debug
 //!   tables.rs           the run by target and by source
 //!   evidence.rs         the end reasons, and what "established" means
 //!   verdict.rs          a diagnosis as text

@@ -23,6 +23,7 @@ use tcpgoon::os::stdio::{Output, Patient, Streams};
 use tcpgoon::os::sys::{self, Signals};
 use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
+use tcpgoon::report::debug::Debug;
 use tcpgoon::report::{self, Report, preflight, text};
 
 fn main() -> ExitCode {
@@ -110,6 +111,7 @@ fn run(args: &Args) -> Result<u8> {
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
         streams,
+        debug: Debug::default(),
         text: String::new(),
     };
     let signals = hold_signals()?;
@@ -197,6 +199,7 @@ struct Console<'a> {
     /// Of the diagnosis, once the run is over.
     exit_code: u8,
     streams: Streams,
+    debug: Debug,
     /// Where a line is put together, again and again.
     text: String,
 }
@@ -213,10 +216,12 @@ impl Watch for Console<'_> {
         self.text.clear();
         let target = self.plan.routes.target(key.slot);
         let _ = match news {
-            News::Note(note) => text::write_note(&mut self.text, key, target, &note),
-            News::Received(bytes) => text::write_received(&mut self.text, key, target, bytes),
+            News::Note(note) => self.debug.note(&mut self.text, key, target, &note),
+            News::Received(bytes) => self.debug.received(&mut self.text, key, target, bytes),
         };
-        self.streams.stderr().line(&self.text);
+        if !self.text.is_empty() {
+            self.streams.stderr().line(&self.text);
+        }
     }
 
     fn closing(&mut self, closed: u32, all: u32) {
@@ -227,6 +232,9 @@ impl Watch for Console<'_> {
 
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
+        for line in self.debug.lines(|slot| self.plan.routes.target(slot)) {
+            self.streams.stderr().line(&line);
+        }
         let end_unix_ns = clock::unix_ns();
         let counters = self.counter_files.read().since(&self.counters_before);
         let mut icmp = run.icmp.clone();

@@ -230,6 +230,16 @@ fn calibrate_names_what_it_misses_without_proc() {
     assert_eq!(run.stderr, error);
 }
 
+#[test]
+fn a_flood_does_not_fill_the_file_of_debug() {
+    let server = Served::start(&["-i", "0", "--flood"]);
+    let args = ["-y", "-c", "3", "-s", "0", "--debug", "--hold", "0.3", &server.target()];
+    let run = Running::start(tcpgoon(&args)).outcome();
+    run.assert_code(0);
+    assert!(run.stderr.len() < 3 * 4096 + 3000, "{} bytes", run.stderr.len());
+    assert_eq!(run.stderr.matches(" more bytes, which are not shown\n").count(), 3);
+}
+
 /// What a file of /proc can say.
 fn count() -> impl Strategy<Value = u64> {
     prop::sample::select(vec![0, 1, 63, 64, 1 << 20, 1 << 47, u64::MAX / 2, u64::MAX - 1, u64::MAX])

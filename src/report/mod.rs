@@ -1,5 +1,6 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
+pub mod debug;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
