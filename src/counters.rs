@@ -55,6 +55,10 @@ pub struct Counters {
     pub neighbour_table_full: Option<u64>,
 }
 
+/// No kernel counts as much in a run: a file that is made up, by a container's manager or by
+/// hand, can say so. Below it rules can reckon without an overflow.
+const SINCE_MAX: u64 = 1 << 48;
+
 /// The files that [`Counters`] are read from, as text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Texts<'a> {
@@ -102,12 +106,13 @@ impl Counters {
     }
 
     /// What was counted since `before`; a counter that went down counts as unchanged (a processor
-    /// that went offline takes its share along).
+    /// that went offline takes its share along), and [`SINCE_MAX`] and more is no count.
     #[must_use]
     pub fn since(&self, before: &Counters) -> Counters {
         let mut since = *self;
         for ((_, after), (_, before)) in since.fields().into_iter().zip(before.named()) {
-            *after = after.zip(before).map(|(after, before)| after.saturating_sub(before));
+            let since = after.zip(before).map(|(after, before)| after.saturating_sub(before));
+            *after = since.filter(|count| *count < SINCE_MAX);
         }
         since
     }

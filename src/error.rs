@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::escape::Printable;
+
 /// The exit codes, which are the original's.
 pub mod exit {
     /// Every connection was established.
@@ -13,6 +15,9 @@ pub mod exit {
     /// Completed, with connection errors.
     pub const WITH_ERRORS: u8 = 2;
 }
+
+/// The process has no file descriptor left. Source: errno(3).
+const EMFILE: i32 = 24;
 
 /// A reason to stop before, or instead of, a run. Each one is a single line, in lower case, without
 /// a full stop.
@@ -36,9 +41,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// A refusal of the system, in its own words.
+    /// A refusal of the system.
     pub fn system(what: &'static str, error: &std::io::Error) -> Error {
-        Error::System { what, why: error.to_string() }
+        Error::System { what, why: why(error) }
     }
 
     /// Everything that ends in an `Error` was not completed.
@@ -52,11 +57,23 @@ impl Error {
     }
 }
 
+/// An error in the system's words; and what to do, where it is descriptors that the program itself
+/// lacks.
+pub fn why(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(EMFILE) => format!(
+            "{error}: ulimit -n is too small, a run takes 16 file descriptors and one for each \
+             connection (ulimit -n 1024)"
+        ),
+        _ => error.to_string(),
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Usage(what) => write!(f, "{what}"),
-            Error::Resolve { name, why } => write!(f, "cannot resolve {name}: {why}"),
+            Error::Resolve { name, why } => write!(f, "cannot resolve {}: {why}", Printable(name)),
             Error::Declined => write!(f, "execution aborted as prompted by the user"),
             Error::Unanswered => write!(f, "response not processed"),
             Error::Memory { connections, bytes } => write!(

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::engine::Summary;
+use crate::limits::Knob;
 use crate::units::Span;
 
 /// What `serve` counts.
@@ -37,16 +38,12 @@ pub enum ServeNews {
 }
 
 /// What kept a calibration from opening more connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopper {
     /// It was told to open no more.
     Asked,
-    /// The hard limit on a process's open files.
-    Descriptors { hard: u64 },
-    /// The ephemeral ports from one address to another.
-    Ports { count: u32 },
-    /// Memory for both ends' sockets.
-    Memory { available_bytes: u64 },
+    /// A limit of this host.
+    Limit(Knob),
 }
 
 /// What this machine can do.
@@ -56,6 +53,8 @@ pub struct Calibration {
     /// How many connections were to be opened, and why no more.
     pub connections: u32,
     pub stopper: Stopper,
+    /// How `serve` ended, if that was before it was told to.
+    pub serve_ended: Option<String>,
     pub summary: Summary,
     pub turn_longest: Span,
     /// Processor time of this process from the first dial to the last, the poll loop included.

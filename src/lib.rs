@@ -43,6 +43,7 @@
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
 //!     signals.rs        signals that can be polled, and the end of a child
+//!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   scenario.rs         seed → plan, scripts of servers, faults
 //!   script.rs           what a server does to a connection
@@ -80,6 +81,7 @@
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
+//!   debug.rs            the lines of --debug
 //!   tables.rs           the run by target and by source
 //!   evidence.rs         the end reasons, and what "established" means
 //!   verdict.rs          a diagnosis as text
@@ -90,7 +92,6 @@
 //!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   wrap.rs             text at 80 columns
-//!   escape.rs           foreign bytes, made fit for a terminal
 //! diagnosis/            evidence → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
 //!   facts.rs            the numbers that the rules go by
@@ -155,6 +156,7 @@
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
+//! escape.rs             text from elsewhere, made fit for a terminal
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```
@@ -172,6 +174,7 @@ pub mod counters;
 pub mod diagnosis;
 pub mod engine;
 pub mod error;
+pub mod escape;
 pub mod findings;
 pub mod icmp;
 pub mod limits;

@@ -2,7 +2,7 @@
 //! joins edges and faces.
 
 use std::env;
-use std::io::{self, Write};
+use std::io::{self, BufReader, LineWriter, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -12,19 +12,23 @@ use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
+use tcpgoon::escape::Printable;
 use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
+use tcpgoon::os::resolve::{Cut, Resolved};
 use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Output, Streams};
+use tcpgoon::os::stdio::{Output, Patient, Streams};
 use tcpgoon::os::sys::{self, Signals};
 use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
+use tcpgoon::report::debug::Debug;
 use tcpgoon::report::{self, Report, preflight, text};
 
 fn main() -> ExitCode {
     sys::fail_on_abort();
+    sys::fail_on_file_size();
     let code = match dispatch() {
         Ok(code) => code,
         Err(error) => {
@@ -48,14 +52,15 @@ fn dispatch() -> Result<u8> {
     }
 }
 
-/// A line on standard error; if that is closed as well, nobody wants to know.
-fn complain(error: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "tcpgoon: {error}");
+/// A line on standard error; if that is closed as well, the exit code has to do. No signal is held
+/// here: one that waits for its reader can be ended.
+fn complain(error: &Error) {
+    let _ = Patient(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
 }
 
 /// Prints what was asked for. A reader that has gone away has seen enough.
 fn print(text: &str) -> Result<u8> {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match Patient(io::stdout()).write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::system("cannot write to standard output", &error))
         }
@@ -65,7 +70,8 @@ fn print(text: &str) -> Result<u8> {
 
 fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
-    let targets = resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
+    let Resolved { targets, cut } =
+        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
     let plan = Plan::new(args, targets, &sources)?;
     host::make_room_for(plan.connections);
     // Before the host is judged, so that their descriptors are among those that are open.
@@ -76,16 +82,25 @@ fn run(args: &Args) -> Result<u8> {
         return dry_run(&plan, &known, &findings);
     }
     host::check_memory_for(plan.connections, &known)?;
+    host::check_data_limit(u64::from(plan.connections) * known.table_bytes_each)?;
     // Before anything is said: a table that does not fit is the only thing to be said then.
     let tables = Tables::new(&plan)?;
+    let mut streams = streams()?;
+    for Cut { name, most } in &cut {
+        streams.stderr().line(&format!(
+            "tcpgoon: {}: this build's resolver returns at most {most} addresses, and there may be \
+             more: give them one by one\n",
+            Printable(name)
+        ));
+    }
     if args.assume_yes {
         for finding in &findings {
-            complain(&preflight::Line { plan: &plan, finding });
+            let line = preflight::Line { plan: &plan, finding };
+            streams.stderr().line(&format!("tcpgoon: {line}\n"));
         }
     } else {
         confirm(&plan, &findings)?;
     }
-    let streams = streams()?;
     let mut console = Console {
         plan: &plan,
         findings: &findings,
@@ -96,6 +111,7 @@ fn run(args: &Args) -> Result<u8> {
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
         streams,
+        debug: Debug::default(),
         text: String::new(),
     };
     let signals = hold_signals()?;
@@ -119,10 +135,13 @@ fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
     let (host, port) = cli::confirm::words(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
-    cli::confirm::confirm(&banner, &mut io::stdin().lock(), &mut io::stdout())
+    let mut input = BufReader::new(Patient(io::stdin()));
+    let mut output = LineWriter::new(Patient(io::stdout()));
+    cli::confirm::confirm(&banner, &mut input, &mut output)
 }
 
 fn serve(args: &ServeArgs) -> Result<u8> {
+    host::check_data_limit(0)?;
     let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
     let signals = hold_signals()?;
     os::serve::serve(args, &signals, &mut console)?;
@@ -131,6 +150,7 @@ fn serve(args: &ServeArgs) -> Result<u8> {
 }
 
 fn calibrate(args: &CalibrateArgs) -> Result<u8> {
+    host::check_data_limit(0)?;
     let Streams { mut stdout, .. } = streams()?;
     let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
         let mut text = String::new();
@@ -138,7 +158,8 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
         stdout.finish(&text, signals);
     })?;
     written(&stdout)?;
-    let measured = !calibration.summary.stopped && calibration.summary.established_ever > 0;
+    let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
+    let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
     Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
 }
 
@@ -153,7 +174,7 @@ fn hold_signals() -> Result<Signals> {
 /// An output that could not be written is told last.
 fn written(stdout: &Output) -> Result<()> {
     match stdout.failure() {
-        Some(error) => Err(Error::system("cannot write to standard output", error)),
+        Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
         None => Ok(()),
     }
 }
@@ -178,6 +199,7 @@ struct Console<'a> {
     /// Of the diagnosis, once the run is over.
     exit_code: u8,
     streams: Streams,
+    debug: Debug,
     /// Where a line is put together, again and again.
     text: String,
 }
@@ -194,10 +216,12 @@ impl Watch for Console<'_> {
         self.text.clear();
         let target = self.plan.routes.target(key.slot);
         let _ = match news {
-            News::Note(note) => text::write_note(&mut self.text, key, target, &note),
-            News::Received(bytes) => text::write_received(&mut self.text, key, target, bytes),
+            News::Note(note) => self.debug.note(&mut self.text, key, target, &note),
+            News::Received(bytes) => self.debug.received(&mut self.text, key, target, bytes),
         };
-        self.streams.stderr().line(&self.text);
+        if !self.text.is_empty() {
+            self.streams.stderr().line(&self.text);
+        }
     }
 
     fn closing(&mut self, closed: u32, all: u32) {
@@ -208,6 +232,9 @@ impl Watch for Console<'_> {
 
     fn done(&mut self, run: &Run, signals: &Signals) {
         self.text.clear();
+        for line in self.debug.lines(|slot| self.plan.routes.target(slot)) {
+            self.streams.stderr().line(&line);
+        }
         let end_unix_ns = clock::unix_ns();
         let counters = self.counter_files.read().since(&self.counters_before);
         let mut icmp = run.icmp.clone();
@@ -225,6 +252,7 @@ impl Watch for Console<'_> {
             icmp: &icmp,
             findings: self.findings,
             said: &run.said,
+            ended_by: run.ended_by.as_deref(),
             lines_dropped: self.streams.lines_dropped(),
         };
         let diagnosis = diagnose(&report.case());

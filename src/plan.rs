@@ -236,6 +236,8 @@ pub struct ServeArgs {
     pub banner: Vec<u8>,
     pub echo: bool,
     pub flood: bool,
+    /// End as well when the other end of standard input, a pipe, is closed.
+    pub until_eof: bool,
 }
 
 /// How `serve` ends a connection by itself.

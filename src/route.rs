@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::escape::Printable;
+
 /// The most targets that one run takes; 2 MiB of addresses.
 pub const TARGETS_MAX: usize = 65_536;
 
@@ -28,12 +30,12 @@ impl Target {
         unscoped.parse::<IpAddr>().is_ok()
     }
 
-    /// The host without a port: an address as it was typed, or `name(address)`.
+    /// The host without a port, fit to print: an address as it was typed, or `name(address)`.
     pub fn host_words(&self) -> String {
         if self.is_literal() {
-            return self.host.clone();
+            return Printable(&self.host).to_string();
         }
-        format!("{}({})", self.host, self.address.ip())
+        format!("{}({})", Printable(&self.host), self.address.ip())
     }
 }
 

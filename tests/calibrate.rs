@@ -3,9 +3,12 @@
 mod common;
 
 use std::fs;
+use std::process::{Command, Stdio};
 
-use common::{Running, children, is_alive, run, tcpgoon, wait_until, words};
-use nix::sys::signal::Signal;
+use common::cgroup::Cgroup;
+use common::{Running, children, is_alive, run, skip, tcpgoon, wait_until, words};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const LINES: [&str; 9] = [
     concat!("--- tcpgoon ", env!("CARGO_PKG_VERSION"), " calibration of this machine ---"),
@@ -13,7 +16,7 @@ const LINES: [&str; 9] = [
     "Stopped by: --connections; this machine's limits allow more",
     "Connections per second: #",
     "Client CPU per connection: @",
-    "Memory per connection: client 37 bytes, serve *, kernel (both ends, *) *",
+    "Memory per connection: client # bytes, serve *, kernel (both ends, *) *",
     "Errors: 0",
     "Dial times p50/p90/p99/p99.9 = @/@/@/@",
     "Longest turn of the loop = @ (*",
@@ -45,6 +48,80 @@ fn calibrating() -> (Running, u32) {
     };
     wait_until("it is a server", is_server);
     (running, server)
+}
+
+/// Runs it with something done to one of its system calls, its child's included.
+fn calibrate_with(inject: &str, args: &[&str]) -> Option<Running> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skip("system calls are tampered with by strace");
+        return None;
+    }
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={inject}")]);
+    command.args([env!("CARGO_BIN_EXE_tcpgoon"), "calibrate"]).args(args).stdin(Stdio::null());
+    Some(Running::start(command))
+}
+
+#[test]
+fn its_server_ends_with_it_also_where_the_kernel_does_not_see_to_that() {
+    // As after the exec of a file with capabilities.
+    let Some(running) = calibrate_with("prctl:retval=0", &["-c", "15k"]) else { return };
+    let is_program = |child: &u32| {
+        let line = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        line.starts_with(env!("CARGO_BIN_EXE_tcpgoon"))
+    };
+    let program = wait_until("it runs", || children(running.id()).into_iter().find(is_program));
+    let server = wait_until("its server runs", || {
+        let server = children(program).first().copied()?;
+        (descriptors(server)? > 20).then_some(server)
+    });
+    kill(Pid::from_raw(program.cast_signed()), Signal::SIGKILL).unwrap();
+    wait_for_the_end_of(server);
+}
+
+/// How many a process has open.
+fn descriptors(process: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{process}/fd")).ok()?.count())
+}
+
+#[test]
+fn a_server_that_is_killed_is_no_network_and_no_success() {
+    let (running, server) = calibrating();
+    wait_until("it is dialed", || (descriptors(server)? > 20).then_some(()));
+    running.signal(Signal::SIGSTOP);
+    running.wait_until_stopped();
+    kill(Pid::from_raw(server.cast_signed()), Signal::SIGKILL).unwrap();
+    running.signal(Signal::SIGCONT);
+    let run = running.outcome();
+    run.assert_code(1);
+    run.find("Stopped by: 'tcpgoon serve', the other end, which ended (signal: 9 (SIGKILL))");
+    assert!(!run.stdout.contains("network"), "{run:#?}");
+}
+
+#[test]
+fn a_server_that_does_not_come_up_is_given_up() {
+    // The parent would make one only once the child listens.
+    let inject = "epoll_create1:signal=STOP";
+    let Some(running) = calibrate_with(inject, &["-c", "10"]) else { return };
+    let run = running.outcome();
+    run.assert_code(1);
+    let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: within 5s it does not listen\n";
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", error));
+}
+
+#[test]
+fn a_cgroup_that_is_small_is_a_limit_and_no_end_without_a_word() {
+    let Some(cgroup) = Cgroup::make(32 << 20) else { return };
+    let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
+    run.assert_code(0);
+    run.find("Stopped by: a limit of this host; memory of the cgroup: *");
+    run.find("Errors: 0");
+    drop(cgroup);
+    let Some(cgroup) = Cgroup::make(3 << 20) else { return };
+    let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
+    run.assert_code(1);
+    let error = "tcpgoon: no memory is left for a single connection and its server: ";
+    assert!(run.stderr.starts_with(error), "{run:#?}");
 }
 
 fn wait_for_the_end_of(process: u32) {

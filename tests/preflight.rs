@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use common::cgroup::Cgroup;
 use common::words::matches;
 use common::{
     CAP_SYS_RESOURCE, Outcome, Running, Served, listener, privileged_tcpgoon_after, skip, tcpgoon,
@@ -319,36 +320,6 @@ fn no_address_space_is_so_small_that_the_program_is_killed() {
             // 127: the loader did not find room for the C library.
             assert!(matches!(run.code(), Some(1 | 2 | 127)), "{limit_kib} KiB: {run:#?}");
         }
-    }
-}
-
-/// A cgroup of one's own; removed when dropped, which wants it empty.
-struct Cgroup(String);
-
-impl Cgroup {
-    /// One that takes so many bytes; `None`, and said aloud, where that is not to be had.
-    fn make(bytes: u64) -> Option<Cgroup> {
-        let path = format!("/sys/fs/cgroup/memory/tcpgoon-{}", std::process::id());
-        let inner = format!("{path}/inner");
-        let made = fs::create_dir(&path).and_then(|()| {
-            let cgroup = Cgroup(path.clone());
-            fs::create_dir(&inner)?;
-            fs::write(format!("{path}/memory.limit_in_bytes"), bytes.to_string())?;
-            Ok(cgroup)
-        });
-        made.inspect_err(|error| skip(&format!("cgroup v1 and root are needed ({error})"))).ok()
-    }
-
-    /// The program in a cgroup below it, which has no limit of its own.
-    fn tcpgoon(&self, args: &[&str]) -> Command {
-        tcpgoon_after(&format!("echo $$ > {}/inner/cgroup.procs", self.0), args)
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(format!("{}/inner", self.0));
-        let _ = fs::remove_dir(&self.0);
     }
 }
 

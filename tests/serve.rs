@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -260,17 +260,25 @@ fn an_echo_returns_every_byte_and_ends_after_the_last() {
 fn a_client_that_never_reads_its_echo_costs_neither_memory_nor_the_others() {
     let server = Served::start(&["-i", "0", "--echo"]);
     let resident_before = status_number(server.running.id(), "VmRSS");
-    let mut greedy = connect(&server);
-    greedy.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
-    // Until nobody takes anything any more, on the way there or back.
-    while greedy.write(&[b'x'; 64 * 1024]).is_ok() {}
+    let mut greedy: Vec<_> = (0..50).map(|_| connect(&server)).collect();
+    for client in &mut greedy {
+        // Until nothing is taken any more, there or here.
+        client.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+        while client.write(&[b'x'; 64 * 1024]).is_ok() {}
+    }
     let mut other = connect(&server);
     other.write_all(b"hello").unwrap();
     let mut returned = [0; 5];
     other.read_exact(&mut returned).unwrap();
     assert_eq!(&returned, b"hello");
+    // What never was read is all there.
+    greedy[0].set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut begun = vec![0; 1 << 20];
+    greedy[0].read_exact(&mut begun).unwrap();
+    assert!(begun.iter().all(|byte| *byte == b'x'));
     let resident_kib = status_number(server.running.id(), "VmRSS");
-    assert!(resident_kib < resident_before + 2048, "{resident_before} KiB, then {resident_kib}");
+    // 64 KiB each would be 3200.
+    assert!(resident_kib < resident_before + 1024, "{resident_before} KiB, then {resident_kib}");
 }
 
 #[test]
@@ -336,4 +344,24 @@ fn an_output_that_nobody_reads_does_not_stop_it() {
     assert!(lines.iter().all(is_whole), "a torn line: {rest}");
     assert_eq!(*header, format!("--- {address} tcp serve statistics ---"));
     assert_eq!(words::counts(total), Some([1, 1, 1, 0]));
+}
+
+#[test]
+fn it_ends_with_its_standard_input_where_it_is_asked_to() {
+    let mut server = Served::start_with(&["-i", "0", "--until-eof"], |args| {
+        let mut command = tcpgoon(args);
+        command.stdin(Stdio::piped());
+        command
+    });
+    // Whatever is written means nothing.
+    let mut input = server.running.stdin();
+    input.write_all(b"quit\n").unwrap();
+    let _stream = TcpStream::connect(server.address).unwrap();
+    drop(input);
+    let run = server.running.outcome();
+    run.assert_code(0);
+    assert!(run.stdout.contains(" tcp serve statistics ---\nAccepted: "), "{run:#?}");
+    let run = common::run(&["serve", "-p", "0", "--until-eof"]);
+    run.assert_code(1);
+    assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input cannot be"), "{run:#?}");
 }

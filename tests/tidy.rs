@@ -20,11 +20,11 @@ const LAYERS: &[(&str, &[&str])] = &[
         "os",
         &[
             "engine", "findings", "limits", "plan", "route", "counters", "icmp", "said", "units",
-            "error",
+            "error", "escape",
         ],
     ),
     ("sim", &["engine", "plan", "route", "units", "error"]),
-    ("cli", &["diagnosis", "plan", "route", "units", "error"]),
+    ("cli", &["diagnosis", "plan", "route", "units", "error", "escape"]),
     (
         "report",
         &[
@@ -39,22 +39,24 @@ const LAYERS: &[(&str, &[&str])] = &[
             "said",
             "units",
             "error",
+            "escape",
         ],
     ),
     (
         "diagnosis",
         &["engine", "limits", "plan", "route", "counters", "icmp", "said", "units", "error"],
     ),
-    ("findings", &["engine", "units"]),
+    ("findings", &["engine", "limits", "units"]),
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),
     ("plan", &["route", "units", "error"]),
-    ("route", &["units", "error"]),
+    ("route", &["units", "error", "escape"]),
     ("counters", &[]),
     ("said", &[]),
     ("icmp", &["units"]),
     ("units", &[]),
-    ("error", &[]),
+    ("error", &["escape"]),
+    ("escape", &[]),
 ];
 
 /// What may lie at the top level.

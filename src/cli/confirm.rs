@@ -12,6 +12,9 @@ const LINE_BYTES_MAX: usize = 4096;
 
 const STARS: &str = "*********************************************************************";
 
+/// After so many answers that are none, it is no operator who answers.
+const TRIES_MAX: u32 = 10;
+
 /// The most hosts and ports that the banner lists; of more it says how many there are.
 const LISTED_MAX: usize = 8;
 
@@ -60,12 +63,13 @@ fn listed(words: impl Iterator<Item = String>) -> String {
 /// the answer's newline.
 ///
 /// # Errors
-/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends or fails, and
+/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends or fails or is no
+/// answer [`TRIES_MAX`] times, and
 /// [`Error::System`] where nobody can be asked.
 pub fn confirm(banner: &Banner<'_>, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<()> {
     let unasked = |error| Error::system("cannot ask on standard output (-y does without)", &error);
     warn(banner, output).map_err(unasked)?;
-    loop {
+    for _ in 0..TRIES_MAX {
         write!(output, "Do you want to continue? (y/N): ").map_err(unasked)?;
         output.flush().map_err(unasked)?;
         match read_answer(input) {
@@ -79,12 +83,11 @@ pub fn confirm(banner: &Banner<'_>, input: &mut dyn BufRead, output: &mut dyn Wr
                 say(output, "Sorry, response not recognized. Try again, please")
                     .map_err(unasked)?;
             }
-            Answer::Missing => {
-                let _ = say(output, "Response not processed");
-                return Err(Error::Unanswered);
-            }
+            Answer::Missing => break,
         }
     }
+    let _ = say(output, "Response not processed");
+    Err(Error::Unanswered)
 }
 
 fn warn(banner: &Banner<'_>, output: &mut dyn Write) -> io::Result<()> {
@@ -241,6 +244,15 @@ mod tests {
     }
 
     #[test]
+    fn whatever_goes_on_with_no_answer_is_given_up() {
+        // As of `yes maybe`, which has no end.
+        let mut input = BufReader::new(Endless);
+        let (outcome, shown) = ask(&mut input);
+        let asked = format!("{QUESTION}{SORRY}").repeat(TRIES_MAX as usize);
+        assert_eq!((outcome, shown), (Err(Error::Unanswered), format!("{asked}{UNPROCESSED}")));
+    }
+
+    #[test]
     fn the_end_of_the_input_is_no_answer() {
         let shown = format!("{QUESTION}{UNPROCESSED}");
         assert_eq!(ask_bytes(b""), (Err(Error::Unanswered), shown.clone()));
@@ -279,6 +291,15 @@ mod tests {
     impl Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(ErrorKind::Other.into())
+        }
+    }
+
+    struct Endless;
+
+    impl Read for Endless {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer[..6].copy_from_slice(b"maybe\n");
+            Ok(6)
         }
     }
 

@@ -52,6 +52,7 @@ impl Draft {
                 banner: Vec::new(),
                 echo: false,
                 flood: false,
+                until_eof: false,
             },
             calibrate: CalibrateArgs::default(),
             interval: None,

@@ -358,6 +358,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "until-eof",
+        verbs: SERVE,
+        help: "End as well when standard input, a pipe, is closed at its other end",
+        effect: |draft, value| store(&mut draft.serve.until_eof, switch(value)),
+        ..BASE
+    },
+    Flag {
         long: "version",
         help: "Print the version",
         effect: |draft, value| store(&mut draft.version, switch(value)),

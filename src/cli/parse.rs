@@ -10,6 +10,7 @@ use super::help::try_line;
 use super::words::{distance, quoted, quoted_os};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
+use crate::escape::Printable;
 use crate::plan::{Args, CalibrateArgs, ServeArgs};
 
 /// First words that are kept for verbs to come, so that scripts written today mean the same then.
@@ -117,7 +118,7 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
             }
             // Help and version are decided once it is known that no `=false` follows.
             _ if draft.help || draft.version => return Ok(given),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(Printable(&error.to_string()).to_string()),
             Ok(None) => return Ok(given),
             Ok(Some(lexopt::Arg::Value(word))) => {
                 draft.words.push(read_word(verb, word)?);
@@ -228,7 +229,7 @@ fn slips(long: &str, typed: &str) -> Option<usize> {
 fn unknown_short(verb: Verb, short: char) -> String {
     match FLAGS.iter().find(|flag| flag.short == Some(short)) {
         Some(other) => of_another_verb(verb, other, &format!("-{short}, --{}", other.long)),
-        None => format!("unknown flag -{}", short.escape_debug()),
+        None => format!("unknown flag -{}", Printable(short.encode_utf8(&mut [0; 4]))),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::fmt::Write;
 
+use crate::escape::write_printable;
+
 /// The most characters of a foreign word that an error line repeats.
 const QUOTED_CHARS_MAX: usize = 100;
 
@@ -22,15 +24,11 @@ pub fn quoted_os(text: &OsStr) -> String {
     for chunk in text.as_encoded_bytes().utf8_chunks() {
         for c in chunk.valid().chars().take(room) {
             room -= 1;
-            match c {
-                // These are harmless, and easier to recognize as they were typed.
-                '\'' | '"' | '\\' => out.push(c),
-                _ => out.extend(c.escape_debug()),
-            }
+            // Writing to a string cannot fail.
+            let _ = write_printable(&mut out, c);
         }
         for byte in chunk.invalid().iter().take(room) {
             room -= 1;
-            // Writing to a string cannot fail.
             let _ = write!(out, "\\x{byte:02x}");
         }
         if room == 0 {

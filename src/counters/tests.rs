@@ -109,7 +109,8 @@ fn a_difference_needs_both_ends_and_never_goes_below_zero() {
     };
     let (before, after) =
         (reading(Some(5), Some(9), None), reading(Some(u64::MAX), Some(2), Some(1)));
-    assert_eq!(after.since(&before), reading(Some(u64::MAX - 5), Some(0), None));
+    // No kernel counts as much.
+    assert_eq!(after.since(&before), reading(None, Some(0), None));
     assert_eq!(before.since(&after).neighbour_table_full, None);
     let parsed = Counters::parse(&all());
     for (zero, count) in parsed.since(&parsed).named().into_iter().zip(parsed.named()) {

@@ -107,6 +107,7 @@ impl Engine {
             gaps: self.gaps.clone(),
             events_ignored: tally.events_ignored,
             stopped: self.stopped,
+            loop_failed: false,
         }
     }
 

@@ -90,8 +90,10 @@ pub struct Summary {
     /// Events for attempts that were over, answers that nobody waits for (any more), and what made no
     /// sense; dropped. For tests: an honest network has stale ones too.
     pub events_ignored: u64,
-    /// Whether a signal ended it.
+    /// Whether a signal ended it, or the poll loop could not go on.
     pub stopped: bool,
+    /// The latter, as the driver reports it.
+    pub loop_failed: bool,
 }
 
 impl Summary {

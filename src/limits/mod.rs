@@ -47,7 +47,8 @@ const CGROUP_BYTES_ACCEPTED: u64 = 1536;
 
 /// How many descriptors a process needs for so many connections when `open` are open already.
 pub fn descriptors_needed(connections: u32, open: u64) -> u64 {
-    u64::from(connections) + DESCRIPTORS_OWN.max(open + DESCRIPTORS_TO_COME)
+    let own = DESCRIPTORS_OWN.max(open.saturating_add(DESCRIPTORS_TO_COME));
+    own.saturating_add(connections.into())
 }
 
 /// Whether packets to this address never leave the host, whatever the host's addresses are. To
@@ -75,13 +76,13 @@ pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
 fn judge_descriptors(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     let open = host.descriptors.map_or(0, |limit| limit.open);
     let needed = descriptors_needed(plan.connections, open);
-    let room = |limit: u64| limit.saturating_sub(open + DESCRIPTORS_TO_COME);
+    let room = |limit: u64| limit.saturating_sub(open.saturating_add(DESCRIPTORS_TO_COME));
     if let Some(Descriptors { soft, hard, may_raise, .. }) = host.descriptors {
         let connections = room(soft);
         if needed <= hard {
             found.push(Finding { connections, knob: Knob::SoftDescriptors { soft, needed } });
         } else if !may_raise {
-            let most = needed.next_multiple_of(DESCRIPTORS_STEP);
+            let most = in_steps(needed);
             let nr_open_needed = host.nr_open.is_some_and(|nr| nr < most).then_some(most);
             let knob = Knob::HardDescriptors { hard, needed, nr_open_needed };
             found.push(Finding { connections, knob });
@@ -89,9 +90,14 @@ fn judge_descriptors(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     }
     if let Some(most) = host.nr_open {
         let connections = room(most - most % DESCRIPTORS_STEP);
-        let needed = needed.next_multiple_of(DESCRIPTORS_STEP);
+        let needed = in_steps(needed);
         found.push(Finding { connections, knob: Knob::NrOpen { most, needed } });
     }
+}
+
+/// Up to whole steps of a table of descriptors.
+fn in_steps(descriptors: u64) -> u64 {
+    descriptors.checked_next_multiple_of(DESCRIPTORS_STEP).unwrap_or(u64::MAX)
 }
 
 /// What is counted for the whole host, or a user of it.
@@ -99,7 +105,8 @@ fn judge_counts(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     let (ends, asked) = (Ends::of(plan, host), u64::from(plan.connections));
     if let Some(files) = host.files {
         // Each end is a file.
-        let needed = files.used + ends.total(asked, 1, 1) + DESCRIPTORS_TO_COME;
+        let more = ends.total(asked, 1, 1) + DESCRIPTORS_TO_COME;
+        let needed = files.used.saturating_add(more);
         let room = files.room().saturating_sub(DESCRIPTORS_TO_COME);
         let connections = ends.room(room, 1, 1);
         found.push(Finding { connections, knob: Knob::FileMax { files, needed } });
@@ -112,7 +119,7 @@ fn judge_counts(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     }
     if let Some(entries) = host.conntrack {
         // One entry a connection, also where both of its ends are here.
-        let (connections, needed) = (entries.room(), entries.used + asked);
+        let (connections, needed) = (entries.room(), entries.used.saturating_add(asked));
         found.push(Finding { connections, knob: Knob::Conntrack { entries, needed } });
     }
 }
@@ -150,14 +157,16 @@ fn judge_memory(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     for memory in &host.cgroups {
         // Whose cgroup a server on this host is in is unknown: it is taken to share this one.
         let connections = ends.room(memory.bytes.room(), own, CGROUP_BYTES_ACCEPTED);
-        let needed_bytes = memory.bytes.used + ends.total(asked, own, CGROUP_BYTES_ACCEPTED);
+        let more = ends.total(asked, own, CGROUP_BYTES_ACCEPTED);
+        let needed_bytes = memory.bytes.used.saturating_add(more);
         let memory = memory.clone();
         found.push(Finding { connections, knob: Knob::Cgroup { memory, needed_bytes } });
     }
     if let Some(bytes) = host.address_space {
         let room = bytes.room().saturating_sub(OWN_BYTES);
         let connections = room / host.table_bytes_each.max(1);
-        let needed_bytes = bytes.used + asked * host.table_bytes_each + OWN_BYTES;
+        let more = asked * host.table_bytes_each + OWN_BYTES;
+        let needed_bytes = bytes.used.saturating_add(more);
         found.push(Finding { connections, knob: Knob::AddressSpace { bytes, needed_bytes } });
     }
 }
@@ -216,7 +225,7 @@ impl Shares {
 
     fn pairs_needed(&self, usable: u64, time_wait: u64) -> u64 {
         let each = self.0.iter().map(|share| share.connections.div_ceil(usable).max(share.sources));
-        each.sum::<u64>() + time_wait.div_ceil(usable)
+        each.sum::<u64>().saturating_add(time_wait.div_ceil(usable))
     }
 }
 

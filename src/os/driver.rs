@@ -71,8 +71,9 @@ impl Tables {
 /// Runs `plan` to its end, with `tables` made for it.
 ///
 /// # Errors
-/// [`crate::error::Error::System`] for what is missing before the first dial, or a poll that fails.
-/// What happens to a connection is no error here.
+/// [`crate::error::Error::System`] for what is missing before the first dial, or a poll that fails:
+/// that ends the run as a signal does, with its report. What happens to a connection is no error
+/// here.
 pub fn run(
     plan: &Plan,
     tables: Tables,
@@ -81,12 +82,15 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<Run> {
     let mut driver = Driver::new(plan, tables, ports, signals)?;
-    driver.spin(watch)?;
+    let failure = driver.spin(watch).err();
+    if failure.is_some() {
+        driver.stop();
+    }
     rejects::note_pending(&mut driver.icmp, &driver.sockets, &driver.poller.clock);
-    let run = driver.run_so_far();
+    let run = driver.run_so_far(failure.as_ref());
     watch.done(&run, signals);
     close_all(driver.sockets, driver.poller.clock, signals, watch);
-    Ok(run)
+    failure.map_or(Ok(run), Err)
 }
 
 /// What came of one read.
@@ -188,6 +192,15 @@ impl<'a> Driver<'a> {
                 self.push(now, EventKind::Stop);
             }
         }
+    }
+
+    /// Ends the run where the loop cannot go on; what was read so far counts.
+    fn stop(&mut self) {
+        let now = self.poller.clock.now();
+        self.push(now, EventKind::Stop);
+        // What there would be to do is done by the end of the run.
+        let mut actions = Vec::new();
+        self.engine.turn(now, &self.events, &mut actions);
     }
 
     pub(super) fn push(&mut self, at: Moment, kind: EventKind) {
@@ -359,9 +372,15 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn run_so_far(&self) -> Run {
-        let (summary, turn_longest) = (self.engine.summary(), self.poller.turn_longest());
-        Run { summary, turn_longest, icmp: self.icmp.clone(), said: self.said.summary() }
+    fn run_so_far(&self, failure: Option<&Error>) -> Run {
+        let (mut summary, turn_longest) = (self.engine.summary(), self.poller.turn_longest());
+        summary.loop_failed = failure.is_some();
+        let ended_by = match failure {
+            Some(error) => Some(format!("an error of this host: {error}")),
+            None => self.signals.limit().map(str::to_owned),
+        };
+        let (icmp, said) = (self.icmp.clone(), self.said.summary());
+        Run { summary, turn_longest, said, icmp, ended_by }
     }
 }
 

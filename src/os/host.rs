@@ -107,14 +107,33 @@ fn time_wait_in(sockstat: &str) -> Option<u64> {
 
 /// The limit of `ulimit -v`, and how much of it is taken according to this `/proc/PID/status`.
 fn address_space(status: &str) -> Option<Gauge> {
-    let most = address_space_in(&text("/proc/self/limits")?)?;
+    let most = soft_limit_in(&text("/proc/self/limits")?, "Max address space")?;
     Some(Gauge { most, used: size_in(status, "VmSize")? })
 }
 
 /// The soft one of `Max address space  unlimited  unlimited  bytes`.
-fn address_space_in(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+fn soft_limit_in(limits: &str, name: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Refuses what does not fit below the limit of `ulimit -d`: tables of `bytes`, and what the program
+/// takes for itself. A failed allocation would end it without saying what to do.
+///
+/// # Errors
+/// [`Error::Setup`]. Where the limit or its use is unknown nothing is refused.
+pub fn check_data_limit(bytes: u64) -> Result<()> {
+    let most = text("/proc/self/limits").and_then(|text| soft_limit_in(&text, "Max data size"));
+    let used = text("/proc/self/status").and_then(|text| size_in(&text, "VmData"));
+    let (Some(most), Some(used)) = (most, used) else { return Ok(()) };
+    let needed = used.saturating_add(bytes).saturating_add(2 * OWN_BYTES);
+    if needed <= most {
+        return Ok(());
+    }
+    let (most, needed) = (most >> 10, needed.div_ceil(1 << 10));
+    Err(Error::Setup(format!(
+        "not enough memory: ulimit -d is {most} and {needed} are needed: ulimit -d {needed}"
+    )))
 }
 
 /// Of each target, whether it is this host. Each address is asked about once, and of those beyond
@@ -190,9 +209,10 @@ pub fn accept_queue_max() -> Option<u32> {
 
 /// This host's name, for matching a report with a server's log.
 pub fn name() -> Option<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
-    (!name.is_empty()).then(|| name.to_owned())
+    // Any bytes: it is printed with care.
+    let name = fs::read("/proc/sys/kernel/hostname").ok()?;
+    let name = String::from_utf8_lossy(name.trim_ascii());
+    (!name.is_empty()).then(|| name.into_owned())
 }
 
 /// A line of `/proc/meminfo` in bytes.
@@ -226,8 +246,7 @@ pub fn make_room_for(connections: u32) {
 }
 
 /// Refuses a run whose table and buffers do not fit into the memory there is, on this host or in a
-/// cgroup. Asking the
-/// allocator is not enough: it promises more than there is, and the promise is broken by ending the
+/// cgroup. Asking the allocator is not enough: it promises more than there is, and the promise is broken by ending the
 /// process.
 ///
 /// # Errors
@@ -293,7 +312,8 @@ mod tests {
     fn the_soft_limit_on_the_address_space_is_the_first() {
         let line = "Max locked memory  8  8  bytes\nMax address space         ";
         for (words, most) in [("unlimited  unlimited", None), ("1024  unlimited", Some(1024))] {
-            assert_eq!(address_space_in(&format!("{line}{words}  bytes\n")), most);
+            let limits = format!("{line}{words}  bytes\n");
+            assert_eq!(soft_limit_in(&limits, "Max address space"), most);
         }
     }
 

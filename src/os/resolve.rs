@@ -1,42 +1,85 @@
 //! Names → addresses, before anything is dialed.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::sys;
 use crate::error::{Error, Result};
+use crate::escape::Printable;
 use crate::plan::{Family, HostPort};
-use crate::route::Target;
+use crate::route::{TARGETS_MAX, Target};
+
+/// How many addresses of a name the resolver returns at most; of musl, in the static binary.
+/// Source: `MAXADDRS` in musl's src/network/lookup.h.
+const RESOLVER_MAX: Option<usize> = if cfg!(target_env = "musl") { Some(48) } else { None };
+
+/// The targets of a run.
+#[derive(Debug)]
+pub struct Resolved {
+    pub targets: Vec<Target>,
+    /// Names of which all addresses were wanted, and the resolver's list is full: there may be more.
+    pub cut: Vec<Cut>,
+}
+
+/// A name that may have more addresses than `most`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    pub name: String,
+    pub most: usize,
+}
 
 /// The targets that were typed, with the first address of each (all of them, in the resolver's
 /// order, with `all_addresses`). Each name is looked up once, however many ports of it are dialed.
 /// Of a name with addresses of both families, those count that one of `sources` can dial.
 ///
 /// # Errors
-/// [`Error::Resolve`] for the first name that has no address, or none of the wanted family.
+/// [`Error::Resolve`] for the first name that has no address, or none of the wanted family;
+/// [`Error::Usage`] for more than [`TARGETS_MAX`] targets.
 pub fn targets(
     typed: &[HostPort],
     family: Family,
     all_addresses: bool,
     sources: &[SocketAddr],
-) -> Result<Vec<Target>> {
+) -> Result<Resolved> {
     let mut targets = Vec::with_capacity(typed.len());
+    let mut cut = Vec::new();
     let mut known: Option<(&str, Vec<SocketAddr>)> = None;
     for HostPort { host, port } in typed {
         // The ports of a host stand side by side, so the one before is all that need be remembered.
         let addresses = match known.take() {
             Some((name, addresses)) if name == host => addresses,
-            _ => diallable(look_up(host, family)?, sources),
+            _ => {
+                let (addresses, cut_at) = look_up(host, family)?;
+                let is_cut = cut_at.filter(|_| all_addresses);
+                cut.extend(is_cut.map(|most| Cut { name: host.clone(), most }));
+                diallable(addresses, sources)
+            }
         };
         let wanted = if all_addresses { addresses.len() } else { 1 };
-        targets.extend(addresses.iter().take(wanted).map(|address| {
-            let mut address = *address;
-            address.set_port(*port);
-            Target { host: host.clone(), address }
-        }));
+        add(&mut targets, host, *port, &addresses[..wanted])?;
         known = Some((host, addresses));
     }
-    Ok(targets)
+    Ok(Resolved { targets, cut })
+}
+
+/// Adds the addresses of a host; asks first whether they are too many, so that what was mistyped
+/// costs a line and not the memory of the machine.
+fn add(targets: &mut Vec<Target>, host: &str, port: u16, addresses: &[SocketAddr]) -> Result<()> {
+    if targets.len() + addresses.len() > TARGETS_MAX {
+        return Err(Error::Usage(format!(
+            "the {} addresses of {} make more than {TARGETS_MAX} targets: give fewer ports, or no \
+             --all-addresses",
+            addresses.len(),
+            Printable(host)
+        )));
+    }
+    targets.extend(addresses.iter().map(|address| {
+        let mut address = *address;
+        address.set_port(port);
+        Target { host: host.to_owned(), address }
+    }));
+    Ok(())
 }
 
 /// Those of `addresses` that are of the family of a source; all of them if there is none, or no
@@ -57,9 +100,9 @@ fn diallable(addresses: Vec<SocketAddr>, sources: &[SocketAddr]) -> Vec<SocketAd
 pub fn sources(typed: &[String]) -> Result<Vec<SocketAddr>> {
     let mut sources = Vec::with_capacity(typed.len());
     for text in typed {
-        let failed = |why: String| Error::Usage(format!("--source {text}: {why}"));
+        let failed = |why: String| Error::Usage(format!("--source {}: {why}", Printable(text)));
         let mut source = match look_up(text, Family::Any) {
-            Ok(addresses) => addresses[0],
+            Ok((addresses, _)) => addresses[0],
             Err(Error::Resolve { why, .. }) => return Err(failed(why)),
             Err(other) => return Err(other),
         };
@@ -101,8 +144,9 @@ fn try_source(source: &SocketAddr) -> io::Result<()> {
     if is_kept { Ok(()) } else { Err(io::ErrorKind::AddrNotAvailable.into()) }
 }
 
-/// The addresses of one name, at least one, each once.
-fn look_up(host: &str, family: Family) -> Result<Vec<SocketAddr>> {
+/// The addresses of one name, at least one, each once; and how many the resolver returns at most, if
+/// it returned as many.
+fn look_up(host: &str, family: Family) -> Result<(Vec<SocketAddr>, Option<usize>)> {
     let failed = |why: String| Error::Resolve { name: host.to_owned(), why };
     if host.parse().is_ok_and(|ip: Ipv6Addr| ip.is_unicast_link_local()) {
         return Err(failed("a link-local address needs its interface: fe80::1%eth0".into()));
@@ -116,17 +160,20 @@ fn look_up(host: &str, family: Family) -> Result<Vec<SocketAddr>> {
             Err(error) => return Err(failed(reason(&error))),
         },
     };
-    for address in found {
-        if family.accepts(address.ip()) && !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
+    let cut_at = cut_at(found.len(), RESOLVER_MAX);
+    let mut seen = HashSet::with_capacity(found.len());
+    addresses.extend(found.into_iter().filter(|a| family.accepts(a.ip()) && seen.insert(*a)));
     match (addresses.is_empty(), family) {
-        (false, _) => Ok(addresses),
+        (false, _) => Ok((addresses, cut_at)),
         (true, Family::V4) => Err(failed("it has no IPv4 address (-4 asks for one)".into())),
         (true, Family::V6) => Err(failed("it has no IPv6 address (-6 asks for one)".into())),
         (true, Family::Any) => Err(failed("it has no address".into())),
     }
+}
+
+/// The most that a resolver returns, if it returned no less.
+fn cut_at(count: usize, resolver_max: Option<usize>) -> Option<usize> {
+    resolver_max.filter(|most| count >= *most)
 }
 
 /// The resolver's words, without the standard library's before them.
@@ -144,10 +191,35 @@ mod tests {
         HostPort { host: host.into(), port }
     }
 
+    fn found(typed: &[HostPort], family: Family) -> Vec<Target> {
+        targets(typed, family, false, &[]).unwrap().targets
+    }
+
+    #[test]
+    fn more_targets_than_there_may_be_are_not_made() {
+        let addresses: Vec<SocketAddr> = (0..300u16).map(|n| ([10, 0, 1, 1], n).into()).collect();
+        let mut targets = Vec::new();
+        let mut ports = 1..=u16::MAX;
+        let refused = ports.find_map(|port| add(&mut targets, "many", port, &addresses).err());
+        assert_eq!(
+            refused.unwrap().to_string(),
+            "the 300 addresses of many make more than 65536 targets: give fewer ports, or no \
+             --all-addresses"
+        );
+        assert_eq!(targets.len(), 300 * 218);
+        add(&mut targets, "one", 80, &addresses[..1]).unwrap();
+    }
+
+    #[test]
+    fn a_list_that_is_full_may_be_cut() {
+        assert_eq!(cut_at(47, Some(48)), None);
+        assert_eq!(cut_at(48, Some(48)), Some(48));
+        assert_eq!(cut_at(1_000, None), None);
+    }
+
     #[test]
     fn an_address_is_taken_as_it_is() {
-        let targets =
-            targets(&[typed("127.0.0.1", 80), typed("::1", 81)], Family::Any, false, &[]).unwrap();
+        let targets = found(&[typed("127.0.0.1", 80), typed("::1", 81)], Family::Any);
         let addresses: Vec<String> = targets.iter().map(|t| t.address.to_string()).collect();
         assert_eq!(addresses, ["127.0.0.1:80", "[::1]:81"]);
     }
@@ -166,7 +238,7 @@ mod tests {
     #[test]
     fn a_name_is_looked_up_and_keeps_its_ports() {
         let both = [typed("localhost", 80), typed("localhost", 81)];
-        let targets = targets(&both, Family::V4, false, &[]).unwrap();
+        let targets = found(&both, Family::V4);
         let addresses: Vec<String> = targets.iter().map(|t| t.address.to_string()).collect();
         assert_eq!(addresses, ["127.0.0.1:80", "127.0.0.1:81"]);
     }
@@ -199,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_scope_is_understood() {
-        let targets = targets(&[typed("fe80::1%lo", 80)], Family::Any, false, &[]).unwrap();
+        let targets = found(&[typed("fe80::1%lo", 80)], Family::Any);
         assert_eq!(targets[0].address.to_string(), "[fe80::1%1]:80");
     }
 }

@@ -4,7 +4,7 @@
 //! Whatever grows with their number grows in [`Seats::make_room`], and does not double: that would
 //! ask for up to twice what is needed, and while it copies for three times.
 
-use std::collections::{HashMap, TryReserveError, VecDeque};
+use std::collections::{TryReserveError, VecDeque};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -138,8 +138,6 @@ pub struct Seats {
     /// long, so who came first is due first, and a queue is all it takes. Some of them may have
     /// ended by themselves.
     ends: VecDeque<(Moment, Seat)>,
-    /// What an echo could not send yet, by descriptor. Nothing more is read from those meanwhile.
-    unsent: HashMap<u32, Vec<u8>>,
     buffer: Vec<u8>,
 }
 
@@ -154,7 +152,6 @@ impl Seats {
             known: 0,
             vacant: 0,
             ends: VecDeque::new(),
-            unsent: HashMap::new(),
             buffer: vec![b'.'; PIECE_BYTES],
         }
     }
@@ -258,7 +255,6 @@ impl Seats {
         if occupant.socket.take().is_none() {
             return false;
         }
-        self.unsent.remove(&seat.descriptor);
         self.vacant += 1;
         self.counts.open -= 1;
         self.counts.closed += 1;
@@ -287,7 +283,7 @@ impl Seats {
             return Served::Somebody;
         };
         let work = if self.echo {
-            echo(socket, descriptor, &mut self.unsent, &mut self.buffer)
+            echo(socket, &mut self.buffer)
         } else {
             match drop_received(socket) {
                 Work::Over => Work::Over,
@@ -344,48 +340,28 @@ fn flood(socket: BorrowedFd<'_>, bytes: &[u8]) -> Work {
     }
 }
 
-/// Sends back what is owed, and only then reads more.
-fn echo(
-    socket: BorrowedFd<'_>,
-    descriptor: u32,
-    unsent: &mut HashMap<u32, Vec<u8>>,
-    buffer: &mut [u8],
-) -> Work {
-    let owed = unsent.remove(&descriptor);
-    let bytes = match &owed {
-        Some(owed) => &owed[..],
-        None => match sys::receive(socket, buffer) {
-            Ok(0) => return Work::Over,
-            Ok(length) => &buffer[..length],
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Work::Done,
-            Err(_) => return Work::Over,
-        },
-    };
-    let rest = match sys::send(socket, bytes) {
-        Ok(length) if length == bytes.len() => return Work::More,
-        Ok(length) => &bytes[length..],
-        Err(error) if error.kind() == ErrorKind::WouldBlock => bytes,
+/// Sends back what was received, as much as the socket takes; only that much is then taken from the
+/// kernel. The rest waits there, in the buffer that the client filled, and fills no memory of ours,
+/// however many clients never read.
+fn echo(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Work {
+    let received = match sys::peek(socket, buffer) {
+        Ok(0) => return Work::Over,
+        Ok(length) => length,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Work::Done,
         Err(_) => return Work::Over,
     };
-    // The rest goes out when the socket has room again, which is an edge that the poll reports. An
-    // echo that cannot be remembered could only be a wrong one.
-    match keep(rest, descriptor, unsent) {
-        Ok(()) => Work::Done,
+    let sent = match sys::send(socket, &buffer[..received]) {
+        Ok(length) => length,
+        // It has room again at an edge that the poll reports.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => return Work::Done,
+        Err(_) => return Work::Over,
+    };
+    match sys::discard(socket, sent) {
+        Ok(taken) if taken < sent => Work::Over,
+        Ok(_) if sent < received => Work::Done,
+        Ok(_) => Work::More,
         Err(_) => Work::Over,
     }
-}
-
-fn keep(
-    rest: &[u8],
-    descriptor: u32,
-    unsent: &mut HashMap<u32, Vec<u8>>,
-) -> Result<(), TryReserveError> {
-    let mut kept = Vec::new();
-    kept.try_reserve_exact(rest.len())?;
-    kept.extend_from_slice(rest);
-    unsent.try_reserve(1)?;
-    unsent.insert(descriptor, kept);
-    Ok(())
 }
 
 #[cfg(test)]

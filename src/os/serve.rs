@@ -21,6 +21,9 @@ use crate::units::{Moment, Span, next_beat};
 /// Descriptors are the seats' numbers and tokens; the listener's own cannot be one of them.
 const LISTENER: Token = Token(u32::MAX as usize - 2);
 
+/// Standard input.
+const INPUT: Token = Token(u32::MAX as usize - 3);
+
 const EVENTS_MAX: usize = 256;
 const ACCEPTS_MAX: u32 = 256;
 const EXPIRIES_MAX: u32 = 256;
@@ -46,15 +49,16 @@ pub trait ServeWatch {
     fn done(&mut self, counts: &ServeCounts, signals: &Signals);
 }
 
-/// Serves until `--duration` is over or a signal comes.
+/// Serves until `--duration` is over, a signal comes, or with `--until-eof` standard input ends.
 ///
 /// # Errors
-/// [`Error::Setup`] if it cannot listen; [`Error::System`] for what else is missing.
+/// [`Error::Setup`] if it cannot listen; [`Error::System`] for what else is missing, or a poll that
+/// fails: what was counted until then is reported.
 pub fn serve(args: &ServeArgs, signals: &Signals, watch: &mut dyn ServeWatch) -> Result<()> {
     let mut server = Server::new(args, signals, watch)?;
-    server.spin(watch)?;
+    let ended = server.spin(watch);
     watch.done(&server.seats.counts, signals);
-    Ok(())
+    ended
 }
 
 /// What is being done about new connections.
@@ -93,6 +97,15 @@ impl<'a> Server<'a> {
         // If it cannot be raised, the connections that find no descriptor will say so.
         host::make_room_for(args.connections_max.unwrap_or(CONNECTIONS_MAX));
         let poller = Poller::new(signals)?;
+        if args.until_eof {
+            let watched = poller.watch(io::stdin().as_fd(), INPUT, Interest::READABLE);
+            watched.map_err(|error| {
+                Error::system(
+                    "--until-eof: standard input cannot be watched, it is no pipe",
+                    &error,
+                )
+            })?;
+        }
         let listener = listen(args, watch)?;
         let start = poller.clock.now();
         let mut server = Server {
@@ -125,6 +138,9 @@ impl<'a> Server<'a> {
                     timer if poller::is_timer(timer) => {}
                     poller::SIGNALS => drop(self.signals.read()),
                     LISTENER => self.unwatch_listener(now)?,
+                    // What is written into it means nothing.
+                    INPUT if readiness.is_read_closed() => return Ok(()),
+                    INPUT => {}
                     Token(seat) => self.hear(seat, readiness),
                 }
             }

@@ -6,11 +6,11 @@
 //! alone.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
-use super::sys::{self, Signals};
+use super::sys::{self, Signals, streams};
 use crate::units::Span;
 
 /// How bytes get out.
@@ -37,8 +37,15 @@ pub struct Streams {
 
 impl Streams {
     /// # Errors
-    /// When there is no descriptor left to hold them by.
+    /// When standard output cannot be written at all, or there is no descriptor left to hold them
+    /// by.
     pub fn open() -> io::Result<Streams> {
+        if !streams::is_writable(io::stdout().as_fd()) {
+            return Err(io::Error::other(
+                "standard output is closed or open for reading only: nothing could be reported \
+                 ('>/dev/null' discards it)",
+            ));
+        }
         let (stdout, stderr) = (Output::stdout()?, Output::stderr()?);
         let is_shared = stdout.place.is_some() && stdout.place == stderr.place;
         Ok(Streams { stdout, stderr: (!is_shared).then_some(stderr) })
@@ -61,10 +68,24 @@ pub struct Output {
     way: Way,
     /// Device and inode of what it leads to; `None` for a regular file, which takes whole lines.
     place: Option<(u64, u64)>,
-    /// What is left of a line of which only the beginning fitted.
+    /// What is left of a line of which only the beginning was written.
     rest: Vec<u8>,
+    /// Lines handed over so far.
+    lines: u64,
     lines_dropped: u64,
+    lost: Option<LostLines>,
+    /// What ended it.
     error: Option<io::Error>,
+}
+
+/// Lines that could not be written, numbered from 1.
+#[derive(Debug)]
+struct LostLines {
+    first: u64,
+    last: u64,
+    count: u64,
+    /// The first error.
+    error: io::Error,
 }
 
 impl Output {
@@ -81,11 +102,18 @@ impl Output {
     }
 
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
-        let file = File::from(fd.try_clone_to_owned()?);
+        let file = fd.try_clone_to_owned().map_err(|error| match error.raw_os_error() {
+            // The copy is to be above the standard streams, and no descriptor may be.
+            Some(libc::EINVAL) => io::Error::from_raw_os_error(libc::EMFILE),
+            _ => error,
+        });
+        let file = File::from(file?);
         let metadata = file.metadata()?;
         let kind = metadata.file_type();
         let place = (!kind.is_file()).then(|| (metadata.dev(), metadata.ino()));
-        let way = if kind.is_socket() {
+        let way = if !streams::is_writable(file.as_fd()) {
+            Way::Direct(file)
+        } else if kind.is_socket() {
             Way::Socket(file.into())
         } else if kind.is_fifo() || is_terminal {
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -101,38 +129,62 @@ impl Output {
         } else {
             Way::Direct(file)
         };
-        Ok(Output { way, place, rest: Vec::new(), lines_dropped: 0, error: None })
+        let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
+        Ok(Output { way, place, rest, lines, lines_dropped, lost: None, error: None })
     }
 
     /// Prints a line (which brings its own line feed) if there is room for it now; else drops and
-    /// counts it.
+    /// counts it. One that cannot be written is lost, and the next one is tried all the same: a full
+    /// disk need not stay full.
     pub fn line(&mut self, line: &str) {
         if self.error.is_some() {
             return;
         }
+        self.lines += 1;
         let rest = std::mem::take(&mut self.rest);
-        let unwritten = self.write(&rest);
-        if unwritten > 0 {
-            self.rest = rest[rest.len() - unwritten..].to_vec();
-            self.lines_dropped += 1;
-            return;
+        let (left, failure) = self.write(&rest);
+        if left > 0 {
+            self.rest = rest[rest.len() - left..].to_vec();
+            return self.drop_line(failure);
         }
-        match self.write(line.as_bytes()) {
-            0 => {}
-            all if all == line.len() => self.lines_dropped += 1,
-            some => self.rest = line.as_bytes()[line.len() - some..].to_vec(),
+        let (left, failure) = self.write(line.as_bytes());
+        if left == line.len() {
+            self.drop_line(failure);
+        } else {
+            self.rest = line.as_bytes()[line.len() - left..].to_vec();
+        }
+    }
+
+    /// Counts a line of which nothing was written.
+    fn drop_line(&mut self, failure: Option<io::Error>) {
+        match failure {
+            None => self.lines_dropped += 1,
+            // Its reader does not come back.
+            Some(error) if error.kind() == ErrorKind::BrokenPipe => self.error = Some(error),
+            Some(error) => {
+                let (line, count) = (self.lines, 0);
+                let new = LostLines { first: line, last: line, count, error };
+                let lost = self.lost.get_or_insert(new);
+                lost.last = line;
+                lost.count += 1;
+            }
         }
     }
 
     /// Prints all of `text`, and waits as long as it takes. The first signal in that time is noted
     /// and changes nothing but the next one's effect, which is the kernel's to carry out.
     pub fn finish(&mut self, text: &str, signals: &Signals) {
+        if self.error.is_some() {
+            return;
+        }
         let mut bytes = std::mem::take(&mut self.rest);
         bytes.extend_from_slice(text.as_bytes());
-        let mut unwritten = bytes.len();
-        while self.error.is_none() {
-            unwritten = self.write(&bytes[bytes.len() - unwritten..]);
-            if unwritten == 0 {
+        let mut left = bytes.len();
+        loop {
+            let failure;
+            (left, failure) = self.write(&bytes[bytes.len() - left..]);
+            if left == 0 || failure.is_some() {
+                self.error = failure;
                 return;
             }
             self.wait(signals);
@@ -144,29 +196,40 @@ impl Output {
         self.lines_dropped
     }
 
-    /// What went wrong with it, if that is worth telling: a reader that has gone away is not.
-    pub fn failure(&self) -> Option<&io::Error> {
-        self.error.as_ref().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+    /// What could not be written to it, and why, if that is worth telling: a reader that has gone
+    /// away is not.
+    pub fn failure(&self) -> Option<String> {
+        match (&self.error, &self.lost) {
+            (Some(error), _) if error.kind() == ErrorKind::BrokenPipe => None,
+            (Some(error), _) => Some(error.to_string()),
+            (None, Some(LostLines { first, last, count, error })) => {
+                let which = match count {
+                    1 => format!("line {first} is missing"),
+                    _ if last - first + 1 == *count => {
+                        format!("lines {first} to {last} are missing")
+                    }
+                    _ => format!("{count} of the lines {first} to {last} are missing"),
+                };
+                Some(format!("{error}: {which}, the report is complete"))
+            }
+            (None, None) => None,
+        }
     }
 
-    /// Writes what fits, and returns how many bytes are left. An error is kept, and leaves nothing
-    /// to be written.
-    fn write(&mut self, bytes: &[u8]) -> usize {
+    /// Writes what fits, and returns how many bytes are left, and what kept them from being written
+    /// but want of room.
+    fn write(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
         let mut left = bytes;
         while !left.is_empty() {
             match self.write_once(left) {
-                Ok(0) => self.error = Some(ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    left = &left[written..];
-                    continue;
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return left.len(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => self.error = Some(error),
+                Ok(0) => return (left.len(), Some(ErrorKind::WriteZero.into())),
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return (left.len(), None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (left.len(), Some(error)),
             }
-            return 0;
         }
-        0
+        (0, None)
     }
 
     fn write_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -198,5 +261,45 @@ impl Output {
             Way::Direct(file) | Way::Reopened(file) | Way::Asked(file) => file.as_fd(),
             Way::Socket(fd) => fd.as_fd(),
         }
+    }
+}
+
+/// A standard stream that is waited for, also where another program has left what is behind it
+/// non-blocking. For what comes before a run and after it.
+#[derive(Debug)]
+pub struct Patient<F>(pub F);
+
+impl<F: AsFd> Patient<F> {
+    fn when(&self, event: i16) -> io::Result<()> {
+        match sys::wait_for([(self.0.as_fd(), event)], None) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<F: AsFd> Read for Patient<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match streams::read(self.0.as_fd(), buffer) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.when(libc::POLLIN)?,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl<F: AsFd> Write for Patient<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match streams::write(self.0.as_fd(), bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.when(libc::POLLOUT)?,
+                other => return other,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

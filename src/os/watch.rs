@@ -17,6 +17,8 @@ pub struct Run {
     pub said: Vec<Said>,
     /// ICMP errors that failed dials received, and dials that were pending at the end.
     pub icmp: IcmpTally,
+    /// What on this host ended it, where that was no operator.
+    pub ended_by: Option<String>,
 }
 
 /// Who watches a run. Nothing in here may block for long: the loop waits for it.

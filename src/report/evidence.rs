@@ -180,7 +180,7 @@ fn write_first_checks(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fm
     let first = checks.round(Round::First);
     let (checked, asked, open) = (checks.checked(), first.sent, first.pending);
     let confirmed = first.confirmed + first.unneeded;
-    let told = confirmed + first.half_open + open;
+    let told = confirmed + first.half_open + open + first.not_sent;
     let untold = checked.saturating_sub(told);
     let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };
     // Others may be half open as well.
@@ -196,6 +196,9 @@ fn write_first_checks(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fm
     }
     if open > 0 {
         write!(out, ", {open} not known yet when the run ended")?;
+    }
+    if first.not_sent > 0 {
+        write!(out, ", {} not asked, as this host could not set a keepalive", first.not_sent)?;
     }
     let others = summary.established_ever.saturating_sub(checked);
     if plan.probe == Probe::Sample && others > 0 {
@@ -227,7 +230,7 @@ fn write_later_checks(
         (round.closed, "closed before it could be told"),
         (round.unknown, "unknown, as this host was not looking"),
         (round.pending, "not known yet when the run ended"),
-        (round.not_sent, "more could not be sent"),
+        (round.not_sent, "more not sent, as this host could not set a keepalive"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;

@@ -3,10 +3,12 @@
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
+use super::preflight;
 use super::text;
 use crate::NAME_AND_VERSION;
 use crate::engine::State;
 use crate::findings::{Calibration, ServeCounts, ServeNews, Stopper};
+use crate::limits::Knob;
 use crate::units::{NS_PER_S, Span};
 
 /// The memory of fewer connections is lost among pages and slabs.
@@ -80,7 +82,11 @@ pub fn write_calibration(out: &mut dyn Write, calibration: &Calibration) -> fmt:
     write!(out, "Stopped by: ")?;
     write_stopper(out, calibration)?;
     write_cost(out, calibration)?;
-    text::write_reasons(out, "Errors", summary, State::Error)?;
+    match calibration.serve_ended {
+        // Of the dials after its end there is nothing to be learned.
+        Some(_) => writeln!(out, "Errors: {}, of which none is a limit", summary.errors)?,
+        None => text::write_reasons(out, "Errors", summary, State::Error)?,
+    }
     text::write_dial_times(out, summary)?;
     if summary.established_times.max() >= SYN_REPEATED_AFTER {
         let slowest = summary.established_times.max().rounded_to_3_digits();
@@ -116,24 +122,33 @@ fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result 
     if summary.stopped {
         return writeln!(out, "a signal");
     }
+    if let Some(how) = &calibration.serve_ended {
+        return writeln!(out, "'tcpgoon serve', the other end, which ended ({how})");
+    }
     if summary.errors > 0 {
         return writeln!(out, "errors (below), not by a limit that was known before");
     }
     if summary.established_peak < calibration.connections {
         return writeln!(out, "serve, which closed connections while others were dialed");
     }
-    match calibration.stopper {
+    match &calibration.stopper {
         Stopper::Asked => writeln!(out, "--connections; this machine's limits allow more"),
-        Stopper::Descriptors { hard } => {
+        Stopper::Limit(Knob::HardDescriptors { hard, .. }) => {
             writeln!(out, "the limit of {hard} open files a process (ulimit -Hn)")
         }
-        Stopper::Ports { count } => writeln!(
+        Stopper::Limit(Knob::Ports(ports)) => writeln!(
             out,
-            "the {count} ephemeral ports from one address to another \
-             (sysctl net.ipv4.ip_local_port_range)"
+            "the {} ephemeral ports from one address to another \
+             (sysctl net.ipv4.ip_local_port_range)",
+            ports.usable
         ),
-        Stopper::Memory { available_bytes } => {
+        Stopper::Limit(Knob::Memory { available_bytes, .. }) => {
             writeln!(out, "the {} MiB of available memory", available_bytes >> 20)
+        }
+        Stopper::Limit(knob) => {
+            write!(out, "a limit of this host; {}: ", preflight::what(knob))?;
+            preflight::write_value(out, knob)?;
+            writeln!(out)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
-pub mod escape;
+pub mod debug;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
@@ -12,6 +12,8 @@ pub mod tables;
 pub mod text;
 pub mod verdict;
 pub mod wrap;
+
+pub use crate::escape;
 
 use crate::counters::Counters;
 use crate::diagnosis::Case;
@@ -47,6 +49,8 @@ pub struct Report<'a> {
     pub findings: &'a [Finding],
     /// What the server said to connections that it then closed.
     pub said: &'a [Said],
+    /// What on this host ended the run, where that was no operator.
+    pub ended_by: Option<&'a str>,
     /// Lines that found no room on a standard stream.
     pub lines_dropped: u64,
 }

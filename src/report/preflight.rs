@@ -38,7 +38,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-fn what(knob: &Knob) -> &'static str {
+pub(super) fn what(knob: &Knob) -> &'static str {
     match knob {
         Knob::SoftDescriptors { .. } | Knob::HardDescriptors { .. } | Knob::NrOpen { .. } => {
             "open files of a process"
@@ -55,7 +55,7 @@ fn what(knob: &Knob) -> &'static str {
     }
 }
 
-fn write_value(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
+pub(super) fn write_value(f: &mut dyn Write, knob: &Knob) -> fmt::Result {
     let used = |gauge: &Gauge| format!("{} ({} in use)", gauge.most, gauge.used);
     match knob {
         Knob::SoftDescriptors { soft, .. } => write!(f, "ulimit -Sn is {soft}"),
@@ -90,7 +90,7 @@ fn neighbours_sysctl(is_v6: bool) -> &'static str {
     }
 }
 
-fn write_ports(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
+fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
     let PortsKnob { range: PortRange { low, high }, usable, pairs, time_wait, .. } = ports;
     write!(f, "net.ipv4.ip_local_port_range is {low} {high} ({usable} usable from one address")?;
     if *pairs > 1 {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::Report;
-use super::escape::Escaped;
+use super::escape::{Escaped, Printable};
 use super::evidence::{reason_words, write_evidence, write_handshake_times};
 use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
@@ -47,10 +47,13 @@ pub fn write_report(
 
     writeln!(out, "--- {NAME_AND_VERSION} run report ---")?;
     writeln!(out, "Command line: {}", report.command_line)?;
-    writeln!(out, "Host: {}", report.host.unwrap_or("unknown"))?;
+    writeln!(out, "Host: {}", Printable(report.host.unwrap_or("unknown")))?;
     writeln!(out, "Start: {}", rfc3339(report.start_unix_ns))?;
     let took = summary.end.since(summary.start).truncated_to_us();
-    let how = if summary.stopped { ", ended by a signal" } else { "" };
+    let how = match report.ended_by.or(summary.stopped.then_some("a signal")) {
+        Some(what) => format!(", ended by {what}"),
+        None => String::new(),
+    };
     writeln!(out, "End: {} (after {took}{how})", rfc3339(report.end_unix_ns))?;
     write_accounts(out, summary)?;
     write_dials(out, summary)?;
@@ -333,6 +336,7 @@ mod tests {
             icmp: &IcmpTally::default(),
             findings: &[],
             said: &[],
+            ended_by: None,
             lines_dropped: 2,
         };
         let mut text = String::new();

@@ -40,7 +40,8 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
     writeln!(out, "--- verdict ---")?;
     let words =
         Words { plan: case.plan, start: case.summary.start, peak: case.summary.established_peak };
-    let mut headline = format!("{}: {}", diagnosis.word.text(), reached(diagnosis));
+    let mut headline =
+        format!("{}: {}", diagnosis.word.text(), reached(diagnosis, case.summary.loop_failed));
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
@@ -70,7 +71,7 @@ fn with_signs(words: &Words<'_>, problem: &Problem) -> String {
     sentences.join(" ")
 }
 
-fn reached(diagnosis: &Diagnosis) -> String {
+fn reached(diagnosis: &Diagnosis, loop_failed: bool) -> String {
     let reached = &diagnosis.reached;
     let (asked, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
     let mut text = match (reached.replied, diagnosis.word) {
@@ -98,7 +99,11 @@ fn reached(diagnosis: &Diagnosis) -> String {
     }
     text.push('.');
     if let Some(early) = &diagnosis.ended_early {
-        let by = if early.by_signal { "A signal" } else { "--max-errors" };
+        let by = match early.by_signal {
+            true if loop_failed => "An error of this host",
+            true => "A signal",
+            false => "--max-errors",
+        };
         let parts = [
             (early.not_dialed, "not dialed"),
             (early.dialing, "dialing"),

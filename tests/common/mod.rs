@@ -4,6 +4,7 @@
 // Each test binary uses another part of it.
 #![allow(dead_code)]
 
+pub mod cgroup;
 pub mod habits;
 pub mod netns;
 pub mod path;

@@ -37,6 +37,7 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         icmp: &beside.icmp,
         findings: &[],
         said: &beside.said,
+        ended_by: None,
         lines_dropped: 0,
     };
     let diagnosis = diagnose(&report.case());

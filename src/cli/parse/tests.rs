@@ -84,6 +84,7 @@ fn a_server_defaults_to_loopback_and_no_tricks() {
         banner: Vec::new(),
         echo: false,
         flood: false,
+        until_eof: false,
     };
     assert_eq!(serve(""), expected);
     assert_eq!(typed("calibrate"), Ok(Command::Calibrate(CalibrateArgs { connections: None })));

@@ -4,7 +4,8 @@
 //! * here: sockets and limits;
 //! * [`errors`]: the ICMP errors that a socket received;
 //! * `time`: the clock and the timer;
-//! * [`signals`]: what an operator's signals and our own end do.
+//! * [`signals`]: what an operator's signals and our own end do;
+//! * [`streams`]: the standard streams.
 //!
 //! # Errors
 //! An `io::Result` is the answer of the one system call that a function is named after, with its
@@ -19,11 +20,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 mod check;
 pub mod errors;
 pub mod signals;
+pub mod streams;
 mod time;
 
 use check::{check, check_length, own};
 pub use errors::read_icmp_error;
-pub use signals::{Signals, die_with_parent, fail_on_abort};
+pub use signals::{Signals, die_with_parent, fail_on_abort, fail_on_file_size};
 pub use time::{Timer, monotonic_ns};
 
 use libc::{c_int, c_void, socklen_t};
@@ -244,6 +246,14 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     // SAFETY: `place` points to `length` writable bytes.
     check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, libc::MSG_DONTWAIT) })
+}
+
+/// Copies what was received into `buffer`, and leaves it there.
+pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
+    // SAFETY: `place` points to `length` writable bytes.
+    check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, flags) })
 }
 
 /// Sends what fits; never blocks, never raises SIGPIPE.

@@ -16,22 +16,25 @@ use super::time::monotonic_ns;
 use crate::units::Span;
 
 /// An operator's signals as something that can be polled: SIGINT, SIGTERM and SIGHUP, but those that
-/// were ignored at the start; and SIGCONT, which reports that the process was stopped. Continued it is even while that
+/// were ignored at the start; SIGXCPU, the kernel's word that the limit on processor time is
+/// reached; and SIGCONT, which reports that the process was stopped. Continued it is even while that
 /// is blocked (signal(7)), and a blocked signal is kept although its default is to be ignored.
 ///
 /// They are blocked from [`Signals::hold`] on. With the first one that is taken they are unblocked: one
 /// that comes within a second of it asks for the same end and changes nothing; a later one, or a
-/// second SIGINT 250 ms later, ends the process at once, whatever it is doing.
+/// second SIGINT 250 ms later, ends the process at once, whatever it is doing. SIGXCPU comes again
+/// with each second of processor time and ends nothing more: the hard limit does (setrlimit(2)).
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
     set: libc::sigset_t,
     /// The first of the operator's that was read.
     asked: Cell<Option<c_int>>,
-    released: Cell<bool>,
+    /// The one that was taken; from then on the others are released.
+    taken: Cell<Option<c_int>>,
 }
 
-const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+const SIGNALS: [c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGXCPU];
 
 impl Signals {
     pub fn hold() -> io::Result<Signals> {
@@ -54,7 +57,7 @@ impl Signals {
             libc::signalfd(-1, &raw const set, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC)
         })?;
         mask(libc::SIG_BLOCK, &set)?;
-        Ok(Signals { fd, set, asked: Cell::new(None), released: Cell::new(false) })
+        Ok(Signals { fd, set, asked: Cell::new(None), taken: Cell::new(None) })
     }
 
     /// Takes an operator's signal that has come, if one has, and lets go of the rest.
@@ -66,6 +69,7 @@ impl Signals {
     /// The same of one that [`Signals::read`] has met.
     pub fn take_read(&self) -> Option<c_int> {
         let signal = self.asked.take()?;
+        self.taken.set(Some(signal));
         self.release();
         Some(signal)
     }
@@ -97,18 +101,24 @@ impl Signals {
         c_int::try_from(unsafe { info.assume_init() }.ssi_signo).ok()
     }
 
+    /// What is behind the first one, where that is no operator.
+    pub fn limit(&self) -> Option<&'static str> {
+        (self.taken.get() == Some(libc::SIGXCPU)).then_some("the limit on CPU time (ulimit -t)")
+    }
+
     /// Whether one was taken.
     pub fn is_released(&self) -> bool {
-        self.released.get()
+        self.taken.get().is_some()
     }
 
     /// From here on the kernel delivers them: to [`end_unless_repeated`].
     fn release(&self) {
-        self.released.set(true);
         // Both before a handler can run.
         TAKEN_AT_NS.store(monotonic_ns(), Ordering::Relaxed);
         let handler: extern "C" fn(c_int) = end_unless_repeated;
         self.set_action(handler as libc::sighandler_t);
+        // SAFETY: the action is a valid one for this signal.
+        unsafe { libc::signal(libc::SIGXCPU, libc::SIG_IGN) };
         // With a valid set this cannot fail, and if it did the first signal would still be obeyed.
         let _ = mask(libc::SIG_UNBLOCK, &self.set);
     }
@@ -179,6 +189,13 @@ pub fn fail_on_abort() {
     unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
 }
 
+/// Makes a file that reaches its greatest size (`ulimit -f`) an error of the write, `EFBIG`, and not
+/// the end of the process. Source: setrlimit(2), `RLIMIT_FSIZE`.
+pub fn fail_on_file_size() {
+    // SAFETY: the action is a valid one for this signal.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 fn is_ignored(signal: c_int) -> io::Result<bool> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: null means that nothing is to be changed; `action` is initialized where the call
@@ -201,8 +218,10 @@ fn mask(how: c_int, set: &libc::sigset_t) -> io::Result<()> {
 pub fn die_with_parent(command: &mut Command) {
     let parent = std::process::id();
     let set = move || {
+        // It is variadic, and all of its arguments are of this type.
+        let signal = libc::SIGKILL as libc::c_ulong;
         // SAFETY: no pointers.
-        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) })?;
         // It may have died before that took effect, and then nobody would tell the child.
         if std::os::unix::process::parent_id() == parent {
             Ok(())
