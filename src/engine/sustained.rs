@@ -81,10 +81,11 @@ impl Sustained {
         }
     }
 
-    /// One of them, open since `opened_at`, was found closed at `at`.
+    /// One of them, open since `opened_at`, was found closed at `at`. What opened in the very moment in
+    /// which a gap began counts as open before it, and as closed from there on.
     pub fn close(&mut self, opened_at: Moment, at: Moment) {
         match self.gap_from {
-            Some(from) if self.found_open > 0 && (opened_at >= from || self.level == 0) => {
+            Some(from) if self.found_open > 0 && (opened_at > from || self.level == 0) => {
                 self.found_open -= 1;
             }
             Some(_) => self.change(self.since, self.level.saturating_sub(1)),
@@ -299,6 +300,17 @@ mod tests {
         close(&mut short, 9, ms(990));
         assert_eq!(short.at_end(ms(2_000)), 15);
         assert_eq!(sustained.at_end(ms(900)), 15, "before the gap is read to its end");
+    }
+
+    #[test]
+    fn what_opened_as_a_gap_began_and_closed_in_it_was_not_open_throughout() {
+        let mut sustained = opened(1, ms(50));
+        sustained.begin_gap(ms(50));
+        sustained.open(ms(900));
+        sustained.close(ms(50), ms(60));
+        sustained.end_gap(ms(900));
+        assert_eq!(sustained.at_end(ms(950)), 0);
+        assert_eq!(sustained.at_end(ms(1_000)), 1);
     }
 
     #[test]
