@@ -96,6 +96,7 @@
 //!   model.rs            what a diagnosis is
 //!   facts.rs            the numbers that the rules go by
 //!   symptoms.rs         what went wrong, each with its pattern and its scope
+//!   places.rs           where a symptom is, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level
 //!   chance.rs           the p-values of that
 //!   closes.rs           how connections were closed: age, moment, sweep, oldest first
@@ -103,7 +104,11 @@
 //!   rules/              symptom × pattern × corroboration → candidates
 //!     view.rs           what a rule reads, and what it can return
 //!     priors.rs         symptom × pattern → causes
-//!     corroboration.rs  facts for a cause and against it
+//!     corroboration.rs  facts for a cause and against it: the table of
+//!     dials.rs          what decides which dials fail
+//!     queue.rs          the accept queue, and the application behind it
+//!     connections.rs    how connections ended, and what checks found
+//!     this_host.rs      what this host could not send, dropped or noticed late
 //!     local.rs          dials that this host refused
 //!   causes/             CAUSES: one record a cause, with its checks and its fix
 //!     record.rs         what a record consists of
@@ -141,6 +146,7 @@
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //!   analysis/           the finished run, read once
+//!     dial.rs           what became of one dial
 //!     timeline.rs       dials in the order of their SYNs
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age

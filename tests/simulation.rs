@@ -3,19 +3,24 @@
 //!
 //! `SIM_SEEDS=20000` widens, `SIM_SEED=17` replays one and prints what happened in it.
 
+#[path = "support/consistency.rs"]
+mod consistency;
 mod shadow;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use tcpgoon::diagnosis::model::Diagnosis;
 use tcpgoon::engine::{Action, EndReason, Event, EventKind, Key, TcpInfoPurpose};
 use tcpgoon::engine::{CheckStats, Engine, Summary};
 use tcpgoon::sim::script::Behaviour;
 use tcpgoon::sim::{Observer, Outcome, Record, Sim};
 use tcpgoon::units::{Moment, Span, Tick};
 
+use consistency::{Beside, contradictions, reported};
 use shadow::Shadow;
 
 const SEEDS_DEFAULT: u64 = 320;
@@ -56,17 +61,32 @@ fn attempt(sim: &mut Sim, seed: u64, lie: &mut dyn FnMut(&mut Record)) -> Result
             outcome.marks.append(&mut observer.shadow.marks);
             outcome
         }),
-        Err(panic) => {
-            let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(format!("seed {seed}: {}", words.unwrap_or("a panic without words")))
-        }
+        Err(panic) => Err(format!("seed {seed}: {}", words(&*panic))),
     }
+}
+
+/// The same, and whatever its report says that cannot be.
+fn attempt_and_report(sim: &mut Sim, seed: u64) -> Result<Outcome, String> {
+    let outcome = attempt(sim, seed, &mut |_| {})?;
+    let told = || {
+        let (diagnosis, text) = reported(sim.plan(), &outcome.summary, &Beside::default());
+        (contradictions(sim.plan(), &outcome.summary, &diagnosis, &text), text)
+    };
+    match catch_unwind(AssertUnwindSafe(told)) {
+        Ok((found, _)) if found.is_empty() => Ok(outcome),
+        Ok((found, text)) => Err(format!("seed {seed}: {}\n{text}", found.join("\n"))),
+        Err(panic) => Err(format!("seed {seed}: its report: {}", words(&*panic))),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
 }
 
 /// Runs one seed that must hold; where it does not, it is run again to be read.
 fn hold(seed: u64) -> Outcome {
-    let outcome = attempt(&mut Sim::new(seed, false), seed, &mut |_| {});
+    let outcome = attempt_and_report(&mut Sim::new(seed, false), seed);
     outcome.unwrap_or_else(|words| {
         let mut sim = Sim::new(seed, true);
         let _ = attempt(&mut sim, seed, &mut |_| {});
@@ -120,7 +140,7 @@ fn all() -> &'static BTreeMap<u64, Memory> {
 fn no_seed_makes_the_engine_do_what_the_shadow_would_not() {
     if let Some(seed) = from_environment("SIM_SEED") {
         let mut sim = Sim::new(seed, true);
-        let outcome = attempt(&mut sim, seed, &mut |_| {});
+        let outcome = attempt_and_report(&mut sim, seed);
         println!("{}", sim.trace());
         let outcome = outcome.unwrap_or_else(|words| panic!("{words}"));
         println!("seed {seed}: {} turns, {:#?}", outcome.turns, outcome.marks);
@@ -129,6 +149,40 @@ fn no_seed_makes_the_engine_do_what_the_shadow_would_not() {
     let turns: u64 = all().values().map(|outcome| outcome.turns).sum();
     println!("{} seeds, {turns} turns", all().len());
     assert_eq!(all().len() as u64, seeds());
+}
+
+/// The checks of reports can fail: each lie about a run is found.
+#[test]
+fn a_report_that_contradicts_its_run_is_found() {
+    type Lie = fn(&mut Diagnosis, &mut String);
+    let lies: [(&str, Lie); 8] = [
+        ("sustained more than the peak", |d, _| d.reached.sustained = d.reached.peak + 1),
+        ("more open at once than ever", |d, _| d.reached.established_ever = 0),
+        ("a share over the whole", |d, _| {
+            d.problems.iter_mut().for_each(|problem| problem.share.hits = problem.share.all + 1);
+        }),
+        ("no candidate", |d, _| d.problems.iter_mut().for_each(|p| p.candidates.clear())),
+        ("another exit code", |d, _| d.exit_code = 2 - d.exit_code.min(1)),
+        ("another word", |_, text| *text = text.replace("LIMIT", "OK")),
+        ("a long line", |_, text| *text = text.replace("\nCause, ", &"-".repeat(80))),
+        ("a level above the peak", |_, text| text.push_str("Above 1000000 open, ...\n")),
+    ];
+    let mut seen = [0; 8];
+    for seed in 0..40 {
+        let mut sim = Sim::new(seed, false);
+        let outcome = attempt(&mut sim, seed, &mut |_| {}).unwrap();
+        let told = reported(sim.plan(), &outcome.summary, &Beside::default());
+        for (seen, (name, lie)) in seen.iter_mut().zip(lies) {
+            let (mut diagnosis, mut text) = told.clone();
+            lie(&mut diagnosis, &mut text);
+            if (&diagnosis, &text) != (&told.0, &told.1) {
+                let found = contradictions(sim.plan(), &outcome.summary, &diagnosis, &text);
+                assert!(!found.is_empty(), "seed {seed}: {name}\n{text}");
+                *seen += 1;
+            }
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 0), "{seen:?}");
 }
 
 #[test]

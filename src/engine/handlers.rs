@@ -140,6 +140,12 @@ impl Engine {
         self.checks.reply_timeout(key.slot).map(|timeout| since + timeout)
     }
 
+    /// Whether a request is to be sent, or was, and its reply may still come in time.
+    pub(super) fn awaits_reply(&self, key: Key) -> bool {
+        let state = self.checks.state(key.slot);
+        self.sends && self.is(key, State::Established) && state.is_reply_timed()
+    }
+
     /// The request was sent at `at`, which a host that was stopped or busy can be late with: the reply
     /// timeout runs from now on.
     pub(super) fn sent(&mut self, key: Key, at: Moment) {
@@ -172,6 +178,9 @@ impl Engine {
                 // A repeated SYN leaves the measure open.
                 if let Some(rtt) = info.rtt.filter(|_| info.total_retrans == 0) {
                     self.tally.handshake_times.record(rtt);
+                    let dial_time = self.table.get(key).and_then(|connection| connection.dial_time);
+                    let took = dial_time.map_or(rtt, |time| time.middle());
+                    self.tally.notice_times.record(Span(took.0.saturating_sub(rtt.0)));
                 }
             }
             TcpInfoPurpose::Slow => {

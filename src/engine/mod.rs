@@ -135,6 +135,9 @@ impl Engine {
         let connections = plan.connections;
         let bytes = u64::from(connections) * bits_per_connection(plan).div_ceil(8);
         let no_memory = |_| Error::Memory { connections, bytes };
+        let mut wheel = Wheel::new(connections).map_err(no_memory)?;
+        // Empty yet: it turns to where the run begins, from where its reach counts.
+        wheel.pop_expired(Tick::begun_by(start), &mut 0);
         Ok(Engine {
             connections,
             dial_timeout: plan.dial_timeout,
@@ -145,7 +148,7 @@ impl Engine {
             limits: plan.limits,
             table: Table::new(connections).map_err(no_memory)?,
             ledger: Ledger::new(connections),
-            wheel: Wheel::new(connections).map_err(no_memory)?,
+            wheel,
             ready: Ready::new(connections).map_err(no_memory)?,
             pacer: Pacer::new(plan.pace, connections, start),
             routes: plan.routes.clone(),
@@ -259,13 +262,7 @@ impl Engine {
                 let reason = if is_answer { EndReason::HalfOpen } else { failure.reason };
                 self.close(key, Failure { reason, ..failure }, at, actions);
             }
-            EventKind::Sent(key)
-                if self.is(key, State::Established)
-                    && self.sends
-                    && self.checks.state(key.slot).is_reply_timed() =>
-            {
-                self.sent(key, at);
-            }
+            EventKind::Sent(key) if self.awaits_reply(key) => self.sent(key, at),
             EventKind::KeepaliveStarted(key, info)
                 if self.is(key, State::Established)
                     && self.checks.state(key.slot).is_starting() =>

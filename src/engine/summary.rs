@@ -58,6 +58,8 @@ pub struct Summary {
     pub slow: Slow,
     /// The kernel's own measure of handshakes, of at most 100 a second.
     pub handshake_times: Histogram,
+    /// Of each of these, how much longer its dial took: from the SYN-ACK to when this host noticed.
+    pub notice_times: Histogram,
     /// From the establishment to the first byte; only where an answer is awaited.
     pub first_byte_times: Histogram,
     /// Of those that did not answer in time.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::engine::analysis::{Cell, Outcome};
-use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
+use crate::engine::failure_times::Failures;
 use crate::engine::histogram::Histogram;
 use crate::engine::{CheckStats, EndReason, Round, RoundStats, Side, Summary};
 use crate::plan::{Plan, Probe};
@@ -32,16 +32,15 @@ pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Res
         "Handshake times by the kernel p50/p99 = {}/{} ({sampled} sampled)",
         shown[0], shown[1]
     )?;
-    let ours = summary.established_times.quantile(500);
-    let over = ours - p50;
-    // What took longer had its SYN repeated, and is not among the kernel's.
-    let is_known = kernel.count().min(summary.established_times.count()) >= SLOW_CLIENT_SAMPLES_MIN;
-    if is_known && over > p50 && over >= SLOW_CLIENT_MIN && ours < SLOW_DIAL_MIN {
+    // Of the same connections: quantiles of two samples say nothing of each other.
+    let notice = &summary.notice_times;
+    let over = notice.quantile(500);
+    if notice.count() >= SLOW_CLIENT_SAMPLES_MIN && over > p50 && over >= SLOW_CLIENT_MIN {
         let over = over.rounded_to_3_digits();
         writeln!(
             out,
-            "This host was slow: half of the dial times are over the kernel's by {over} and more, \
-             which is not the network's."
+            "This host was slow to notice: by {over} and more after the SYN-ACK, for half of the \
+             connections sampled"
         )?;
     }
     Ok(())

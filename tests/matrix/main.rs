@@ -6,6 +6,8 @@
 //! `MATRIX_SEEDS=200` widens; `MATRIX_ONLY='a limit'` narrows to rows with such names, and
 //! `MATRIX_SEED=17` to one seed, whose reports are printed.
 
+#[path = "../support/consistency.rs"]
+mod consistency;
 mod judge;
 mod plans;
 mod table;

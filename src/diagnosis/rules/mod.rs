@@ -1,9 +1,13 @@
 //! Symptom × pattern × corroboration → candidates. [`priors`] says what explains a symptom in a
 //! pattern, [`corroboration`] which fact of the run speaks for a cause or against it. Both are tables.
 
+mod connections;
 mod corroboration;
+mod dials;
 mod local;
 mod priors;
+mod queue;
+mod this_host;
 mod view;
 
 use super::causes::Cause;

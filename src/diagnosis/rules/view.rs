@@ -52,6 +52,25 @@ pub enum Effect {
 }
 
 /// A fact, told with its effect.
-pub fn told(effect: Effect, fact: Fact) -> Option<(Effect, Option<Fact>)> {
+pub fn told(effect: Effect, fact: Fact) -> Told {
     Some((effect, Some(fact)))
+}
+
+/// Whether it is about dials.
+pub fn is_dial(view: &View<'_>) -> bool {
+    matches!(view.observed.symptom, Symptom::DialsFailed { .. } | Symptom::DialsSlow { .. })
+}
+
+/// Whether it is about dials that failed.
+pub fn is_failed(view: &View<'_>) -> bool {
+    matches!(view.observed.symptom, Symptom::DialsFailed { .. })
+}
+
+/// What a rule says: nothing, or an effect with the fact behind it.
+pub type Told = Option<(Effect, Option<Fact>)>;
+
+/// An ICMP error as a fact.
+pub fn icmp_fact(count: &crate::icmp::IcmpCount, is_local: bool) -> Fact {
+    let crate::icmp::IcmpError { is_v6, kind, code, offender } = count.error;
+    Fact::Icmp { kind, code, is_v6, offender, is_local, count: count.dials }
 }

@@ -1,7 +1,7 @@
 //! The run by target and by source. Nothing is kept for it while the run goes on: the table knows
 //! it all, and is gone through once at the end.
 
-use super::{Dial, OnAccept, Outcome, RunView};
+use super::dial::{Dial, OnAccept, Outcome, RunView};
 use crate::engine::connection::{EndReason, State};
 use crate::engine::histogram::Codes;
 use crate::units::Span;

@@ -1,7 +1,7 @@
 //! When connections were closed by the peer, and how old they were: as pulses, each some closes with
 //! nothing for a while before and after.
 
-use super::RunView;
+use super::dial::RunView;
 use crate::engine::connection::{Connection, EndReason, State};
 use crate::engine::histogram::Codes;
 use crate::units::{Moment, Span, low_32};

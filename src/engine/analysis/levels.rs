@@ -8,7 +8,8 @@
 
 use std::ops::Range;
 
-use super::{Counts, Dial, OnAccept, Outcome, RunView};
+use super::dial::{Dial, OnAccept, Outcome, RunView};
+use super::timeline::Counts;
 use crate::engine::connection::State;
 use crate::units::{Moment, Span, low_32};
 

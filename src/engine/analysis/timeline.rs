@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Dial, Outcome};
+use super::dial::{Dial, Outcome};
 use crate::units::Moment;
 
 /// The most cells of a timeline.

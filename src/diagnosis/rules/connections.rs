@@ -1,0 +1,123 @@
+//! Facts about connections that were established: how they ended, and what checks say.
+
+use super::view::{Effect, Told, View, is_failed, told};
+use crate::diagnosis::closes::SAME_MOMENT;
+use crate::diagnosis::model::{ClosePattern, Fact, Symptom};
+use crate::engine::{EndReason, Round};
+use crate::units::Span;
+
+/// The shortest timeout of a stateful device that is worth a thought.
+const STATE_LASTS_MIN: Span = Span::from_s(3);
+
+/// All that were ever established were closed just before dials began to fail.
+fn were_all_closed(view: &View<'_>) -> bool {
+    let summary = view.case.summary;
+    let analysis = &summary.analysis;
+    let closed = u64::from(analysis.closes.count + analysis.closed_at_once_count());
+    let is_all = closed > 0 && closed == summary.established_ever;
+    let first = analysis.closed_at_once_seen.map(|(first, _)| first);
+    let later = (analysis.closes.count > 0).then_some(analysis.closes.first);
+    let Some(first) = first.into_iter().chain(later).min() else { return false };
+    let failed = view.others.iter().find(|other| {
+        matches!(&other.symptom, Symptom::DialsFailed { reasons, .. }
+            if reasons.iter().any(|(reason, _)| *reason == EndReason::Refused))
+    });
+    let slack = Span::from_ms(100) + view.facts.handshake_min + summary.gaps.total();
+    is_all
+        && failed.is_some_and(|failed| failed.began + slack >= first)
+        && failed.is_some_and(|failed| first + slack >= failed.began)
+}
+
+pub fn all_were_closed(view: &View<'_>) -> Told {
+    let is_its = matches!(
+        view.observed.symptom,
+        Symptom::ClosedOnAccept { .. } | Symptom::DialsFailed { .. }
+    );
+    (is_its && were_all_closed(view)).then_some(())?;
+    Some((Effect::By(5), None))
+}
+
+pub fn all_were_closed_against(view: &View<'_>) -> Told {
+    (is_failed(view) && were_all_closed(view)).then_some(())?;
+    Some((Effect::RulesOut, None))
+}
+
+pub fn said(view: &View<'_>) -> Told {
+    let is_close = matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
+    (is_close && view.facts.has_said).then_some(())?;
+    told(Effect::By(1), Fact::Said)
+}
+
+/// Closes that went on after the last dial: nothing new had to make room.
+pub fn after_last_dial(view: &View<'_>) -> Told {
+    let Symptom::Closed { how, last, .. } = &view.observed.symptom else { return None };
+    let is_aged = matches!(
+        how,
+        ClosePattern::AtAge { .. } | ClosePattern::Sweep { .. } | ClosePattern::AgeOrMoment { .. }
+    );
+    let dialed = view.facts.last_dial + SAME_MOMENT;
+    (is_aged && *last > dialed).then_some(())?;
+    told(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
+}
+
+pub fn after_last_dial_against(view: &View<'_>) -> Told {
+    after_last_dial(view)?;
+    Some((Effect::RulesOut, None))
+}
+
+/// Dials after a close of all that were refused, or came through.
+pub fn refused_after(view: &View<'_>) -> Told {
+    let Symptom::Closed { how: ClosePattern::Simultaneous { at, .. }, .. } = &view.observed.symptom
+    else {
+        return None;
+    };
+    let after = view.others.iter().find(|other| {
+        matches!(other.symptom, Symptom::DialsFailed { .. }) && other.began + SAME_MOMENT >= *at
+    })?;
+    told(Effect::By(3), Fact::RefusedAfter { dials: after.fit.part.hits })
+}
+
+fn is_unacked(view: &View<'_>) -> bool {
+    matches!(view.observed.symptom, Symptom::KeepaliveUnacked { .. })
+}
+
+/// At the same check others were confirmed: what is lost is the state of some.
+pub fn some_confirmed(view: &View<'_>) -> Told {
+    let confirmed = view.facts.confirmed_last;
+    (is_unacked(view) && confirmed > 0).then_some(())?;
+    let sent = view.case.summary.checks.round(Round::Last).sent;
+    told(Effect::By(4), Fact::WatchConfirmed { confirmed, sent })
+}
+
+pub fn some_confirmed_against(view: &View<'_>) -> Told {
+    some_confirmed(view)?;
+    Some((Effect::RulesOut, None))
+}
+
+/// Checked once before, and then the server had them.
+fn is_half_open_later(view: &View<'_>) -> bool {
+    view.observed.symptom == Symptom::HalfOpen
+        && view.facts.half_open_later > 0
+        && view.facts.half_open_later >= view.facts.half_open
+        && view.facts.confirmed_first > 0
+}
+
+pub fn half_open_later(view: &View<'_>) -> Told {
+    is_half_open_later(view).then_some(())?;
+    Some((Effect::By(3), None))
+}
+
+/// State that expires does not do so within a few seconds.
+pub fn half_open_first_against(view: &View<'_>) -> Told {
+    let failures = view.case.summary.failures[EndReason::HalfOpen as usize]?;
+    let is_first = view.observed.symptom == Symptom::HalfOpen
+        && view.facts.half_open_later == 0
+        && failures.max < STATE_LASTS_MIN;
+    is_first.then_some(())?;
+    Some((Effect::RulesOut, None))
+}
+
+pub fn half_open_later_against(view: &View<'_>) -> Told {
+    is_half_open_later(view).then_some(())?;
+    Some((Effect::RulesOut, None))
+}

@@ -1,0 +1,124 @@
+//! Facts that speak for an accept queue, or for an application behind it that is slow.
+
+use super::view::{Effect, Told, View, is_dial, is_failed, told};
+use crate::diagnosis::model::{Fact, Symptom};
+use crate::diagnosis::pattern::{HITS_MIN, Pattern};
+use crate::diagnosis::symptoms::Observed;
+use crate::engine::EndReason;
+use crate::engine::failure_times::SLOW_DIAL_MIN;
+
+fn is_about_queue(view: &View<'_>) -> bool {
+    is_dial(view) || matches!(view.observed.symptom, Symptom::NoReply { .. })
+}
+
+pub fn syn_ack_repeated(view: &View<'_>) -> Told {
+    let connections = view.facts.syn_ack_repeated;
+    (is_about_queue(view) && connections >= u64::from(HITS_MIN)).then_some(())?;
+    told(Effect::By(3), Fact::SynAckRepeated { connections })
+}
+
+/// Those established last got no reply, where others did: they wait in the queue.
+pub fn not_all_replied(view: &View<'_>) -> Told {
+    let facts = view.facts;
+    let is_it = is_failed(view)
+        && view.observed.fit.pattern.is_a_count()
+        && facts.replied > 0
+        && facts.no_reply >= u64::from(HITS_MIN);
+    is_it.then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+pub fn not_all_replied_above(view: &View<'_>) -> Told {
+    not_all_replied(view)?;
+    Some((Effect::By(2), None))
+}
+
+/// Whether all were replied to, and so quickly that a queue would have had room for the repeats of the
+/// others.
+fn has_replied_to_all(view: &View<'_>) -> bool {
+    let facts = view.facts;
+    let emptied_after = SLOW_DIAL_MIN + view.case.summary.first_byte_times.max();
+    facts.asks_reply
+        && facts.replied > 0
+        && facts.replied == facts.established_ever
+        && view.case.plan.dial_timeout.is_none_or(|timeout| timeout > emptied_after)
+}
+
+pub fn all_replied(view: &View<'_>) -> Told {
+    (is_failed(view) && view.is_silent() && has_replied_to_all(view)).then_some(())?;
+    told(Effect::By(3), Fact::AllReplied { replied: view.facts.replied })
+}
+
+pub fn all_replied_speaks_against(view: &View<'_>) -> Told {
+    let is_it = is_failed(view) && view.is_silent() && has_replied_to_all(view);
+    is_it.then_some(())?;
+    told(Effect::By(-2), Fact::AllReplied { replied: view.facts.replied })
+}
+
+pub fn listen_overflows(view: &View<'_>) -> Told {
+    let count = view.facts.listen_overflows;
+    let enough = count >= u64::from(view.observed.fit.part.hits);
+    (is_dial(view) && view.is_silent() && count > 0 && enough).then_some(())?;
+    told(Effect::By(6), Fact::ListenOverflows { count })
+}
+
+/// RST about one RTT after the final ACK, on a connection over which nothing was sent, beside SYNs that
+/// got no reply: a full queue with tcp_abort_on_overflow. An application that closes sends FIN.
+pub fn reset_after_handshake(view: &View<'_>) -> Told {
+    let Symptom::ClosedOnAccept { resets, .. } = view.observed.symptom else { return None };
+    let hits = view.observed.fit.part.hits;
+    let sends = view.case.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+    let is_it = resets * 10 >= hits * 9 && !sends && view.case.summary.received_bytes == 0;
+    is_it.then_some(())?;
+    let quiet = view.facts.slow_through > 0 || view.facts.timed_out > 0;
+    let effect = Effect::By(if quiet { 7 } else { 3 });
+    told(effect, Fact::ResetAfterHandshake { connections: resets })
+}
+
+pub fn half_open_beside(view: &View<'_>) -> Told {
+    let connections = view.facts.half_open;
+    (is_dial(view) && view.is_silent() && connections > 0).then_some(())?;
+    told(Effect::By(3), Fact::HalfOpen { connections })
+}
+
+pub fn slow_through(view: &View<'_>) -> Told {
+    let through = view.facts.slow_through;
+    (view.observed.symptom == Symptom::HalfOpen && through > 0).then_some(())?;
+    told(Effect::By(2), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+}
+
+/// SYNs are lost in random order, more of them than replies: replies are lost as well.
+pub fn loss_beside(view: &View<'_>) -> Told {
+    let Symptom::NoReply { .. } = view.observed.symptom else { return None };
+    let hits = view.observed.fit.part.hits;
+    let is_loss = |other: &Observed| {
+        is_about_dials(other)
+            && other.fit.pattern == Pattern::Scattered
+            && other.fit.part.hits >= hits
+    };
+    view.others.iter().any(is_loss).then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+/// SYNs have to be repeated above a count: the queue overflows, and what is in it gets no reply.
+pub fn queue_beside(view: &View<'_>) -> Told {
+    let Symptom::NoReply { .. } = view.observed.symptom else { return None };
+    let is_queue = |other: &Observed| {
+        let pattern = &other.fit.pattern;
+        let is_queue = pattern.is_a_count() || *pattern == Pattern::Irregular;
+        is_about_dials(other) && is_queue && other.fit.part.hits >= HITS_MIN
+    };
+    view.others.iter().any(is_queue).then_some(())?;
+    let through = view.facts.slow_through;
+    told(Effect::By(6), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+}
+
+fn is_about_dials(observed: &Observed) -> bool {
+    match &observed.symptom {
+        Symptom::DialsSlow { .. } => true,
+        Symptom::DialsFailed { reasons, .. } => {
+            reasons.iter().any(|(reason, _)| *reason == EndReason::TimedOut)
+        }
+        _ => false,
+    }
+}
