@@ -66,9 +66,10 @@ fn assert_some_closed(run: &Outcome, port: u16, left: u64) {
         _ => &["connection-limit"],
     };
     verdict.word("LIMIT", 2).first(ids).sides(&["server"]);
-    // A server that is slow to close has more for some time.
+    // A server that is slow to close, or is not run for a while, has more for some time.
     let [reached, _] = verdict.reached();
-    assert!((left..=left + left / 2).contains(&reached), "{verdict}");
+    let most = left.max(100) * 3 / 2;
+    assert!((left..=most).contains(&reached), "{verdict}");
     assert_eq!(original(run, &local(port).to_string()).last, decided(500, left, 500 - left));
     run.find(&format!(
         "Established: 500 in all, # at most at once, {left} at the end, {} closed by the peer",
