@@ -17,10 +17,10 @@ pub fn candidates(case: &Case<'_>, reason: EndReason, _errno: i32) -> Vec<Candid
         EndReason::NotPermitted => &[Cause::NotPermitted, Cause::LocalFirewall],
         _ => &[Cause::Undetermined],
     };
-    // A range of which all ports are in use needs no TIME_WAIT to be exhausted.
-    let is_range =
-        |finding: &&Finding| matches!(&finding.knob, Knob::Ports(ports) if ports.time_wait == 0);
-    let causes = match reason == EndReason::NoPorts && case.findings.iter().any(|f| is_range(&f)) {
+    // That no port is free is certain; TIME_WAIT is behind it where the preflight counted some.
+    let counts_time_wait =
+        |finding: &Finding| matches!(&finding.knob, Knob::Ports(ports) if ports.time_wait > 0);
+    let causes = match reason == EndReason::NoPorts && !case.findings.iter().any(counts_time_wait) {
         true => &causes[..1],
         false => causes,
     };
