@@ -87,6 +87,7 @@
 //!   verdict.rs          a diagnosis as text
 //!   sentences.rs        one sentence a symptom
 //!   facts.rs            the words for what was counted
+//!   other_addresses.rs  what a name has beside the address that was dialed
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   findings.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them

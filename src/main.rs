@@ -70,9 +70,9 @@ fn print(text: &str) -> Result<u8> {
 
 fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
-    let Resolved { targets, cut } =
+    let Resolved { targets, cut, others } =
         resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
-    let plan = Plan::new(args, targets, &sources)?;
+    let plan = Plan { other_addresses: others, ..Plan::new(args, targets, &sources)? };
     host::make_room_for(plan.connections);
     // Before the host is judged, so that their descriptors are among those that are open.
     let counter_files = CounterFiles::open();

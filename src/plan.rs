@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::route::{Misrouted, ROUTES_MAX, Routes, SOURCES_MAX, TARGETS_MAX, Target};
+use crate::route::{
+    Misrouted, OtherAddresses, ROUTES_MAX, Routes, SOURCES_MAX, TARGETS_MAX, Target,
+};
 use crate::units::{NS_PER_S, Span};
 
 /// The most connections that one run takes.
@@ -337,6 +339,8 @@ pub struct Plan {
     /// 1 to [`CONNECTIONS_MAX`].
     pub connections: u32,
     pub routes: Routes,
+    /// By name, for those that have several.
+    pub other_addresses: Vec<OtherAddresses>,
     pub pace: Pace,
     pub dial_timeout: Option<Span>,
     pub interval: Option<Span>,
@@ -359,6 +363,7 @@ impl Plan {
         Plan {
             connections,
             routes,
+            other_addresses: Vec::new(),
             pace: Pace::UNPACED,
             dial_timeout: None,
             interval: None,

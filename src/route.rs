@@ -39,6 +39,26 @@ impl Target {
     }
 }
 
+/// The addresses of a name that are not dialed, as only its first one is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherAddresses {
+    pub host: String,
+    /// At most [`OtherAddresses::NAMED_MAX`], in the resolver's order.
+    pub named: Vec<IpAddr>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+impl OtherAddresses {
+    pub const NAMED_MAX: usize = 8;
+
+    pub fn new(host: &str, all: &[SocketAddr]) -> OtherAddresses {
+        let named: Vec<IpAddr> =
+            all.iter().take(OtherAddresses::NAMED_MAX).map(SocketAddr::ip).collect();
+        OtherAddresses { host: host.to_owned(), more: all.len() - named.len(), named }
+    }
+}
+
 /// `127.0.0.1:80`, `[::1]:80`, or after a name `localhost(127.0.0.1):80`.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

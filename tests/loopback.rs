@@ -390,6 +390,12 @@ fn a_name_is_dialed_at_its_first_address_or_at_all_of_them() {
     let mut shares = [waiting(&one), waiting(&two)];
     shares.sort_unstable();
     assert_eq!(shares, [2, 3]);
+    // Where nothing listens any more, the address that was not dialed is named.
+    drop((one, two));
+    let failed = inside(&["-y", "-c", "4", "-s", "0", &target]);
+    let other = if dialed == "127.0.0.1" { "127.0.0.2" } else { "127.0.0.1" };
+    let shape = format!("twins has another address: {other} (--all-addresses dials all)");
+    failed.assert_code(2).find(&shape);
 }
 
 const HOSTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/hosts");

@@ -68,6 +68,7 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
     Ok(Plan {
         connections: u.int_in_range(1..=CONNECTIONS_MAX)?,
         routes: Routes::new(targets, &sources).expect("a few"),
+        other_addresses: Vec::new(),
         pace: match u.int_in_range(0..=2)? {
             0 => Pace::UNPACED,
             1 => Pace::sleep(span(u)?),

@@ -8,7 +8,7 @@ use super::sys;
 use crate::error::{Error, Result};
 use crate::escape::Printable;
 use crate::plan::{Family, HostPort};
-use crate::route::{TARGETS_MAX, Target};
+use crate::route::{OtherAddresses, TARGETS_MAX, Target};
 
 /// How many addresses of a name the resolver returns at most; of musl, in the static binary.
 /// Source: `MAXADDRS` in musl's src/network/lookup.h.
@@ -20,6 +20,8 @@ pub struct Resolved {
     pub targets: Vec<Target>,
     /// Names of which all addresses were wanted, and the resolver's list is full: there may be more.
     pub cut: Vec<Cut>,
+    /// What the names have beside the address that is dialed.
+    pub others: Vec<OtherAddresses>,
 }
 
 /// A name that may have more addresses than `most`.
@@ -43,7 +45,7 @@ pub fn targets(
     sources: &[SocketAddr],
 ) -> Result<Resolved> {
     let mut targets = Vec::with_capacity(typed.len());
-    let mut cut = Vec::new();
+    let (mut cut, mut others) = (Vec::new(), Vec::new());
     let mut known: Option<(&str, Vec<SocketAddr>)> = None;
     for HostPort { host, port } in typed {
         // The ports of a host stand side by side, so the one before is all that need be remembered.
@@ -53,14 +55,18 @@ pub fn targets(
                 let (addresses, cut_at) = look_up(host, family)?;
                 let is_cut = cut_at.filter(|_| all_addresses);
                 cut.extend(is_cut.map(|most| Cut { name: host.clone(), most }));
-                diallable(addresses, sources)
+                let addresses = diallable(addresses, sources);
+                if !all_addresses && addresses.len() > 1 {
+                    others.push(OtherAddresses::new(host, &addresses[1..]));
+                }
+                addresses
             }
         };
         let wanted = if all_addresses { addresses.len() } else { 1 };
         add(&mut targets, host, *port, &addresses[..wanted])?;
         known = Some((host, addresses));
     }
-    Ok(Resolved { targets, cut })
+    Ok(Resolved { targets, cut, others })
 }
 
 /// Adds the addresses of a host; asks first whether they are too many, so that what was mistyped
@@ -222,6 +228,19 @@ mod tests {
         let targets = found(&[typed("127.0.0.1", 80), typed("::1", 81)], Family::Any);
         let addresses: Vec<String> = targets.iter().map(|t| t.address.to_string()).collect();
         assert_eq!(addresses, ["127.0.0.1:80", "[::1]:81"]);
+    }
+
+    #[test]
+    fn addresses_that_are_not_dialed_are_remembered() {
+        let both = [typed("localhost", 80), typed("localhost", 81)];
+        let resolved = |all| targets(&both, Family::Any, all, &[]).unwrap();
+        let all: Vec<IpAddr> = resolved(true).targets.iter().map(|t| t.address.ip()).collect();
+        assert_eq!(resolved(true).others, []);
+        // Once for all of its ports; a host may have but one of them.
+        let others = resolved(false).others;
+        let named: Vec<IpAddr> = others.iter().flat_map(|other| other.named.clone()).collect();
+        assert_eq!(named, all[1..all.len() / 2]);
+        assert_eq!(targets(&[typed("127.0.0.1", 80)], Family::Any, false, &[]).unwrap().others, []);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod facts;
 pub mod findings;
 pub mod host_evidence;
+pub mod other_addresses;
 pub mod preflight;
 pub mod sentences;
 pub mod tables;

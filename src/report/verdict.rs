@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use super::escape::Escaped;
 use super::facts::fact_words;
+use super::other_addresses::write_other_addresses;
 use super::sentences::Words;
 use super::wrap::{COLUMNS, write_wrapped};
 use crate::diagnosis::Case;
@@ -145,6 +146,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
             write!(out, "     {sign} {}", line.trim_start())?;
         }
     }
+    write_other_addresses(out, case.plan, problem)?;
     write_fix(out, case, first)?;
     write_checks(out, case, problem)
 }

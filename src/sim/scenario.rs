@@ -104,6 +104,7 @@ fn plan(random: &mut Random) -> Plan {
     Plan {
         connections,
         routes: routes(random),
+        other_addresses: Vec::new(),
         pace,
         dial_timeout: random.pick(&[None, Some(short), Some(short), Some(long)]),
         interval: random.pick(&[None, Some(interval), Some(Span::from_s(1))]),
