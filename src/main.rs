@@ -76,6 +76,7 @@ fn run(args: &Args) -> Result<u8> {
     host::make_room_for(plan.connections);
     // Before the host is judged, so that their descriptors are among those that are open.
     let counter_files = CounterFiles::open();
+    let mut streams = streams()?;
     let known = host::read(&plan);
     let findings = limits::judge(&plan, &known);
     if args.dry_run {
@@ -85,7 +86,6 @@ fn run(args: &Args) -> Result<u8> {
     host::check_data_limit(u64::from(plan.connections) * known.table_bytes_each)?;
     // Before anything is said: a table that does not fit is the only thing to be said then.
     let tables = Tables::new(&plan)?;
-    let mut streams = streams()?;
     for Cut { name, most } in &cut {
         streams.stderr().line(&format!(
             "tcpgoon: {}: this build's resolver returns at most {most} addresses, and there may be \

@@ -128,7 +128,9 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     if !is_all_open && !is_all_replied {
         return (some_or_none, exit::WITH_ERRORS);
     }
-    let is_without_answer = problems.iter().any(|problem| {
+    let all =
+        || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
+    let is_without_answer = all().any(|problem| {
         matches!(
             problem.symptom,
             Symptom::Lost { .. }
@@ -137,8 +139,7 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
                 | Symptom::SynAckRepeated
         )
     });
-    let is_closed = problems
-        .iter()
+    let is_closed = all()
         .any(|problem| matches!(problem.symptom, Symptom::Closed { .. } | Symptom::KilledHere));
     match (is_without_answer, is_closed) {
         (true, _) => (Word::Limit, exit::WITH_ERRORS),

@@ -19,6 +19,8 @@ pub struct What<'a> {
     pub matter: Matter,
     /// Whether a limit, which can be one of each place, does it.
     pub may_be_a_limit: bool,
+    /// Whether it is the place alone that decides: then no number of hits is too few.
+    pub is_of_places: bool,
 }
 
 /// Where it is, with its pattern there, and when it began.
@@ -161,10 +163,12 @@ fn some_of(breakdown: &Breakdown, what: &What<'_>, hits: u32, population: u32) -
         (Some { places: vec![worst], count, part }, met.established == 0)
     };
     let rows = usize::try_from(some.count).ok()?;
-    if rows == 0 || rows >= breakdown.count || hits < HITS_MIN {
+    let is_few = hits < HITS_MIN && !what.is_of_places;
+    if rows == 0 || rows >= breakdown.count || is_few {
         return None;
     }
     let share = (u64::from(some.part.all), u64::from(population.max(some.part.all)));
-    let is_chance = !is_dead && is_anywhere(rows, breakdown.count, share, hits.into());
+    let is_chance =
+        !is_dead && !what.is_of_places && is_anywhere(rows, breakdown.count, share, hits.into());
     (!is_chance).then_some(some)
 }

@@ -72,6 +72,7 @@ fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
             row_hits: &|row| row.reasons[reason as usize],
             matter: Matter::EndReason(reason),
             may_be_a_limit: false,
+            is_of_places: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
         };
         let found = find(case, facts, &what).into_iter().next()?;
         Some(Observed::new(Symptom::LocalFailure { reason, errno }, found))
@@ -186,6 +187,7 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
         },
         matter: group.reasons.first().map_or(Matter::Closed, |reason| Matter::EndReason(*reason)),
         may_be_a_limit: true,
+        is_of_places: false,
     };
     let observe = |found: Found| {
         let counts = counts_of(case, &found.scope);
@@ -235,6 +237,7 @@ fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Obs
         row_hits: &|row| row.quiet,
         matter: Matter::Closed,
         may_be_a_limit: false,
+        is_of_places: false,
     };
     let found = find(case, facts, &what).into_iter().next()?;
     Some(Observed::new(Symptom::DialsSlow { repeats: summary.slow.repeats }, found))
@@ -254,6 +257,7 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         row_hits: &|row| row.closed_at_once,
         matter: Matter::Closed,
         may_be_a_limit: true,
+        is_of_places: false,
     };
     let symptom = |found: Found| {
         // Of some of the places it is not known how many of each there were.
@@ -301,6 +305,7 @@ fn scope_of_rows(
         row_hits,
         matter,
         may_be_a_limit: false,
+        is_of_places: false,
     };
     find(case, facts, &what).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
 }
@@ -382,6 +387,7 @@ fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         row_hits: &|row| row.unanswered,
         matter: Matter::Unanswered,
         may_be_a_limit: true,
+        is_of_places: false,
     };
     let observe = |found: Found| {
         let replied = counts_of(case, &found.scope).replied.into();

@@ -93,6 +93,7 @@ impl Engine {
             established_ever: self.ledger.entered(State::Established),
             established_peak: self.ledger.established_peak(),
             sustained: self.sustained.at_end(self.now),
+            is_cut_short: self.sustained.is_cut_short(self.now),
             errors: self.ledger.entered(State::Error),
             flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
             first_errno: tally.first_errno,

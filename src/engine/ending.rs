@@ -1,6 +1,6 @@
 //! When a run is over, and what a gap changes about it.
 
-use super::gaps::GAP_MIN;
+use super::gaps::{GAP_MIN, Unread};
 use super::{Engine, State};
 use crate::plan::Hold;
 use crate::units::{Moment, Span};
@@ -66,24 +66,51 @@ impl Engine {
         self.gaps.push(since, at, is_stop);
         self.checks.gap(at);
         self.sustained.begin_gap(since);
-        self.gap_batches = Some(0);
+        self.gap_unread = Some(Unread::Batches(0));
     }
 
     /// A batch has been read. A gap's is read with the first one that is not full, or once every
-    /// connection has been in one.
+    /// connection has been in one, and once what was to be drained then has been: an end can show
+    /// behind the bytes only.
     pub(super) fn end_gap(&mut self, is_batch_full: bool) {
-        let Some(batches) = self.gap_batches else { return };
-        let is_read = !is_batch_full || batches >= self.batches();
-        self.gap_batches = (!is_read).then_some(batches + 1);
-        if is_read {
+        let is_polled = |batches: u32| !is_batch_full || batches >= self.batches();
+        self.gap_unread = match self.gap_unread {
+            None => return,
+            Some(Unread::Batches(batches)) if !is_polled(batches) => {
+                Some(Unread::Batches(batches + 1))
+            }
+            Some(Unread::Batches(_)) => self.ready.last().map(Unread::DrainsTo),
+            Some(Unread::DrainsTo(slot)) => Some(Unread::DrainsTo(slot)),
+            // What the last of these drains has found was in this turn.
+            Some(Unread::Drained) => None,
+        };
+        if self.gap_unread.is_none() {
             self.sustained.end_gap(self.now);
+        }
+    }
+
+    /// Whether readiness may wait in the kernel that is not in this turn. A full batch says
+    /// so; but after as many full batches in a row as there are batches of connections, everybody
+    /// has had a say, and servers that never stop sending must not keep deadlines from firing.
+    pub(super) fn readiness_may_be_pending(&self) -> bool {
+        (1..=self.batches()).contains(&self.full_batches)
+    }
+
+    fn batches(&self) -> u32 {
+        self.connections.div_ceil(self.limits.events_max)
+    }
+
+    /// A slot has been taken from the ready list.
+    pub(super) fn note_drain(&mut self, slot: u32) {
+        if self.gap_unread == Some(Unread::DrainsTo(slot)) {
+            self.gap_unread = Some(Unread::Drained);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EndReason, Event, EventKind, Failure, Key};
+    use super::super::{Action, EndReason, Event, EventKind, Failure, Key};
     use super::*;
     use crate::plan::Plan;
     use crate::route::{Routes, Target};
@@ -148,6 +175,21 @@ mod tests {
             let ends_at_once = end == 0 && engine.is_over();
             assert!(ends_at_once || engine.next_due() == Some(ms(end)), "{hold} {settle}");
         }
+    }
+
+    /// Readiness says of some ends only that there is something to read.
+    #[test]
+    fn an_end_that_is_read_after_a_gap_was_perhaps_one_before_it() {
+        let mut engine = established(&plan(3, Span::from_s(10), Span::ZERO));
+        let at = ms(1_010);
+        let readable = EventKind::Readable(Key { slot: 0, attempt: 0 });
+        let events = [EventKind::Gap { since: ms(10), is_stop: true }, readable];
+        let mut actions = Vec::new();
+        engine.turn(at, &events.map(|kind| Event { at, kind }), &mut actions);
+        assert_eq!(actions, [Action::Drain(Key { slot: 0, attempt: 0 })]);
+        close(&mut engine, 0, at);
+        engine.turn(ms(1_500), &[], &mut Vec::new());
+        assert_eq!(engine.summary().sustained, 2);
     }
 
     #[test]

@@ -147,6 +147,17 @@ impl Gaps {
     }
 }
 
+/// What is still to be read of what happened in a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// Batches of readiness: how many were read, all of them full.
+    Batches(u32),
+    /// Connections that were to be drained, as far as this slot.
+    DrainsTo(u32),
+    /// Nothing but what the last of these drains finds.
+    Drained,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

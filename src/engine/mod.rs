@@ -50,7 +50,7 @@ use checks::Checks;
 use connection::Table;
 use exhausted::Exhausted;
 use failure_times::SLOW_DIAL_MIN;
-use gaps::Gaps;
+use gaps::{Gaps, Unread};
 use handlers::PendingTcpInfo;
 use ledger::Ledger;
 use pacer::Pacer;
@@ -114,8 +114,8 @@ pub struct Engine {
     /// When a connection was last found closed by its peer.
     closed_at: Option<Moment>,
     gaps: Gaps,
-    /// How many batches have been read since a gap whose readiness is still being read.
-    gap_batches: Option<u32>,
+    /// What is still to be read of a gap.
+    gap_unread: Option<Unread>,
     sustained: Sustained,
     /// For how many turns in a row the poll's batch was full.
     full_batches: u32,
@@ -164,7 +164,7 @@ impl Engine {
             decided_at: None,
             closed_at: None,
             gaps: Gaps::new(),
-            gap_batches: None,
+            gap_unread: None,
             sustained: Sustained::new(start),
             full_batches: 0,
             stopped: false,
@@ -383,22 +383,12 @@ impl Engine {
         }
     }
 
-    /// Whether readiness may wait in the kernel that this turn has not heard of. A full batch says
-    /// so; but after as many full batches in a row as there are batches of connections, everybody
-    /// has had a say, and servers that never stop sending must not keep deadlines from firing.
-    fn readiness_may_be_pending(&self) -> bool {
-        (1..=self.batches()).contains(&self.full_batches)
-    }
-
-    fn batches(&self) -> u32 {
-        self.connections.div_ceil(self.limits.events_max)
-    }
-
     fn drain(&mut self, actions: &mut Vec<Action>) {
         actions
             .extend(self.final_drains.iter().map(|slot| Action::DrainFully(self.table.key(*slot))));
         for _ in 0..self.limits.drains_max {
             let Some(slot) = self.ready.pop() else { return };
+            self.note_drain(slot);
             let key = self.table.key(slot);
             // One that was closed while it waited has nothing to drain any more.
             if self.is(key, State::Established) {

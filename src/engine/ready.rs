@@ -50,6 +50,11 @@ impl Ready {
         self.next[slot as usize] != ABSENT
     }
 
+    /// The last slot: once it is taken, everything that is on the list now has been.
+    pub fn last(&self) -> Option<u32> {
+        (!self.is_empty()).then(|| self.last - 1)
+    }
+
     /// Takes the first slot.
     pub fn pop(&mut self) -> Option<u32> {
         let slot = self.first.checked_sub(1)?;
@@ -82,6 +87,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(ready.is_empty(), oracle.is_empty());
+                prop_assert_eq!(ready.last(), oracle.back().copied());
                 for slot in 0..8 {
                     prop_assert_eq!(ready.contains(slot), oracle.contains(&slot));
                 }

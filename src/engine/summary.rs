@@ -39,6 +39,8 @@ pub struct Summary {
     pub established_peak: u32,
     /// The most that stayed open together for [`WINDOW`](super::sustained::WINDOW).
     pub sustained: u32,
+    /// Whether some of them were open for less, as the run ended.
+    pub is_cut_short: bool,
     pub errors: u64,
     /// How many connections each reason ended, by [`EndReason`].
     pub flow: [u64; EndReason::COUNT],

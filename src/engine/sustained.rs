@@ -9,6 +9,9 @@
 //! It never overstates. It can miss what stayed open together for less than one bucket more than the
 //! window. A level that did not change at all for the window counts exactly.
 //!
+//! A run can end within a window of its last dials: then the level at its end counts, less the closes
+//! of its last window.
+//!
 //! Where this host was not looking (a gap), a connection that was found closed afterwards counts as
 //! closed from the gap's beginning on, and one that was found open as open from its end on.
 
@@ -49,6 +52,8 @@ pub struct Sustained {
     /// Rising in both; the first is the lowest level of the whole window.
     minima: VecDeque<Minimum>,
     best: u32,
+    /// How many were found closed, by bucket, of the window that ends with the last of them.
+    closes: VecDeque<(u64, u32)>,
     gap_from: Option<Moment>,
 }
 
@@ -68,6 +73,7 @@ impl Sustained {
             lowest: 0,
             minima,
             best: 0,
+            closes: VecDeque::with_capacity(BUCKETS as usize + 1),
             gap_from: None,
         }
     }
@@ -81,10 +87,12 @@ impl Sustained {
         }
     }
 
-    /// One of them, open since `opened_at`, was found closed at `at`.
+    /// One of them, open since `opened_at`, was found closed at `at`. What opened in the very moment in
+    /// which a gap began counts as open before it, and as closed from there on.
     pub fn close(&mut self, opened_at: Moment, at: Moment) {
+        self.count_close(at);
         match self.gap_from {
-            Some(from) if self.found_open > 0 && (opened_at >= from || self.level == 0) => {
+            Some(from) if self.found_open > 0 && (opened_at > from || self.level == 0) => {
                 self.found_open -= 1;
             }
             Some(_) => self.change(self.since, self.level.saturating_sub(1)),
@@ -120,15 +128,47 @@ impl Sustained {
         }
     }
 
-    /// The sustained level of a run that ends at `now`. Of one shorter than a window it is the level
-    /// at the end. O([`BUCKETS`]).
+    /// The sustained level of a run that ends at `now`. What is open then has stayed open as far as it
+    /// could, the connections of the last window included, but that each close in this window speaks
+    /// for one more to come. O([`BUCKETS`]).
     pub fn at_end(&self, now: Moment) -> u32 {
         if now.since(self.start) < WINDOW {
             return self.open_count();
         }
+        // What was open in a gap that is not read to its end may be closed.
+        let open = if self.gap_from.is_some() { 0 } else { self.level };
+        self.of_windows(now).max(open.saturating_sub(self.closes_in_window(now)))
+    }
+
+    /// Whether connections count at `now` that were not open for a whole window.
+    pub fn is_cut_short(&self, now: Moment) -> bool {
+        self.at_end(now) > self.of_windows(now)
+    }
+
+    /// The same of whole windows only.
+    fn of_windows(&self, now: Moment) -> u32 {
         let mut all = self.clone();
         all.advance(now);
         all.best
+    }
+
+    fn closes_in_window(&self, now: Moment) -> u32 {
+        let first = bucket_of(now).saturating_sub(BUCKETS);
+        self.closes.iter().filter(|(bucket, _)| *bucket >= first).map(|(_, count)| count).sum()
+    }
+
+    fn count_close(&mut self, at: Moment) {
+        let bucket = self.closes.back().map_or(0, |(last, _)| *last).max(bucket_of(at));
+        match self.closes.back_mut() {
+            Some((last, count)) if *last == bucket => *count = count.saturating_add(1),
+            _ => {
+                let is_old = |(first, _): &(u64, u32)| first + BUCKETS < bucket;
+                while self.closes.front().is_some_and(is_old) {
+                    self.closes.pop_front();
+                }
+                self.closes.push_back((bucket, 1));
+            }
+        }
     }
 
     /// How many are open now.
@@ -142,6 +182,7 @@ impl Sustained {
     /// If it does.
     pub fn audit(&self) {
         assert!(self.minima.len() <= BUCKETS as usize + 1, "{} minima", self.minima.len());
+        assert!(self.closes.len() <= BUCKETS as usize + 1, "{} closes", self.closes.len());
         assert!(self.lowest <= self.level, "{} is not the lowest", self.lowest);
         let is_rising = |(a, b): (&Minimum, &Minimum)| a.last < b.last && a.level < b.level;
         assert!(self.minima.iter().zip(self.minima.iter().skip(1)).all(is_rising));
@@ -217,28 +258,50 @@ mod tests {
             (0..30).for_each(|_| sustained.open(ms(10 * round)));
             close(&mut sustained, 30, ms(10 * round + 9));
         }
-        assert_eq!(sustained.at_end(ms(1_000)), 50);
+        assert_eq!(sustained.of_windows(ms(1_000)), 50);
     }
 
     #[test]
     fn a_level_that_stays_counts_to_the_moment_and_not_before() {
         let sustained = opened(7, us(5_300));
         for (end_us, level) in [(105_299, 0), (105_300, 7), (500_000, 7)] {
-            assert_eq!(sustained.at_end(us(end_us)), level, "{end_us}");
+            assert_eq!(sustained.of_windows(us(end_us)), level, "{end_us}");
         }
         let mut closed = sustained.clone();
         close(&mut closed, 3, us(105_299));
-        assert_eq!(closed.at_end(us(106_100)), 4, "they were open together for less");
+        assert_eq!(closed.of_windows(us(106_100)), 4, "they were open together for less");
         let mut closed = sustained;
         close(&mut closed, 3, us(105_300));
-        assert_eq!(closed.at_end(us(106_000)), 7);
+        assert_eq!(closed.of_windows(us(106_000)), 7);
     }
 
     #[test]
     fn of_a_short_run_the_level_at_the_end_counts() {
         let mut sustained = opened(9, ms(1));
         close(&mut sustained, 2, ms(40));
-        assert_eq!((sustained.at_end(ms(99)), sustained.at_end(ms(100))), (7, 0));
+        assert_eq!((sustained.at_end(ms(99)), sustained.of_windows(ms(100))), (7, 0));
+    }
+
+    #[test]
+    fn what_is_open_at_the_end_has_stayed_open_as_far_as_it_could() {
+        let mut sustained = opened(1, ms(1));
+        (0..499).for_each(|_| sustained.open(ms(300)));
+        assert_eq!(sustained.of_windows(ms(310)), 1);
+        assert_eq!((sustained.at_end(ms(310)), sustained.is_cut_short(ms(310))), (500, true));
+        assert_eq!((sustained.at_end(ms(400)), sustained.is_cut_short(ms(400))), (500, false));
+        // Each that was closed speaks for one more.
+        close(&mut sustained, 2, ms(305));
+        assert_eq!(sustained.at_end(ms(310)), 496);
+        assert_eq!(sustained.at_end(ms(406)), 498, "they were closed more than a window ago");
+        close(&mut sustained, 400, ms(310));
+        assert_eq!(sustained.at_end(ms(320)), 1);
+        // What came in a gap that is not read to its end is not known to be open.
+        let mut unread = opened(3, ms(1));
+        unread.begin_gap(ms(500));
+        (0..9).for_each(|_| unread.open(ms(900)));
+        assert_eq!(unread.at_end(ms(900)), 3);
+        unread.end_gap(ms(900));
+        assert_eq!(unread.at_end(ms(900)), 12);
     }
 
     /// Against a naive search through all windows, from a fixed sequence of random changes.
@@ -266,7 +329,7 @@ mod tests {
             if end.since(Moment(0)) < WINDOW {
                 continue;
             }
-            let told = sustained.at_end(end);
+            let told = sustained.of_windows(end);
             let (all, most) = (naive(&changes, end, WINDOW), naive(&changes, end, WINDOW + BUCKET));
             assert!((most..=all).contains(&told), "{told}, not {most} to {all}: {changes:?}");
         }
@@ -294,11 +357,22 @@ mod tests {
         sustained.close(ms(900), ms(900));
         let mut short = sustained.clone();
         short.end_gap(ms(900));
-        assert_eq!(short.at_end(ms(999)), 15);
-        assert_eq!(short.at_end(ms(1_000)), 24);
+        assert_eq!(short.of_windows(ms(999)), 15);
+        assert_eq!(short.of_windows(ms(1_000)), 24);
         close(&mut short, 9, ms(990));
-        assert_eq!(short.at_end(ms(2_000)), 15);
-        assert_eq!(sustained.at_end(ms(900)), 15, "before the gap is read to its end");
+        assert_eq!(short.of_windows(ms(2_000)), 15);
+        assert_eq!(sustained.of_windows(ms(900)), 15, "before the gap is read to its end");
+    }
+
+    #[test]
+    fn what_opened_as_a_gap_began_and_closed_in_it_was_not_open_throughout() {
+        let mut sustained = opened(1, ms(50));
+        sustained.begin_gap(ms(50));
+        sustained.open(ms(900));
+        sustained.close(ms(50), ms(60));
+        sustained.end_gap(ms(900));
+        assert_eq!(sustained.of_windows(ms(950)), 0);
+        assert_eq!(sustained.of_windows(ms(1_000)), 1);
     }
 
     #[test]
@@ -309,7 +383,7 @@ mod tests {
         sustained.begin_gap(ms(30));
         close(&mut sustained, 1, ms(95));
         sustained.end_gap(ms(95));
-        assert_eq!(sustained.at_end(ms(150)), 16, "20 + 5 - 8 - 1 from 30 ms on");
-        assert_eq!(sustained.at_end(ms(300)), 16);
+        assert_eq!(sustained.of_windows(ms(150)), 16, "20 + 5 - 8 - 1 from 30 ms on");
+        assert_eq!(sustained.of_windows(ms(300)), 16);
     }
 }

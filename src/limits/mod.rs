@@ -22,8 +22,8 @@ pub use model::{
 /// a run opens for itself, and some to spare.
 pub const DESCRIPTORS_OWN: u64 = 16;
 
-/// Of these, what a run opens after it was judged: two streams, poll set, timer, signals.
-const DESCRIPTORS_TO_COME: u64 = 5;
+/// Of these, what a run opens after it was judged: poll set, timer, signals.
+const DESCRIPTORS_TO_COME: u64 = 3;
 
 /// A table of descriptors grows by so many, and not where its last ones would be above `fs.nr_open`.
 /// Source: `alloc_fdtable` in `fs/file.c`.

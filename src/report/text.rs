@@ -91,6 +91,9 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         (sustained, took) if took < WINDOW => {
             writeln!(out, "Sustained: {sustained} open at the end of a run shorter than {WINDOW}")?;
         }
+        (sustained, _) if summary.is_cut_short => {
+            writeln!(out, "Sustained: {sustained} open at the end, not all of them for {WINDOW}")?;
+        }
         (sustained, _) => writeln!(out, "Sustained: {sustained} open together for {WINDOW}")?,
     }
     write_reasons(out, "Closed", summary, State::Closed)?;

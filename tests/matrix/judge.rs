@@ -124,7 +124,8 @@ fn overstatements(outcome: &Outcome, diagnosis: &Diagnosis, out: &mut Vec<String
         out.push(format!("peak {peak}, and {ever} were ever established"));
     }
     // What lasts for 100 ms is seen in steps of a few ms; a run that is over sooner has no such time.
-    let most = outcome.truth.sustained(Span::from_ms(90));
+    let open = outcome.truth.levels.last().map_or(0, |(_, level)| *level);
+    let most = outcome.truth.sustained(Span::from_ms(90)).max(open);
     let took = outcome.truth.end.since(outcome.truth.start);
     if sustained > most && took >= Span::from_ms(110) {
         out.push(format!("sustained {sustained}, and it was {most}"));

@@ -67,11 +67,19 @@ impl Shadow {
             self.changes.iter().map(|change| self.certain(*change)).collect();
         certain.sort_by_key(|(at, _)| *at);
         let most = self.longest_lived(&certain, WINDOW, true);
+        // What is open at the end has stayed open as far as it could.
+        let left = |window: Span| {
+            let is_late =
+                |(at, change, _): &&(Moment, i64, Moment)| *change < 0 && *at + window >= self.now;
+            open.saturating_sub(self.changes.iter().filter(is_late).count() as u32)
+        };
+        let most = most.max(left(WINDOW));
         // What the engine had counted when a sample showed that it was looking too late, it keeps.
         check!(self.is_revised || theirs <= most, "{theirs} sustained, and not {most}");
         if self.gaps.is_empty() {
             let changes: Vec<_> = self.changes.iter().map(|(at, by, _)| (*at, *by)).collect();
             let least = self.longest_lived(&changes, WINDOW + GRACE, false);
+            let least = least.max(left(WINDOW + GRACE));
             check!(theirs >= least, "{theirs} sustained, and not {least}");
         }
         self.mark(match (theirs, self.peak) {

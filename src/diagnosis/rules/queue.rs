@@ -6,6 +6,7 @@ use crate::diagnosis::pattern::{HITS_MIN, Pattern};
 use crate::diagnosis::symptoms::Observed;
 use crate::engine::EndReason;
 use crate::engine::failure_times::SLOW_DIAL_MIN;
+use crate::limits::is_loopback;
 
 fn is_about_queue(view: &View<'_>) -> bool {
     is_dial(view) || matches!(view.observed.symptom, Symptom::NoReply { .. })
@@ -57,9 +58,12 @@ pub fn all_replied_speaks_against(view: &View<'_>) -> Told {
 
 pub fn listen_overflows(view: &View<'_>) -> Told {
     let count = view.facts.listen_overflows;
+    // It says something of servers on this host, and is counted for all of them.
+    let mut targets = view.case.plan.routes.targets().iter();
+    let is_here = targets.all(|target| is_loopback(target.address.ip()));
     let enough = count >= u64::from(view.observed.fit.part.hits);
-    (is_dial(view) && view.is_silent() && count > 0 && enough).then_some(())?;
-    told(Effect::By(6), Fact::ListenOverflows { count })
+    (is_dial(view) && view.is_silent() && is_here && count > 0 && enough).then_some(())?;
+    told(Effect::By(4), Fact::ListenOverflows { count })
 }
 
 /// RST about one RTT after the final ACK, on a connection over which nothing was sent, beside SYNs that
