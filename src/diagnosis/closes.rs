@@ -23,6 +23,9 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         true => (closes.age_min, closes.age_max),
         false => (closes.age_p2, closes.age_p98),
     };
+    if let Some(kept) = newest_only(closes) {
+        return ClosePattern::NewestOnly { kept };
+    }
     let (middle, ages, moments) = (closes.age_p50, old - young, closes.moments);
     let age = middle.rounded_to_3_digits();
     let is_small = |span: Span| span.0 <= middle.0 / 10;
@@ -46,6 +49,18 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         true => ClosePattern::OldestFirst,
         false => ClosePattern::Mixed,
     }
+}
+
+/// How many stayed open, where all of those are older than any that was closed: a limit lets no more
+/// in, and is slow to say so.
+fn newest_only(closes: &Closes) -> Option<u32> {
+    let in_pulses: u32 = closes.pulses.iter().map(|pulse| pulse.count).sum();
+    let is_newest = |pulse: &Pulse| {
+        pulse.kept >= HITS_MIN && pulse.kept_established_to <= pulse.established_from
+    };
+    let is_it = in_pulses == closes.count && closes.pulses.iter().all(is_newest);
+    let kept = closes.pulses.iter().map(|pulse| pulse.kept).min();
+    kept.filter(|_| is_it)
 }
 
 /// Many at one moment, or at some.

@@ -114,6 +114,8 @@ pub enum ClosePattern {
     Together { at: Moment, kept: u32 },
     /// Of about the same age and at about the same moment.
     AgeOrMoment { age: Span, at: Moment },
+    /// All that were established after those that stayed open.
+    NewestOnly { kept: u32 },
     /// In the order in which they were established, at different ages, as long as dials went on.
     OldestFirst,
     /// At different ages and moments.

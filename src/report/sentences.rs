@@ -259,6 +259,9 @@ impl Words<'_> {
             ClosePattern::AgeOrMoment { age, at } => {
                 format!("{closed}, all {age} old, at one moment, {} into the run.", self.at(*at))
             }
+            ClosePattern::NewestOnly { kept } => {
+                format!("{closed}, {ages}: all but the {kept} that were established first.")
+            }
             ClosePattern::OldestFirst => {
                 format!("{closed}, the oldest first, {ages}, as long as dials went on.")
             }

@@ -43,7 +43,11 @@ pub fn all_were_closed_against(view: &View<'_>) -> Told {
 }
 
 pub fn said(view: &View<'_>) -> Told {
-    let is_close = matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
+    let is_close = matches!(
+        view.observed.symptom,
+        Symptom::ClosedOnAccept { .. }
+            | Symptom::Closed { how: ClosePattern::NewestOnly { .. }, .. }
+    );
     (is_close && view.facts.has_said).then_some(())?;
     told(Effect::By(1), Fact::Said)
 }

@@ -267,6 +267,9 @@ fn closed(how: &ClosePattern) -> Priors {
         ClosePattern::AtAgeWithSurvivors { .. } | ClosePattern::OldestFirst => {
             &[(EvictsOldest, 4), (IdleTimeout, 2)]
         }
+        ClosePattern::NewestOnly { .. } => {
+            &[(ConnectionLimit, 4), (ClientLimit, 3), (AcceptRateLimit, 2), (ThreadLimit, 1)]
+        }
         ClosePattern::Sweep { .. } => &[(IdleTimeout, 5), (ProcessRestarted, 1)],
         ClosePattern::Simultaneous { .. } => &[(ProcessRestarted, 4), (IdleTimeout, 2)],
         ClosePattern::Together { .. } => {

@@ -31,6 +31,9 @@ pub struct Pulse {
     pub kept: u32,
     pub kept_age_max: Span,
     pub kept_age_min: Span,
+    /// When the first of those closed was established, and the last of those that stayed open.
+    pub established_from: Moment,
+    pub kept_established_to: Moment,
     /// How many were established within half a second after it.
     pub newcomers: u32,
 }
@@ -145,13 +148,16 @@ fn age(view: &RunView<'_>, connection: &Connection) -> (Span, Span) {
 }
 
 fn pulse(view: &RunView<'_>, some: &[&Connection]) -> Pulse {
-    let mut pulse = Pulse { age_min: Span(u64::MAX), ..Pulse::default() };
+    let mut pulse =
+        Pulse { age_min: Span(u64::MAX), established_from: Moment(u64::MAX), ..Pulse::default() };
     let (Some(first), Some(last)) = (some.first(), some.last()) else { return pulse };
     (pulse.from, pulse.to) = (view.gaps.earliest(first.since), last.since);
     for connection in some {
         let (low, high) = age(view, connection);
         pulse.count += 1;
         pulse.resets += u32::from(connection.reason == Some(EndReason::PeerReset));
+        let established_at = connection.established_at().unwrap_or(connection.since);
+        pulse.established_from = pulse.established_from.min(established_at);
         pulse.age_min = pulse.age_min.min(low);
         pulse.age_max = pulse.age_max.max(high);
     }
@@ -169,6 +175,7 @@ impl Pulse {
             if is_open && established_at < self.to {
                 let age = self.to.since(established_at);
                 self.kept += 1;
+                self.kept_established_to = self.kept_established_to.max(established_at);
                 self.kept_age_max = self.kept_age_max.max(age);
                 self.kept_age_min = self.kept_age_min.min(age);
             }
