@@ -1,0 +1,108 @@
+//! What comes after a run of a million: the table is read into a summary, and that is diagnosed. An
+//! operator waits for both with the sockets still open.
+
+use divan::{Bencher, black_box};
+use tcpgoon::counters::Counters;
+use tcpgoon::diagnosis::{Case, diagnose};
+use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key};
+use tcpgoon::icmp::IcmpTally;
+use tcpgoon::plan::{Hold, Plan};
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::sim::random::Random;
+use tcpgoon::units::{Moment, Span};
+
+const CONNECTIONS: [u32; 2] = [10_000, 1_000_000];
+const TARGETS: u16 = 20;
+
+/// What a dial takes on loopback.
+const TURN: Span = Span::from_us(13);
+
+/// How many turns after its dial a connection fails or opens, and how many later it is closed.
+const DECIDED_AFTER: u32 = 20;
+const CLOSED_AFTER: u32 = 1_000;
+
+fn main() {
+    divan::main();
+}
+
+fn plan(connections: u32) -> Plan {
+    let target = |port| Target { host: "127.0.0.1".into(), address: ([127, 0, 0, 1], port).into() };
+    let routes = Routes::new((1..=TARGETS).map(target).collect(), &[]).expect("a few");
+    Plan { hold: Hold::Forever, ..Plan::plain(connections, routes) }
+}
+
+/// Three reasons for which dials fail and two for which connections end, in random order: so no
+/// stretch of the timeline is longer than a few dials, which is the most that there is to read.
+fn fate(slot: u32) -> Option<EndReason> {
+    Some(match Random::new(slot.into()).small(0, 15) {
+        0 => EndReason::Refused,
+        1 => EndReason::TimedOut,
+        2 => EndReason::HostUnreachable,
+        3 => EndReason::PeerClosed,
+        4 => EndReason::PeerReset,
+        _ => return None,
+    })
+}
+
+fn finished(plan: &Plan) -> Engine {
+    let mut engine = Engine::new(plan, Moment(0)).expect("memory");
+    let (mut events, mut actions) = (Vec::new(), Vec::new());
+    let mut now = Moment(0);
+    for turn in 0..plan.connections + CLOSED_AFTER + 2 {
+        engine.turn(now, &events, &mut actions);
+        events.clear();
+        now = now + TURN;
+        for action in actions.drain(..) {
+            if let Action::Dial(key) = action {
+                events.push(Event { at: now, kind: EventKind::Dialed(key) });
+            }
+        }
+        let dialed = |turns_ago: u32| turn.checked_sub(turns_ago).filter(|s| *s < plan.connections);
+        let decided = dialed(DECIDED_AFTER).map(|slot| {
+            let key = Key { slot, attempt: 0 };
+            match fate(slot) {
+                Some(reason) if !is_close(reason) => EventKind::Failed(key, failure(reason)),
+                _ => EventKind::Opened(key),
+            }
+        });
+        let closed = dialed(CLOSED_AFTER).and_then(|slot| {
+            let reason = fate(slot).filter(|reason| is_close(*reason))?;
+            Some(EventKind::PeerClosed(Key { slot, attempt: 0 }, failure(reason)))
+        });
+        events.extend(decided.into_iter().chain(closed).map(|kind| Event { at: now, kind }));
+    }
+    engine
+}
+
+fn is_close(reason: EndReason) -> bool {
+    matches!(reason, EndReason::PeerClosed | EndReason::PeerReset)
+}
+
+fn failure(reason: EndReason) -> Failure {
+    Failure { reason, errno: 0 }
+}
+
+/// The table, read once.
+#[divan::bench(args = CONNECTIONS, sample_count = 10, sample_size = 1)]
+fn summary(bencher: Bencher, connections: u32) {
+    let engine = finished(&plan(connections));
+    bencher.bench_local(|| black_box(engine.summary()));
+}
+
+/// The summary, diagnosed.
+#[divan::bench(args = CONNECTIONS, sample_count = 10, sample_size = 1)]
+fn diagnosis(bencher: Bencher, connections: u32) {
+    let plan = plan(connections);
+    let summary = finished(&plan).summary();
+    let (counters, icmp) = (Counters::default(), IcmpTally::default());
+    let case = Case {
+        plan: &plan,
+        summary: &summary,
+        counters: &counters,
+        icmp: &icmp,
+        findings: &[],
+        said: &[],
+    };
+    assert!(summary.ended_by(EndReason::PeerReset) > 0 && !diagnose(&case).problems.is_empty());
+    bencher.bench_local(|| black_box(diagnose(&case)));
+}
