@@ -87,15 +87,24 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 /// Runs one seed that must hold; where it does not, it is run again to be read.
 fn hold(seed: u64) -> Outcome {
     let outcome = attempt_and_report(&mut Sim::new(seed, false), seed);
-    outcome.unwrap_or_else(|words| {
-        let mut sim = Sim::new(seed, true);
-        let _ = attempt(&mut sim, seed, &mut |_| {});
-        let trace = sim.trace();
-        let tail: Vec<&str> = trace.lines().rev().take(40).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        let tail = tail.join("\n");
-        panic!("{words}\nthe end of its trace (SIM_SEED={seed} prints it all):\n{tail}\n{words}")
-    })
+    outcome.unwrap_or_else(|words| panic!("{}", explained(seed, &words)))
+}
+
+/// What went wrong with a seed, and the end of its trace.
+fn explained(seed: u64, words: &str) -> String {
+    let mut sim = Sim::new(seed, true);
+    let _ = attempt(&mut sim, seed, &mut |_| {});
+    let trace = sim.trace();
+    let tail: Vec<&str> = trace.lines().rev().take(40).collect();
+    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    let tail = tail.join("\n");
+    format!("{words}\nthe end of its trace (SIM_SEED={seed} prints it all):\n{tail}\n{words}")
+}
+
+/// Of a run of many seeds, which reports are rendered: all, or one of four, as a report takes longer
+/// than most runs.
+fn is_reported(seed: u64) -> bool {
+    seeds() <= 1_000 || seed.is_multiple_of(4)
 }
 
 /// What is remembered of a run: a summary has 70 KiB, and there are many.
@@ -119,6 +128,7 @@ fn all() -> &'static BTreeMap<u64, Memory> {
     static ALL: OnceLock<BTreeMap<u64, Memory>> = OnceLock::new();
     ALL.get_or_init(|| {
         let (next, outcomes) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
+        let failures = Mutex::new(BTreeMap::new());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
             for _ in 0..threads {
@@ -126,12 +136,28 @@ fn all() -> &'static BTreeMap<u64, Memory> {
                     while let seed = next.fetch_add(1, Ordering::Relaxed)
                         && seed < seeds()
                     {
-                        let outcome = hold(seed);
-                        outcomes.lock().unwrap().insert(seed, Memory::from(outcome));
+                        let mut sim = Sim::new(seed, false);
+                        let outcome = match is_reported(seed) {
+                            true => attempt_and_report(&mut sim, seed),
+                            false => attempt(&mut sim, seed, &mut |_| {}),
+                        };
+                        match outcome {
+                            Ok(outcome) => {
+                                outcomes.lock().unwrap().insert(seed, Memory::from(outcome));
+                            }
+                            Err(words) => _ = failures.lock().unwrap().insert(seed, words),
+                        }
                     }
                 });
             }
         });
+        let failures = failures.into_inner().unwrap();
+        for words in failures.values() {
+            println!("{}", words.lines().next().unwrap_or_default());
+        }
+        if let Some((seed, words)) = failures.first_key_value() {
+            panic!("{} seeds fail; {}", failures.len(), explained(*seed, words));
+        }
         outcomes.into_inner().unwrap()
     })
 }

@@ -18,12 +18,15 @@
 //!      Unknown ◄──── still not told ──── Sent5 ◄── 2 s more, read ── we were not looking
 //!
 //!   In Sent2 to Sent5 an acknowledgement confirms; one with more segments than that takes leads to
-//!   Doubt: keepalive off, 3.25 s; then one segment more is RepeatsSynAck, none (or many) Confirmed.
+//!   Doubt: keepalive off, 3.25 s; then one segment more that does not acknowledge is RepeatsSynAck,
+//!   or Unknown after a stall; none (or many) is Confirmed.
 //! ```
 //!
 //! Every read carries the evidence of [`tcp_info::evidence`], which does not age. That nothing came
 //! is only believed if this host was looking for the last `LOOKED_FOR` before the read: after a
-//! stall of the loop the kernel may just have woken up as well. Bytes that are read prove nothing
+//! stall of the loop the kernel may just have woken up as well. What came without an acknowledgement
+//! tells only of a host that was looking ever since the keepalive was sent: after a stall it is not
+//! known when that was. Bytes that are read prove nothing
 //! of a keepalive that is out, as they may have come before it; the next read of TCP_INFO does.
 
 use super::check_state::{CheckState, Outcome, Reply, Step};
@@ -82,9 +85,9 @@ pub enum Input {
         is_looking: bool,
         segs: u8,
     },
-    /// The same, while nothing of ours was out: whether one segment came.
+    /// The same, while nothing of ours was out.
     ReadInDoubt {
-        repeats_syn_ack: bool,
+        evidence: Evidence,
     },
     /// The same, of one that was unacknowledged: it was acknowledged since.
     ReadLate,
@@ -185,10 +188,14 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
             read(renewed, reply, (evidence, is_looking), (before, segs))
         }
         (
-            Input::ReadInDoubt { repeats_syn_ack },
+            Input::ReadInDoubt { evidence },
             CheckState::KeepaliveSent { reply, step: Step::DoubtRead, .. },
         ) => {
-            let outcome = if repeats_syn_ack { Outcome::RepeatsSynAck } else { Outcome::Confirmed };
+            let outcome = match evidence {
+                Evidence::RepeatsSynAck => Outcome::RepeatsSynAck,
+                Evidence::Unclear => Outcome::Unknown,
+                _ => Outcome::Confirmed,
+            };
             (CheckState::Settled(reply, outcome), cancel)
         }
         (Input::ReadLate, CheckState::Settled(reply, Outcome::Unacknowledged)) => {
@@ -305,7 +312,7 @@ fn read(
     }
 }
 
-/// How long before its deadline a keepalive that is out was sent, while the answer to a read can
+/// How long before its deadline a keepalive that is out was sent, or a doubt began, while the answer to a read can
 /// come; see [`due`].
 pub fn asked_before(step: Step) -> Span {
     match step {
@@ -314,6 +321,7 @@ pub fn asked_before(step: Step) -> Span {
         Step::Sent3 => READS[0] + READS[1] + READS[2],
         Step::Sent4 => READS[0] + READS[1] + READS[2] + ANSWER_TAKES,
         Step::Sent5 => ONCE_MORE + ANSWER_TAKES,
-        Step::Doubt | Step::DoubtRead => Span::ZERO,
+        Step::Doubt => DOUBT,
+        Step::DoubtRead => DOUBT + ANSWER_TAKES,
     }
 }

@@ -31,6 +31,8 @@ pub struct Checks {
     rounds: Rounds,
     /// When this host was last found not to have been looking.
     gap_ended: Option<Moment>,
+    /// When a read was last so late that it is not known any more when its keepalive was sent.
+    late_at: Option<Moment>,
 }
 
 impl Checks {
@@ -49,6 +51,7 @@ impl Checks {
             ledger: CheckLedger::new(slots),
             rounds: Rounds::new(plan),
             gap_ended: None,
+            late_at: None,
         })
     }
 
@@ -172,6 +175,16 @@ impl Checks {
     /// This host was not looking until `at`.
     pub fn gap(&mut self, at: Moment) {
         self.gap_ended = Some(self.gap_ended.map_or(at, |before| before.max(at)));
+    }
+
+    /// A read is late by more than the time to the next one.
+    pub fn late(&mut self, at: Moment) {
+        self.late_at = Some(at);
+    }
+
+    /// Whether this host was looking ever since `asked`, and read in time.
+    pub fn was_looking_since(&self, asked: Moment) -> bool {
+        [self.gap_ended, self.late_at].into_iter().flatten().all(|at| at <= asked)
     }
 
     /// Whether this host was looking long enough before `at`, or ever since `asked`.

@@ -7,6 +7,11 @@ use crate::plan::{CHECK_COST, FINAL_DRAIN_COST};
 use crate::units::{Moment, Span, Tick};
 
 impl Engine {
+    /// How a connection stands with its checks; for tests.
+    pub fn check_state(&self, key: Key) -> CheckState {
+        self.checks.state(key.slot)
+    }
+
     /// Fires the deadlines that have come, as far as the turn's budget goes.
     pub(super) fn expire(&mut self, actions: &mut Vec<Action>) {
         let mut budget = self.limits.expiries_max;
@@ -112,8 +117,11 @@ impl Engine {
             // Just fired: the wheel stands where the deadline was. What the next one is counted back
             // from is then when the keepalive was sent, or later.
             Deadline::AfterDue(span) => {
-                let due = self.wheel.current().moment() + span;
-                let due = if due > self.now { due } else { self.now + span };
+                let mut due = self.wheel.current().moment() + span;
+                if due <= self.now {
+                    self.checks.late(self.now);
+                    due = self.now + span;
+                }
                 self.wheel.arm(slot, Tick::at_or_after(due));
             }
         }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::check_state::{CheckState, Outcome, Step};
 use super::check_table::{Input, asked_before};
 use super::failure_times::SLOW_DIAL_MIN;
-use super::tcp_info::{self, Question, evidence, reduced};
+use super::tcp_info::{self, Evidence, Question, evidence, evidence_in_doubt, reduced};
 use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
 use crate::plan::Limits;
 use crate::units::{Moment, Span, Tick};
@@ -203,17 +203,24 @@ impl Engine {
     /// What a read for the keepalive says of the check as it stands.
     fn read_means(&self, key: Key, info: &TcpInfo, at: Moment) -> Option<Input> {
         match self.checks.state(key.slot) {
-            CheckState::KeepaliveSent { step: Step::DoubtRead, segs, .. } => {
-                let repeats_syn_ack = tcp_info::repeats_syn_ack(info, segs);
-                Some(Input::ReadInDoubt { repeats_syn_ack })
-            }
             CheckState::KeepaliveSent { step, segs, .. } => {
                 let due = self.wheel.due(key.slot)?.moment();
                 let asked_at = Moment(due.0.saturating_sub(asked_before(step).0));
                 let is_first = self.checks.is_first(key.slot);
                 let question = Question { at: asked_at, sends: self.sends, is_first, segs };
+                let was_always = self.checks.was_looking_since(asked_at);
+                if step == Step::DoubtRead {
+                    let evidence = evidence_in_doubt(info, at, &question, was_always);
+                    return Some(Input::ReadInDoubt { evidence });
+                }
+                let evidence = match evidence(info, at, &question) {
+                    Evidence::RepeatsSynAck | Evidence::OtherTraffic if !was_always => {
+                        Evidence::Unclear
+                    }
+                    evidence => evidence,
+                };
                 Some(Input::Read {
-                    evidence: evidence(info, at, &question),
+                    evidence,
                     is_looking: self.checks.was_looking(asked_at, at),
                     segs: reduced(info.segs_in.unwrap_or(0)),
                 })

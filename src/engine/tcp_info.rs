@@ -23,8 +23,9 @@ const CLOCK_SLACK: Span = Span::from_ms(11);
 const HANDSHAKE_SEGS: u32 = 1;
 const KEEPALIVE_SEGS: u32 = 1;
 
-/// So many keepalives without an acknowledgement: the first one had a second for it.
-const UNANSWERED_PROBES: u32 = 2;
+/// So many keepalives without an acknowledgement: the first one had two seconds for it, however late
+/// this host reads that.
+const UNANSWERED_PROBES: u32 = 3;
 
 /// What a keepalive was to find out, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,11 @@ pub enum HalfOpenSuspect {
 
 /// What `info`, read at `at`, tells of a question.
 pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
-    if is_acknowledged(info, at, question) {
+    // Something that left the server after the question, unless the RTT has fallen since it was
+    // measured; then a later keepalive is confirmed.
+    let newest = newest_ack(info, at, question.at + info.rtt.unwrap_or(Span::ZERO));
+    let is_taken = !question.sends || info.unacked == 0;
+    if is_taken && newest == Order::After {
         let is_doubt = question.is_first && !question.sends;
         let most = HANDSHAKE_SEGS + KEEPALIVE_SEGS;
         return match is_doubt && is_more_than(info, most) {
@@ -80,6 +85,8 @@ pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
     let Some(segs) = info.segs_in.map(reduced) else { return Evidence::Unclear };
     let is_out = info.unacked > 0 || info.probes.is_none_or(|count| count >= UNANSWERED_PROBES);
     match segs == question.segs {
+        // It may have acknowledged the question, or just before that the handshake.
+        false if is_taken && newest == Order::Unclear => Evidence::Unclear,
         false if question.is_first && is_more_than(info, HANDSHAKE_SEGS) => Evidence::RepeatsSynAck,
         false => Evidence::OtherTraffic,
         true if is_out && info.last_ack_recv.is_some() => Evidence::Nothing,
@@ -87,15 +94,23 @@ pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
     }
 }
 
-/// Something that left the server after the question, unless the RTT has fallen since it was
-/// measured; then a later keepalive is confirmed.
-fn is_acknowledged(info: &TcpInfo, at: Moment, question: &Question) -> bool {
-    let Some(age) = info.last_ack_recv else { return false };
-    let is_taken = !question.sends || info.unacked == 0;
-    let rtt = info.rtt.unwrap_or(Span::ZERO);
-    let newest = question.at + rtt;
-    // All on one side: the moment is stamped before the read, so the sum is not too late.
-    is_taken && at.0.saturating_add(CLOCK_SLACK.0) >= newest.0.saturating_add(age.0)
+/// How two times lie that are from different clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Before,
+    Unclear,
+    After,
+}
+
+/// How the newest acknowledgement lies to `moment`, which is stamped before the read.
+fn newest_ack(info: &TcpInfo, at: Moment, moment: Moment) -> Order {
+    let Some(age) = info.last_ack_recv else { return Order::Before };
+    let (sum, slack) = (moment.0.saturating_add(age.0), CLOCK_SLACK.0);
+    match (at.0 >= sum.saturating_add(slack), at.0.saturating_add(slack) >= sum) {
+        (true, _) => Order::After,
+        (false, true) => Order::Unclear,
+        (false, false) => Order::Before,
+    }
 }
 
 /// The number of segments as a check keeps it.
@@ -104,12 +119,28 @@ pub fn reduced(segs_in: u32) -> u8 {
     u8::try_from(rest).unwrap_or_default()
 }
 
-/// While nothing of ours was out: a server that repeats its SYN-ACK does so once within the time of
-/// a [`Doubt`](super::check_state::Step::Doubt), at 3 s of its age. More is keepalives of its own.
-pub fn repeats_syn_ack(info: &TcpInfo, segs: u8) -> bool {
+/// What `info`, read at `at`, tells of a [`Doubt`](super::check_state::Step::Doubt) that `question`
+/// began, which has the segments that had come by then.
+///
+/// A server that repeats its SYN-ACK does so once within that time, at 3 s of its age, and that does
+/// not acknowledge. More is keepalives of its own; less, or an acknowledgement, is answers to
+/// keepalives that were out as ours were turned off.
+pub fn evidence_in_doubt(
+    info: &TcpInfo,
+    at: Moment,
+    question: &Question,
+    is_looking: bool,
+) -> Evidence {
     let modulus = super::check_state::SEGS_MODULUS;
-    let came = info.segs_in.map(|now| (reduced(now) + modulus - segs % modulus) % modulus);
-    came == Some(1) && info.data_segs_in == Some(0)
+    let came = |segs| (reduced(segs) + modulus - question.segs % modulus) % modulus;
+    let came = info.segs_in.filter(|_| info.data_segs_in == Some(0)).map(came);
+    match (came, newest_ack(info, at, question.at)) {
+        (Some(1), Order::Before) if is_looking => Evidence::RepeatsSynAck,
+        (Some(1), Order::Before | Order::Unclear) => Evidence::Unclear,
+        // A SYN-ACK may be one of two.
+        (Some(2), Order::Unclear | Order::After) => Evidence::Unclear,
+        _ => Evidence::Acknowledged,
+    }
 }
 
 /// Whether a RST that ended a connection with a keepalive out was the answer to that: it was sent,
@@ -197,18 +228,22 @@ mod tests {
     #[test]
     fn only_what_is_newer_than_the_question_by_an_rtt_is_an_acknowledgement() {
         assert_eq!(told(400, 2, 0, &ASKED), Evidence::Acknowledged);
-        assert_eq!(told(450, 2, 0, &ASKED), Evidence::Acknowledged);
-        assert_eq!(told(461, 2, 0, &ASKED), Evidence::Acknowledged, "the kernel's clock");
+        assert_eq!(told(439, 2, 0, &ASKED), Evidence::Acknowledged);
+        for age_ms in [440, 450, 461] {
+            assert_eq!(told(age_ms, 2, 0, &ASKED), Evidence::Unclear, "the kernel's clock");
+        }
         assert_eq!(told(462, 2, 0, &ASKED), Evidence::RepeatsSynAck);
-        assert_eq!(told(1_500, 1, 2, &ASKED), Evidence::Nothing);
+        assert_eq!(told(1_500, 1, 3, &ASKED), Evidence::Nothing);
+        // A SYN-ACK just before the question, and a server that does not acknowledge anything.
+        assert_eq!(told(450, 1, 3, &ASKED), Evidence::Nothing);
     }
 
     #[test]
     fn segments_without_an_acknowledgement_are_never_nothing() {
         let later = Question { is_first: false, segs: 3, ..ASKED };
-        assert_eq!(told(1_500, 2, 2, &ASKED), Evidence::RepeatsSynAck);
-        assert_eq!(told(1_500, 4, 2, &later), Evidence::OtherTraffic);
-        assert_eq!(told(1_500, 3, 2, &later), Evidence::Nothing);
+        assert_eq!(told(1_500, 2, 3, &ASKED), Evidence::RepeatsSynAck);
+        assert_eq!(told(1_500, 4, 3, &later), Evidence::OtherTraffic);
+        assert_eq!(told(1_500, 3, 3, &later), Evidence::Nothing);
         // More than the handshake's and the keepalive's, but only of the first keepalive.
         assert_eq!(told(400, 3, 0, &ASKED), Evidence::AcknowledgedInDoubt);
         assert_eq!(told(400, 9, 0, &later), Evidence::Acknowledged);
@@ -217,7 +252,7 @@ mod tests {
     #[test]
     fn what_was_not_asked_for_or_is_not_known_is_unclear() {
         assert_eq!(told(1_500, 1, 0, &ASKED), Evidence::Unclear, "no keepalive went out");
-        assert_eq!(told(1_500, 1, 1, &ASKED), Evidence::Unclear, "it had no second yet");
+        assert_eq!(told(1_500, 1, 2, &ASKED), Evidence::Unclear, "it had no two seconds yet");
         let nothing = evidence(&TcpInfo::default(), ASKED.at, &ASKED);
         assert_eq!(nothing, Evidence::Unclear);
         let unacked = TcpInfo {
@@ -248,16 +283,33 @@ mod tests {
     }
 
     #[test]
-    fn one_segment_in_a_doubt_is_a_syn_ack_and_several_are_not() {
-        let info = |segs_in| TcpInfo {
+    fn one_segment_in_a_doubt_is_a_syn_ack_unless_it_acknowledges() {
+        let began = Question { segs: 6, ..ASKED };
+        let info = |segs_in, age_ms| TcpInfo {
             segs_in: Some(segs_in),
             data_segs_in: Some(0),
+            last_ack_recv: Some(Span::from_ms(age_ms)),
             ..TcpInfo::default()
         };
-        assert!(repeats_syn_ack(&info(7), 6));
-        assert!(!repeats_syn_ack(&info(6), 6));
-        assert!(!repeats_syn_ack(&info(9), 6), "keepalives of its own");
-        assert!(!repeats_syn_ack(&TcpInfo { data_segs_in: Some(1), ..info(7) }, 6));
+        let at = began.at + Span::from_ms(3_500);
+        let found = |info: TcpInfo, is_looking| evidence_in_doubt(&info, at, &began, is_looking);
+        for (segs_in, age_ms, is_looking, expected) in [
+            (7, 4_000, true, Evidence::RepeatsSynAck),
+            (7, 4_000, false, Evidence::Unclear),
+            (6, 4_000, true, Evidence::Acknowledged),
+            (6, 4_000, false, Evidence::Acknowledged),
+            // An answer that was under way when the keepalive was turned off.
+            (7, 3_400, true, Evidence::Acknowledged),
+            (7, 3_400, false, Evidence::Acknowledged),
+            (7, 3_500, true, Evidence::Unclear),
+            (8, 3_400, true, Evidence::Unclear),
+            // Keepalives of its own.
+            (9, 4_000, true, Evidence::Acknowledged),
+        ] {
+            assert_eq!(found(info(segs_in, age_ms), is_looking), expected, "{segs_in} {age_ms}");
+        }
+        let data = TcpInfo { data_segs_in: Some(1), ..info(7, 4_000) };
+        assert_eq!(found(data, true), Evidence::Acknowledged);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One descriptor that does not exist: what its server and its kernel make of it.
 
-use super::script::Script;
+use super::script::{Keepalive, Script};
 use crate::engine::{EndReason, EventKind, Failure, Key, TcpInfo};
 use crate::units::{Moment, NS_PER_MS, NS_PER_S, Span};
 
@@ -23,6 +23,8 @@ pub(super) struct Descriptor {
     pub is_spoken_to: bool,
     /// How often keepalive was turned on, and whether it is.
     pub keepalives: u32,
+    /// When it was turned on last.
+    pub asked_at: Moment,
     pub is_keepalive_on: bool,
     /// Keepalives that went out since the last acknowledgement, and answers to them.
     pub probes: u32,
@@ -58,6 +60,26 @@ impl Descriptor {
             unacked: u32::from(self.is_spoken_to && self.script.repeated_answers > 0),
             probes: Some(self.probes),
         }
+    }
+
+    /// Whether its server has answered each keepalive since it was turned on last, or is about to.
+    pub fn answers_keepalives(&self, now: Moment) -> bool {
+        let age = |at: Moment| at.since(self.accepted_at.unwrap_or(at));
+        // Where data is out no keepalive is sent.
+        let is_sent = self.info(now).unacked == 0;
+        is_sent
+            && match self.script.keepalive {
+                Keepalive::Acknowledged(_) | Keepalive::ResetAfter(..) => true,
+                Keepalive::AcknowledgedFor(lived, _) => age(now) < lived,
+                Keepalive::SilentFor(silent, _) => age(self.asked_at) >= silent,
+                Keepalive::Silence => false,
+            }
+    }
+
+    /// Whether anything but the handshake was ever acknowledged.
+    pub fn has_acknowledged(&self) -> bool {
+        let is_taken = self.is_spoken_to && self.script.repeated_answers == 0;
+        is_taken || self.acknowledgements + self.data_segs > 0 || self.ended.is_some()
     }
 
     /// What ended it, as a driver reports it.

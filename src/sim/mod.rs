@@ -23,7 +23,7 @@ use std::fmt;
 
 use crate::engine::dating::Dating;
 use crate::engine::gaps::GAP_MIN;
-use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary};
+use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary, TcpInfoPurpose};
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
 use crate::units::{Moment, NS_PER_S, Span, Tick};
 use network::Network;
@@ -224,6 +224,7 @@ impl Sim {
         self.trace.add(self.scenario.start, &record);
         self.view.add(&record);
         observer.turn(&self.engine, &record)?;
+        self.compare(&record)?;
         for action in actions {
             self.perform(action)?;
         }
@@ -232,6 +233,18 @@ impl Sim {
             self.feedback.iter().filter(|e| matches!(e.kind, EventKind::Dialed(_))).count();
         let open = self.network.open();
         check!(open == held as usize + dialed, "{open} open descriptors, not {held} + {dialed}");
+        Ok(())
+    }
+
+    /// Compares what TCP_INFO has told of a check with what the server does.
+    fn compare(&self, record: &Record) -> Result<(), String> {
+        for event in &record.events {
+            if let EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, _) = event.kind {
+                let outcome = self.engine.check_state(key).outcome();
+                let lie = self.network.contradicts(key, outcome, event.at);
+                check!(lie.is_none(), "{key:?}: {outcome:?} {}", lie.unwrap_or_default());
+            }
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::descriptor::{Descriptor, failure};
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
+use crate::engine::check_state::Outcome;
 use crate::engine::{EndReason, Engine, Event, EventKind, Key, TcpInfo};
 use crate::plan::{Limits, Plan};
 use crate::units::{Moment, Span};
@@ -81,6 +82,7 @@ impl Network {
             data_segs: 0,
             is_spoken_to: false,
             keepalives: 0,
+            asked_at: at,
             is_keepalive_on: false,
             probes: 0,
             acknowledgements: 0,
@@ -160,6 +162,7 @@ impl Network {
         }
         let info = open.info(at);
         open.keepalives += 1;
+        open.asked_at = at;
         let (sent_at, keepalives) = (at.max(open.heard_at + IDLE), open.keepalives);
         self.schedule(sent_at, key.slot, Happening::KeepaliveTimer(keepalives));
         Ok(Some(info))
@@ -188,6 +191,21 @@ impl Network {
             Knows::Nothing => Some(TcpInfo::default()),
             Knows::Nobody => None,
         })
+    }
+
+    /// What is wrong with the outcome of the check of `key`, by what its server does.
+    pub fn contradicts(&self, key: Key, outcome: Outcome, now: Moment) -> Option<&'static str> {
+        let open = self.descriptors.get(&key.slot).filter(|open| open.key == key)?;
+        let is_lie = match outcome {
+            Outcome::Unacknowledged => open.answers_keepalives(now),
+            // A keepalive of the server's looks like one from here.
+            Outcome::RepeatsSynAck => {
+                open.script.repeated_answers == 0 && !open.script.has_keepalives
+            }
+            Outcome::Confirmed => !open.has_acknowledged(),
+            _ => false,
+        };
+        is_lie.then_some("is not what its server does")
     }
 
     /// When the newest segment of `slot` with an acknowledgement came, and whether it was its first.

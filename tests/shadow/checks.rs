@@ -252,13 +252,16 @@ impl Shadow {
         answers: &mut Vec<Action>,
     ) {
         answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Keepalive));
-        let until = if due + after > self.now { due + after } else { self.now + after };
+        let is_late = due + after <= self.now;
+        let until = if is_late { self.now + after } else { due + after };
+        self.late_at = if is_late { Some(self.now) } else { self.late_at };
         let seat = self.seat(key.slot);
         seat.question = match next {
             // Counted back from the deadline, whatever that has become.
             Wait::Look(2) => before(until, 1_500),
             Wait::Look(_) => before(until, 3_500),
             Wait::LastWord => before(until, 3_750),
+            Wait::DoubtWord => before(until, 3_500),
             _ => before(until, 2_250),
         };
         self.wait(key.slot, next, until);
@@ -435,6 +438,12 @@ impl Shadow {
         }
     }
 
+    /// Whether this host stood still or was too busy to look, so that what it asked then is older
+    /// than it thinks.
+    fn has_stalled_since(&self, moment: Moment) -> bool {
+        self.stalls.iter().chain(&self.late_at).any(|stall| *stall > moment)
+    }
+
     /// What a look says of a keepalive that is out.
     fn judge(&mut self, key: Key, look: &TcpInfo, at: Moment, answers: &mut Vec<Action>) {
         let slot = key.slot;
@@ -447,9 +456,16 @@ impl Shadow {
                 return self.seat(slot).is_silent = false;
             }
             Wait::DoubtWord => {
-                // One more SYN-ACK falls into the time; more is something else.
-                let is_repeat = came == Some(1) && look.data_segs_in == Some(0);
-                let found = if is_repeat { Found::RepeatsSynAck } else { Found::Confirmed };
+                // One more SYN-ACK falls into the time, and acknowledges nothing; more is something
+                // else.
+                let came = came.filter(|_| look.data_segs_in == Some(0));
+                let has_stalled = self.has_stalled_since(seat.question);
+                let found = match (came, acknowledged(look, at, seat.question)) {
+                    (Some(1), Some(false)) if !has_stalled => Found::RepeatsSynAck,
+                    (Some(1), Some(false) | None) => Found::Unknown,
+                    (Some(2), Some(true) | None) => Found::Unknown,
+                    _ => Found::Confirmed,
+                };
                 self.find(slot, found, at);
                 return self.wait_no_more(slot);
             }
@@ -459,11 +475,10 @@ impl Shadow {
         let is_first = self.round_of(slot) == Round::First;
         let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
         // Newer than the question by the time there and back, but for the kernel's clock.
-        let is_newer = look.last_ack_recv.is_some_and(|age| {
-            let asked = u128::from(seat.question.0) + u128::from(look.rtt.unwrap_or_default().0);
-            u128::from(at.0) + 11_000_000 >= asked.min(u64::MAX.into()) + u128::from(age.0)
-        });
-        let found = if is_newer && !(sends && look.unacked > 0) {
+        let newest = Moment(seat.question.0.saturating_add(look.rtt.unwrap_or_default().0));
+        let is_taken = !(sends && look.unacked > 0);
+        let is_newer = acknowledged(look, at, newest);
+        let found = if is_newer == Some(true) && is_taken {
             // The handshake's answer and the keepalive's, and nothing else.
             if is_first && !sends && repeated(look, 3) {
                 self.mark("a doubt");
@@ -476,10 +491,12 @@ impl Shadow {
         } else if matches!(seat.wait, Wait::Look(_)) {
             return;
         } else {
-            let is_out = look.unacked > 0 || look.probes.is_none_or(|probes| probes > 1);
+            let is_out = look.unacked > 0 || look.probes.is_none_or(|probes| probes > 2);
             let gap = self.stalls.iter().max().filter(|gap| **gap > seat.question);
             let was_looking = gap.is_none_or(|gap| at.since(*gap) >= Span::from_s(2));
-            match came {
+            let is_clear = !self.has_stalled_since(seat.question) && !(is_taken && is_newer.is_none());
+            let has_come = came.filter(|_| is_clear);
+            match has_come.or(came.filter(|count| *count == 0)) {
                 Some(1..) if is_first && repeated(look, 2) => Found::RepeatsSynAck,
                 Some(1..) => Found::OtherTraffic,
                 Some(0) if is_out && was_looking && look.last_ack_recv.is_some() => {
@@ -504,6 +521,13 @@ impl Shadow {
 /// So many milliseconds before a deadline, which is on the wheel's ticks.
 fn before(deadline: Moment, ms: u64) -> Moment {
     Moment(Tick::at_or_after(deadline).moment().0.saturating_sub(Span::from_ms(ms).0))
+}
+
+/// Whether anything was acknowledged after `moment`, if the clocks are good enough to tell.
+fn acknowledged(look: &TcpInfo, at: Moment, moment: Moment) -> Option<bool> {
+    let Some(age) = look.last_ack_recv else { return Some(false) };
+    let after = i128::from(at.0) - i128::from(age.0) - i128::from(moment.0);
+    (after.abs() > 11_000_000 || after == 11_000_000).then_some(after > 0)
 }
 
 /// Whether at least so many segments without data came by a way so short that the answer to the

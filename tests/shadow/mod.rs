@@ -78,6 +78,8 @@ pub struct Shadow {
     pub(super) changes: Vec<(Moment, i64, Moment)>,
     /// Until when this host was not looking, each time.
     pub(crate) stalls: Vec<Moment>,
+    /// When a look was so late that the next one was due.
+    late_at: Option<Moment>,
     pub(crate) rounds: Rounds,
     pub dialed: Vec<Moment>,
     pub established: Times,
@@ -135,6 +137,7 @@ impl Shadow {
             is_revised: false,
             changes: Vec::new(),
             stalls: Vec::new(),
+            late_at: None,
             rounds: Rounds::default(),
             dialed: Vec::new(),
             established: Times::default(),

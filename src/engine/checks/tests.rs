@@ -114,8 +114,12 @@ fn more_segments_than_an_acknowledgement_takes_are_a_doubt_that_settles_itself()
     let doubt = [&SENT[..], &[LATER, read(Evidence::AcknowledgedInDoubt)]].concat();
     let waiting = after(Probe::All, None, &doubt);
     assert!(!waiting.state(0).is_keepalive_on() && waiting.state(0).is_sent());
-    for (repeats_syn_ack, found) in [(false, Outcome::Confirmed), (true, Outcome::RepeatsSynAck)] {
-        let end = [LATER, Input::ReadInDoubt { repeats_syn_ack }];
+    for (evidence, found) in [
+        (Evidence::Acknowledged, Outcome::Confirmed),
+        (Evidence::RepeatsSynAck, Outcome::RepeatsSynAck),
+        (Evidence::Unclear, Outcome::Unknown),
+    ] {
+        let end = [LATER, Input::ReadInDoubt { evidence }];
         let checks = after(Probe::All, None, &[&doubt[..], &end].concat());
         assert_eq!(checks.state(0), CheckState::Settled(Reply::NotAsked, found));
     }
@@ -239,8 +243,9 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
         Input::Ask,
         Input::Started { segs: 3 },
         Input::Refused,
-        Input::ReadInDoubt { repeats_syn_ack: false },
-        Input::ReadInDoubt { repeats_syn_ack: true },
+        Input::ReadInDoubt { evidence: Evidence::Acknowledged },
+        Input::ReadInDoubt { evidence: Evidence::RepeatsSynAck },
+        Input::ReadInDoubt { evidence: Evidence::Unclear },
         Input::ReadLate,
         Input::Closed,
     ];
