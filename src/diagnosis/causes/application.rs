@@ -192,8 +192,8 @@ pub static RECORDS: [CauseRecord; 14] = [
             PostgreSQL the client sends first.",
         checks: &[
             on_server(LISTENERS, "Recv-Q above 0: not accepted"),
-            on_server(SERVER_SOCKETS, "Recv-Q above 0: accepted, not read"),
             from_here(SEND, "a reply: it waited for the client"),
+            on_server(SERVER_SOCKETS, "Recv-Q above 0: accepted, not read"),
             from_here(PATIENCE, "a reply, but late: overload"),
         ],
         fix: "Send what its protocol begins with (--send), complete to the last \\r\\n. If it \

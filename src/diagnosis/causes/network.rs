@@ -111,9 +111,9 @@ pub static RECORDS: [CauseRecord; 15] = [
             except for the TTL if another host sends it. ICMP is limited (a Linux kernel sends \
             one address a burst of 6, then one a second), so many dials may time out instead.",
         checks: &[
+            on_hop(RULES, "reject for that port, or by default"),
             here(ICMP, "admin prohibited, and its sender"),
             here(TTL, "RST differs in TTL from a ping's reply"),
-            on_hop(RULES, "reject for that port, or by default"),
             on_server(LISTENERS, "a line: something listens"),
         ],
         fix: "Allow the port from this host in that firewall; the sender of the ICMP is its \

@@ -135,9 +135,9 @@ pub static RECORDS: [CauseRecord; 14] = [
             above a limit, above a rate or altogether. A reject shows as RST or ICMP from an \
             address of this host.",
         checks: &[
+            here(RULES, "output or input: drop, reject, ct count"),
             here(UNSENT, "rising: SYN repeats were not sent"),
             here(SEGMENTS, "no SYN leaves, or a SYN-ACK comes"),
-            here(RULES, "output or input: drop, reject, ct count"),
             here(ICMP, "sent by an address of this host"),
         ],
         fix: "Change the rule, or raise its limit, for traffic to that target. In a container or \
