@@ -77,6 +77,13 @@ impl Cell {
         self.counts.of(outcome)
     }
 
+    /// Takes in the dial that follows.
+    fn add_one(&mut self, at: Moment, dial: Dial, level: &Range<u32>) {
+        self.to = at;
+        self.level = self.level.start.min(level.start)..self.level.end.max(level.end);
+        self.counts.add_one(dial);
+    }
+
     /// Takes in the one that follows.
     fn add(&mut self, next: &Cell) {
         self.to = next.to;
@@ -96,13 +103,14 @@ pub struct Timeline {
 
 impl Timeline {
     pub(super) fn push(&mut self, at: Moment, dial: Dial, level: Range<u32>) {
-        let next = Cell::of(at, dial, level);
-        match self.cells.last_mut() {
-            Some(last) if last.alike == Some(dial) => last.add(&next),
-            Some(last) if last.alike.is_none() && last.counts.dials < self.coarse => {
-                last.add(&next)
-            }
-            _ => self.cells.push(next),
+        let coarse = self.coarse;
+        let is_its = |last: &&mut Cell| {
+            let is_coarse = last.alike.is_none() && last.counts.dials < coarse;
+            last.alike == Some(dial) || is_coarse
+        };
+        match self.cells.last_mut().filter(is_its) {
+            Some(last) => last.add_one(at, dial, &level),
+            None => self.cells.push(Cell::of(at, dial, level)),
         }
         if self.cells.len() > CELLS_MAX {
             self.coarsen();
