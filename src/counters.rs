@@ -106,7 +106,7 @@ impl Counters {
     }
 
     /// What was counted since `before`; a counter that went down counts as unchanged (a processor
-    /// that went offline takes its share along), and [`SINCE_MAX`] and more is no count.
+    /// that went offline takes its share along), and `SINCE_MAX` and more is no count.
     #[must_use]
     pub fn since(&self, before: &Counters) -> Counters {
         let mut since = *self;

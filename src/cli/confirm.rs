@@ -64,7 +64,7 @@ fn listed(words: impl Iterator<Item = String>) -> String {
 ///
 /// # Errors
 /// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends or fails or is no
-/// answer [`TRIES_MAX`] times, and
+/// answer `TRIES_MAX` times, and
 /// [`Error::System`] where nobody can be asked.
 pub fn confirm(banner: &Banner<'_>, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<()> {
     let unasked = |error| Error::system("cannot ask on standard output (-y does without)", &error);

@@ -5,7 +5,7 @@
 //! end, until a batch is not full; but a SYN-ACK and a FIN move `tcpi_last_ack_recv`, which has
 //! survived the gap, right to the kernel's tick (1 to 10 ms). A RST or an ICMP error moves nothing.
 //!
-//! Outside of gaps one FIN in [`SAMPLE_EVERY`] is dated as well, to find out whether readiness has
+//! Outside of gaps one FIN in `SAMPLE_EVERY` is dated as well, to find out whether readiness has
 //! waited in the kernel although the loop was polling: then that is a gap, too.
 
 use super::event::TcpInfo;

@@ -130,7 +130,7 @@ impl Sustained {
 
     /// The sustained level of a run that ends at `now`. What is open then has stayed open as far as it
     /// could, the connections of the last window included, but that each close in this window speaks
-    /// for one more to come. O([`BUCKETS`]).
+    /// for one more to come. O(`BUCKETS`).
     pub fn at_end(&self, now: Moment) -> u32 {
         if now.since(self.start) < WINDOW {
             return self.open_count();

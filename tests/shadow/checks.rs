@@ -495,7 +495,7 @@ impl Shadow {
             let gap = self.stalls.iter().max().filter(|gap| **gap > seat.question);
             let was_looking = gap.is_none_or(|gap| at.since(*gap) >= Span::from_s(2));
             let is_clear =
-                !self.has_stalled_since(seat.question) && !(is_taken && is_newer.is_none());
+                !(self.has_stalled_since(seat.question) || is_taken && is_newer.is_none());
             let has_come = came.filter(|_| is_clear);
             match has_come.or(came.filter(|count| *count == 0)) {
                 Some(1..) if is_first && repeated(look, 2) => Found::RepeatsSynAck,

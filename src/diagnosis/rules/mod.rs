@@ -1,5 +1,5 @@
-//! Symptom × pattern × corroboration → candidates. [`priors`] says what explains a symptom in a
-//! pattern, [`corroboration`] which fact of the run speaks for a cause or against it. Both are tables.
+//! Symptom × pattern × corroboration → candidates. `priors` says what explains a symptom in a
+//! pattern, `corroboration` which fact of the run speaks for a cause or against it. Both are tables.
 
 mod connections;
 mod corroboration;
