@@ -134,7 +134,16 @@ impl Words<'_> {
             _ if hits == all => format!("every {noun}"),
             _ => format!("nearly every {noun}"),
         };
-        let how = match hits == all || hits == 1 {
+        // "Every dial was", "39 of 120 dials were".
+        let is_each = hits == 1
+            || !matches!(
+                problem.pattern,
+                Pattern::PartlyAboveCount { .. }
+                    | Pattern::Scattered
+                    | Pattern::Irregular
+                    | Pattern::TooFew
+            );
+        let how = match is_each {
             true => how.replacen("were ", "was ", 1),
             false => how.to_owned(),
         };
