@@ -206,6 +206,7 @@ impl Script {
         let later = random.span(Span::ZERO, Span::from_ms(60));
         let timeout = plan.dial_timeout.unwrap_or(Span::from_ms(80));
         let patience = plan.talk.as_ref().map_or(Span::from_ms(20), |talk| talk.reply_timeout);
+        let sends = plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
         let plain = Script::plain(soon, later, random);
         let fails = |reason| Script { answer: Answer::Fail(reason), ..plain };
         let answers = |answer_after| Script { answer_after, ..plain };
@@ -258,14 +259,17 @@ impl Script {
             Behaviour::ReplyAndClose => {
                 Script { end: Some((soon + soon, EndReason::PeerClosed)), ..replies_after(soon) }
             }
-            Behaviour::HalfOpen => Script {
-                keepalive: Keepalive::ResetAfter(
+            Behaviour::HalfOpen => {
+                let keepalive = Keepalive::ResetAfter(
                     random.pick(&[Span::ZERO, Span::ZERO, Span::from_s(3)]),
                     random.pick(&[soon, Span::from_s(2)]),
-                ),
-                repeated_answers: random.small(0, 3),
-                ..random.pick(&[plain, plain, answers(Span::from_s(1) + soon)])
-            },
+                );
+                // A request that is not acknowledged would take the place of the keepalive.
+                let repeats = random.small(0, 3);
+                let repeated_answers = if sends { 0 } else { repeats };
+                let script = random.pick(&[plain, plain, answers(Span::from_s(1) + soon)]);
+                Script { keepalive, repeated_answers, ..script }
+            }
             Behaviour::NoKeepaliveAck => Script { keepalive: Keepalive::Silence, ..plain },
             Behaviour::RepeatSynAck => Script {
                 repeated_answers: 5,
