@@ -27,6 +27,7 @@ use crate::error::exit;
 use crate::units::Span;
 use facts::Facts;
 use model::{Candidate, Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
+use pattern::Pattern;
 use rules::View;
 use symptoms::Observed;
 
@@ -131,13 +132,12 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     let all =
         || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
     let is_without_answer = all().any(|problem| {
-        matches!(
-            problem.symptom,
-            Symptom::Lost { .. }
-                | Symptom::HalfOpen
-                | Symptom::KeepaliveUnacked { .. }
-                | Symptom::SynAckRepeated
-        )
+        match problem.symptom {
+            // All of them: a server that defers accept() does so, and has every one.
+            Symptom::SynAckRepeated => problem.pattern != Pattern::All,
+            Symptom::Lost { .. } | Symptom::HalfOpen | Symptom::KeepaliveUnacked { .. } => true,
+            _ => false,
+        }
     });
     let is_closed = all()
         .any(|problem| matches!(problem.symptom, Symptom::Closed { .. } | Symptom::KilledHere));

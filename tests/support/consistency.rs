@@ -125,11 +125,14 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
         None => reached.sustained == reached.asked,
     };
     let ended = |reasons: &[EndReason]| reasons.iter().any(|of| summary.ended_by(*of) > 0);
-    let is_any = |symptom: fn(&Symptom) -> bool| {
-        diagnosis.problems.iter().any(|problem| symptom(&problem.symptom))
-    };
+    let problems = diagnosis.problems.iter();
+    let all: Vec<&Problem> =
+        problems.flat_map(|problem| std::iter::once(problem).chain(&problem.explains)).collect();
+    let is_any = |symptom: fn(&Symptom) -> bool| all.iter().any(|p| symptom(&p.symptom));
     // Established here only, as far as its kernel goes.
-    let is_one_sided = is_any(|symptom| matches!(symptom, Symptom::SynAckRepeated));
+    let is_one_sided = all
+        .iter()
+        .any(|problem| problem.symptom == Symptom::SynAckRepeated && problem.share.misses() > 0);
     let unanswered = ended(&[EndReason::HalfOpen, EndReason::Lost])
         || summary.checks.unacknowledged > 0
         || is_one_sided;
