@@ -133,12 +133,16 @@ fn answers_are_waited_for_and_no_longer() {
     let server = Served::start(&["-i", "0"]);
     for hold in ["0", "1"] {
         let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", hold];
-        let run = run(&[&words[..], &[&server.target()]].concat());
-        run.assert_code(0);
-        assert_eq!(run.last(), decided(500, 500, 0));
-        assert_means(&run, [500, 500, 500, 0, 0]);
-        // The answer is there at the first look, and who is silent would be looked at until then.
-        assert!((ANSWERED_WITHIN..SILENT_AFTER).contains(&took(&run)), "{run:#?}");
+        // The answer is there at the first look, and who is silent would be looked at until then. A
+        // machine that stalls makes a look late, and then there is one more.
+        let is_in_time = |_| {
+            let run = run(&[&words[..], &[&server.target()]].concat());
+            run.assert_code(0);
+            assert_eq!(run.last(), decided(500, 500, 0));
+            assert_means(&run, [500, 500, 500, 0, 0]);
+            (ANSWERED_WITHIN..SILENT_AFTER).contains(&took(&run))
+        };
+        assert!((0..4).any(is_in_time), "never in time with --hold {hold}");
     }
 }
 
