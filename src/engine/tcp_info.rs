@@ -23,6 +23,9 @@ const CLOCK_SLACK: Span = Span::from_ms(11);
 const HANDSHAKE_SEGS: u32 = 1;
 const KEEPALIVE_SEGS: u32 = 1;
 
+/// A SYN-ACK is repeated after so long, and the next keepalive sent.
+const ALONE: Span = Span::from_s(1);
+
 /// So many keepalives without an acknowledgement: the first one had two seconds for it, however late
 /// this host reads that.
 const UNANSWERED_PROBES: u32 = 3;
@@ -73,8 +76,17 @@ pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
     // Something that left the server after the question, unless the RTT has fallen since it was
     // measured; then a later keepalive is confirmed.
     let newest = newest_ack(info, at, question.at + info.rtt.unwrap_or(Span::ZERO));
+    let segs = info.segs_in.map(reduced);
+    let is_acknowledged = match newest {
+        Order::After => true,
+        // As early as that, no other segment is expected than the answer.
+        Order::Unclear => {
+            at.since(question.at) < ALONE && segs.is_some_and(|segs| segs != question.segs)
+        }
+        Order::Before => false,
+    };
     let is_taken = !question.sends || info.unacked == 0;
-    if is_taken && newest == Order::After {
+    if is_taken && is_acknowledged {
         let is_doubt = question.is_first && !question.sends;
         let most = HANDSHAKE_SEGS + KEEPALIVE_SEGS;
         return match is_doubt && is_more_than(info, most) {
@@ -82,7 +94,7 @@ pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
             false => Evidence::Acknowledged,
         };
     }
-    let Some(segs) = info.segs_in.map(reduced) else { return Evidence::Unclear };
+    let Some(segs) = segs else { return Evidence::Unclear };
     let is_out = info.unacked > 0 || info.probes.is_none_or(|count| count >= UNANSWERED_PROBES);
     match segs == question.segs {
         // It may have acknowledged the question, or just before that the handshake.
@@ -230,7 +242,19 @@ mod tests {
         assert_eq!(told(400, 2, 0, &ASKED), Evidence::Acknowledged);
         assert_eq!(told(439, 2, 0, &ASKED), Evidence::Acknowledged);
         for age_ms in [440, 450, 461] {
-            assert_eq!(told(age_ms, 2, 0, &ASKED), Evidence::Unclear, "the kernel's clock");
+            assert_eq!(told(age_ms, 2, 0, &ASKED), Evidence::Acknowledged, "the kernel's clock");
+            assert_eq!(told(age_ms, 1, 0, &ASKED), Evidence::Unclear, "the SYN-ACK");
+            let earlier = Question { at: Moment(ASKED.at.0 - 500_000_000), ..ASKED };
+            let info = |segs_in| TcpInfo {
+                rtt: Some(Span::from_ms(50)),
+                last_ack_recv: Some(Span::from_ms(age_ms + 500)),
+                segs_in: Some(segs_in),
+                data_segs_in: Some(0),
+                probes: Some(1),
+                ..TcpInfo::default()
+            };
+            let late = evidence(&info(2), ASKED.at + Span::from_ms(500), &earlier);
+            assert_eq!(late, Evidence::Unclear, "the SYN-ACK, which was repeated");
         }
         assert_eq!(told(462, 2, 0, &ASKED), Evidence::RepeatsSynAck);
         assert_eq!(told(1_500, 1, 3, &ASKED), Evidence::Nothing);

@@ -1,6 +1,7 @@
 //! One descriptor that does not exist: what its server and its kernel make of it.
 
 use super::script::{Keepalive, Script};
+use crate::engine::check_state::Outcome;
 use crate::engine::{EndReason, EventKind, Failure, Key, TcpInfo};
 use crate::units::{Moment, NS_PER_MS, NS_PER_S, Span};
 
@@ -62,8 +63,21 @@ impl Descriptor {
         }
     }
 
+    /// Whether an outcome of its check is not what its server does.
+    pub fn contradicts(&self, outcome: Outcome, now: Moment) -> bool {
+        match outcome {
+            Outcome::Unacknowledged => self.answers_keepalives(now),
+            // A keepalive of the server's looks like one from here.
+            Outcome::RepeatsSynAck => {
+                self.script.repeated_answers == 0 && !self.script.has_keepalives
+            }
+            Outcome::Confirmed => !self.has_acknowledged(),
+            _ => false,
+        }
+    }
+
     /// Whether its server has answered each keepalive since it was turned on last, or is about to.
-    pub fn answers_keepalives(&self, now: Moment) -> bool {
+    fn answers_keepalives(&self, now: Moment) -> bool {
         let age = |at: Moment| at.since(self.accepted_at.unwrap_or(at));
         // Where data is out no keepalive is sent.
         let is_sent = self.info(now).unacked == 0;
@@ -77,7 +91,7 @@ impl Descriptor {
     }
 
     /// Whether anything but the handshake was ever acknowledged.
-    pub fn has_acknowledged(&self) -> bool {
+    fn has_acknowledged(&self) -> bool {
         let is_taken = self.is_spoken_to && self.script.repeated_answers == 0;
         is_taken || self.acknowledgements + self.data_segs > 0 || self.ended.is_some()
     }

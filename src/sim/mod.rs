@@ -21,6 +21,7 @@ pub mod world;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::engine::check_state::Outcome as CheckOutcome;
 use crate::engine::dating::Dating;
 use crate::engine::gaps::GAP_MIN;
 use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary, TcpInfoPurpose};
@@ -237,12 +238,23 @@ impl Sim {
     }
 
     /// Compares what TCP_INFO has told of a check with what the server does.
-    fn compare(&self, record: &Record) -> Result<(), String> {
+    fn compare(&mut self, record: &Record) -> Result<(), String> {
         for event in &record.events {
             if let EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, _) = event.kind {
                 let outcome = self.engine.check_state(key).outcome();
-                let lie = self.network.contradicts(key, outcome, event.at);
-                check!(lie.is_none(), "{key:?}: {outcome:?} {}", lie.unwrap_or_default());
+                let is_lie = self.network.contradicts(key, outcome, self.clock);
+                check!(!is_lie, "{key:?}: {outcome:?} is not what its server does");
+                match outcome {
+                    CheckOutcome::Confirmed => mark(&mut self.marks, "compared: confirmed"),
+                    CheckOutcome::Unacknowledged => {
+                        mark(&mut self.marks, "compared: unacknowledged")
+                    }
+                    CheckOutcome::RepeatsSynAck => {
+                        mark(&mut self.marks, "compared: repeats its SYN-ACK")
+                    }
+                    CheckOutcome::Unknown => mark(&mut self.marks, "compared: unknown"),
+                    _ => {}
+                }
             }
         }
         Ok(())

@@ -193,19 +193,10 @@ impl Network {
         })
     }
 
-    /// What is wrong with the outcome of the check of `key`, by what its server does.
-    pub fn contradicts(&self, key: Key, outcome: Outcome, now: Moment) -> Option<&'static str> {
-        let open = self.descriptors.get(&key.slot).filter(|open| open.key == key)?;
-        let is_lie = match outcome {
-            Outcome::Unacknowledged => open.answers_keepalives(now),
-            // A keepalive of the server's looks like one from here.
-            Outcome::RepeatsSynAck => {
-                open.script.repeated_answers == 0 && !open.script.has_keepalives
-            }
-            Outcome::Confirmed => !open.has_acknowledged(),
-            _ => false,
-        };
-        is_lie.then_some("is not what its server does")
+    /// Whether the outcome of a check of `key` is not what its server does.
+    pub fn contradicts(&self, key: Key, outcome: Outcome, now: Moment) -> bool {
+        let open = self.descriptors.get(&key.slot).filter(|open| open.key == key);
+        open.is_some_and(|open| open.contradicts(outcome, now))
     }
 
     /// When the newest segment of `slot` with an acknowledgement came, and whether it was its first.
@@ -406,6 +397,51 @@ impl Network {
         let accepts = open.script.answer == Answer::Accept;
         if matches!(happening, Happening::Answer) && accepts {
             self.accepted(slot, at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::{Routes, Target};
+    use crate::sim::random::Random;
+    use crate::sim::script::Behaviour;
+
+    /// What is called a contradiction a second after a keepalive to a server that does this.
+    fn contradicted(behaviour: Behaviour, outcome: Outcome) -> bool {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+        let plan = Plan::plain(1, routes);
+        let script = Script {
+            has_keepalives: false,
+            refuses_keepalive: false,
+            answer: Answer::AcceptAtOnce,
+            ..Script::new(behaviour, &plan, &mut Random::new(1))
+        };
+        let (mut network, key) = (Network::new(&plan, false), Key { slot: 0, attempt: 0 });
+        network.dial(key, script, Moment(0)).unwrap();
+        network.start_keepalive(key, Moment(0) + IDLE).unwrap();
+        let now = Moment(0) + IDLE + Span::from_ms(900);
+        network.advance(now);
+        network.contradicts(key, outcome, now)
+    }
+
+    #[test]
+    fn an_outcome_that_is_not_what_the_server_does_is_a_contradiction() {
+        use Behaviour::{Accept, HalfOpen, NoKeepaliveAck, RepeatSynAck};
+        for (behaviour, outcome, expected) in [
+            (Accept, Outcome::Confirmed, false),
+            (Accept, Outcome::Unacknowledged, true),
+            (Accept, Outcome::RepeatsSynAck, true),
+            (Accept, Outcome::Unknown, false),
+            (NoKeepaliveAck, Outcome::Unacknowledged, false),
+            (NoKeepaliveAck, Outcome::Confirmed, true),
+            (NoKeepaliveAck, Outcome::RepeatsSynAck, true),
+            (HalfOpen, Outcome::Unacknowledged, true),
+            (RepeatSynAck, Outcome::RepeatsSynAck, false),
+        ] {
+            assert_eq!(contradicted(behaviour, outcome), expected, "{behaviour:?} {outcome:?}");
         }
     }
 }

@@ -478,7 +478,9 @@ impl Shadow {
         let newest = Moment(seat.question.0.saturating_add(look.rtt.unwrap_or_default().0));
         let is_taken = !(sends && look.unacked > 0);
         let is_newer = acknowledged(look, at, newest);
-        let found = if is_newer == Some(true) && is_taken {
+        // Too close to tell: then a segment tells, before any other than the answer can come.
+        let has_come_soon = at.since(seat.question) < Span::from_s(1) && came.unwrap_or(0) > 0;
+        let found = if is_newer.unwrap_or(has_come_soon) && is_taken {
             // The handshake's answer and the keepalive's, and nothing else.
             if is_first && !sends && repeated(look, 3) {
                 self.mark("a doubt");
