@@ -12,7 +12,7 @@ const LINE_BYTES_MAX: usize = 4096;
 
 const STARS: &str = "*********************************************************************";
 
-/// After so many answers that are none, it is no operator who answers.
+/// Answers other than y or n before the prompt gives up: they do not come from an operator.
 const TRIES_MAX: u32 = 10;
 
 /// The most hosts and ports that the banner lists; of more it says how many there are.

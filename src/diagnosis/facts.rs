@@ -179,7 +179,7 @@ impl Facts {
         }
     }
 
-    /// None of the repeated SYNs came through, where so many of 100 first ones did: what decides is in
+    /// None of the repeated SYNs came through, where that percentage of first ones did: what decides is in
     /// the 4-tuple, not chance, a rate or a queue. `hit` of `all` first SYNs went unanswered.
     pub fn four_tuple_decides(&self, hit: u32, all: u32) -> Option<u32> {
         let lost = f64::from(hit) / f64::from(all.max(1));

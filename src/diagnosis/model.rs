@@ -27,7 +27,7 @@ pub enum Word {
 pub enum Reach {
     /// This host saw handshakes complete; the server may know less.
     Handshake,
-    /// The server's kernel acknowledged keepalives of this many of so many connections.
+    /// The server's kernel acknowledged keepalives of `confirmed` of `checked` connections.
     Kernel { confirmed: u64, checked: u64 },
     /// The server's application replied.
     Application,
@@ -196,7 +196,7 @@ pub enum Fact {
         failed: u64,
         through: u64,
     },
-    /// None of the repeats came through, where so many of 100 first SYNs did.
+    /// None of the repeats came through, where this percentage of first SYNs did.
     FourTupleDecides {
         repeats: u64,
         through_percent: u32,
@@ -204,9 +204,6 @@ pub enum Fact {
     /// The application replied to all, or to none, of those established.
     AllReplied {
         replied: u64,
-    },
-    NoneReplied {
-        established: u64,
     },
     /// The server repeated its SYN-ACK.
     SynAckRepeated {
@@ -250,7 +247,6 @@ pub enum Fact {
         is_local: bool,
         count: u64,
     },
-    NoIcmp,
     /// The same count at each of several.
     SameCount {
         open: u32,
@@ -266,11 +262,6 @@ pub enum Fact {
         refused: Span,
         handshake: Span,
     },
-    /// Keepalives acknowledged later.
-    ConfirmedLater {
-        confirmed: u64,
-        at: Moment,
-    },
     /// Connections that were checked all along are still acknowledged.
     WatchConfirmed {
         confirmed: u64,
@@ -280,26 +271,10 @@ pub enum Fact {
     AfterLastDial {
         closes: u32,
     },
-    /// Others lived longer.
-    Outlived {
-        age: Span,
-    },
     /// It says why.
     Said,
     /// Dials refused after it.
     RefusedAfter {
         dials: u32,
-    },
-    /// Dials that came through after it.
-    ThroughAfter {
-        dials: u32,
-    },
-    /// Dialing was quicker than this a second.
-    DialRate {
-        per_s: u64,
-    },
-    /// This host was not looking.
-    NotLooking {
-        total: Span,
     },
 }

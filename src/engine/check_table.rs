@@ -37,7 +37,7 @@ use crate::units::Span;
 pub const KEEPALIVE_AFTER: Span = Span::from_s(1);
 
 /// From a slow dial to the read whether its server has repeated its SYN-ACK: by now it has repeated
-/// one whose answer it did not take, as it does after 1 s. Source: RFC 6298, 2.1.
+/// one to which it did not take the answer, as it does after 1 s. Source: RFC 6298, 2.1.
 pub const SUSPECTED_AFTER: Span = Span::from_ms(1_200);
 
 /// From the keepalive to the first read, and from each to the next.
@@ -73,7 +73,7 @@ pub enum Input {
     Due,
     /// A later round asks it.
     Ask,
-    /// The keepalive was sent, after so many segments (modulo); or refused by this host.
+    /// The keepalive was sent, after this count of segments (modulo); or refused by this host.
     Started {
         segs: u8,
     },

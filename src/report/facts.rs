@@ -1,11 +1,10 @@
 //! The words for what was counted.
 
 use crate::diagnosis::model::Fact;
-use crate::units::{Moment, Span};
+use crate::units::Span;
 
-/// A fact as a clause; `start` is when the run began.
-pub fn fact_words(fact: &Fact, start: Moment) -> String {
-    let at = |moment: &Moment| moment.since(start).rounded_to_3_digits();
+/// A fact as a clause.
+pub fn fact_words(fact: &Fact) -> String {
     let short = |span: &Span| span.rounded_to_3_digits();
     match fact {
         Fact::Retransmissions { failed, through } => {
@@ -17,9 +16,6 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
         ),
         Fact::AllReplied { replied } => {
             format!("the application replied on all {replied} connections")
-        }
-        Fact::NoneReplied { established } => {
-            format!("none of {established} established got a reply")
         }
         Fact::SynAckRepeated { connections } => {
             format!("the server repeats its SYN-ACK to {connections}")
@@ -56,7 +52,6 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
             let whose = if *is_local { " (this host)" } else { "" };
             format!("{version} {kind}/{code} ({name}) from {offender}{whose} to {count} dials")
         }
-        Fact::NoIcmp => "no ICMP error".into(),
         Fact::SameCount { open, places, is_source } => {
             let noun = if *is_source { "source" } else { "target" };
             format!("{open} at each {noun}, at {places} of them")
@@ -71,21 +66,14 @@ pub fn fact_words(fact: &Fact, start: Moment) -> String {
             short(refused),
             short(handshake)
         ),
-        Fact::ConfirmedLater { confirmed, at: when } => {
-            format!("{confirmed} were confirmed at {}", at(when))
-        }
         Fact::WatchConfirmed { confirmed, sent } => format!(
             "{confirmed} of {sent} keepalives of the same check were acknowledged: the path works"
         ),
         Fact::AfterLastDial { closes } => {
             format!("{closes} closes, and they went on after the last dial")
         }
-        Fact::Outlived { age } => format!("others grew {} old", short(age)),
         Fact::Said => "the server says why (below)".into(),
         Fact::RefusedAfter { dials } => format!("{dials} dials failed after it"),
-        Fact::ThroughAfter { dials } => format!("{dials} dials came through after it"),
-        Fact::DialRate { per_s } => format!("{per_s} dials a second"),
-        Fact::NotLooking { total } => format!("this host was not looking for {}", short(total)),
     }
 }
 

@@ -142,7 +142,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
         for evidence in &candidate.evidence {
             let sign = if evidence.is_for { '+' } else { '-' };
             let mut line = String::new();
-            write_wrapped(&mut line, &fact_words(&evidence.fact, case.summary.start), 7)?;
+            write_wrapped(&mut line, &fact_words(&evidence.fact), 7)?;
             write!(out, "     {sign} {}", line.trim_start())?;
         }
     }

@@ -109,7 +109,7 @@ pub static RECORDS: [CauseRecord; 15] = [
             firewall's: a kernel without a listener sends RST. Port unreachable (iptables' \
             default reject) shows as refused too. With RST it looks exactly like no-listener, \
             except for the TTL if another host sends it. ICMP is limited (a Linux kernel sends \
-            one address a burst of 6, then one a second), so many dials may time out instead.",
+            one address a burst of 6, then one a second), and most dials may time out instead.",
         checks: &[
             on_hop(RULES, "reject for that port, or by default"),
             here(ICMP, "admin prohibited, and its sender"),
@@ -258,7 +258,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         explanation: "Handshakes and short replies pass, long ones never arrive: a link on the \
             path has a smaller MTU (a tunnel, VPN or PPPoE), and the ICMP that would report it is \
             filtered, so full-size segments are repeated and lost every time. With --send of a \
-            long text it can be our side whose segments are lost.",
+            long text our own segments can be the ones that are lost.",
         checks: &[
             here("tracepath -n {host}", "pmtu below the interface's MTU"),
             here("ping -c 3 -M do -s 1472 {host}", "lost, where -s 1200 gets a reply"),
