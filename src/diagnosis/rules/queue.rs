@@ -101,7 +101,7 @@ pub fn loss_beside(view: &View<'_>) -> Told {
             && other.fit.part.hits >= hits
     };
     view.others.iter().any(is_loss).then_some(())?;
-    Some((Effect::By(4), None))
+    Some((Effect::By(6), None))
 }
 
 /// SYNs have to be repeated above a count: the queue overflows, and what is in it gets no reply.
