@@ -37,6 +37,7 @@
 //!   neighbours.rs       the neighbour table entries that a plan needs
 //!   stdio.rs            standard output and error that cannot block the only thread
 //!   errno.rs            errno → EndReason
+//!   terminal.rs         whether a stream is a terminal that can redraw, and how wide
 //!   clock.rs            the only place that reads a clock
 //!   sys/                every unsafe: sockets, limits
 //!     check.rs          the result of a system call
@@ -82,6 +83,7 @@
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
 //!   debug.rs            the lines of --debug
+//!   colour.rs           the state of a run in colour, on a terminal
 //!   tables.rs           the run by target and by source
 //!   evidence.rs         the end reasons, and what "established" means
 //!   verdict.rs          a diagnosis as text
@@ -92,6 +94,8 @@
 //!   findings.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
+//!   progress.rs         the line that is redrawn on a terminal
+//!   rates.rs            the line of --rates
 //!   wrap.rs             text at 80 columns
 //! diagnosis/            evidence → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
@@ -153,6 +157,7 @@
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
 //! plan.rs               what was typed, and the validated run that it means
+//! display.rs            what was typed of how a run is shown
 //! said.rs               what a server sent last before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
@@ -173,6 +178,7 @@ compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, time
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;
+pub mod display;
 pub mod engine;
 pub mod error;
 pub mod escape;

@@ -10,7 +10,7 @@ use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
-use tcpgoon::engine::{Key, Sample};
+use tcpgoon::engine::{Key, Progress, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
 use tcpgoon::findings::{ServeCounts, ServeNews};
@@ -21,10 +21,14 @@ use tcpgoon::os::resolve::{Cut, Resolved};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Output, Patient, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve};
+use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve, terminal};
 use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
+use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
+use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
+use tcpgoon::report::rates::Rates;
 use tcpgoon::report::{self, Report, preflight, text};
+use tcpgoon::units::Span;
 
 fn main() -> ExitCode {
     sys::fail_on_abort();
@@ -101,6 +105,9 @@ fn run(args: &Args) -> Result<u8> {
     } else {
         confirm(&plan, &findings)?;
     }
+    let (display, surroundings) = (&args.display, terminal::surroundings());
+    let has_progress = display.has_progress(&surroundings, args.debug);
+    let has_color = display.has_color(&surroundings);
     let mut console = Console {
         plan: &plan,
         findings: &findings,
@@ -110,6 +117,10 @@ fn run(args: &Args) -> Result<u8> {
         counters_before: Counters::default(),
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
+        quiet: display.quiet,
+        rates: display.rates.then(Rates::default),
+        has_color,
+        live: has_progress.then(|| LiveLine::new(&plan, has_color)),
         streams,
         debug: Debug::default(),
         text: String::new(),
@@ -198,18 +209,58 @@ struct Console<'a> {
     start_unix_ns: Option<u64>,
     /// Of the diagnosis, once the run is over.
     exit_code: u8,
+    /// No lines before the report.
+    quiet: bool,
+    /// With `--rates`.
+    rates: Option<Rates>,
+    has_color: bool,
+    /// What is redrawn below the lines, on a terminal.
+    live: Option<LiveLine>,
     streams: Streams,
     debug: Debug,
     /// Where a line is put together, again and again.
     text: String,
 }
 
+impl Console<'_> {
+    /// Colours the text that was put together, where there are colours.
+    fn color(&mut self) {
+        if self.has_color {
+            self.text = coloured(&self.text);
+        }
+    }
+}
+
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
         self.start_unix_ns.get_or_insert_with(clock::unix_ns);
+        if self.quiet {
+            return;
+        }
         self.text.clear();
         let _ = text::write_sample(&mut self.text, sample);
+        self.color();
         self.streams.stdout.line(&self.text);
+    }
+
+    fn interval(&mut self, progress: &Progress<'_>) {
+        let Some(rates) = &mut self.rates else { return };
+        self.text.clear();
+        let _ = rates.write(&mut self.text, progress);
+        if !self.text.is_empty() {
+            self.streams.stdout.line(&self.text);
+        }
+    }
+
+    fn redraw_every(&self) -> Option<Span> {
+        self.live.as_ref().map(|_| REDRAW_EVERY)
+    }
+
+    fn redraw(&mut self, progress: &Progress<'_>) {
+        if let Some(live) = &mut self.live {
+            let text = live.text(progress, terminal::columns().into());
+            self.streams.stdout.redraw(&text);
+        }
     }
 
     fn debug(&mut self, key: Key, news: News<'_>) {
@@ -258,6 +309,7 @@ impl Watch for Console<'_> {
         let diagnosis = diagnose(&report.case());
         self.exit_code = diagnosis.exit_code;
         let _ = text::write_report(&mut self.text, &report, &diagnosis);
+        self.color();
         self.streams.stdout.finish(&self.text, signals);
     }
 }

@@ -14,6 +14,8 @@ use nix::sys::signal::Signal;
 /// Starts it with the terminal as its three standard streams.
 fn on(terminal: &Terminal, mut command: Command) -> Running {
     command.stdin(terminal.device()).stdout(terminal.device()).stderr(terminal.device());
+    // Neither colours nor a line that is redrawn.
+    command.env("TERM", "dumb").env_remove("CLICOLOR_FORCE");
     Running::start_as_it_is(command)
 }
 

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::target::{Group, Ports};
+use crate::display::When;
 use crate::plan::{
     Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
     ServeArgs, TEXT_BYTES_MAX,
@@ -76,6 +77,9 @@ impl Draft {
         }
         if self.close_after.is_some() && self.reset_after.is_some() {
             return Err("--close-after and --reset-after both end a connection: give one".into());
+        }
+        if self.run.display.quiet && self.run.display.rates {
+            return Err("--rates follows the stats lines that --quiet leaves out: give one".into());
         }
         if self.serve.echo && self.serve.flood {
             return Err("--echo and --flood both say what is sent: give one of them".into());
@@ -166,6 +170,15 @@ pub fn probe(value: &str) -> Result<Probe, String> {
         "sample" => Ok(Probe::Sample),
         "none" => Ok(Probe::None),
         _ => Err("all, sample and none are accepted".into()),
+    }
+}
+
+pub fn when(value: &str) -> Result<When, String> {
+    match value {
+        "auto" => Ok(When::Auto),
+        "always" => Ok(When::Always),
+        "never" => Ok(When::Never),
+        _ => Err("auto, always and never are accepted".into()),
     }
 }
 

@@ -138,6 +138,15 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "color",
+        value: Some("WHEN"),
+        alone: Some("always"),
+        default: Some("auto"),
+        help: "Colors: auto (on a terminal), always, never",
+        effect: |draft, value| store(&mut draft.run.display.color, effects::when(value)),
+        ..BASE
+    },
+    Flag {
         long: "connections",
         short: Some('c'),
         value: Some("int"),
@@ -303,10 +312,32 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "progress",
+        value: Some("WHEN"),
+        alone: Some("always"),
+        default: Some("auto"),
+        help: "Line of progress: auto (on a terminal), always, never",
+        effect: |draft, value| store(&mut draft.run.display.progress, effects::when(value)),
+        ..BASE
+    },
+    Flag {
+        long: "quiet",
+        short: Some('q'),
+        help: "Print the report only, without the stats lines before it",
+        effect: |draft, value| store(&mut draft.run.display.quiet, switch(value)),
+        ..BASE
+    },
+    Flag {
         long: "rate",
         value: Some("N"),
         help: "Dials per second, instead of --sleep",
         effect: |draft, value| fill(&mut draft.rate_milli, effects::rate_milli(value)),
+        ..BASE
+    },
+    Flag {
+        long: "rates",
+        help: "Print each interval's rates and p99 dial time after its stats line",
+        effect: |draft, value| store(&mut draft.run.display.rates, switch(value)),
         ..BASE
     },
     Flag {

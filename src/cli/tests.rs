@@ -125,6 +125,7 @@ fn every_flag_is_obeyed_by_long_and_short_name() {
                 ("bind" | "source", _) => "::1",
                 ("close", _) => "rst",
                 ("probe", _) => "sample",
+                ("progress" | "color", _) => "never",
                 ("host", _) => "x:7",
                 _ => "7",
             };

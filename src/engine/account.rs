@@ -5,7 +5,7 @@ use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, OnAccept, RunView};
 use super::failure_times::{FailureTimes, Slow, failure_times};
 use super::histogram::Histogram;
-use super::{EndReason, Engine, State, Summary};
+use super::{EndReason, Engine, Progress, State, Summary};
 use crate::units::{Moment, Span};
 
 /// What is only counted, for the summary.
@@ -109,6 +109,20 @@ impl Engine {
             events_ignored: tally.events_ignored,
             stopped: self.stopped,
             loop_failed: false,
+        }
+    }
+
+    /// The run as of the last turn.
+    pub fn progress(&self) -> Progress<'_> {
+        Progress {
+            sample: self.sample(),
+            dialed: self.ledger.entered(State::Dialing),
+            established: self.ledger.entered(State::Established),
+            closed: self.ledger.entered(State::Closed),
+            errors: self.ledger.entered(State::Error),
+            flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
+            held: self.decided_at.map(|at| self.now.since(at)),
+            dial_times: &self.tally.established_times,
         }
     }
 

@@ -43,7 +43,7 @@ pub use analysis::breakdown;
 pub use check_stats::{CheckStats, Round, RoundStats};
 pub use connection::{Connection, EndReason, Key, Side, State};
 pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose};
-pub use summary::{Sample, Summary};
+pub use summary::{Progress, Sample, Summary};
 
 use account::Tally;
 use checks::Checks;

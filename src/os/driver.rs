@@ -156,9 +156,16 @@ impl<'a> Driver<'a> {
         let mut ready = Events::with_capacity(limits.events_max as usize);
         let mut actions = Vec::with_capacity(limits.turn_actions_max());
         let mut now = self.poller.clock.now();
+        let redraw_every = watch.redraw_every();
+        let mut redraw_due = redraw_every.map(|every| now + every);
         loop {
             self.engine.turn(now, &self.events, &mut actions);
             self.events.clear();
+            // Before the dials of this turn: nothing stands between them and the poll.
+            if redraw_due.is_some_and(|due| due <= now) {
+                redraw_due = redraw_every.map(|every| now + every);
+                watch.redraw(&self.engine.progress());
+            }
             for action in actions.drain(..) {
                 self.perform(action, watch);
             }
@@ -169,7 +176,8 @@ impl<'a> Driver<'a> {
                 self.engine.hear_last(&self.events);
                 return Ok(());
             }
-            let (due, at_once) = (self.engine.next_due(), !self.events.is_empty());
+            let due = [self.engine.next_due(), redraw_due].into_iter().flatten().min();
+            let at_once = !self.events.is_empty();
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;
             if let Some(Gap { since, is_stop }) = wake.gap {
@@ -223,7 +231,10 @@ impl<'a> Driver<'a> {
                 rejects::note(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
                 self.sockets.close(key.slot);
             }
-            Action::Sample => watch.sample(&self.engine.sample()),
+            Action::Sample => {
+                watch.sample(&self.engine.sample());
+                watch.interval(&self.engine.progress());
+            }
             Action::Drain(key) => {
                 let at = self.poller.clock.now();
                 self.receive(at, key, Some(watch));

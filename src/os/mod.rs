@@ -22,6 +22,7 @@ pub mod sockets;
 pub mod stdio;
 pub mod sys;
 pub mod tcp_info;
+pub mod terminal;
 mod watch;
 
 pub use watch::{News, Run, Watch};

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use super::sys::{self, Signals, streams};
+use super::terminal::LiveRow;
 use crate::units::Span;
 
 /// How bytes get out.
@@ -74,6 +75,8 @@ pub struct Output {
     lines: u64,
     lines_dropped: u64,
     lost: Option<LostLines>,
+    /// What is redrawn below the lines.
+    live: LiveRow,
     /// What ended it.
     error: Option<io::Error>,
 }
@@ -130,7 +133,8 @@ impl Output {
             Way::Direct(file)
         };
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
-        Ok(Output { way, place, rest, lines, lines_dropped, lost: None, error: None })
+        let live = LiveRow::default();
+        Ok(Output { way, place, rest, lines, lines_dropped, lost: None, live, error: None })
     }
 
     /// Prints a line (which brings its own line feed) if there is room for it now; else drops and
@@ -141,6 +145,7 @@ impl Output {
             return;
         }
         self.lines += 1;
+        let line = &*self.live.below(line);
         let rest = std::mem::take(&mut self.rest);
         let (left, failure) = self.write(&rest);
         if left > 0 {
@@ -152,6 +157,29 @@ impl Output {
             self.drop_line(failure);
         } else {
             self.rest = line.as_bytes()[line.len() - left..].to_vec();
+        }
+    }
+
+    /// Redraws what stands below the lines, if there is room for it now. It is not counted where
+    /// there is none, and the next one is tried all the same.
+    pub fn redraw(&mut self, text: &str) {
+        // Such a terminal says that there is room, and not for how much.
+        if self.error.is_some() || matches!(self.way, Way::Asked(_)) {
+            return;
+        }
+        let rest = std::mem::take(&mut self.rest);
+        let (left, _) = self.write(&rest);
+        self.rest = rest[rest.len() - left..].to_vec();
+        if left > 0 {
+            return;
+        }
+        let Some(drawn) = self.live.redraw(text) else { return };
+        let (left, _) = self.write(drawn.as_bytes());
+        if left == drawn.len() {
+            // To be drawn again.
+            self.live.forget();
+        } else {
+            self.rest = drawn.as_bytes()[drawn.len() - left..].to_vec();
         }
     }
 
@@ -178,7 +206,7 @@ impl Output {
             return;
         }
         let mut bytes = std::mem::take(&mut self.rest);
-        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(self.live.end(text).as_bytes());
         let mut left = bytes.len();
         loop {
             let failure;

@@ -1,5 +1,6 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
+pub mod colour;
 pub mod debug;
 pub mod evidence;
 pub mod explain;
@@ -8,6 +9,8 @@ pub mod findings;
 pub mod host_evidence;
 pub mod other_addresses;
 pub mod preflight;
+pub mod progress;
+pub mod rates;
 pub mod sentences;
 pub mod tables;
 pub mod text;

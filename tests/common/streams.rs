@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
@@ -93,6 +94,11 @@ impl Terminal {
         self.device.try_clone().unwrap()
     }
 
+    /// Makes it as wide.
+    pub fn resize(&self, columns: u16) {
+        resize(&self.device, columns);
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
@@ -110,6 +116,14 @@ impl Terminal {
         let screen = Heard::from_reader(keyboard.try_clone().unwrap());
         (keyboard, screen)
     }
+}
+
+/// Makes the terminal of either end as wide.
+pub fn resize(end: &File, columns: u16) {
+    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads a `winsize`.
+    let outcome = unsafe { libc::ioctl(end.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
 }
 
 /// What a terminal has made of a text, undone.
