@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-#[path = "support/imports.rs"]
+#[path = "tidy/imports.rs"]
 mod imports;
-#[path = "support/source.rs"]
+#[path = "tidy/language.rs"]
+mod language;
+#[path = "tidy/source.rs"]
 mod source;
 
 use source::{Source, after_word, code_of, first_name, has_word, imports};
@@ -263,6 +265,16 @@ fn tests_wait_for_something_and_do_not_sleep() {
         let sleeps = code.contains(concat!("thread::", "sleep"));
         assert!(!sleeps || !is_test(file), "{}", file.display());
     }
+}
+
+#[test]
+fn the_language_only_gets_plainer() {
+    let complaints = language::complaints(top(), files_below);
+    assert!(
+        complaints.is_empty(),
+        "see MAXIMA in tests/tidy/language.rs:\n{}",
+        complaints.join("\n")
+    );
 }
 
 /// The lines of a map: a folder ends in `/`, what is indented below it is in it, and what is named
