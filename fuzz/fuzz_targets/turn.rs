@@ -4,8 +4,8 @@
 
 #![no_main]
 
-#[path = "../../tests/support/consistency.rs"]
-mod consistency;
+#[path = "../../tests/common/report_invariants.rs"]
+mod report_invariants;
 #[path = "../../tests/shadow/mod.rs"]
 mod shadow;
 
@@ -19,7 +19,7 @@ use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record, deadlines};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
-use consistency::{Beside, contradictions, reported};
+use report_invariants::{Beside, contradictions, reported};
 use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;

@@ -13,7 +13,7 @@ use tcpgoon::sim::world::setup::Server;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
-use super::consistency::{Beside, all_problems, contradictions, reported};
+use super::report_invariants::{Beside, all_problems, contradictions, reported};
 use super::table::Scenario;
 
 /// This host, and a device on the path.

@@ -2,14 +2,11 @@
 //! kernel's counters, connections that were closed here, neighbours that find no room in the table.
 //! Namespaces need root; where that is missing they say so.
 
-mod common;
-mod support;
-
 use std::fs;
 
-use common::words::matches;
-use common::{Outcome, Running, Served, skip};
-use support::{Namespace, decided, errors};
+use crate::common::output::matches;
+use crate::common::{Namespace, decided, errors};
+use crate::common::{Outcome, Running, Served, skip};
 
 /// A run in this namespace, without a question.
 fn run(namespace: &Namespace, words: &str) -> Outcome {

@@ -1,13 +1,11 @@
 //! Nothing from outside is printed raw: every outside string is fed through every place that prints
 //! it.
 
-mod common;
-
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::{Command, Stdio};
 
-use common::{Running, Served, listen, skip, tcpgoon};
+use crate::common::{Running, Served, listen, skip, tcpgoon};
 use tcpgoon::cli;
 use tcpgoon::cli::confirm::{self, Banner};
 use tcpgoon::counters::Counters;
@@ -166,7 +164,7 @@ fn a_host_of_such_a_name_is_shown_harmlessly_by_the_program() {
         (format!("fe80::1%{EVIL_HOST}"), &[]),
         ("127.0.0.1".into(), &["--source", "fe80::1%\u{202e}\u{200b}"]),
     ] {
-        let run = common::run(&[&words[..], &[&host], flags].concat());
+        let run = crate::common::run(&[&words[..], &[&host], flags].concat());
         run.assert_code(1);
         assert!(run.stderr.contains("\\u{202e}"), "{run:#?}");
         assert_harmless(&host, &format!("{}{}", run.stdout, run.stderr));

@@ -3,10 +3,6 @@
 //!
 //! `SIM_SEEDS=20000` widens, `SIM_SEED=17` replays one and prints what happened in it.
 
-#[path = "support/consistency.rs"]
-mod consistency;
-mod shadow;
-
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,8 +16,8 @@ use tcpgoon::sim::script::Behaviour;
 use tcpgoon::sim::{Observer, Outcome, Record, Sim};
 use tcpgoon::units::{Moment, Span, Tick};
 
-use consistency::{Beside, contradictions, reported};
-use shadow::Shadow;
+use crate::report_invariants::{Beside, contradictions, reported};
+use crate::shadow::Shadow;
 
 const SEEDS_DEFAULT: u64 = 320;
 const HOUR: Span = Span::from_s(3_600);

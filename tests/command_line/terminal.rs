@@ -1,14 +1,12 @@
 //! The program on a pseudo-terminal and in a pipe that nobody reads.
 
-mod common;
-
 use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-use common::streams::{SmallPipe, Terminal, lines_of};
-use common::words::{self, span};
-use common::{Heard, Running, Served, skip, tcpgoon, wait_until};
+use crate::common::output::{self, span};
+use crate::common::streams::{SmallPipe, Terminal, lines_of};
+use crate::common::{Heard, Running, Served, skip, tcpgoon, wait_until};
 use nix::sys::signal::Signal;
 
 /// Starts it with the terminal as its three standard streams.
@@ -75,7 +73,7 @@ fn ctrl_c_at_the_question_kills_and_during_the_run_ends_it() {
     let run = in_session(&terminal, &args);
     let (mut keyboard, screen) = terminal.show();
     wait_until("some are established", || {
-        words::stats(&lines_of(&screen.text())).iter().any(|s| s.established >= 3).then_some(())
+        output::stats(&lines_of(&screen.text())).iter().any(|s| s.established >= 3).then_some(())
     });
     keyboard.write_all(b"\x03").unwrap();
     run.outcome().assert_code(1);
@@ -114,11 +112,11 @@ fn wait_until_dialed(server: &Served) {
 /// been.
 fn assert_whole(text: &str) {
     let (lines, report) = text.split_once("--- 127.0.0.1:").unwrap_or_else(|| panic!("{text}"));
-    let whole = words::stats(lines).len();
+    let whole = output::stats(lines).len();
     assert_eq!(whole, lines.lines().count(), "a torn line in {text}");
     assert!(whole > 5, "{text}");
     let find = |shape: &str| {
-        let found = report.lines().find_map(|line| words::matches(line, shape));
+        let found = report.lines().find_map(|line| output::matches(line, shape));
         found.unwrap_or_else(|| panic!("no line '{shape}' in {text}"))
     };
     let end = "Total: 100, Dialing: 0, Established: 100, Closed: 0, Error: 0, NotInitiated: 0";
@@ -167,7 +165,7 @@ fn ctrl_s_does_not_stop_the_dials_and_ctrl_q_shows_the_rest() {
     let target = server.target();
     let mut run = on(&terminal, tcpgoon(&busy(&target)));
     let (mut keyboard, screen) = terminal.show();
-    wait_until("it prints", || (words::stats(&lines_of(&screen.text())).len() > 6).then_some(()));
+    wait_until("it prints", || (output::stats(&lines_of(&screen.text())).len() > 6).then_some(()));
     keyboard.write_all(b"\x13").unwrap();
     wait_until_dialed(&server);
     assert!(run.child.try_wait().unwrap().is_none(), "the report waits for whoever reads it");
@@ -222,7 +220,7 @@ fn debugging_and_report_do_not_tear_each_other_on_one_terminal() {
     let header = format!("\n--- {target} tcp test statistics ---\n");
     let (debugging, report) = text.split_once(&header).unwrap_or_else(|| panic!("{text}"));
     let shapes = ["connection # to *: dialing", "connection # to *: established after @"];
-    let is_whole = |line: &str| shapes.iter().any(|shape| words::matches(line, shape).is_some());
+    let is_whole = |line: &str| shapes.iter().any(|shape| output::matches(line, shape).is_some());
     assert!(debugging.lines().skip(1).all(is_whole), "a torn line in {text}");
     assert!(report.contains("\nLines that found no room"), "{text}");
 }
@@ -241,6 +239,6 @@ fn debugging_into_a_pipe_that_nobody_reads_does_not_stop_the_dials() {
     assert_ne!(run.find("Lines that found no room in the output: #"), ["0"]);
     let debugging = pipe.read_to_end();
     let shape = "connection # to *: *";
-    let is_whole = |line: &str| words::matches(line, shape).is_some();
+    let is_whole = |line: &str| output::matches(line, shape).is_some();
     assert!(debugging.ends_with('\n') && debugging.lines().all(is_whole), "{debugging}");
 }

@@ -10,8 +10,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Scratch, command, succeed};
-use crate::common::{self, Running, listener, skip};
+use super::listeners::listener;
+use super::program::Running;
+use super::tools::{Scratch, command, succeed};
+use super::wait::{self, skip};
 
 /// Where Debian has its servers, which is not in everybody's `PATH`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
@@ -36,7 +38,7 @@ pub fn local(port: u16) -> SocketAddr {
 
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    common::wait_until(what, || holds().then_some(()));
+    wait::wait_until(what, || holds().then_some(()));
 }
 
 /// Starts a server and waits until it takes connections.

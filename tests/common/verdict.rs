@@ -5,9 +5,10 @@ use std::process::Command;
 
 use tcpgoon::diagnosis::causes::Cause;
 
-use super::Namespace;
-use crate::common::words::span;
-use crate::common::{self, Outcome, Running, Served};
+use super::listeners::Served;
+use super::netns::Namespace;
+use super::output::span;
+use super::program::{self, Outcome, Running};
 
 /// The headers that begin a section of a verdict.
 const SECTIONS: [&str; 5] = ["Cause, ", "Fix: ", "Check ", "Also: ", "The server said, to "];
@@ -337,7 +338,7 @@ fn known(ids: &[&str]) {
 
 pub fn run(target: &str, words: &str) -> Outcome {
     let words: Vec<&str> = words.split_whitespace().chain([target]).collect();
-    common::run(&[&["-y", "-i", "0"], words.as_slice()].concat())
+    program::run(&[&["-y", "-i", "0"], words.as_slice()].concat())
 }
 
 pub fn run_in(namespace: &Namespace, words: &str) -> Outcome {

@@ -1,12 +1,10 @@
 //! `tcpgoon calibrate`: what it prints, and that its server never outlives it.
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 
-use common::cgroup::Cgroup;
-use common::{Running, children, is_alive, run, skip, tcpgoon, wait_until, words};
+use crate::common::cgroup::Cgroup;
+use crate::common::{Running, children, is_alive, output, run, skip, tcpgoon, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -29,7 +27,7 @@ fn it_reaches_what_was_asked_for_and_says_what_that_cost() {
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines.len(), LINES.len(), "{run:#?}");
     for (line, shape) in lines.into_iter().zip(LINES) {
-        assert!(words::matches(line, shape).is_some(), "'{line}' is not of the shape '{shape}'");
+        assert!(output::matches(line, shape).is_some(), "'{line}' is not of the shape '{shape}'");
     }
     assert_eq!(run.stderr, "");
     let port: u16 = run.find(LINES[1])[0].parse().unwrap();
@@ -163,7 +161,7 @@ fn a_signal_ends_it_with_its_server_and_without_success() {
 
 #[test]
 fn a_machine_with_few_descriptors_is_told_from_one_that_was_asked_for_little() {
-    let command = common::tcpgoon_after("ulimit -n 80", &["calibrate"]);
+    let command = crate::common::tcpgoon_after("ulimit -n 80", &["calibrate"]);
     let run = Running::start(command).outcome();
     run.assert_code(0);
     run.find("Stopped by: the limit of 80 open files a process (ulimit -Hn)");

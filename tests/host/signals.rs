@@ -1,20 +1,17 @@
 //! Signals in each phase of a run, and twice; stopped and continued.
 
-mod common;
-mod support;
-
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::streams::{SmallPipe, Terminal};
-use common::words::{self, span};
-use common::{
+use crate::common::output::{self, span};
+use crate::common::streams::{SmallPipe, Terminal};
+use crate::common::verdict::verdict;
+use crate::common::{
     ClosedPort, Outcome, Running, Served, listener, status_number, tcpgoon, tcpgoon_after,
     wait_until,
 };
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
-use support::verdicts::verdict;
 
 /// How long after the first one a signal asks for the same end, and a SIGINT at least: with a margin,
 /// as it is counted from when the first one was taken.
@@ -139,7 +136,7 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     let run = Running::start(tcpgoon_after("trap '' HUP", &args));
     run.wait_for_stats("some are established", |stats| stats.established >= 3);
     run.signal(Signal::SIGHUP);
-    let so_far = common::words::stats(&run.stdout.text()).last().unwrap().established;
+    let so_far = crate::common::output::stats(&run.stdout.text()).last().unwrap().established;
     run.wait_for_stats("it goes on", |stats| stats.established >= so_far + 20);
     run.signal(Signal::SIGTERM);
     run.outcome().assert_code(1);
@@ -153,7 +150,7 @@ fn an_interrupt_and_a_termination_that_were_ignored_stay_ignored_too() {
     run.wait_for_stats("some are established", |stats| stats.established >= 3);
     run.signal(Signal::SIGINT);
     run.signal(Signal::SIGTERM);
-    let so_far = common::words::stats(&run.stdout.text()).last().unwrap().established;
+    let so_far = crate::common::output::stats(&run.stdout.text()).last().unwrap().established;
     run.wait_for_stats("it goes on", |stats| stats.established >= so_far + 20);
     run.signal(Signal::SIGHUP);
     run.outcome().assert_code(1);
@@ -351,7 +348,7 @@ fn a_fin_that_came_while_it_was_stopped_is_dated_by_the_kernel() {
     run.signal(Signal::SIGINT);
     let run = run.outcome();
     let line = "connection 0 to *: closed after @: closed by the peer [server]";
-    let told = run.stderr.lines().find_map(|said| words::matches(said, line));
+    let told = run.stderr.lines().find_map(|said| output::matches(said, line));
     let told = span(&told.unwrap_or_else(|| panic!("{run:#?}"))[1]);
     // The kernel's tick is 10 ms at most.
     assert!(told <= alive + Duration::from_millis(20), "{told:?}, not {alive:?}: {run:#?}");

@@ -1,12 +1,10 @@
 //! The question before a run, answered through a pipe.
 
-mod common;
-
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::process::Stdio;
 
-use common::{Outcome, Running, listener, tcpgoon};
+use crate::common::{Outcome, Running, listener, tcpgoon};
 
 const QUESTION: &str = "Do you want to continue? (y/N): ";
 const ABORTED: &str = "*** Execution aborted as prompted by the user ***\n";
@@ -30,7 +28,7 @@ fn answered(typed: &[u8]) -> (Outcome, usize) {
 #[test]
 fn the_warning_names_what_is_going_to_happen() {
     let args = ["-c", "1500", "--host", "127.0.0.1", "--port", "4242"];
-    let run = common::run(&args);
+    let run = crate::common::run(&args);
     run.assert_code(1);
     let warning = "\
 ****************************** WARNING ******************************
@@ -96,7 +94,7 @@ fn no_input_is_no_answer() {
     run.assert_code(1);
     assert!(run.stdout.ends_with("Response not processed\n"), "{run:#?}");
     assert_eq!((dialed, run.stderr.as_str()), (0, ""));
-    let closed = common::tcpgoon_after("exec <&-", &["127.0.0.1:9"]);
+    let closed = crate::common::tcpgoon_after("exec <&-", &["127.0.0.1:9"]);
     let run = Running::start(closed).outcome();
     run.assert_code(1);
     assert!(run.stdout.ends_with("Response not processed\n"), "{run:#?}");

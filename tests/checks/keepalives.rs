@@ -2,17 +2,14 @@
 //! have fallen silent, and SYNs that had to be repeated: counted here, there, by strace and by the
 //! firewall.
 
-mod common;
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use common::words::{counts, matches, span};
-use common::{Outcome, Running, Served, has_descriptors_for, run, skip};
-use support::{Namespace, Scratch, command, decided, has_ipv6};
+use crate::common::output::{counts, matches, span};
+use crate::common::{Namespace, Scratch, command, decided, has_ipv6};
+use crate::common::{Outcome, Running, Served, has_descriptors_for, run, skip};
 
 /// What is not promised to the moment may be later by this: the machines are shared, and stall.
 const LATE: Duration = Duration::from_secs(5);

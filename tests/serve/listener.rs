@@ -1,7 +1,5 @@
 //! `tcpgoon serve`, the listener to test against, with clients of the tests' own.
 
-mod common;
-
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::streams::SmallPipe;
-use common::{
-    DEADLINE, Running, Served, has_descriptors_for, likely_port, listener, run, skip,
-    status_number, tcpgoon, tcpgoon_after, words,
+use crate::common::streams::SmallPipe;
+use crate::common::{
+    DEADLINE, Running, Served, has_descriptors_for, likely_port, listener, output, run, skip,
+    status_number, tcpgoon, tcpgoon_after,
 };
 use nix::sys::signal::Signal;
 
@@ -44,9 +42,9 @@ fn it_says_where_it_listens_then_counts_and_ends_with_a_total() {
     let lines: Vec<&str> = end.stdout.lines().collect();
     assert_eq!(lines[0], format!("Listening on {address}"));
     let [counts @ .., header, total] = &lines[1..] else { panic!("{end:#?}") };
-    assert!(counts.iter().all(|line| words::counts(line).is_some()), "{end:#?}");
+    assert!(counts.iter().all(|line| output::counts(line).is_some()), "{end:#?}");
     assert_eq!(*header, format!("--- {address} tcp serve statistics ---"));
-    assert_eq!(words::counts(total), Some([3, 0, 3, 3]));
+    assert_eq!(output::counts(total), Some([3, 0, 3, 3]));
     assert_eq!(end.stderr, "");
 }
 
@@ -71,7 +69,7 @@ fn a_duration_ends_it_not_early_and_with_its_counts() {
     let end = server.running.outcome();
     end.assert_code(0);
     assert!(end.took >= Duration::from_millis(400), "{end:#?}");
-    assert_eq!(words::counts(end.stdout.lines().last().unwrap()), Some([1, 1, 1, 0]));
+    assert_eq!(output::counts(end.stdout.lines().last().unwrap()), Some([1, 1, 1, 0]));
 }
 
 #[test]
@@ -83,7 +81,7 @@ fn every_signal_that_ends_it_lets_it_count() {
         server.running.signal(signal);
         let end = server.running.outcome();
         end.assert_code(0);
-        assert_eq!(words::counts(end.stdout.lines().last().unwrap()), Some([1, 1, 1, 0]));
+        assert_eq!(output::counts(end.stdout.lines().last().unwrap()), Some([1, 1, 1, 0]));
     }
 }
 
@@ -199,7 +197,7 @@ fn it_can_leave_everybody_waiting() {
     server.wait_for_counts("nothing happens", |counts| counts == [0, 0, 0, 0]);
     assert!(!is_over(&client));
     let end = server.end();
-    assert_eq!(words::counts(end.stdout.lines().last().unwrap()), Some([0, 0, 0, 0]));
+    assert_eq!(output::counts(end.stdout.lines().last().unwrap()), Some([0, 0, 0, 0]));
 }
 
 /// Reads each of 300 connections, opened at once, to its end; returns how long the shortest lived
@@ -340,10 +338,10 @@ fn an_output_that_nobody_reads_does_not_stop_it() {
     let [lines @ .., header, total] = &rest.lines().collect::<Vec<_>>()[..] else {
         panic!("{rest}")
     };
-    let is_whole = |line: &&str| line.starts_with('#') || words::counts(line).is_some();
+    let is_whole = |line: &&str| line.starts_with('#') || output::counts(line).is_some();
     assert!(lines.iter().all(is_whole), "a torn line: {rest}");
     assert_eq!(*header, format!("--- {address} tcp serve statistics ---"));
-    assert_eq!(words::counts(total), Some([1, 1, 1, 0]));
+    assert_eq!(output::counts(total), Some([1, 1, 1, 0]));
 }
 
 #[test]
@@ -361,7 +359,7 @@ fn it_ends_with_its_standard_input_where_it_is_asked_to() {
     let run = server.running.outcome();
     run.assert_code(0);
     assert!(run.stdout.contains(" tcp serve statistics ---\nAccepted: "), "{run:#?}");
-    let run = common::run(&["serve", "-p", "0", "--until-eof"]);
+    let run = crate::common::run(&["serve", "-p", "0", "--until-eof"]);
     run.assert_code(1);
     assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input cannot be"), "{run:#?}");
 }

@@ -1,8 +1,6 @@
 //! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
 //! the tree of all sequences costs one turn a node; the reference model looks at each.
 
-mod shadow;
-
 use tcpgoon::engine::{
     Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
 };
@@ -11,7 +9,7 @@ use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record, deadlines};
 use tcpgoon::units::{Moment, Span, Tick};
 
-use shadow::Shadow;
+use crate::shadow::Shadow;
 
 const START: Moment = Moment(1_000_000);
 const TIMEOUT: Span = Span::from_ms(1);

@@ -1,9 +1,6 @@
 //! What is sent, what is expected, and what is counted as an answer: against servers that others
 //! wrote and against listeners with every bad habit. And the end of a run after too many errors.
 
-mod common;
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
@@ -12,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use common::words::{self, matches, span};
-use common::{ClosedPort, DEADLINE, Outcome, Running, Served, listen, run, tcpgoon, wait_until};
-use support::servers::{free_port, haproxy, local, nginx, redis, sshd};
-use support::{Scratch, decided};
+use crate::common::output::{self, matches, span};
+use crate::common::packaged_servers::{free_port, haproxy, local, nginx, redis, sshd};
+use crate::common::{
+    ClosedPort, DEADLINE, Outcome, Running, Served, listen, run, tcpgoon, wait_until,
+};
+use crate::common::{Scratch, decided};
 
 /// What is not promised to the moment may be later by this: the machines are shared, and stall.
 const LATE: Duration = Duration::from_secs(5);
@@ -58,7 +57,7 @@ fn assert_none_answered(run: &Outcome, connections: u64, timeout: Duration) {
     let told = &run.find("Answered: # within @, unanswered: #, closed before an answer: #")[2];
     assert_eq!(*told, connections.to_string(), "{run:#?}");
     assert!((timeout..timeout + LATE).contains(&took(run)), "{run:#?}");
-    let before = |stats: &words::Stats| stats.dialing + stats.not_initiated > 0;
+    let before = |stats: &output::Stats| stats.dialing + stats.not_initiated > 0;
     let held = run.stats().into_iter().filter(|stats| !before(stats));
     assert!(held.clone().count() > 1, "{run:#?}");
     assert!(held.clone().all(|stats| stats.established == connections), "{run:#?}");

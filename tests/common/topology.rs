@@ -1,9 +1,9 @@
 //! Hosts in network namespaces: one, two with a cable or a path between them, three with a router in
 //! the middle.
 
-use super::Namespace;
-use crate::common::path::{Knobs, Path};
-use crate::common::{skip, wait_until};
+use super::netns::Namespace;
+use super::path::{Knobs, Path};
+use super::wait::{skip, wait_until};
 
 /// A client 10.77.0.1 and a server 10.77.0.2, joined by a cable.
 pub fn two() -> Option<[Namespace; 2]> {

@@ -1,14 +1,11 @@
 //! A hold checks its connections once more at its end, on real sockets: what the path and the server
 //! have become meanwhile, and that nothing else is sent.
 
-mod common;
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 
-use common::{Outcome, Running, Served, run, skip};
-use support::{Namespace, Scratch, command, decided};
+use crate::common::{Namespace, Scratch, command, decided};
+use crate::common::{Outcome, Running, Served, run, skip};
 
 /// What comes from the client after its SYN. A handshake and the first keepalive are 3 packets.
 const AFTER_FIRST: &str = "tcp flags & (syn | rst) == 0 ct original packets > 3";

@@ -1,20 +1,17 @@
 //! What stands in the way of a run is said before it: in the banner, on standard error with `-y`, on
 //! standard output with `--dry-run`. It is never a refusal, and what it says is what happens.
 
-mod common;
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use common::cgroup::Cgroup;
-use common::words::matches;
-use common::{
+use crate::common::Namespace;
+use crate::common::cgroup::Cgroup;
+use crate::common::output::matches;
+use crate::common::{
     CAP_SYS_RESOURCE, Outcome, Running, Served, listener, privileged_tcpgoon_after, skip, tcpgoon,
     tcpgoon_after,
 };
-use support::Namespace;
 
 const CLEAN: &str = "No limit of this host that is known stands in the way.";
 const QUESTION: &str = "Do you want to continue? (y/N): ";
@@ -40,7 +37,7 @@ fn a_dry_run_prints_its_plan_asks_nothing_and_dials_nothing() {
     let target = listener.local_addr().unwrap().to_string();
     for yes in [&[][..], &["-y"]] {
         let args = [yes, &["--dry-run", "-c", "5", "-s", "20", "--hold", "forever", &target]];
-        let run = common::run(&args.concat());
+        let run = crate::common::run(&args.concat());
         run.assert_code(0);
         let shapes = [
             "--- tcpgoon * plan, nothing is dialed ---",
@@ -110,7 +107,7 @@ fn with_yes_it_is_said_on_standard_error_and_the_run_goes_on() {
 #[test]
 fn where_nothing_stands_in_the_way_nothing_is_said() {
     let server = Served::start(&["-i", "0"]);
-    let run = common::run(&["-y", "-c", "50", "-s", "0", &server.target()]);
+    let run = crate::common::run(&["-y", "-c", "50", "-s", "0", &server.target()]);
     run.assert_code(0);
     assert_eq!(run.stderr, "");
     assert!(!run.stdout.contains("in the way"), "{run:#?}");
@@ -356,7 +353,7 @@ fn what_is_printed_without_a_question_is_the_same_on_every_way() {
     let line = dry.stdout.lines().find_map(|line| line.strip_prefix("- ")).unwrap();
     assert_eq!(wet.stderr, format!("tcpgoon: {line}\n"));
     // The flag is a switch like any other.
-    let run = common::run(&["--dry-run=false", "-y", "-c", "1", "127.0.0.1:9"]);
+    let run = crate::common::run(&["--dry-run=false", "-y", "-c", "1", "127.0.0.1:9"]);
     assert_eq!(run.last().error, 1);
     let mut command = tcpgoon(&["--dry-run", "127.0.0.1:9"]);
     command.stdin(Stdio::piped());

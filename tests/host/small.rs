@@ -1,16 +1,13 @@
 //! Small hosts: a run in a fraction of a machine ends as it should, and one that is out of
 //! something says of what.
 
-mod common;
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use common::{Running, Served, is_alive, skip, tcpgoon_after, wait_until};
-use support::{decided, errors, original};
+use crate::common::{Running, Served, is_alive, skip, tcpgoon_after, wait_until};
+use crate::common::{decided, errors, original};
 
 /// A control group, or in the first version of them one a controller; removed when dropped.
 struct Group {

@@ -1,9 +1,6 @@
 //! The wheel against the plainest thing that does the same: a sorted set of (due, slot).
 
-#[path = "oracle/wheel.rs"]
-mod oracle;
-
-use oracle::{Pair, SLOTS, Step};
+use crate::wheel_model::{Pair, SLOTS, Step};
 use proptest::prelude::*;
 use tcpgoon::engine::wheel::REACH_TICKS;
 

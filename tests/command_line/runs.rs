@@ -1,18 +1,15 @@
 //! The built program as a script sees it: exit codes, the lines of both streams, and what is not
 //! accepted.
 
-mod common;
-mod support;
-
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::words::{self, span};
-use common::{ClosedPort, Outcome, Running, Served, listener, run, tcpgoon, tcpgoon_after};
-use support::verdicts::verdict;
+use crate::common::output::{self, span};
+use crate::common::verdict::verdict;
+use crate::common::{ClosedPort, Outcome, Running, Served, listener, run, tcpgoon, tcpgoon_after};
 
 const VERSION: &str = concat!("tcpgoon ", env!("CARGO_PKG_VERSION"));
 
@@ -90,14 +87,14 @@ fn a_run_prints_the_originals_lines_and_then_its_report() {
     assert_eq!(own, shapes.len(), "{run:#?}");
     verdict(&run).word("LIMIT", 2).reached_is(3, 6).share(3, 3).first(&["no-listener"]);
     for (line, shape) in lines.into_iter().zip(shapes) {
-        assert!(words::matches(line, shape).is_some(), "'{line}' is not of the shape '{shape}'");
+        assert!(output::matches(line, shape).is_some(), "'{line}' is not of the shape '{shape}'");
     }
     assert_eq!(run.find("--- * run report ---"), [VERSION]);
     let command_line = &run.find("Command line: *")[0];
     assert!(command_line.ends_with(&format!("tcpgoon -y -c 6 -s 1 -i 0 {one} {two}")));
-    assert!(words::is_rfc3339(&run.find("Start: *")[0]), "{run:#?}");
+    assert!(output::is_rfc3339(&run.find("Start: *")[0]), "{run:#?}");
     let [end, after] = &run.find("End: * (after @)")[..] else { unreachable!("two wildcards") };
-    assert!(words::is_rfc3339(end) && span(after) <= run.took, "{run:#?}");
+    assert!(output::is_rfc3339(end) && span(after) <= run.took, "{run:#?}");
     assert_eq!(run.stderr, "");
 }
 
@@ -125,10 +122,10 @@ fn the_originals_long_flags_still_work() {
     let run = run(&[long.as_slice(), &rest].concat());
     run.assert_code(0).find(&format!("--- 127.0.0.1:{port} tcp test statistics ---"));
     let short = ["-y", "-c4", "-t2", "-h127.0.0.1", "-i1", "-p", &port, "-s1"];
-    common::run(&short).assert_code(0);
+    crate::common::run(&short).assert_code(0);
     // Of a repeated flag the last one counts.
     let repeated = [short.as_slice(), &["-c", "7"]].concat();
-    assert_eq!(common::run(&repeated).assert_code(0).last().established, 7);
+    assert_eq!(crate::common::run(&repeated).assert_code(0).last().established, 7);
 }
 
 /// A mistake: one line that begins so, then where the help is; nothing on standard output.
@@ -175,11 +172,11 @@ fn what_is_not_accepted_is_named_and_nothing_is_dialed() {
     }
     assert_usage(&run(&["-y"]), "tcpgoon: a host is required", "try 'tcpgoon --help'");
     assert_usage(&run(&[]), "tcpgoon: a host is required", "try 'tcpgoon --help'");
-    let run = common::run(&["serve", "--debug"]);
+    let run = crate::common::run(&["serve", "--debug"]);
     assert_usage(&run, "tcpgoon: --debug belongs to 'tcpgoon'", "try 'tcpgoon serve --help'");
-    let run = common::run(&["calibrate", "-c", "none"]);
+    let run = crate::common::run(&["calibrate", "-c", "none"]);
     assert_usage(&run, "tcpgoon: --connections 'none': ", "try 'tcpgoon calibrate --help'");
-    let run = common::run(&["explain", "accept-queue-ful"]);
+    let run = crate::common::run(&["explain", "accept-queue-ful"]);
     let named = "tcpgoon: 'accept-queue-ful': no cause has this id; is accept-queue-full meant?";
     assert_usage(&run, named, "try 'tcpgoon explain'");
 }
@@ -212,7 +209,7 @@ fn a_table_that_does_not_fit_in_memory_is_one_line() {
     assert_eq!(run.stdout, "");
     assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
     let shape = "tcpgoon: a table for 64000000 connections (# MiB) does not fit in memory: *";
-    assert!(words::matches(run.stderr.trim_end(), shape).is_some(), "{run:#?}");
+    assert!(output::matches(run.stderr.trim_end(), shape).is_some(), "{run:#?}");
 }
 
 #[test]

@@ -1,17 +1,15 @@
 //! Faults of the host: streams that are closed, full or shared, a poll loop that fails, limits that
 //! send signals. Whatever happens, what was found is reported, or the exit code says that it is not.
 
-mod common;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use common::streams::SmallPipe;
-use common::words::stats;
-use common::{
+use crate::common::output::stats;
+use crate::common::streams::SmallPipe;
+use crate::common::{
     Outcome, Running, Served, privileged_tcpgoon_after, skip, status_number, tcpgoon,
     tcpgoon_after, wait_until,
 };
