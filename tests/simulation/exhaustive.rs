@@ -6,7 +6,7 @@ use tcpgoon::engine::{
 };
 use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::{Observer, Record, deadlines};
+use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, Span, Tick};
 
 use crate::shadow::Shadow;
@@ -131,16 +131,7 @@ impl Walk {
         let ignored = self.shadow.ignored;
         let mut actions = Vec::new();
         self.engine.turn(self.now, &events, &mut actions);
-        self.engine.audit();
-        let record = Record {
-            now: self.now,
-            events,
-            actions,
-            next_due: self.engine.next_due(),
-            levels: self.engine.sample().levels,
-            deadlines: deadlines(&self.engine),
-            over: self.engine.is_over(),
-        };
+        let record = Record::new(&self.engine, self.now, events, &actions);
         if !self.over {
             let verdict = self.shadow.turn(&self.engine, &record);
             verdict.unwrap_or_else(|words| panic!("{path:?} then {step:?}: {words}"));

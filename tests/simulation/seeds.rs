@@ -12,8 +12,7 @@ use std::sync::{Mutex, OnceLock};
 use tcpgoon::diagnosis::model::Diagnosis;
 use tcpgoon::engine::{Action, EndReason, Event, EventKind, Key, TcpInfoPurpose};
 use tcpgoon::engine::{Engine, Summary};
-use tcpgoon::sim::script::Behaviour;
-use tcpgoon::sim::{Observer, Outcome, Record, Sim};
+use tcpgoon::sim::{Behaviour, Observer, Outcome, Record, Sim};
 use tcpgoon::units::{Moment, Span, Tick};
 
 use crate::report_invariants::{Beside, contradictions, reported};

@@ -51,6 +51,17 @@ pub fn edges(sources: &[Source]) -> Edges {
     modules.values().map(of).collect()
 }
 
+/// Every path into another crate, without the name of the crate.
+pub fn paths_of(source: &Source, krate: &str) -> Vec<String> {
+    let text = source.shipped.join("\n");
+    let mut found = Vec::new();
+    for (start, _) in starts(&text, &[krate]) {
+        tree(&mut &text[start..], &mut Vec::new(), &mut found);
+    }
+    let of_krate = found.iter().filter(|(path, _)| path[0] == krate);
+    of_krate.map(|(path, _)| path[1..].join("::")).collect()
+}
+
 /// The files that reach themselves, in groups that reach each other.
 pub fn circles(edges: &Edges) -> Vec<BTreeSet<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> =
@@ -79,8 +90,10 @@ fn reach<'a>(edges: &'a Edges, file: &str) -> BTreeSet<&'a String> {
 
 fn module_of(file: &str) -> Path {
     let path = file.trim_end_matches(".rs");
-    let names = path.split('/').filter(|name| !["mod", "lib"].contains(name));
-    names.map(str::to_owned).collect()
+    let names: Vec<&str> = path.split('/').collect();
+    let is_root =
+        |name: &&&str| ["mod", "lib"].contains(*name) || (names.len() > 1 && **name == "main");
+    names.iter().filter(|name| !is_root(name)).map(|name| (*name).to_owned()).collect()
 }
 
 /// Where paths of this crate begin, and whether a `use` brings them into scope.
