@@ -6,6 +6,7 @@ use std::io::{self, BufReader, LineWriter, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use tcpgoon::args::{Args, CalibrateArgs, ServeArgs};
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::Counters;
@@ -13,22 +14,22 @@ use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
-use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::limits::{self, Finding, Host};
+use tcpgoon::measured::{ServeCounts, ServeEvent};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
-use tcpgoon::os::resolve::{Cut, Resolved};
+use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Output, Patient, Streams};
+use tcpgoon::os::stdio::{Blocking, Output, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve};
-use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
+use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve};
+use tcpgoon::plan::Plan;
 use tcpgoon::report::debug::Debug;
 use tcpgoon::report::{self, Report, preflight, text};
 
 fn main() -> ExitCode {
-    sys::fail_on_abort();
-    sys::fail_on_file_size();
+    sys::exit_on_abort();
+    sys::ignore_sigxfsz();
     let code = match dispatch() {
         Ok(code) => code,
         Err(error) => {
@@ -55,12 +56,12 @@ fn dispatch() -> Result<u8> {
 /// A line on standard error; if that is closed as well, the exit code has to do. No signal is held
 /// here: one that waits for its reader can be ended.
 fn complain(error: &Error) {
-    let _ = Patient(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
+    let _ = Blocking(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
 }
 
 /// Prints what was asked for. A reader that has gone away has seen enough.
 fn print(text: &str) -> Result<u8> {
-    match Patient(io::stdout()).write_all(text.as_bytes()) {
+    match Blocking(io::stdout()).write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::system("cannot write to standard output", &error))
         }
@@ -72,8 +73,8 @@ fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
     let Resolved { targets, cut, others } =
         resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
-    let plan = Plan { other_addresses: others, ..Plan::new(args, targets, &sources)? };
-    host::make_room_for(plan.connections);
+    let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
+    host::raise_nofile_limit(plan.connections);
     // Before the host is judged, so that their descriptors are among those that are open.
     let counter_files = CounterFiles::open();
     let mut streams = streams()?;
@@ -135,8 +136,8 @@ fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
     let (host, port) = cli::confirm::words(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
-    let mut input = BufReader::new(Patient(io::stdin()));
-    let mut output = LineWriter::new(Patient(io::stdout()));
+    let mut input = BufReader::new(Blocking(io::stdin()));
+    let mut output = LineWriter::new(Blocking(io::stdout()));
     cli::confirm::confirm(&banner, &mut input, &mut output)
 }
 
@@ -154,7 +155,7 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
     let Streams { mut stdout, .. } = streams()?;
     let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
         let mut text = String::new();
-        let _ = report::findings::write_calibration(&mut text, calibration);
+        let _ = report::measured::write_calibration(&mut text, calibration);
         stdout.finish(&text, signals);
     })?;
     written(&stdout)?;
@@ -212,12 +213,12 @@ impl Watch for Console<'_> {
         self.streams.stdout.line(&self.text);
     }
 
-    fn debug(&mut self, key: Key, news: News<'_>) {
+    fn debug(&mut self, key: Key, news: DebugEvent<'_>) {
         self.text.clear();
         let target = self.plan.routes.target(key.slot);
         let _ = match news {
-            News::Note(note) => self.debug.note(&mut self.text, key, target, &note),
-            News::Received(bytes) => self.debug.received(&mut self.text, key, target, bytes),
+            DebugEvent::Note(note) => self.debug.note(&mut self.text, key, target, &note),
+            DebugEvent::Received(bytes) => self.debug.received(&mut self.text, key, target, bytes),
         };
         if !self.text.is_empty() {
             self.streams.stderr().line(&self.text);
@@ -270,10 +271,10 @@ struct ServeConsole {
 }
 
 impl ServeWatch for ServeConsole {
-    fn news(&mut self, news: ServeNews) {
+    fn news(&mut self, news: ServeEvent) {
         self.text.clear();
-        let _ = report::findings::write_news(&mut self.text, &news);
-        if let ServeNews::Listening { address } = news {
+        let _ = report::measured::write_event(&mut self.text, &news);
+        if let ServeEvent::Listening { address } = news {
             self.address = Some(address);
             return self.streams.stdout.line(&self.text);
         }
@@ -282,14 +283,14 @@ impl ServeWatch for ServeConsole {
 
     fn sample(&mut self, counts: &ServeCounts) {
         self.text.clear();
-        let _ = report::findings::write_counts(&mut self.text, counts);
+        let _ = report::measured::write_counts(&mut self.text, counts);
         self.streams.stdout.line(&self.text);
     }
 
     fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
         self.text.clear();
         if let Some(address) = &self.address {
-            let _ = report::findings::write_end(&mut self.text, address, counts);
+            let _ = report::measured::write_end(&mut self.text, address, counts);
         }
         self.streams.stdout.finish(&self.text, signals);
     }

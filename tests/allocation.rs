@@ -10,7 +10,7 @@ use std::cell::Cell;
 use tcpgoon::engine::{Action, CheckStats, Engine, Event, EventKind, Round, State};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
-use tcpgoon::plan::{FINAL_DRAIN_FACTOR, Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Budgets, FINAL_DRAIN_FACTOR, Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::network::Network;
 use tcpgoon::sim::random::Random;
@@ -90,19 +90,19 @@ fn busy_plan(connections: u32) -> Plan {
         interval: Some(Span::from_ms(1)),
         hold: Hold::For(Span::from_s(8)),
         debug: true,
-        limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
+        budgets: Budgets { events_max: 2, expiries_max: 4, ..Budgets::DEFAULT },
         ..Plan::plain(connections, Routes::new((1..=400).map(target).collect(), &[]).unwrap())
     }
 }
 
 /// One that asks as well.
 fn asking_plan(connections: u32) -> Plan {
-    let talk = Talk {
+    let talk = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
         reply_timeout: Span::from_ms(10),
     };
-    Plan { talk: Some(talk), probe: Probe::All, ..busy_plan(connections) }
+    Plan { reply_check: Some(talk), probe: Probe::All, ..busy_plan(connections) }
 }
 
 /// What a run came to: how many actions of each kind, and how many allocations in its turns.
@@ -125,8 +125,8 @@ fn run(plan: &Plan) -> (Engine, Tally) {
     let mut engine = Engine::new(plan, Moment(0)).unwrap();
     let mut tally = Tally::default();
     let (mut now, mut polls) = (Moment(0), 0u64);
-    let mut events: Vec<Event> = Vec::with_capacity(plan.limits.turn_events_max());
-    let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
+    let mut events: Vec<Event> = Vec::with_capacity(plan.budgets.turn_events_max());
+    let mut actions: Vec<Action> = Vec::with_capacity(plan.budgets.turn_actions_max());
     while !engine.is_over() {
         if events.is_empty() {
             let due = [engine.next_due(), network.next(now)].into_iter().flatten().min();
@@ -139,8 +139,8 @@ fn run(plan: &Plan) -> (Engine, Tally) {
             let since = Moment(now.0.saturating_sub(polls * 500));
             events.push(Event { at: now, kind: EventKind::Gap { since, is_stop: false } });
         }
-        let told = network.poll(&plan.limits, &engine, now, &mut events);
-        if told == plan.limits.events_max {
+        let told = network.poll(&plan.budgets, &engine, now, &mut events);
+        if told == plan.budgets.events_max {
             tally.full_batches += 1;
             events.push(Event { at: now, kind: EventKind::PollBatchFull });
         }
@@ -156,11 +156,11 @@ fn run(plan: &Plan) -> (Engine, Tally) {
                 }
                 Action::Drain(key) => {
                     tally.drains += 1;
-                    network.drain(key, plan.limits.drain_bytes_max).unwrap()
+                    network.drain(key, plan.budgets.drain_bytes_max).unwrap()
                 }
                 Action::DrainFully(key) => {
                     tally.drains += 1;
-                    network.drain(key, FINAL_DRAIN_FACTOR * plan.limits.drain_bytes_max).unwrap()
+                    network.drain(key, FINAL_DRAIN_FACTOR * plan.budgets.drain_bytes_max).unwrap()
                 }
                 Action::Dial(key) => {
                     tally.dials += 1;
@@ -243,8 +243,8 @@ fn a_connection_is_promised_49_bytes_and_takes_what_it_says() {
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
         let plan = asking_plan(connections);
-        let talk = plan.talk.map(|talk| Talk { expect: [].into(), ..talk });
-        Plan { talk, ..plan }
+        let talk = plan.reply_check.map(|talk| ReplyCheck { expect: [].into(), ..talk });
+        Plan { reply_check: talk, ..plan }
     };
     assert_eq!(bytes_each(busy_plan), 45);
     // To check takes a byte for how far that is, and three for how much of the answer is here.

@@ -15,11 +15,11 @@ use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{EndReason, Engine, Event, EventKind, Failure, Key, Note};
 use tcpgoon::error::Error;
 use tcpgoon::icmp::IcmpTally;
+use tcpgoon::last_lines::LastLine;
 use tcpgoon::limits::{CgroupMemory, Finding, Gauge, Host, Knob};
 use tcpgoon::plan::Plan;
 use tcpgoon::report::{Report, escape, preflight, text};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::said::Said;
 use tcpgoon::units::{Moment, Span};
 
 /// Clears the screen, begins a line, turns the writing round, cannot be seen.
@@ -84,7 +84,7 @@ fn report() -> String {
         counters: &Counters::default(),
         icmp: &IcmpTally::default(),
         findings: &[finding()],
-        said: &[Said { line: EVIL.into(), connections: 1 }],
+        said: &[LastLine { line: EVIL.into(), connections: 1 }],
         ended_by: None,
         lines_dropped: 0,
     };

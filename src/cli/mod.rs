@@ -12,6 +12,7 @@
 //! * `words`: foreign text made fit for an error message.
 
 pub mod confirm;
+mod distance;
 mod effects;
 mod explain;
 pub mod flags;
@@ -21,7 +22,6 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub use flags::Verb;
 pub use parse::{Command, parse};

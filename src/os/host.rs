@@ -70,7 +70,7 @@ fn is_privileged(status: &str, capability: u32) -> bool {
     bits >> capability & 1 == 1 && text("/proc/self/uid_map").is_some_and(is_everybody)
 }
 
-/// To be read after [`make_room_for`] did what it could: what could be raised has been, and a hard
+/// To be read after [`raise_nofile_limit`] did what it could: what could be raised has been, and a hard
 /// limit that is short all the same may not be.
 fn descriptors(connections: u32, nr_open: Option<u64>, is_capable: bool) -> Option<Descriptors> {
     let (soft, hard) = sys::descriptor_limit().ok()?;
@@ -158,7 +158,7 @@ fn targets_here(plan: &Plan) -> Vec<bool> {
 fn ports_listened(plan: &Plan, targets_here: &[bool]) -> Vec<u16> {
     let targets = plan.routes.targets().iter().zip(targets_here);
     let here = targets.filter(|(_, is_here)| **is_here).map(|(target, _)| &target.address);
-    let is_listened = |address: &&SocketAddr| sys::is_listened_on(address);
+    let is_listened = |address: &&SocketAddr| sys::has_listener(address);
     let listened = here.take(ADDRESSES_ASKED_MAX).filter(is_listened);
     let mut ports: Vec<u16> = listened.map(SocketAddr::port).collect();
     ports.sort_unstable();
@@ -234,7 +234,7 @@ fn size_in(text: &str, field: &str) -> Option<u64> {
 /// Raises the limit on descriptors: the soft one to the hard one always, and the hard one to what
 /// `connections` take, as far as `fs.nr_open` lets it, where that is more and this process may. None
 /// of it need succeed: the dials that find no descriptor left are errors of this host.
-pub fn make_room_for(connections: u32) {
+pub fn raise_nofile_limit(connections: u32) {
     let Ok((_, hard)) = sys::descriptor_limit() else { return };
     let most = number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX);
     let needed = limits::descriptors_needed(connections, descriptors_open(hard)).min(most);

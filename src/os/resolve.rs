@@ -5,9 +5,10 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::sys;
+use crate::args::{Family, HostPort};
 use crate::error::{Error, Result};
 use crate::escape::Printable;
-use crate::plan::{Family, HostPort};
+
 use crate::route::{OtherAddresses, TARGETS_MAX, Target};
 
 /// How many addresses of a name the resolver returns at most; of musl, in the static binary.
@@ -141,7 +142,7 @@ fn try_source(source: &SocketAddr) -> io::Result<()> {
     let (ip, itself) = (source.ip(), SocketAddr::new(source.ip(), 9));
     let is_kept = !ip.is_unspecified()
         && !ip.is_multicast()
-        && match sys::source_towards(&itself, Some(source)) {
+        && match sys::source_for(&itself, Some(source)) {
             Ok(kept) => kept.ip() == ip,
             // Broadcast addresses are to be asked for.
             Err(error) if error.raw_os_error() == Some(libc::EACCES) => false,
