@@ -84,7 +84,7 @@ fn report() -> String {
         counters: &Counters::default(),
         icmp: &IcmpTally::default(),
         findings: &[finding()],
-        said: &[LastLine { line: EVIL.into(), connections: 1 }],
+        last_lines: &[LastLine { line: EVIL.into(), connections: 1 }],
         ended_by: None,
         lines_dropped: 0,
     };
@@ -115,7 +115,7 @@ fn what_is_printed_of_a_run_is_harmless() {
     preflight::write_dry_run(&mut dry, &plan, &Host::default(), &[finding()]).unwrap();
     assert_harmless("--dry-run", &dry);
 
-    let (host, port) = confirm::words(&plan.routes);
+    let (host, port) = confirm::hosts_and_ports(&plan.routes);
     let banner = Banner { host: &host, port: &port, connections: 4, findings: "" };
     let mut shown = Vec::new();
     let answered = confirm::confirm(&banner, &mut EVIL.as_bytes(), &mut shown);

@@ -32,7 +32,7 @@ fn plan(connections: u32) -> Plan {
 
 fn talking(plan: Plan, send: &str, expect: &str) -> Plan {
     let (send, expect) = (send.as_bytes().into(), expect.as_bytes().into());
-    Plan { talk: Some(ReplyCheck { send, expect, reply_timeout: Span::from_s(2) }), ..plan }
+    Plan { reply_check: Some(ReplyCheck { send, expect, reply_timeout: Span::from_s(2) }), ..plan }
 }
 
 fn holding(plan: Plan, hold: Span) -> Plan {

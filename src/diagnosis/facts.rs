@@ -33,7 +33,7 @@ pub struct Case<'a> {
     /// What the preflight found.
     pub findings: &'a [Finding],
     /// The most frequent first.
-    pub said: &'a [LastLine],
+    pub last_lines: &'a [LastLine],
 }
 
 /// Several places with the same limit of their own.
@@ -175,7 +175,7 @@ impl Facts {
             several_sources: summary.sources.count > 1,
             several_targets: summary.targets.count > 1,
             last_dial: summary.last_dial.unwrap_or_default(),
-            has_said: !case.said.is_empty(),
+            has_said: !case.last_lines.is_empty(),
         }
     }
 

@@ -48,8 +48,8 @@ pub struct Report<'a> {
     pub icmp: &'a IcmpTally,
     /// What the preflight found.
     pub findings: &'a [Finding],
-    /// What the server said to connections that it then closed.
-    pub said: &'a [LastLine],
+    /// The last lines that servers sent on connections that they then closed.
+    pub last_lines: &'a [LastLine],
     /// What on this host ended the run, where that was no operator.
     pub ended_by: Option<&'a str>,
     /// Lines that found no room on a standard stream.
@@ -59,7 +59,7 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// What the diagnosis is made from.
     pub fn case(&self) -> Case<'_> {
-        let Report { plan, summary, counters, icmp, findings, said, .. } = *self;
-        Case { plan, summary, counters, icmp, findings, said }
+        let Report { plan, summary, counters, icmp, findings, last_lines, .. } = *self;
+        Case { plan, summary, counters, icmp, findings, last_lines }
     }
 }

@@ -60,7 +60,7 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
         matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
     };
     match diagnosis.problems.iter().any(is_close) {
-        true => write_said(out, case.said),
+        true => write_said(out, case.last_lines),
         false => Ok(()),
     }
 }

@@ -36,7 +36,7 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         counters: &beside.counters,
         icmp: &beside.icmp,
         findings: &[],
-        said: &beside.said,
+        last_lines: &beside.said,
         ended_by: None,
         lines_dropped: 0,
     };

@@ -315,15 +315,14 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let talk = self.plan.reply_check.as_ref();
-        talk.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
+        let reply = self.plan.reply_check.as_ref();
+        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
     }
 
     /// Whether bytes that were read complete what is expected for the first time.
     fn is_match(&mut self, slot: u32, is_expected: bool) -> bool {
-        let is_looked_for =
-            self.plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
-        let is_first = is_looked_for && is_expected && !self.is_matched[slot as usize];
+        let expects = self.plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
+        let is_first = expects && is_expected && !self.is_matched[slot as usize];
         self.is_matched[slot as usize] |= is_first;
         is_first
     }
