@@ -141,7 +141,7 @@ impl Sim {
         let scenario = Scenario::new(&mut random);
         let (plan, start) = (&scenario.plan, scenario.start);
         let connections = plan.connections as usize;
-        let actions_max = plan.limits.turn_actions_max();
+        let actions_max = plan.budgets.turn_actions_max();
         let probes = random.chance(500);
         let dating = Dating::new(plan.batches());
         let engine = Engine::new(plan, start).unwrap_or_else(|error| panic!("{error}"));
@@ -308,7 +308,7 @@ impl Sim {
     /// there is room for it.
     fn poll(&mut self, gap: Option<EventKind>) -> Vec<Event> {
         let at = self.clock;
-        let limits = self.scenario.plan.limits;
+        let budgets = self.scenario.plan.budgets;
         let mut events = std::mem::take(&mut self.feedback);
         let honest = events.len();
         if let Some(EventKind::Gap { since, .. }) = gap {
@@ -316,12 +316,12 @@ impl Sim {
         }
         events.extend(gap.map(|kind| Event { at, kind }));
         let first = events.len();
-        let told = self.network.poll(&limits, &self.engine, at, &mut events);
+        let told = self.network.poll(&budgets, &self.engine, at, &mut events);
         self.stamp(at, first, &mut events);
-        self.dating.end_batch(told == limits.events_max);
+        self.dating.end_batch(told == budgets.events_max);
         let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
         read.for_each(|_| mark(&mut self.marks, "read as soon as reported"));
-        if told == limits.events_max {
+        if told == budgets.events_max {
             events.push(Event { at, kind: EventKind::PollBatchFull });
         }
         if self.stop_at.is_some_and(|stop_at| stop_at <= at) {
@@ -329,7 +329,7 @@ impl Sim {
             events.push(Event { at, kind: EventKind::Stop });
         }
         while self.random.chance(self.scenario.faults.bogus_permille)
-            && events.len() < limits.turn_events_max()
+            && events.len() < budgets.turn_events_max()
         {
             let made = bogus::bogus(&self.engine, &self.view, at, &mut self.random);
             let Some((edge, event)) = made else { break };
@@ -345,10 +345,10 @@ impl Sim {
         let said = match action {
             Action::Close(key) => return self.network.close(key),
             Action::Drain(key) => {
-                self.network.drain(key, self.scenario.plan.limits.drain_bytes_max)?
+                self.network.drain(key, self.scenario.plan.budgets.drain_bytes_max)?
             }
             Action::DrainFully(key) => {
-                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.limits.drain_bytes_max;
+                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.budgets.drain_bytes_max;
                 self.network.drain(key, limit)?
             }
             Action::Dial(key) => {

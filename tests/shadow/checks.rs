@@ -55,7 +55,7 @@ impl Shadow {
         match seat.state {
             State::Established => seat.wait == Wait::Reply,
             State::Closed | State::Error => false,
-            _ => self.plan.talk.is_some(),
+            _ => self.plan.reply_check.is_some(),
         }
     }
 
@@ -74,7 +74,7 @@ impl Shadow {
             self.last_rtt = Some(at);
             answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Rtt));
         }
-        let talk = self.plan.talk.clone();
+        let talk = self.plan.reply_check.clone();
         if talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
             answers.push(Action::Send(key));
         }
@@ -104,7 +104,7 @@ impl Shadow {
 
     fn take_suspect(&mut self) -> bool {
         if self.suspects_taken == SUSPECTS_MAX {
-            let talks = self.plan.talk.is_some();
+            let talks = self.plan.reply_check.is_some();
             self.mark(if talks { "a suspect too many" } else { "a slow dial too many to suspect" });
             return false;
         }
@@ -250,7 +250,7 @@ impl Shadow {
     /// come before it.
     pub(super) fn hear(&mut self, key: Key, at: Moment, answers: &mut Vec<Action>) {
         let slot = key.slot;
-        let any = self.plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty());
+        let any = self.plan.reply_check.as_ref().is_some_and(|talk| talk.expect.is_empty());
         let is_probed = self.is_probed(slot);
         let Seat { wait, heard, opened_at, is_silent, .. } = *self.seat(slot);
         let seat = self.seat(slot);
@@ -283,13 +283,14 @@ impl Shadow {
     /// Whether a request was to be sent, and its reply may still come in time.
     pub(super) fn may_be_in_time(&self, slot: u32) -> bool {
         let seat = &self.seats[slot as usize];
-        let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let sends = self.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
         sends && matches!(seat.wait, Wait::Reply) && !seat.is_put_off
     }
 
     /// It was sent.
     pub(super) fn request_sent(&mut self, slot: u32, at: Moment) {
-        let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
+        let patience =
+            self.plan.reply_check.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         self.seat(slot).sent_to_at = at;
         self.wait(slot, Wait::Reply, at + patience);
     }
@@ -304,7 +305,8 @@ impl Shadow {
             self.mark("answered by a last drain");
         }
         let is_probed = self.is_probed(slot);
-        let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
+        let patience =
+            self.plan.reply_check.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         let seat = self.seat(slot);
         let due = Tick::at_or_after(seat.sent_to_at + patience).moment();
         let is_late = due < at || seat.is_put_off;
@@ -372,7 +374,8 @@ impl Shadow {
                 self.repeats += u64::from(look.total_retrans);
             }
             TcpInfoPurpose::Suspect => {
-                let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+                let sends =
+                    self.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
                 // The handshake's one answer came more than once, and nothing else.
                 let is_repeated = repeated(look, 2);
                 self.suspects_looked_at += 1;
@@ -428,7 +431,7 @@ impl Shadow {
             _ => return,
         }
         let is_first = self.round_of(slot) == Round::First;
-        let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let sends = self.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
         // Newer than the question by the time there and back, but for the kernel's clock.
         let newest = Moment(seat.question.0.saturating_add(look.rtt.unwrap_or_default().0));
         let is_taken = !(sends && look.unacked > 0);

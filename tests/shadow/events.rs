@@ -197,7 +197,7 @@ impl Shadow {
     fn queue(&mut self, slot: u32) {
         if !self.ready.contains(&slot) {
             self.ready.push_back(slot);
-            let turns = self.ready.len().div_ceil(self.plan.limits.drains_max as usize);
+            let turns = self.ready.len().div_ceil(self.plan.budgets.drains_max as usize);
             self.seats[slot as usize].drained_by = self.turn + turns as u64 - 1;
         }
     }

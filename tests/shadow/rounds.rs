@@ -108,7 +108,7 @@ impl Shadow {
             return Ok(rest);
         }
         self.begin_round();
-        let mut budget = self.plan.limits.expiries_max;
+        let mut budget = self.plan.budgets.expiries_max;
         while budget > 0
             && let Some(slot) = self.rounds.queue.pop_front()
         {

@@ -158,7 +158,7 @@ impl Shadow {
     }
 
     pub fn unheard(&self) -> bool {
-        let batches = self.plan.connections.div_ceil(self.plan.limits.events_max);
+        let batches = self.plan.connections.div_ceil(self.plan.budgets.events_max);
         self.full_turns > 0 && self.full_turns <= batches
     }
 }

@@ -23,10 +23,10 @@ impl Shadow {
         check!(record.now >= self.now, "the clock went backwards");
         self.notice_pause(record.now);
         self.now = record.now;
-        let limits = self.plan.limits;
+        let budgets = self.plan.budgets;
         let (events, actions) = (record.events.len(), record.actions.len());
-        check!(events <= limits.turn_events_max(), "{events} events are too many");
-        check!(actions <= limits.turn_actions_max(), "{actions} actions are too many");
+        check!(events <= budgets.turn_events_max(), "{events} events are too many");
+        check!(actions <= budgets.turn_actions_max(), "{actions} actions are too many");
 
         let answers = self.take_all(&record.events);
         let (mine, rest) = record.actions.split_at(answers.len().min(actions));
@@ -138,7 +138,7 @@ impl Shadow {
 
     fn drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
         let mut count = 0;
-        let most = self.plan.limits.drains_max as usize;
+        let most = self.plan.budgets.drains_max as usize;
         while let Some(Action::Drain(key)) = actions.get(count) {
             check!(!self.over, "{key:?} is drained after the end");
             let open = self.state(*key) == Some(State::Established);
@@ -164,7 +164,7 @@ impl Shadow {
     }
 
     fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
-        let limits = self.plan.limits;
+        let limits = self.plan.budgets;
         let (mut dials, mut skipped) = (0, 0);
         // Those that need no dial come first, and one of them may be an error too many.
         while !self.over && self.dial_due().is_some_and(|due| due <= self.now) {
@@ -240,7 +240,7 @@ impl Shadow {
         let exact = wheel.is_none() && self.ready.is_empty();
         check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
         let work = 6 * low_32(record.deadlines.len() as u64) + seen.cost_from_above();
-        let deferred = work >= self.plan.limits.expiries_max || !self.ready.is_empty();
+        let deferred = work >= self.plan.budgets.expiries_max || !self.ready.is_empty();
         let reason = deferred || past(self.dial_due());
         check!(reason || !past(next), "due at {next:?}, which has passed, for nothing");
         Ok(())
