@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_for_terminals_unless_the_environment_or_the_flag_says_otherwise() {
+    fn colours_are_for_terminals_unless_environment_or_flag_decide_otherwise() {
         let auto = Display::default();
         for (surroundings, shown) in [
             (TERMINAL, true),

@@ -16,7 +16,7 @@ const COLUMNS_DEFAULT: u16 = 80;
 /// Source: ECMA-48, 8.3.39 (ED).
 const ERASE: &str = "\r\x1b[J";
 
-/// What standard output is, and what its environment says of it.
+/// What standard output is, and the wishes of its environment.
 pub fn surroundings() -> Surroundings {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     Surroundings {
@@ -34,7 +34,7 @@ pub fn asks_on_stderr() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal() && !io::stdout().is_terminal()
 }
 
-/// The width of the terminal that standard output is. Asked anew each time: it can be resized.
+/// The width of the terminal that standard output is. Read anew each time: it can be resized.
 pub fn columns() -> u16 {
     let columns = streams::columns(io::stdout().as_fd()).ok();
     columns.filter(|columns| *columns > 0).unwrap_or(COLUMNS_DEFAULT)

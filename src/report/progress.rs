@@ -13,7 +13,7 @@ use crate::units::{NS_PER_S, Span};
 /// Between two redraws: at most ten a second.
 pub const REDRAW_EVERY: Span = Span::from_ms(100);
 
-/// The rate "now" is that of so long, or of as many dials if that takes longer.
+/// The rate "now" is taken over this long, or over this number of dials if that takes longer.
 const RATE_SPAN: Span = Span::from_s(1);
 const RATE_DIALS: u64 = 5;
 

@@ -8,7 +8,7 @@ fn plan(connections: u32) -> Plan {
     Plan::plain(connections, Routes::to_one(Target { host: "127.0.0.1".into(), address }))
 }
 
-/// A run after so many ms: what was dialed, what is established, and the ends by reason.
+/// A run after these milliseconds: what was dialed, what is established, and the ends by reason.
 fn progress<'a>(
     times: &'a Histogram,
     connections: u32,
@@ -51,7 +51,7 @@ fn dialing(ends: &[(EndReason, u64)], columns: usize) -> String {
 }
 
 #[test]
-fn the_line_says_how_far_it_is_at_every_width() {
+fn the_line_shows_how_far_it_is_at_every_width() {
     assert_eq!(
         dialing(&[], 200),
         "[############------------------]   4,000 of 10,000 dialed   4,000 established  0 errors  \
@@ -119,7 +119,7 @@ fn what_is_pending_is_shown_once_all_are_dialed() {
     let (mut line, times) = (LiveLine::new(&plan(100), false), Histogram::new());
     let text = line.text(&progress(&times, 100, 900, [100, 60], &[]), 80);
     assert!(text.ends_with("  100/100   60 est  0 err  40 dialing"), "{text}");
-    // Nothing is left to be told once they are decided.
+    // Nothing is pending once they are decided.
     let mut decided = progress(&times, 100, 950, [100, 100], &[]);
     decided.held = Some(Span::ZERO);
     let text = line.text(&decided, 80);
