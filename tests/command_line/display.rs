@@ -149,7 +149,7 @@ fn nothing_is_redrawn_in_a_pipe_a_dumb_terminal_or_where_it_is_not_wanted() {
     let (_keyboard, screen) = terminal.show();
     assert_eq!(run.ended().code(), Some(0));
     assert!(!screen.all().contains('\x1b'), "{}", screen.text());
-    // Where it was typed it is drawn in a pipe as well, for whoever passes it on to a terminal.
+    // Where it was typed it is drawn in a pipe as well, which may lead to a terminal.
     let run = Running::start(tcpgoon(&[&["--progress=always"], &args[..]].concat())).outcome();
     assert!(rows(&run.stdout).len() > 1, "{run:#?}");
 }
