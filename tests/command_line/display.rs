@@ -1,11 +1,10 @@
 //! How a run is shown: the line that is redrawn on a terminal, colours, `--quiet` and `--rates`.
 
-use std::fs::File;
 use std::process::{Command, Stdio};
 
 use crate::common::output::{self, span, stats};
 use crate::common::streams::{Terminal, lines_of, resize};
-use crate::common::{self, ClosedPort, Heard, Running, Served, tcpgoon, wait_until};
+use crate::common::{self, ClosedPort, Running, Served, tcpgoon, wait_until};
 
 const ERASE: &str = "\r\x1b[J";
 
@@ -89,11 +88,6 @@ fn find(text: &str, shape: &str) -> Vec<String> {
     found.unwrap_or_else(|| panic!("no line '{shape}' in {text}"))
 }
 
-/// Waits for a state of the row.
-fn wait_for_row(screen: &Heard, what: &str, fits: impl Fn(&str) -> bool) {
-    wait_until(what, || rows(&screen.text()).iter().any(|row| fits(row)).then_some(()));
-}
-
 #[test]
 fn the_line_fits_the_terminal_that_is_resized() {
     let server = Served::start(&["-i", "0"]);
@@ -102,12 +96,15 @@ fn the_line_fits_the_terminal_that_is_resized() {
     let target = server.target();
     let mut run =
         on(&terminal, tcpgoon(&["-y", "-c", "100", "-s", "0", "--hold", "forever", &target]));
-    let (keyboard, screen): (File, Heard) = terminal.show();
-    wait_for_row(&screen, "a hold", |row| row.starts_with("holding 100  "));
+    let (keyboard, screen) = terminal.show();
+    let wait_for_row = |what: &str, fits: &dyn Fn(&str) -> bool| {
+        wait_until(what, || rows(&screen.text()).iter().any(|row| fits(row)).then_some(()));
+    };
+    wait_for_row("a hold", &|row| row.starts_with("holding 100  "));
     assert!(rows(&screen.text()).iter().all(|row| row.len() < 40), "{}", screen.text());
     // It shows the bar where there is room for it; a hold without end has none, so by its words.
     resize(&keyboard, 14);
-    wait_for_row(&screen, "a narrow one", |row| row == "holding 100");
+    wait_for_row("a narrow one", &|row| row == "holding 100");
     resize(&keyboard, 200);
     let before = rows(&screen.text()).len();
     wait_until("a wide one", || {
@@ -127,7 +124,7 @@ fn a_target_that_refuses_everything_is_seen_at_once() {
         let found = row.split("  ").find_map(|words| output::matches(words, "# of # refused"));
         found.is_some_and(|counts| counts[0] == counts[1])
     };
-    assert!(rows(&text).iter().any(|row| is_seen(&row)), "{text}");
+    assert!(rows(&text).iter().any(is_seen), "{text}");
 }
 
 #[test]
