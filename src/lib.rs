@@ -90,6 +90,7 @@
 //!   sentences.rs        one sentence a symptom
 //!   facts.rs            the words for what was counted
 //!   other_addresses.rs  what a name has beside the address that was dialed
+//!   outlook.rs          what a run is about to do
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them

@@ -28,7 +28,7 @@ use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
 use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
 use tcpgoon::report::rates::Rates;
-use tcpgoon::report::{self, Report, preflight, text};
+use tcpgoon::report::{self, Report, outlook, preflight, text};
 use tcpgoon::units::Span;
 
 fn main() -> ExitCode {
@@ -143,11 +143,17 @@ fn dry_run(plan: &Plan, host: &Host, findings: &[Finding]) -> Result<u8> {
 
 fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
     let mut text = String::new();
+    let _ = outlook::write_outlook(&mut text, plan);
     let _ = preflight::write_findings(&mut text, plan, findings);
     let (host, port) = cli::confirm::hosts_and_ports(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
     let mut input = BufReader::new(Blocking(io::stdin()));
+    // A standard output that leads elsewhere is for the report alone, if a terminal is left to ask.
+    if terminal::asks_on_stderr() {
+        let mut output = LineWriter::new(Blocking(io::stderr()));
+        return cli::confirm::confirm(&banner, &mut input, &mut output);
+    }
     let mut output = LineWriter::new(Blocking(io::stdout()));
     cli::confirm::confirm(&banner, &mut input, &mut output)
 }

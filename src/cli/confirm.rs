@@ -24,8 +24,7 @@ pub struct Banner<'a> {
     pub host: &'a str,
     pub port: &'a str,
     pub connections: u32,
-    /// What the original knows nothing of, and what stands below its warning: whole lines, or
-    /// nothing.
+    /// What the original does not print, below its warning: whole lines, or nothing.
     pub findings: &'a str,
 }
 

@@ -8,6 +8,7 @@ pub mod facts;
 pub mod host_evidence;
 pub mod measured;
 pub mod other_addresses;
+pub mod outlook;
 pub mod preflight;
 pub mod progress;
 pub mod rates;

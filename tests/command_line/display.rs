@@ -1,5 +1,6 @@
 //! How a run is shown: the line that is redrawn on a terminal, colours, `--quiet` and `--rates`.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::common::output::{self, span, stats};
@@ -240,4 +241,20 @@ fn the_verdict_and_errors_are_coloured_on_a_terminal_or_where_it_is_wanted() {
     let (_keyboard, screen) = terminal.show();
     assert_eq!(run.ended().code(), Some(0));
     assert!(!screen.all().contains('\x1b'), "{}", screen.text());
+}
+
+#[test]
+fn the_question_goes_to_standard_error_where_only_the_report_leads_elsewhere() {
+    let server = Served::start(&["-i", "0"]);
+    let terminal = Terminal::new();
+    let mut command = tcpgoon(&["-c", "3", "-s", "0", &server.target()]);
+    command.stdin(terminal.device()).stdout(Stdio::piped()).stderr(terminal.device());
+    let run = Running::start_as_it_is(command);
+    let (mut keyboard, screen) = terminal.show();
+    screen.wait_for_words("Do you want to continue? (y/N): ");
+    keyboard.write_all(b"y\n").unwrap();
+    let run = run.outcome();
+    run.assert_code(0);
+    assert!(run.stdout.starts_with("Total: 3, "), "{run:#?}");
+    assert!(lines_of(&screen.all()).contains("\nThis dials 3 connections to "), "{run:#?}");
 }
