@@ -130,6 +130,7 @@
 //!   event.rs            Event, EventKind, Action, Note: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
+//!   stall.rs            dials without a reply, before their timeout
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first
 //!   gaps.rs             when this host did not poll
 //!   dating.rs           when an event happened: the kernel's date, or an interval

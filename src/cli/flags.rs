@@ -274,7 +274,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "max-errors",
         value: Some("N"),
-        help: "Errors and closes by the peer at which to stop dialing, and report",
+        help: "Errors and closes by the peer, or dials that stall, at which to stop and report",
         effect: |draft, value| fill(&mut draft.run.errors_max, effects::errors_max(value)),
         ..BASE
     },

@@ -16,7 +16,7 @@ impl Engine {
             self.decided_at = Some(self.now);
         }
         let held = self.end_due().is_some_and(|end| end <= self.now);
-        self.gave_up |= self.is_too_much();
+        self.gave_up |= self.is_too_much() || self.stalled.is_too_much();
         let waits = self.readiness_may_be_pending() || self.checks.is_waiting();
         // Once over, it stays over, whatever a late event says.
         self.over |= self.stopped || self.gave_up || (held && !waits);

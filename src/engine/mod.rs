@@ -34,6 +34,7 @@ pub mod ledger;
 pub mod pacer;
 pub mod ready;
 mod rounds;
+pub mod stall;
 pub mod summary;
 pub mod sustained;
 pub mod tcp_info;
@@ -55,6 +56,7 @@ use handlers::PendingTcpInfo;
 use ledger::Ledger;
 use pacer::Pacer;
 use ready::Ready;
+use stall::Stalled;
 use sustained::Sustained;
 use wheel::Wheel;
 
@@ -106,6 +108,7 @@ pub struct Engine {
     /// Whether there is something to send to each connection.
     sends: bool,
     errors_max: Option<u64>,
+    stalled: Stalled,
     start: Moment,
     now: Moment,
     sample_due: Option<Moment>,
@@ -158,6 +161,7 @@ impl Engine {
             final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),
             sends: plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty()),
             errors_max: plan.errors_max,
+            stalled: Stalled::new(plan.errors_max),
             start,
             now: start,
             sample_due: Some(start),
@@ -192,6 +196,7 @@ impl Engine {
         self.end_gap(is_batch_full);
         if !self.readiness_may_be_pending() {
             self.expire(actions);
+            self.stalled.advance(&self.table, self.pacer.asked(), self.now);
         }
         if self.sample_due.is_some_and(|due| due <= self.now) {
             actions.push(Action::Sample);
@@ -219,7 +224,8 @@ impl Engine {
         let end = self.end_due().filter(|_| !self.checks.is_waiting());
         let round = self.checks.next_due(self.now, self.decided_at, self.hold);
         let round = round.filter(|_| !self.stopped);
-        [wheel, dial, self.sample_due, end, round].into_iter().flatten().min()
+        let stall = self.stalled.next_due();
+        [wheel, dial, self.sample_due, end, round, stall].into_iter().flatten().min()
     }
 
     /// Whether the run has ended: every dial is decided and the hold is over, or a signal came.
@@ -356,7 +362,11 @@ impl Engine {
         self.ledger.post(before.state, to, reason);
         let found_at = at.min(self.now);
         match (before.state, to) {
-            (_, State::Established) => self.sustained.open(found_at),
+            (_, State::Established) => {
+                self.sustained.open(found_at);
+                self.stalled.opened(self.pacer.asked());
+            }
+            (State::Dialing, State::Error) => self.stalled.failed(key.slot),
             (State::Established, _) => self.sustained.close(before.since, found_at),
             _ => {}
         }

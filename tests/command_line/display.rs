@@ -258,3 +258,17 @@ fn the_question_goes_to_standard_error_where_only_the_report_leads_elsewhere() {
     assert!(run.stdout.starts_with("Total: 3, "), "{run:#?}");
     assert!(lines_of(&screen.all()).contains("\nThis dials 3 connections to "), "{run:#?}");
 }
+
+#[test]
+fn max_errors_does_not_wait_for_timeouts_where_every_dial_stalls() {
+    // Its kernel completes two handshakes and drops every SYN after them.
+    let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
+    let args = ["-y", "-t", "60", "-s", "10", "-c", "5000", "--max-errors", "50"];
+    let run = common::run(&[&args[..], &[&server.target()]].concat());
+    run.assert_code(2);
+    let last = run.last();
+    assert!(last.dialing >= 50 && last.error < 50, "{run:#?}");
+    // After 3.5 s and 50 more dials: 4 s, where timeouts would have taken a minute.
+    assert!((4.0..30.0).contains(&run.took.as_secs_f64()), "{run:#?}");
+    assert!(run.stdout.contains("--max-errors"), "{run:#?}");
+}

@@ -6,7 +6,7 @@ use tcpgoon::sim::Record;
 use tcpgoon::units::{Moment, Span, low_32};
 
 use super::deadlines::Seen;
-use super::records::Verdict;
+use super::records::{Seat, Verdict};
 use super::state::Shadow;
 
 /// A gap longer than this moves the schedule.
@@ -102,7 +102,7 @@ impl Shadow {
         if held && self.is_waiting() {
             self.mark("answers waited for");
         }
-        if self.has_enough() {
+        if self.has_enough() || self.has_stalled() {
             self.mark("gave up");
             self.gave_up = true;
         }
@@ -123,6 +123,42 @@ impl Shadow {
     fn has_enough(&self) -> bool {
         let ended = self.level(State::Error) + self.level(State::Closed);
         self.plan.errors_max.is_some_and(|most| u64::from(ended) >= most)
+    }
+
+    /// Whether `--max-errors` dials in a row have had no reply for 3.5 s: those after the last one
+    /// that was established, in their order.
+    fn has_stalled(&mut self) -> bool {
+        let Some(most) = self.plan.errors_max else { return false };
+        if self.unheard() {
+            return false;
+        }
+        let dialed = &self.seats[self.asked_at_open as usize..self.asked as usize];
+        let age = |seat: &&Seat| self.now.since(seat.since);
+        let is_pending = |seat: &&Seat| seat.state == State::Dialing;
+        let is_waiting = |seat: &&Seat| {
+            seat.state == State::NotInitiated
+                || (is_pending(seat) && age(seat) < Span::from_ms(3_500))
+        };
+        let stalled = dialed.iter().take_while(|seat| !is_waiting(seat)).filter(is_pending);
+        let has_stalled = stalled.count() as u64 >= most;
+        if has_stalled {
+            self.mark("dials stalled");
+        }
+        has_stalled
+    }
+
+    /// When the next of them will have stalled.
+    fn stall_due(&self) -> Option<Moment> {
+        self.plan.errors_max?;
+        let dialed = &self.seats[self.asked_at_open as usize..self.asked as usize];
+        let is_counted = |seat: &&Seat| self.now.since(seat.since) >= Span::from_ms(3_500);
+        let mut rest = dialed.iter().skip_while(|seat| match seat.state {
+            State::NotInitiated => false,
+            State::Dialing => is_counted(seat),
+            _ => true,
+        });
+        let next = rest.next().filter(|seat| seat.state == State::Dialing)?;
+        Some(next.since + Span::from_ms(3_500))
     }
 
     /// One drain of each whose answer is due, in any order.
@@ -231,7 +267,7 @@ impl Shadow {
         }
         let wheel = (0..self.plan.connections).filter_map(|slot| self.tick_due(slot)).min();
         let end = self.hold_end().filter(|_| !self.is_waiting());
-        let others = [self.dial_due(), self.sample_due, end, self.round_due()];
+        let others = [self.dial_due(), self.sample_due, end, self.round_due(), self.stall_due()];
         let wanted = others.into_iter().flatten().chain(wheel).min();
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));

@@ -298,6 +298,7 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "a suspect that acknowledges nothing",
         "a suspect too many",
         "a slow dial too many to suspect",
+        "dials stalled",
         "gave up",
         "a signal before any dial",
         "a signal between the dials",
