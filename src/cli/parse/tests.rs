@@ -207,17 +207,17 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         (
             "h:80 -t 5x",
             "--dial-timeout '5x': a number with or without a unit (us, ms, s, m, h), at most 10 \
-             days, is accepted; bare, it is seconds",
+             days, is accepted; without a unit it is seconds",
         ),
         (
             "h:80 --sleep ten",
             "--sleep 'ten': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
-             is accepted; bare, it is milliseconds",
+             is accepted; without a unit it is milliseconds",
         ),
         (
             "h:80 --hold always",
             "--hold 'always': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
-             is accepted; bare, it is seconds; or the word forever",
+             is accepted; without a unit it is seconds; or the word forever",
         ),
         (
             "h:80 --rate 0",
@@ -226,13 +226,13 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
         ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
         ("h:80 -d=", "--debug '': true and false are accepted"),
-        ("h:80 --conections 5", "unknown flag --conections: is --connections meant?"),
-        ("h:80 --prot=5", "unknown flag --prot: is --port meant?"),
-        ("h:80 --baner x", "unknown flag --baner: is --banner of 'tcpgoon serve' meant?"),
-        ("h:80 --timeout 5", "unknown flag --timeout: is --dial-timeout meant?"),
-        ("h:80 --conn=5", "unknown flag --conn: is --connections meant?"),
-        ("calibrate --conn=5", "unknown flag --conn: is --connections meant?"),
-        ("serve --hots x", "unknown flag --hots: is --host of 'tcpgoon' meant?"),
+        ("h:80 --conections 5", "unknown flag --conections: did you mean --connections?"),
+        ("h:80 --prot=5", "unknown flag --prot: did you mean --port?"),
+        ("h:80 --baner x", "unknown flag --baner: did you mean --banner of 'tcpgoon serve'?"),
+        ("h:80 --timeout 5", "unknown flag --timeout: did you mean --dial-timeout?"),
+        ("h:80 --conn=5", "unknown flag --conn: did you mean --connections?"),
+        ("calibrate --conn=5", "unknown flag --conn: did you mean --connections?"),
+        ("serve --hots x", "unknown flag --hots: did you mean --host of 'tcpgoon'?"),
         ("h:80 --nonsense", "unknown flag --nonsense"),
         ("h:80 -x", "unknown flag -x"),
         ("h:80 -yx5", "unknown flag -x"),
@@ -242,31 +242,34 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         ("serve -h", "-h, --host belongs to 'tcpgoon', not to 'tcpgoon serve'"),
         ("calibrate -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon calibrate'"),
         ("serve 80", "'80': 'tcpgoon serve' takes flags only"),
-        ("explain path-mt", "'path-mt': no cause has this id; is path-mtu meant?"),
+        ("explain path-mt", "'path-mt': no cause has this id; did you mean path-mtu?"),
         ("explain -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon explain'"),
         ("calibrate h:80", "'h:80': 'tcpgoon calibrate' takes flags only"),
         (
             "serve -p 80-81",
-            "--port '80-81': one port from 1 to 65535 is accepted, or 0 for any that is free",
+            "--port '80-81': a port from 1 to 65535 is accepted, or 0 for any free port",
         ),
         ("serve --bind x", "--bind 'x': an IP address is accepted, as 127.0.0.1, 0.0.0.0 or ::1"),
         (
             "serve --close-after 1 --reset-after 1",
             "--close-after and --reset-after both end a connection: give one",
         ),
-        ("serve --echo --flood", "--echo and --flood both say what is sent: give one of them"),
+        ("serve --echo --flood", "--echo and --flood both send data: give one of them"),
         (
             "serve --banner \\q",
-            "--banner '\\q': 1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\",
+            "--banner '\\q': 1 to 4096 bytes are accepted, with escapes \\r \\n \\t \\0 \\xNN \\\\",
         ),
         (
             "merge a b",
-            "this version has no verb 'merge': a host of that name is reached with --host merge",
+            "'merge' is reserved for a verb of a later version; for a host of that name use --host merge",
         ),
-        ("man", "this version has no verb 'man': a host of that name is reached with --host man"),
+        (
+            "man",
+            "'man' is reserved for a verb of a later version; for a host of that name use --host man",
+        ),
         (
             "version 80",
-            "'80': 'tcpgoon version' takes no more words; a host of that name is reached with \
+            "'80': 'tcpgoon version' takes no arguments; for a host of that name use \
              --host version",
         ),
     ] {

@@ -109,7 +109,7 @@ fn each_mistake_is_one_line_that_names_the_word() {
         (&["[::1"], "'[::1'", "not closed"),
         (&["[::1]-[::9:80"], "'[::1]-[::9:80'", "not closed"),
         (&["[::1]80"], "'[::1]80'", "nothing or a port"),
-        (&["[::1]-::9"], "'[::1]-::9'", "stand in brackets"),
+        (&["[::1]-::9"], "'[::1]-::9'", "need brackets"),
         (&["[]:80"], "'[]:80'", "for an IPv6 address"),
         (&["[h]:80"], "'[h]:80'", "for an IPv6 address"),
         (&["[a-b]:80"], "'[a-b]:80'", "are IP addresses"),
