@@ -4,8 +4,8 @@
 
 #![no_main]
 
-#[path = "../../tests/support/consistency.rs"]
-mod consistency;
+#[path = "../../tests/common/report_invariants.rs"]
+mod report_invariants;
 #[path = "../../tests/shadow/mod.rs"]
 mod shadow;
 
@@ -16,10 +16,10 @@ use tcpgoon::engine::{
 };
 use tcpgoon::plan::{Close, Hold, Budgets, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::{Observer, Record, deadlines};
+use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
-use consistency::{Beside, contradictions, reported};
+use report_invariants::{Beside, contradictions, reported};
 use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;
@@ -227,15 +227,7 @@ fuzz_target!(|input: Input| {
         engine.audit();
         model = model.filter(|_| !was_over && is_tame(&plan, before, now, &events));
         if let Some(shadow) = &mut model {
-            let record = Record {
-                now,
-                events,
-                actions: actions.clone(),
-                next_due: engine.next_due(),
-                levels: engine.sample().levels,
-                deadlines: deadlines(&engine),
-                over: engine.is_over(),
-            };
+            let record = Record::new(&engine, now, events, &actions);
             shadow.turn(&engine, &record).unwrap_or_else(|words| panic!("{words}"));
         }
         let sample = engine.sample();

@@ -13,8 +13,8 @@ use tcpgoon::sim::world::setup::Server;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
-use super::consistency::{Beside, all_problems, contradictions, reported};
 use super::table::Scenario;
+use crate::report_invariants::{Beside, all_problems, contradictions, reported};
 
 /// This host, and a device on the path.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);

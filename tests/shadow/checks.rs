@@ -1,13 +1,11 @@
 //! What the shadow would ask of connections, servers and the kernel, and what it makes of answers.
 
-use super::Shadow;
-use super::failures::Sighting;
-use super::rounds::Found;
-use super::summary::Seat;
-use tcpgoon::engine::check_state::SEGS_MODULUS;
 use tcpgoon::engine::{Action, EndReason, Key, Note, Round, State, TcpInfo, TcpInfoPurpose};
 use tcpgoon::plan::{Probe, SAMPLE_MAX};
 use tcpgoon::units::{Moment, Span, Tick};
+
+use super::records::{Found, Seat, Sighting, Wait};
+use super::state::Shadow;
 
 /// A dial that took as long lost a SYN, or the answer to one.
 const SLOW: Span = Span::from_s(1);
@@ -15,53 +13,10 @@ const SLOW: Span = Span::from_s(1);
 /// No more than one handshake time in so long.
 const RTT_EVERY: Span = Span::from_ms(10);
 
+/// A connection keeps its `segs_in` modulo this: all of its check fits into a byte.
+const SEGS_MODULUS: u32 = 7;
+
 const SUSPECTS_MAX: u32 = 1_000;
-
-/// What the one deadline of an established seat is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    Nothing,
-    /// The application's answer, or the news that it did not come in time.
-    Reply,
-    /// To send a keepalive.
-    Keepalive,
-    /// To look at a suspect; and then, perhaps, to send a keepalive.
-    Suspicion {
-        is_probed: bool,
-    },
-    /// The news that the keepalive was sent.
-    Sending,
-    /// To look for what the keepalive has brought, for the first time, the second or the third;
-    /// after so many looks for the last word of them, or for one more look.
-    Look(u32),
-    LastWord,
-    /// The answer to the look after that.
-    VeryLastWord,
-    /// Whether anything comes by itself, and the answer to the look at its end.
-    Doubt,
-    DoubtWord,
-}
-
-impl Wait {
-    /// Whether a keepalive is out, or about to be.
-    pub(super) fn is_asked(self) -> bool {
-        self == Wait::Sending || self.is_sent()
-    }
-
-    /// Whether it is out, and not judged.
-    pub(super) fn is_sent(self) -> bool {
-        matches!(self, Wait::Look(_) | Wait::LastWord | Wait::VeryLastWord) || self.is_doubt()
-    }
-
-    fn is_doubt(self) -> bool {
-        matches!(self, Wait::Doubt | Wait::DoubtWord)
-    }
-
-    /// Whether the run that checks all waits for it.
-    fn is_open(self) -> bool {
-        matches!(self, Wait::Keepalive | Wait::Suspicion { .. }) || self.is_asked()
-    }
-}
 
 impl Shadow {
     pub(super) fn seat(&mut self, slot: u32) -> &mut Seat {
@@ -281,7 +236,7 @@ impl Shadow {
             Some(info) => {
                 self.sent(slot, at);
                 self.wait(slot, Wait::Look(1), at + Span::from_ms(500));
-                self.seat(slot).segs = info.segs_in.unwrap_or(0) % u32::from(SEGS_MODULUS);
+                self.seat(slot).segs = info.segs_in.unwrap_or(0) % SEGS_MODULUS;
             }
             None => {
                 self.mark("a keepalive refused");
@@ -451,7 +406,7 @@ impl Shadow {
     fn judge(&mut self, key: Key, look: &TcpInfo, at: Moment, answers: &mut Vec<Action>) {
         let slot = key.slot;
         let seat = *self.seat(slot);
-        let modulus = u32::from(SEGS_MODULUS);
+        let modulus = SEGS_MODULUS;
         let came = look.segs_in.map(|segs| (segs % modulus + modulus - seat.segs) % modulus);
         match seat.wait {
             Wait::Nothing if seat.is_silent && look.probes == Some(0) => {

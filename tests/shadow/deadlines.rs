@@ -1,12 +1,13 @@
 //! When the shadow thinks that things are due, and which of them it sees done: each seat has at most
 //! one deadline, which is never early, and late only as far as the limits put it off.
 
-use super::checks::Wait;
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::{Action, EndReason, Failure, Key, Note, State};
 use tcpgoon::plan::{CHECK_COST, FINAL_DRAIN_COST, Probe};
 use tcpgoon::sim::Record;
 use tcpgoon::units::{Moment, Tick};
+
+use super::records::{Verdict, Wait};
+use super::state::Shadow;
 
 /// How many deadlines a turn has seen to.
 #[derive(Debug, Clone, Copy, Default)]

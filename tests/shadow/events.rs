@@ -1,12 +1,11 @@
 //! What the shadow makes of events: which of them mean anything, and which closes and notes they
 //! call for.
 
-use super::Shadow;
-use super::checks::Wait;
-use super::failures::Sighting;
-use super::summary::{Seat, name};
 use tcpgoon::engine::{Action, EndReason, Event, EventKind, Failure, Key, Note, State};
 use tcpgoon::units::{Moment, Span};
+
+use super::records::{Seat, Sighting, Wait, name};
+use super::state::Shadow;
 
 impl Shadow {
     /// The closes and notes that the events call for, in their order.
