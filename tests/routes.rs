@@ -262,7 +262,7 @@ fn a_source_that_is_not_this_hosts_is_told_before_anything_is_dialed() {
             "--source 127.255.255.255: this host has no such address; *",
         ),
         ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address; *"),
-        ("::1", "--source: * has to be dialed from an IPv4 address, and none is given"),
+        ("::1", "--source: * needs an IPv4 source address, and there is none"),
         ("127.0.0.1/33", "--source '127.0.0.1/33': addresses of this host are accepted, *"),
         ("fe80::1", "--source fe80::1: a link-local address needs its interface: fe80::1%eth0"),
     ] {

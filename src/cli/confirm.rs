@@ -29,7 +29,7 @@ pub struct Banner<'a> {
 
 /// The hosts (a name with its address) and the ports for the banner, each once.
 pub fn hosts_and_ports(routes: &Routes) -> (String, String) {
-    let hosts = listed(routes.targets().iter().map(Target::host_words));
+    let hosts = listed(routes.targets().iter().map(Target::host_label));
     let ports = listed(routes.targets().iter().map(|target| target.address.port().to_string()));
     (hosts, ports)
 }
@@ -241,8 +241,8 @@ mod tests {
         // As from `yes maybe`.
         let mut input = BufReader::new(Endless);
         let (outcome, shown) = prompt(&mut input);
-        let asked = format!("{QUESTION}{SORRY}").repeat(TRIES_MAX as usize);
-        assert_eq!((outcome, shown), (Err(Error::Unanswered), format!("{asked}{UNPROCESSED}")));
+        let repeated = format!("{QUESTION}{SORRY}").repeat(TRIES_MAX as usize);
+        assert_eq!((outcome, shown), (Err(Error::Unanswered), format!("{repeated}{UNPROCESSED}")));
     }
 
     #[test]

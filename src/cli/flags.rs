@@ -6,7 +6,7 @@ use super::source;
 use super::target::{Group, Ports};
 use crate::args::Family;
 
-/// What the program does: a run, or what the first word says.
+/// The commands of the program: the first word, or a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Run,
@@ -98,7 +98,7 @@ pub const FLAGS: &[Flag] = &[
         long: "backlog",
         value: Some("N"),
         verbs: SERVE,
-        help: "Backlog of the listener (if not given: net.core.somaxconn)",
+        help: "Backlog of the listener (default: net.core.somaxconn)",
         effect: |draft, value| fill(&mut draft.serve.backlog, effects::backlog(value)),
         ..BASE
     },
@@ -123,7 +123,7 @@ pub const FLAGS: &[Flag] = &[
         long: "close",
         value: Some("HOW"),
         default: Some("fin"),
-        help: "Close connections by fin, or by rst, which leaves no TIME_WAIT",
+        help: "Close by fin, or by rst, which leaves no TIME_WAIT",
         effect: |draft, value| store(&mut draft.run.close, effects::close(value)),
         ..BASE
     },
@@ -149,7 +149,7 @@ pub const FLAGS: &[Flag] = &[
         short: Some('c'),
         value: Some("N"),
         verbs: &[Verb::Calibrate],
-        help: "Number of connections to open (if not given: the lowest local limit)",
+        help: "Number of connections to open (default: the lowest local limit)",
         effect: |draft, value| fill(&mut draft.calibrate.connections, effects::connections(value)),
         ..BASE
     },
@@ -179,7 +179,7 @@ pub const FLAGS: &[Flag] = &[
         long: "duration",
         value: Some("T"),
         verbs: SERVE,
-        help: "Time to run, in s (if not given, or 0: until a signal)",
+        help: "Time to run, in s (default, and 0: until a signal)",
         effect: |draft, value| store(&mut draft.serve.duration, effects::seconds_or_none(value)),
         ..BASE
     },
@@ -256,7 +256,7 @@ pub const FLAGS: &[Flag] = &[
         short: Some('m'),
         value: Some("N"),
         verbs: SERVE,
-        help: "Stop accepting at N open connections (if not given: no limit)",
+        help: "Stop accepting at N open connections (default: no limit)",
         effect: |draft, value| fill(&mut draft.serve.connections_max, effects::connections(value)),
         ..BASE
     },
@@ -310,7 +310,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "reply-timeout",
         value: Some("T"),
-        help: "Time for a reply, in s (if not given: the dial timeout, or 5 if that is 0)",
+        help: "Time for a reply, in s (default: the dial timeout, or 5 if that is 0)",
         effect: |draft, value| {
             fill(&mut draft.run.checks.reply_timeout, effects::some_seconds(value))
         },

@@ -7,7 +7,7 @@ use crate::args::{CheckArgs, End, Family, HostPort};
 use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
 
-/// Splits at white space; no test needs more of a shell.
+/// Parses a line, split at white space.
 pub fn typed(line: &str) -> Result<Command, Error> {
     parse(line.split_whitespace().map(OsString::from))
 }
@@ -26,7 +26,7 @@ fn serve(line: &str) -> ServeArgs {
     }
 }
 
-/// The line about the mistake, after having checked the one about the help.
+/// The line about the mistake; checks the one about the help.
 pub fn mistake(argv: Vec<OsString>) -> String {
     let verb = Verb::ALL[1..].iter().find(|verb| {
         argv.first().is_some_and(|word| verb.command().ends_with(&format!(" {}", word.display())))
@@ -46,7 +46,7 @@ fn wrong(line: &str) -> String {
 }
 
 #[test]
-fn a_run_defaults_to_what_the_original_does() {
+fn a_run_has_the_defaults_of_the_original() {
     let expected = Args {
         targets: vec![HostPort { host: "h".into(), port: 80 }],
         connections: 100,
@@ -71,7 +71,7 @@ fn a_run_defaults_to_what_the_original_does() {
 }
 
 #[test]
-fn a_server_defaults_to_loopback_and_no_tricks() {
+fn a_server_listens_on_the_loopback_by_default() {
     let expected = ServeArgs {
         bind: "127.0.0.1".parse().unwrap(),
         port: 54_321,
@@ -92,7 +92,7 @@ fn a_server_defaults_to_loopback_and_no_tricks() {
 }
 
 #[test]
-fn the_original_examples_are_read() {
+fn the_examples_of_the_original_are_parsed() {
     let args = run("--host myhttpsamplehost.com --port 80 --connections 10 --sleep 999 -y");
     assert_eq!(args.targets, [HostPort { host: "myhttpsamplehost.com".into(), port: 80 }]);
     assert_eq!((args.connections, args.pace), (10, Pace::sleep(Span::from_ms(999))));
@@ -100,7 +100,7 @@ fn the_original_examples_are_read() {
 }
 
 #[test]
-fn values_take_fractions_and_units_and_zero_has_its_meaning() {
+fn values_take_fractions_and_units_and_zero_is_special() {
     for (flags, connections) in [("-c 1", 1), ("-c1.5k", 1500), ("-c 64m", 64_000_000)] {
         assert_eq!(run(&format!("h:80 {flags}")).connections, connections);
     }
@@ -137,7 +137,7 @@ fn values_take_fractions_and_units_and_zero_has_its_meaning() {
 }
 
 #[test]
-fn of_a_repeated_flag_the_last_one_counts() {
+fn the_last_of_a_repeated_flag_counts() {
     let args = run("-c 1 -c 2 -s 1 -s 2 -h a -h b -p 1 -p 2 -4 -6 -y --assume-yes=false -d=0 -d");
     assert_eq!((args.connections, args.pace), (2, Pace::sleep(Span::from_ms(2))));
     assert_eq!(args.targets, [HostPort { host: "b".into(), port: 2 }]);
@@ -147,7 +147,7 @@ fn of_a_repeated_flag_the_last_one_counts() {
 }
 
 #[test]
-fn flags_are_read_as_the_original_reads_them() {
+fn flags_are_parsed_as_in_the_original() {
     let args = run("-yc10 h --debug=true 80 -dt 2");
     assert_eq!((args.connections, args.dial_timeout), (10, Some(Span::from_s(2))));
     assert!(args.assume_yes && args.debug);
@@ -189,8 +189,8 @@ fn only_the_first_word_is_a_verb() {
 }
 
 #[test]
-fn each_mistake_is_one_line_that_says_what_is_accepted() {
-    for (line, said) in [
+fn each_mistake_is_one_line_with_what_is_accepted() {
+    for (line, expected) in [
         ("", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
         ("-p 80", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
         ("80", "'80': this is a port, and no host comes before it: give HOST PORT"),
@@ -273,12 +273,12 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
              --host version",
         ),
     ] {
-        assert_eq!(wrong(line), said, "{line}");
+        assert_eq!(wrong(line), expected, "{line}");
     }
 }
 
 #[test]
-fn foreign_bytes_are_shown_escaped() {
+fn bytes_of_arguments_are_escaped() {
     let raw = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     assert_eq!(mistake(vec![raw(b"h\xff:80")]), "'h\\xff:80': not UTF-8");
     assert_eq!(mistake(vec!["serve".into(), raw(b"\xff")]), {
@@ -294,7 +294,7 @@ fn foreign_bytes_are_shown_escaped() {
 const VALUES: &[&str] =
     &["", "0", "1", "5k", "0.5", "1m30s", "forever", "h:80", "::1", "80-90", "\\x41", "\n"];
 
-/// Words near enough to the grammar that they get past its first check.
+/// Words close to the grammar.
 fn any_word() -> impl Strategy<Value = OsString> {
     let longs: Vec<&str> = FLAGS.iter().map(|flag| flag.long).collect();
     prop_oneof![
@@ -311,7 +311,7 @@ fn any_word() -> impl Strategy<Value = OsString> {
 
 proptest! {
     #[test]
-    fn no_arguments_panic_or_answer_with_more_than_two_lines(
+    fn no_arguments_cause_a_panic_or_more_than_two_lines(
         argv in prop::collection::vec(any_word(), 0..8)
     ) {
         match parse(argv.clone()) {
