@@ -193,7 +193,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "expect",
         value: Some("TEXT"),
-        help: "Text that a reply contains; connections without it are counted",
+        help: "Expect TEXT in a reply on each connection, and count the replies",
         effect: |draft, value| store(&mut draft.run.checks.expect, effects::text(value)),
         ..BASE
     },

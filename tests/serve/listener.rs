@@ -361,5 +361,5 @@ fn it_ends_with_its_standard_input_where_it_is_asked_to() {
     assert!(run.stdout.contains(" tcp serve statistics ---\nAccepted: "), "{run:#?}");
     let run = crate::common::run(&["serve", "-p", "0", "--until-eof"]);
     run.assert_code(1);
-    assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input cannot be"), "{run:#?}");
+    assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input is no pipe"), "{run:#?}");
 }
