@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::output::{self, span};
 use crate::common::streams::{SmallPipe, Terminal, lines_of};
-use crate::common::{Heard, Running, Served, skip, tcpgoon, wait_until};
+use crate::common::{Captured, Running, Served, skip, tcpgoon, wait_until};
 use nix::sys::signal::Signal;
 
 /// Starts it with the terminal as its three standard streams.
@@ -201,7 +201,7 @@ fn nor_does_a_pipe_that_cannot_be_opened_again() {
     command.args(&without_proc[1..]).args(busy(&target)).stdout(writer);
     let mut run = Running::start_as_it_is(command);
     wait_until_dialed(&server);
-    let text = Heard::from_reader(reader).all();
+    let text = Captured::from_reader(reader).all();
     assert_eq!(run.ended().code(), Some(0));
     assert_whole(&text);
 }
