@@ -69,7 +69,7 @@ fn start(client: &Namespace, words: &str) -> Running {
 }
 
 fn serve(host: &Namespace, address: &str, fault: Fault) -> FaultyServer {
-    FaultyServer::start(host.name(), at(address), habit)
+    FaultyServer::start(host.name(), at(address), fault)
 }
 
 fn at(address: &str) -> SocketAddrV4 {

@@ -15,8 +15,8 @@ const MS: Duration = Duration::from_millis(1);
 /// Two listeners at one port, the kernel hashes; one never accepts, and its queue of 64 is full.
 pub fn one_of_two_reuseport_listeners_is_stuck() {
     let Some(host) = Namespace::make() else { return };
-    let habit = Fault::Stuck { stuck: 1, of: 2, backlog: 64 };
-    let _server = serve(&host, "127.0.0.1:80", habit);
+    let fault = Fault::Stuck { stuck: 1, of: 2, backlog: 64 };
+    let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 400 -s 2"));
     verdict.word("LIMIT", 2).first(&["listener-stuck", "backend-down"]);
     verdict.never(&["packet-loss", "rate-limit", "accept-queue-overflow"]);
@@ -25,8 +25,8 @@ pub fn one_of_two_reuseport_listeners_is_stuck() {
 /// Every 4 s the server closes all that are older than 2 s: many at one moment, and its process lives.
 pub fn an_idle_timeout_is_enforced_by_a_sweep() {
     let Some(host) = Namespace::make() else { return };
-    let habit = Fault::Sweep { age: 2000 * MS, every: 4000 * MS };
-    let _server = serve(&host, "127.0.0.1:80", habit);
+    let fault = Fault::Sweep { age: 2000 * MS, every: 4000 * MS };
+    let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 300 -s 10 --hold 8"));
     verdict.word("LIMIT", 0).reached_is(300, 300).first(&["idle-timeout"]);
 }
@@ -87,8 +87,8 @@ pub fn a_full_queue_resets() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
     host.set("net/ipv4/tcp_abort_on_overflow", "1");
-    let habit = Fault::Slow { every: 100 * MS, backlog: 64 };
-    let _server = serve(&host, "10.77.0.2:80", habit);
+    let fault = Fault::Slow { every: 100 * MS, backlog: 64 };
+    let _server = serve(&host, "10.77.0.2:80", fault);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 160 -s 1 --probe"));
     verdict.word("LIMIT", 2).first(&QUEUE);
 }
@@ -96,8 +96,8 @@ pub fn a_full_queue_resets() {
 /// A server that keeps 50 and says why to the others, dialed at full speed without --hold.
 pub fn at_full_speed_the_number_is_the_limit() {
     let Some(host) = Namespace::make() else { return };
-    let habit = Fault::Max { count: 50, says: "-ERR max clients reached\r\n" };
-    let _server = serve(&host, "127.0.0.1:80", habit);
+    let fault = Fault::Max { count: 50, says: "-ERR max clients reached\r\n" };
+    let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 200 -s 0"));
     verdict.word("LIMIT", 2).reached_is(50, 200).first(&["connection-limit"]);
     let said = verdict.said.as_ref().map(|(count, words)| (*count, &**words));
