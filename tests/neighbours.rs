@@ -1,5 +1,5 @@
-//! A neighbour table that is full. It is the whole machine's, so this suite is one of its own: suites
-//! run one after the other.
+//! A full neighbour table. The table belongs to the whole machine, so this suite has a binary of its
+//! own: binaries run one after another.
 
 mod common;
 
