@@ -1,4 +1,4 @@
-//! Dials that stall: without a reply for so long that their timeouts need not be awaited.
+//! Dials that stall: no reply for long enough that their timeouts need not be waited for.
 
 use super::State;
 use super::connection::Table;
@@ -6,7 +6,7 @@ use crate::units::{Moment, Span};
 
 /// A dial of this age has repeated its SYN twice, and a reply to the second repeat was due by now:
 /// SYNs are repeated after 1 s and 3 s, or after 1 s and 2 s. It counts from the SYN, so that it is
-/// the same whenever this host looks.
+/// the same however late this host looks.
 /// Source: RFC 6298, 5.5; `tcp_syn_linear_timeouts` of ip-sysctl (Linux 6.5 and later).
 pub const STALLED_AFTER: Span = Span::from_ms(3_500);
 
@@ -18,7 +18,7 @@ const LOOKS_MAX: u32 = 4_096;
 /// the order of their SYNs; a run without `--max-errors` looks at none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stalled {
-    /// At so many the run ends.
+    /// The count at which the run ends.
     most: Option<u64>,
     /// The first slot that was dialed after the last success.
     first: u32,
@@ -76,7 +76,7 @@ impl Stalled {
         self.due = Some(now);
     }
 
-    /// Whether there are as many as errors are allowed.
+    /// Whether their count has reached `--max-errors`.
     pub fn is_too_much(&self) -> bool {
         self.most.is_some_and(|most| u64::from(self.count) >= most)
     }
