@@ -129,7 +129,7 @@ fn run(plan: &Plan) -> (Engine, Tally) {
     let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
     while !engine.is_over() {
         if events.is_empty() {
-            let due = [engine.next_due(), network.next(now)].into_iter().flatten().min();
+            let due = [engine.next_wake().due(now), network.next(now)].into_iter().flatten().min();
             now = due.map_or(now, |due| due.max(now));
         }
         network.advance(now);
@@ -278,7 +278,7 @@ fn a_busy_run_allocates_nothing_in_its_turns() {
 fn asking_for_the_next_deadline_and_a_sample_allocates_nothing() {
     let (engine, _) = run(&asking_plan(100));
     let asked = allocations(|| {
-        std::hint::black_box((engine.next_due(), engine.sample(), engine.is_over()));
+        std::hint::black_box((engine.next_wake(), engine.sample(), engine.is_over()));
     });
     assert_eq!(asked, 0);
 }

@@ -138,7 +138,7 @@ impl Walk {
             now: self.now,
             events,
             actions,
-            next_due: self.engine.next_due(),
+            next_due: self.engine.next_wake().due(self.now),
             levels: self.engine.sample().levels,
             deadlines: deadlines(&self.engine),
             over: self.engine.is_over(),

@@ -206,7 +206,7 @@ impl Checks {
     }
 
     /// The next slot that the round under way has to ask, if one is; it may have ended.
-    pub fn next_to_ask(&mut self) -> Option<u32> {
+    pub fn next_of_round(&mut self) -> Option<u32> {
         self.rounds.next()
     }
 

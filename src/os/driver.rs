@@ -166,10 +166,11 @@ impl<'a> Driver<'a> {
                 watch.debug(key, News::Received(&words));
             }
             if self.engine.is_over() {
-                self.engine.hear_last(&self.events);
+                // Results of the last actions; what they lead to is not carried out any more.
+                self.engine.turn(now, &self.events, &mut actions);
                 return Ok(());
             }
-            let (due, at_once) = (self.engine.next_due(), !self.events.is_empty());
+            let (due, at_once) = (self.engine.next_wake().due(now), !self.events.is_empty());
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;
             if let Some(Gap { since, is_stop }) = wake.gap {

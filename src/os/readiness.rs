@@ -100,7 +100,7 @@ impl Driver<'_> {
     /// Whether the next bytes of a connection can be an answer in time: servers that go on sending
     /// wait their turn.
     fn is_awaited(&self, key: Key) -> bool {
-        self.can_answer(key.slot) && self.engine.awaits_answer(key)
+        self.can_answer(key.slot) && self.engine.expects_reply(key)
     }
 
     /// The end of a connection, and what came before it: servers say why they hang up, and it can

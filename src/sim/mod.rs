@@ -217,7 +217,7 @@ impl Sim {
             now: self.clock,
             events,
             actions: actions.clone(),
-            next_due: self.engine.next_due(),
+            next_due: self.engine.next_wake().due(self.clock),
             levels: sample.levels,
             deadlines: deadlines(&self.engine),
             over: self.engine.is_over(),
@@ -270,7 +270,7 @@ impl Sim {
             if is_stalled {
                 break;
             }
-            let due = self.engine.next_due();
+            let due = self.engine.next_wake().due(self.clock);
             let happens = self.network.next(self.clock);
             let waits = [due, happens, self.stop_at].into_iter().flatten().min();
             let Some(wake) = waits.filter(|wake| self.feedback.is_empty() && *wake > self.clock)

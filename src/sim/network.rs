@@ -260,7 +260,7 @@ impl Network {
                     if open.to_answer.take().is_some() {
                         say(EventKind::ReplyMatched(key));
                     }
-                } else if ended.is_none() && engine.awaits_answer(key) {
+                } else if ended.is_none() && engine.expects_reply(key) {
                     open.read(limits.drain_bytes_max, self.probes).into_iter().for_each(&mut say);
                 } else {
                     say(EventKind::Readable(key));

@@ -419,7 +419,7 @@ impl Shadow {
         check!(!late, "due at {next:?} instead of {wanted:?}");
         // With no deadline to move about there is nothing to wake up for before the time.
         let exact = wheel.is_none() && self.ready.is_empty();
-        check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
+        check!(!exact || next == latest, "due at {next:?}, before {wanted:?}, for nothing");
         let work = 6 * low_32(record.deadlines.len() as u64) + seen.cost_from_above();
         let deferred = work >= self.plan.limits.expiries_max || !self.ready.is_empty();
         let reason = deferred || past(self.dial_due());
@@ -432,7 +432,7 @@ impl Observer for Shadow {
     fn turn(&mut self, engine: &Engine, record: &Record) -> Verdict {
         self.watch(record)?;
         for slot in 0..self.plan.connections {
-            let awaits = engine.awaits_answer(Key { slot, attempt: 0 });
+            let awaits = engine.expects_reply(Key { slot, attempt: 0 });
             let same = awaits == self.awaits_answer(slot);
             check!(same, "slot {slot}: to await an answer is {awaits}, and should not be");
         }

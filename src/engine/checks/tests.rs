@@ -240,7 +240,7 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
         Input::Reply,
         Input::Unread,
         Input::Due,
-        Input::Ask,
+        Input::Recheck,
         Input::Started { segs: 3 },
         Input::Refused,
         Input::ReadInDoubt { evidence: Evidence::Acknowledged },
