@@ -150,7 +150,8 @@
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //!   analysis/           the finished run, read once
-//!     dial.rs           what became of one dial
+//!     dial.rs           what became of one dial, in a byte
+//!     dials.rs          that of all, and which were closed on accept
 //!     timeline.rs       dials in the order of their SYNs
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age

@@ -1,7 +1,7 @@
 //! What can be read of a run between two turns; nothing here changes it.
 
 use super::analysis::breakdown::Breakdown;
-use super::analysis::{Analysis, OnAccept, RunView};
+use super::analysis::{Analysis, Dials, RunView};
 use super::check_state::CheckState;
 use super::{Connection, EndReason, Engine, Key, Sample, State, Summary, Wake};
 use crate::units::Tick;
@@ -64,16 +64,16 @@ impl Engine {
             now: self.now,
             rtt: stats.established_times.min(),
         };
-        let on_accept = OnAccept::of(&view);
+        let dials = Dials::read(&view);
         let failures = |reason: EndReason| {
             stats.failure_times[reason as usize].summarize(self.ledger.flow(reason))
         };
         let no_reply = self.checks.stats().no_reply;
         Summary {
             failures: EndReason::ALL.map(failures),
-            analysis: Analysis::of(&view, &on_accept),
-            targets: Breakdown::by_target(&view, &on_accept),
-            sources: Breakdown::by_source(&view, &on_accept),
+            analysis: Analysis::of(&view, &dials),
+            targets: Breakdown::by_target(&view, &dials),
+            sources: Breakdown::by_source(&view, &dials),
             slow: stats.slow,
             handshake_times: stats.handshake_times,
             notice_times: stats.notice_times,
