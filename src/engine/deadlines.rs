@@ -8,7 +8,7 @@ use crate::units::{Moment, Span, Tick};
 impl Engine {
     /// Fires what is due, within the turn's budget.
     pub(super) fn expire(&mut self, actions: &mut Vec<Action>) {
-        let mut budget = self.limits.expiries_max;
+        let mut budget = self.budgets.expiries_max;
         let tick = Tick::begun_by(self.now);
         while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
             let key = self.table.key(slot);
@@ -31,9 +31,9 @@ impl Engine {
         self.run_round(actions);
     }
 
-    /// The deadline of an established connection. Returns its cost in [`Limits::expiries_max`].
+    /// The deadline of an established connection. Returns its cost in [`Budgets::expiries_max`].
     ///
-    /// [`Limits::expiries_max`]: crate::plan::Limits::expiries_max
+    /// [`Budgets::expiries_max`]: crate::plan::Budgets::expiries_max
     fn check_due(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
         let since = self.table.get(key).map_or(self.now, |connection| connection.since);
         let reply_timeout = self.checks.reply_timeout(key.slot);
@@ -63,7 +63,7 @@ impl Engine {
         if self.stopped {
             return;
         }
-        let mut budget = self.limits.expiries_max;
+        let mut budget = self.budgets.expiries_max;
         self.checks.begin_round(self.now, self.decided_at, self.hold);
         while budget > 0
             && let Some(slot) = self.checks.next_of_round()

@@ -22,9 +22,9 @@
 //!
 //! 1. [`Engine::new`] allocates all that a run needs, O(connections).
 //! 2. [`Engine::turn`] is the only method that changes anything. It takes what happened up to a
-//!    moment and appends what is to be done about it: at most [`Limits::turn_actions_max`] actions,
+//!    moment and appends what is to be done about it: at most [`Budgets::turn_actions_max`] actions,
 //!    in O(events + budgets) and without allocating, as long as there are at most
-//!    [`Limits::turn_events_max`] events and `actions` has room.
+//!    [`Budgets::turn_events_max`] events and `actions` has room.
 //! 3. The driver carries out each action once, in order, before it polls. What came of it is an
 //!    event of the next turn, and stands before those of the poll.
 //! 4. Between two turns the driver may ask, O(1) and without effect: [`Engine::is_over`],
@@ -45,12 +45,12 @@
 //!
 //! 1. **Events**, as handed in. A connection that opened in the tick in which its timeout fell due
 //!    counts as open.
-//! 2. **Deadlines**, at most [`Limits::expiries_max`], and none while readiness may be pending in
+//! 2. **Deadlines**, at most [`Budgets::expiries_max`], and none while readiness may be pending in
 //!    the kernel: dial timeouts, checks, rounds of keepalives.
 //! 3. **A sample**, if one is due, and the decision whether the run is over.
-//! 4. **Drains**: those of replies that are due, then at most [`Limits::drains_max`].
+//! 4. **Drains**: those of replies that are due, then at most [`Budgets::drains_max`].
 //! 5. **Dials**, last, so that nothing stands between a `connect()` and the poll that reports its
-//!    success: at most [`Limits::dials_max`], after at most [`Limits::skips_max`] that are skipped.
+//!    success: at most [`Budgets::dials_max`], after at most [`Budgets::skips_max`] that are skipped.
 //!
 //! What does not fit into a budget waits, and the wake is [`Wake::Now`]. Otherwise it is later than
 //! the turn.
@@ -110,7 +110,7 @@ use sustained::Sustained;
 use wheel::Wheel;
 
 use crate::error::{Error, Result};
-use crate::plan::{Hold, Limits, Plan};
+use crate::plan::{Budgets, Hold, Plan};
 use crate::route::Routes;
 use crate::units::{Moment, Span, Tick};
 
@@ -127,7 +127,7 @@ pub const BITS_PER_CONNECTION_MAX: u64 =
 /// User-space bits that each connection of `plan` takes here.
 pub fn bits_per_connection(plan: &Plan) -> u64 {
     let checks = if checks::checks(plan) { check_state::BITS_PER_CONNECTION } else { 0 };
-    let has_expect = plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
+    let has_expect = plan.reply_check.as_ref().is_some_and(|talk| !talk.expect.is_empty());
     let expect = if has_expect { expect::BITS_PER_CONNECTION } else { 0 };
     BITS_PER_CONNECTION + checks + expect
 }
@@ -141,7 +141,7 @@ pub struct Engine {
     hold: Hold,
     settle: Span,
     debug: bool,
-    limits: Limits,
+    budgets: Budgets,
     table: Table,
     ledger: Ledger,
     wheel: Wheel,
@@ -195,7 +195,7 @@ impl Engine {
             hold: plan.hold,
             settle: plan.settle,
             debug: plan.debug,
-            limits: plan.limits,
+            budgets: plan.budgets,
             table: Table::new(connections).map_err(no_memory)?,
             ledger: Ledger::new(connections),
             wheel,
@@ -204,9 +204,9 @@ impl Engine {
             routes: plan.routes.clone(),
             exhausted_routes: ExhaustedRoutes::new(&plan.routes).map_err(no_memory)?,
             checks: Checks::new(plan).map_err(no_memory)?,
-            pending_reads: PendingTcpInfo::new(&plan.limits),
-            final_drains: Vec::with_capacity(plan.limits.final_drains_max() as usize),
-            sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
+            pending_reads: PendingTcpInfo::new(&plan.budgets),
+            final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),
+            sends: plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
             start,
             now: start,

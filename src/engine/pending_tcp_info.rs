@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::connection::Key;
 use super::event::{Action, TcpInfoPurpose};
-use crate::plan::Limits;
+use crate::plan::Budgets;
 use crate::units::{Moment, Span};
 
 /// The kernel's own RTT is read once in this time, at most.
@@ -23,8 +23,8 @@ pub struct PendingTcpInfo {
 
 impl PendingTcpInfo {
     /// Room for the most reads of a turn: one for each event and each expiry.
-    pub fn new(limits: &Limits) -> PendingTcpInfo {
-        let reads_max = limits.turn_events_max() + limits.expiries_max as usize;
+    pub fn new(budgets: &Budgets) -> PendingTcpInfo {
+        let reads_max = budgets.turn_events_max() + budgets.expiries_max as usize;
         let reads = VecDeque::with_capacity(2 * reads_max);
         PendingTcpInfo { reads, open: 0, rtt_due: Moment(0) }
     }

@@ -14,7 +14,7 @@ impl Engine {
     pub(super) fn drain(&mut self, actions: &mut Vec<Action>) {
         let final_drains = self.final_drains.iter();
         actions.extend(final_drains.map(|slot| Action::DrainFully(self.table.key(*slot))));
-        for _ in 0..self.limits.drains_max {
+        for _ in 0..self.budgets.drains_max {
             let Some(slot) = self.ready.pop() else { return };
             self.note_drain(slot);
             let key = self.table.key(slot);
@@ -29,7 +29,7 @@ impl Engine {
         // Skipped dials come first: nothing stands between a dial and the poll, and they may reach
         // the maximum of errors.
         let mut skipped = 0;
-        while skipped < self.limits.skips_max
+        while skipped < self.budgets.skips_max
             && self.exhausted_routes.must_skip(self.pacer.asked(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
@@ -44,7 +44,7 @@ impl Engine {
         }
         let mut dials = 0;
         while !self.over
-            && dials < self.limits.dials_max
+            && dials < self.budgets.dials_max
             && !self.exhausted_routes.must_skip(self.pacer.asked(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {

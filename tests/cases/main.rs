@@ -3,8 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod clocks;
 mod network;
@@ -15,9 +13,9 @@ mod this_host;
 
 use std::net::SocketAddrV4;
 
-use common::habits::{Habit, Habitual};
+use common::Namespace;
+use common::faulty_servers::{Fault, FaultyServer};
 use common::{Outcome, Running};
-use support::Namespace;
 
 cases! {
     clocks:
@@ -70,8 +68,8 @@ fn start(client: &Namespace, words: &str) -> Running {
     Running::start(client.tcpgoon(&format!("-y {words}")))
 }
 
-fn serve(host: &Namespace, address: &str, habit: Habit) -> Habitual {
-    Habitual::start(host.name(), at(address), habit)
+fn serve(host: &Namespace, address: &str, fault: Fault) -> FaultyServer {
+    FaultyServer::start(host.name(), at(address), fault)
 }
 
 fn at(address: &str) -> SocketAddrV4 {

@@ -1,15 +1,15 @@
 use super::*;
 use crate::engine::{Event, EventKind, Wake};
-use crate::plan::{Plan, Talk};
+use crate::plan::{Plan, ReplyCheck};
 use crate::route::{Routes, Target};
 use crate::units::Tick;
 
 /// So many, of whom an answer is waited for.
 fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
     let address = "127.0.0.1:1".parse().unwrap();
-    let talk = Talk { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
+    let talk = ReplyCheck { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
     let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
-    Plan { talk: Some(talk), ..Plan::plain(connections, routes) }
+    Plan { reply_check: Some(talk), ..Plan::plain(connections, routes) }
 }
 
 /// With all connections of `plan` established at its start.
@@ -73,7 +73,7 @@ fn an_answer_is_awaited_from_the_dial_until_it_is_there_or_its_time_is_up() {
     assert_eq!(hear(Moment(0), said), [false, true]);
     assert_eq!(hear(Moment(0) + second, EventKind::PollBatchFull), [false, true]);
     assert_eq!(hear(Moment(0) + second, EventKind::Readable(keys[0])), [false, false]);
-    let plain = Plan { talk: None, ..talking(1, "", second) };
+    let plain = Plan { reply_check: None, ..talking(1, "", second) };
     assert!(!Engine::new(&plain, Moment(0)).unwrap().expects_reply(keys[0]));
 }
 
