@@ -12,7 +12,7 @@ mod shadow;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use tcpgoon::engine::{
-    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose, Wake,
 };
 use tcpgoon::plan::{Close, Hold, Budgets, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
@@ -197,7 +197,7 @@ fuzz_target!(|input: Input| {
         now = match turn.now {
             Now::After(span) => now + span,
             Now::At(moment) => moment,
-            Now::WhenDue => engine.next_due().unwrap_or(now),
+            Now::WhenDue => engine.next_wake().due(now).unwrap_or(now),
         };
         let mut events: Vec<Event> = Vec::new();
         for action in actions.drain(..) {
@@ -234,7 +234,7 @@ fuzz_target!(|input: Input| {
         assert_eq!(sample.levels.iter().sum::<u32>(), plan.connections);
         assert!(actions.len() <= budgets.turn_actions_max(), "{} actions", actions.len());
         assert!(engine.is_over() || !was_over, "over, and then not over");
-        assert!(!engine.is_over() || engine.next_due().is_none(), "over, but due");
+        assert!(!engine.is_over() || engine.next_wake() == Wake::Never, "over, but due");
         let goes_on = actions
             .iter()
             .any(|a| matches!(a, Action::Dial(_) | Action::Drain(_) | Action::DrainFully(_)));

@@ -272,7 +272,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "max-errors",
         value: Some("N"),
-        help: "Stop after N errors and closes by the peer, or N stalled dials, and report",
+        help: "Stop and report after N errors and closes by the peer, or N stalled dials",
         effect: |draft, value| fill(&mut draft.run.errors_max, effects::errors_max(value)),
         ..BASE
     },

@@ -20,6 +20,8 @@ const LOOKS_MAX: u32 = 4_096;
 pub struct Stalled {
     /// The count at which the run ends.
     most: Option<u64>,
+    /// The slots dialed so far are those below.
+    dialed: u32,
     /// The first slot that was dialed after the last success.
     first: u32,
     /// The first slot that has not been looked at.
@@ -31,12 +33,17 @@ pub struct Stalled {
 
 impl Stalled {
     pub fn new(most: Option<u64>) -> Stalled {
-        Stalled { most, first: 0, next: 0, count: 0, due: None }
+        Stalled { most, dialed: 0, first: 0, next: 0, count: 0, due: None }
     }
 
-    /// A dial was established: what was dialed until now, up to slot `dialed`, need not be stalled.
-    pub fn opened(&mut self, dialed: u32) {
-        (self.first, self.next, self.count) = (dialed, dialed, 0);
+    /// The next slot was dialed, or skipped.
+    pub fn dialed(&mut self) {
+        self.dialed += 1;
+    }
+
+    /// A dial was established: none that was dialed before counts any more.
+    pub fn opened(&mut self) {
+        (self.first, self.next, self.count) = (self.dialed, self.dialed, 0);
     }
 
     /// The dial of `slot` failed.
@@ -47,19 +54,19 @@ impl Stalled {
         }
     }
 
-    /// Counts the dials that have stalled by `now`, of those up to slot `dialed`.
-    pub fn advance(&mut self, table: &Table, dialed: u32, now: Moment) {
+    /// Counts the dials that have stalled by `now`.
+    pub fn advance(&mut self, table: &Table, now: Moment) {
         if self.most.is_none() {
             return;
         }
         self.due = None;
         for _ in 0..LOOKS_MAX {
-            if self.next >= dialed {
+            if self.next >= self.dialed {
                 return;
             }
             let connection = table.of(self.next);
             match connection.state {
-                // Its action is still to be carried out.
+                // A driver that reported a later slot first.
                 State::NotInitiated => return,
                 State::Dialing => {
                     let due = connection.since + STALLED_AFTER;
@@ -69,7 +76,7 @@ impl Stalled {
                     }
                     self.count += 1;
                 }
-                State::Established | State::Closed | State::Error => {}
+                _ => {}
             }
             self.next += 1;
         }
@@ -77,7 +84,7 @@ impl Stalled {
     }
 
     /// Whether their count has reached `--max-errors`.
-    pub fn is_too_much(&self) -> bool {
+    pub fn has_max(&self) -> bool {
         self.most.is_some_and(|most| u64::from(self.count) >= most)
     }
 
@@ -98,48 +105,51 @@ mod tests {
     }
 
     /// Dials every 100 ms, all of them pending.
-    fn pending(count: u32) -> Table {
-        let mut table = Table::new(count).unwrap();
+    fn pending(count: u32, most: Option<u64>) -> (Table, Stalled) {
+        let (mut table, mut stalled) = (Table::new(count).unwrap(), Stalled::new(most));
         for slot in 0..count {
             table.step(slot, State::Dialing, at(100 * u64::from(slot)), None);
+            stalled.dialed();
         }
-        table
+        (table, stalled)
     }
 
     #[test]
     fn dials_stall_in_the_order_of_their_syns() {
-        let (table, mut stalled) = (pending(5), Stalled::new(Some(3)));
-        stalled.advance(&table, 5, at(3_499));
+        let (table, mut stalled) = pending(5, Some(3));
+        stalled.advance(&table, at(3_499));
         assert_eq!((stalled.count, stalled.next_due()), (0, Some(at(3_500))));
-        stalled.advance(&table, 5, at(3_500));
+        stalled.advance(&table, at(3_500));
         assert_eq!((stalled.count, stalled.next_due()), (1, Some(at(3_600))));
-        assert!(!stalled.is_too_much());
-        stalled.advance(&table, 5, at(3_700));
-        assert!(stalled.is_too_much());
-        stalled.advance(&table, 5, at(9_999));
+        assert!(!stalled.has_max());
+        stalled.advance(&table, at(3_700));
+        assert!(stalled.has_max());
+        stalled.advance(&table, at(9_999));
         assert_eq!((stalled.count, stalled.next_due()), (5, None));
     }
 
     #[test]
     fn a_success_forgives_all_that_were_dialed_before_it() {
-        let (table, mut stalled) = (pending(9), Stalled::new(Some(3)));
-        stalled.advance(&table, 6, at(3_600));
+        let ((table, _), mut stalled) = (pending(9, None), Stalled::new(Some(3)));
+        (0..6).for_each(|_| stalled.dialed());
+        stalled.advance(&table, at(3_600));
         assert_eq!(stalled.count, 2);
-        stalled.opened(6);
-        stalled.advance(&table, 9, at(4_099));
+        stalled.opened();
+        (6..9).for_each(|_| stalled.dialed());
+        stalled.advance(&table, at(4_099));
         assert_eq!((stalled.count, stalled.next_due()), (0, Some(at(4_100))));
         // One of those before fails: it does not count, and is not taken off.
         stalled.failed(0);
-        stalled.advance(&table, 9, at(4_300));
-        assert!(stalled.is_too_much());
+        stalled.advance(&table, at(4_300));
+        assert!(stalled.has_max());
     }
 
     #[test]
     fn what_has_failed_is_an_error_and_no_stall() {
         use super::super::EndReason::{Refused, TimedOut};
-        let (mut table, mut stalled) = (pending(4), Stalled::new(Some(3)));
+        let (mut table, mut stalled) = pending(4, Some(3));
         table.step(1, State::Error, at(150), Some(Refused));
-        stalled.advance(&table, 4, at(3_800));
+        stalled.advance(&table, at(3_800));
         assert_eq!(stalled.count, 3);
         table.step(0, State::Error, at(5_000), Some(TimedOut));
         stalled.failed(0);
@@ -148,18 +158,18 @@ mod tests {
 
     #[test]
     fn a_run_without_a_limit_wakes_for_none() {
-        let (table, mut stalled) = (pending(4), Stalled::new(None));
-        stalled.advance(&table, 4, at(3_600));
-        assert_eq!((stalled.next_due(), stalled.is_too_much()), (None, false));
+        let (table, mut stalled) = pending(4, None);
+        stalled.advance(&table, at(3_600));
+        assert_eq!((stalled.next_due(), stalled.has_max()), (None, false));
     }
 
     #[test]
     fn after_a_gap_a_turn_looks_at_so_much_and_the_next_one_at_the_rest() {
-        let (table, mut stalled) = (pending(5_000), Stalled::new(Some(5_000)));
+        let (table, mut stalled) = pending(5_000, Some(5_000));
         let now = at(1_000_000);
-        stalled.advance(&table, 5_000, now);
+        stalled.advance(&table, now);
         assert_eq!((stalled.count, stalled.next_due()), (LOOKS_MAX, Some(now)));
-        stalled.advance(&table, 5_000, now);
-        assert!(stalled.is_too_much());
+        stalled.advance(&table, now);
+        assert!(stalled.has_max());
     }
 }

@@ -183,10 +183,11 @@ impl<'a> Driver<'a> {
                 watch.debug(key, DebugEvent::Received(&bytes));
             }
             if self.engine.is_over() {
-                self.engine.hear_last(&self.events);
+                // Results of the last actions; what they lead to is not carried out any more.
+                self.engine.turn(now, &self.events, &mut actions);
                 return Ok(());
             }
-            let due = [self.engine.next_due(), redraw_due].into_iter().flatten().min();
+            let due = [self.engine.next_wake().due(now), redraw_due].into_iter().flatten().min();
             let at_once = !self.events.is_empty();
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;

@@ -265,7 +265,7 @@ impl Network {
                     if open.until_reply.take().is_some() {
                         report(EventKind::ReplyMatched(key));
                     }
-                } else if ended.is_none() && engine.awaits_answer(key) {
+                } else if ended.is_none() && engine.expects_reply(key) {
                     open.read(budgets.drain_bytes_max, self.until_would_block)
                         .into_iter()
                         .for_each(&mut report);

@@ -37,7 +37,7 @@ impl Observer for Shadow {
     fn turn(&mut self, engine: &Engine, record: &Record) -> Verdict {
         self.watch(record)?;
         for slot in 0..self.plan.connections {
-            let awaits = engine.awaits_answer(Key { slot, attempt: 0 });
+            let awaits = engine.expects_reply(Key { slot, attempt: 0 });
             let same = awaits == self.awaits_answer(slot);
             check!(same, "slot {slot}: to await an answer is {awaits}, and should not be");
         }

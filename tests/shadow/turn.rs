@@ -132,7 +132,7 @@ impl Shadow {
         if self.unheard() {
             return false;
         }
-        let dialed = &self.seats[self.asked_at_open as usize..self.asked as usize];
+        let dialed = &self.seats[self.dialed_at_open as usize..];
         let age = |seat: &&Seat| self.now.since(seat.since);
         let is_pending = |seat: &&Seat| seat.state == State::Dialing;
         let is_waiting = |seat: &&Seat| {
@@ -150,7 +150,7 @@ impl Shadow {
     /// When the next of them will have stalled.
     fn stall_due(&self) -> Option<Moment> {
         self.plan.errors_max?;
-        let dialed = &self.seats[self.asked_at_open as usize..self.asked as usize];
+        let dialed = &self.seats[self.dialed_at_open as usize..];
         let is_counted = |seat: &&Seat| self.now.since(seat.since) >= Span::from_ms(3_500);
         let mut rest = dialed.iter().skip_while(|seat| match seat.state {
             State::NotInitiated => false,
@@ -274,7 +274,7 @@ impl Shadow {
         check!(!late, "due at {next:?} instead of {wanted:?}");
         // With no deadline to move about there is nothing to wake up for before the time.
         let exact = wheel.is_none() && self.ready.is_empty();
-        check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
+        check!(!exact || next == latest, "due at {next:?}, before {wanted:?}, for nothing");
         let work = 6 * low_32(record.deadlines.len() as u64) + seen.cost_from_above();
         let deferred = work >= self.plan.budgets.expiries_max || !self.ready.is_empty();
         let reason = deferred || past(self.dial_due());

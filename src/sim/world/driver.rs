@@ -123,7 +123,7 @@ impl<'a> Driver<'a> {
             }
             if self.engine.is_over() {
                 let last = std::mem::take(&mut self.events);
-                return self.engine.hear_last(&last);
+                return self.engine.turn(now, &last, &mut actions);
             }
             now = self.wait();
             self.batch_at = self.events.len();
@@ -193,7 +193,7 @@ impl<'a> Driver<'a> {
     /// ready. Returns the time afterwards.
     fn wait(&mut self) -> Moment {
         self.work(CALL_COST);
-        let due = self.engine.next_due();
+        let due = self.engine.next_wake().due(self.polled_at);
         let began = self.clock;
         let mut was_stopped = false;
         let is_at_once = !self.events.is_empty() || due.is_some_and(|due| due <= self.polled_at);
@@ -280,7 +280,7 @@ impl<'a> Driver<'a> {
             }
             self.on_end(at, id, CLOSED);
         } else if self.network.client.has_unread(id) {
-            if self.can_match(key.slot) && self.engine.awaits_answer(key) {
+            if self.can_match(key.slot) && self.engine.expects_reply(key) {
                 self.receive(at, id);
             } else {
                 self.push(at, EventKind::Readable(key));
