@@ -7,7 +7,7 @@ use std::cell::Cell;
 use tcpgoon::engine::{Action, EndReason, Engine, EventKind, Summary};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
-use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Budgets, Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record, Sim};
 use tcpgoon::units::{Moment, Span};
@@ -85,19 +85,19 @@ fn busy_plan(connections: u32) -> Plan {
         interval: Some(Span::from_ms(1)),
         hold: Hold::For(Span::from_s(8)),
         debug: true,
-        limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
+        budgets: Budgets { events_max: 2, expiries_max: 4, ..Budgets::DEFAULT },
         ..Plan::plain(connections, Routes::new((1..=400).map(target).collect(), &[]).unwrap())
     }
 }
 
 /// The same with replies and keepalives.
 fn checking_plan(connections: u32) -> Plan {
-    let talk = Talk {
+    let talk = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
         reply_timeout: Span::from_ms(10),
     };
-    Plan { talk: Some(talk), probe: Probe::All, ..busy_plan(connections) }
+    Plan { reply_check: Some(talk), probe: Probe::All, ..busy_plan(connections) }
 }
 
 /// Counts the actions of a run and the allocations in its turns.
@@ -194,8 +194,8 @@ fn a_connection_takes_at_most_49_bytes_and_what_is_computed() {
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
         let plan = checking_plan(connections);
-        let talk = plan.talk.map(|talk| Talk { expect: [].into(), ..talk });
-        Plan { talk, ..plan }
+        let reply_check = plan.reply_check.map(|talk| ReplyCheck { expect: [].into(), ..talk });
+        Plan { reply_check, ..plan }
     };
     assert_eq!(bytes_each(busy_plan), 45);
     // A check takes a byte for its state, and an expected text three for how much of it has arrived.

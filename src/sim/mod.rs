@@ -140,7 +140,7 @@ impl Sim {
         let scenario = Scenario::new(&mut random);
         let (plan, start) = (&scenario.plan, scenario.start);
         let connections = plan.connections as usize;
-        let actions_max = plan.limits.turn_actions_max();
+        let actions_max = plan.budgets.turn_actions_max();
         let probes = random.chance(500);
         let dating = Dating::new(plan.batches());
         let engine = Engine::new(plan, start).unwrap_or_else(|error| panic!("{error}"));
@@ -309,7 +309,7 @@ impl Sim {
     /// they fit.
     fn poll(&mut self, gap: Option<EventKind>) -> Vec<Event> {
         let at = self.clock;
-        let limits = self.scenario.plan.limits;
+        let budgets = self.scenario.plan.budgets;
         let mut events = std::mem::take(&mut self.feedback);
         let honest = events.len();
         if let Some(EventKind::Gap { since, .. }) = gap {
@@ -317,12 +317,12 @@ impl Sim {
         }
         events.extend(gap.map(|kind| Event { at, kind }));
         let first = events.len();
-        let reported = self.network.poll(&limits, &self.engine, at, &mut events);
+        let reported = self.network.poll(&budgets, &self.engine, at, &mut events);
         self.stamp(at, first, &mut events);
-        self.dating.end_batch(reported == limits.events_max);
+        self.dating.end_batch(reported == budgets.events_max);
         let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
         read.for_each(|_| mark(&mut self.marks, "read as soon as reported"));
-        if reported == limits.events_max {
+        if reported == budgets.events_max {
             events.push(Event { at, kind: EventKind::PollBatchFull });
         }
         if self.stop_at.is_some_and(|stop_at| stop_at <= at) {
@@ -330,7 +330,7 @@ impl Sim {
             events.push(Event { at, kind: EventKind::Stop });
         }
         while self.random.chance(self.scenario.faults.bogus_permille)
-            && events.len() < limits.turn_events_max()
+            && events.len() < budgets.turn_events_max()
         {
             let bogus = bogus::bogus(&self.engine, &self.view, at, &mut self.random);
             let Some((name, event)) = bogus else { break };
@@ -346,10 +346,10 @@ impl Sim {
         let results = match action {
             Action::Close(key) => return self.network.close(key),
             Action::Drain(key) => {
-                self.network.drain(key, self.scenario.plan.limits.drain_bytes_max)?
+                self.network.drain(key, self.scenario.plan.budgets.drain_bytes_max)?
             }
             Action::DrainFully(key) => {
-                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.limits.drain_bytes_max;
+                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.budgets.drain_bytes_max;
                 self.network.drain(key, limit)?
             }
             Action::Dial(key) => {

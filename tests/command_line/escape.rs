@@ -12,11 +12,11 @@ use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{EndReason, Engine, Event, EventKind, Failure, Key, Note};
 use tcpgoon::error::Error;
 use tcpgoon::icmp::IcmpTally;
+use tcpgoon::last_lines::LastLine;
 use tcpgoon::limits::{CgroupMemory, Finding, Gauge, Host, Knob};
 use tcpgoon::plan::Plan;
 use tcpgoon::report::{Report, escape, preflight, text};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::said::Said;
 use tcpgoon::units::{Moment, Span};
 
 /// Clears the screen, begins a line, reverses text, is invisible.
@@ -81,7 +81,7 @@ fn report() -> String {
         counters: &Counters::default(),
         icmp: &IcmpTally::default(),
         findings: &[finding()],
-        said: &[Said { line: EVIL.into(), connections: 1 }],
+        last_lines: &[LastLine { line: EVIL.into(), connections: 1 }],
         ended_by: None,
         lines_dropped: 0,
     };
@@ -112,7 +112,7 @@ fn reports_debug_lines_dry_run_and_banner_are_escaped() {
     preflight::write_dry_run(&mut dry, &plan, &Host::default(), &[finding()]).unwrap();
     assert_escaped("--dry-run", &dry);
 
-    let (host, port) = confirm::words(&plan.routes);
+    let (host, port) = confirm::hosts_and_ports(&plan.routes);
     let banner = Banner { host: &host, port: &port, connections: 4, findings: "" };
     let mut shown = Vec::new();
     let answered = confirm::confirm(&banner, &mut EVIL.as_bytes(), &mut shown);

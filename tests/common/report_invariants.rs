@@ -6,10 +6,10 @@ use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::error::exit;
 use tcpgoon::icmp::IcmpTally;
+use tcpgoon::last_lines::LastLine;
 use tcpgoon::plan::Plan;
 use tcpgoon::report::Report;
 use tcpgoon::report::text::write_report;
-use tcpgoon::said::Said;
 use tcpgoon::units::Span;
 
 const COLUMNS: usize = 80;
@@ -19,7 +19,7 @@ const COLUMNS: usize = 80;
 pub struct Beside {
     pub counters: Counters,
     pub icmp: IcmpTally,
-    pub said: Vec<Said>,
+    pub said: Vec<LastLine>,
 }
 
 /// The diagnosis of a run, and the report of it.
@@ -36,7 +36,7 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         counters: &beside.counters,
         icmp: &beside.icmp,
         findings: &[],
-        said: &beside.said,
+        last_lines: &beside.said,
         ended_by: None,
         lines_dropped: 0,
     };

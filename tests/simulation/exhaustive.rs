@@ -4,7 +4,7 @@
 use tcpgoon::engine::{
     Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
 };
-use tcpgoon::plan::{Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Budgets, Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, Span, Tick};
@@ -24,7 +24,7 @@ enum Step {
 
 /// Whether anybody asks the connections of `plan` anything.
 fn asks(plan: &Plan) -> bool {
-    plan.probe != Probe::None || plan.talk.is_some()
+    plan.probe != Probe::None || plan.reply_check.is_some()
 }
 
 /// Everything that can be heard of two slots, and the spans that matter; with what asking can
@@ -70,20 +70,20 @@ fn plans() -> Vec<Plan> {
     let plain = Plan {
         dial_timeout: Some(TIMEOUT),
         debug: true,
-        limits: Limits { events_max: 1, expiries_max: 1, drains_max: 1, ..Limits::DEFAULT },
+        budgets: Budgets { events_max: 1, expiries_max: 1, drains_max: 1, ..Budgets::DEFAULT },
         ..Plan::plain(2, Routes::to_one(target))
     };
     let paced =
         Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
     let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
     let forever = Plan { hold: Hold::Forever, errors_max: Some(2), ..plain.clone() };
-    let talk = Talk {
+    let talk = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
         reply_timeout: TIMEOUT,
     };
     let probed = Plan { probe: Probe::All, dial_timeout: None, ..plain.clone() };
-    let talking = Plan { talk: Some(talk), ..probed.clone() };
+    let talking = Plan { reply_check: Some(talk), ..probed.clone() };
     vec![plain, paced, held, forever, probed, talking]
 }
 

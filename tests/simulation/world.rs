@@ -2,7 +2,7 @@
 //! truth bounds what the engine counts.
 
 use tcpgoon::engine::{EndReason, State, Summary};
-use tcpgoon::plan::{Hold, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::world::setup::*;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
@@ -32,7 +32,7 @@ fn plan(connections: u32) -> Plan {
 
 fn talking(plan: Plan, send: &str, expect: &str) -> Plan {
     let (send, expect) = (send.as_bytes().into(), expect.as_bytes().into());
-    Plan { talk: Some(Talk { send, expect, reply_timeout: Span::from_s(2) }), ..plan }
+    Plan { reply_check: Some(ReplyCheck { send, expect, reply_timeout: Span::from_s(2) }), ..plan }
 }
 
 fn holding(plan: Plan, hold: Span) -> Plan {

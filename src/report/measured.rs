@@ -7,15 +7,15 @@ use super::preflight;
 use super::text;
 use crate::NAME_AND_VERSION;
 use crate::engine::State;
-use crate::findings::{Calibration, ServeCounts, ServeNews, Stopper};
 use crate::limits::Knob;
+use crate::measured::{Calibration, LimitedBy, ServeCounts, ServeEvent};
 use crate::units::{NS_PER_S, Span};
 
-/// The memory of fewer connections is lost among pages and slabs.
+/// Below this number a connection's memory cannot be told from pages and slabs of other use.
 const MEMORY_CONNECTIONS_MIN: u32 = 1000;
 
-/// A handshake that took as long had its SYN or SYN-ACK repeated. Source: RFC 6298, 2.1.
-const SYN_REPEATED_AFTER: Span = Span::from_s(1);
+/// A loopback handshake that takes this long had its SYN or SYN-ACK retransmitted. Source: RFC 6298, 2.1.
+const SYN_RETRANSMITTED_AFTER: Span = Span::from_s(1);
 
 /// The first line of `serve`: the address is its last word.
 pub fn write_listening(out: &mut dyn Write, address: &SocketAddr) -> fmt::Result {
@@ -34,42 +34,42 @@ pub fn write_end(out: &mut dyn Write, address: &SocketAddr, counts: &ServeCounts
     write_counts(out, counts)
 }
 
-/// A diagnostic of `serve`.
-pub fn write_news(out: &mut dyn Write, news: &ServeNews) -> fmt::Result {
-    match news {
-        ServeNews::Listening { address } => write_listening(out, address),
-        ServeNews::BacklogClamped { asked, got } => writeln!(
+/// A diagnostic line of `serve`.
+pub fn write_event(out: &mut dyn Write, event: &ServeEvent) -> fmt::Result {
+    match event {
+        ServeEvent::Listening { address } => write_listening(out, address),
+        ServeEvent::BacklogClamped { requested, allowed } => writeln!(
             out,
-            "tcpgoon: --backlog {asked}: this host allows {got} (sysctl net.core.somaxconn)"
+            "tcpgoon: --backlog {requested}: this host allows {allowed} (sysctl net.core.somaxconn)"
         ),
-        ServeNews::AtLimit { connections } => writeln!(
+        ServeEvent::AtLimit { connections } => writeln!(
             out,
-            "tcpgoon: {connections} connections are open, as many as --max-connections allows: \
+            "tcpgoon: {connections} connections are open, the limit of --max-connections: \
              not accepting until one closes"
         ),
-        ServeNews::NoDescriptors { open } => writeln!(
+        ServeEvent::NoDescriptors { open } => writeln!(
             out,
-            "tcpgoon: no file descriptor is left with {open} connections open (ulimit -n): \
+            "tcpgoon: no free file descriptor with {open} connections open (ulimit -n): \
              not accepting until one closes"
         ),
-        ServeNews::NoMemory { open } => writeln!(
+        ServeEvent::NoMemory { open } => writeln!(
             out,
-            "tcpgoon: no memory is left for another connection with {open} open: \
+            "tcpgoon: out of memory with {open} connections open: \
              not accepting until one closes"
         ),
-        ServeNews::NoWatches { open } => writeln!(
+        ServeEvent::NoWatches { open } => writeln!(
             out,
-            "tcpgoon: no epoll watch is left with {open} connections open \
+            "tcpgoon: no free epoll watch with {open} connections open \
              (sysctl fs.epoll.max_user_watches): not accepting until one closes"
         ),
-        ServeNews::AcceptFailed { errno } => {
+        ServeEvent::AcceptFailed { errno } => {
             let error = std::io::Error::from_raw_os_error(*errno);
-            writeln!(out, "tcpgoon: cannot accept: {error}; trying again")
+            writeln!(out, "tcpgoon: accept() failed: {error}; retrying")
         }
     }
 }
 
-/// What this machine can do.
+/// The report of `calibrate`.
 pub fn write_calibration(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
     let summary = &calibration.summary;
     let reached = summary.established_peak;
@@ -79,27 +79,27 @@ pub fn write_calibration(out: &mut dyn Write, calibration: &Calibration) -> fmt:
         "Connections reached: {reached} of {} (from one address to {})",
         calibration.connections, calibration.serve
     )?;
-    write!(out, "Stopped by: ")?;
-    write_stopper(out, calibration)?;
+    write!(out, "Limited by: ")?;
+    write_limited_by(out, calibration)?;
     write_cost(out, calibration)?;
     match calibration.serve_ended {
-        // Of the dials after its end there is nothing to be learned.
-        Some(_) => writeln!(out, "Errors: {}, of which none is a limit", summary.errors)?,
+        // Dials after its end say nothing about a limit.
+        Some(_) => writeln!(out, "Errors: {}, because serve had ended", summary.errors)?,
         None => text::write_reasons(out, "Errors", summary, State::Error)?,
     }
     text::write_dial_times(out, summary)?;
-    if summary.established_times.max() >= SYN_REPEATED_AFTER {
+    if summary.established_times.max() >= SYN_RETRANSMITTED_AFTER {
         let slowest = summary.established_times.max().rounded_to_3_digits();
         writeln!(
             out,
-            "The slowest dial took {slowest}: a SYN was dropped and repeated, so this machine may \
+            "The slowest dial took {slowest}: a SYN was dropped and retransmitted, so this machine may \
              do better (is net.core.somaxconn too small?)"
         )?;
     }
     text::write_turn_longest(out, calibration.turn_longest)
 }
 
-/// From the first dial to the last, over what was established in that time.
+/// Rate and CPU time from the first dial to the last.
 fn write_cost(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
     let summary = &calibration.summary;
     let reached = summary.established_peak;
@@ -117,35 +117,35 @@ fn write_cost(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
     Ok(())
 }
 
-fn write_stopper(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
+fn write_limited_by(out: &mut dyn Write, calibration: &Calibration) -> fmt::Result {
     let summary = &calibration.summary;
     if summary.stopped {
         return writeln!(out, "a signal");
     }
     if let Some(how) = &calibration.serve_ended {
-        return writeln!(out, "'tcpgoon serve', the other end, which ended ({how})");
+        return writeln!(out, "the end of 'tcpgoon serve', the server ({how})");
     }
     if summary.errors > 0 {
-        return writeln!(out, "errors (below), not by a limit that was known before");
+        return writeln!(out, "errors (below), not a limit found before the run");
     }
     if summary.established_peak < calibration.connections {
-        return writeln!(out, "serve, which closed connections while others were dialed");
+        return writeln!(out, "closes by serve while other connections were dialed");
     }
-    match &calibration.stopper {
-        Stopper::Asked => writeln!(out, "--connections; this machine's limits allow more"),
-        Stopper::Limit(Knob::HardDescriptors { hard, .. }) => {
+    match &calibration.limited_by {
+        LimitedBy::Requested => writeln!(out, "--connections; this machine's limits allow more"),
+        LimitedBy::Limit(Knob::HardDescriptors { hard, .. }) => {
             writeln!(out, "the limit of {hard} open files a process (ulimit -Hn)")
         }
-        Stopper::Limit(Knob::Ports(ports)) => writeln!(
+        LimitedBy::Limit(Knob::Ports(ports)) => writeln!(
             out,
             "the {} ephemeral ports from one address to another \
              (sysctl net.ipv4.ip_local_port_range)",
             ports.usable
         ),
-        Stopper::Limit(Knob::Memory { available_bytes, .. }) => {
+        LimitedBy::Limit(Knob::Memory { available_bytes, .. }) => {
             writeln!(out, "the {} MiB of available memory", available_bytes >> 20)
         }
-        Stopper::Limit(knob) => {
+        LimitedBy::Limit(knob) => {
             write!(out, "a limit of this host; {}: ", preflight::what(knob))?;
             preflight::write_value(out, knob)?;
             writeln!(out)
@@ -157,8 +157,7 @@ fn write_memory(out: &mut dyn Write, calibration: &Calibration, reached: u32) ->
     if reached < MEMORY_CONNECTIONS_MIN {
         return writeln!(
             out,
-            "Memory per connection: below {MEMORY_CONNECTIONS_MIN} connections it cannot be told \
-             from what a run takes by itself"
+            "Memory per connection: cannot be measured below {MEMORY_CONNECTIONS_MIN} connections"
         );
     }
     let each = |bytes: Option<u64>| match bytes {
@@ -167,8 +166,8 @@ fn write_memory(out: &mut dyn Write, calibration: &Calibration, reached: u32) ->
     };
     writeln!(
         out,
-        "Memory per connection: client {} bytes, serve {}, kernel (both ends, by all slabs' growth) \
-         {}",
+        "Memory per connection: client {} bytes, serve {}, kernel {} (both ends, by the growth of all \
+         slabs)",
         calibration.client_bytes_each,
         each(calibration.serve_bytes),
         each(calibration.kernel_bytes),
