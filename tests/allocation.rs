@@ -92,12 +92,12 @@ fn busy_plan(connections: u32) -> Plan {
 
 /// The same with replies and keepalives.
 fn checking_plan(connections: u32) -> Plan {
-    let talk = ReplyCheck {
+    let reply_check = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
         reply_timeout: Span::from_ms(10),
     };
-    Plan { reply_check: Some(talk), probe: Probe::All, ..busy_plan(connections) }
+    Plan { reply_check: Some(reply_check), probe: Probe::All, ..busy_plan(connections) }
 }
 
 /// Counts the actions of a run and the allocations in its turns.
@@ -194,7 +194,8 @@ fn a_connection_takes_at_most_49_bytes_and_what_is_computed() {
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
         let plan = checking_plan(connections);
-        let reply_check = plan.reply_check.map(|talk| ReplyCheck { expect: [].into(), ..talk });
+        let reply_check =
+            plan.reply_check.map(|reply_check| ReplyCheck { expect: [].into(), ..reply_check });
         Plan { reply_check, ..plan }
     };
     assert_eq!(bytes_each(busy_plan), 45);

@@ -289,7 +289,7 @@ fn calibrate_counts_the_ports_that_are_free() {
 
     run.assert_code(0);
     run.find("Connections reached: 89 of 89 (from one address to *)");
-    run.find("Stopped by: the 89 ephemeral ports from one address to another *");
+    run.find("Limited by: the 89 ephemeral ports for one source and target *");
     run.find("Errors: 0");
 }
 

@@ -80,7 +80,8 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(plan: &'a Plan, world: &World, stalls: Stalls, random: &mut Random) -> Driver<'a> {
-        let sends = plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty());
+        let sends =
+            plan.reply_check.as_ref().is_some_and(|reply_check| !reply_check.send.is_empty());
         let slots = plan.connections as usize;
         let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
         Driver {
@@ -312,8 +313,10 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let reply = self.plan.reply_check.as_ref();
-        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
+        let reply_check = self.plan.reply_check.as_ref();
+        reply_check.is_some_and(|reply_check| {
+            reply_check.expect.is_empty() || !self.is_matched[slot as usize]
+        })
     }
 
     /// Whether bytes that were read complete the expected text for the first time.
