@@ -8,7 +8,8 @@
 //! turn         one turn, in the engine's order
 //!  ├ events      events → closes, notes
 //!  ├ deadlines   what expires
-//!  ├ checks      replies and suspects; keepalives: their reads and judgements
+//!  ├ checks      replies, suspects, keepalives: when, and what is read
+//!  ├ tcp_info    what a read means
 //!  ├ rounds      later rounds of keepalives
 //!  └ gaps        pauses, the sustained level
 //! summary      the end of the run, compared
@@ -37,6 +38,7 @@ mod rounds;
 mod routing;
 mod state;
 mod summary;
+mod tcp_info;
 mod turn;
 
 use tcpgoon::engine::{Engine, Key, Summary};

@@ -313,10 +313,8 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let reply_check = self.plan.reply_check.as_ref();
-        reply_check.is_some_and(|reply_check| {
-            reply_check.expect.is_empty() || !self.is_matched[slot as usize]
-        })
+        let reply = self.plan.reply_check.as_ref();
+        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
     }
 
     /// Whether bytes that were read complete the expected text for the first time.
