@@ -74,7 +74,7 @@ enum Accepting {
     /// It is not: accept() is called at this moment.
     Due(Moment),
     /// Not accepting until a connection is closed, or until this moment.
-    Full(Option<Moment>),
+    Paused(Option<Moment>),
 }
 
 struct Server<'a> {
@@ -170,7 +170,7 @@ impl<'a> Server<'a> {
         let accept = match self.accepting {
             Accepting::Off | Accepting::Watching => None,
             Accepting::Due(moment) => Some(moment),
-            Accepting::Full(moment) => moment,
+            Accepting::Paused(moment) => moment,
         };
         let end = self.clients.next_end();
         [accept, end, self.sample_due, self.end_due].into_iter().flatten().min()
@@ -203,7 +203,7 @@ impl<'a> Server<'a> {
     fn accept(&mut self, now: Moment, watch: &mut dyn ServeWatch) {
         match self.accepting {
             Accepting::Due(moment) if moment <= now => {}
-            Accepting::Full(Some(moment)) if moment <= now => {}
+            Accepting::Paused(Some(moment)) if moment <= now => {}
             _ => return,
         }
         let delay = self.args.accept_delay;
@@ -254,7 +254,7 @@ impl<'a> Server<'a> {
         event: ServeEvent,
         watch: &mut dyn ServeWatch,
     ) {
-        self.accepting = Accepting::Full(retry);
+        self.accepting = Accepting::Paused(retry);
         if self.event_due.is_some_and(|due| due <= now) {
             self.event_due = None;
             watch.event(event);
@@ -303,8 +303,8 @@ impl<'a> Server<'a> {
     fn close(&mut self, id: ClientId) {
         let closed = self.clients.remove(id);
         // accept() is tried again in this loop iteration.
-        if closed && matches!(self.accepting, Accepting::Full(_)) {
-            self.accepting = Accepting::Full(Some(Moment(0)));
+        if closed && matches!(self.accepting, Accepting::Paused(_)) {
+            self.accepting = Accepting::Paused(Some(Moment(0)));
         }
     }
 }
