@@ -33,7 +33,7 @@ const DIALECT: &[&str] = &["asked", "told", "heard", "knows", "says", "forgets"]
 
 /// For each folder the number of words that are banned, and of those that are mostly dialect.
 const MAXIMA: &[(&str, usize, usize)] = &[
-    ("README.md", 4, 15),
+    ("README.md", 1, 14),
     ("benches", 9, 1),
     ("fuzz", 0, 4),
     ("src", 1, 2),
