@@ -1,5 +1,5 @@
-//! The last line that a server sent before it closed a connection, which often gives the reason: the
-//! most frequent ones, in constant memory.
+//! The last line that a server sent before it closed a connection, which often gives the reason:
+//! the most frequent ones, in constant memory.
 
 /// The most different lines that are counted.
 const LINES_MAX: usize = 16;

@@ -40,8 +40,8 @@ fn unknown(typed: &str) -> String {
     format!("{}: no cause has this id; {hint}", quoted(typed))
 }
 
-/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it, or at
-/// most a third of its letters wrong.
+/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it,
+/// or at most a third of its letters wrong.
 fn near(id: &str, typed: &str) -> Option<usize> {
     let count = distance(id, typed)?;
     let is_part = typed.len() > 1 && id.contains(typed);

@@ -1,5 +1,5 @@
-//! The clients of `serve` by descriptor: sends the banner, reads, echoes, floods, and ends each after
-//! its time.
+//! The clients of `serve` by descriptor: sends the banner, reads, echoes, floods, and ends each
+//! after its time.
 //!
 //! All memory that grows with their number grows in [`Clients::reserve`], by pieces: doubling would
 //! allocate up to twice what is needed, and three times while it copies.

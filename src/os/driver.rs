@@ -72,8 +72,8 @@ impl Tables {
 ///
 /// # Errors
 /// [`crate::error::Error::System`] if something that the loop needs is missing before the first
-/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures of
-/// connections are no errors here.
+/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures
+/// of connections are no errors here.
 pub fn run(
     plan: &Plan,
     tables: Tables,

@@ -1,6 +1,6 @@
-//! `tcpgoon serve`: a listener to test against. One thread and one poll loop, like the driver. It must
-//! not be the bottleneck of a test, so a burst of dials is accepted in batches, not with one wake-up
-//! each.
+//! `tcpgoon serve`: a listener to test against. One thread and one poll loop, like the driver. It
+//! must not be the bottleneck of a test, so a burst of dials is accepted in batches, not with one
+//! wake-up each.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -34,8 +34,8 @@ const CLIENTS_SERVED_MAX: u32 = 16;
 /// this time.
 const BATCH_DELAY: Span = Span::from_us(500);
 
-/// When a resource was exhausted, accepting is tried again after this time even if no connection was
-/// closed.
+/// When a resource was exhausted, accepting is tried again after this time even if no connection
+/// was closed.
 const RETRY: Span = Span::from_ms(100);
 
 /// That it stops accepting is reported at most this often: at a limit that can change with every
@@ -55,8 +55,8 @@ pub trait ServeWatch {
 /// input ends.
 ///
 /// # Errors
-/// [`Error::Setup`] if it cannot listen; [`Error::System`] if something else that it needs is missing,
-/// or if polling fails: then the counts are reported all the same.
+/// [`Error::Setup`] if it cannot listen; [`Error::System`] if something else that it needs is
+/// missing, or if polling fails: then the counts are reported all the same.
 pub fn serve(args: &ServeArgs, signals: &Signals, watch: &mut dyn ServeWatch) -> Result<()> {
     let mut server = Server::new(args, signals, watch)?;
     let ended = server.run_loop(watch);

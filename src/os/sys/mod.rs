@@ -133,8 +133,8 @@ pub fn has_listener(address: &SocketAddr) -> bool {
     shared.is_ok() && bound.is_err_and(|error| error.raw_os_error() == Some(libc::EADDRINUSE))
 }
 
-/// The source address that the kernel chooses for `target` by its routes, or given `source`; its port
-/// is meaningless. `connect()` of a datagram socket sends nothing.
+/// The source address that the kernel chooses for `target` by its routes, or given `source`; its
+/// port is meaningless. `connect()` of a datagram socket sends nothing.
 pub fn source_for(target: &SocketAddr, source: Option<&SocketAddr>) -> io::Result<SocketAddr> {
     let family = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers.
@@ -292,8 +292,8 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Sets RLIMIT_NOFILE, soft and hard. Source: setrlimit(2): `EPERM` if the process may not raise the
-/// hard limit, or it is above `fs.nr_open`.
+/// Sets RLIMIT_NOFILE, soft and hard. Source: setrlimit(2): `EPERM` if the process may not raise
+/// the hard limit, or it is above `fs.nr_open`.
 pub fn set_descriptor_limit(most: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: `limit` lives until the call returns.
