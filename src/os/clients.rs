@@ -25,7 +25,7 @@ const PIECE_CLIENTS: usize = 1024;
 const NOT_READY: u32 = 0;
 const LAST: u32 = u32::MAX;
 
-/// Identifies one connection. The generation tells it from others with the same descriptor.
+/// Identifies one connection. The generation differs from that of others with the same descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientId {
     descriptor: u32,

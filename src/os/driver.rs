@@ -327,7 +327,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads once: into the buffer, and up to `bytes_max` that are discarded where nothing looks at
+    /// Reads once: into the buffer, and up to `bytes_max` that are discarded if nothing uses
     /// them. With `--debug` the bytes are printed now, or after the next turn if there is no
     /// `watch`.
     fn read(&mut self, key: Key, bytes_max: usize, watch: &mut Option<&mut dyn Watch>) -> Read {

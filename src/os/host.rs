@@ -243,7 +243,7 @@ pub fn raise_nofile_limit(connections: u32) {
 }
 
 /// Checks that the tables of a run fit into the available memory, of this host and of its cgroups.
-/// Allocation alone does not tell: the kernel overcommits, and later kills the process.
+/// A successful allocation is no proof: the kernel overcommits, and later kills the process.
 ///
 /// # Errors
 /// [`Error::Memory`] if they do not fit.

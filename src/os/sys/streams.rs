@@ -10,16 +10,16 @@ use super::check::{check, check_length};
 
 /// read(2).
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: `place` points to `length` writable bytes.
-    check_length(unsafe { libc::read(fd.as_raw_fd(), place, length) })
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `start` points to `length` writable bytes.
+    check_length(unsafe { libc::read(fd.as_raw_fd(), start, length) })
 }
 
 /// write(2). Unlike the standard library's streams it returns `EBADF` for a closed stream.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let (place, length) = (bytes.as_ptr().cast(), bytes.len());
-    // SAFETY: `place` points to `length` readable bytes.
-    check_length(unsafe { libc::write(fd.as_raw_fd(), place, length) })
+    let (start, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: `start` points to `length` readable bytes.
+    check_length(unsafe { libc::write(fd.as_raw_fd(), start, length) })
 }
 
 /// Whether it is open for writing.
