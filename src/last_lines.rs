@@ -25,7 +25,7 @@ struct Line {
     open: u64,
 }
 
-/// Counts last lines; about 12 KiB. Lines beyond [`LINES_MAX`] are not counted.
+/// Counts last lines; about 12 KiB. Lines after the first 16 different ones are not counted.
 #[derive(Debug, Clone)]
 pub struct LastLineTally {
     lines: Vec<Line>,
