@@ -40,8 +40,8 @@ fn unknown(typed: &str) -> String {
     format!("{}: no cause has this id; {hint}", quoted(typed))
 }
 
-/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it, or at
-/// most a third of its letters wrong.
+/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it,
+/// or at most a third of its letters wrong.
 fn near(id: &str, typed: &str) -> Option<usize> {
     let count = distance(id, typed)?;
     let is_part = typed.len() > 1 && id.contains(typed);
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn the_nearest_ids_are_suggested_for_an_unknown_one() {
-        for (typed, said) in [
+        for (typed, expected) in [
             ("accept-queue-ful", "did you mean accept-queue-full?"),
             ("queue", "did you mean accept-queue-full or accept-queue-overflow?"),
             ("Packet-Loss", "did you mean packet-loss?"),
@@ -77,7 +77,7 @@ mod tests {
             ("x", "run 'tcpgoon explain' for the list"),
             ("no-such-cause-at-all-whatever-it-is", "run 'tcpgoon explain' for the list"),
         ] {
-            assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {said}")));
+            assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {expected}")));
         }
         let escaped = read("\u{1b}[2J").unwrap_err();
         assert!(escaped.starts_with("'\\u{1b}[2J': "), "{escaped}");
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn more_than_one_id_is_an_error() {
-        let said = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
+        let expected = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
                     --host explain";
-        assert_eq!(read("explain 80 81"), Err(said.into()));
+        assert_eq!(read("explain 80 81"), Err(expected.into()));
     }
 }

@@ -1,5 +1,5 @@
-//! argv → [`Command`]. A mistake is one line with the word and what is accepted, and a second one that
-//! points to the help.
+//! argv → [`Command`]. A mistake is one line with the word and what is accepted, and a second one
+//! that points to the help.
 
 use std::ffi::OsString;
 
@@ -33,9 +33,9 @@ pub enum Command {
 
 /// Parses the arguments without the program's name (`std::env::args_os().skip(1)`).
 ///
-/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and other
-/// words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops at
-/// `--help` and `--version`: mistakes before them are reported, the rest is ignored.
+/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and
+/// other words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops
+/// at `--help` and `--version`: mistakes before them are reported, the rest is ignored.
 ///
 /// # Errors
 /// [`Error::Usage`] with two lines: the mistake, and the command for the help.
@@ -211,8 +211,8 @@ fn unknown_long(verb: Verb, long: &str) -> String {
     }
 }
 
-/// The distance of a typed name from a flag, if it is near enough to suggest it. A part of the name or
-/// its beginning counts as 1: `--timeout`, `--conn`.
+/// The distance of a typed name from a flag, if it is near enough to suggest it. A part of the name
+/// or its beginning counts as 1: `--timeout`, `--conn`.
 fn near(long: &str, typed: &str) -> Option<usize> {
     let is_part =
         typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));

@@ -33,7 +33,7 @@ const DIALECT: &[&str] = &["asked", "told", "heard", "knows", "says", "forgets"]
 
 /// By folder: banned words, and words of dialect.
 const MAXIMA: &[(&str, usize, usize)] = &[
-    ("README.md", 4, 15),
+    ("README.md", 1, 14),
     ("benches", 9, 1),
     ("fuzz", 0, 0),
     ("src", 1, 2),
