@@ -1,9 +1,11 @@
 //! What a flag does: reads its value and stores it in a [`Draft`]. The readers say what is
 //! accepted; who called them names the flag and the value.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::mistake::Mistake;
 use super::target::{Group, Ports};
+use super::words::quoted;
 use crate::plan::{
     Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
     ServeArgs, TEXT_BYTES_MAX,
@@ -95,16 +97,51 @@ impl Draft {
 
     /// # Errors
     /// A target that is missing, incomplete or not understood.
-    pub fn into_run(self) -> Result<Args, String> {
+    pub fn into_run(self) -> Result<Args, Mistake> {
         let targets = super::target::assemble(self.host, &self.words, self.ports)?;
         if targets.is_empty() {
-            return Err("a host is required: give HOST:PORT, or --host HOST --port PORT".into());
+            return Err(Mistake::NoTarget);
         }
         let pace = match self.rate_milli {
             Some(rate_milli) => Pace::rate(rate_milli),
             None => Pace::sleep(self.sleep.unwrap_or_default()),
         };
         Ok(Args { targets, pace, interval: self.interval, ..self.run })
+    }
+
+    /// The words of `tcpgoon serve`: a port, or an address and a port; as if by --bind and --port,
+    /// which are added to the flags that were given.
+    ///
+    /// # Errors
+    /// Something else, or a second one.
+    pub fn listen_on_words(&mut self, given: &mut Vec<&'static str>) -> Result<(), Mistake> {
+        let Some(word) = self.words.first() else { return Ok(()) };
+        let wrong = |word: &String, why: &str| Mistake::Word {
+            word: word.clone(),
+            line: format!("{}: {why}", quoted(word)),
+        };
+        if let Some(second) = self.words.get(1) {
+            return Err(wrong(second, "one port is accepted, as in 'tcpgoon serve 8080'"));
+        }
+        let listen = match port_to_listen_on(word) {
+            Ok(port) => Ok((None, port)),
+            Err(_) => word.parse().map(|address: SocketAddr| (Some(address.ip()), address.port())),
+        };
+        let Ok((bind, port)) = listen else {
+            let why = "a port is accepted, or an IP address with one, as in 0.0.0.0:8080";
+            return Err(wrong(word, why));
+        };
+        let is_twice = |flag: &&str| given.contains(flag) && (*flag == "port" || bind.is_some());
+        if let Some(twice) = ["port", "bind"].into_iter().find(is_twice) {
+            return Err(wrong(word, &format!("--{twice} is given as well: give one of them")));
+        }
+        self.serve.port = port;
+        given.push("port");
+        if let Some(ip) = bind {
+            self.serve.bind = ip;
+            given.push("bind");
+        }
+        Ok(())
     }
 
     pub fn into_serve(self) -> ServeArgs {
@@ -182,7 +219,8 @@ pub fn milliseconds(value: &str) -> Result<Span, String> {
 }
 
 pub fn hold(value: &str) -> Result<Hold, String> {
-    if value == "forever" {
+    // As sleep(1) has it.
+    if ["forever", "inf", "infinity"].contains(&value) {
         return Ok(Hold::Forever);
     }
     seconds(value).map(Hold::For).map_err(|accepted| format!("{accepted}; or the word forever"))

@@ -1,5 +1,6 @@
 //! The id of a cause as it was typed, and what may have been meant by it.
 
+use super::mistake::Mistake;
 use super::words::{distance, quoted};
 use crate::diagnosis::causes::Cause;
 
@@ -10,33 +11,40 @@ const SUGGESTED_MAX: usize = 3;
 ///
 /// # Errors
 /// An id that no cause has, with the nearest ones; or more than one word.
-pub fn cause(words: &[String]) -> Result<Option<Cause>, String> {
+pub fn cause(words: &[String]) -> Result<Option<Cause>, Mistake> {
     match words {
         [] => Ok(None),
-        [id] => Cause::find(id).map(Some).ok_or_else(|| unknown(id)),
-        [_, more, ..] => Err(format!(
+        [id] => Cause::find(id)
+            .map(Some)
+            .ok_or_else(|| Mistake::Word { word: id.clone(), line: unknown(id) }),
+        [_, more, ..] => Err(Mistake::Other(format!(
             "{}: 'tcpgoon explain' takes one id; a host of that name is reached with --host explain",
             quoted(more)
-        )),
+        ))),
     }
 }
 
 fn unknown(typed: &str) -> String {
+    let ids = nearest(typed);
+    let meant = match ids.split_last() {
+        None => "the list has all of them".to_owned(),
+        Some((last, [])) => format!("did you mean {last}?"),
+        Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
+    };
+    format!("{}: no cause has this id; {meant}", quoted(typed))
+}
+
+/// The ids that may have been meant, nearest first.
+pub fn nearest(typed: &str) -> Vec<&'static str> {
     let typed_lower = typed.to_lowercase();
-    let mut ids: Vec<(usize, &str)> = Cause::ALL
+    let mut ids: Vec<(usize, &'static str)> = Cause::ALL
         .into_iter()
         .filter_map(|cause| Some((slips(cause.id(), &typed_lower)?, cause.id())))
         .collect();
     // Of equally near ones the table's order decides, as the sort is stable.
     ids.sort_by_key(|(count, _)| *count);
     ids.truncate(SUGGESTED_MAX);
-    let ids: Vec<&str> = ids.into_iter().map(|(_, id)| id).collect();
-    let meant = match ids.split_last() {
-        None => "the list has all of them".to_owned(),
-        Some((last, [])) => format!("is {last} meant?"),
-        Some((last, others)) => format!("is {} or {last} meant?", others.join(", ")),
-    };
-    format!("{}: no cause has this id; {meant}", quoted(typed))
+    ids.into_iter().map(|(_, id)| id).collect()
 }
 
 /// How far what was typed is from an id, where it is near enough to have been meant: a part of it,
@@ -52,7 +60,8 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Option<Cause>, String> {
-        cause(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        cause(&words).map_err(|mistake| mistake.line())
     }
 
     #[test]
@@ -66,13 +75,13 @@ mod tests {
     #[test]
     fn an_unknown_id_is_answered_with_the_nearest() {
         for (typed, said) in [
-            ("accept-queue-ful", "is accept-queue-full meant?"),
-            ("queue", "is accept-queue-full or accept-queue-overflow meant?"),
-            ("Packet-Loss", "is packet-loss meant?"),
-            ("pakcet-los", "is packet-loss meant?"),
-            ("conntrack", "is local-conntrack meant?"),
-            ("fd", "is fd-limit or server-fd-limit meant?"),
-            ("limit", "is fd-limit, rate-limit or client-limit meant?"),
+            ("accept-queue-ful", "did you mean accept-queue-full?"),
+            ("queue", "did you mean accept-queue-full or accept-queue-overflow?"),
+            ("Packet-Loss", "did you mean packet-loss?"),
+            ("pakcet-los", "did you mean packet-loss?"),
+            ("conntrack", "did you mean local-conntrack?"),
+            ("fd", "did you mean fd-limit or server-fd-limit?"),
+            ("limit", "did you mean fd-limit, rate-limit or client-limit?"),
             ("x", "the list has all of them"),
             ("no-such-cause-at-all-whatever-it-is", "the list has all of them"),
         ] {

@@ -5,16 +5,16 @@ use std::fmt::Write;
 use super::flags::{FLAGS, Flag, Verb};
 
 /// What follows the line about a mistake.
-pub const TRY: &str = "try 'tcpgoon --help'";
+pub const TRY: &str = "try: tcpgoon --help";
 
 /// As [`TRY`], with the help of that verb.
 pub const fn try_line(verb: Verb) -> &'static str {
     match verb {
         Verb::Run => TRY,
-        Verb::Serve => "try 'tcpgoon serve --help'",
-        Verb::Calibrate => "try 'tcpgoon calibrate --help'",
+        Verb::Serve => "try: tcpgoon serve --help",
+        Verb::Calibrate => "try: tcpgoon calibrate --help",
         // The list of ids is what helps with a wrong one.
-        Verb::Explain => "try 'tcpgoon explain'",
+        Verb::Explain => "try: tcpgoon explain",
     }
 }
 

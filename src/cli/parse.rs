@@ -1,13 +1,14 @@
 //! argv → [`Command`]. Every mistake is one line that names the word and says what is accepted, and
-//! a second one that says where the help is.
+//! a second one that says what to type: `answer` knows what was meant.
 
 use std::ffi::OsString;
 
+use super::answer::{answer, wrong_dash};
 use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
-use super::help::try_line;
-use super::words::{distance, quoted, quoted_os};
+use super::mistake::Mistake;
+use super::words::{quoted, quoted_os};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
 use crate::escape::Printable;
@@ -15,9 +16,6 @@ use crate::plan::{Args, CalibrateArgs, ServeArgs};
 
 /// First words that are kept for verbs to come, so that scripts written today mean the same then.
 const RESERVED: [&str; 3] = ["merge", "completions", "man"];
-
-/// How many slips of the finger a flag that is suggested may be away.
-const SLIPS_MAX: usize = 2;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,31 +37,62 @@ pub enum Command {
 /// them is still said, what comes after is not read.
 ///
 /// # Errors
-/// [`Error::Usage`] with two lines: what is wrong, and how to get the help of the verb.
+/// [`Error::Usage`] with two lines: what is wrong, and what to type.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
-    let mut argv: Vec<OsString> = argv.into_iter().collect();
-    let first = argv.first().and_then(|word| word.to_str()).unwrap_or_default();
-    let (verb, is_word) = match first {
-        "serve" => (Verb::Serve, true),
-        "calibrate" => (Verb::Calibrate, true),
-        "explain" => (Verb::Explain, true),
-        "version" => return parse_version(&argv[1..]).map_err(|what| usage(Verb::Run, what)),
-        word if RESERVED.contains(&word) => {
-            let what = format!(
-                "this version has no verb '{word}': a host of that name is reached with --host {word}"
-            );
-            return Err(usage(Verb::Run, what));
-        }
-        _ => (Verb::Run, false),
-    };
-    if is_word {
-        argv.remove(0);
-    }
-    parse_verb(verb, argv).map_err(|what| usage(verb, what))
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    parse_words(&argv).map_err(|(verb, mistake)| {
+        let check =
+            |words: &[String]| parse_words(&words.iter().map(OsString::from).collect::<Vec<_>>()).map(drop);
+        Error::Usage(answer(verb, &argv, &mistake, &check))
+    })
 }
 
-fn usage(verb: Verb, what: String) -> Error {
-    Error::Usage(format!("{what}\n{}", try_line(verb)))
+/// As [`parse`], with the mistake as it was found.
+fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
+    let (first, rest) = argv.split_first().map_or((None, argv), |(first, rest)| (first.to_str(), rest));
+    let (verb, rest) = match first.unwrap_or_default() {
+        "serve" => (Verb::Serve, rest),
+        "calibrate" => (Verb::Calibrate, rest),
+        "explain" => (Verb::Explain, rest),
+        // As of the original's later versions.
+        "run" => (Verb::Run, rest),
+        "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
+        "version" => return parse_version(rest).map_err(|line| (Verb::Run, line.into())),
+        word if RESERVED.contains(&word) => {
+            let line = format!(
+                "this version has no verb '{word}': a host of that name is reached with --host {word}"
+            );
+            return Err((Verb::Run, line.into()));
+        }
+        _ => (Verb::Run, argv),
+    };
+    parse_verb(verb, rest.to_vec()).map_err(|mistake| (verb, mistake))
+}
+
+/// `tcpgoon help [VERB]`.
+fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
+    let [word] = rest else {
+        return match rest {
+            [] => Ok(Command::Help(Verb::Run)),
+            [_, more, ..] | [more] => Err(Mistake::Other(format!(
+                "{}: 'tcpgoon help' takes one verb; a host of that name is reached with --host help",
+                quoted_os(more)
+            ))),
+        };
+    };
+    match word.to_str().unwrap_or_default() {
+        "serve" => Ok(Command::Help(Verb::Serve)),
+        "calibrate" => Ok(Command::Help(Verb::Calibrate)),
+        "explain" => Ok(Command::Help(Verb::Explain)),
+        "run" | "help" | "version" | "--help" => Ok(Command::Help(Verb::Run)),
+        _ => Err(Mistake::Word {
+            word: word.to_string_lossy().into_owned(),
+            line: format!(
+                "{}: no such verb; a host of the name help is reached with --host help",
+                quoted_os(word)
+            ),
+        }),
+    }
 }
 
 /// `tcpgoon version` has nothing to add but the question what it is.
@@ -78,9 +107,9 @@ fn parse_version(rest: &[OsString]) -> Result<Command, String> {
     }
 }
 
-fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
+fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     let mut draft = Draft::new();
-    let given = read(verb, argv, &mut draft)?;
+    let mut given = read(verb, argv, &mut draft)?;
     if draft.help {
         return Ok(Command::Help(verb));
     }
@@ -89,6 +118,9 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
     }
     draft.check_conflicts()?;
     draft.check_company()?;
+    if verb == Verb::Serve {
+        draft.listen_on_words(&mut given)?;
+    }
     for flag in FLAGS.iter().filter(|flag| flag.belongs_to(verb) && !given.contains(&flag.long)) {
         if let Some(default) = flag.default {
             apply(flag, &mut draft, default)?;
@@ -103,7 +135,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
 }
 
 /// Obeys the flags and collects the other words; says which flags were given.
-fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, String> {
+fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, Mistake> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
     // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt tells them apart
@@ -111,6 +143,10 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
     // otherwise.
     let mut switched: Option<&'static Flag> = None;
     loop {
+        let wrong = parser.try_raw_args().and_then(|rest| wrong_dash(verb, rest.peek()?.to_str()?));
+        if let Some(mistake) = wrong.filter(|_| !draft.help && !draft.version) {
+            return Err(mistake);
+        }
         let flag = match parser.next() {
             Err(lexopt::Error::UnexpectedValue { value, .. }) if switched.is_some() => {
                 switched.take().map_or(Ok(()), |flag| apply_os(flag, draft, value))?;
@@ -118,7 +154,7 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
             }
             // Help and version are decided once it is known that no `=false` follows.
             _ if draft.help || draft.version => return Ok(given),
-            Err(error) => return Err(Printable(&error.to_string()).to_string()),
+            Err(error) => return Err(Printable(&error.to_string()).to_string().into()),
             Ok(None) => return Ok(given),
             Ok(Some(lexopt::Arg::Value(word))) => {
                 draft.words.push(read_word(verb, word)?);
@@ -126,10 +162,10 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 continue;
             }
             Ok(Some(lexopt::Arg::Long(long))) => {
-                by_long(verb, long).ok_or_else(|| unknown_long(verb, long))?
+                by_long(verb, long).ok_or_else(|| Mistake::Flag(format!("--{long}")))?
             }
             Ok(Some(lexopt::Arg::Short(short))) => {
-                by_short(verb, short).ok_or_else(|| unknown_short(verb, short))?
+                by_short(verb, short).ok_or_else(|| Mistake::Flag(format!("-{short}")))?
             }
         };
         if !given.contains(&flag.long) {
@@ -141,7 +177,8 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 switched = None;
             }
             Some(value_word) => {
-                let missing = |_| format!("--{}: the value ({value_word}) is missing", flag.long);
+                let line = format!("--{}: the value ({value_word}) is missing", flag.long);
+                let missing = |_| Mistake::NoValue { flag: flag.long, line };
                 apply_os(flag, draft, parser.value().map_err(missing)?)?;
                 switched = None;
             }
@@ -153,22 +190,30 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
     }
 }
 
-fn read_word(verb: Verb, word: OsString) -> Result<String, String> {
-    if !matches!(verb, Verb::Run | Verb::Explain) {
-        return Err(format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()));
-    }
-    word.into_string().map_err(|word| format!("{}: not UTF-8", quoted_os(&word)))
+fn read_word(verb: Verb, word: OsString) -> Result<String, Mistake> {
+    let line = match verb {
+        Verb::Calibrate => format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()),
+        _ => match word.into_string() {
+            Ok(word) => return Ok(word),
+            Err(word) => return Err(format!("{}: not UTF-8", quoted_os(&word)).into()),
+        },
+    };
+    Err(Mistake::Word { word: word.to_string_lossy().into_owned(), line })
 }
 
-fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), String> {
+fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), Mistake> {
     match value.to_str() {
         Some(text) => apply(flag, draft, text),
-        None => Err(format!("--{} {}: not UTF-8", flag.long, quoted_os(&value))),
+        None => Err(format!("--{} {}: not UTF-8", flag.long, quoted_os(&value)).into()),
     }
 }
 
-fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), String> {
-    (flag.effect)(draft, value).map_err(|why| format!("--{} {}: {why}", flag.long, quoted(value)))
+fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), Mistake> {
+    (flag.effect)(draft, value).map_err(|why| Mistake::Value {
+        flag: flag.long,
+        value: value.into(),
+        line: format!("--{} {}: {why}", flag.long, quoted(value)),
+    })
 }
 
 /// A flag that may stand alone: the word behind it is its value only if it can be one.
@@ -176,7 +221,7 @@ fn apply_optional(
     flag: &Flag,
     draft: &mut Draft,
     parser: &mut lexopt::Parser,
-) -> Result<(), String> {
+) -> Result<(), Mistake> {
     if let Some(value) = parser.optional_value() {
         return apply_os(flag, draft, value);
     }
@@ -189,52 +234,6 @@ fn apply_optional(
         Some(word) => apply_os(flag, draft, word),
         None => apply(flag, draft, flag.alone.unwrap_or_default()),
     }
-}
-
-fn unknown_long(verb: Verb, long: &str) -> String {
-    if let Some(other) = FLAGS.iter().find(|flag| flag.long == long) {
-        return of_another_verb(verb, other, &format!("--{long}"));
-    }
-    // quoted() makes it fit to print; the quotes themselves would stand between the dashes and the
-    // name.
-    let typed = quoted(long);
-    let name = typed.trim_matches('\'');
-    // Of two equally near the one that this verb has comes first, as `false` sorts before `true`.
-    let nearest = FLAGS
-        .iter()
-        .filter_map(|flag| Some((slips(flag.long, long)?, !flag.belongs_to(verb), flag)))
-        .min_by_key(|(count, is_other, _)| (*count, *is_other));
-    match nearest {
-        Some((_, false, flag)) => format!("unknown flag --{name}: is --{} meant?", flag.long),
-        Some((_, true, flag)) => {
-            let home = flag.verbs[0].command();
-            format!("unknown flag --{name}: is --{} of '{home}' meant?", flag.long)
-        }
-        None => format!("unknown flag --{name}"),
-    }
-}
-
-/// How far what was typed is from a flag, where it is near enough to have been meant. A word of it,
-/// or its beginning, is as near as one slip: `--timeout`, `--conn`.
-fn slips(long: &str, typed: &str) -> Option<usize> {
-    let is_part =
-        typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));
-    if is_part {
-        return Some(1);
-    }
-    let near = |count: &usize| *count <= SLIPS_MAX && 2 * count < typed.chars().count();
-    distance(long, typed).filter(near)
-}
-
-fn unknown_short(verb: Verb, short: char) -> String {
-    match FLAGS.iter().find(|flag| flag.short == Some(short)) {
-        Some(other) => of_another_verb(verb, other, &format!("-{short}, --{}", other.long)),
-        None => format!("unknown flag -{}", Printable(short.encode_utf8(&mut [0; 4]))),
-    }
-}
-
-fn of_another_verb(verb: Verb, flag: &Flag, typed: &str) -> String {
-    format!("{typed} belongs to '{}', not to '{}'", flag.verbs[0].command(), verb.command())
 }
 
 #[cfg(test)]

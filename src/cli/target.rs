@@ -5,7 +5,7 @@
 //! group    = hosts [ ":" ports ]        bare IPv6 takes no port behind it: the brackets are there for that
 //! hosts    = name | address | address "-" address
 //!          | "[" address "]" | "[" address "-" address "]" | "[" address "]" "-" "[" address "]"
-//! ports    = span { "," span }          span = port | port "-" port
+//! ports    = span { "," span }          span = port | port "-" port | name of a service
 //! ```
 //!
 //! `A-B` is an address range only when both sides are IP literals: names have dashes of their own.
@@ -15,6 +15,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
+use super::mistake::Mistake;
+use super::services;
 use super::words::quoted;
 use crate::plan::HostPort;
 use crate::route::TARGETS_MAX;
@@ -56,6 +58,10 @@ impl Ports {
     pub fn parse(text: &str) -> Result<Ports, String> {
         let mut spans = Vec::new();
         for span in text.split(',') {
+            if let Some(port) = services::port(span) {
+                spans.push((port, port));
+                continue;
+            }
             let (low, high) = span.split_once('-').unwrap_or((span, span));
             let (low, high) = (parse_port(low)?, parse_port(high)?);
             if low > high {
@@ -263,12 +269,15 @@ pub fn assemble(
     host: Option<Group>,
     words: &[String],
     fallback: Option<Ports>,
-) -> Result<Vec<HostPort>, String> {
+) -> Result<Vec<HostPort>, Mistake> {
     let mut groups: Vec<Group> = host.into_iter().collect();
     // The first of the groups that may lack a port: all before it have been given one.
     let mut portless_from = 0;
     for word in words {
-        let named = |why: String| format!("{}: {why}", quoted(word));
+        let named = |why: String| Mistake::Word {
+            word: word.clone(),
+            line: format!("{}: {why}", quoted(word)),
+        };
         if !Ports::are_meant_by(word) {
             groups.push(Group::parse(word).map_err(named)?);
             continue;
@@ -291,19 +300,21 @@ pub fn assemble(
 }
 
 /// Counts first, so that a mistyped range costs a line and not the memory of the machine.
-fn expand(groups: &[Group], fallback: Option<Rc<Ports>>) -> Result<Vec<HostPort>, String> {
+fn expand(groups: &[Group], fallback: Option<Rc<Ports>>) -> Result<Vec<HostPort>, Mistake> {
     let mut total = 0u128;
     let mut complete = Vec::with_capacity(groups.len());
     for group in groups {
         let typed = quoted(&group.typed);
         let Some(ports) = group.ports.as_ref().or(fallback.as_ref()) else {
             let form = if group.needs_brackets() { "[HOST]:PORT" } else { "HOST:PORT" };
-            return Err(format!("{typed} has no port: give {form}, HOST PORT or --port"));
+            let line = format!("{typed} has no port: give {form}, HOST PORT or --port");
+            return Err(Mistake::NoPort { word: group.typed.clone(), line });
         };
         total = total.saturating_add(group.hosts.count().saturating_mul(ports.count()));
         if total > TARGETS_MAX as u128 {
             let most = TARGETS_MAX;
-            return Err(format!("{typed} makes it {total} targets: at most {most} are accepted"));
+            let line = format!("{typed} makes it {total} targets: at most {most} are accepted");
+            return Err(line.into());
         }
         complete.push((group, ports));
     }
