@@ -4,6 +4,7 @@
 //! Everything is an integer: nanoseconds in `u64` last for 584 years, and nothing is rounded on the
 //! way.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Add, Sub};
 
@@ -128,13 +129,16 @@ pub const fn low_32(value: u64) -> u32 {
 /// The units of time, longest first, in nanoseconds; the words that parse and, first of each, the
 /// word that prints.
 const TIME_UNITS: [(u64, &[&str]); 6] = [
-    (3600 * NS_PER_S, &["h"]),
-    (60 * NS_PER_S, &["m"]),
-    (NS_PER_S, &["s"]),
-    (NS_PER_MS, &["ms"]),
-    (NS_PER_US, &["µs", "us", "μs"]),
-    (1, &["ns"]),
+    (3600 * NS_PER_S, &["h", "hr", "hrs", "hour", "hours"]),
+    (60 * NS_PER_S, &["m", "min", "mins", "minute", "minutes"]),
+    (NS_PER_S, &["s", "sec", "secs", "second", "seconds"]),
+    (NS_PER_MS, &["ms", "msec", "msecs", "millisecond", "milliseconds"]),
+    (NS_PER_US, &["µs", "us", "μs", "usec", "usecs", "microsecond", "microseconds"]),
+    (1, &["ns", "nsec", "nanosecond", "nanoseconds"]),
 ];
+
+/// A unit that is read and never printed, as Go does.
+const DAY: (u64, &[&str]) = (24 * 3600 * NS_PER_S, &["d", "day", "days"]);
 
 /// What a time may look like, for error messages.
 pub const TIME_ACCEPTED: &str =
@@ -199,7 +203,7 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
         let unit_ns = match word {
             // A bare number stands alone: in `1m30` nobody can say what the 30 are.
             "" if number.len() == text.len() => bare_unit.0,
-            _ => TIME_UNITS.iter().find(|unit| unit.1.contains(&word))?.0,
+            _ => TIME_UNITS.iter().chain([&DAY]).find(|unit| unit.1.contains(&word))?.0,
         };
         total_ns = total_ns.checked_add(parse_scaled(number, unit_ns)?)?;
         rest = next;
@@ -211,10 +215,11 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
 }
 
 /// Reads a count: digits with an optional `k` or `m`, and decimals where they come out whole
-/// (`1.5k`).
+/// (`1.5k`); also as `10,000`, `10_000` and `1e4`, which have one meaning each.
 pub fn parse_count(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
-    let thousandths = parse_scaled(number, unit.checked_mul(1000)?)?;
+    let number = without_separators(number)?;
+    let thousandths = parse_scaled(&number, unit.checked_mul(1000)?)?;
     // Decimals beyond the thousandth of a unit would be dropped silently, so they must not be
     // there.
     let decimals = number.split_once('.').map_or(0, |(_, digits)| digits.len());
@@ -223,10 +228,12 @@ pub fn parse_count(text: &str) -> Option<u64> {
 }
 
 /// Reads a rate in thousandths a second: like a count, but any three decimals will do (`0.5`,
-/// `2.5k`).
+/// `2.5k`), and with or without `/s` behind it.
 pub fn parse_rate_milli(text: &str) -> Option<u64> {
+    let per_second = ["/s", "/sec", "/second"];
+    let text = per_second.iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or(text);
     let (number, unit) = split_count_unit(text);
-    parse_scaled(number, unit.checked_mul(1000)?)
+    parse_scaled(&without_separators(number)?, unit.checked_mul(1000)?)
 }
 
 fn split_count_unit(text: &str) -> (&str, u64) {
@@ -235,7 +242,25 @@ fn split_count_unit(text: &str) -> (&str, u64) {
             return (number, unit);
         }
     }
-    (text, 1)
+    let exponent = text.split_once(['e', 'E']).and_then(|(number, exponent)| {
+        let digits = !exponent.is_empty() && exponent.bytes().all(|b| b.is_ascii_digit());
+        let unit = 10u64.checked_pow(exponent.parse().ok().filter(|_| digits)?)?;
+        Some((number, unit))
+    });
+    exponent.unwrap_or((text, 1))
+}
+
+/// The digits of a number in groups of three: `10,000` and `10_000`. A comma elsewhere may be a
+/// decimal one or part two numbers: `None`.
+fn without_separators(number: &str) -> Option<Cow<'_, str>> {
+    let Some(separator) = number.chars().find(|c| [',', '_'].contains(c)) else {
+        return Some(Cow::Borrowed(number));
+    };
+    let whole = number.split('.').next().unwrap_or(number);
+    let mut groups = whole.split(separator);
+    let first = groups.next().is_some_and(|group| (1..=3).contains(&group.len()));
+    let fits = first && groups.all(|group| group.len() == 3) && whole != "0";
+    fits.then(|| Cow::Owned(number.replace(separator, "")))
 }
 
 /// A plain decimal number (`12`, `1.5`, `.5`) times `unit`, rounded down. No sign, no exponent.
@@ -335,6 +360,11 @@ mod tests {
             ("2.5ms", Span::from_s(1), 2_500_000),
             ("1m30s", Span::from_s(1), 90_000_000_000),
             ("2h", Span::from_s(1), 7_200_000_000_000),
+            ("1min", Span::from_s(1), 60_000_000_000),
+            ("60sec", Span::from_s(1), 60_000_000_000),
+            ("1hour30minutes", Span::from_s(1), 5_400_000_000_000),
+            ("250msec", Span::from_s(1), 250_000_000),
+            ("1d", Span::from_s(1), 86_400_000_000_000),
             ("0", Span::from_s(1), 0),
             ("0.0000000019", Span::from_s(1), 1),
             ("0.00000000001", Span::from_s(1), 1),
@@ -370,6 +400,13 @@ mod tests {
             ("1.5k", 1_500),
             ("1m", 1_000_000),
             ("64M", 64_000_000),
+            ("10,000", 10_000),
+            ("1,000,000", 1_000_000),
+            ("10_000", 10_000),
+            ("1,500k", 1_500_000),
+            ("1e4", 10_000),
+            ("1.5E3", 1_500),
+            ("2e0", 2),
         ] {
             assert_eq!(parse_count(text), Some(count), "{text}");
         }
@@ -383,14 +420,33 @@ mod tests {
             "1g",
             "1 k",
             "0x10",
-            "1_000",
+            "1,5",
+            "1,00",
+            "1000,000",
+            ",000",
+            "1,000_000",
+            "1.000,000",
+            "10,000,",
+            "1__000",
+            "e4",
+            "1e",
+            "1e-4",
+            "1e+4",
+            "1e400",
+            "1e4k",
+            "1.55e1",
             "99999999999999999999",
         ] {
             assert_eq!(parse_count(text), None, "{text}");
         }
         assert_eq!(parse_rate_milli("0.5"), Some(500));
         assert_eq!(parse_rate_milli("2.5k"), Some(2_500_000));
-        assert_eq!(parse_rate_milli("x"), None);
+        assert_eq!(parse_rate_milli("100/s"), Some(100_000));
+        assert_eq!(parse_rate_milli("1,000/sec"), Some(1_000_000));
+        assert_eq!(parse_rate_milli("1e3"), Some(1_000_000));
+        for text in ["x", "/s", "100/m", "100/", "100/ss", "0,5"] {
+            assert_eq!(parse_rate_milli(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn dash(words: &[String], typed: &str) -> Correction {
     let why = if typed.starts_with('-') {
         "a long flag begins with two dashes"
     } else {
-        "this dash is not the '-' that a flag begins with"
+        "flags begin with '-', not with this dash"
     };
     let shown = match typed.starts_with('-') {
         true => printable(typed),

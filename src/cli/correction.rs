@@ -23,6 +23,8 @@ pub enum Next {
 /// A part of the command line that is to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
+    /// The flag, in the form in which it was typed: `-t` or `--dial-timeout`.
+    name: String,
     pub before: Vec<String>,
     /// The value, or what else is behind a short name in its word.
     pub inline: Option<String>,
@@ -40,7 +42,7 @@ impl Part {
                 Some(letter) => split_cluster(word, letter)?,
                 None => (None, split_long(word, typed)?),
             };
-            Some(Part::new(words, index, head, inline))
+            Some(Part::new(words, index, typed, head, inline))
         })
     }
 
@@ -48,11 +50,12 @@ impl Part {
     pub fn value(words: &[String], long: &str, short: Option<char>, value: &str) -> Option<Part> {
         let long = format!("--{long}");
         words.iter().enumerate().find_map(|(index, word)| {
-            let (head, inline) = match split_long(word, &long) {
-                Some(inline) => (None, inline),
-                None => split_cluster(word, short?)?,
+            let short_name = short.map(|letter| format!("-{letter}"));
+            let (name, (head, inline)) = match split_long(word, &long) {
+                Some(inline) => (long.as_str(), (None, inline)),
+                None => (short_name.as_deref()?, split_cluster(word, short?)?),
             };
-            let mut part = Part::new(words, index, head, inline);
+            let mut part = Part::new(words, index, name, head, inline);
             if part.inline.is_none() {
                 part.inline = part.take_next();
             }
@@ -63,13 +66,28 @@ impl Part {
     /// The last word that is this one.
     pub fn word(words: &[String], word: &str) -> Option<Part> {
         let index = words.iter().rposition(|other| other == word)?;
-        Some(Part::new(words, index, None, None))
+        Some(Part::new(words, index, word, None, None))
     }
 
-    fn new(words: &[String], index: usize, head: Option<String>, inline: Option<String>) -> Part {
+    fn new(
+        words: &[String],
+        index: usize,
+        name: &str,
+        head: Option<String>,
+        inline: Option<String>,
+    ) -> Part {
         let mut before = words[..index].to_vec();
         before.extend(head);
-        Part { before, inline, after: words[index + 1..].to_vec() }
+        Part { name: name.into(), before, inline, after: words[index + 1..].to_vec() }
+    }
+
+    /// The words with another value of the same flag; `joined` by `=` where nothing else will do.
+    pub fn with_value(self, value: String, joined: bool) -> Vec<String> {
+        let name = self.name.clone();
+        if joined || value.starts_with('-') {
+            return self.replaced([format!("{name}={value}")]);
+        }
+        self.replaced([name, value])
     }
 
     /// The next word, unless it is a flag.

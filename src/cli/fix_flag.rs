@@ -25,7 +25,8 @@ pub fn unknown(verb: Verb, words: &[String], typed: &str) -> Correction {
     if let Some(other) = other_verbs(name, short_of(typed)) {
         let (home, here) = (other.verbs[0].command(), verb.command());
         let named = other.short.filter(|_| short_of(typed).is_some());
-        let shown = named.map_or(format!("--{}", other.long), |s| format!("-{s}, --{}", other.long));
+        let shown =
+            named.map_or(format!("--{}", other.long), |s| format!("-{s}, --{}", other.long));
         let line = format!("{shown} belongs to '{home}', not to '{here}'");
         return Correction { line, next: Next::Help };
     }
@@ -63,8 +64,7 @@ pub fn joined_time(verb: Verb, word: &str) -> Option<&str> {
 /// A time where only --debug can stand: the words with --hold instead.
 pub fn hold(part: Option<Part>, time: &str) -> Correction {
     let line = format!(
-        "-d is --debug and takes no value: did you mean --hold {} (how long connections stay open \
-         after the last dial, in s)?",
+        "-d is --debug and takes no value: did you mean --hold {} (time to hold the connections)?",
         printable(time)
     );
     let words = part.map(|part| part.replaced(["--hold".into(), time.into()]));
@@ -136,7 +136,8 @@ fn fix_flag(verb: Verb, fix: Fix) -> Option<&'static Flag> {
 fn is_given(verb: Verb, part: &Part, long: &str) -> bool {
     let short = by_long(verb, long).and_then(|flag| flag.short);
     part.before.iter().chain(&part.after).any(|word| {
-        let is_long = word.strip_prefix("--").is_some_and(|name| name.split('=').next() == Some(long));
+        let is_long =
+            word.strip_prefix("--").is_some_and(|name| name.split('=').next() == Some(long));
         is_long || short.is_some_and(|s| word.starts_with(&format!("-{s}")))
     })
 }
@@ -177,7 +178,8 @@ fn nearest(verb: Verb, typed: &str) -> Option<&'static Flag> {
     if let (Some(letter), None) = (letters.next(), letters.next()) {
         return by_short(verb, letter);
     }
-    let near = |flag: &'static Flag| Some((typos(flag.long, &lower)?, !flag.belongs_to(verb), flag));
+    let near =
+        |flag: &'static Flag| Some((typos(flag.long, &lower)?, !flag.belongs_to(verb), flag));
     let nearest = FLAGS.iter().filter_map(near).min_by_key(|(count, other, _)| (*count, *other));
     nearest.map(|(_, _, flag)| flag)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::correction::{Correction, Next, Part};
 use super::effects::Draft;
-use super::fix_flag::hold;
+use super::fix_flag::{hold, joined_time};
 use super::fix_word::rewritten;
 use super::flags::{Flag, Verb, by_long};
 use super::target::Group;
@@ -22,12 +22,10 @@ pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) ->
     if let Some(found) = another_flag(verb, flag, value, &part) {
         return found;
     }
-    let with = |value: String| match value.starts_with('-') {
-        true => [format!("--{long}={value}")].to_vec(),
-        false => [format!("--{long}"), value].to_vec(),
-    };
     if let Some(value) = spelled(flag, value) {
-        return Correction { line: line.to_owned(), next: Next::Words(part.replaced(with(value))) };
+        let joined = flag.value.is_none() || flag.alone.is_some();
+        let next = Next::Words(part.with_value(value, joined));
+        return Correction { line: line.to_owned(), next };
     }
     if flag.long == "host" && verb == Verb::Run {
         if let Some((why, targets)) = rewritten(value) {
@@ -41,7 +39,7 @@ pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) ->
 /// `-h` alone is the help elsewhere.
 pub fn no_host() -> Correction {
     Correction {
-        line: "--host: the value (string) is missing; the help is --help".into(),
+        line: "--host: the value (string) is missing; help is --help".into(),
         next: Next::Help,
     }
 }
@@ -67,7 +65,7 @@ fn another_flag(verb: Verb, flag: &Flag, value: &str, part: &Part) -> Option<Cor
     }
     let is_address = value.parse::<IpAddr>().is_ok();
     let (what, with): (&str, Vec<String>) = match flag.long {
-        "debug" if super::fix_flag::joined_time(verb, &format!("-d{value}")).is_some() => {
+        "debug" if joined_time(verb, &format!("-d{value}")).is_some() => {
             return Some(hold(Some(part.clone()), value));
         }
         // iperf3 -c HOST.
@@ -89,10 +87,22 @@ fn another_flag(verb: Verb, flag: &Flag, value: &str, part: &Part) -> Option<Cor
              dials)?",
             vec!["--sleep".into(), format!("{}us", &value[1..])],
         ),
+        // ping -I eth0, tcpdump -i eth0.
+        "interval" if is_interface(value) => {
+            let what = "the time between stats updates is accepted; where to dial from is --source";
+            let line = format!("--interval {}: {what}", quoted(value));
+            return Some(Correction { line, next: Next::Command("ip -br address") });
+        }
         _ => return None,
     };
     let line = format!("--{} {}: {what}", flag.long, quoted(value));
     Some(Correction { line, next: Next::Words(part.clone().replaced(with)) })
+}
+
+/// As eth0, enp3s0, br-lan, wlan0.
+fn is_interface(value: &str) -> bool {
+    let known = ["eth", "en", "wl", "br", "bond", "tun", "tap", "veth", "lo", "wg", "docker"];
+    known.iter().any(|prefix| value.starts_with(prefix)) && value.len() <= 15
 }
 
 fn is_target(value: &str) -> bool {

@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::correction::{Correction, Next, Part};
-use super::words::{distance, quoted};
 use super::explain;
 use super::fix_flag;
-use super::flags::Verb;
+use super::flags::{Verb, by_long};
 use super::services;
 use super::target::{Ports, is_literal};
+use super::words::{distance, quoted};
 use crate::units::{Span, parse_count, parse_span};
 
 /// What other tools, and tired fingers, have for first words; and ours.
@@ -49,7 +49,7 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
     }
     // `localhost http`: the name of a port reads as another host.
     if let Some((name, port)) = part.next().and_then(|next| Some((next, services::port(next)?))) {
-        let line = format!("{}: a port that is a word of its own is a number", quoted(name));
+        let line = format!("{}: a port in a separate word must be a number", quoted(name));
         let mut part = part.clone();
         let _ = part.take_next();
         let with = [word.to_owned(), port.to_string()];
@@ -65,15 +65,20 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
 
 fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
     let named = |why: &str| format!("{}: {why}", quoted(word));
+    if let ([help], Some(verb)) = (&part.before[..], nearest_verb(word))
+        && help == "help"
+    {
+        let line = named(&format!("no such verb: did you mean {verb}?"));
+        return Some(Correction { line, next: Next::Words(part.replaced([verb.to_owned()])) });
+    }
     if words.first().is_some_and(|first| first == word) && part.before.is_empty() {
         if let Some(verb) = nearest_verb(word) {
-            let line = named(&format!("no such verb, and no target: did you mean {verb}?"));
+            let line =
+                named(&format!("neither a verb nor a target with its port: did you mean {verb}?"));
             return Some(Correction { line, next: Next::Words(part.replaced([verb.to_owned()])) });
         }
     }
-    if part.before.last().is_some_and(|before| ["-d", "--debug"].contains(&before.as_str()))
-        && parse_span(word, Span::from_s(1)).is_some()
-    {
+    if part.before.last().is_some_and(|before| is_hold(before, word)) {
         let mut part = part;
         part.before.pop();
         return Some(fix_flag::hold(Some(part), word));
@@ -81,14 +86,31 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
     if let Some((why, targets)) = rewritten(word) {
         return Some(Correction { line: named(&why), next: Next::Words(part.replaced(targets)) });
     }
-    if let Some((key, value)) = word.split_once('=')
-        && super::flags::by_long(Verb::Run, key).is_some()
-    {
+    if let Some(key) = assigned(word) {
         let line = named(&format!("did you mean --{key}?"));
-        let with = [format!("--{key}={value}")];
-        return Some(Correction { line, next: Next::Words(part.replaced(with)) });
+        return Some(Correction { line, next: Next::Words(flags_of(words)) });
     }
     number(words, word, part)
+}
+
+/// `-d 30s`: of wrk and k6 the time that a run takes.
+fn is_hold(before: &str, word: &str) -> bool {
+    ["-d", "--debug"].contains(&before) && parse_span(word, Span::from_s(1)).is_some()
+}
+
+/// Of `port=80` the flag that is named.
+fn assigned(word: &str) -> Option<&str> {
+    let (key, _) = word.split_once('=')?;
+    by_long(Verb::Run, key).map(|flag| flag.long)
+}
+
+/// The words with all that are like `port=80` as flags.
+fn flags_of(words: &[String]) -> Vec<String> {
+    let flag = |word: &String| match assigned(word) {
+        Some(_) => format!("--{word}"),
+        None => word.clone(),
+    };
+    words.iter().map(flag).collect()
 }
 
 /// A number behind a host that has its port is the count of connections; before any host it is a
@@ -96,6 +118,14 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
 fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         return None;
+    }
+    // The number behind -d was taken for the port.
+    if let Some(index) = part.before.windows(2).position(|pair| is_hold(&pair[0], &pair[1])) {
+        let mut part = part;
+        let time = part.before[index + 1].clone();
+        let rest: Vec<String> = part.before.drain(index..).skip(2).collect();
+        part.after = [rest, vec![word.to_owned()], part.after].concat();
+        return Some(fix_flag::hold(Some(part), &time));
     }
     let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
     let has_host = part.before.iter().any(|word| !word.starts_with('-'));
@@ -111,7 +141,10 @@ fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
     if has_host || Ports::parse(word).is_err() {
         return None;
     }
-    let line = format!("{}: a port needs a host before it: HOST PORT or HOST:PORT", quoted(word));
+    let line = format!(
+        "{}: this is a port, and no host comes before it: give HOST PORT or HOST:PORT",
+        quoted(word)
+    );
     let with = [format!("localhost:{word}")];
     Some(Correction { line, next: Next::Words(part.replaced(with)) })
 }
@@ -132,7 +165,9 @@ fn to_listen_on(word: &str, part: Part) -> Option<Correction> {
     let (host, port) = word.rsplit_once(':')?;
     let _ = port.parse::<u16>().ok()?;
     let (why, meant) = match host {
-        "" | "*" => ("a port alone is that of 127.0.0.1; of all addresses, 0.0.0.0:PORT", "0.0.0.0"),
+        "" | "*" => {
+            ("a port alone is that of 127.0.0.1; of all addresses, 0.0.0.0:PORT", "0.0.0.0")
+        }
         "localhost" => ("an IP address is accepted", "127.0.0.1"),
         _ if host.parse::<Ipv6Addr>().is_ok() => {
             let line = format!("{}: {IN_BRACKETS}", quoted(word));
@@ -173,7 +208,8 @@ pub fn rewritten(word: &str) -> Option<(String, Vec<String>)> {
     if let Some(port) = word.strip_prefix(':').filter(|port| Ports::parse(port).is_ok()) {
         return one("the host is missing", format!("localhost:{port}"));
     }
-    if let Some(host) = word.strip_suffix(':').filter(|host| !host.contains(':') && !host.is_empty())
+    if let Some(host) =
+        word.strip_suffix(':').filter(|host| !host.contains(':') && !host.is_empty())
     {
         return one("the port is missing", host.to_owned());
     }
@@ -188,7 +224,7 @@ pub fn rewritten(word: &str) -> Option<(String, Vec<String>)> {
     }
     // As tcpdump prints it.
     if is_port && host.parse::<Ipv4Addr>().is_ok() && !word.contains(':') {
-        return one("a port is behind a colon", format!("{host}:{port}"));
+        return one("a colon separates host and port", format!("{host}:{port}"));
     }
     range(word)
 }
@@ -211,7 +247,7 @@ fn url(scheme: &str, rest: &str) -> (String, Vec<String>) {
         target = format!("{target}:{port}");
     }
     let tls = ["https", "wss"].contains(&scheme.as_str());
-    let more = if tls { " (TLS is not spoken)" } else { "" };
+    let more = if tls { " (TLS is not supported)" } else { "" };
     (format!("a host and a port are accepted, not a URL{more}"), vec![target])
 }
 
@@ -251,7 +287,8 @@ fn listed(word: &str) -> Option<(String, Vec<String>)> {
 /// `10.0.0.0/24:80` → `10.0.0.1-10.0.0.254:80`.
 fn network(word: &str) -> Option<(String, Vec<String>)> {
     let (address, rest) = word.split_once('/')?;
-    let (length, ports) = rest.split_once(':').map_or((rest, ""), |(length, ports)| (length, ports));
+    let (length, ports) =
+        rest.split_once(':').map_or((rest, ""), |(length, ports)| (length, ports));
     let address: Ipv4Addr = address.parse().ok()?;
     let length: u32 = length.parse().ok().filter(|length| *length <= 32)?;
     let below = u32::MAX.checked_shr(length).unwrap_or(0);
@@ -260,7 +297,7 @@ fn network(word: &str) -> Option<(String, Vec<String>)> {
     let (low, high) = (Ipv4Addr::from(low + ends), Ipv4Addr::from(high - ends));
     let colon = if ports.is_empty() { "" } else { ":" };
     let target = format!("{low}-{high}{colon}{ports}");
-    Some(("a range of addresses is given by its ends".into(), vec![target]))
+    Some(("a range of addresses is written A-B".into(), vec![target]))
 }
 
 /// `[localhost]:80` → `localhost:80`.
@@ -287,5 +324,5 @@ fn range(word: &str) -> Option<(String, Vec<String>)> {
     let last: u8 = high.parse().ok()?;
     let colon = if ports.is_empty() { "" } else { ":" };
     let target = format!("{low}-{a}.{b}.{c}.{last}{colon}{ports}");
-    Some(("both ends of a range are whole addresses".into(), vec![target]))
+    Some(("both ends of a range are complete addresses".into(), vec![target]))
 }

@@ -125,8 +125,8 @@ const fn calibrate(
     Habit { verb: Verb::Calibrate, names, tools, takes, fix, says }
 }
 
-const NO_TLS: &str = "TLS is not spoken, connections are plain TCP";
-const NO_HTTP: &str = "HTTP is not spoken; bytes to send as they are go with --send";
+const NO_TLS: &str = "TLS is not supported, connections are plain TCP";
+const NO_HTTP: &str = "HTTP is not supported; --send sends bytes as they are";
 const ONE_THREAD: &str = "one thread opens all connections";
 const ONCE: &str = "each connection is dialed once";
 
@@ -142,7 +142,7 @@ pub const HABITS: &[Habit] = &[
         "iperf3 curl hping3 nping k6 locust", Takes::Number, Fix::Flag("connections"),
         "connections open at once"),
     run(&["iterations", "repeat", "reps", "loop", "retry", "retries"], "k6 siege curl", Takes::Word, Fix::Drop, ONCE),
-    run(&["n"], "nc hping3 iperf3", Takes::Nothing, Fix::Drop, "an IP address is not looked up in any case"),
+    run(&["n"], "nc hping3 iperf3", Takes::Nothing, Fix::Drop, "an IP address is never looked up"),
     run(&["threads", "workers", "cpus"], "wrk tcpkali hey", Takes::Word, Fix::Drop, ONE_THREAD),
 
     // How fast.
@@ -161,9 +161,9 @@ pub const HABITS: &[Habit] = &[
         Fix::Flag("dial-timeout"), "time for one handshake, in s"),
     run(&["w", "wait"], "nc", Takes::Time, Fix::Flag("dial-timeout"), "time for one handshake, in s"),
     run(&["duration", "time", "run-time", "timelimit", "test-time", "hold-time"], "k6 wrk locust siege", Takes::Word,
-        Fix::Flag("hold"), "how long connections stay open after the last dial, in s"),
+        Fix::Flag("hold"), "time to hold the connections, in s"),
     run(&["z", "T"], "oha hey tcpkali", Takes::Time, Fix::Flag("hold"),
-        "how long connections stay open after the last dial, in s"),
+        "time to hold the connections, in s"),
     run(&["forever", "infinite", "keep-open"], "hold", Takes::Nothing, Fix::Words(&["--hold", "forever"]),
         "to hold the connections until Ctrl-C, give --hold forever"),
 
@@ -184,7 +184,7 @@ pub const HABITS: &[Habit] = &[
     run(&["rand-source", "spoof", "a"], "hping3", Takes::Nothing, Fix::Drop,
         "a handshake needs an address of this host: give --source"),
     run(&["resolve", "connect-to"], "curl oha", Takes::Word, Fix::Drop, "give the address itself as the target"),
-    run(&["no-dns", "numeric"], "nmap nc", Takes::Nothing, Fix::Drop, "an IP address is not looked up in any case"),
+    run(&["no-dns", "numeric"], "nmap nc", Takes::Nothing, Fix::Drop, "an IP address is never looked up"),
     run(&["x", "proxy"], "curl oha nc", Takes::Word, Fix::Drop, "no proxy is used; to test one, make it the target"),
     run(&["l", "listen"], "nc tcpkali", Takes::Number, Fix::Verb("serve"),
         "a server to test against is 'tcpgoon serve'"),
@@ -223,7 +223,7 @@ pub const HABITS: &[Habit] = &[
         Takes::Nothing, Fix::Drop, NO_TLS),
     run(&["cacert", "cert", "key", "sni", "servername", "E"], "curl ncat openssl", Takes::Word, Fix::Drop, NO_TLS),
     run(&["k", "disable-keepalive", "no-keepalive"], "ab curl oha", Takes::Nothing, Fix::Drop,
-        "connections stay open until the end of the run, and TLS is not spoken"),
+        "connections always stay open until the end, and TLS is not supported"),
     run(&["header", "H", "user-agent", "A", "method", "X", "request", "cookie", "b", "referer", "host-header"],
         "curl ab wrk hey oha", Takes::Word, Fix::Drop, NO_HTTP),
     run(&["http1.1", "http2", "http3", "L", "location", "compressed", "head", "get", "G"], "curl oha", Takes::Nothing,
@@ -234,16 +234,16 @@ pub const HABITS: &[Habit] = &[
         "bytes to receive from each connection"),
     run(&["keepalive", "keep-alive", "so-keepalive", "tcp-keepalive"], "curl nc", Takes::Nothing, Fix::Flag("probe"),
         "keepalive probes to each connection"),
-    run(&["udp", "sctp", "unix", "U"], "nc iperf3 nping", Takes::Nothing, Fix::Drop, "TCP is all that is dialed"),
-    run(&["u"], "nc iperf3", Takes::Nothing, Fix::Drop, "TCP is all that is dialed"),
+    run(&["udp", "sctp", "unix", "U"], "nc iperf3 nping", Takes::Nothing, Fix::Drop, "only TCP is supported"),
+    run(&["u"], "nc iperf3", Takes::Nothing, Fix::Drop, "only TCP is supported"),
     run(&["tcp", "tcp-connect", "syn", "S", "sT"], "nping hping3 nmap", Takes::Nothing, Fix::Drop,
-        "TCP is dialed in any case, by whole handshakes"),
+        "it always dials TCP, with full handshakes"),
     run(&["z", "N", "nodelay", "tcp-nodelay", "no-delay"], "nc tcpkali", Takes::Nothing, Fix::Drop,
         "nothing is sent without --send"),
     run(&["rst", "linger", "so-linger", "linger0"], "tcpkali", Takes::Nothing, Fix::Words(&["--close", "rst"]),
         "to close by RST, give --close rst"),
     run(&["script", "config", "K", "from-file", "iL"], "wrk curl k6 nmap", Takes::Word, Fix::Drop,
-        "no file is read: all is on the command line"),
+        "no file is read; all options are on the command line"),
     run(&["D", "daemon", "background"], "iperf3 curl", Takes::Nothing, Fix::Drop,
         "to run in the background, end the line with &"),
 

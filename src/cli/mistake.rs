@@ -11,13 +11,26 @@ pub enum Mistake {
     /// A flag of the verb behind the wrong dash: `-port`, `—port=80`.
     Dash(String),
     /// A value that the flag of this long name does not accept.
-    Value { flag: &'static str, value: String, line: String },
+    Value {
+        flag: &'static str,
+        value: String,
+        line: String,
+    },
     /// The flag of this long name is the last word, and needs a value.
-    NoValue { flag: &'static str, line: String },
+    NoValue {
+        flag: &'static str,
+        line: String,
+    },
     /// A word that is no flag and cannot be read.
-    Word { word: String, line: String },
+    Word {
+        word: String,
+        line: String,
+    },
     /// A host without a port.
-    NoPort { word: String, line: String },
+    NoPort {
+        word: String,
+        line: String,
+    },
     NoTarget,
     /// All else: nothing can be said but this line.
     Other(String),

@@ -41,15 +41,17 @@ pub enum Command {
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let argv: Vec<OsString> = argv.into_iter().collect();
     parse_words(&argv).map_err(|(verb, mistake)| {
-        let check =
-            |words: &[String]| parse_words(&words.iter().map(OsString::from).collect::<Vec<_>>()).map(drop);
+        let check = |words: &[String]| {
+            parse_words(&words.iter().map(OsString::from).collect::<Vec<_>>()).map(drop)
+        };
         Error::Usage(answer(verb, &argv, &mistake, &check))
     })
 }
 
 /// As [`parse`], with the mistake as it was found.
 fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
-    let (first, rest) = argv.split_first().map_or((None, argv), |(first, rest)| (first.to_str(), rest));
+    let (first, rest) =
+        argv.split_first().map_or((None, argv), |(first, rest)| (first.to_str(), rest));
     let (verb, rest) = match first.unwrap_or_default() {
         "serve" => (Verb::Serve, rest),
         "calibrate" => (Verb::Calibrate, rest),

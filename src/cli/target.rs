@@ -247,6 +247,8 @@ fn check_name(name: &str) -> Result<(), String> {
         "a host does not begin with a dash"
     } else if name.contains('/') {
         "a host has no slash; a range of addresses is written 10.0.0.1-10.0.0.9"
+    } else if name.contains('@') {
+        "a host has no user"
     } else if name.contains(',') {
         "a host has no comma; several targets are words of their own"
     } else if name.contains(['[', ']']) {
