@@ -22,10 +22,10 @@
 //!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           socket, options, bind and connect of one dial
 //!   tcp_info.rs         reads TCP_INFO, sets keepalives
-//!   rejects.rs          the ICMP errors that failed dials received
-//!   closing.rs          closes the connections of a run, in pieces
+//!   icmp.rs             reads the ICMP errors that dials received
+//!   teardown.rs         closes the connections of a run, in pieces
 //!   serve.rs            the listener to test against
-//!   seats.rs            its clients by descriptor: greeted, read, echoed, flooded
+//!   clients.rs          its clients by descriptor: banner, read, echo, flood
 //!   calibrate.rs        serve as a child, and a run against it
 //!   poller.rs           what both loops use: poll set, exact timer, signals
 //!   sockets.rs          a run's descriptors by slot
@@ -84,7 +84,7 @@
 //!   explain.rs          the id of a cause, and suggestions for a mistyped one
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources
-//!   words.rs            foreign text in error messages, and the distance of two words
+//!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               numbers → bytes; pure
@@ -97,7 +97,7 @@
 //!   facts.rs            the words for what was counted
 //!   other_addresses.rs  what a name has beside the address that was dialed
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
-//!   findings.rs         the lines of serve and calibrate
+//!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   wrap.rs             text at 80 columns
@@ -125,7 +125,7 @@
 //!     application.rs    on the server: its application, and what is behind it
 //!     network.rs        on the path
 //!     this_host.rs      on this host
-//! findings.rs           the numbers of serve and calibrate
+//! measured.rs           the numbers of serve and calibrate
 //! limits/               a plan against this host's limits → findings that name the knob
 //!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
@@ -160,12 +160,13 @@
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
-//! plan.rs               what was typed, and the validated run that it means
-//! said.rs               what a server sent last before it closed
+//! args.rs               what was typed
+//! plan.rs               the validated run that it means
+//! last_lines.rs         the last line that a server sent before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
-//! escape.rs             text from elsewhere, made fit for a terminal
+//! escape.rs             escaping and quoting of text from outside
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```
@@ -178,20 +179,21 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
 
+pub mod args;
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod escape;
-pub mod findings;
 pub mod icmp;
+pub mod last_lines;
 pub mod limits;
+pub mod measured;
 pub mod os;
 pub mod plan;
 pub mod report;
 pub mod route;
-pub mod said;
 pub mod sim;
 pub mod units;
 

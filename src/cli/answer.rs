@@ -7,9 +7,9 @@ use super::correction::{Correction, Next, Part};
 use super::flags::{FLAGS, Verb};
 use super::help::try_line;
 use super::mistake::{Mistake, printable};
-use super::words::quoted;
 use super::{fix_flag, fix_value, fix_word, habits};
 use crate::escape::command_line;
+use crate::escape::quoted;
 
 /// The most mistakes of one command line that are corrected.
 const CORRECTIONS_MAX: usize = 16;

@@ -1,10 +1,10 @@
 //! What was meant by a flag that is none, and by a value that a flag does not accept.
 
 use super::correction::{Correction, Next, Part, short_of};
+use super::distance::distance;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
 use super::habits::{self, Fix, Habit, Takes};
 use super::mistake::printable;
-use super::words::distance;
 use crate::units::{Span, parse_span};
 
 /// The most typing mistakes of a flag that is suggested.

@@ -8,7 +8,7 @@ use super::fix_flag::{hold, joined_time};
 use super::fix_word::rewritten;
 use super::flags::{Flag, Verb, by_long};
 use super::target::Group;
-use super::words::quoted;
+use crate::escape::quoted;
 
 /// A value that the flag of this long name does not accept, and the line about it.
 pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) -> Correction {

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::correction::{Correction, Next, Part};
+use super::distance::distance;
 use super::explain;
 use super::fix_flag;
 use super::flags::{Verb, by_long};
 use super::services;
 use super::target::{Ports, is_literal};
-use super::words::{distance, quoted};
+use crate::escape::quoted;
 use crate::units::{Span, parse_count, parse_span};
 
 /// What other tools, and tired fingers, have for first words; and ours.

@@ -278,3 +278,6 @@ pub const HABITS: &[Habit] = &[
     Habit { verb: Verb::Explain, names: &["h", "?"], tools: "GNU", takes: Takes::Nothing, fix: Fix::Flag("help"),
         says: "" },
 ];
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What is wrong with a command line, as the parser found it. The line that says so, and what to
 //! type instead, follow from it in `answer`.
 
-use super::words::quoted;
+use crate::escape::quoted;
 
 /// The first mistake of a command line. A `line` names the word and says what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use std::rc::Rc;
 
 use super::mistake::Mistake;
 use super::services;
-use super::words::quoted;
-use crate::plan::HostPort;
+use crate::args::HostPort;
+use crate::escape::quoted;
 use crate::route::TARGETS_MAX;
 
 const PORTS_ACCEPTED: &str =

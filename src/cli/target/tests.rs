@@ -202,7 +202,10 @@ proptest! {
     ) {
         match assemble(None, &words, None) {
             Ok(targets) => prop_assert!(targets.len() <= TARGETS_MAX),
-            Err(why) => prop_assert!(!why.contains(|c: char| c.is_control()), "{}", why),
+            Err(mistake) => {
+                let why = mistake.line();
+                prop_assert!(!why.contains(|c: char| c.is_control()), "{}", why);
+            }
         }
     }
 }
