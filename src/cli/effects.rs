@@ -341,7 +341,7 @@ mod tests {
         for value in ["0", "64.000001m", "4294967296", "99999999999999999999", "-1", "1.5", "ten"] {
             assert!(connections(value).is_err(), "{value}");
         }
-        for value in ["0", "0.0009", "10.000001m", "-1", "1/s", ""] {
+        for value in ["0", "0.0009", "10.000001m", "-1", "1/m", ""] {
             assert!(rate_milli(value).is_err(), "{value}");
         }
         assert_eq!(errors_max("18446744073709551"), Ok(18_446_744_073_709_551));

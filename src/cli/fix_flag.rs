@@ -78,11 +78,7 @@ fn brought(verb: Verb, habit: &Habit, typed: &str, part: Option<Part>) -> Correc
         Some(flag) => format!("{} belongs to '{}'", printable(typed), flag.verbs[0].command()),
         None => format!("unknown flag {}", printable(typed)),
     };
-    let ours = match habit.fix {
-        Fix::Flag(long) => by_long(verb, long),
-        _ => None,
-    };
-    let line = match ours {
+    let line = match ours(verb, habit.fix) {
         Some(flag) if habit.says.is_empty() => {
             format!("{shown}: did you mean {}?", names(flag, typed))
         }
@@ -99,10 +95,8 @@ fn brought(verb: Verb, habit: &Habit, typed: &str, part: Option<Part>) -> Correc
 
 fn instead(verb: Verb, takes: Takes, fix: Fix, typed: &str, mut part: Part) -> Vec<String> {
     let has_value = takes != Takes::Nothing;
-    if let (Fix::Flag(long), Some(flag)) = (fix, fix_flag(verb, fix)) {
-        if !is_given(verb, &part, long) {
-            return renamed(part, flag, typed, has_value);
-        }
+    if let Some(flag) = ours(verb, fix).filter(|flag| !is_given(flag, &part)) {
+        return renamed(part, flag, typed, has_value);
     }
     let value = if has_value { part.inline.take().or_else(|| part.take_next()) } else { None };
     // What follows a switch in its word are more switches.
@@ -125,7 +119,7 @@ fn instead(verb: Verb, takes: Takes, fix: Fix, typed: &str, mut part: Part) -> V
     part.replaced(with)
 }
 
-fn fix_flag(verb: Verb, fix: Fix) -> Option<&'static Flag> {
+fn ours(verb: Verb, fix: Fix) -> Option<&'static Flag> {
     match fix {
         Fix::Flag(long) => by_long(verb, long),
         _ => None,
@@ -133,12 +127,11 @@ fn fix_flag(verb: Verb, fix: Fix) -> Option<&'static Flag> {
 }
 
 /// Whether the rest of the command line has this flag already.
-fn is_given(verb: Verb, part: &Part, long: &str) -> bool {
-    let short = by_long(verb, long).and_then(|flag| flag.short);
+fn is_given(flag: &Flag, part: &Part) -> bool {
     part.before.iter().chain(&part.after).any(|word| {
-        let is_long =
-            word.strip_prefix("--").is_some_and(|name| name.split('=').next() == Some(long));
-        is_long || short.is_some_and(|s| word.starts_with(&format!("-{s}")))
+        let name = word.strip_prefix("--").and_then(|name| name.split('=').next());
+        let is_short = flag.short.is_some_and(|short| word.starts_with(&format!("-{short}")));
+        name == Some(flag.long) || is_short
     })
 }
 

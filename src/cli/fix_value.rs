@@ -1,6 +1,6 @@
 //! What was meant by a value that a flag does not accept.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::correction::{Correction, Next, Part};
 use super::effects::Draft;
@@ -22,16 +22,16 @@ pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) ->
     if let Some(found) = another_flag(verb, flag, value, &part) {
         return found;
     }
+    if flag.long == "host"
+        && let Some((why, targets)) = rewritten(value)
+    {
+        let line = format!("--host {}: {why}", quoted(value));
+        return Correction { line, next: Next::Words(part.replaced(targets)) };
+    }
     if let Some(value) = spelled(flag, value) {
         let joined = flag.value.is_none() || flag.alone.is_some();
         let next = Next::Words(part.with_value(value, joined));
         return Correction { line: line.to_owned(), next };
-    }
-    if flag.long == "host" && verb == Verb::Run {
-        if let Some((why, targets)) = rewritten(value) {
-            let line = format!("--host {}: {why}", quoted(value));
-            return Correction { line, next: Next::Words(part.replaced(targets)) };
-        }
     }
     help()
 }
@@ -107,7 +107,8 @@ fn is_interface(value: &str) -> bool {
 
 fn is_target(value: &str) -> bool {
     let is_name = value.contains(|c: char| c.is_ascii_alphabetic()) && value.len() > 2;
-    let looks = value.parse::<IpAddr>().is_ok() || (is_name && value.contains(['.', ':']));
+    let is_address = value.parse::<IpAddr>().is_ok() || value.parse::<SocketAddr>().is_ok();
+    let looks = is_address || (is_name && value.contains(['.', ':']));
     looks && (Group::parse(value).is_ok() || rewritten(value).is_some())
 }
 

@@ -72,12 +72,12 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
         let line = named(&format!("no such verb: did you mean {verb}?"));
         return Some(Correction { line, next: Next::Words(part.replaced([verb.to_owned()])) });
     }
-    if words.first().is_some_and(|first| first == word) && part.before.is_empty() {
-        if let Some(verb) = nearest_verb(word) {
-            let line =
-                named(&format!("neither a verb nor a target with its port: did you mean {verb}?"));
-            return Some(Correction { line, next: Next::Words(part.replaced([verb.to_owned()])) });
-        }
+    if part.before.is_empty()
+        && let Some(verb) = nearest_verb(word)
+    {
+        let line =
+            named(&format!("neither a verb nor a target with its port: did you mean {verb}?"));
+        return Some(Correction { line, next: Next::Words(part.replaced([verb.to_owned()])) });
     }
     if part.before.last().is_some_and(|before| is_hold(before, word)) {
         let mut part = part;

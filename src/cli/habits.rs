@@ -132,7 +132,7 @@ const ONCE: &str = "each connection is dialed once";
 
 /// By what they are about. Of records with the same name the first that fits counts.
 #[rustfmt::skip]
-pub const HABITS: &[Habit] = &[
+pub static HABITS: &[Habit] = &[
     // How many.
     run(&["n", "requests", "number", "num", "total"], "ab oha hey", Takes::Number, Fix::Flag("connections"),
         "connections open at once, each dialed once"),

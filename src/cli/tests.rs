@@ -181,7 +181,7 @@ fn every_flag_names_itself_when_its_value_is_empty_missing_or_not_utf8() {
             if let Some(value) = flag.value.filter(|_| flag.alone.is_none()) {
                 let line = mistake(vec![first.clone().into(), format!("--{}", flag.long).into()]);
                 let said = format!("--{}: the value ({}) is missing", flag.long, value);
-                assert_eq!(line, said);
+                assert!(line.starts_with(&said), "{line}");
             }
         }
     }
