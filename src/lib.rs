@@ -42,6 +42,7 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     names.rs          what the resolver calls its errors
 //!     signals.rs        signals that can be polled, and the end of a child
 //!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine

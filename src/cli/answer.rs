@@ -24,7 +24,7 @@ const DASHES: [char; 7] =
 /// A parser of whole command lines.
 pub type Check<'a> = &'a dyn Fn(&[String]) -> Result<(), (Verb, Mistake)>;
 
-/// Two lines. `check` is asked about what might have been meant, until nothing is wrong with it.
+/// Two lines. `check` parses what was meant, until nothing is wrong with it.
 pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>) -> String {
     let words: Option<Vec<String>> =
         argv.iter().map(|word| word.to_str().map(str::to_owned)).collect();

@@ -1,4 +1,4 @@
-//! What was meant by a mistake: the line that says so, and the words to type instead.
+//! What was meant by a mistake: the line about it, and the words to type instead.
 
 /// An answer to a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -79,11 +79,11 @@ fn brought(verb: Verb, habit: &Habit, typed: &str, part: Option<Part>) -> Correc
         None => format!("unknown flag {}", printable(typed)),
     };
     let line = match ours(verb, habit.fix) {
-        Some(flag) if habit.says.is_empty() => {
+        Some(flag) if habit.text.is_empty() => {
             format!("{shown}: did you mean {}?", names(flag, typed))
         }
-        Some(flag) => format!("{shown}: did you mean {} ({})?", names(flag, typed), habit.says),
-        None => format!("{shown}: {}", habit.says),
+        Some(flag) => format!("{shown}: did you mean {} ({})?", names(flag, typed), habit.text),
+        None => format!("{shown}: {}", habit.text),
     };
     let next = match (habit.fix, part) {
         (Fix::Command(command), _) => Next::Command(command),

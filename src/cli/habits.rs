@@ -2,8 +2,8 @@
 //! have it, what is answered, and what to type instead.
 //!
 //! None of them is an alias: the same name can mean something else there (`-n` of ab counts
-//! requests, not connections). A flag of ours comes first, so a record whose name becomes a flag is
-//! never reached, and one whose answer needs a flag that the verb does not have is passed over.
+//! requests, not connections). A flag of ours comes first: a record is never reached once its name
+//! is a flag, and it is passed over while its answer needs a flag that the verb does not have.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub struct Habit {
     pub takes: Takes,
     pub fix: Fix,
     /// Behind "did you mean --flag" in brackets, or the whole answer if there is no such flag.
-    pub says: &'static str,
+    pub text: &'static str,
 }
 
 /// What the flag takes there. But for the first two, a record is about the flag with such a value
@@ -100,9 +100,9 @@ const fn run(
     tools: &'static str,
     takes: Takes,
     fix: Fix,
-    says: &'static str,
+    text: &'static str,
 ) -> Habit {
-    Habit { verb: Verb::Run, names, tools, takes, fix, says }
+    Habit { verb: Verb::Run, names, tools, takes, fix, text }
 }
 
 const fn serve(
@@ -110,9 +110,9 @@ const fn serve(
     tools: &'static str,
     takes: Takes,
     fix: Fix,
-    says: &'static str,
+    text: &'static str,
 ) -> Habit {
-    Habit { verb: Verb::Serve, names, tools, takes, fix, says }
+    Habit { verb: Verb::Serve, names, tools, takes, fix, text }
 }
 
 const fn calibrate(
@@ -120,9 +120,9 @@ const fn calibrate(
     tools: &'static str,
     takes: Takes,
     fix: Fix,
-    says: &'static str,
+    text: &'static str,
 ) -> Habit {
-    Habit { verb: Verb::Calibrate, names, tools, takes, fix, says }
+    Habit { verb: Verb::Calibrate, names, tools, takes, fix, text }
 }
 
 const NO_TLS: &str = "TLS is not supported, connections are plain TCP";
@@ -262,7 +262,7 @@ pub static HABITS: &[Habit] = &[
     serve(&["idle-timeout", "lifetime", "channel-lifetime", "idle"], "tcpkali", Takes::Word, Fix::Flag("close-after"),
         "age at which a connection is closed"),
     serve(&["v", "verbose", "d", "debug"], "nc", Takes::Nothing, Fix::Drop, "no more is printed than the stats"),
-    serve(&["y", "assume-yes", "force", "f"], "tcpgoon", Takes::Nothing, Fix::Drop, "nothing is asked"),
+    serve(&["y", "assume-yes", "force", "f"], "tcpgoon", Takes::Nothing, Fix::Drop, "there is no question"),
     serve(&["k", "keep-open", "discard", "sink"], "nc socat", Takes::Nothing, Fix::Drop,
         "connections stay open, and what is received is discarded"),
     serve(&["D", "daemon", "background"], "iperf3", Takes::Nothing, Fix::Drop,
@@ -273,10 +273,10 @@ pub static HABITS: &[Habit] = &[
     calibrate(&["n", "P", "concurrency", "count"], "ab iperf3", Takes::Number, Fix::Flag("connections"),
         "the most connections to open"),
     calibrate(&["h", "?", "usage"], "GNU", Takes::Nothing, Fix::Flag("help"), ""),
-    calibrate(&["y", "assume-yes", "force"], "tcpgoon", Takes::Nothing, Fix::Drop, "nothing is asked"),
+    calibrate(&["y", "assume-yes", "force"], "tcpgoon", Takes::Nothing, Fix::Drop, "there is no question"),
     calibrate(&["V"], "ab curl", Takes::Nothing, Fix::Flag("version"), ""),
     Habit { verb: Verb::Explain, names: &["h", "?"], tools: "GNU", takes: Takes::Nothing, fix: Fix::Flag("help"),
-        says: "" },
+        text: "" },
 ];
 
 #[cfg(test)]

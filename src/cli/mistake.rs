@@ -1,9 +1,9 @@
-//! What is wrong with a command line, as the parser found it. The line that says so, and what to
+//! What is wrong with a command line, as the parser found it. What is printed about it, and what to
 //! type instead, follow from it in `answer`.
 
 use crate::escape::quoted;
 
-/// The first mistake of a command line. A `line` names the word and says what is accepted.
+/// The first mistake of a command line. A `line` names the word and what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mistake {
     /// A flag that the verb does not have, as it was typed: `--timeout`, `-n`, `-duration`.

@@ -1,5 +1,5 @@
-//! argv → [`Command`]. Every mistake is one line that names the word and says what is accepted, and
-//! a second one that says what to type: `answer` knows what was meant.
+//! argv → [`Command`]. Every mistake is one line that names the word and what is accepted, and a
+//! second one with what to type: `answer` finds what was meant.
 
 use std::ffi::OsString;
 
@@ -135,13 +135,12 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     })
 }
 
-/// Obeys the flags and collects the other words; says which flags were given.
+/// Obeys the flags and collects the other words; returns the flags that were given.
 fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, Mistake> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
-    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt tells them apart
-    // by handing over at the next step what nobody took, so a switch is on until that step says
-    // otherwise.
+    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt returns a value
+    // that was not taken as an error of the next step, so a switch is on until then.
     let mut switched: Option<&'static Flag> = None;
     loop {
         let wrong = parser.try_raw_args().and_then(|rest| wrong_dash(verb, rest.peek()?.to_str()?));

@@ -1,6 +1,6 @@
 //! The names of ports: `localhost:http`.
 
-/// Those of services over TCP that an operator knows by name. A table of our own, so that a command
+/// Those of services over TCP with names that operators use. A table of our own, so that a command
 /// line means the same on every host, with or without an /etc/services.
 ///
 /// Source: <https://www.iana.org/assignments/service-names-port-numbers>

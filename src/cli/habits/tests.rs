@@ -75,7 +75,7 @@ fn check(habit: &Habit, name: &str) {
     };
     let line = format!("{verb}{flag}{value}");
     let (said, next) = answers(&line);
-    assert!(said.contains(&flag) && said.contains(first.says), "{line}: {said}");
+    assert!(said.contains(&flag) && said.contains(first.text), "{line}: {said}");
     assert!(said.chars().count() < 140, "{said}");
     match habit.fix {
         Fix::Command(command) => assert_eq!(next, command, "{line}"),
