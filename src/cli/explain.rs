@@ -1,4 +1,4 @@
-//! The id of a cause as it was typed, and what may have been meant by it.
+//! Parses the id of a cause; suggests ids for a mistyped one.
 
 use super::distance::distance;
 use super::mistake::Mistake;
@@ -8,10 +8,10 @@ use crate::escape::quoted;
 /// The most ids that are suggested.
 const SUGGESTED_MAX: usize = 3;
 
-/// Reads the words behind `tcpgoon explain`: an id, or none for the list.
+/// The words after `tcpgoon explain`: an id, or none for the list.
 ///
 /// # Errors
-/// An id that no cause has, with the nearest ones; or more than one word.
+/// An unknown id, with the nearest ones; or more than one word.
 pub fn cause(words: &[String]) -> Result<Option<Cause>, Mistake> {
     match words {
         [] => Ok(None),
@@ -19,7 +19,7 @@ pub fn cause(words: &[String]) -> Result<Option<Cause>, Mistake> {
             .map(Some)
             .ok_or_else(|| Mistake::Word { word: id.clone(), line: unknown(id) }),
         [_, more, ..] => Err(Mistake::Other(format!(
-            "{}: 'tcpgoon explain' takes one id; a host of that name is reached with --host explain",
+            "{}: 'tcpgoon explain' takes one id; for a host of that name use --host explain",
             quoted(more)
         ))),
     }
@@ -28,7 +28,7 @@ pub fn cause(words: &[String]) -> Result<Option<Cause>, Mistake> {
 fn unknown(typed: &str) -> String {
     let ids = nearest(typed);
     let meant = match ids.split_last() {
-        None => "the list has all of them".to_owned(),
+        None => "run 'tcpgoon explain' for the list".to_owned(),
         Some((last, [])) => format!("did you mean {last}?"),
         Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
     };
@@ -40,17 +40,17 @@ pub fn nearest(typed: &str) -> Vec<&'static str> {
     let typed_lower = typed.to_lowercase();
     let mut ids: Vec<(usize, &'static str)> = Cause::ALL
         .into_iter()
-        .filter_map(|cause| Some((slips(cause.id(), &typed_lower)?, cause.id())))
+        .filter_map(|cause| Some((near(cause.id(), &typed_lower)?, cause.id())))
         .collect();
-    // Of equally near ones the table's order decides, as the sort is stable.
+    // The sort is stable: equally near ones stay in the order of the table.
     ids.sort_by_key(|(count, _)| *count);
     ids.truncate(SUGGESTED_MAX);
     ids.into_iter().map(|(_, id)| id).collect()
 }
 
-/// How far what was typed is from an id, where it is near enough to have been meant: a part of it,
-/// or a third of its letters wrong at most.
-fn slips(id: &str, typed: &str) -> Option<usize> {
+/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it, or at
+/// most a third of its letters wrong.
+fn near(id: &str, typed: &str) -> Option<usize> {
     let count = distance(id, typed)?;
     let is_part = typed.len() > 1 && id.contains(typed);
     (is_part || 3 * count <= typed.chars().count()).then_some(count)
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_id_is_answered_with_the_nearest() {
+    fn the_nearest_ids_are_suggested_for_an_unknown_one() {
         for (typed, said) in [
             ("accept-queue-ful", "did you mean accept-queue-full?"),
             ("queue", "did you mean accept-queue-full or accept-queue-overflow?"),
@@ -83,8 +83,8 @@ mod tests {
             ("conntrack", "did you mean local-conntrack?"),
             ("fd", "did you mean fd-limit or server-fd-limit?"),
             ("limit", "did you mean fd-limit, rate-limit or client-limit?"),
-            ("x", "the list has all of them"),
-            ("no-such-cause-at-all-whatever-it-is", "the list has all of them"),
+            ("x", "run 'tcpgoon explain' for the list"),
+            ("no-such-cause-at-all-whatever-it-is", "run 'tcpgoon explain' for the list"),
         ] {
             assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {said}")));
         }
@@ -93,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn one_id_is_all_that_it_takes() {
-        let said = "'80': 'tcpgoon explain' takes one id; a host of that name is reached with \
+    fn more_than_one_id_is_an_error() {
+        let said = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
                     --host explain";
         assert_eq!(read("explain 80 81"), Err(said.into()));
     }

@@ -13,10 +13,10 @@ use crate::diagnosis::causes::Cause;
 use crate::error::Error;
 use crate::escape::{Printable, quoted, quoted_os};
 
-/// First words that are kept for verbs to come, so that scripts written today mean the same then.
+/// First words that are reserved for later verbs, so that today's scripts keep their meaning.
 const RESERVED: [&str; 3] = ["merge", "completions", "man"];
 
-/// What was asked for.
+/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Run(Args),
@@ -28,12 +28,11 @@ pub enum Command {
     Version,
 }
 
-/// Reads the arguments, the program's own name not among them (`std::env::args_os().skip(1)`).
+/// Parses the arguments without the program's name (`std::env::args_os().skip(1)`).
 ///
-/// The first word may be a verb, and only the first: `tcpgoon -y serve` dials a host of the name
-/// "serve". Flags and other words may be mixed; `--` ends the flags; of a flag that is repeated the
-/// last one counts. `--help` and `--version` are obeyed where they are met: what is wrong before
-/// them is still said, what comes after is not read.
+/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and other
+/// words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops at
+/// `--help` and `--version`: mistakes before them are reported, the rest is ignored.
 ///
 /// # Errors
 /// [`Error::Usage`] with two lines: what is wrong, and what to type.
@@ -61,7 +60,7 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
         "version" => return parse_version(rest).map_err(|line| (Verb::Run, line.into())),
         word if RESERVED.contains(&word) => {
             let line = format!(
-                "this version has no verb '{word}': a host of that name is reached with --host {word}"
+                "'{word}' is reserved for a verb of a later version; for a host of that name use --host {word}"
             );
             return Err((Verb::Run, line.into()));
         }
@@ -76,7 +75,7 @@ fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
         return match rest {
             [] => Ok(Command::Help(Verb::Run)),
             [_, more, ..] | [more] => Err(Mistake::Other(format!(
-                "{}: 'tcpgoon help' takes one verb; a host of that name is reached with --host help",
+                "{}: 'tcpgoon help' takes one verb; for a host of that name use --host help",
                 quoted_os(more)
             ))),
         };
@@ -89,20 +88,20 @@ fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
         _ => Err(Mistake::Word {
             word: word.to_string_lossy().into_owned(),
             line: format!(
-                "{}: no such verb; a host of the name help is reached with --host help",
+                "{}: no such verb; for a host of that name use --host help",
                 quoted_os(word)
             ),
         }),
     }
 }
 
-/// `tcpgoon version` has nothing to add but the question what it is.
+/// The arguments of `tcpgoon version`: none, or `--help`.
 fn parse_version(rest: &[OsString]) -> Result<Command, String> {
     match rest {
         [] => Ok(Command::Version),
         [word] if word == "--help" => Ok(Command::Help(Verb::Run)),
         [word, ..] => Err(format!(
-            "{}: 'tcpgoon version' takes no more words; a host of that name is reached with --host version",
+            "{}: 'tcpgoon version' takes no arguments; for a host of that name use --host version",
             quoted_os(word)
         )),
     }
@@ -118,7 +117,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         return Ok(Command::Version);
     }
     draft.check_conflicts()?;
-    draft.check_company()?;
+    draft.check_dependencies()?;
     if verb == Verb::Serve {
         draft.listen_on_words(&mut given)?;
     }
@@ -135,12 +134,12 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     })
 }
 
-/// Obeys the flags and collects the other words; returns the flags that were given.
+/// Applies the flags and collects the other words; returns the names of the given flags.
 fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, Mistake> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
-    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt returns a value
-    // that was not taken as an error of the next step, so a switch is on until then.
+    // In `-yc10` the `c10` is not a value of `-y`, in `-y=true` the `true` is. lexopt returns an
+    // unused value at the next step, so a switch is on until then.
     let mut switched: Option<&'static Flag> = None;
     loop {
         let wrong = parser.try_raw_args().and_then(|rest| wrong_dash(verb, rest.peek()?.to_str()?));
@@ -152,7 +151,7 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 switched.take().map_or(Ok(()), |flag| apply_os(flag, draft, value))?;
                 continue;
             }
-            // Help and version are decided once it is known that no `=false` follows.
+            // Only now is it certain that no `=false` follows.
             _ if draft.help || draft.version => return Ok(given),
             Err(error) => return Err(Printable(&error.to_string()).to_string().into()),
             Ok(None) => return Ok(given),
@@ -216,7 +215,7 @@ fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), Mistake> {
     })
 }
 
-/// A flag that may stand alone: the word behind it is its value only if it can be one.
+/// A flag with an optional value: the next word is its value only if the effect accepts it.
 fn apply_optional(
     flag: &Flag,
     draft: &mut Draft,

@@ -177,7 +177,7 @@ fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt
         Some(finding) => super::preflight::Line { plan: case.plan, finding }.to_string(),
         None => candidate.cause.record().fix.to_owned(),
     };
-    write_wrapped(out, &format!("Fix: {fix}"), 0)
+    write_wrapped(out, &format!("Local limit: {fix}"), 0)
 }
 
 /// One line a command, for all candidates that it tells apart.

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn spans_print_as_go_prints_durations() {
-    // The left column is fmt.Println(time.Duration(n)) of Go.
+    // The left column is the output of Go's fmt.Println(time.Duration(n)).
     for (shown, ns) in [
         ("0s", 0),
         ("1ns", 1),
@@ -29,7 +29,7 @@ fn spans_print_as_go_prints_durations() {
 }
 
 #[test]
-fn what_a_span_prints_it_also_reads() {
+fn a_printed_span_can_be_parsed() {
     for ns in [
         1,
         999,
@@ -147,7 +147,7 @@ fn counts_take_k_and_m() {
 }
 
 #[test]
-fn three_digits_are_kept_and_rounded() {
+fn spans_are_rounded_to_three_digits() {
     for (ns, rounded) in [
         (0, 0),
         (999, 999),
@@ -161,7 +161,7 @@ fn three_digits_are_kept_and_rounded() {
 }
 
 #[test]
-fn beats_do_not_drift_and_are_not_made_up_for() {
+fn beats_do_not_drift_and_missed_ones_are_skipped() {
     let (start, every) = (Moment(7), Span(10));
     for (now, next) in [(0, 17), (7, 17), (16, 17), (17, 27), (59, 67)] {
         assert_eq!(next_beat(start, every, Moment(now)), Moment(next), "{now}");
@@ -169,7 +169,7 @@ fn beats_do_not_drift_and_are_not_made_up_for() {
 }
 
 #[test]
-fn ticks_round_deadlines_up_and_now_down() {
+fn deadlines_round_up_to_ticks_and_now_rounds_down() {
     assert_eq!(Tick::at_or_after(Moment(0)), Tick(0));
     assert_eq!(Tick::at_or_after(Moment(1)), Tick(1));
     assert_eq!(Tick::at_or_after(Moment(250_000)), Tick(1));
@@ -178,7 +178,7 @@ fn ticks_round_deadlines_up_and_now_down() {
 }
 
 #[test]
-fn dates_are_those_of_the_calendar() {
+fn dates_follow_the_calendar() {
     for (unix_s, shown) in [
         (0, "1970-01-01T00:00:00.000Z"),
         (951_782_400, "2000-02-29T00:00:00.000Z"),
