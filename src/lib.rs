@@ -43,6 +43,7 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     names.rs          what the resolver calls its errors
 //!     signals.rs        signals that can be polled, and the end of a child
 //!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
@@ -74,6 +75,14 @@
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
 //!   effects.rs          what a flag's value does
+//!   mistake.rs          what is wrong with a command line
+//!   correction.rs       what was meant, and the words to type instead
+//!   answer.rs           the two lines about a mistake
+//!   habits.rs           HABITS: one record a flag of other tools
+//!   fix_flag.rs         what was meant by a flag that is none
+//!   fix_value.rs        what was meant by a value
+//!   fix_word.rs         what was meant by a word
+//!   services.rs         the names of ports
 //!   explain.rs          the id of a cause, and suggestions for a mistyped one
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources

@@ -72,8 +72,8 @@ impl Tables {
 ///
 /// # Errors
 /// [`crate::error::Error::System`] if something that the loop needs is missing before the first
-/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures of
-/// connections are no errors here.
+/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures
+/// of connections are no errors here.
 pub fn run(
     plan: &Plan,
     tables: Tables,
@@ -339,7 +339,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads once: into the buffer, and up to `bytes_max` that are discarded where nothing looks at
+    /// Reads once: into the buffer, and up to `bytes_max` that are discarded if nothing uses
     /// them. With `--debug` the bytes are printed now, or after the next turn if there is no
     /// `watch`.
     fn read(&mut self, key: Key, bytes_max: usize, watch: &mut Option<&mut dyn Watch>) -> Read {

@@ -1,4 +1,4 @@
-//! What one readiness of the poll means: asks the socket what happened to it, and dates it.
+//! What one readiness of the poll means: reads the state of the socket, and dates the event.
 
 use std::io;
 

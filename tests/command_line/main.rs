@@ -5,6 +5,7 @@ mod common;
 
 mod display;
 mod escape;
+mod habits;
 mod preflight;
 mod prompt;
 mod readme;

@@ -313,19 +313,13 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let reply_check = self.plan.reply_check.as_ref();
-        reply_check.is_some_and(|reply_check| {
-            reply_check.expect.is_empty() || !self.is_matched[slot as usize]
-        })
+        let reply = self.plan.reply_check.as_ref();
+        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
     }
 
     /// Whether bytes that were read complete the expected text for the first time.
     fn is_match(&mut self, slot: u32, is_expected: bool) -> bool {
-        let expects = self
-            .plan
-            .reply_check
-            .as_ref()
-            .is_some_and(|reply_check| !reply_check.expect.is_empty());
+        let expects = self.plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
         let is_first = expects && is_expected && !self.is_matched[slot as usize];
         self.is_matched[slot as usize] |= is_first;
         is_first
@@ -371,11 +365,8 @@ impl<'a> Driver<'a> {
             Action::Drain(_) => self.receive(now, id),
             Action::DrainFully(_) => self.receive_all(now, id),
             Action::Send(_) => {
-                let bytes = self
-                    .plan
-                    .reply_check
-                    .as_ref()
-                    .map_or(0, |reply_check| reply_check.send.len() as u32);
+                let bytes =
+                    self.plan.reply_check.as_ref().map_or(0, |reply| reply.send.len() as u32);
                 self.network.call(now, |client, out| client.send(now, id, bytes, out));
                 self.push(now, EventKind::Sent(key));
             }
