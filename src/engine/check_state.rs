@@ -14,7 +14,7 @@ use super::connection::filled;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// None is expected; or it was closed before its time was up.
-    NotAsked,
+    NotExpected,
     /// As expected, in time.
     Replied,
     /// Not a byte.
@@ -86,7 +86,7 @@ pub enum CheckState {
 /// Of the count of segments this much is kept.
 pub const SEGS_MODULUS: u8 = 7;
 
-const REPLIES: [Reply; 4] = [Reply::NotAsked, Reply::Replied, Reply::NoReply, Reply::Wrong];
+const REPLIES: [Reply; 4] = [Reply::NotExpected, Reply::Replied, Reply::NoReply, Reply::Wrong];
 const OUTCOMES: [Outcome; 7] = [
     Outcome::None,
     Outcome::Confirmed,
@@ -118,7 +118,7 @@ impl CheckState {
         matches!(self, CheckState::ReplyPending | CheckState::PartialReply)
     }
 
-    pub const UNCHECKED: CheckState = CheckState::Settled(Reply::NotAsked, Outcome::None);
+    pub const UNCHECKED: CheckState = CheckState::Settled(Reply::NotExpected, Outcome::None);
 
     /// How many there are, apart from the segments.
     pub const KINDS: usize = 66;
@@ -178,7 +178,7 @@ impl CheckState {
             CheckState::Settled(reply, _)
             | CheckState::KeepaliveStarting(reply)
             | CheckState::KeepaliveSent { reply, .. } => reply,
-            _ => Reply::NotAsked,
+            _ => Reply::NotExpected,
         }
     }
 

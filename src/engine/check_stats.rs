@@ -116,7 +116,7 @@ impl CheckStats {
     }
 
     /// How many connections that check sent a keepalive to.
-    pub fn asked(&self) -> u64 {
+    pub fn keepalives_sent(&self) -> u64 {
         let [first, watch, last] = &self.rounds;
         if last.sent == 0 { first.sent } else { last.sent + watch.sent }
     }
@@ -186,7 +186,7 @@ impl CheckLedger {
                     flows.no_reply += 1;
                     flows.wrong_reply += 1;
                 }
-                Reply::NotAsked => flows.closed_before_reply += 1,
+                Reply::NotExpected => flows.closed_before_reply += 1,
             }
             flows.replied_late_read += u64::from(is_late_read && to.reply() == Reply::Replied);
         } else if from.reply() == Reply::NoReply && to.reply() == Reply::Wrong {

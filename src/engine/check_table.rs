@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Every read carries the evidence of [`tcp_info::evidence`], which does not age. That nothing came
-//! is only believed if this host was looking for the last `LOOKED_FOR` before the read: after a
+//! is only believed if this host was looking for the last `POLLED_FOR` before the read: after a
 //! stall of the loop the kernel may just have woken up as well. What came without an acknowledgement
 //! tells only of a host that was looking ever since the keepalive was sent: after a stall it is not
 //! known when that was. Bytes that are read prove nothing
@@ -54,7 +54,7 @@ const DOUBT: Span = Span::from_ms(3_250);
 
 /// For how long before a read this host has to have looked, if that nothing came is to be believed:
 /// the kernel has sent a keepalive and had a second for the acknowledgement.
-pub const LOOKED_FOR: Span = Span::from_s(2);
+pub const POLLED_FOR: Span = Span::from_s(2);
 
 /// What happened to the checks of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub enum Input {
     /// come by now (modulo).
     Read {
         evidence: Evidence,
-        is_looking: bool,
+        was_polling: bool,
         segs: u8,
     },
     /// The same, while nothing of ours was out.
@@ -156,7 +156,7 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
         (Input::Data, CheckState::ReplyPending) => (CheckState::PartialReply, NO_ACTION),
         (Input::Data, CheckState::ReplyDue) => (CheckState::PartialReplyDue, NO_ACTION),
         (Input::Data, _) if state.is_scheduled() => {
-            (CheckState::Settled(Reply::NotAsked, confirmed), cancel)
+            (CheckState::Settled(Reply::NotExpected, confirmed), cancel)
         }
         (Input::Data, _) => {
             let is_late = state.reply() == Reply::NoReply;
@@ -181,11 +181,11 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
             (CheckState::Settled(reply, Outcome::NotSent), cancel)
         }
         (
-            Input::Read { evidence, is_looking, segs },
+            Input::Read { evidence, was_polling, segs },
             CheckState::KeepaliveSent { reply, step, segs: before },
         ) => {
             let renewed = |segs| CheckState::KeepaliveSent { reply, step, segs };
-            read(renewed, reply, (evidence, is_looking), (before, segs))
+            read(renewed, reply, (evidence, was_polling), (before, segs))
         }
         (
             Input::ReadInDoubt { evidence },
@@ -239,11 +239,11 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
             let confirmed = if rules.is_sampled { Outcome::Confirmed } else { Outcome::None };
             (CheckState::Settled(Reply::Wrong, confirmed), late)
         }
-        CheckState::KeepaliveScheduled => start(Reply::NotAsked, NO_ACTION),
+        CheckState::KeepaliveScheduled => start(Reply::NotExpected, NO_ACTION),
         CheckState::SuspectScheduled => {
             let suspect = CheckActions { read_suspect: true, ..NO_ACTION };
             match rules.is_sampled {
-                true => start(Reply::NotAsked, suspect),
+                true => start(Reply::NotExpected, suspect),
                 false => (CheckState::UNCHECKED, suspect),
             }
         }
@@ -280,7 +280,7 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
 fn read(
     same: impl Fn(u8) -> CheckState,
     reply: Reply,
-    (evidence, is_looking): (Evidence, bool),
+    (evidence, was_polling): (Evidence, bool),
     (before, now): (u8, u8),
 ) -> (CheckState, CheckActions) {
     let CheckState::KeepaliveSent { step, .. } = same(before) else {
@@ -302,7 +302,7 @@ fn read(
         _ if !decides => (same(before), NO_ACTION),
         Evidence::RepeatsSynAck => settle(Outcome::RepeatsSynAck),
         Evidence::OtherTraffic => settle(Outcome::OtherTraffic),
-        Evidence::Nothing if is_looking => settle(Outcome::Unacknowledged),
+        Evidence::Nothing if was_polling => settle(Outcome::Unacknowledged),
         _ if step == Step::Sent5 => settle(Outcome::Unknown),
         // Asked once more, from now.
         Evidence::Nothing | Evidence::Unclear => {

@@ -5,7 +5,7 @@ use std::collections::TryReserveError;
 
 use super::check_state::{CheckState, CheckStates, Reply};
 use super::check_stats::{CheckLedger, CheckStats, Posting, Round};
-use super::check_table::{CheckActions, Input, LOOKED_FOR, Rules, step};
+use super::check_table::{CheckActions, Input, POLLED_FOR, Rules, step};
 use super::connection::EndReason;
 use super::rounds::Rounds;
 use super::tcp_info::HalfOpenSuspect;
@@ -70,7 +70,8 @@ impl Checks {
     pub fn is_waiting(&self) -> bool {
         let waits_for_first = self.waits_for_first && self.keepalives_pending() > 0;
         let is_last = self.rounds.is_last_begun();
-        let waits_for_last = is_last && (self.rounds.is_asking() || self.ledger.in_flight() > 0);
+        let waits_for_last =
+            is_last && (self.rounds.is_in_progress() || self.ledger.in_flight() > 0);
         self.ledger.replies_pending() > 0 || waits_for_first || waits_for_last
     }
 
@@ -184,13 +185,13 @@ impl Checks {
     }
 
     /// Whether this host was looking ever since `asked`, and read in time.
-    pub fn was_looking_since(&self, asked: Moment) -> bool {
+    pub fn was_polling_since(&self, asked: Moment) -> bool {
         [self.gap_ended, self.late_at].into_iter().flatten().all(|at| at <= asked)
     }
 
     /// Whether this host was looking long enough before `at`, or ever since `asked`.
-    pub fn was_looking(&self, asked: Moment, at: Moment) -> bool {
-        self.gap_ended.is_none_or(|ended| ended <= asked || at.since(ended) >= LOOKED_FOR)
+    pub fn was_polling(&self, asked: Moment, at: Moment) -> bool {
+        self.gap_ended.is_none_or(|ended| ended <= asked || at.since(ended) >= POLLED_FOR)
     }
 
     /// Whether the keepalive that is out is its connection's first.

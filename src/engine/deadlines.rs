@@ -52,7 +52,7 @@ impl Engine {
         }
         let checks = self.checks.take(key.slot, Input::Due, self.now);
         if checks.reply_timed_out {
-            self.stats.unanswered.add(self.now, self.now.since(since));
+            self.stats.no_reply.add(self.now, self.now.since(since));
         }
         self.carry_out(key, self.now, &checks, actions);
         CHECK_COST

@@ -65,7 +65,7 @@ pub struct Summary {
     /// From the establishment to the first byte; only where an answer is awaited.
     pub first_byte_times: Histogram,
     /// Of those that did not answer in time.
-    pub unanswered: Option<Failures>,
+    pub no_reply: Option<Failures>,
     /// What the checks found.
     pub checks: CheckStats,
     /// How many answers were still awaited, where a signal ended the run.
@@ -76,7 +76,7 @@ pub struct Summary {
     /// How long the closed connections had been established.
     pub lifetimes: Histogram,
     /// Whether there were as many errors as `--max-errors` allows.
-    pub gave_up: bool,
+    pub hit_max_errors: bool,
     pub targets: Breakdown,
     pub sources: Breakdown,
     /// How late dials started against their schedule; empty where there was none (`--sleep 0`).
@@ -106,7 +106,7 @@ impl Summary {
             + self.replies_pending
             + self.probes_pending;
         let unanswered = self.checks.no_reply + self.checks.closed_before_reply;
-        if self.gave_up {
+        if self.hit_max_errors {
             exit::WITH_ERRORS
         } else if undecided > 0 {
             exit::NOT_COMPLETED

@@ -13,7 +13,7 @@ pub const APART_MIN: Span = Span::from_ms(100);
 /// New connections within this of a pulse come after it.
 const SOON: Span = Span::from_ms(500);
 
-/// The most pulses that are kept: the largest.
+/// The most pulses that are survivors: the largest.
 pub const PULSES_MAX: usize = 16;
 
 /// Some closes with nothing before and after them.
@@ -29,12 +29,12 @@ pub struct Pulse {
     pub age_max: Span,
     /// How many were established before it and stayed open after it, and how old the oldest and the
     /// youngest of these were at its end.
-    pub kept: u32,
-    pub kept_age_max: Span,
-    pub kept_age_min: Span,
+    pub survivors: u32,
+    pub survivor_age_max: Span,
+    pub survivor_age_min: Span,
     /// When the first of those closed was established, and the last of those that stayed open.
     pub established_from: Moment,
-    pub kept_established_to: Moment,
+    pub survivors_established_to: Moment,
     /// How many were established within half a second after it.
     pub newcomers: u32,
 }
@@ -61,8 +61,8 @@ pub struct Closes {
     /// How many pulses there were.
     pub pulses_count: u32,
     /// How many connections are open in the end, and the age of the oldest.
-    pub kept: u32,
-    pub kept_age_max: Span,
+    pub survivors: u32,
+    pub survivor_age_max: Span,
     /// Whether they were closed in the order in which they were established.
     pub is_oldest_first: bool,
 }
@@ -82,8 +82,8 @@ impl Closes {
             last: last.since,
             moments: p98.since(view.gaps.earliest(p2)),
             age_min: Span(u64::MAX),
-            kept: dials.open,
-            kept_age_max: dials.oldest_open.map_or(Span::ZERO, |oldest| view.now.since(oldest)),
+            survivors: dials.open,
+            survivor_age_max: dials.oldest_open.map_or(Span::ZERO, |oldest| view.now.since(oldest)),
             ..Closes::default()
         };
         closes.measure_ages(view, &all);
@@ -185,10 +185,10 @@ fn look_around(view: &RunView<'_>, pulses: &mut [Pulse]) {
         for first in 0..=index {
             spans[first * count + index + 1..(first + 1) * count].iter().for_each(|s| sum.merge(s));
         }
-        pulse.kept = sum.count;
-        pulse.kept_established_to = sum.last;
+        pulse.survivors = sum.count;
+        pulse.survivors_established_to = sum.last;
         let age = |at: Moment| pulse.to.since(at);
-        (pulse.kept_age_max, pulse.kept_age_min) = match sum.count {
+        (pulse.survivor_age_max, pulse.survivor_age_min) = match sum.count {
             0 => (Span::ZERO, Span(u64::MAX)),
             _ => (age(sum.first), age(sum.last)),
         };

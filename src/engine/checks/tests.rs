@@ -51,7 +51,7 @@ const SENT: [Input; 2] = [Input::Due, Input::Started { segs: 1 }];
 const LATER: Input = Input::Due;
 
 fn read(evidence: Evidence) -> Input {
-    Input::Read { evidence, is_looking: true, segs: 1 }
+    Input::Read { evidence, was_polling: true, segs: 1 }
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn a_keepalive_that_is_out_is_pending_until_it_is_judged() {
 }
 
 #[test]
-fn nothing_at_all_is_judged_by_the_last_read_and_only_by_a_host_that_was_looking() {
+fn nothing_at_all_is_judged_by_the_last_read_and_only_by_a_host_that_was_polling() {
     let last = [&SENT[..], &[LATER, LATER, LATER]].concat();
     let judged = |more: &[Input]| after(Probe::All, None, &[&last[..], more].concat()).stats();
-    let nothing = |is_looking| Input::Read { evidence: Evidence::Nothing, is_looking, segs: 1 };
+    let nothing = |was_polling| Input::Read { evidence: Evidence::Nothing, was_polling, segs: 1 };
     assert_eq!(judged(&[nothing(true)]).unacknowledged, 1);
     assert_eq!(judged(&[nothing(false)]).round(Round::First).pending, 1);
     let again = [nothing(false), LATER];
@@ -121,7 +121,7 @@ fn more_segments_than_an_acknowledgement_takes_are_a_doubt_that_settles_itself()
     ] {
         let end = [LATER, Input::ReadInDoubt { evidence }];
         let checks = after(Probe::All, None, &[&doubt[..], &end].concat());
-        assert_eq!(checks.state(0), CheckState::Settled(Reply::NotAsked, found));
+        assert_eq!(checks.state(0), CheckState::Settled(Reply::NotExpected, found));
     }
 }
 
@@ -214,12 +214,12 @@ fn there_are_no_more_suspects_than_the_limit() {
 fn a_stall_is_over_once_this_host_has_looked_for_two_seconds() {
     let mut checks = Checks::new(&plan(Probe::All, None)).unwrap();
     let at = |ms| Moment(0) + Span::from_ms(ms);
-    assert!(checks.was_looking(at(0), at(3_500)));
+    assert!(checks.was_polling(at(0), at(3_500)));
     checks.gap(at(1_000));
     checks.gap(at(500));
-    assert!(checks.was_looking(at(1_000), at(1_001)), "before the question");
-    assert!(!checks.was_looking(at(999), at(2_999)));
-    assert!(checks.was_looking(at(999), at(3_000)));
+    assert!(checks.was_polling(at(1_000), at(1_001)), "before the sent");
+    assert!(!checks.was_polling(at(999), at(2_999)));
+    assert!(checks.was_polling(at(999), at(3_000)));
 }
 
 /// The table walked: every state with every input.
@@ -249,8 +249,8 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
         Input::ReadLate,
         Input::Closed,
     ];
-    for is_looking in [false, true] {
-        let read = |evidence| Input::Read { evidence, is_looking, segs: 6 };
+    for was_polling in [false, true] {
+        let read = |evidence| Input::Read { evidence, was_polling, segs: 6 };
         inputs.extend(evidences.map(read));
     }
     for kind in 0..CheckState::KINDS {
@@ -285,7 +285,7 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
             if input == Input::Closed {
                 assert!(matches!(to, CheckState::Settled(_, Outcome::None)), "{told}");
             }
-            if from.reply() != Reply::NotAsked && !matches!(input, Input::Opened { .. }) {
+            if from.reply() != Reply::NotExpected && !matches!(input, Input::Opened { .. }) {
                 let is_late = from.reply() == Reply::NoReply && to.reply() == Reply::Wrong;
                 assert!(to.reply() == from.reply() || is_late, "{told}");
             }
@@ -296,7 +296,7 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
                 );
                 assert!(
                     last && input
-                        == Input::Read { evidence: Evidence::Nothing, is_looking: true, segs: 6 },
+                        == Input::Read { evidence: Evidence::Nothing, was_polling: true, segs: 6 },
                     "{told}"
                 );
             }
