@@ -15,7 +15,7 @@ use crate::units::{Moment, Span};
 /// How often a FIN is dated outside of gaps, at most.
 const SAMPLE_EVERY: Span = Span::from_ms(10);
 
-/// A gap whose readiness is still being read.
+/// A gap with readiness still to be read.
 #[derive(Debug, Clone, Copy)]
 struct AfterGap {
     since: Moment,

@@ -107,7 +107,7 @@ impl Engine {
             Deadline::Cancel => self.wheel.cancel(slot),
             Deadline::After(span) => self.wheel.arm(slot, Tick::at_or_after(at + span)),
             // It has just fired, so the wheel stands where it was due. Counted from there, the send
-            // time of the keepalive can be told from any of its deadlines.
+            // time of the keepalive follows from any of its deadlines.
             Deadline::AfterDue(span) => {
                 let mut due = self.wheel.current().moment() + span;
                 if due <= self.now {

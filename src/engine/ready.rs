@@ -1,4 +1,4 @@
-//! The ready list: slots whose edge-triggered readiness was not used up, each at most once, first in,
+//! The ready list: slots with edge-triggered readiness that was not used up, each at most once, first in,
 //! first out.
 
 use std::collections::TryReserveError;

@@ -46,7 +46,7 @@ pub struct SentKeepalive {
 /// What TCP_INFO shows of a keepalive that is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
-    /// An acknowledgement that is newer than the sent, by an RTT at least.
+    /// An acknowledgement that is newer than the keepalive, by an RTT at least.
     Acknowledged,
     /// The same, with more segments than a handshake and a keepalive take: one was duplicated, or the
     /// server repeats its SYN-ACK.
@@ -73,7 +73,7 @@ pub enum HalfOpenSuspect {
 
 /// What `info`, read at `at`, shows of `sent`.
 pub fn evidence(info: &TcpInfo, at: Moment, sent: &SentKeepalive) -> Evidence {
-    // Something that left the server after the sent, unless the RTT has fallen since it was
+    // A segment that left the server after the keepalive, unless the RTT has fallen since it was
     // measured; then a later keepalive is confirmed.
     let newest = newest_ack(info, at, sent.at + info.rtt.unwrap_or(Span::ZERO));
     let segs = info.segs_in.map(reduced);

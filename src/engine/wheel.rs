@@ -59,7 +59,7 @@ struct Earliest {
 }
 
 impl Wheel {
-    /// A wheel for `slots` slots (fewer than 2^31) whose time begins at tick 0.
+    /// A wheel for `slots` slots (fewer than 2^31) that begins at tick 0.
     ///
     /// # Errors
     /// If allocation fails.

@@ -10,11 +10,11 @@ use crate::units::Span;
 /// The most rows that are kept.
 pub const ROWS_MAX: usize = 20;
 
-/// Where trouble began among the dials of one row: a dial that failed beyond this host, or was closed
+/// How the hits of one row are spread over its dials: those that failed beyond this host or were closed
 /// on accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Onset {
-    /// Those that came through before the first such dial, and after it.
+    /// Dials that came through before the first hit, and after it.
     pub before: u32,
     pub after: u32,
     pub hits: u32,
@@ -30,7 +30,7 @@ impl Onset {
         *count += 1;
     }
 
-    /// Whether it came through up to some number, and hardly any more after that.
+    /// Whether dials came through up to some number, and hardly any after that.
     pub fn is_clean(&self) -> bool {
         self.before > 0 && self.hits >= 3 && self.after * 20 <= self.hits + self.after
     }
@@ -39,32 +39,32 @@ impl Onset {
 /// What became of the dials to one target, or from one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Row {
-    /// Where it stands among [`targets`](crate::route::Routes::targets) or
+    /// Its index in [`targets`](crate::route::Routes::targets) or
     /// [`sources`](crate::route::Routes::sources).
     pub index: u32,
-    /// How many dials it was its turn for, those that were skipped included.
+    /// Skipped dials included.
     pub dialed: u32,
     /// Those since closed included.
     pub established: u32,
     pub errors: u32,
-    /// Those that were closed, in whatever way.
+    /// For any reason.
     pub closed: u32,
-    /// How many each reason ended, by [`EndReason`].
+    /// By [`EndReason`].
     pub reasons: [u32; EndReason::COUNT],
-    /// Those that did not answer in time, and those that did.
+    /// Without the expected reply in time, and with it.
     pub no_reply: u32,
     pub replied: u32,
     /// Closed by the peer on accept.
     pub closed_at_once: u32,
-    /// Under way for a second and more, or established only after that.
+    /// Pending for a second or more, or established only after that.
     pub slow_or_pending: u32,
     pub onset: Onset,
-    /// Of its dial times, to within 0.8%; zero where nothing was established.
+    /// Of its dial times, to within 0.8%; zero if none was established.
     pub p99: Span,
 }
 
 impl Row {
-    /// How many of its connections something happened to.
+    /// How many of its connections had a hit.
     pub fn count(&self, kind: HitKind) -> u32 {
         let of = |reason: EndReason| self.reasons[reason as usize];
         match kind {
@@ -74,13 +74,13 @@ impl Row {
         }
     }
 
-    /// Worse ones first: by errors, by what became of the others, then by the time.
+    /// The order of rows: by errors, by other hits, by dial time.
     fn severity(&self) -> (u32, u32, Span, u32) {
         (self.errors, self.closed + self.no_reply, self.p99, u32::MAX - self.index)
     }
 }
 
-/// Something that can become of connections.
+/// What a row counts as a hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HitKind {
     EndReason(EndReason),
@@ -108,7 +108,7 @@ impl HitKind {
     }
 }
 
-/// All the rows in which something happened, those that are not kept included.
+/// All rows with a hit of one kind, those that are not kept included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hits {
     pub rows: usize,
@@ -131,8 +131,7 @@ impl Hits {
     }
 }
 
-/// All targets, or all sources. There are no rows where there is but one: they would repeat the
-/// whole.
+/// All targets, or all sources. A single one has no row, which would repeat the whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Breakdown {
     /// How many there are.
@@ -196,7 +195,7 @@ impl Breakdown {
         }
     }
 
-    /// The rows in which something happened.
+    /// The rows with a hit.
     pub fn hits(&self, kind: HitKind) -> Hits {
         self.hits.get(kind.index()).copied().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! When connections were closed by the peer, and how old they were: as pulses, each some closes with
-//! nothing for a while before and after.
+//! When connections were closed by the peer, and at which age: as pulses, each a number of closes with
+//! none for a while before and after.
 
 use super::dial::RunView;
 use super::dials::Dials;
@@ -13,10 +13,10 @@ pub const APART_MIN: Span = Span::from_ms(100);
 /// New connections within this of a pulse come after it.
 const SOON: Span = Span::from_ms(500);
 
-/// The most pulses that are survivors: the largest.
+/// The most pulses that are kept: the largest.
 pub const PULSES_MAX: usize = 16;
 
-/// Some closes with nothing before and after them.
+/// A number of closes with none before and after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pulse {
     /// The first can have been as early as `from`, the last as late as `to`.
@@ -39,7 +39,7 @@ pub struct Pulse {
     pub newcomers: u32,
 }
 
-/// All closes by the peer of one kind.
+/// All closes by the peer that were not on accept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Closes {
     pub count: u32,
@@ -54,7 +54,7 @@ pub struct Closes {
     pub age_p50: Span,
     pub age_p98: Span,
     pub age_max: Span,
-    /// How many of them are dated no better than by a stretch in which this host was not looking.
+    /// How many of them have no date but a gap.
     pub undated: u32,
     /// The largest, in the order of time.
     pub pulses: Vec<Pulse>,
@@ -159,8 +159,8 @@ fn pulse(view: &RunView<'_>, some: &[&Connection]) -> Pulse {
     pulse
 }
 
-/// Counts who was established before each pulse and stayed open after it, and who came soon after; for
-/// pulses in the order of time, O(connections).
+/// Counts the survivors of each pulse, and the connections established soon after it; for pulses in the
+/// order of time, O(connections).
 fn look_around(view: &RunView<'_>, pulses: &mut [Pulse]) {
     let ends: Vec<Moment> = pulses.iter().map(|pulse| pulse.to).collect();
     let soons: Vec<Moment> = ends.iter().map(|to| view.gaps.acted_on(*to, SOON) + SOON).collect();

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fate_says_all_that_went_into_it() {
+    fn a_fate_keeps_all_that_it_was_made_of() {
         let second = Span::from_s(1);
         let mut fates = Vec::new();
         for reason in EndReason::ALL {
