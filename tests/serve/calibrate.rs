@@ -118,7 +118,7 @@ fn a_small_cgroup_is_a_limit_and_no_oom_kill() {
     let Some(cgroup) = Cgroup::make(3 << 20) else { return };
     let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
     run.assert_code(1);
-    let error = "tcpgoon: no memory is left for a single connection and its server: ";
+    let error = "tcpgoon: not enough memory for one connection and its server: ";
     assert!(run.stderr.starts_with(error), "{run:#?}");
 }
 
