@@ -1,5 +1,5 @@
-//! The answer to a mistake, in two lines: what is wrong and what was meant, then what to type. A
-//! command line that is suggested was parsed and is accepted.
+//! The answer to a mistake, in two lines: the mistake with what was probably meant, then what to
+//! type. A suggested command line has been parsed without a mistake.
 
 use std::ffi::OsString;
 
@@ -14,21 +14,21 @@ use crate::escape::quoted;
 /// The most mistakes of one command line that are corrected.
 const CORRECTIONS_MAX: usize = 16;
 
-/// The longest command line that is suggested, in bytes: a longer one is not read.
+/// The longest command line that is suggested, in bytes.
 const SUGGESTED_BYTES_MAX: usize = 400;
 
-/// The dashes that are no hyphens: what a word processor makes of `-` and `--`.
+/// Dashes that a word processor puts in place of `-` and `--`.
 const DASHES: [char; 7] =
     ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}', '\u{2212}'];
 
 /// A parser of whole command lines.
 pub type Check<'a> = &'a dyn Fn(&[String]) -> Result<(), (Verb, Mistake)>;
 
-/// Two lines. `check` parses what was meant, until nothing is wrong with it.
+/// Two lines. `check` parses each correction, until there is no mistake left.
 pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>) -> String {
     let words: Option<Vec<String>> =
         argv.iter().map(|word| word.to_str().map(str::to_owned)).collect();
-    // What is not UTF-8 cannot be typed again; what is said of a flag stays true.
+    // Words that are not UTF-8 cannot be suggested; the line about a flag is still right.
     let is_text = words.is_some();
     let words = words.unwrap_or_default();
     let Correction { line, next } = correct(verb, &words, mistake);
@@ -36,7 +36,7 @@ pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>
     format!("{line}\n{}", hint.unwrap_or_else(|| try_line(verb).to_owned()))
 }
 
-/// What to type, if it is known.
+/// The line with what to type, if there is one.
 fn hint(mut next: Next, check: Check<'_>) -> Option<String> {
     for _ in 0..CORRECTIONS_MAX {
         let words = match next {
@@ -78,7 +78,7 @@ fn correct(verb: Verb, words: &[String], mistake: &Mistake) -> Correction {
     }
 }
 
-/// A word that would be a flag of the verb, or of another tool, with other dashes.
+/// A word that would be a flag of the verb, or of another tool, with the right dashes.
 pub fn wrong_dash(verb: Verb, word: &str) -> Option<Mistake> {
     let name = word.trim_start_matches(DASHES);
     if name.len() < word.len() && !name.is_empty() {

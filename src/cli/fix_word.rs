@@ -1,4 +1,4 @@
-//! What was meant by a word that is no target, or no word of the verb.
+//! Corrections of words that are no target, or no word of the verb.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ use super::target::{Ports, is_literal};
 use crate::escape::quoted;
 use crate::units::{Span, parse_count, parse_span};
 
-/// What other tools, and tired fingers, have for first words; and ours.
+/// First words of other tools, or mistyped, with ours.
 const VERBS: &[(&str, &[&str])] = &[
     ("serve", &["server", "listen", "listener", "service"]),
     ("calibrate", &["calibration", "selftest", "doctor"]),
@@ -22,7 +22,7 @@ const VERBS: &[(&str, &[&str])] = &[
     ("run", &["connect", "client", "attack", "dial", "test", "bench", "start", "tcp"]),
 ];
 
-/// A word that cannot be read, and the line about it.
+/// A word that cannot be parsed, and the line about it.
 pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
     let help = Correction { line: line.to_owned(), next: Next::Help };
     let Some(part) = Part::word(words, word) else { return help };
@@ -48,7 +48,7 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
     if let Some(found) = target(words, word, part.clone()) {
         return found;
     }
-    // `localhost http`: the name of a port reads as another host.
+    // `localhost http`: the name of a port is parsed as another host.
     if let Some((name, port)) = part.next().and_then(|next| Some((next, services::port(next)?))) {
         let line = format!("{}: a port in a separate word must be a number", quoted(name));
         let mut part = part.clone();
@@ -94,18 +94,18 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
     number(words, word, part)
 }
 
-/// `-d 30s`: of wrk and k6 the time that a run takes.
+/// `-d 30s`: the duration of a run in wrk and k6.
 fn is_hold(before: &str, word: &str) -> bool {
     ["-d", "--debug"].contains(&before) && parse_span(word, Span::from_s(1)).is_some()
 }
 
-/// Of `port=80` the flag that is named.
+/// The flag of `port=80`.
 fn assigned(word: &str) -> Option<&str> {
     let (key, _) = word.split_once('=')?;
     by_long(Verb::Run, key).map(|flag| flag.long)
 }
 
-/// The words with all that are like `port=80` as flags.
+/// The words with each `port=80` as a flag.
 fn flags_of(words: &[String]) -> Vec<String> {
     let flag = |word: &String| match assigned(word) {
         Some(_) => format!("--{word}"),
@@ -114,13 +114,12 @@ fn flags_of(words: &[String]) -> Vec<String> {
     words.iter().map(flag).collect()
 }
 
-/// A number behind a host that has its port is the count of connections; before any host it is a
-/// port of this one.
+/// A number after a host with a port is the number of connections; before any host it is a port.
 fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // The number behind -d was taken for the port.
+    // The number after -d was parsed as the port.
     if let Some(index) = part.before.windows(2).position(|pair| is_hold(&pair[0], &pair[1])) {
         let mut part = part;
         let time = part.before[index + 1].clone();
@@ -150,7 +149,7 @@ fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
     Some(Correction { line, next: Next::Words(part.replaced(with)) })
 }
 
-/// The verb that was meant by the first word, if it is near to one.
+/// The verb nearest to the first word, if it is near enough.
 pub fn nearest_verb(word: &str) -> Option<&'static str> {
     let lower = word.to_lowercase();
     let count = |verb: &'static str| distance(verb, &lower).filter(|count| 3 * count < verb.len());
@@ -161,7 +160,7 @@ pub fn nearest_verb(word: &str) -> Option<&'static str> {
     VERBS.iter().filter_map(near).min().map(|(_, verb)| verb)
 }
 
-/// What `tcpgoon serve` was to listen on.
+/// The address or port for `tcpgoon serve` to listen on.
 fn to_listen_on(word: &str, part: Part) -> Option<Correction> {
     let (host, port) = word.rsplit_once(':')?;
     let _ = port.parse::<u16>().ok()?;
@@ -184,8 +183,8 @@ fn to_listen_on(word: &str, part: Part) -> Option<Correction> {
 
 const IN_BRACKETS: &str = "an IPv6 address with a port is in brackets";
 
-/// A target in the form in which it is accepted, as one word or several, and why. It may have
-/// mistakes left.
+/// A target in an accepted form, as one word or several, and the reason. It may have further
+/// mistakes.
 pub fn rewritten(word: &str) -> Option<(String, Vec<String>)> {
     let one = |why: &str, target: String| Some((why.to_owned(), vec![target]));
     if let Some((scheme, rest)) = word.split_once("://") {
@@ -223,7 +222,7 @@ pub fn rewritten(word: &str) -> Option<(String, Vec<String>)> {
     if is_port && is_v6 {
         return one(IN_BRACKETS, format!("[{host}]:{port}"));
     }
-    // As tcpdump prints it.
+    // The format of tcpdump.
     if is_port && host.parse::<Ipv4Addr>().is_ok() && !word.contains(':') {
         return one("a colon separates host and port", format!("{host}:{port}"));
     }
@@ -252,7 +251,7 @@ fn url(scheme: &str, rest: &str) -> (String, Vec<String>) {
     (format!("a host and a port are accepted, not a URL{more}"), vec![target])
 }
 
-/// `user@host:80/path` → `host:80`; of `host/80` the path is the port, as in /dev/tcp/host/80.
+/// `user@host:80/path` → `host:80`; in `host/80` the path is the port, as in /dev/tcp/host/80.
 fn without_user_and_path(text: &str) -> String {
     let text = text.strip_prefix("/dev/tcp/").unwrap_or(text);
     let (authority, path) = text.split_once(['/', '?', '#']).unwrap_or((text, ""));
@@ -261,8 +260,8 @@ fn without_user_and_path(text: &str) -> String {
     if is_port && !host.contains(':') { format!("{host}:{path}") } else { host.to_owned() }
 }
 
-/// `a:1,b:2` → `a:1 b:2`, and `a,b:80` → `a:80 b:80`. A number in it is one more port of the host
-/// before it.
+/// `a:1,b:2` → `a:1 b:2`, and `a,b:80` → `a:80 b:80`. A number is another port of the host before
+/// it.
 fn listed(word: &str) -> Option<(String, Vec<String>)> {
     let mut targets: Vec<String> = Vec::new();
     for part in word.split(',').filter(|part| !part.is_empty()) {

@@ -115,7 +115,7 @@ fn a_small_cgroup_is_a_limit_and_no_oom_kill() {
     run.find("Limited by: memory of the cgroup: *");
     run.find("Errors: 0");
     drop(cgroup);
-    let Some(cgroup) = Cgroup::make(3 << 20) else { return };
+    let Some(cgroup) = Cgroup::make(5 << 19) else { return };
     let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
     run.assert_code(1);
     let error = "tcpgoon: not enough memory for one connection and its server: ";
