@@ -39,24 +39,33 @@ pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>
 /// What to type, if it is known.
 fn hint(mut next: Next, check: Check<'_>) -> Option<String> {
     for _ in 0..CORRECTIONS_MAX {
-        let words = match next {
+        let mut words = match next {
             Next::Help => return None,
             Next::Command(command) => return Some(format!("try: {command}")),
-            Next::Template(words) => return suggested(words),
             Next::Words(words) => words,
         };
         if words.iter().map(String::len).sum::<usize>() > SUGGESTED_BYTES_MAX {
             return None;
         }
-        next = match check(&words) {
+        next = match check(&filled_in(&words)) {
             Ok(()) => return suggested(words),
             Err((_, Mistake::NoTarget)) => {
-                Next::Template([words, vec!["HOST:PORT".to_owned()]].concat())
+                words.push("HOST:PORT".into());
+                Next::Words(words)
             }
             Err((verb, mistake)) => correct(verb, &words, &mistake).next,
         };
     }
     None
+}
+
+/// The words with a host and a port where the operator is to put one.
+fn filled_in(words: &[String]) -> Vec<String> {
+    let fill = |word: &String| match word.strip_suffix(":PORT") {
+        Some(host) => format!("{host}:80"),
+        None => word.clone(),
+    };
+    words.iter().map(fill).collect()
 }
 
 fn suggested(words: Vec<String>) -> Option<String> {

@@ -53,6 +53,11 @@ pub fn missing(verb: Verb, words: &[String], long: &str, line: &str) -> Correcti
             line: format!("{line}; a server to test against is 'tcpgoon serve'"),
             next: Next::Words(vec!["serve".into()]),
         },
+        // Of oha and iperf3 it takes no file.
+        (Verb::Run, "json", _) => Correction {
+            line: format!("{line}; - is standard output"),
+            next: Next::Words([words, &["-".to_owned()]].concat()),
+        },
         _ => Correction { line: line.to_owned(), next: Next::Help },
     }
 }

@@ -12,7 +12,7 @@ use super::target::{Ports, is_literal};
 use crate::escape::quoted;
 use crate::units::{Span, parse_count, parse_span};
 
-/// What other tools, and tired fingers, have for first words; and ours.
+/// First words of other tools, and ours for them.
 const VERBS: &[(&str, &[&str])] = &[
     ("serve", &["server", "listen", "listener", "service"]),
     ("calibrate", &["calibration", "selftest", "doctor"]),
@@ -37,7 +37,7 @@ pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
             [id] => Correction { next: Next::Words(part.replaced([id.to_owned()])), ..help },
             _ => help,
         },
-        Verb::Calibrate => help,
+        _ => help,
     }
 }
 
@@ -61,7 +61,7 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
     } else {
         format!("[{word}]:PORT")
     };
-    Correction { next: Next::Template(part.replaced([form])), ..help }
+    Correction { next: Next::Words(part.replaced([form])), ..help }
 }
 
 fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
@@ -153,12 +153,15 @@ fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
 /// The verb that was meant by the first word, if it is near to one.
 pub fn nearest_verb(word: &str) -> Option<&'static str> {
     let lower = word.to_lowercase();
-    let count = |verb: &'static str| distance(verb, &lower).filter(|count| 3 * count < verb.len());
-    let near = |(verb, others): &(&'static str, &[&str])| match others.contains(&lower.as_str()) {
-        true => Some((0, *verb)),
-        false => Some((count(verb)?, *verb)),
+    if let Some((verb, _)) = VERBS.iter().find(|(_, others)| others.contains(&lower.as_str())) {
+        return Some(verb);
+    }
+    let ours = Verb::ALL.into_iter().filter_map(|verb| verb.command().strip_prefix("tcpgoon "));
+    let near = |verb: &'static str| {
+        let count = distance(verb, &lower).filter(|count| 3 * count < verb.len())?;
+        Some((count, verb))
     };
-    VERBS.iter().filter_map(near).min().map(|(_, verb)| verb)
+    ours.chain(["version", "help", "run"]).filter_map(near).min().map(|(_, verb)| verb)
 }
 
 /// What `tcpgoon serve` was to listen on.

@@ -107,7 +107,7 @@ fn first_lines_of_other_tools_end_in_a_command_that_runs() {
             "tcpgoon -t12 -c400 --hold 30s 127.0.0.1:8080",
         ),
         ("-t2 -c100 -d30s -R2000 http://h/", "tcpgoon -t2 -c100 --hold 30s --rate 2000 h:80"),
-        ("-z 10s -c 50 -q 100 http://h:80", "tcpgoon --hold 10s -c 50 --rate 100 h:80"),
+        ("-z 10s -c 50 --qps 100 http://h:80", "tcpgoon --hold 10s -c 50 --rate 100 h:80"),
         ("run --vus 10 --duration 30s h:80", "tcpgoon run --connections 10 --hold 30s h:80"),
         ("-u 10 -d 30s h:80", "tcpgoon -c 10 --hold 30s h:80"),
         ("attack -duration=5s -rate=100/s h:80", "tcpgoon run --hold=5s --rate=100/s h:80"),
