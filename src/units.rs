@@ -32,8 +32,8 @@ impl Moment {
     }
 }
 
-/// The first of the moments start, start + interval, start + 2 × interval, … after `now`. Missed ones
-/// are skipped.
+/// The first of the moments start, start + interval, start + 2 × interval, … after `now`. Missed
+/// ones are skipped.
 ///
 /// # Panics
 /// If the interval is zero. (No interval is `None`.)
@@ -122,8 +122,8 @@ pub const fn low_32(value: u64) -> u32 {
     (value & 0xffff_ffff) as u32
 }
 
-/// The units of time in nanoseconds, longest first, with the names that are parsed; the first name is
-/// printed.
+/// The units of time in nanoseconds, longest first, with the names that are parsed; the first name
+/// is printed.
 const TIME_UNITS: [(u64, &[&str]); 6] = [
     (3600 * NS_PER_S, &["h", "hr", "hrs", "hour", "hours"]),
     (60 * NS_PER_S, &["m", "min", "mins", "minute", "minutes"]),
@@ -182,8 +182,9 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) 
     f.write_str(word)
 }
 
-/// Parses a time such as `1.5` (in `bare_unit`), `250ms`, `1m30s`; at most [`SPAN_MAX`]. Fractions of a
-/// nanosecond are dropped, but the result is zero only for zero, which flags treat differently.
+/// Parses a time such as `1.5` (in `bare_unit`), `250ms`, `1m30s`; at most [`SPAN_MAX`]. Fractions
+/// of a nanosecond are dropped, but the result is zero only for zero, which flags treat
+/// differently.
 pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     let mut total_ns = 0u64;
     let mut rest = text;
@@ -207,8 +208,8 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
 }
 
-/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole (`1.5k`);
-/// also `10,000`, `10_000` and `1e4`, which have one meaning each.
+/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole
+/// (`1.5k`); also `10,000`, `10_000` and `1e4`, which have one meaning each.
 pub fn parse_count(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
     let number = without_separators(number)?;

@@ -48,8 +48,8 @@ pub fn nearest(typed: &str) -> Vec<&'static str> {
     ids.into_iter().map(|(_, id)| id).collect()
 }
 
-/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it, or at
-/// most a third of its letters wrong.
+/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it,
+/// or at most a third of its letters wrong.
 fn near(id: &str, typed: &str) -> Option<usize> {
     let count = distance(id, typed)?;
     let is_part = typed.len() > 1 && id.contains(typed);
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_nearest_ids_are_suggested_for_an_unknown_one() {
-        for (typed, said) in [
+        for (typed, expected) in [
             ("accept-queue-ful", "did you mean accept-queue-full?"),
             ("queue", "did you mean accept-queue-full or accept-queue-overflow?"),
             ("Packet-Loss", "did you mean packet-loss?"),
@@ -86,7 +86,7 @@ mod tests {
             ("x", "run 'tcpgoon explain' for the list"),
             ("no-such-cause-at-all-whatever-it-is", "run 'tcpgoon explain' for the list"),
         ] {
-            assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {said}")));
+            assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {expected}")));
         }
         let escaped = read("\u{1b}[2J").unwrap_err();
         assert!(escaped.starts_with("'\\u{1b}[2J': "), "{escaped}");
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn more_than_one_id_is_an_error() {
-        let said = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
+        let expected = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
                     --host explain";
-        assert_eq!(read("explain 80 81"), Err(said.into()));
+        assert_eq!(read("explain 80 81"), Err(expected.into()));
     }
 }

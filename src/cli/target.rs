@@ -8,8 +8,8 @@
 //! ports    = span { "," span }          span = port | port "-" port | name of a service
 //! ```
 //!
-//! `A-B` is an address range only if both sides are IP literals: names can have dashes. A host name of
-//! digits only needs `--host`. Targets are counted before they are expanded.
+//! `A-B` is an address range only if both sides are IP literals: names can have dashes. A host name
+//! of digits only needs `--host`. Targets are counted before they are expanded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -259,8 +259,8 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(why.into())
 }
 
-/// The typed targets in order: `host` (from `--host`) first, then `words`. A word of ports applies to
-/// the hosts before it without ports, and `fallback` (from `--port`) to those that are left.
+/// The typed targets in order: `host` (from `--host`) first, then `words`. A word of ports applies
+/// to the hosts before it without ports, and `fallback` (from `--port`) to those that are left.
 ///
 /// # Errors
 /// One line with the word and what is accepted.

@@ -32,8 +32,8 @@ pub struct Truncated {
     pub max: usize,
 }
 
-/// Resolves the typed targets: the first address of each, or with `all_addresses` all of them in the
-/// resolver's order. Each name is looked up once for all of its ports. Addresses that none of
+/// Resolves the typed targets: the first address of each, or with `all_addresses` all of them in
+/// the resolver's order. Each name is looked up once for all of its ports. Addresses that none of
 /// `sources` can dial, by their family, are left out.
 ///
 /// # Errors
@@ -133,9 +133,9 @@ fn mapped_v4(ip: IpAddr) -> Option<IpAddr> {
     Some(ip.to_canonical()).filter(|canonical| *canonical != ip)
 }
 
-/// Binds a socket to a source, as dials do. bind() also accepts broadcast, multicast and unspecified
-/// addresses, for which the kernel then chooses another source. So the socket is connected to the same
-/// address (port 9, discard; UDP, nothing is sent), and must keep its source.
+/// Binds a socket to a source, as dials do. bind() also accepts broadcast, multicast and
+/// unspecified addresses, for which the kernel then chooses another source. So the socket is
+/// connected to the same address (port 9, discard; UDP, nothing is sent), and must keep its source.
 fn try_source(source: &SocketAddr) -> io::Result<()> {
     let (ip, itself) = (source.ip(), SocketAddr::new(source.ip(), 9));
     let is_kept = !ip.is_unspecified()
