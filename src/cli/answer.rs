@@ -1,13 +1,14 @@
 //! The answer to a mistake, in two lines: what is wrong and what was meant, then what to type. A
 //! command line that is suggested was parsed and is accepted.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::correction::{Correction, Next, Part};
 use super::flags::{FLAGS, Verb};
 use super::help::try_line;
 use super::mistake::{Mistake, printable};
 use super::{fix_flag, fix_value, fix_word, habits};
+use crate::error::Error;
 use crate::escape::command_line;
 use crate::escape::quoted;
 
@@ -71,6 +72,18 @@ fn filled_in(words: &[String]) -> Vec<String> {
 fn suggested(words: Vec<String>) -> Option<String> {
     let line = command_line(["tcpgoon".to_owned()].into_iter().chain(words));
     (line.len() <= SUGGESTED_BYTES_MAX).then(|| format!("try: {line}"))
+}
+
+/// A name that does not resolve and is the first word may have been meant as a verb: `serv 8080`.
+pub fn with_verb(error: Error, first: Option<&OsStr>) -> Error {
+    match error {
+        Error::Resolve { name, why } if first.is_some_and(|word| word == name.as_str()) => {
+            let verb = fix_word::nearest_verb(&name);
+            let hint = verb.map(|verb| format!("; did you mean 'tcpgoon {verb}'?"));
+            Error::Resolve { name, why: why + &hint.unwrap_or_default() }
+        }
+        other => other,
+    }
 }
 
 fn correct(verb: Verb, words: &[String], mistake: &Mistake) -> Correction {

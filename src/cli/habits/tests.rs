@@ -368,6 +368,18 @@ fn a_verb_is_recognized_where_no_target_can_be_meant() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_may_be_a_verb() {
+    let error = |name: &str, first: &str| {
+        let error = Error::Resolve { name: name.into(), why: "no such name".into() };
+        crate::cli::with_verb(error, Some(first.as_ref())).to_string()
+    };
+    let hint = "cannot resolve serv: no such name; did you mean 'tcpgoon serve'?";
+    assert_eq!(error("serv", "serv"), hint);
+    assert_eq!(error("serv", "-y"), "cannot resolve serv: no such name");
+    assert_eq!(error("example", "example"), "cannot resolve example: no such name");
+}
+
+#[test]
 fn a_value_that_means_one_thing_is_accepted() {
     assert_eq!(parse_count("10,000"), parse_count("1e4"));
     for line in ["h:80 -c 10,000", "h:80 -c 1e4", "h:80 -t 1min", "h:80 -t 60sec", "localhost:http"]
