@@ -98,6 +98,10 @@ fn another_flag(verb: Verb, flag: &Flag, value: &str, part: &Part) -> Option<Cor
             let line = format!("--interval {}: {what}", quoted(value));
             return Some(Correction { line, next: Next::Command("ip -br address") });
         }
+        "source" if is_interface(value) => {
+            let line = format!("--source {}: give the addresses of the interface", quoted(value));
+            return Some(Correction { line, next: Next::Command("ip -br address") });
+        }
         _ => return None,
     };
     let line = format!("--{} {}: {what}", flag.long, quoted(value));

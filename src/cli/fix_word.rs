@@ -8,7 +8,7 @@ use super::explain;
 use super::fix_flag;
 use super::flags::{Verb, by_long};
 use super::services;
-use super::target::{Ports, is_literal};
+use super::target::{NO_HOST, Ports, is_literal};
 use crate::escape::quoted;
 use crate::units::{Span, parse_count, parse_span};
 
@@ -27,7 +27,10 @@ pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
     let help = Correction { line: line.to_owned(), next: Next::Help };
     let Some(part) = Part::word(words, word) else { return help };
     match verb {
-        Verb::Run => target(words, word, part).unwrap_or(help),
+        Verb::Run => {
+            let found = target(words, word, part.clone());
+            found.or_else(|| number(words, word, part, line)).unwrap_or(help)
+        }
         Verb::Serve => to_listen_on(word, part).unwrap_or(help),
         Verb::Calibrate if parse_count(word).is_some() => {
             let next = Next::Words(part.replaced(["-c".into(), word.to_owned()]));
@@ -91,7 +94,7 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
         let line = named(&format!("did you mean --{key}?"));
         return Some(Correction { line, next: Next::Words(flags_of(words)) });
     }
-    number(words, word, part)
+    None
 }
 
 /// `-d 30s`: of wrk and k6 the time that a run takes.
@@ -116,38 +119,42 @@ fn flags_of(words: &[String]) -> Vec<String> {
 
 /// A number behind a host that has its port is the count of connections; before any host it is a
 /// port of this one.
-fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
+fn number(words: &[String], word: &str, mut part: Part, line: &str) -> Option<Correction> {
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     // The number behind -d was taken for the port.
     if let Some(index) = part.before.windows(2).position(|pair| is_hold(&pair[0], &pair[1])) {
-        let mut part = part;
         let time = part.before[index + 1].clone();
         let rest: Vec<String> = part.before.drain(index..).skip(2).collect();
         part.after = [rest, vec![word.to_owned()], part.after].concat();
         return Some(fix_flag::hold(Some(part), &time));
     }
-    let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
-    let has_host = part.before.iter().any(|word| !word.starts_with('-'));
-    if has_host && !words.iter().any(is_flag) && parse_count(word) != Some(0) {
-        let line = format!(
-            "{}: the hosts before it have their port already: did you mean -c {word} \
-             (connections)?",
-            quoted(word)
-        );
-        let with = ["-c".to_owned(), word.to_owned()];
-        return Some(Correction { line, next: Next::Words(part.replaced(with)) });
+    if line.ends_with(NO_HOST) {
+        Ports::parse(word).ok()?;
+        let next = Next::Words(part.replaced([format!("localhost:{word}")]));
+        return Some(Correction { line: line.to_owned(), next });
     }
-    if has_host || Ports::parse(word).is_err() {
-        return None;
+    let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
+    if words.iter().any(is_flag) {
+        // `h 80 81` and `h:80 81`.
+        let before =
+            part.before.pop().filter(|before| Ports::parse(word).is_ok() && is_ported(before))?;
+        let next = Next::Words(part.replaced([format!("{before},{word}")]));
+        return Some(Correction { line: line.to_owned(), next });
     }
     let line = format!(
-        "{}: this is a port, and no host comes before it: give HOST PORT or HOST:PORT",
+        "{}: the hosts before it have their port already: did you mean -c {word} (connections)?",
         quoted(word)
     );
-    let with = [format!("localhost:{word}")];
+    let with = ["-c".to_owned(), word.to_owned()];
     Some(Correction { line, next: Next::Words(part.replaced(with)) })
+}
+
+/// Whether a word is ports, or ends in them.
+fn is_ported(word: &str) -> bool {
+    let ports = word.rsplit_once(':').map_or(word, |(_, ports)| ports);
+    Ports::parse(ports).is_ok()
 }
 
 /// The verb that was meant by the first word, if it is near to one.

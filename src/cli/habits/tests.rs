@@ -329,13 +329,19 @@ fn a_value_in_another_spelling_is_shown_in_ours() {
         ("h:80 -c lots", "--help"),
         ("h 80 100", "h 80 -c 100"),
         ("80", "localhost:80"),
+        ("-t 5 80", "-t 5 localhost:80"),
+        ("-c 5 80", "-c 5 localhost:80"),
+        ("-c 5 h 80 81", "-c 5 h 80,81"),
+        ("-c 5 h:80 81", "-c 5 h:80,81"),
         ("port=80 host=h", "--port=80 --host=h"),
         ("h -d 30 80", "h --hold 30 80"),
         ("h:80 -d=30s", "h:80 --hold 30s"),
     ] {
         assert_eq!(answers(typed).1, format!("tcpgoon {next}"), "{typed}");
     }
-    assert_eq!(answers("h:80 -i eth0").1, "ip -br address");
+    for line in ["h:80 -i eth0", "h:80 --source eth0", "h:80 --bind eth0", "h:80 -B eth0"] {
+        assert_eq!(answers(line).1, "ip -br address", "{line}");
+    }
 }
 
 #[test]
