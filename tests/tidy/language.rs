@@ -39,12 +39,12 @@ const MAXIMA: &[(&str, usize, usize)] = &[
     ("src", 1, 2),
     ("src/cli", 0, 0),
     ("src/diagnosis", 2, 131),
-    ("src/engine", 35, 173),
+    ("src/engine", 35, 140),
     ("src/limits", 0, 0),
     ("src/os", 1, 0),
     ("src/report", 8, 38),
     ("src/sim", 0, 0),
-    ("tests", 0, 0),
+    ("tests", 2, 13),
 ];
 
 /// What is counted.
