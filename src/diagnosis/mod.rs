@@ -3,7 +3,7 @@
 //!
 //! * [`model`]: what a diagnosis is;
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
-//! * [`facts`]: what rules go by;
+//! * [`facts`]: what rules go by; [`fitting`]: which checks fit a run;
 //! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
 //!   were closed; [`chance`]: what either is tested against;
 //! * [`rank`]: which symptom comes first, and what it explains;
@@ -13,6 +13,7 @@ pub mod causes;
 pub mod chance;
 pub mod closes;
 pub mod facts;
+pub mod fitting;
 pub mod model;
 pub mod pattern;
 pub mod places;
@@ -114,7 +115,8 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
 /// The first word, and the exit code that goes with it.
 fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) {
     let summary = case.summary;
-    let is_some = reached.sustained > 0 || reached.established_ever > 0;
+    // What was established and did not stay is none.
+    let is_some = reached.sustained > 0 || reached.replied.is_some_and(|replied| replied > 0);
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };
     let is_undecided =
         summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;
@@ -133,8 +135,11 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
         || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
     let is_without_answer = all().any(|problem| {
         match problem.symptom {
-            // All of them: a server that defers accept() does so, and has every one.
-            Symptom::SynAckRepeated => problem.pattern != Pattern::All,
+            // All of them: a server that defers accept() does so, and has every one. Here and there:
+            // final ACKs were lost, and the answers to the repeats complete the handshake.
+            Symptom::SynAckRepeated => {
+                !matches!(problem.pattern, Pattern::All | Pattern::Scattered | Pattern::TooFew)
+            }
             Symptom::Lost { .. } | Symptom::HalfOpen | Symptom::KeepaliveUnacked { .. } => true,
             _ => false,
         }

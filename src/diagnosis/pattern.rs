@@ -17,6 +17,9 @@ const PARTLY_HITS_MIN: u32 = 5;
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
 const CALM_CHANCE_MAX: f64 = 0.001;
 
+/// So many more, and a fifth of it, can be open above a count that is known no better than that.
+const PASSED_MIN: u32 = 2;
+
 /// Fewer hits are reported as they are, and nothing is made of them.
 pub const HITS_MIN: u32 = 3;
 
@@ -148,8 +151,14 @@ pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
     if whole.hits < HITS_MIN {
         return found(Pattern::TooFew, whole);
     }
-    let by_order = spread.stretch(bits);
-    let by_level = threshold(levels);
+    // A limit that dials go on to pass is none.
+    let highest = bits.iter().map(|bit| bit.level.start).max().unwrap_or(0);
+    let is_passed = |pattern: &Pattern| match pattern {
+        Pattern::AboveCount { open } => highest > open.end + open.end / 5 + PASSED_MIN,
+        _ => false,
+    };
+    let by_order = spread.stretch(bits).filter(|(pattern, _)| !is_passed(pattern));
+    let by_level = threshold(levels).filter(|(pattern, _)| !is_passed(pattern));
     match (by_order, by_level) {
         (Some((pattern, part)), Some((level, _))) if pattern.is_over() => {
             let fit = found(pattern.clone(), part);

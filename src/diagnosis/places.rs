@@ -67,7 +67,7 @@ fn each_of(facts: &Facts, what: &What<'_>) -> Scope {
     if !what.may_be_a_limit {
         return Scope::Everywhere;
     }
-    let range = |same: SameCount| (same.open..same.open, same.places);
+    let range = |same: SameCount| (same.least..same.open, same.places);
     match (facts.each_source.map(range), facts.each_target.map(range)) {
         (Some((open, count)), _) => Scope::EachSource { open, count },
         (_, Some((open, count))) => Scope::EachTarget { open, count },

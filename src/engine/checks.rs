@@ -3,7 +3,7 @@
 
 use std::collections::TryReserveError;
 
-use super::check_state::{CheckState, CheckStates, Reply};
+use super::check_state::{CheckState, CheckStates, Outcome, Reply};
 use super::check_stats::{CheckLedger, CheckStats, Posting, Round};
 use super::check_table::{CheckActions, Input, LOOKED_FOR, Rules, step};
 use super::connection::EndReason;
@@ -103,6 +103,11 @@ impl Checks {
     /// Whether the application has replied in time, whatever became of the connection.
     pub fn has_replied(&self, slot: u32) -> bool {
         self.state(slot).reply() == Reply::Replied
+    }
+
+    /// Whether the server repeats its SYN-ACK, as far as the latest check tells.
+    pub fn repeats_syn_ack(&self, slot: u32) -> bool {
+        self.state(slot).outcome() == Outcome::RepeatsSynAck
     }
 
     /// Whether it let its time pass, whatever became of the connection.

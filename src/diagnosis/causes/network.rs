@@ -12,7 +12,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         cause: Cause::FirewallDrop,
         id: "firewall-drop",
         side: Side::Network,
-        title: "a firewall drops every SYN to that port",
+        title: "a firewall drops SYNs to that port",
         explanation: "No dial gets any reply, neither SYN-ACK nor RST nor ICMP: a firewall or a \
             cloud security group drops SYNs to the port, on the path or on the server. A host \
             without a listener would answer with RST. If the host answers a ping, it is up and \
@@ -142,7 +142,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         cause: Cause::PathDown,
         id: "path-down",
         side: Side::Network,
-        title: "the path failed during the run",
+        title: "the path failed",
         explanation: "From some moment on nothing arrives at all: dials time out, and connections \
             that worked no longer acknowledge keepalive probes, which even a server that never \
             accepts would do. A link, router or tunnel failed, or routing changed. A host that \

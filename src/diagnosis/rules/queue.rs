@@ -13,7 +13,11 @@ fn is_about_queue(view: &View<'_>) -> bool {
 }
 
 pub fn syn_ack_repeated(view: &View<'_>) -> Told {
-    let connections = view.facts.syn_ack_repeated;
+    // Here and there: final ACKs are lost as well.
+    let is_loss = view.others.iter().any(|other| {
+        other.symptom == Symptom::SynAckRepeated && other.fit.pattern == Pattern::Scattered
+    });
+    let connections = if is_loss { 0 } else { view.facts.syn_ack_repeated };
     (is_about_queue(view) && connections >= u64::from(HITS_MIN)).then_some(())?;
     told(Effect::By(3), Fact::SynAckRepeated { connections })
 }

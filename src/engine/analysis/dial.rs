@@ -16,6 +16,9 @@ const TOGETHER_MAX: Span = Span::from_ms(10);
 /// Of ages that differ by less, nothing is made.
 const AGES_APART_MIN: Span = Span::from_ms(5);
 
+/// Of fewer connections it is not told whether the oldest were closed.
+const EVICTED_MIN: u64 = 3;
+
 /// A server that replies once and closes does so within this of the establishment.
 const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 
@@ -86,16 +89,24 @@ pub struct Dial {
     pub closed_at_once: bool,
     pub replied: bool,
     pub no_reply: bool,
+    /// Open, and so young as the run ended that it may have been closed on accept.
+    pub is_unsettled: bool,
+    /// The server repeats its SYN-ACK, as far as its latest check tells.
+    pub syn_ack_repeated: bool,
 }
 
 impl Dial {
     pub(super) fn of(view: &RunView<'_>, on_accept: &OnAccept, slot: u32) -> Option<Dial> {
         let connection = view.table.of(slot);
+        let young = at_once_max(view.rtt);
         Some(Dial {
             outcome: Outcome::of(connection, view.now)?,
             closed_at_once: on_accept.has(view, slot),
             replied: view.checks.has_replied(slot),
             no_reply: view.checks.has_missed(slot),
+            is_unsettled: connection.state == State::Established
+                && view.now.since(connection.since) < young,
+            syn_ack_repeated: view.checks.repeats_syn_ack(slot),
         })
     }
 }
@@ -142,6 +153,8 @@ pub struct OnAccept {
     older: Vec<Moment>,
     /// Whether those closed young were closed together, at different ages.
     are_together: bool,
+    /// Whether each had to make room for a new one.
+    are_evicted: bool,
 }
 
 impl OnAccept {
@@ -167,11 +180,11 @@ impl OnAccept {
         let (ages, moments) = (half_range(ages), half_range(moments));
         let is_told = ages >= AGES_APART_MIN.0 && moments.saturating_mul(2) < ages;
         let are_together = is_told && !view.table.iter().any(is_kept);
-        OnAccept { older, are_together }
+        OnAccept { older, are_together, are_evicted: are_evicted(view) }
     }
 
     pub(super) fn has(&self, view: &RunView<'_>, slot: u32) -> bool {
-        if !is_closed_young(view, slot) || self.are_together {
+        if !is_closed_young(view, slot) || self.are_together || self.are_evicted {
             return false;
         }
         let at = view.table.of(slot).since;
@@ -180,6 +193,31 @@ impl OnAccept {
         let with = self.older[first..].iter().take_while(|moment| **moment <= at + TOGETHER_MAX);
         with.take(3).count() < 3
     }
+}
+
+/// Whether those that stayed open are newer than all that were closed young, and were established
+/// before the last of these was closed: it made room for them. A server that closes on accept up to
+/// some moment closes the last one before it keeps another.
+fn are_evicted(view: &RunView<'_>) -> bool {
+    let young = || (0..view.table.count()).filter(|slot| is_closed_young(view, *slot));
+    let last = young().map(|slot| view.gaps.earliest(view.table.of(slot).since)).max();
+    let Some(last) = last else { return false };
+    let before = Moment(last.0.saturating_sub(view.rtt.0.saturating_mul(2)));
+    let (mut kept, mut kept_before, mut kept_from) = (0u64, 0u64, Moment(u64::MAX));
+    for connection in view.table.iter().filter(|c| c.state == State::Established) {
+        kept += 1;
+        kept_before += u64::from(connection.since < before);
+        kept_from = kept_from.min(connection.since);
+    }
+    let (mut closed, mut newer) = (0u64, 0u64);
+    for slot in young() {
+        closed += 1;
+        newer += u64::from(view.table.of(slot).established_at() > Some(kept_from));
+    }
+    kept >= EVICTED_MIN
+        && closed >= EVICTED_MIN
+        && kept_before * 10 >= kept * 9
+        && newer * 20 <= closed
 }
 
 /// How far apart the middle half of some values are.
