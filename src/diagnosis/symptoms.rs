@@ -46,7 +46,7 @@ pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
 }
 
 fn whole(pattern: Pattern, hits: u32, all: u32) -> Fit {
-    Fit { pattern, part: Part { all: all.max(hits), hits }, outside: 0, or_else: None }
+    Fit { pattern, part: Part { all: all.max(hits), hits }, ..Fit::NONE }
 }
 
 fn narrow(count: u64) -> u32 {
@@ -108,7 +108,7 @@ impl Group {
         let spread = &case.summary.analysis.everywhere;
         let (all, hits) = (|counts: &Counts| self.all(counts), |counts: &Counts| self.hits(counts));
         let bits = bits_of(&spread.timeline, &all, &hits);
-        fit(&bits, &levels_of(&spread.levels, &all, &hits))
+        fit(&bits, &levels_of(&spread.levels, &all, &hits), spread.levels.reached)
     }
 }
 
@@ -395,7 +395,7 @@ fn syn_ack_pattern(case: &Case<'_>) -> Pattern {
     let spread = &case.summary.analysis.everywhere;
     let hits = |counts: &Counts| counts.syn_ack_repeated;
     let bits = bits_of(&spread.timeline, &through, &hits);
-    fit(&bits, &levels_of(&spread.levels, &through, &hits)).pattern
+    fit(&bits, &levels_of(&spread.levels, &through, &hits), spread.levels.reached).pattern
 }
 
 fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {

@@ -297,5 +297,5 @@ fn write_said(out: &mut dyn Write, said: &[Said]) -> fmt::Result {
     let Some(Said { line, connections }) = said.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
     let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
-    writeln!(out, "The server said, to {connections}: \"{shown}{more}\"")
+    write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)
 }

@@ -104,7 +104,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         cause: Cause::FirewallReject,
         id: "firewall-reject",
         side: Side::Network,
-        title: "a firewall rejects every dial",
+        title: "a firewall rejects dials to that port",
         explanation: "Every dial is refused (RST) or answered with ICMP. ICMP is a device's or a \
             firewall's: a kernel without a listener sends RST. Port unreachable (iptables' \
             default reject) shows as refused too. With RST it looks exactly like no-listener, \

@@ -39,6 +39,8 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (BackendDown, false, dials::four_tuple),
     (ListenerStuck, false, dials::four_tuple),
     (BackendDown, true, dials::many_lost),
+    (BackendDown, false, dials::in_turn),
+    (BackendUnreachable, false, dials::in_turn),
     (PacketLoss, false, dials::repeats_through),
     (PacketLoss, false, dials::four_tuple_against),
     (RateLimit, false, dials::repeats_through),

@@ -46,6 +46,13 @@ pub fn four_tuple_against(view: &View<'_>) -> Told {
     Some((Effect::RulesOut, None))
 }
 
+/// A balancer that goes around its backends makes one dial in so many fail.
+pub fn in_turn(view: &View<'_>) -> Told {
+    let is_its = is_failed(view) || matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
+    (is_its && view.observed.fit.is_in_turn).then_some(())?;
+    Some((Effect::By(2), None))
+}
+
 pub fn repeats_through(view: &View<'_>) -> Told {
     let (through, failed) = (view.facts.slow_through, view.facts.failed_repeats);
     (is_failed(view) && view.is_silent() && through >= u64::from(HITS_MIN)).then_some(())?;
@@ -102,7 +109,12 @@ pub fn some_sources_rule_out(view: &View<'_>) -> Told {
 /// Dials that had less than a second: whatever takes longer looks like silence.
 pub fn short_timeout(view: &View<'_>) -> Told {
     let timeout = view.facts.dial_timeout.filter(|timeout| *timeout < SHORT_TIMEOUT)?;
-    let established = &view.case.summary.established_times;
+    let summary = view.case.summary;
+    // The kernel's own times, where there are some: a host that is busy notices late.
+    let established = match summary.handshake_times.count() {
+        0 => &summary.established_times,
+        _ => &summary.handshake_times,
+    };
     let is_near = timeout < SLOW_DIAL_MIN
         && established.count() > 0
         && established.quantile(900).0 * 2 >= timeout.0;

@@ -273,7 +273,10 @@ fn on_accept(pattern: &Pattern) -> Priors {
 
 fn closed(how: &ClosePattern, closes_all: bool) -> Priors {
     match how {
-        ClosePattern::AtAge { .. } => &[(IdleTimeout, 5), (EvictsOldest, 1)],
+        // A proxy that tries a backend in vain closes after a time of its own, too.
+        ClosePattern::AtAge { .. } => {
+            &[(IdleTimeout, 5), (EvictsOldest, 1), (BackendUnreachable, 1)]
+        }
         ClosePattern::AtAgeWithSurvivors { .. } | ClosePattern::OldestFirst => {
             &[(EvictsOldest, 4), (IdleTimeout, 2)]
         }

@@ -88,6 +88,21 @@ impl<'a> LevelWalk<'a> {
     }
 }
 
+impl LevelWalk<'_> {
+    /// How many of each place are open in the end, but for those closed on accept.
+    pub fn open_in_the_end(&self) -> Vec<u32> {
+        let mut open = vec![0u32; self.ends.len()];
+        for slot in 0..self.view.table.count() {
+            let place = (self.place_of)(slot).and_then(|place| open.get_mut(place));
+            let is_open = self.view.table.of(slot).state == State::Established;
+            if let Some(count) = place.filter(|_| is_open) {
+                *count += 1;
+            }
+        }
+        open
+    }
+}
+
 impl Position {
     /// Goes on to a dial at `at`.
     fn step(&mut self, ends: &Ends, at: Moment, rtt: Span) -> Range<u32> {
@@ -110,6 +125,8 @@ impl Position {
 pub struct Levels {
     pub width: u32,
     pub cells: Vec<Counts>,
+    /// The most that were open at a dial for sure, or once all dials were decided.
+    pub reached: u32,
 }
 
 impl Levels {

@@ -37,12 +37,15 @@ impl Spread {
         let walk = LevelWalk::new(view, on_accept, places, place_of);
         let mut spreads = vec![Spread::default(); places];
         let mut highest = vec![0; places];
+        let mut reached = walk.open_in_the_end();
         walk.go(|place, slot, dial, level| {
             highest[place] = level.end.max(highest[place]);
+            reached[place] = level.start.max(reached[place]);
             spreads[place].timeline.push(view.table.of(slot).dialed_at, dial, level);
         });
-        for (spread, highest) in spreads.iter_mut().zip(highest) {
+        for ((spread, highest), reached) in spreads.iter_mut().zip(highest).zip(reached) {
             spread.levels.make_room(highest);
+            spread.levels.reached = reached;
         }
         walk.go(|place, _, dial, level| spreads[place].levels.add(dial, level));
         spreads
