@@ -390,6 +390,14 @@ fn syn_acks_repeated(case: &Case<'_>) -> u64 {
     checks.repeats_syn_ack.max(since_first)
 }
 
+/// Whether a server that repeats its SYN-ACK to some may have lost their final ACKs on the path: to a
+/// few here and there, or to no more than had their SYN repeated.
+pub fn are_final_acks_lost(case: &Case<'_>, pattern: &Pattern, share: Part) -> bool {
+    let is_strewn = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
+    let are_few = u64::from(share.hits) * 20 <= u64::from(share.all);
+    is_strewn && (are_few || case.summary.slow.through() >= u64::from(share.hits))
+}
+
 /// How those are spread over the dials: a queue that is full does it above a count, or in bursts.
 fn syn_ack_pattern(case: &Case<'_>) -> Pattern {
     let spread = &case.summary.analysis.everywhere;

@@ -471,8 +471,7 @@ pub const SCENARIOS: &[Scenario] = &[
         let outage = Some(Window { from: ms(r.between(60, 180)), to: s(3_600) });
         let dials = probe(hold(s(4), paced(150)));
         (dials, to(Server::default(), Path { outage, ..near(r) }))
-    })
-    .never(&["accept-queue-full", "drop-above-limit", "rate-limit", "nat-ports-exhausted"]),
+    }),
     row("large replies are lost", &["path-mtu"], &["app-silent", "app-overloaded"], |r| {
         let reply = Some(Reply { bytes: 1_400, ..Reply::AT_ONCE });
         let narrow = Path { mtu: Some(1_200), ..path(r) };

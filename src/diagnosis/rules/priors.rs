@@ -5,6 +5,7 @@ use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Symptom};
 use crate::diagnosis::pattern::Pattern;
+use crate::diagnosis::symptoms::are_final_acks_lost;
 use crate::engine::EndReason;
 
 /// A cause and its weight.
@@ -34,7 +35,9 @@ pub fn of(view: &View<'_>) -> Priors {
         }
         Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
         Symptom::SynAckRepeated => match (&fit.pattern, facts.confirmed_first) {
-            (Pattern::Scattered | Pattern::TooFew, _) => &[(PacketLoss, 4), (AcceptDeferred, 0)],
+            _ if are_final_acks_lost(view.case, &fit.pattern, fit.part) => {
+                &[(PacketLoss, 4), (AcceptDeferred, 0)]
+            }
             (_, 0) => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
             _ => &[
                 (AcceptQueueFull, 4),
@@ -256,7 +259,14 @@ fn on_accept(pattern: &Pattern) -> Priors {
         Pattern::FromMoment { .. } => {
             &[(BackendUnreachable, 3), (ConnectionLimit, 2), (RejectsClient, 1)]
         }
-        Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
+        // Those that stay are the last: where all is quick, the others may have made room for them.
+        Pattern::InitialOutage { .. } => &[
+            (BackendUnreachable, 3),
+            (ProcessRestarted, 2),
+            (EvictsOldest, 2),
+            (AcceptRateLimit, 1),
+        ],
+        Pattern::Outage { .. } => {
             &[(BackendUnreachable, 3), (ProcessRestarted, 2), (AcceptRateLimit, 1)]
         }
         Pattern::PartlyAboveCount { .. } | Pattern::Irregular => {

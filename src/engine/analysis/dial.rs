@@ -214,9 +214,10 @@ fn are_evicted(view: &RunView<'_>) -> bool {
         closed += 1;
         newer += u64::from(view.table.of(slot).established_at() > Some(kept_from));
     }
-    kept >= EVICTED_MIN
+    // Those of the last RTT are not before it either way.
+    kept_before >= EVICTED_MIN
         && closed >= EVICTED_MIN
-        && kept_before * 10 >= kept * 9
+        && kept_before * 3 >= kept
         && newer * 20 <= closed
 }
 
