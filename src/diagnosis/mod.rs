@@ -137,7 +137,8 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
             // All of them: a server that defers accept() does so, and has every one. Here and there:
             // final ACKs were lost, and the answers to the repeats complete the handshake.
             Symptom::SynAckRepeated => {
-                !matches!(problem.pattern, Pattern::All | Pattern::Scattered | Pattern::TooFew)
+                problem.pattern != Pattern::All
+                    && !symptoms::are_final_acks_lost(case, &problem.pattern, problem.share)
             }
             Symptom::Lost { .. } | Symptom::HalfOpen | Symptom::KeepaliveUnacked { .. } => true,
             _ => false,

@@ -303,7 +303,7 @@ pub const SCENARIOS: &[Scenario] = &[
         let quick = Plan { pace: Pace::sleep(Span::from_us(500)), ..paced(300) };
         (hold(s(1), quick), to(server, near(r)))
     })
-    .never(&["backend-unreachable", "process-restarted"]),
+    .never(&["rejects-client"]),
     row("a limit on all, from three sources", &["connection-limit"], &["client-limit"], |r| {
         let server = limited(LimitOn::Open(r.small(50, 90)), End::Fin, false);
         (towards(1, 3, hold(s(1), paced(150))), to(server, near(r)))
