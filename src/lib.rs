@@ -22,10 +22,10 @@
 //!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           socket, options, bind and connect of one dial
 //!   tcp_info.rs         reads TCP_INFO, sets keepalives
-//!   rejects.rs          the ICMP errors that failed dials received
-//!   closing.rs          closes the connections of a run, in pieces
+//!   icmp.rs             reads the ICMP errors that dials received
+//!   teardown.rs         closes the connections of a run, in pieces
 //!   serve.rs            the listener to test against
-//!   seats.rs            its clients by descriptor: greeted, read, echoed, flooded
+//!   clients.rs          its clients by descriptor: banner, read, echo, flood
 //!   calibrate.rs        serve as a child, and a run against it
 //!   poller.rs           what both loops use: poll set, exact timer, signals
 //!   sockets.rs          a run's descriptors by slot
@@ -42,24 +42,25 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     names.rs          what the resolver calls its errors
 //!     signals.rs        signals that can be polled, and the end of a child
 //!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   scenario.rs         seed → plan, scripts of servers, faults
-//!   script.rs           what a server does to a connection
+//!   script.rs           what a server, or the path, does to one connection
 //!   gaps.rs             the stamps of readiness after a gap
 //!   network.rs          fake descriptors with edge-triggered readiness
 //!   descriptor.rs       one of them, and its TCP_INFO
-//!   bogus.rs            events that no network sends
-//!   trace.rs            what happened, as text and as a hash
-//!   record.rs           one turn, as an observer sees it
-//!   random.rs           the one source of chance
+//!   bogus.rs            events that no correct driver reports
+//!   trace.rs            a run as text and as a hash
+//!   record.rs           one turn as an observer sees it
+//!   random.rs           the seeded generator
 //!   world/              servers and paths that all connections of a run share
-//!     setup.rs          what a world is made of
+//!     setup.rs          what a world consists of
 //!     driver.rs         the poll loop over it
 //!     failures.rs       errno → EndReason, as os/errno.rs has it
-//!     stalls.rs         when that loop stalls
-//!     network.rs        the agenda, and which segment arrives where
+//!     stalls.rs         when the poll loop stalls
+//!     network.rs        the agenda, and where each segment arrives
 //!     client.rs         this host's kernel: segments and timers
 //!     calls.rs          its system calls and its poll
 //!     socket.rs         its sockets, TCP_INFO
@@ -68,15 +69,23 @@
 //!     site.rs           one server: its end of each connection
 //!     app.rs            its application: accepts, replies, closes
 //!     wire.rs           segments, timers, the agenda
-//!     truth.rs          what came of a run, and what really happened
+//!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
 //!   effects.rs          what a flag's value does
+//!   mistake.rs          what is wrong with a command line
+//!   correction.rs       what was meant, and the words to type instead
+//!   answer.rs           the two lines about a mistake
+//!   habits.rs           HABITS: one record a flag of other tools
+//!   fix_flag.rs         what was meant by a flag that is none
+//!   fix_value.rs        what was meant by a value
+//!   fix_word.rs         what was meant by a word
+//!   services.rs         the names of ports
 //!   explain.rs          the id of a cause, and suggestions for a mistyped one
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources
-//!   words.rs            foreign text in error messages, and the distance of two words
+//!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               numbers → bytes; pure
@@ -89,7 +98,7 @@
 //!   facts.rs            the words for what was counted
 //!   other_addresses.rs  what a name has beside the address that was dialed
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
-//!   findings.rs         the lines of serve and calibrate
+//!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   wrap.rs             text at 80 columns
@@ -118,12 +127,12 @@
 //!     application.rs    on the server: its application, and what is behind it
 //!     network.rs        on the path
 //!     this_host.rs      on this host
-//! findings.rs           the numbers of serve and calibrate
+//! measured.rs           the numbers of serve and calibrate
 //! limits/               a plan against this host's limits → findings that name the knob
 //!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
 //! engine/               the pure core: a function of (plan, moments, events)
-//!   event.rs            Event, EventKind, Action, Note: what passes between engine and edge
+//!   event.rs            Event, Action, Wake: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first
@@ -133,9 +142,11 @@
 //!   ending.rs           when a run is over: the hold, the settling, the end of a gap
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
-//!   account.rs          statistics kept during a run; Engine::{summary, audit}
-//!   handlers.rs         what follows as connections open, reply, and TCP_INFO is read
-//!   deadlines.rs        what is due: dial timeouts, checks, rounds
+//!   handlers.rs         what each event does
+//!   deadlines.rs        what deadlines do: dial timeouts, checks, rounds of keepalives
+//!   schedule.rs         what a turn starts by itself: samples, drains, dials; the next wake
+//!   queries.rs          what can be read between two turns: sample, summary, audit
+//!   stats.rs            what is counted for the summary
 //!   checks.rs           the checks of a run: replies and keepalives
 //!   check_table.rs      their transition table: (state, input) → (state, actions)
 //!   check_state.rs      their states, a byte a connection
@@ -144,21 +155,24 @@
 //!   tcp_info.rs         what TCP_INFO means for a check
 //!   expect.rs           a text in a reply, across segments
 //!   failure_times.rs    each end reason: first, last, how long it took
-//!   exhausted.rs        routes that have no port left
+//!   port_exhaustion.rs  routes that have no free port
+//!   pending_tcp_info.rs reads of TCP_INFO without a result
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //!   analysis/           the finished run, read once
-//!     dial.rs           what became of one dial
+//!     dial.rs           what became of one dial, in a byte
+//!     dials.rs          that of all, and which were closed on accept
 //!     timeline.rs       dials in the order of their SYNs
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
-//! plan.rs               what was typed, and the validated run that it means
-//! said.rs               what a server sent last before it closed
+//! args.rs               what was typed
+//! plan.rs               the validated run that it means
+//! last_lines.rs         the last line that a server sent before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
-//! escape.rs             text from elsewhere, made fit for a terminal
+//! escape.rs             escaping and quoting of text from outside
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```
@@ -171,20 +185,21 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
 
+pub mod args;
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod escape;
-pub mod findings;
 pub mod icmp;
+pub mod last_lines;
 pub mod limits;
+pub mod measured;
 pub mod os;
 pub mod plan;
 pub mod report;
 pub mod route;
-pub mod said;
 pub mod sim;
 pub mod units;
 

@@ -1,32 +1,31 @@
-//! What a flag does: reads its value and stores it in a [`Draft`]. The readers say what is
-//! accepted; who called them names the flag and the value.
+//! The effect of a flag: parses its value and stores it in a [`Draft`]. An error names what is
+//! accepted; the caller adds the flag and the value.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::mistake::Mistake;
 use super::target::{Group, Ports};
-use crate::plan::{
-    Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
-    ServeArgs, TEXT_BYTES_MAX,
-};
+use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
+use crate::escape::quoted;
+use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
-/// The most dials a second that can be asked for: some ten times what one thread can do.
+/// The maximum of `--rate`: some ten times what one thread can dial.
 const RATE_MILLI_MAX: u64 = 10_000_000_000;
 
-/// Where flags store what they read, for all verbs; what was not given is filled in from the table
-/// afterwards.
+/// The parsed values of all verbs' flags; defaults are filled in from `FLAGS` afterwards.
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub run: Args,
     pub serve: ServeArgs,
     pub calibrate: CalibrateArgs,
-    /// Of the run or of the server, whichever it becomes.
+    /// Of the run or of the server.
     pub interval: Option<Span>,
     pub help: bool,
     pub version: bool,
     pub host: Option<Group>,
     pub ports: Option<Ports>,
-    /// The words that are no flags.
+    /// The words that are not flags.
     pub words: Vec<String>,
     pub sleep: Option<Span>,
     pub rate_milli: Option<u64>,
@@ -35,7 +34,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Nothing is given yet. What stands here where the table has a default is never seen.
+    /// No flag is given. Values with a default in `FLAGS` are placeholders.
     pub fn new() -> Draft {
         Draft {
             run: Args::new(Vec::new(), 0),
@@ -69,7 +68,7 @@ impl Draft {
     }
 
     /// # Errors
-    /// Two flags that contradict each other. To be asked before defaults are filled in.
+    /// Two flags that exclude each other. Only before defaults are filled in.
     pub fn check_conflicts(&self) -> Result<(), String> {
         if self.rate_milli.is_some() && self.sleep.is_some() {
             return Err("--rate and --sleep both set the pace: give one of them".into());
@@ -78,15 +77,15 @@ impl Draft {
             return Err("--close-after and --reset-after both end a connection: give one".into());
         }
         if self.serve.echo && self.serve.flood {
-            return Err("--echo and --flood both say what is sent: give one of them".into());
+            return Err("--echo and --flood both send data: give one of them".into());
         }
         Ok(())
     }
 
     /// # Errors
-    /// A flag that means nothing without another one.
-    pub fn check_company(&self) -> Result<(), String> {
-        let Questions { send, expect, reply_timeout, .. } = &self.run.questions;
+    /// A flag that needs another one.
+    pub fn check_dependencies(&self) -> Result<(), String> {
+        let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }
@@ -94,17 +93,52 @@ impl Draft {
     }
 
     /// # Errors
-    /// A target that is missing, incomplete or not understood.
-    pub fn into_run(self) -> Result<Args, String> {
+    /// A target that is missing, incomplete or not valid.
+    pub fn into_run(self) -> Result<Args, Mistake> {
         let targets = super::target::assemble(self.host, &self.words, self.ports)?;
         if targets.is_empty() {
-            return Err("a host is required: give HOST:PORT, or --host HOST --port PORT".into());
+            return Err(Mistake::NoTarget);
         }
         let pace = match self.rate_milli {
             Some(rate_milli) => Pace::rate(rate_milli),
             None => Pace::sleep(self.sleep.unwrap_or_default()),
         };
         Ok(Args { targets, pace, interval: self.interval, ..self.run })
+    }
+
+    /// The words of `tcpgoon serve`: a port, or an address and a port; as if by --bind and --port,
+    /// which are added to the flags that were given.
+    ///
+    /// # Errors
+    /// Something else, or a second one.
+    pub fn listen_on_words(&mut self, given: &mut Vec<&'static str>) -> Result<(), Mistake> {
+        let Some(word) = self.words.first() else { return Ok(()) };
+        let wrong = |word: &String, why: &str| Mistake::Word {
+            word: word.clone(),
+            line: format!("{}: {why}", quoted(word)),
+        };
+        if let Some(second) = self.words.get(1) {
+            return Err(wrong(second, "one port is accepted, as in 'tcpgoon serve 8080'"));
+        }
+        let listen = match port_to_listen_on(word) {
+            Ok(port) => Ok((None, port)),
+            Err(_) => word.parse().map(|address: SocketAddr| (Some(address.ip()), address.port())),
+        };
+        let Ok((bind, port)) = listen else {
+            let why = "a port is accepted, or an IP address with one, as in 0.0.0.0:8080";
+            return Err(wrong(word, why));
+        };
+        let is_twice = |flag: &&str| given.contains(flag) && (*flag == "port" || bind.is_some());
+        if let Some(twice) = ["port", "bind"].into_iter().find(is_twice) {
+            return Err(wrong(word, &format!("--{twice} is given as well: give one of them")));
+        }
+        self.serve.port = port;
+        given.push("port");
+        if let Some(ip) = bind {
+            self.serve.bind = ip;
+            given.push("bind");
+        }
+        Ok(())
     }
 
     pub fn into_serve(self) -> ServeArgs {
@@ -114,18 +148,18 @@ impl Draft {
     }
 }
 
-/// Puts a value that could be read in its place.
+/// Stores a value that was parsed.
 pub fn store<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
     Ok(())
 }
 
-/// As [`store`], where a place may be empty.
+/// As [`store`], into an `Option`.
 pub fn fill<T>(place: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
     store(place, value.map(Some))
 }
 
-/// `on` and `off` of a family: off undoes only what it is the off of.
+/// Sets a family (`-4`), or unsets it (`-4=false`) if it is the one that is set.
 pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> Result<(), String> {
     if on? {
         *family = wanted;
@@ -135,7 +169,7 @@ pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> 
     Ok(())
 }
 
-/// What Go's flags take for a boolean. Source: <https://pkg.go.dev/strconv#ParseBool>
+/// A boolean as in Go's flags. Source: <https://pkg.go.dev/strconv#ParseBool>
 pub fn switch(value: &str) -> Result<bool, String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -145,18 +179,19 @@ pub fn switch(value: &str) -> Result<bool, String> {
 }
 
 pub fn seconds(value: &str) -> Result<Span, String> {
-    let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is seconds");
+    let accepted = || format!("{TIME_ACCEPTED}, is accepted; without a unit it is seconds");
     parse_span(value, Span::from_s(1)).ok_or_else(accepted)
 }
 
-/// As [`seconds`], and 0 is none.
+/// As [`seconds`]; 0 is `None`.
 pub fn seconds_or_none(value: &str) -> Result<Option<Span>, String> {
     seconds(value).map(|span| (span > Span::ZERO).then_some(span))
 }
 
-/// As [`seconds`], and not 0.
+/// As [`seconds`]; 0 is an error.
 pub fn some_seconds(value: &str) -> Result<Span, String> {
-    let accepted = || "a time above 0 is accepted, as 5s or 300ms; bare, it is seconds".to_owned();
+    let accepted =
+        || "a time above 0 is accepted, as 5s or 300ms; without a unit it is seconds".to_owned();
     seconds_or_none(value).and_then(|span| span.ok_or_else(accepted))
 }
 
@@ -169,20 +204,20 @@ pub fn probe(value: &str) -> Result<Probe, String> {
     }
 }
 
-/// Errors at which to stop.
 pub fn errors_max(value: &str) -> Result<u64, String> {
-    // A count is read to the thousandth, so that 1.5k is one.
+    // Counts are parsed in thousandths, for 1.5k.
     let accepted = || format!("1 to {} are accepted, also as 1.5k or 2m", u64::MAX / 1000);
     parse_count(value).filter(|count| *count > 0).ok_or_else(accepted)
 }
 
 pub fn milliseconds(value: &str) -> Result<Span, String> {
-    let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is milliseconds");
+    let accepted = || format!("{TIME_ACCEPTED}, is accepted; without a unit it is milliseconds");
     parse_span(value, Span::from_ms(1)).ok_or_else(accepted)
 }
 
 pub fn hold(value: &str) -> Result<Hold, String> {
-    if value == "forever" {
+    // As sleep(1) has it.
+    if ["forever", "inf", "infinity"].contains(&value) {
         return Ok(Hold::Forever);
     }
     seconds(value).map(Hold::For).map_err(|accepted| format!("{accepted}; or the word forever"))
@@ -203,7 +238,7 @@ pub fn connections(value: &str) -> Result<u32, String> {
         .ok_or_else(|| "1 to 64m are accepted, also as 1.5k or 2m".into())
 }
 
-/// `listen(2)` takes an `int`, and the kernel what it likes of it.
+/// `listen(2)` takes an `int`; the kernel cuts it to net.core.somaxconn.
 pub fn backlog(value: &str) -> Result<u32, String> {
     let count = parse_count(value).and_then(|count| i32::try_from(count).ok());
     count
@@ -219,17 +254,17 @@ pub fn rate_milli(value: &str) -> Result<u64, String> {
 }
 
 pub fn port_to_listen_on(value: &str) -> Result<u16, String> {
-    // The standard parser would take `+80` as well.
+    // parse() also accepts `+80`.
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let port = value.parse().ok().filter(|_| digits);
-    port.ok_or_else(|| "one port from 1 to 65535 is accepted, or 0 for any that is free".into())
+    port.ok_or_else(|| "a port from 1 to 65535 is accepted, or 0 for any free port".into())
 }
 
 pub fn address(value: &str) -> Result<IpAddr, String> {
     value.parse().map_err(|_| "an IP address is accepted, as 127.0.0.1, 0.0.0.0 or ::1".into())
 }
 
-/// Undoes the escapes that a shell cannot type.
+/// Replaces escapes by the bytes that they stand for.
 pub fn text(value: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
@@ -254,8 +289,7 @@ pub fn text(value: &str) -> Result<Vec<u8>, String> {
     fits.then_some(out).ok_or_else(|| TEXT_ACCEPTED.into())
 }
 
-const TEXT_ACCEPTED: &str =
-    "1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\";
+const TEXT_ACCEPTED: &str = "1 to 4096 bytes are accepted, with escapes \\r \\n \\t \\0 \\xNN \\\\";
 
 const ESCAPES: [(u8, u8); 5] =
     [(b'r', b'\r'), (b'n', b'\n'), (b't', b'\t'), (b'0', 0), (b'\\', b'\\')];
@@ -295,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_on_both_sides() {
+    fn limits_are_inclusive() {
         assert_eq!(connections("64m"), Ok(CONNECTIONS_MAX));
         assert_eq!(rate_milli("10m"), Ok(RATE_MILLI_MAX));
         assert_eq!(rate_milli("0.001"), Ok(1));
@@ -305,7 +339,7 @@ mod tests {
         for value in ["0", "64.000001m", "4294967296", "99999999999999999999", "-1", "1.5", "ten"] {
             assert!(connections(value).is_err(), "{value}");
         }
-        for value in ["0", "0.0009", "10.000001m", "-1", "1/s", ""] {
+        for value in ["0", "0.0009", "10.000001m", "-1", "1/m", ""] {
             assert!(rate_milli(value).is_err(), "{value}");
         }
         assert_eq!(errors_max("18446744073709551"), Ok(18_446_744_073_709_551));
@@ -325,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn switching_a_family_off_leaves_the_other_one_on() {
+    fn unsetting_one_family_leaves_the_other_set() {
         let mut family = Family::Any;
         for (wanted, on, then) in [
             (Family::V4, true, Family::V4),

@@ -1,25 +1,22 @@
-//! argv → [`Command`]. Every mistake is one line that names the word and says what is accepted, and
-//! a second one that says where the help is.
+//! argv → [`Command`]. Every mistake is one line that names the word and what is accepted, and a
+//! second one with what to type: `answer` finds what was meant.
 
 use std::ffi::OsString;
 
+use super::answer::{answer, wrong_dash};
 use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
-use super::help::try_line;
-use super::words::{distance, quoted, quoted_os};
+use super::mistake::Mistake;
+use crate::args::{Args, CalibrateArgs, ServeArgs};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
-use crate::escape::Printable;
-use crate::plan::{Args, CalibrateArgs, ServeArgs};
+use crate::escape::{Printable, quoted, quoted_os};
 
-/// First words that are kept for verbs to come, so that scripts written today mean the same then.
+/// First words that are reserved for later verbs, so that today's scripts keep their meaning.
 const RESERVED: [&str; 3] = ["merge", "completions", "man"];
 
-/// How many slips of the finger a flag that is suggested may be away.
-const SLIPS_MAX: usize = 2;
-
-/// What was asked for.
+/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Run(Args),
@@ -31,56 +28,88 @@ pub enum Command {
     Version,
 }
 
-/// Reads the arguments, the program's own name not among them (`std::env::args_os().skip(1)`).
+/// Parses the arguments without the program's name (`std::env::args_os().skip(1)`).
 ///
-/// The first word may be a verb, and only the first: `tcpgoon -y serve` dials a host of the name
-/// "serve". Flags and other words may be mixed; `--` ends the flags; of a flag that is repeated the
-/// last one counts. `--help` and `--version` are obeyed where they are met: what is wrong before
-/// them is still said, what comes after is not read.
+/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and
+/// other words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops
+/// at `--help` and `--version`: mistakes before them are reported, the rest is ignored.
 ///
 /// # Errors
-/// [`Error::Usage`] with two lines: what is wrong, and how to get the help of the verb.
+/// [`Error::Usage`] with two lines: what is wrong, and what to type.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
-    let mut argv: Vec<OsString> = argv.into_iter().collect();
-    let first = argv.first().and_then(|word| word.to_str()).unwrap_or_default();
-    let (verb, is_word) = match first {
-        "serve" => (Verb::Serve, true),
-        "calibrate" => (Verb::Calibrate, true),
-        "explain" => (Verb::Explain, true),
-        "version" => return parse_version(&argv[1..]).map_err(|what| usage(Verb::Run, what)),
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    parse_words(&argv).map_err(|(verb, mistake)| {
+        let check = |words: &[String]| {
+            parse_words(&words.iter().map(OsString::from).collect::<Vec<_>>()).map(drop)
+        };
+        Error::Usage(answer(verb, &argv, &mistake, &check))
+    })
+}
+
+/// As [`parse`], with the mistake as it was found.
+fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
+    let (first, rest) =
+        argv.split_first().map_or((None, argv), |(first, rest)| (first.to_str(), rest));
+    let (verb, rest) = match first.unwrap_or_default() {
+        "serve" => (Verb::Serve, rest),
+        "calibrate" => (Verb::Calibrate, rest),
+        "explain" => (Verb::Explain, rest),
+        // As of the original's later versions.
+        "run" => (Verb::Run, rest),
+        "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
+        "version" => return parse_version(rest).map_err(|line| (Verb::Run, line.into())),
         word if RESERVED.contains(&word) => {
-            let what = format!(
-                "this version has no verb '{word}': a host of that name is reached with --host {word}"
+            let line = format!(
+                "'{word}' is reserved for a verb of a later version; for a host of that name use --host {word}"
             );
-            return Err(usage(Verb::Run, what));
+            return Err((Verb::Run, line.into()));
         }
-        _ => (Verb::Run, false),
+        _ => (Verb::Run, argv),
     };
-    if is_word {
-        argv.remove(0);
+    parse_verb(verb, rest.to_vec()).map_err(|mistake| (verb, mistake))
+}
+
+/// `tcpgoon help [VERB]`.
+fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
+    let [word] = rest else {
+        return match rest {
+            [] => Ok(Command::Help(Verb::Run)),
+            [_, more, ..] | [more] => Err(Mistake::Other(format!(
+                "{}: 'tcpgoon help' takes one verb; for a host of that name use --host help",
+                quoted_os(more)
+            ))),
+        };
+    };
+    match word.to_str().unwrap_or_default() {
+        "serve" => Ok(Command::Help(Verb::Serve)),
+        "calibrate" => Ok(Command::Help(Verb::Calibrate)),
+        "explain" => Ok(Command::Help(Verb::Explain)),
+        "run" | "help" | "version" | "--help" => Ok(Command::Help(Verb::Run)),
+        _ => Err(Mistake::Word {
+            word: word.to_string_lossy().into_owned(),
+            line: format!(
+                "{}: no such verb; for a host of that name use --host help",
+                quoted_os(word)
+            ),
+        }),
     }
-    parse_verb(verb, argv).map_err(|what| usage(verb, what))
 }
 
-fn usage(verb: Verb, what: String) -> Error {
-    Error::Usage(format!("{what}\n{}", try_line(verb)))
-}
-
-/// `tcpgoon version` has nothing to add but the question what it is.
+/// The arguments of `tcpgoon version`: none, or `--help`.
 fn parse_version(rest: &[OsString]) -> Result<Command, String> {
     match rest {
         [] => Ok(Command::Version),
         [word] if word == "--help" => Ok(Command::Help(Verb::Run)),
         [word, ..] => Err(format!(
-            "{}: 'tcpgoon version' takes no more words; a host of that name is reached with --host version",
+            "{}: 'tcpgoon version' takes no arguments; for a host of that name use --host version",
             quoted_os(word)
         )),
     }
 }
 
-fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
+fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     let mut draft = Draft::new();
-    let given = read(verb, argv, &mut draft)?;
+    let mut given = read(verb, argv, &mut draft)?;
     if draft.help {
         return Ok(Command::Help(verb));
     }
@@ -88,7 +117,10 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
         return Ok(Command::Version);
     }
     draft.check_conflicts()?;
-    draft.check_company()?;
+    draft.check_dependencies()?;
+    if verb == Verb::Serve {
+        draft.listen_on_words(&mut given)?;
+    }
     for flag in FLAGS.iter().filter(|flag| flag.belongs_to(verb) && !given.contains(&flag.long)) {
         if let Some(default) = flag.default {
             apply(flag, &mut draft, default)?;
@@ -102,23 +134,26 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
     })
 }
 
-/// Obeys the flags and collects the other words; says which flags were given.
-fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, String> {
+/// Applies the flags and collects the other words; returns the names of the given flags.
+fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, Mistake> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
-    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt tells them apart
-    // by handing over at the next step what nobody took, so a switch is on until that step says
-    // otherwise.
+    // In `-yc10` the `c10` is not a value of `-y`, in `-y=true` the `true` is. lexopt returns an
+    // unused value at the next step, so a switch is on until then.
     let mut switched: Option<&'static Flag> = None;
     loop {
+        let wrong = parser.try_raw_args().and_then(|rest| wrong_dash(verb, rest.peek()?.to_str()?));
+        if let Some(mistake) = wrong.filter(|_| !draft.help && !draft.version) {
+            return Err(mistake);
+        }
         let flag = match parser.next() {
             Err(lexopt::Error::UnexpectedValue { value, .. }) if switched.is_some() => {
                 switched.take().map_or(Ok(()), |flag| apply_os(flag, draft, value))?;
                 continue;
             }
-            // Help and version are decided once it is known that no `=false` follows.
+            // Only now is it certain that no `=false` follows.
             _ if draft.help || draft.version => return Ok(given),
-            Err(error) => return Err(Printable(&error.to_string()).to_string()),
+            Err(error) => return Err(Printable(&error.to_string()).to_string().into()),
             Ok(None) => return Ok(given),
             Ok(Some(lexopt::Arg::Value(word))) => {
                 draft.words.push(read_word(verb, word)?);
@@ -126,10 +161,10 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 continue;
             }
             Ok(Some(lexopt::Arg::Long(long))) => {
-                by_long(verb, long).ok_or_else(|| unknown_long(verb, long))?
+                by_long(verb, long).ok_or_else(|| Mistake::Flag(format!("--{long}")))?
             }
             Ok(Some(lexopt::Arg::Short(short))) => {
-                by_short(verb, short).ok_or_else(|| unknown_short(verb, short))?
+                by_short(verb, short).ok_or_else(|| Mistake::Flag(format!("-{short}")))?
             }
         };
         if !given.contains(&flag.long) {
@@ -141,7 +176,8 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 switched = None;
             }
             Some(value_word) => {
-                let missing = |_| format!("--{}: the value ({value_word}) is missing", flag.long);
+                let line = format!("--{}: the value ({value_word}) is missing", flag.long);
+                let missing = |_| Mistake::NoValue { flag: flag.long, line };
                 apply_os(flag, draft, parser.value().map_err(missing)?)?;
                 switched = None;
             }
@@ -153,30 +189,38 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
     }
 }
 
-fn read_word(verb: Verb, word: OsString) -> Result<String, String> {
-    if !matches!(verb, Verb::Run | Verb::Explain) {
-        return Err(format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()));
-    }
-    word.into_string().map_err(|word| format!("{}: not UTF-8", quoted_os(&word)))
+fn read_word(verb: Verb, word: OsString) -> Result<String, Mistake> {
+    let line = match verb {
+        Verb::Calibrate => format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()),
+        _ => match word.into_string() {
+            Ok(word) => return Ok(word),
+            Err(word) => return Err(format!("{}: not UTF-8", quoted_os(&word)).into()),
+        },
+    };
+    Err(Mistake::Word { word: word.to_string_lossy().into_owned(), line })
 }
 
-fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), String> {
+fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), Mistake> {
     match value.to_str() {
         Some(text) => apply(flag, draft, text),
-        None => Err(format!("--{} {}: not UTF-8", flag.long, quoted_os(&value))),
+        None => Err(format!("--{} {}: not UTF-8", flag.long, quoted_os(&value)).into()),
     }
 }
 
-fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), String> {
-    (flag.effect)(draft, value).map_err(|why| format!("--{} {}: {why}", flag.long, quoted(value)))
+fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), Mistake> {
+    (flag.effect)(draft, value).map_err(|why| Mistake::Value {
+        flag: flag.long,
+        value: value.into(),
+        line: format!("--{} {}: {why}", flag.long, quoted(value)),
+    })
 }
 
-/// A flag that may stand alone: the word behind it is its value only if it can be one.
+/// A flag with an optional value: the next word is its value only if the effect accepts it.
 fn apply_optional(
     flag: &Flag,
     draft: &mut Draft,
     parser: &mut lexopt::Parser,
-) -> Result<(), String> {
+) -> Result<(), Mistake> {
     if let Some(value) = parser.optional_value() {
         return apply_os(flag, draft, value);
     }
@@ -189,52 +233,6 @@ fn apply_optional(
         Some(word) => apply_os(flag, draft, word),
         None => apply(flag, draft, flag.alone.unwrap_or_default()),
     }
-}
-
-fn unknown_long(verb: Verb, long: &str) -> String {
-    if let Some(other) = FLAGS.iter().find(|flag| flag.long == long) {
-        return of_another_verb(verb, other, &format!("--{long}"));
-    }
-    // quoted() makes it fit to print; the quotes themselves would stand between the dashes and the
-    // name.
-    let typed = quoted(long);
-    let name = typed.trim_matches('\'');
-    // Of two equally near the one that this verb has comes first, as `false` sorts before `true`.
-    let nearest = FLAGS
-        .iter()
-        .filter_map(|flag| Some((slips(flag.long, long)?, !flag.belongs_to(verb), flag)))
-        .min_by_key(|(count, is_other, _)| (*count, *is_other));
-    match nearest {
-        Some((_, false, flag)) => format!("unknown flag --{name}: is --{} meant?", flag.long),
-        Some((_, true, flag)) => {
-            let home = flag.verbs[0].command();
-            format!("unknown flag --{name}: is --{} of '{home}' meant?", flag.long)
-        }
-        None => format!("unknown flag --{name}"),
-    }
-}
-
-/// How far what was typed is from a flag, where it is near enough to have been meant. A word of it,
-/// or its beginning, is as near as one slip: `--timeout`, `--conn`.
-fn slips(long: &str, typed: &str) -> Option<usize> {
-    let is_part =
-        typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));
-    if is_part {
-        return Some(1);
-    }
-    let near = |count: &usize| *count <= SLIPS_MAX && 2 * count < typed.chars().count();
-    distance(long, typed).filter(near)
-}
-
-fn unknown_short(verb: Verb, short: char) -> String {
-    match FLAGS.iter().find(|flag| flag.short == Some(short)) {
-        Some(other) => of_another_verb(verb, other, &format!("-{short}, --{}", other.long)),
-        None => format!("unknown flag -{}", Printable(short.encode_utf8(&mut [0; 4]))),
-    }
-}
-
-fn of_another_verb(verb: Verb, flag: &Flag, typed: &str) -> String {
-    format!("{typed} belongs to '{}', not to '{}'", flag.verbs[0].command(), verb.command())
 }
 
 #[cfg(test)]

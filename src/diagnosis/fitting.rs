@@ -13,7 +13,7 @@ use crate::plan::Probe;
 /// Whether a check can tell something that this run has not told; `host` is the target as it was
 /// typed.
 pub fn is_fitting(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
-    let talk = case.plan.talk.as_ref();
+    let talk = case.plan.reply_check.as_ref();
     let is_rst = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {

@@ -9,7 +9,7 @@ use super::check_table::{CheckActions, Input, LOOKED_FOR, Rules, step};
 use super::connection::EndReason;
 use super::rounds::Rounds;
 use super::tcp_info::HalfOpenSuspect;
-use crate::plan::{Hold, Plan, Probe, Talk};
+use crate::plan::{Hold, Plan, Probe, ReplyCheck};
 use crate::units::{Moment, Span};
 
 /// The most connections that are taken for suspects.
@@ -44,8 +44,14 @@ impl Checks {
         Ok(Checks {
             slots: CheckStates::new(slots)?,
             checks,
-            reply_timeout: plan.talk.as_ref().map(|talk: &Talk| talk.reply_timeout),
-            any_byte: plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty()),
+            reply_timeout: plan
+                .reply_check
+                .as_ref()
+                .map(|reply_check: &ReplyCheck| reply_check.reply_timeout),
+            any_byte: plan
+                .reply_check
+                .as_ref()
+                .is_some_and(|reply_check| reply_check.expect.is_empty()),
             waits_for_first: plan.probe == Probe::All,
             suspects_left: SUSPECTS_MAX,
             ledger: CheckLedger::new(slots),
@@ -100,19 +106,14 @@ impl Checks {
         self.reply_timeout.filter(|_| self.state(slot).is_reply_pending())
     }
 
-    /// Whether the application has replied in time, whatever became of the connection.
-    pub fn has_replied(&self, slot: u32) -> bool {
-        self.state(slot).reply() == Reply::Replied
-    }
-
-    /// Whether the server repeats its SYN-ACK, as far as the latest check tells.
+    /// Whether the server repeats its SYN-ACK to a slot, as far as the latest check tells.
     pub fn repeats_syn_ack(&self, slot: u32) -> bool {
         self.state(slot).outcome() == Outcome::RepeatsSynAck
     }
 
-    /// Whether it let its time pass, whatever became of the connection.
-    pub fn has_missed(&self, slot: u32) -> bool {
-        matches!(self.state(slot).reply(), Reply::NoReply | Reply::Wrong)
+    /// What is known of the reply of a slot, whatever became of the connection.
+    pub fn reply(&self, slot: u32) -> Reply {
+        self.state(slot).reply()
     }
 
     /// Takes what happened to a slot at `at`, and returns what is to be done.
@@ -211,7 +212,7 @@ impl Checks {
     }
 
     /// The next slot that the round under way has to ask, if one is; it may have ended.
-    pub fn next_to_ask(&mut self) -> Option<u32> {
+    pub fn next_of_round(&mut self) -> Option<u32> {
         self.rounds.next()
     }
 
@@ -232,7 +233,7 @@ impl Checks {
 
 /// Whether `plan` checks anything.
 pub(super) fn checks(plan: &Plan) -> bool {
-    plan.talk.is_some() || plan.probe != Probe::None
+    plan.reply_check.is_some() || plan.probe != Probe::None
 }
 
 #[cfg(test)]

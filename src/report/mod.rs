@@ -4,8 +4,8 @@ pub mod debug;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
-pub mod findings;
 pub mod host_evidence;
+pub mod measured;
 pub mod other_addresses;
 pub mod preflight;
 pub mod sentences;
@@ -20,9 +20,9 @@ use crate::counters::Counters;
 use crate::diagnosis::Case;
 use crate::engine::Summary;
 use crate::icmp::IcmpTally;
+use crate::last_lines::LastLine;
 use crate::limits::Finding;
 use crate::plan::Plan;
-use crate::said::Said;
 use crate::units::Span;
 
 /// Everything that a report of a run says.
@@ -48,8 +48,8 @@ pub struct Report<'a> {
     pub icmp: &'a IcmpTally,
     /// What the preflight found.
     pub findings: &'a [Finding],
-    /// What the server said to connections that it then closed.
-    pub said: &'a [Said],
+    /// The last lines that servers sent on connections that they then closed.
+    pub last_lines: &'a [LastLine],
     /// What on this host ended the run, where that was no operator.
     pub ended_by: Option<&'a str>,
     /// Lines that found no room on a standard stream.
@@ -59,7 +59,7 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// What the diagnosis is made from.
     pub fn case(&self) -> Case<'_> {
-        let Report { plan, summary, counters, icmp, findings, said, .. } = *self;
-        Case { plan, summary, counters, icmp, findings, said }
+        let Report { plan, summary, counters, icmp, findings, last_lines, .. } = *self;
+        Case { plan, summary, counters, icmp, findings, last_lines }
     }
 }

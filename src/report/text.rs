@@ -338,7 +338,7 @@ mod tests {
             counters: &crate::counters::Counters::default(),
             icmp: &IcmpTally::default(),
             findings: &[],
-            said: &[],
+            last_lines: &[],
             ended_by: None,
             lines_dropped: 2,
         };

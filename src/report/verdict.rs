@@ -15,9 +15,9 @@ use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
 use crate::engine::Side;
+use crate::last_lines::LastLine;
 use crate::plan::{Hold, Plan};
 use crate::route::Target;
-use crate::said::Said;
 use crate::units::Span;
 
 /// Checks that are printed of one candidate, and of a problem.
@@ -67,7 +67,7 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
         matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
     };
     match diagnosis.problems.iter().any(is_close) {
-        true => write_said(out, case.said),
+        true => write_said(out, case.last_lines),
         false => Ok(()),
     }
 }
@@ -197,7 +197,7 @@ fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt
         Some(finding) => super::preflight::Line { plan: case.plan, finding }.to_string(),
         None => candidate.cause.record().fix.to_owned(),
     };
-    write_wrapped(out, &format!("Fix: {fix}"), 0)
+    write_wrapped(out, &format!("Local limit: {fix}"), 0)
 }
 
 /// One line a command, for all candidates that it tells apart.
@@ -293,8 +293,8 @@ fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
 }
 
 /// What the server said before it closed, the most frequent.
-fn write_said(out: &mut dyn Write, said: &[Said]) -> fmt::Result {
-    let Some(Said { line, connections }) = said.first() else { return Ok(()) };
+fn write_said(out: &mut dyn Write, said: &[LastLine]) -> fmt::Result {
+    let Some(LastLine { line, connections }) = said.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
     let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
     write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)

@@ -1,11 +1,11 @@
-//! One turn as observers are shown it, and what events that make no sense are made from.
+//! One turn as observers see it, and what bogus events are made from.
 
 use std::collections::BTreeSet;
 
-use crate::engine::{Action, Event, EventKind, Key, State, TcpInfoPurpose};
+use crate::engine::{Action, Engine, Event, EventKind, Key, State, TcpInfoPurpose};
 use crate::units::{Moment, Tick};
 
-/// One turn, as an observer is shown it.
+/// One turn as an observer sees it.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub now: Moment,
@@ -13,21 +13,42 @@ pub struct Record {
     pub actions: Vec<Action>,
     pub next_due: Option<Moment>,
     pub levels: [u32; State::COUNT],
-    /// The slots that have a deadline, and which.
+    /// Each slot that has a deadline, with it.
     pub deadlines: Vec<(u32, Tick)>,
     pub over: bool,
 }
 
-/// What the simulation itself has seen of the run, for events that are to make no sense.
+impl Record {
+    /// What `engine` has made of `events` at `now`.
+    ///
+    /// # Panics
+    /// If the engine finds itself out of balance.
+    pub fn new(engine: &Engine, now: Moment, events: Vec<Event>, actions: &[Action]) -> Record {
+        engine.audit();
+        let sample = engine.sample();
+        let deadline = |slot| engine.deadline(Key { slot, attempt: 0 }).map(|due| (slot, due));
+        Record {
+            now,
+            events,
+            actions: actions.to_vec(),
+            next_due: engine.next_wake().due(now),
+            levels: sample.levels,
+            deadlines: (0..sample.connections).filter_map(deadline).collect(),
+            over: engine.is_over(),
+        }
+    }
+}
+
+/// What the simulation has seen of the run: bogus events must differ from all that is expected.
 #[derive(Debug, Default)]
 pub struct View {
-    /// How many slots the engine has asked to dial.
+    /// How many slots the engine has dialed.
     pub dialed: u32,
     /// By slot: whether any byte was reported.
     pub has_bytes: Vec<bool>,
-    /// What the last turn asked the kernel.
+    /// TCP_INFO reads of the last turn.
     pub reads: Vec<(Key, TcpInfoPurpose)>,
-    /// Where the last turns turned keepalive on, and no one has turned it off.
+    /// Where keepalive was turned on.
     pub starts: BTreeSet<Key>,
 }
 

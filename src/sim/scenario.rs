@@ -5,15 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::random::Random;
 use super::script::{Behaviour, KERNEL_TIMEOUT};
-use crate::plan::{Close, Hold, Limits, Pace, Plan, Probe, SAMPLE_MAX, Talk};
+use crate::plan::{Budgets, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_MAX};
 use crate::route::{Routes, Target};
 use crate::units::{Moment, NS_PER_MS, Span, Tick};
 
-/// By then a keepalive has come to something, or to nothing.
+/// By then a keepalive is judged.
 const PROBES_TAKE: Span = Span::from_s(5);
 
-/// About as many turns as a run takes in which a server never stops sending; what passes in one
-/// follows from that.
+/// About how many turns a run with a flooding server takes. The cost of a turn follows from it.
 const BUSY_TURNS: u64 = 1_000;
 
 /// What is done to the run besides what servers do.
@@ -22,9 +21,9 @@ pub struct Faults {
     /// How often, in thousandths, a wake-up is late, and by how much at most.
     pub late_permille: u32,
     pub late_max: Span,
-    /// How often the clock jumps between two turns.
+    /// How often, in thousandths, the clock jumps between two turns.
     pub pause_permille: u32,
-    /// How often an event is made up.
+    /// How often, in thousandths, a bogus event is inserted.
     pub bogus_permille: u32,
     /// When the signal comes.
     pub stop_at: Option<Moment>,
@@ -32,13 +31,12 @@ pub struct Faults {
     pub turn_cost: Span,
 }
 
-/// Everything that a seed decides before the first turn. The seats draw the rest as they are
-/// dialed.
+/// Everything that the seed decides before the first turn. The rest is drawn at each dial.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub plan: Plan,
     pub start: Moment,
-    /// Each connection meets one of these.
+    /// Each connection has one of these.
     pub behaviours: Vec<Behaviour>,
     pub faults: Faults,
 }
@@ -48,7 +46,7 @@ impl Scenario {
         let is_large = random.chance(45);
         let plan = if is_large { large(plan(random), random) } else { plan(random) };
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
-            _ if is_large && plan.talk.is_none() => vec![Behaviour::SlowSyn],
+            _ if is_large && plan.reply_check.is_none() => vec![Behaviour::SlowSyn],
             _ if is_large => vec![random.pick(&[Behaviour::Accept, Behaviour::SlowSyn])],
             0 => vec![random.pick(&Behaviour::ALL)],
             1 => Behaviour::ALL.to_vec(),
@@ -57,8 +55,8 @@ impl Scenario {
         let start = start(random);
         let horizon = horizon(&plan, &behaviours);
         let must_stop = plan.hold == Hold::Forever;
-        let stops = must_stop || random.chance(200);
-        let stop_at = stops.then(|| {
+        let is_stopped = must_stop || random.chance(200);
+        let stop_at = is_stopped.then(|| {
             let first = Span(horizon.0 / 8);
             let within = random.pick(&[Span::ZERO, first, horizon, horizon, horizon]);
             start + random.span(Span::ZERO, within)
@@ -93,7 +91,7 @@ fn plan(random: &mut Random) -> Plan {
     let hold = random.span(Span::from_us(1), Span::from_ms(200));
     let long_hold = random.pick(&[Hold::For(Span::from_s(130)), Hold::For(hold + Span::from_s(2))]);
     let interval = random.span(Span::from_ms(2), Span::from_ms(100));
-    let small = Limits {
+    let small = Budgets {
         events_max: random.small(1, 8),
         dials_max: random.small(1, 4),
         skips_max: random.small(1, 4),
@@ -120,14 +118,14 @@ fn plan(random: &mut Random) -> Plan {
         settle: random.pick(&[Span::ZERO, Span::ZERO, hold, Span::from_s(1)]),
         close: Close::Fin,
         probe: random.pick(&[Probe::None, Probe::None, Probe::Sample, Probe::All]),
-        talk: random.chance(450).then(|| talk(random)),
+        reply_check: random.chance(450).then(|| reply_check(random)),
         errors_max: random.chance(100).then(|| random.between(1, u64::from(connections))),
         debug: random.chance(500),
-        limits: random.pick(&[Limits::DEFAULT, small]),
+        budgets: random.pick(&[Budgets::DEFAULT, small]),
     }
 }
 
-/// So many that a sample is less than all, and that there are more suspects than anybody looks at.
+/// More connections than a sample of keepalives has, and than suspects are read.
 fn large(plan: Plan, random: &mut Random) -> Plan {
     Plan {
         connections: random.small(SAMPLE_MAX + 1, SAMPLE_MAX + 100),
@@ -135,24 +133,24 @@ fn large(plan: Plan, random: &mut Random) -> Plan {
         dial_timeout: None,
         interval: None,
         probe: random.pick(&[Probe::None, Probe::Sample, Probe::Sample, Probe::All]),
-        talk: random.chance(500).then(|| talk(random)),
+        reply_check: random.chance(500).then(|| reply_check(random)),
         ..plan
     }
 }
 
-/// Something is said, or something is expected, or both.
-fn talk(random: &mut Random) -> Talk {
+/// A request, an expected reply, or both.
+fn reply_check(random: &mut Random) -> ReplyCheck {
     let (send, expect) = random.pick(&[("PING", ""), ("", "+PONG"), ("PING", "+PONG")]);
     let short = random.span(Span::from_us(1), Span::from_ms(20));
     let long = random.span(Span::from_ms(500), Span::from_s(3));
-    Talk {
+    ReplyCheck {
         send: send.as_bytes().into(),
         expect: expect.as_bytes().into(),
         reply_timeout: random.pick(&[short, short, long]),
     }
 }
 
-/// One target as often as not, from wherever it likes.
+/// Often one target; with or without sources.
 fn routes(random: &mut Random) -> Routes {
     let target = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -164,8 +162,7 @@ fn routes(random: &mut Random) -> Routes {
     Routes::new(targets, &sources).unwrap_or_else(|why| unreachable!("{why:?}"))
 }
 
-/// The clock's origin is its own affair, and so are the places where 32 bits or the wheel's digits
-/// come round.
+/// Any origin of the clock, also just before 32 bits or a level of the wheel wrap around.
 fn start(random: &mut Random) -> Moment {
     let before = random.span(Span::ZERO, Span::from_ms(300));
     let round = |ticks: u64| Moment(Tick(ticks).moment().0 - before.0);
@@ -191,7 +188,7 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
         Hold::For(span) => span,
         Hold::Forever => Span::from_ms(200),
     };
-    let asks = plan.talk.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout)
+    let checks = plan.reply_check.as_ref().map_or(Span::ZERO, |reply| reply.reply_timeout)
         + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
-    plan.pace.offset(plan.connections) + dial + hold.max(asks) + Span::from_ms(20)
+    plan.pace.offset(plan.connections) + dial + hold.max(checks) + Span::from_ms(20)
 }

@@ -1,10 +1,8 @@
-//! Trouble of the real world, small: each case makes one limit or fault in network namespaces of its
-//! own, dials into it, and holds the verdict against what is true.
+//! Limits and faults as they occur in production, small: each case makes one in network namespaces,
+//! dials into it, and compares the verdict with the truth.
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod clocks;
 mod network;
@@ -15,9 +13,9 @@ mod this_host;
 
 use std::net::SocketAddrV4;
 
-use common::habits::{Habit, Habitual};
+use common::Namespace;
+use common::faulty_servers::{Fault, FaultyServer};
 use common::{Outcome, Running};
-use support::Namespace;
 
 cases! {
     clocks:
@@ -61,10 +59,10 @@ cases! {
         a_rule_of_this_host_rejects_above_fifty;
 }
 
-/// What a full accept queue of the server is called.
+/// The causes that are a full accept queue.
 const QUEUE: [&str; 2] = ["accept-queue-full", "accept-queue-overflow"];
 
-/// What connections that the server no longer knows of are called.
+/// The causes that end connections without a FIN or RST.
 const GONE: [&str; 3] = ["path-down", "state-expired", "host-down"];
 
 fn goon(client: &Namespace, words: &str) -> Outcome {
@@ -75,8 +73,8 @@ fn start(client: &Namespace, words: &str) -> Running {
     Running::start(client.tcpgoon(&format!("-y {words}")))
 }
 
-fn serve(host: &Namespace, address: &str, habit: Habit) -> Habitual {
-    Habitual::start(host.name(), at(address), habit)
+fn serve(host: &Namespace, address: &str, fault: Fault) -> FaultyServer {
+    FaultyServer::start(host.name(), at(address), fault)
 }
 
 fn at(address: &str) -> SocketAddrV4 {

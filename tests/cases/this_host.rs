@@ -1,14 +1,14 @@
 //! Rules of this host that `connect()` does not report.
 
 use super::{goon, serve};
-use crate::common::habits::Habit;
-use crate::support::hosts;
-use crate::support::verdicts::{Verdict, verdict};
+use crate::common::faulty_servers::Fault;
+use crate::common::topology;
+use crate::common::verdict::{Verdict, verdict};
 
 /// A rule of this host for those above 50.
 fn above_fifty(action: &str) -> Option<Verdict> {
-    let [client, host] = hosts::two()?;
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let [client, host] = topology::two()?;
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     let rule = format!("tcp dport 80 ct state new ct count over 50 {action}");
     client.firewall("output", &rule);
     Some(verdict(&goon(&client, "10.77.0.2:80 -c 80 -s 1")))
@@ -16,7 +16,7 @@ fn above_fifty(action: &str) -> Option<Verdict> {
 
 /// `connect()` fails with EINVAL.
 pub fn a_blackhole_route_of_this_host() {
-    let Some([client, _host]) = hosts::two() else { return };
+    let Some([client, _host]) = topology::two() else { return };
     client.run("ip route add blackhole 10.99.0.0/24");
     let verdict = verdict(&goon(&client, "10.99.0.1:80 -c 20 -s 1"));
     verdict.word("FAILED", 2).reached_is(0, 20).share(20, 20).first(&["no-route"]);

@@ -8,13 +8,13 @@ use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem};
 use tcpgoon::engine::Side;
 use tcpgoon::icmp::{IcmpError, IcmpTally};
-use tcpgoon::said::Said;
+use tcpgoon::last_lines::LastLine;
 use tcpgoon::sim::world::setup::Server;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
-use super::consistency::{Beside, all_problems, contradictions, reported};
 use super::table::Scenario;
+use crate::report_invariants::{Beside, all_problems, contradictions, reported};
 
 /// This host, and a device on the path.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
@@ -49,9 +49,9 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
         true => b"-ERR max number of clients reached".to_vec(),
         false => b"HTTP/1.1 200 OK".to_vec(),
     };
-    let said: Vec<Said> = match outcome.said {
+    let said: Vec<LastLine> = match outcome.said {
         0 => Vec::new(),
-        connections => vec![Said { line, connections }],
+        connections => vec![LastLine { line, connections }],
     };
     let beside = Beside { counters: counters(&outcome), icmp: icmp(&outcome), said };
     let (diagnosis, text) = reported(&plan, &outcome.summary, &beside);
@@ -68,7 +68,7 @@ fn is_of(ids: &[&str], candidate: &Candidate) -> bool {
 
 fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &mut Judged) {
     let problems = all_problems(diagnosis);
-    // A loop that was held up may know less: this is what it says then.
+    // After a stall the diagnosis may be uncertain: these causes mean that.
     let is_unsure = |candidate: &Candidate| {
         stalls == Stalls::Some && is_of(&["undetermined", "slow-host"], candidate)
     };
@@ -76,7 +76,7 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
     let fits = |candidate: &&Candidate| {
         is_of(scenario.truth, candidate) || is_of(scenario.alike, candidate)
     };
-    let is_told = |problem: &&Problem| {
+    let is_covered = |problem: &&Problem| {
         let fits_or_unsure = |c: &Candidate| fits(&c) || is_unsure(c);
         match stalls {
             Stalls::None => problem.candidates.iter().all(fits_or_unsure),
@@ -84,7 +84,7 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
         }
     };
     if scenario.truth.is_empty() {
-        judged.is_named = problems.iter().all(is_told);
+        judged.is_named = problems.iter().all(is_covered);
         judged.is_first = judged.is_named;
     } else {
         // What a stall has skipped was perhaps not met at all.

@@ -1,90 +1,10 @@
-//! The shadow's books, and how they are compared with the engine's once the run is over.
+//! The summary of the engine, compared at the end of the run.
 
-use super::checks::Wait;
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::histogram::Histogram;
 use tcpgoon::engine::{EndReason, Engine, Key, State, Summary};
-use tcpgoon::units::{Moment, Span};
 
-/// One seat, as the shadow sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Seat {
-    pub state: State,
-    pub since: Moment,
-    pub reason: Option<EndReason>,
-    /// How long its dial took, once it was established.
-    pub took: Option<Span>,
-    pub dialed_at: Moment,
-    pub opened_at: Option<Moment>,
-    /// From when on its reply timeout runs.
-    pub sent_to_at: Moment,
-    /// Whether its dial took a second or more.
-    pub is_slow: bool,
-    /// What it waits for once it is established, and until when.
-    pub wait: Wait,
-    pub wait_until: Moment,
-    /// Whether any byte came.
-    pub heard: bool,
-    pub answered: bool,
-    /// Of one that has answered: whether that was read when its time was up.
-    pub is_overdue: bool,
-    pub unanswered: bool,
-    /// Of one that is unanswered: whether it said something in time, or only afterwards.
-    pub misheard: bool,
-    pub late: bool,
-    /// Whether it was closed while an answer was waited for.
-    pub hung_up: bool,
-    /// Whether no keepalive was needed, as something came before it.
-    pub is_unneeded: bool,
-    /// Whether its last keepalive found nothing at all.
-    pub is_silent: bool,
-    /// Or that its server repeats its SYN-ACK.
-    pub is_repeating: bool,
-    /// What the one that is out asks for: what is newer than this, and how many segments (modulo)
-    /// there were before.
-    pub question: Moment,
-    pub segs: u32,
-    /// For how many turns it has waited for what was due.
-    pub overdue_turns: u64,
-    /// Whether a last drain was waited for when its answer was due.
-    pub is_put_off: bool,
-    /// The turn in which it must have been drained at the latest.
-    pub drained_by: u64,
-}
-
-impl Seat {
-    pub const FRESH: Seat = Seat {
-        state: State::NotInitiated,
-        since: Moment(0),
-        reason: None,
-        took: None,
-        dialed_at: Moment(0),
-        opened_at: None,
-        sent_to_at: Moment(0),
-        is_slow: false,
-        wait: Wait::Nothing,
-        wait_until: Moment(0),
-        heard: false,
-        answered: false,
-        is_overdue: false,
-        unanswered: false,
-        misheard: false,
-        late: false,
-        hung_up: false,
-        is_unneeded: false,
-        is_silent: false,
-        is_repeating: false,
-        question: Moment(0),
-        segs: 0,
-        overdue_turns: 0,
-        is_put_off: false,
-        drained_by: 0,
-    };
-}
-
-/// Times of one kind, one by one.
-#[derive(Debug, Clone, Default)]
-pub struct Times(pub Vec<Span>);
+use super::records::{Conn, Times, Verdict, Wait, near};
+use super::state::Shadow;
 
 impl Times {
     fn compare(&self, kind: &str, theirs: &Histogram) -> Verdict {
@@ -106,37 +26,32 @@ impl Times {
     }
 }
 
-/// Whether a quantile is within 0.8% of what it is.
-pub fn near(quantile: Span, exact: Span) -> bool {
-    quantile.0.abs_diff(exact.0) <= exact.0 / 128 + 1
-}
-
 impl Shadow {
-    /// Compares the engine's last words with what the shadow has seen.
+    /// Compares the engine's summary.
     ///
     /// # Errors
     /// The first difference.
-    pub fn settle(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
-        for (slot, seat) in (0..).zip(&self.seats) {
+    pub fn compare_summary(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
+        for (slot, conn) in (0..).zip(&self.conns) {
             let theirs = engine.connection(Key { slot, attempt: 0 });
-            let same = theirs.is_some_and(|t| t.state == seat.state && t.reason == seat.reason);
-            check!(same, "slot {slot} is {theirs:?}, and should be {seat:?}");
+            let same = theirs.is_some_and(|t| t.state == conn.state && t.reason == conn.reason);
+            check!(same, "slot {slot} is {theirs:?}, and should be {conn:?}");
         }
         let levels = self.levels();
         check!(summary.last.levels == levels, "{:?} at the end, not {levels:?}", summary.last);
         for reason in EndReason::ALL {
-            let mine = self.seats.iter().filter(|seat| seat.reason == Some(reason)).count() as u64;
+            let mine = self.conns.iter().filter(|conn| conn.reason == Some(reason)).count() as u64;
             let theirs = summary.ended_by(reason);
             check!(theirs == mine, "{reason:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
-        self.bear_witness(summary)?;
-        self.routing.compare(&self.seats, summary)?;
+        self.compare_failures(summary)?;
+        self.routing.compare(&self.conns, summary)?;
         self.compare_gaps(summary)?;
-        if self.seats.iter().any(|seat| seat.wait.is_asked()) {
+        if self.conns.iter().any(|conn| conn.wait.is_pending()) {
             self.mark(match summary.probes_pending {
-                0 => "a keepalive of a sample out at the end",
-                _ => "a keepalive out at the end",
+                0 => "a keepalive of a sample pending at the end",
+                _ => "a keepalive pending at the end",
             });
         }
         let code = self.exit_code();
@@ -153,8 +68,8 @@ impl Shadow {
         self.first_bytes.compare("first byte", &summary.first_byte_times)?;
         self.lifetimes.compare("lifetime", &summary.lifetimes)?;
         let late = self.timeout_lateness_max;
-        let replies = self.seats.iter().filter(|seat| seat.wait == Wait::Reply).count() as u64;
-        let awaited = self.seats.iter().filter(|seat| self.is_undecided(seat)).count() as u64;
+        let replies = self.conns.iter().filter(|conn| conn.wait == Wait::Reply).count() as u64;
+        let awaited = self.conns.iter().filter(|conn| self.is_undecided(conn)).count() as u64;
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
             ("established at once", summary.established_peak.into(), self.peak.into()),
@@ -178,40 +93,30 @@ impl Shadow {
         Ok(())
     }
 
-    /// Whether a seat makes a run that is cut short incomplete: later rounds do not.
-    fn is_undecided(&self, seat: &Seat) -> bool {
-        let is_later = seat.wait != Wait::Reply && self.has_later_rounds();
-        self.is_waited_for(seat) && !is_later
+    /// Whether a connection makes a run that is ended early incomplete: later rounds do not.
+    fn is_undecided(&self, conn: &Conn) -> bool {
+        let is_later = conn.wait != Wait::Reply && self.has_later_rounds();
+        self.is_waited_for(conn) && !is_later
     }
 
-    /// The original's rule, told seat by seat.
+    /// The rule of the exit code, connection by connection.
     fn exit_code(&self) -> u8 {
         if self.gave_up {
             return 2;
         }
-        // Given up by the kernel while a keepalive was out.
+        // Ended by the kernel while a keepalive was pending.
         let mut code = if self.lost > 0 { 2 } else { 0 };
-        for seat in &self.seats {
-            match seat.state {
+        for conn in &self.conns {
+            match conn.state {
                 State::NotInitiated | State::Dialing => return 1,
-                _ if self.is_undecided(seat) => return 1,
+                _ if self.is_undecided(conn) => return 1,
                 State::Error => code = 2,
-                // Established, but not there, or without an answer.
-                _ if seat.unanswered || seat.hung_up => code = 2,
-                _ if seat.reason == Some(EndReason::HalfOpen) || seat.is_silent => code = 2,
+                // Established, but half-open, closed early or without a reply.
+                _ if conn.no_reply || conn.closed_before_reply => code = 2,
+                _ if conn.reason == Some(EndReason::HalfOpen) || conn.is_unacknowledged => code = 2,
                 State::Established | State::Closed => {}
             }
         }
         code
-    }
-}
-
-/// What the account of a reason is called among the things that a run reaches.
-pub fn name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::HalfOpen => "half open",
-        EndReason::OtherHere => "other, here",
-        EndReason::OtherBeyond => "other, beyond",
-        _ => reason.word(),
     }
 }

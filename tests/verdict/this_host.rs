@@ -2,9 +2,9 @@
 
 use std::process::Stdio;
 
+use crate::common::verdict::{run_in, serve_in, verdict};
+use crate::common::{Namespace, command};
 use crate::common::{Outcome, Running, Served, skip, tcpgoon_after};
-use crate::support::verdicts::{run_in, serve_in, verdict};
-use crate::support::{Namespace, command};
 
 #[test]
 fn descriptors_of_this_host() {
@@ -52,8 +52,8 @@ fn memory_and_rules_of_this_host() {
         let verdict = verdict(&run);
         verdict.word("LIMIT", 2).first(&[id]).sides(&["this host"]).checks(&[check]);
         verdict.nothing_else();
-        let [reached, asked] = verdict.reached();
-        verdict.share(asked - reached, asked - reached).open(reached);
+        let [reached, dials] = verdict.reached();
+        verdict.share(dials - reached, dials - reached).open(reached);
     }
 }
 

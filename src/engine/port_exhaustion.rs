@@ -1,0 +1,124 @@
+//! Routes that have no port left. To find that out costs the kernel a walk through all of them,
+//! milliseconds of it, so it is asked once, and then not again before something has closed there.
+//!
+//! A port can be free later than our end of it (its last acknowledgement is on the way), and others
+//! let go of theirs without a word (TIME_WAIT, another process). So one dial a second is let
+//! through all the same: were it the last close that came too early, the route would stay shut.
+
+use std::collections::TryReserveError;
+
+use super::connection::filled;
+use crate::route::Routes;
+use crate::units::{Moment, Span};
+
+/// How often it is tried whether a route has a port again.
+pub const TRIED_EVERY: Span = Span::from_s(1);
+
+/// A bit a route; O(1) each, and next to nothing as long as no route is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExhaustedRoutes {
+    routes: Routes,
+    bits: Box<[u64]>,
+    count: u32,
+    /// When one dial on any of them is let through.
+    trial_due: Moment,
+}
+
+impl ExhaustedRoutes {
+    /// None of `routes` is.
+    ///
+    /// # Errors
+    /// When the memory is not to be had.
+    pub fn new(routes: &Routes) -> Result<ExhaustedRoutes, TryReserveError> {
+        let bits = filled(0, routes.numbers().div_ceil(64))?;
+        Ok(ExhaustedRoutes { routes: routes.clone(), bits, count: 0, trial_due: Moment(0) })
+    }
+
+    /// Whether the route of `slot` is.
+    pub fn contains(&self, slot: u32) -> bool {
+        self.count > 0 && {
+            let (word, mask) = self.place(slot);
+            self.bits[word] & mask != 0
+        }
+    }
+
+    /// Whether a dial of `slot` is not to be tried at `now`.
+    pub fn must_skip(&self, slot: u32, now: Moment) -> bool {
+        self.contains(slot) && now < self.trial_due
+    }
+
+    /// A dial of `slot` is tried.
+    pub fn dial(&mut self, slot: u32, now: Moment) {
+        if self.contains(slot) {
+            self.trial_due = now + TRIED_EVERY;
+        }
+    }
+
+    /// A dial of `slot` found no port.
+    pub fn insert(&mut self, slot: u32, now: Moment) {
+        self.trial_due = now + TRIED_EVERY;
+        let (word, mask) = self.place(slot);
+        self.count += u32::from(self.bits[word] & mask == 0);
+        self.bits[word] |= mask;
+    }
+
+    /// The connection of `slot` has opened, or closed: there are ports.
+    pub fn clear(&mut self, slot: u32) {
+        if self.contains(slot) {
+            let (word, mask) = self.place(slot);
+            self.bits[word] &= !mask;
+            self.count -= 1;
+        }
+    }
+
+    fn place(&self, slot: u32) -> (usize, u64) {
+        let number = self.routes.number(slot);
+        ((number / 64) as usize, 1 << (number % 64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Target;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    proptest! {
+        #[test]
+        fn it_is_a_set_of_routes(steps in prop::collection::vec((0u32..300, 0u8..3), 0..100)) {
+            let target = |port| {
+                let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+                Target { host: "127.0.0.1".into(), address }
+            };
+            let routes = Routes::new((1..100).map(target).collect(), &[]).unwrap();
+            let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();
+            let mut oracle = HashSet::new();
+            for (slot, step) in steps {
+                let route = slot % 99;
+                match step {
+                    0 => { exhausted.insert(slot, Moment(0)); oracle.insert(route); }
+                    1 => { exhausted.clear(slot); oracle.remove(&route); }
+                    _ => prop_assert_eq!(exhausted.contains(slot), oracle.contains(&route)),
+                }
+                prop_assert_eq!(exhausted.count as usize, oracle.len());
+            }
+        }
+    }
+
+    #[test]
+    fn one_dial_a_second_is_let_through() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+        let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+        let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();
+        let at = |ms| Moment(0) + Span::from_ms(ms);
+        assert!(!exhausted.must_skip(0, at(0)));
+        exhausted.insert(0, at(500));
+        assert!(exhausted.must_skip(1, at(1_499)));
+        assert!(!exhausted.must_skip(2, at(1_500)));
+        exhausted.dial(2, at(1_500));
+        assert!(exhausted.must_skip(3, at(1_501)));
+        exhausted.clear(2);
+        assert!(!exhausted.must_skip(4, at(1_502)));
+    }
+}

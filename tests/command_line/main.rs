@@ -1,0 +1,12 @@
+//! The command line, the prompt and the standard streams.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod escape;
+mod habits;
+mod preflight;
+mod prompt;
+mod readme;
+mod runs;
+mod terminal;
