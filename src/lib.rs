@@ -152,11 +152,13 @@
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
+//! thresholds.rs         --fail-if: a metric of the finished run, a comparison, a value
 //! plan.rs               what was typed, and the validated run that it means
 //! said.rs               what a server sent last before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
+//! json.rs               JSON, written as it goes
 //! escape.rs             text from elsewhere, made fit for a terminal
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
@@ -178,6 +180,7 @@ pub mod error;
 pub mod escape;
 pub mod findings;
 pub mod icmp;
+pub mod json;
 pub mod limits;
 pub mod os;
 pub mod plan;
@@ -185,6 +188,7 @@ pub mod report;
 pub mod route;
 pub mod said;
 pub mod sim;
+pub mod thresholds;
 pub mod units;
 
 /// As it is printed: `tcpgoon 0.1.0`.
