@@ -145,6 +145,7 @@
 //!   failure_times.rs    each end reason: first, last, how long it took
 //!   exhausted.rs        routes that have no port left
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
+//!   series.rs           the run over time, at no more than 512 moments
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //!   analysis/           the finished run, read once
 //!     dial.rs           what became of one dial

@@ -34,6 +34,7 @@ pub mod ledger;
 pub mod pacer;
 pub mod ready;
 mod rounds;
+pub mod series;
 pub mod summary;
 pub mod sustained;
 pub mod tcp_info;
