@@ -153,8 +153,10 @@
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
-//! thresholds.rs         --fail-if: a metric of the finished run, a comparison, a value
+//! judgement.rs          the conditions of --fail-if against a finished run
 //! plan.rs               what was typed, and the validated run that it means
+//! outputs.rs            files in other formats, and the conditions of a run
+//! thresholds.rs         --fail-if: a metric, a comparison, a value
 //! said.rs               what a server sent last before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
@@ -182,8 +184,10 @@ pub mod escape;
 pub mod findings;
 pub mod icmp;
 pub mod json;
+pub mod judgement;
 pub mod limits;
 pub mod os;
+pub mod outputs;
 pub mod plan;
 pub mod report;
 pub mod route;

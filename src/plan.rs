@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::outputs::Outputs;
 use crate::route::{
     Misrouted, OtherAddresses, ROUTES_MAX, Routes, SOURCES_MAX, TARGETS_MAX, Target,
 };
@@ -176,6 +177,7 @@ pub struct Args {
     pub assume_yes: bool,
     /// Say what would be done, and what stands in its way, and dial nothing.
     pub dry_run: bool,
+    pub outputs: Outputs,
 }
 
 impl Args {
@@ -198,6 +200,7 @@ impl Args {
             debug: false,
             assume_yes: false,
             dry_run: false,
+            outputs: Outputs::default(),
         }
     }
 

@@ -4,10 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::target::{Group, Ports};
+use crate::outputs::{Format, Outputs};
 use crate::plan::{
     Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
     ServeArgs, TEXT_BYTES_MAX,
 };
+use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
 /// The most dials a second that can be asked for: some ten times what one thread can do.
@@ -90,7 +92,7 @@ impl Draft {
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }
-        Ok(())
+        self.run.outputs.check()
     }
 
     /// # Errors
@@ -132,6 +134,22 @@ pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> 
     } else if *family == wanted {
         *family = Family::Any;
     }
+    Ok(())
+}
+
+/// A file to write a format to.
+pub fn output(outputs: &mut Outputs, format: Format, path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("a file is accepted, or - for standard output instead of the text".into());
+    }
+    outputs.set(format, path.to_owned());
+    Ok(())
+}
+
+/// One more condition.
+pub fn fail_if(outputs: &mut Outputs, text: &str) -> Result<(), String> {
+    let threshold = Threshold::parse(text)?;
+    outputs.fail_if.push(threshold);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 use super::effects::{self, Draft, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
+use crate::outputs::Format;
 use crate::plan::Family;
 
 /// What the program can be asked to do; all but the run are asked for with a first word.
@@ -193,10 +194,24 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "events",
+        value: Some("FILE"),
+        help: "Append the run to FILE as it goes on, as JSON, one object a line",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Events, value),
+        ..BASE
+    },
+    Flag {
         long: "expect",
         value: Some("TEXT"),
         help: "Count connections as answered when TEXT comes back, or as unanswered",
         effect: |draft, value| store(&mut draft.run.questions.expect, effects::text(value)),
+        ..BASE
+    },
+    Flag {
+        long: "fail-if",
+        value: Some("EXPR"),
+        help: "Exit with 3 if EXPR holds, as established<95%; can be given several times",
+        effect: |draft, value| effects::fail_if(&mut draft.run.outputs, value),
         ..BASE
     },
     Flag {
@@ -251,6 +266,27 @@ pub const FLAGS: &[Flag] = &[
         short: Some('6'),
         help: "Use the IPv6 addresses of a name only",
         effect: |draft, value| effects::prefer(&mut draft.run.family, Family::V6, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "json",
+        value: Some("FILE"),
+        help: "Write the report to FILE as JSON; - is standard output, without the text",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Json, value),
+        ..BASE
+    },
+    Flag {
+        long: "junit",
+        value: Some("FILE"),
+        help: "Write the conditions of --fail-if to FILE as JUnit XML",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Junit, value),
+        ..BASE
+    },
+    Flag {
+        long: "markdown",
+        value: Some("FILE"),
+        help: "Append the result to FILE as a Markdown table",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Markdown, value),
         ..BASE
     },
     Flag {

@@ -39,11 +39,16 @@ Values:
   sources 10.0.0.7,10.0.0.10-10.0.0.29,10.0.1.0/24: addresses that this host has, not names
   counts  1 to 64m connections, 0.001 to 10m dials per second: 100 1.5k 2m
   flags   of a flag that is repeated the last one counts; -y is also -y=true, and -y=false undoes it
+  EXPR    METRIC, then < <= > >= or ==, then a count, a percentage of --connections (95%) or a time
+          with its unit (20ms); METRICS: established established_peak errors closed unanswered
+          half_open dial_p50 dial_p90 dial_p99 dial_p999 dial_max rate lateness_p99
+  FILE    a regular file is replaced in the end; a pipe or a device is written to
 
 Exit codes:
   0  all were open together once settled, or all replied where a reply was expected
   1  not completed: wrong usage, set-up, no confirmation, interrupted, or a report not written
   2  completed: fewer stayed open, replies are missing, or connections ended without an answer
+  3  a condition of --fail-if holds; with conditions there is no 2
 
 Other verbs, as the first word:
   tcpgoon serve             a server to test against (tcpgoon serve --help)

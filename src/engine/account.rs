@@ -5,6 +5,7 @@ use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, OnAccept, RunView};
 use super::failure_times::{FailureTimes, Slow, failure_times};
 use super::histogram::Histogram;
+use super::series::Point;
 use super::{EndReason, Engine, State, Summary};
 use crate::units::{Moment, Span};
 
@@ -56,6 +57,27 @@ impl Tally {
 }
 
 impl Engine {
+    /// The run as it is now, for [`Series`](super::series::Series).
+    fn point(&self) -> Point {
+        Point {
+            levels: self.ledger.levels(),
+            dials: self.ledger.entered(State::Dialing),
+            established: self.ledger.entered(State::Established),
+            closed: self.ledger.entered(State::Closed),
+            errors: self.ledger.entered(State::Error),
+            ..Point::START
+        }
+    }
+
+    /// At the beginning of a turn, when nothing has changed since the one before.
+    pub(super) fn advance_series(&mut self, now: Moment) {
+        let after = now.since(self.start);
+        if self.series.is_due(after) {
+            let (last_turn, point) = (self.now.since(self.start), self.point());
+            self.series.advance(last_turn, after, &point);
+        }
+    }
+
     /// Everything there is to tell so far.
     pub fn summary(&self) -> Summary {
         let tally = self.tally.clone();
@@ -107,6 +129,7 @@ impl Engine {
             received_bytes: tally.received_bytes,
             gaps: self.gaps.clone(),
             events_ignored: tally.events_ignored,
+            series: self.series.finished(self.now.since(self.start), &self.point()),
             stopped: self.stopped,
             loop_failed: false,
         }

@@ -56,6 +56,7 @@ use handlers::PendingTcpInfo;
 use ledger::Ledger;
 use pacer::Pacer;
 use ready::Ready;
+use series::Series;
 use sustained::Sustained;
 use wheel::Wheel;
 
@@ -124,6 +125,7 @@ pub struct Engine {
     /// Whether there were too many errors.
     gave_up: bool,
     over: bool,
+    series: Series,
     tally: Tally,
 }
 
@@ -171,6 +173,7 @@ impl Engine {
             stopped: false,
             gave_up: false,
             over: false,
+            series: Series::default(),
             tally: Tally::new(),
         })
     }
@@ -180,6 +183,7 @@ impl Engine {
     /// then deadlines, then dials. It appends at most [`Limits::turn_actions_max`] actions and
     /// allocates nothing if they fit.
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
+        self.advance_series(now);
         self.notice_pause(now);
         self.now = self.now.max(now);
         let mut is_batch_full = false;

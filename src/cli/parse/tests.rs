@@ -3,6 +3,7 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::outputs::Outputs;
 use crate::plan::{Close, End, Family, Hold, HostPort, Pace, Questions};
 use crate::units::Span;
 
@@ -63,6 +64,7 @@ fn a_run_defaults_to_what_the_original_does() {
         debug: false,
         assume_yes: false,
         dry_run: false,
+        outputs: Outputs::default(),
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
         assert_eq!(run(line), expected, "{line}");
