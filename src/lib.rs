@@ -35,6 +35,7 @@
 //!   counters.rs         this host's kernel counters, before and after a run
 //!   netlink.rs          this host's neighbour tables, routes and addresses
 //!   neighbours.rs       the neighbour table entries that a plan needs
+//!   report_file.rs      a file that a report is written to, found writable before the run
 //!   stdio.rs            standard output and error that cannot block the only thread
 //!   errno.rs            errno → EndReason
 //!   clock.rs            the only place that reads a clock
@@ -91,6 +92,20 @@
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   findings.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
+//!   json/               the document of a run
+//!     run.rs            what was asked for, and this host before the run
+//!     totals.rs         what was counted, by reason, by target, by source
+//!     times.rs          percentiles, and buckets that add up
+//!     timeline.rs       the run over time
+//!     evidence.rs       checks, ICMP, kernel counters, what the server said
+//!     diagnosis.rs      problems and candidates
+//!     facts.rs          what was counted for and against them
+//!     names.rs          the ids of everything that is an enum
+//!     errno.rs          the names of system errors
+//!   events.rs           the run as it goes on, as JSON, one object a line
+//!   markdown.rs         the result as a table for a CI job's summary
+//!   junit.rs            the conditions as JUnit XML
+//!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   wrap.rs             text at 80 columns
 //! diagnosis/            evidence → Diagnosis, as data; pure

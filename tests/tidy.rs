@@ -33,6 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "limits",
             "engine",
             "plan",
+            "outputs",
             "thresholds",
             "json",
             "route",

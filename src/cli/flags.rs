@@ -14,10 +14,12 @@ pub enum Verb {
     Serve,
     Calibrate,
     Explain,
+    Schema,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 4] = [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain];
+    pub const ALL: [Verb; 5] =
+        [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain, Verb::Schema];
 
     /// What is typed to get there.
     pub fn command(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Verb {
             Verb::Serve => "tcpgoon serve",
             Verb::Calibrate => "tcpgoon calibrate",
             Verb::Explain => "tcpgoon explain",
+            Verb::Schema => "tcpgoon schema",
         }
     }
 }

@@ -15,6 +15,7 @@ pub const fn try_line(verb: Verb) -> &'static str {
         Verb::Calibrate => "try 'tcpgoon calibrate --help'",
         // The list of ids is what helps with a wrong one.
         Verb::Explain => "try 'tcpgoon explain'",
+        Verb::Schema => "try 'tcpgoon schema --help'",
     }
 }
 
@@ -54,6 +55,7 @@ Other verbs, as the first word:
   tcpgoon serve             a server to test against (tcpgoon serve --help)
   tcpgoon calibrate         what this machine can do, before a server is blamed
   tcpgoon explain [ID]      a cause that the verdict names, in full; without ID the list of them
+  tcpgoon schema            the JSON Schema of --json and --events
   tcpgoon version           the version
 ";
 
@@ -92,6 +94,14 @@ Exit codes:
   1  no cause has that id
 ";
 
+const SCHEMA_NOTES: &str = "
+The JSON Schema of what --json and --events write, with a description of each field: for a
+validator, or to look up what a number means. It dials nothing.
+
+Exit codes:
+  0  it was printed
+";
+
 /// The help of a verb, at most 100 columns wide.
 pub fn usage(verb: Verb) -> String {
     let mut text = format!("Usage of {}:", verb.command());
@@ -111,6 +121,10 @@ pub fn usage(verb: Verb) -> String {
         Verb::Explain => {
             text.push_str("\n  tcpgoon explain [ID]\n");
             EXPLAIN_NOTES
+        }
+        Verb::Schema => {
+            text.push_str("\n  tcpgoon schema\n");
+            SCHEMA_NOTES
         }
     };
     text.push('\n');

@@ -27,6 +27,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// One cause, or the list of them.
     Explain(Option<Cause>),
+    /// The JSON Schema of a report.
+    Schema,
     Help(Verb),
     Version,
 }
@@ -47,6 +49,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         "serve" => (Verb::Serve, true),
         "calibrate" => (Verb::Calibrate, true),
         "explain" => (Verb::Explain, true),
+        "schema" => (Verb::Schema, true),
         "version" => return parse_version(&argv[1..]).map_err(|what| usage(Verb::Run, what)),
         word if RESERVED.contains(&word) => {
             let what = format!(
@@ -99,6 +102,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
+        Verb::Schema => Command::Schema,
     })
 }
 

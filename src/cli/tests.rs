@@ -39,6 +39,7 @@ fn line_of(verb: Verb, flags: &str) -> String {
         Verb::Serve => format!("serve {flags}"),
         Verb::Calibrate => format!("calibrate {flags}"),
         Verb::Explain => format!("explain {flags}"),
+        Verb::Schema => format!("schema {flags}"),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod netlink;
 pub mod poller;
 mod readiness;
 pub mod rejects;
+pub mod report_file;
 pub mod resolve;
 pub mod seats;
 pub mod serve;

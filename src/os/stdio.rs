@@ -62,7 +62,7 @@ impl Streams {
     }
 }
 
-/// One of the two standard streams.
+/// One of the two standard streams, or a file that is written as the run goes on.
 #[derive(Debug)]
 pub struct Output {
     way: Way,
@@ -101,6 +101,12 @@ impl Output {
         Output::new(io::stderr().as_fd(), io::stderr().is_terminal(), "/proc/self/fd/2")
     }
 
+    /// One that is no standard stream, from a description of our own: where it can keep a writer
+    /// waiting it has to be non-blocking.
+    pub fn of(file: File) -> Output {
+        Output::by(Way::Reopened(file), None)
+    }
+
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
         let file = fd.try_clone_to_owned().map_err(|error| match error.raw_os_error() {
             // The copy is to be above the standard streams, and no descriptor may be.
@@ -129,8 +135,12 @@ impl Output {
         } else {
             Way::Direct(file)
         };
+        Ok(Output::by(way, place))
+    }
+
+    fn by(way: Way, place: Option<(u64, u64)>) -> Output {
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
-        Ok(Output { way, place, rest, lines, lines_dropped, lost: None, error: None })
+        Output { way, place, rest, lines, lines_dropped, lost: None, error: None }
     }
 
     /// Prints a line (which brings its own line feed) if there is room for it now; else drops and

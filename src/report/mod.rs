@@ -1,16 +1,21 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
 pub mod debug;
+pub mod events;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
 pub mod findings;
 pub mod host_evidence;
+pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod other_addresses;
 pub mod preflight;
 pub mod sentences;
 pub mod tables;
 pub mod text;
+pub mod thresholds;
 pub mod verdict;
 pub mod wrap;
 
@@ -18,11 +23,14 @@ pub use crate::escape;
 
 use crate::counters::Counters;
 use crate::diagnosis::Case;
+use crate::diagnosis::model::Diagnosis;
 use crate::engine::Summary;
 use crate::icmp::IcmpTally;
-use crate::limits::Finding;
+use crate::limits::{Finding, Host};
+use crate::outputs::Format;
 use crate::plan::Plan;
 use crate::said::Said;
+use crate::thresholds::Judged;
 use crate::units::Span;
 
 /// Everything that a report of a run says.
@@ -46,6 +54,8 @@ pub struct Report<'a> {
     pub counters: &'a Counters,
     /// ICMP errors that dials received.
     pub icmp: &'a IcmpTally,
+    /// This host's limits, as they were before the run.
+    pub limits: &'a Host,
     /// What the preflight found.
     pub findings: &'a [Finding],
     /// What the server said to connections that it then closed.
@@ -54,12 +64,45 @@ pub struct Report<'a> {
     pub ended_by: Option<&'a str>,
     /// Lines that found no room on a standard stream.
     pub lines_dropped: u64,
+    /// The conditions of `--fail-if`, and the exit code with them.
+    pub judged: &'a [Judged],
+    pub exit_code: u8,
+}
+
+/// What is known of a run when it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    pub plan: &'a Plan,
+    pub command_line: &'a str,
+    pub host: Option<&'a str>,
+    pub start_unix_ns: u64,
+    pub limits: &'a Host,
+    pub findings: &'a [Finding],
 }
 
 impl Report<'_> {
+    /// What was known of it when it began.
+    pub fn start(&self) -> Start<'_> {
+        let Report { plan, command_line, host, start_unix_ns, limits, findings, .. } = *self;
+        Start { plan, command_line, host, start_unix_ns, limits, findings }
+    }
+
     /// What the diagnosis is made from.
     pub fn case(&self) -> Case<'_> {
         let Report { plan, summary, counters, icmp, findings, said, .. } = *self;
         Case { plan, summary, counters, icmp, findings, said }
     }
+}
+
+/// A report in another format than the text; of events the last one.
+pub fn in_format(format: Format, report: &Report<'_>, diagnosis: &Diagnosis) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = match format {
+        Format::Events => return events::end(report, diagnosis),
+        Format::Json => return json::document(report, diagnosis),
+        Format::Junit => junit::write(&mut text, report, diagnosis),
+        Format::Markdown => markdown::write(&mut text, report, diagnosis),
+    };
+    text
 }
