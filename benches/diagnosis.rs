@@ -101,7 +101,7 @@ fn diagnosis(bencher: Bencher, connections: u32) {
         counters: &counters,
         icmp: &icmp,
         findings: &[],
-        said: &[],
+        last_lines: &[],
     };
     assert!(summary.ended_by(EndReason::PeerReset) > 0 && !diagnose(&case).problems.is_empty());
     bencher.bench_local(|| black_box(diagnose(&case)));

@@ -5,8 +5,8 @@ use std::fmt::Write;
 /// The greatest integer that every reader of JSON keeps exactly: 2^53 - 1 (RFC 8259, section 6).
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
-/// One value after another into a text. A key is followed by its value; what is opened is closed by
-/// whoever opened it: [`Json::object`] and [`Json::array`] do both.
+/// One value after another into a text. A key is followed by its value; [`Json::object`] and
+/// [`Json::array`] close what they open.
 #[derive(Debug, Default)]
 pub struct Json {
     text: String,

@@ -12,8 +12,8 @@ pub fn judge(thresholds: &[Threshold], summary: &Summary) -> Vec<Judged> {
     thresholds.iter().map(judged).collect()
 }
 
-/// The exit code of a run whose diagnosis has another one: conditions alone decide between success
-/// and failure, but what was not completed succeeds in no case.
+/// The exit code, from that of the diagnosis: conditions alone decide between success and failure,
+/// but a run that was not completed never succeeds.
 pub fn exit_code(judged: &[Judged], diagnosed: u8) -> u8 {
     match diagnosed {
         code if judged.is_empty() => code,

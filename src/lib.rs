@@ -22,10 +22,10 @@
 //!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           socket, options, bind and connect of one dial
 //!   tcp_info.rs         reads TCP_INFO, sets keepalives
-//!   rejects.rs          the ICMP errors that failed dials received
-//!   closing.rs          closes the connections of a run, in pieces
+//!   icmp.rs             reads the ICMP errors that dials received
+//!   teardown.rs         closes the connections of a run, in pieces
 //!   serve.rs            the listener to test against
-//!   seats.rs            its clients by descriptor: greeted, read, echoed, flooded
+//!   clients.rs          its clients by descriptor: banner, read, echo, flood
 //!   calibrate.rs        serve as a child, and a run against it
 //!   poller.rs           what both loops use: poll set, exact timer, signals
 //!   sockets.rs          a run's descriptors by slot
@@ -77,7 +77,7 @@
 //!   explain.rs          the id of a cause, and suggestions for a mistyped one
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources
-//!   words.rs            foreign text in error messages, and the distance of two words
+//!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               numbers → bytes; pure
@@ -90,18 +90,20 @@
 //!   facts.rs            the words for what was counted
 //!   other_addresses.rs  what a name has beside the address that was dialed
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
-//!   findings.rs         the lines of serve and calibrate
+//!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   json/               the document of a run
-//!     run.rs            what was asked for, and this host before the run
+//!     run.rs            the plan, and this host before the run
 //!     totals.rs         what was counted, by reason, by target, by source
 //!     times.rs          percentiles, and buckets that add up
 //!     timeline.rs       the run over time
 //!     evidence.rs       checks, ICMP, kernel counters, what the server said
 //!     diagnosis.rs      problems and candidates
 //!     facts.rs          what was counted for and against them
+//!     fields.rs         a key with its unit, and its value
 //!     names.rs          the ids of everything that is an enum
 //!     errno.rs          the names of system errors
+//!   format.rs           which renderer writes which format
 //!   events.rs           the run as it goes on, as JSON, one object a line
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   junit.rs            the conditions as JUnit XML
@@ -132,7 +134,7 @@
 //!     application.rs    on the server: its application, and what is behind it
 //!     network.rs        on the path
 //!     this_host.rs      on this host
-//! findings.rs           the numbers of serve and calibrate
+//! measured.rs           the numbers of serve and calibrate
 //! limits/               a plan against this host's limits → findings that name the knob
 //!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
@@ -169,15 +171,16 @@
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
 //! judgement.rs          the conditions of --fail-if against a finished run
-//! plan.rs               what was typed, and the validated run that it means
+//! args.rs               what was typed
+//! plan.rs               the validated run that it means
 //! outputs.rs            files in other formats, and the conditions of a run
 //! thresholds.rs         --fail-if: a metric, a comparison, a value
-//! said.rs               what a server sent last before it closed
+//! last_lines.rs         the last line that a server sent before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
 //! json.rs               JSON, written as it goes
-//! escape.rs             text from elsewhere, made fit for a terminal
+//! escape.rs             escaping and quoting of text from outside
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
 //! ```
@@ -190,23 +193,24 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
 
+pub mod args;
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;
 pub mod engine;
 pub mod error;
 pub mod escape;
-pub mod findings;
 pub mod icmp;
 pub mod json;
 pub mod judgement;
+pub mod last_lines;
 pub mod limits;
+pub mod measured;
 pub mod os;
 pub mod outputs;
 pub mod plan;
 pub mod report;
 pub mod route;
-pub mod said;
 pub mod sim;
 pub mod thresholds;
 pub mod units;

@@ -1,11 +1,12 @@
-//! parse → resolve → plan → preflight → confirm → drive → report → exit code: the only place that
-//! joins edges and faces.
+//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code: the only file
+//! that joins os/, cli/ and report/.
 
 use std::env;
 use std::io::{self, BufReader, LineWriter, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use tcpgoon::args::{Args, CalibrateArgs, ServeArgs};
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::Counters;
@@ -13,30 +14,30 @@ use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
-use tcpgoon::findings::{ServeCounts, ServeNews};
 use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
+use tcpgoon::measured::{ServeCounts, ServeEvent};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
 use tcpgoon::os::report_file::ReportFile;
-use tcpgoon::os::resolve::{Cut, Resolved};
+use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Output, Patient, Streams};
+use tcpgoon::os::stdio::{Blocking, Output, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, News, Run, Watch, clock, host, resolve};
+use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve};
 use tcpgoon::outputs::{self, Format, Outputs};
-use tcpgoon::plan::{Args, CalibrateArgs, Plan, ServeArgs};
+use tcpgoon::plan::Plan;
 use tcpgoon::report::debug::Debug;
-use tcpgoon::report::{self, Report, Start, preflight, text};
+use tcpgoon::report::{self, Report, Start, format, preflight, text};
 
 fn main() -> ExitCode {
-    sys::fail_on_abort();
-    sys::fail_on_file_size();
+    sys::exit_on_abort();
+    sys::ignore_sigxfsz();
     let code = match dispatch() {
         Ok(code) => code,
         Err(error) => {
             if !error.is_silent() {
-                complain(&error);
+                print_error(&error);
             }
             error.exit_code()
         }
@@ -56,15 +57,15 @@ fn dispatch() -> Result<u8> {
     }
 }
 
-/// A line on standard error; if that is closed as well, the exit code has to do. No signal is held
-/// here: one that waits for its reader can be ended.
-fn complain(error: &Error) {
-    let _ = Patient(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
+/// Prints to standard error, if that is open. It may block: no signals are blocked here, so they end
+/// the process.
+fn print_error(error: &Error) {
+    let _ = Blocking(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
 }
 
-/// Prints what was asked for. A reader that has gone away has seen enough.
+/// Prints help and the like. A closed pipe is success.
 fn print(text: &str) -> Result<u8> {
-    match Patient(io::stdout()).write_all(text.as_bytes()) {
+    match Blocking(io::stdout()).write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::system("cannot write to standard output", &error))
         }
@@ -74,27 +75,27 @@ fn print(text: &str) -> Result<u8> {
 
 fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
-    let Resolved { targets, cut, others } =
+    let Resolved { targets, truncated, others } =
         resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
-    let plan = Plan { other_addresses: others, ..Plan::new(args, targets, &sources)? };
-    host::make_room_for(plan.connections);
+    let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
+    host::raise_nofile_limit(plan.connections);
     let files = if args.dry_run { Vec::new() } else { open_files(&args.outputs)? };
-    // Before the host is judged, so that their descriptors are among those that are open.
+    // Before the limits are read, so that these descriptors count as open.
     let counter_files = CounterFiles::open();
     let mut streams = streams()?;
-    let known = host::read(&plan);
-    let findings = limits::judge(&plan, &known);
+    let host = host::read(&plan);
+    let findings = limits::judge(&plan, &host);
     if args.dry_run {
-        return dry_run(&plan, &known, &findings);
+        return dry_run(&plan, &host, &findings);
     }
-    host::check_memory_for(plan.connections, &known)?;
-    host::check_data_limit(u64::from(plan.connections) * known.table_bytes_each)?;
-    // Before anything is said: a table that does not fit is the only thing to be said then.
+    host::check_memory_for(plan.connections, &host)?;
+    host::check_data_limit(u64::from(plan.connections) * host.table_bytes_each)?;
+    // Before anything is printed: if the tables do not fit, that is the only line.
     let tables = Tables::new(&plan)?;
-    for Cut { name, most } in &cut {
+    for Truncated { name, max } in &truncated {
         streams.stderr().line(&format!(
-            "tcpgoon: {}: this build's resolver returns at most {most} addresses, and there may be \
-             more: give them one by one\n",
+            "tcpgoon: {}: this build's resolver returns at most {max} addresses, there may be more: \
+             give the addresses themselves\n",
             Printable(name)
         ));
     }
@@ -108,7 +109,7 @@ fn run(args: &Args) -> Result<u8> {
     }
     let mut console = Console {
         plan: &plan,
-        limits: &known,
+        limits: &host,
         findings: &findings,
         outputs: &args.outputs,
         files,
@@ -126,11 +127,11 @@ fn run(args: &Args) -> Result<u8> {
     console.counters_before = console.counter_files.read();
     let ran = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console);
     let ran = ran.and_then(|_| written(&console.streams.stdout));
-    // Each is told, and the last one decides.
+    // Each is printed; the last one by main().
     let failures = console.files.iter().filter_map(ReportFile::failure);
     let mut errors: Vec<Error> = ran.err().into_iter().chain(failures).collect();
     let last = errors.pop();
-    errors.iter().for_each(complain);
+    errors.iter().for_each(print_error);
     last.map_or(Ok(console.exit_code), Err)
 }
 
@@ -142,10 +143,10 @@ fn open_files(outputs: &Outputs) -> Result<Vec<ReportFile>> {
     files.map(|(format, path)| ReportFile::open(format, path)).collect()
 }
 
-/// Says what a run would do and what stands in its way; succeeds if nothing does.
-fn dry_run(plan: &Plan, known: &Host, findings: &[Finding]) -> Result<u8> {
+/// Prints the plan and the local limits below it; succeeds if there are none.
+fn dry_run(plan: &Plan, host: &Host, findings: &[Finding]) -> Result<u8> {
     let mut text = String::new();
-    let _ = preflight::write_dry_run(&mut text, plan, known, findings);
+    let _ = preflight::write_dry_run(&mut text, plan, host, findings);
     let code = print(&text)?;
     Ok(if findings.is_empty() { code } else { exit::NOT_COMPLETED })
 }
@@ -153,17 +154,17 @@ fn dry_run(plan: &Plan, known: &Host, findings: &[Finding]) -> Result<u8> {
 fn confirm(plan: &Plan, findings: &[Finding], is_stdout_taken: bool) -> Result<()> {
     let mut text = String::new();
     let _ = preflight::write_findings(&mut text, plan, findings);
-    let (host, port) = cli::confirm::words(&plan.routes);
+    let (host, port) = cli::confirm::hosts_and_ports(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
-    let mut input = BufReader::new(Patient(io::stdin()));
+    let mut input = BufReader::new(Blocking(io::stdin()));
     match is_stdout_taken {
         false => {
-            let mut output = LineWriter::new(Patient(io::stdout()));
+            let mut output = LineWriter::new(Blocking(io::stdout()));
             cli::confirm::confirm(&banner, &mut input, &mut output)
         }
         true => {
-            let mut output = LineWriter::new(Patient(io::stderr()));
+            let mut output = LineWriter::new(Blocking(io::stderr()));
             cli::confirm::confirm(&banner, &mut input, &mut output)
         }
     }
@@ -183,7 +184,7 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
     let Streams { mut stdout, .. } = streams()?;
     let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
         let mut text = String::new();
-        let _ = report::findings::write_calibration(&mut text, calibration);
+        let _ = report::measured::write_calibration(&mut text, calibration);
         stdout.finish(&text, signals);
     })?;
     written(&stdout)?;
@@ -200,7 +201,7 @@ fn hold_signals() -> Result<Signals> {
     Signals::hold().map_err(|error| Error::system("cannot wait for signals", &error))
 }
 
-/// An output that could not be written is told last.
+/// A failed write is reported last.
 fn written(stdout: &Output) -> Result<()> {
     match stdout.failure() {
         Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
@@ -212,8 +213,7 @@ fn lossy(word: std::ffi::OsString) -> String {
     word.to_string_lossy().into_owned()
 }
 
-/// The run as an operator sees it: the original's lines on standard output, debugging on standard
-/// error.
+/// Prints a run: the original's lines to standard output, debug lines to standard error.
 struct Console<'a> {
     plan: &'a Plan,
     limits: &'a Host,
@@ -221,18 +221,18 @@ struct Console<'a> {
     outputs: &'a Outputs,
     files: Vec<ReportFile>,
     command_line: String,
-    /// Read beforehand: at the end there may be no descriptor left to read it through.
+    /// Read before the run: at its end there may be no free descriptor.
     host: Option<String>,
-    /// What the kernel counts, and what it had counted before the run.
     counter_files: CounterFiles,
+    /// Before the run.
     counters_before: Counters,
-    /// At the first line, which is printed when the run begins.
+    /// At the first line, when the run begins.
     start_unix_ns: Option<u64>,
-    /// Of the diagnosis, once the run is over.
+    /// Of the diagnosis, at the end.
     exit_code: u8,
     streams: Streams,
     debug: Debug,
-    /// Where a line is put together, again and again.
+    /// The buffer of the line being printed.
     text: String,
 }
 
@@ -276,12 +276,12 @@ impl Watch for Console<'_> {
         }
     }
 
-    fn debug(&mut self, key: Key, news: News<'_>) {
+    fn debug(&mut self, key: Key, event: DebugEvent<'_>) {
         self.text.clear();
         let target = self.plan.routes.target(key.slot);
-        let _ = match news {
-            News::Note(note) => self.debug.note(&mut self.text, key, target, &note),
-            News::Received(bytes) => self.debug.received(&mut self.text, key, target, bytes),
+        let _ = match event {
+            DebugEvent::Note(note) => self.debug.note(&mut self.text, key, target, &note),
+            DebugEvent::Received(bytes) => self.debug.received(&mut self.text, key, target, bytes),
         };
         if !self.text.is_empty() {
             self.streams.stderr().line(&self.text);
@@ -316,7 +316,7 @@ impl Watch for Console<'_> {
             icmp: &icmp,
             limits: self.limits,
             findings: self.findings,
-            said: &run.said,
+            last_lines: &run.last_lines,
             ended_by: run.ended_by.as_deref(),
             lines_dropped: self.lines_dropped(),
             judged: &judged,
@@ -326,18 +326,18 @@ impl Watch for Console<'_> {
         report.exit_code = judgement::exit_code(&judged, diagnosis.exit_code);
         self.exit_code = report.exit_code;
         let text = match self.outputs.on_stdout() {
-            Some(format) => report::in_format(format, &report, &diagnosis),
+            Some(format) => format::write(format, &report, &diagnosis),
             None => text::report(&report, &diagnosis),
         };
         self.streams.stdout.finish(&text, signals);
         // One that cannot be written costs no other.
         for file in &mut self.files {
-            file.finish(&report::in_format(file.format(), &report, &diagnosis), signals);
+            file.finish(&format::write(file.format(), &report, &diagnosis), signals);
         }
     }
 }
 
-/// A server as an operator sees it.
+/// Prints the lines of `serve`.
 struct ServeConsole {
     address: Option<SocketAddr>,
     streams: Streams,
@@ -345,10 +345,10 @@ struct ServeConsole {
 }
 
 impl ServeWatch for ServeConsole {
-    fn news(&mut self, news: ServeNews) {
+    fn event(&mut self, event: ServeEvent) {
         self.text.clear();
-        let _ = report::findings::write_news(&mut self.text, &news);
-        if let ServeNews::Listening { address } = news {
+        let _ = report::measured::write_event(&mut self.text, &event);
+        if let ServeEvent::Listening { address } = event {
             self.address = Some(address);
             return self.streams.stdout.line(&self.text);
         }
@@ -357,14 +357,14 @@ impl ServeWatch for ServeConsole {
 
     fn sample(&mut self, counts: &ServeCounts) {
         self.text.clear();
-        let _ = report::findings::write_counts(&mut self.text, counts);
+        let _ = report::measured::write_counts(&mut self.text, counts);
         self.streams.stdout.line(&self.text);
     }
 
     fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
         self.text.clear();
         if let Some(address) = &self.address {
-            let _ = report::findings::write_end(&mut self.text, address, counts);
+            let _ = report::measured::write_end(&mut self.text, address, counts);
         }
         self.streams.stdout.finish(&self.text, signals);
     }

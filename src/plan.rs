@@ -1,52 +1,17 @@
-//! What was typed ([`Args`] and its kin) and what it means ([`Plan`]): the validated run that the
-//! engine obeys.
+//! The validated run that the engine carries out.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::outputs::Outputs;
-use crate::route::{
-    Misrouted, OtherAddresses, ROUTES_MAX, Routes, SOURCES_MAX, TARGETS_MAX, Target,
-};
+use crate::route::{OtherAddresses, Routes};
 use crate::units::{NS_PER_S, Span};
 
-/// The most connections that one run takes.
+/// The most connections of one run.
 pub const CONNECTIONS_MAX: u32 = 64_000_000;
 
-/// The most bytes of a text that is sent or expected: it has to fit into any socket's send buffer at
-/// once.
+/// The most bytes of a text to send or expect: it has to fit into any socket's send buffer at once.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// Which addresses of a name are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Family {
-    #[default]
-    Any,
-    V4,
-    V6,
-}
-
-impl Family {
-    pub fn accepts(self, address: IpAddr) -> bool {
-        match self {
-            Family::Any => true,
-            Family::V4 => address.is_ipv4(),
-            Family::V6 => address.is_ipv6(),
-        }
-    }
-}
-
-/// A target as it was typed: a host (a name or an address, without brackets) and its port, neither
-/// resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HostPort {
-    pub host: String,
-    pub port: u16,
-}
-
-/// When dials are due: `dials` of them every `span`. No dials means no pace: as fast as the loop
-/// goes.
+/// When dials are due: `dials` of them every `span`. No dials: unpaced, one a loop iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     pub span: Span,
@@ -81,7 +46,7 @@ impl Pace {
     }
 }
 
-/// How long the connections are kept open after the last dial is decided.
+/// How long the connections are kept open after the last dial has opened or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     For(Span),
@@ -89,17 +54,17 @@ pub enum Hold {
     Forever,
 }
 
-/// How a run ends the connections that it still holds.
+/// How a run closes the connections that are open at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Close {
-    /// In good order, which leaves the port in TIME_WAIT for a minute.
+    /// Leaves the port in TIME_WAIT for a minute.
     #[default]
     Fin,
-    /// With a reset, which leaves nothing behind.
+    /// Leaves no state behind.
     Rst,
 }
 
-/// Which connections are asked by a keepalive whether the server has them, too.
+/// Which connections get keepalive probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Probe {
     #[default]
@@ -110,7 +75,7 @@ pub enum Probe {
 }
 
 impl Probe {
-    /// Every so many slots one is probed; 0 is never.
+    /// The distance between two probed slots; 0: none is probed.
     pub fn stride(self, connections: u32) -> u32 {
         match self {
             Probe::None => 0,
@@ -123,201 +88,79 @@ impl Probe {
 /// The most connections of a sample.
 pub const SAMPLE_MAX: u32 = 1_000;
 
-/// A run that holds its connections for as long has the time to probe a sample unasked.
+/// The shortest hold in which a sample is probed by default: shorter ones leave no time for it.
 pub const SAMPLE_HOLD_MIN: Span = Span::from_s(2);
 
-/// Where neither a reply timeout nor a dial timeout was typed.
-const REPLY_TIMEOUT_DEFAULT: Span = Span::from_s(5);
-
-/// What is said to each connection once it is established, and what it is to say in return.
+/// What is sent on each connection once it is established, and the reply that is expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Talk {
+pub struct ReplyCheck {
     /// Sent once; may be empty.
     pub send: Arc<[u8]>,
-    /// Whether this was seen in the first bytes back is what "answered" means; empty: any byte.
+    /// A reply has this text in its first bytes; empty: any byte is a reply.
     pub expect: Arc<[u8]>,
-    /// From the moment at which it was established.
+    /// From the moment at which the connection was established.
     pub reply_timeout: Span,
 }
 
-/// What was typed of [`Probe`] and [`Talk`].
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Questions {
-    pub send: Vec<u8>,
-    pub expect: Vec<u8>,
-    /// `None`: the dial timeout.
-    pub reply_timeout: Option<Span>,
-    /// `None`: a sample, if the run holds its connections for long enough.
-    pub probe: Option<Probe>,
-}
-
-/// What was typed for a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Args {
-    /// In the order in which they were typed; at least one.
-    pub targets: Vec<HostPort>,
-    pub connections: u32,
-    pub pace: Pace,
-    /// `None`: no timeout of ours.
-    pub dial_timeout: Option<Span>,
-    /// `None`: the first line and no interval lines.
-    pub interval: Option<Span>,
-    pub hold: Hold,
-    /// How long, as part of the hold, to wait at most for closes to cease.
-    pub settle: Span,
-    pub family: Family,
-    pub all_addresses: bool,
-    /// Addresses of this host, with a zone where one was typed; none for the system's choice.
-    pub sources: Vec<String>,
-    pub close: Close,
-    pub questions: Questions,
-    /// Errors and closes by the peer at which no more is dialed.
-    pub errors_max: Option<u64>,
-    pub debug: bool,
-    pub assume_yes: bool,
-    /// Say what would be done, and what stands in its way, and dial nothing.
-    pub dry_run: bool,
-    pub outputs: Outputs,
-}
-
-impl Args {
-    /// Nothing but this: as fast as it goes, without timeouts, intervals and questions.
-    pub fn new(targets: Vec<HostPort>, connections: u32) -> Args {
-        Args {
-            targets,
-            connections,
-            pace: Pace::UNPACED,
-            dial_timeout: None,
-            interval: None,
-            hold: Hold::For(Span::ZERO),
-            settle: Span::ZERO,
-            family: Family::Any,
-            all_addresses: false,
-            sources: Vec::new(),
-            close: Close::Fin,
-            questions: Questions::default(),
-            errors_max: None,
-            debug: false,
-            assume_yes: false,
-            dry_run: false,
-            outputs: Outputs::default(),
-        }
-    }
-
-    fn probe(&self) -> Probe {
-        let holds = match self.hold {
-            Hold::For(span) => span >= SAMPLE_HOLD_MIN,
-            Hold::Forever => true,
-        };
-        self.questions.probe.unwrap_or(if holds { Probe::Sample } else { Probe::None })
-    }
-
-    fn talk(&self) -> Option<Talk> {
-        let Questions { send, expect, reply_timeout, .. } = &self.questions;
-        if send.is_empty() && expect.is_empty() {
-            return None;
-        }
-        let timeout = reply_timeout.or(self.dial_timeout).unwrap_or(REPLY_TIMEOUT_DEFAULT);
-        let (send, expect) = (send.as_slice().into(), expect.as_slice().into());
-        Some(Talk { send, expect, reply_timeout: timeout })
-    }
-}
-
-/// What was typed for `tcpgoon serve`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServeArgs {
-    pub bind: IpAddr,
-    /// 0 lets the system choose.
-    pub port: u16,
-    pub connections_max: Option<u32>,
-    pub interval: Option<Span>,
-    pub duration: Option<Span>,
-    /// `None`: the most that this host allows.
-    pub backlog: Option<u32>,
-    pub accept_delay: Span,
-    pub never_accept: bool,
-    pub end: Option<(Span, End)>,
-    /// The bytes to greet with, unescaped.
-    pub banner: Vec<u8>,
-    pub echo: bool,
-    pub flood: bool,
-    /// End as well when the other end of standard input, a pipe, is closed.
-    pub until_eof: bool,
-}
-
-/// How `serve` ends a connection by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    Close,
-    Reset,
-}
-
-/// What was typed for `tcpgoon calibrate`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CalibrateArgs {
-    /// `None`: as many as this host's limits allow.
-    pub connections: Option<u32>,
-}
-
-/// What a question to an established connection, or about it, costs of [`Limits::expiries_max`]: a
-/// keepalive takes four system calls, and dials are waiting.
+/// What a check of an established connection costs of [`Budgets::expiries_max`]: a keepalive takes
+/// four system calls, and dials are waiting.
 pub const CHECK_COST: u32 = 8;
 
-/// When an answer is due, so many times the bytes of a drain are read at once, if they have come: by
-/// default, all that is ever looked at of a reply.
+/// At its reply deadline a connection is drained up to this number of reads at once; by default that
+/// is all of a reply that is ever searched.
 pub const FINAL_DRAIN_FACTOR: u32 = 16;
 
-/// What to read so much costs of [`Limits::expiries_max`]: four of them a turn, by default.
+/// What such a drain costs of [`Budgets::expiries_max`]: four of them a turn, by default.
 pub const FINAL_DRAIN_COST: u32 = 64;
 
-/// How much one turn of the loop may do. What does not fit waits for the next turn.
+/// How much one turn of the engine may do. What does not fit waits for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct Budgets {
     /// Readiness events taken from one poll.
     pub events_max: u32,
-    /// Dials started in a turn. More than one before a poll makes the reported times lie: 64 of
-    /// them report 530 µs for handshakes that take 13, at the same rate.
+    /// Dials started in a turn. With more than one before a poll the reported times are wrong: 64
+    /// of them report 530 µs for handshakes that take 13, at the same rate.
     pub dials_max: u32,
-    /// Dials skipped because their route has no port left.
+    /// Dials skipped because their route has no free port.
     pub skips_max: u32,
     /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
-    /// counts as [`CHECK_COST`], or as [`FINAL_DRAIN_COST`]; the last one of a turn may go beyond.
+    /// counts as [`CHECK_COST`] or [`FINAL_DRAIN_COST`]; the last one of a turn may exceed the
+    /// budget.
     pub expiries_max: u32,
-    /// Connections drained of what the server sent; those whose answer is due are not counted.
+    /// Connections drained; those at their reply deadline are not counted.
     pub drains_max: u32,
-    /// Bytes dropped of one connection before the next one gets its chance.
+    /// Bytes read or discarded in one drain.
     pub drain_bytes_max: u32,
 }
 
-impl Limits {
-    pub const DEFAULT: Limits = Limits {
+impl Budgets {
+    pub const DEFAULT: Budgets = Budgets {
         events_max: 256,
         dials_max: 1,
         skips_max: 256,
         expiries_max: 256,
-        // With four drains of 64 KiB a turn, 100 servers that never stop sending treble the p99 of
-        // the dials beside them, and one of 16 KiB doubles it; with this it is what it is beside
-        // silent ones (benches/floor/compare --flood 100).
+        // Beside 100 servers that never stop sending, four drains of 64 KiB a turn treble the p99 of
+        // the dials, one of 16 KiB doubles it; one of 4 KiB leaves it as it is beside silent servers
+        // (benches/floor/compare --flood 100).
         drains_max: 1,
         drain_bytes_max: 4 * 1024,
     };
 
-    /// The most connections whose answer is due that one turn drains.
+    /// The most connections at their reply deadline that one turn drains.
     pub fn final_drains_max(&self) -> u32 {
         self.expiries_max.div_ceil(FINAL_DRAIN_COST)
     }
 
-    /// The most keepalives that one turn sends as their deadlines have come; a later round sends no
-    /// more than that either.
+    /// The most keepalives that one turn starts because their deadlines are due; a later round
+    /// starts no more than that either.
     fn keepalives_max(&self) -> u32 {
         self.expiries_max.div_ceil(CHECK_COST)
     }
 
-    /// The most events that one turn is handed: each readiness can mean up to four (opened, bytes,
-    /// an answer, closed); what the actions of the turn before have come to is up to two for a dial
-    /// and three for a drain, be it a last one; of each connection that opened, sent, failed or was
-    /// due TCP_INFO can have been read; keepalives were sent, and requests;
-    /// three more are the poll's own: a gap, a full batch, a signal.
+    /// The most events that one turn is handed: up to four for each readiness (opened, bytes, a
+    /// reply, closed); the results of the last turn's actions, up to two for a dial and three for a
+    /// drain; TCP_INFO of each connection that opened, was sent to, failed or was due; keepalives
+    /// started and requests sent; and three of the poll itself: a gap, a full batch, a signal.
     pub fn turn_events_max(&self) -> usize {
         let readiness = 4 * self.events_max;
         let drains = self.drains_max + self.final_drains_max();
@@ -328,7 +171,8 @@ impl Limits {
     }
 
     /// The most actions that one turn hands back: up to three for each event and each expiry (a
-    /// note, a look, and what is said or done), each dial, skipped dial and drain, and a sample.
+    /// note, a read of TCP_INFO, and a send, check or close), each dial, skipped dial and drain, and
+    /// a sample.
     pub fn turn_actions_max(&self) -> usize {
         let each_three_times = 3 * (self.turn_events_max() + self.expiries_max as usize);
         let others = self.dials_max + self.skips_max + self.drains_max + self.keepalives_max();
@@ -342,26 +186,26 @@ pub struct Plan {
     /// 1 to [`CONNECTIONS_MAX`].
     pub connections: u32,
     pub routes: Routes,
-    /// By name, for those that have several.
+    /// Of each name that resolved to several addresses: those that are not dialed.
     pub other_addresses: Vec<OtherAddresses>,
     pub pace: Pace,
     pub dial_timeout: Option<Span>,
     pub interval: Option<Span>,
     pub hold: Hold,
-    /// How long, as part of the hold, to wait at most for closes to cease.
+    /// The most of the hold that the run waits for late closes.
     pub settle: Span,
     pub close: Close,
     pub probe: Probe,
-    pub talk: Option<Talk>,
-    /// Errors and closes by the peer at which no more is dialed.
+    pub reply_check: Option<ReplyCheck>,
+    /// Dialing stops at this number of errors and closes by the peer.
     pub errors_max: Option<u64>,
-    /// Whether the engine hands out a note for each thing that happens to a connection.
+    /// Whether the engine hands out a note for each change of a connection.
     pub debug: bool,
-    pub limits: Limits,
+    pub budgets: Budgets,
 }
 
 impl Plan {
-    /// So many connections as fast as it goes, without timeouts, intervals and questions.
+    /// Unpaced, without timeouts, intervals and checks.
     pub fn plain(connections: u32, routes: Routes) -> Plan {
         Plan {
             connections,
@@ -374,62 +218,16 @@ impl Plan {
             settle: Span::ZERO,
             close: Close::Fin,
             probe: Probe::None,
-            talk: None,
+            reply_check: None,
             errors_max: None,
             debug: false,
-            limits: Limits::DEFAULT,
+            budgets: Budgets::DEFAULT,
         }
     }
 
-    /// After as many full batches in a row every connection has been in one.
+    /// The number of full poll batches in a row after which each connection has been in one.
     pub fn batches(&self) -> u32 {
-        self.connections.div_ceil(self.limits.events_max)
-    }
-
-    /// The run that `args` ask for against `targets` and from `sources`, which they resolved to.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] where there are no targets, too many routes, a target that no source can
-    /// dial, or a number of connections out of range.
-    pub fn new(args: &Args, targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Plan> {
-        if !(1..=CONNECTIONS_MAX).contains(&args.connections) {
-            let asked = args.connections;
-            return Err(Error::Usage(format!("--connections {asked}: 1 to 64m are accepted")));
-        }
-        let routes = Routes::new(targets, sources).map_err(|why| Error::Usage(misrouted(&why)))?;
-        Ok(Plan {
-            pace: args.pace,
-            dial_timeout: args.dial_timeout,
-            interval: args.interval,
-            hold: args.hold,
-            settle: args.settle,
-            close: args.close,
-            probe: args.probe(),
-            talk: args.talk(),
-            errors_max: args.errors_max,
-            debug: args.debug,
-            ..Plan::plain(args.connections, routes)
-        })
-    }
-}
-
-fn misrouted(why: &Misrouted) -> String {
-    match why {
-        Misrouted::TargetCount { count } => {
-            format!("{count} targets: 1 to {TARGETS_MAX} are accepted")
-        }
-        Misrouted::SourceCount { count } => {
-            format!("--source: {count} addresses, at most {SOURCES_MAX} are accepted")
-        }
-        Misrouted::RouteCount { count } => format!(
-            "--source: {count} pairs of source and target, at most {ROUTES_MAX} are accepted"
-        ),
-        Misrouted::NoSource { target, is_ipv4 } => {
-            let family = if *is_ipv4 { "IPv4" } else { "IPv6" };
-            format!(
-                "--source: {target} has to be dialed from an {family} address, and none is given"
-            )
-        }
+        self.connections.div_ceil(self.budgets.events_max)
     }
 }
 

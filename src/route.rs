@@ -72,7 +72,7 @@ impl fmt::Display for Target {
 
 /// Why targets and sources make no routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misrouted {
+pub enum RouteError {
     TargetCount {
         count: usize,
     },
@@ -110,20 +110,20 @@ impl Routes {
     ///
     /// # Errors
     /// Too few or too many of either, or a target that no source can dial.
-    pub fn new(targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Routes, Misrouted> {
+    pub fn new(targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Routes, RouteError> {
         if !(1..=TARGETS_MAX).contains(&targets.len()) {
-            return Err(Misrouted::TargetCount { count: targets.len() });
+            return Err(RouteError::TargetCount { count: targets.len() });
         }
         let mut sources = sources.to_vec();
         let mut seen = std::collections::HashSet::with_capacity(sources.len());
         sources.retain(|source| seen.insert(*source));
         sources.sort_by_key(|source| !source.is_ipv4());
         if sources.len() > SOURCES_MAX {
-            return Err(Misrouted::SourceCount { count: sources.len() });
+            return Err(RouteError::SourceCount { count: sources.len() });
         }
         let count = targets.len() * sources.len().max(1);
         if count > ROUTES_MAX {
-            return Err(Misrouted::RouteCount { count });
+            return Err(RouteError::RouteCount { count });
         }
         let sources_v4 = sources.iter().filter(|source| source.is_ipv4()).count();
         let mut ranks = Vec::new();
@@ -133,7 +133,7 @@ impl Routes {
                 let is_ipv4 = target.address.is_ipv4();
                 let fit = if is_ipv4 { sources_v4 } else { sources.len() - sources_v4 };
                 if fit == 0 {
-                    return Err(Misrouted::NoSource { target: target.to_string(), is_ipv4 });
+                    return Err(RouteError::NoSource { target: target.to_string(), is_ipv4 });
                 }
                 let rank = &mut before[usize::from(is_ipv4)];
                 ranks.push(*rank);
@@ -320,13 +320,13 @@ mod tests {
     #[test]
     fn what_makes_no_routes_is_told() {
         let new = |targets, sources: &[SocketAddr]| Routes::new(targets, sources).unwrap_err();
-        assert_eq!(new(vec![], &[]), Misrouted::TargetCount { count: 0 });
-        let lacking = Misrouted::NoSource { target: "[::1]:1".into(), is_ipv4: false };
+        assert_eq!(new(vec![], &[]), RouteError::TargetCount { count: 0 });
+        let lacking = RouteError::NoSource { target: "[::1]:1".into(), is_ipv4: false };
         assert_eq!(new(targets(2, 1), &sources(3, 0)), lacking);
         let many: Vec<_> =
             (0..257u16).map(|n| SocketAddr::from(([127, 0, (n >> 8) as u8, n as u8], 0))).collect();
         let count = 65_535 * 257;
-        assert_eq!(new(targets(65_535, 0), &many), Misrouted::RouteCount { count });
+        assert_eq!(new(targets(65_535, 0), &many), RouteError::RouteCount { count });
     }
 
     #[test]

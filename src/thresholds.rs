@@ -1,6 +1,5 @@
 //! Conditions of `--fail-if`: a metric of the finished run, a comparison and a value. One that holds
-//! fails the run; so does one whose metric has no value, for a check that could not be made is no
-//! pass. What a metric is of a run is read in `judgement.rs`.
+//! fails the run; so does one if its metric has no value: a check that could not be made is no pass. What a metric is of a run is read in `judgement.rs`.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -10,7 +9,7 @@ use crate::units::{Span, parse_count, parse_rate_milli, parse_span};
 /// What a value of a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Connections; compared with a count, or with a percentage of those asked for.
+    /// Connections; compared with a count, or with a percentage of all of them.
     Count,
     Time,
     /// Per second.
@@ -120,7 +119,7 @@ impl Comparison {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value {
     Count(u64),
-    /// Thousandths of a percent of the connections asked for.
+    /// Thousandths of a percent of the connections.
     PercentMilli(u64),
     Time(Span),
     RateMilli(u64),
@@ -139,7 +138,7 @@ pub struct Threshold {
 /// The value of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actual {
-    /// Of those asked for.
+    /// Of all of them.
     Count {
         count: u64,
         of: u64,
@@ -198,7 +197,7 @@ impl Threshold {
             .ok_or("the comparisons are <, <=, >, >= and ==")?;
         let value = Value::parse(kind, &rest[sign.len()..]).ok_or_else(|| {
             let accepted = match kind {
-                Kind::Count => "a count, or a percentage of the connections asked for (95%)",
+                Kind::Count => "a count, or a percentage of --connections (95%)",
                 Kind::Time => "a time with its unit (20ms)",
                 Kind::Rate => "a number per second (500, 2.5k)",
             };
@@ -207,7 +206,7 @@ impl Threshold {
         Ok(Threshold { metric, comparison, value, text })
     }
 
-    /// Judges the value of its metric in a run of so many connections; rates are in thousandths.
+    /// Judges the value of its metric in a run of `connections`; rates are in thousandths.
     pub fn judge(&self, actual: Option<u64>, connections: u32) -> Judged {
         let threshold = self.clone();
         let Some(actual) = actual else {
@@ -218,8 +217,8 @@ impl Threshold {
                 actual.cmp(&value)
             }
             Value::PercentMilli(value) => {
-                let asked = u128::from(connections);
-                (u128::from(actual) * 100_000).cmp(&(u128::from(value) * asked))
+                let all = u128::from(connections);
+                (u128::from(actual) * 100_000).cmp(&(u128::from(value) * all))
             }
         };
         let failed = self.comparison.holds(order);

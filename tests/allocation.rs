@@ -7,14 +7,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use tcpgoon::engine::{Action, CheckStats, Engine, Event, EventKind, Round, State};
+use tcpgoon::engine::{Action, EndReason, Engine, EventKind, Summary};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
-use tcpgoon::plan::{FINAL_DRAIN_FACTOR, Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Budgets, Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::network::Network;
-use tcpgoon::sim::random::Random;
-use tcpgoon::sim::script::{Behaviour, Script};
+use tcpgoon::sim::{Observer, Record, Sim};
 use tcpgoon::units::{Moment, Span};
 
 thread_local! {
@@ -90,117 +88,74 @@ fn busy_plan(connections: u32) -> Plan {
         interval: Some(Span::from_ms(1)),
         hold: Hold::For(Span::from_s(8)),
         debug: true,
-        limits: Limits { events_max: 2, expiries_max: 4, ..Limits::DEFAULT },
+        budgets: Budgets { events_max: 2, expiries_max: 4, ..Budgets::DEFAULT },
         ..Plan::plain(connections, Routes::new((1..=400).map(target).collect(), &[]).unwrap())
     }
 }
 
 /// One that asks as well.
 fn asking_plan(connections: u32) -> Plan {
-    let talk = Talk {
+    let talk = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
         reply_timeout: Span::from_ms(10),
     };
-    Plan { talk: Some(talk), probe: Probe::All, ..busy_plan(connections) }
+    Plan { reply_check: Some(talk), probe: Probe::All, ..busy_plan(connections) }
 }
 
-/// What a run came to: how many actions of each kind, and how many allocations in its turns.
+/// Counts the actions of a run and the allocations in its turns.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counts {
+    before: u64,
     allocations: u64,
     full_batches: u64,
+    gaps: u64,
     closes: u64,
     samples: u64,
     drains: u64,
     dials: u64,
     notes: u64,
     sends: u64,
-    probes: u64,
-    looks: u64,
+    keepalives: u64,
+    tcp_info_reads: u64,
 }
 
-fn run(plan: &Plan) -> (Engine, Tally) {
-    let (mut random, mut network) = (Random::new(1), Network::new(plan, true));
-    let mut engine = Engine::new(plan, Moment(0)).unwrap();
-    let mut tally = Tally::default();
-    let (mut now, mut polls) = (Moment(0), 0u64);
-    let mut events: Vec<Event> = Vec::with_capacity(plan.limits.turn_events_max());
-    let mut actions: Vec<Action> = Vec::with_capacity(plan.limits.turn_actions_max());
-    while !engine.is_over() {
-        if events.is_empty() {
-            let due = [engine.next_due(), network.next(now)].into_iter().flatten().min();
-            now = due.map_or(now, |due| due.max(now));
-        }
-        network.advance(now);
-        polls += 1;
-        if polls.is_multiple_of(50) {
-            // More than are kept apart, some of them late.
-            let since = Moment(now.0.saturating_sub(polls * 500));
-            events.push(Event { at: now, kind: EventKind::Gap { since, is_stop: false } });
-        }
-        let told = network.poll(&plan.limits, &engine, now, &mut events);
-        if told == plan.limits.events_max {
-            tally.full_batches += 1;
-            events.push(Event { at: now, kind: EventKind::PollBatchFull });
-        }
-        tally.allocations += allocations(|| engine.turn(now, &events, &mut actions));
-        events.clear();
-        now = now + Span::from_us(20);
-        for action in actions.drain(..) {
-            let said = match action {
-                Action::Close(key) => {
-                    tally.closes += 1;
-                    network.close(key).unwrap();
-                    vec![]
-                }
-                Action::Drain(key) => {
-                    tally.drains += 1;
-                    network.drain(key, plan.limits.drain_bytes_max).unwrap()
-                }
-                Action::DrainFully(key) => {
-                    tally.drains += 1;
-                    network.drain(key, FINAL_DRAIN_FACTOR * plan.limits.drain_bytes_max).unwrap()
-                }
-                Action::Dial(key) => {
-                    tally.dials += 1;
-                    let behaviour = random.pick(&Behaviour::ALL);
-                    let script = Script::new(behaviour, plan, &mut random);
-                    events.push(Event { at: now, kind: EventKind::Dialed(key) });
-                    network.dial(key, script, now).unwrap().into_iter().collect()
-                }
-                Action::Sample => {
-                    tally.samples += 1;
-                    vec![]
-                }
-                Action::Send(key) => {
-                    tally.sends += 1;
-                    network.send(key, now).unwrap();
-                    vec![EventKind::Sent(key)]
-                }
-                Action::StartKeepalive(key) => {
-                    tally.probes += 1;
-                    let info = network.start_keepalive(key, now).unwrap();
-                    vec![EventKind::KeepaliveStarted(key, info)]
-                }
-                Action::ReadTcpInfo(key, why) => {
-                    tally.looks += 1;
-                    let look = network.tcp_info(key, now).unwrap();
-                    look.map(|look| EventKind::TcpInfo(key, why, look)).into_iter().collect()
-                }
-                Action::StopKeepalive(key) => {
-                    network.stop_keepalive(key).unwrap();
-                    vec![]
-                }
-                Action::Note(..) => {
-                    tally.notes += 1;
-                    vec![]
-                }
-            };
-            events.extend(said.into_iter().map(|kind| Event { at: now, kind }));
-        }
+impl Observer for Counts {
+    fn before(&mut self) {
+        self.before = ALLOCATIONS.get();
     }
-    (engine, tally)
+
+    fn after(&mut self) {
+        self.allocations += ALLOCATIONS.get() - self.before;
+    }
+
+    fn turn(&mut self, _: &Engine, record: &Record) -> Result<(), String> {
+        for event in &record.events {
+            match event.kind {
+                EventKind::PollBatchFull => self.full_batches += 1,
+                EventKind::Gap { .. } => self.gaps += 1,
+                _ => {}
+            }
+        }
+        for action in &record.actions {
+            *match action {
+                Action::Close(_) => &mut self.closes,
+                Action::Drain(_) | Action::DrainFully(_) => &mut self.drains,
+                Action::Dial(_) => &mut self.dials,
+                Action::Sample => &mut self.samples,
+                Action::Send(_) => &mut self.sends,
+                Action::StartKeepalive(_) => &mut self.keepalives,
+                Action::ReadTcpInfo(..) => &mut self.tcp_info_reads,
+                Action::StopKeepalive(_) => continue,
+                Action::Note(..) => &mut self.notes,
+            } += 1;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, _: &Engine, _: &Summary) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 #[test]
@@ -243,8 +198,8 @@ fn a_connection_is_promised_49_bytes_and_takes_what_it_says() {
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
         let plan = asking_plan(connections);
-        let talk = plan.talk.map(|talk| Talk { expect: [].into(), ..talk });
-        Plan { talk, ..plan }
+        let reply_check = plan.reply_check.map(|talk| ReplyCheck { expect: [].into(), ..talk });
+        Plan { reply_check, ..plan }
     };
     assert_eq!(bytes_each(busy_plan), 45);
     // To check takes a byte for how far that is, and three for how much of the answer is here.
@@ -252,33 +207,33 @@ fn a_connection_is_promised_49_bytes_and_takes_what_it_says() {
     assert_eq!(bytes_each(asking_plan), BYTES_PER_CONNECTION_MAX);
 }
 
+/// Whatever happens: these seeds come across all of it.
 #[test]
-fn a_busy_run_allocates_nothing_in_its_turns() {
-    let connections = 5_000;
-    let (engine, tally) = run(&asking_plan(connections));
-    assert_eq!(tally.allocations, 0, "{tally:?}");
-    // Only a run in which everything happened proves something.
-    let summary = engine.summary();
-    assert_eq!(tally.dials + summary.skipped, u64::from(connections));
-    assert!(summary.skipped > 10, "{}", summary.skipped);
-    assert!(tally.sends > 1_000 && tally.probes > 1_000 && tally.looks > 1_000, "{tally:?}");
-    let CheckStats { replied, no_reply, unacknowledged, .. } = summary.checks;
-    let first = summary.checks.round(Round::First);
-    let counts = [replied, no_reply, unacknowledged, first.confirmed, first.unneeded];
-    assert!(counts.iter().all(|count| *count > 50), "{:?}", summary.checks);
-    let last = summary.checks.round(Round::Last);
-    assert!(last.sent > 500 && last.confirmed > 100, "{last:?}");
-    assert!(tally.closes > 1_000 && tally.drains > 1_000 && tally.samples > 100, "{tally:?}");
-    assert!(tally.notes > 9_000 && tally.full_batches > 0, "{tally:?}");
-    assert!(summary.flow.iter().all(|count| *count > 0), "{:?}", summary.flow);
-    assert!(summary.last.level(State::Established) > 0);
+fn a_turn_allocates_nothing() {
+    let mut counts = Counts::default();
+    let mut ended_by = [0; EndReason::COUNT];
+    for seed in 0..100 {
+        let mut sim = Sim::new(seed, false);
+        let outcome = sim.run(&mut counts).unwrap_or_else(|violation| panic!("{violation}"));
+        let flow = ended_by.iter_mut().zip(outcome.summary.flow);
+        flow.for_each(|(sum, count)| *sum += count);
+    }
+    assert_eq!(counts.allocations, 0, "{counts:?}");
+    // Only runs in which everything happened prove something.
+    let Counts { full_batches, gaps, closes, samples, drains, dials, .. } = counts;
+    let Counts { notes, sends, keepalives, tcp_info_reads, .. } = counts;
+    let actions = [closes, samples, drains, dials, notes, sends, keepalives, tcp_info_reads];
+    assert!(actions.iter().all(|count| *count > 500), "{counts:?}");
+    assert!(full_batches > 100 && gaps > 100, "{counts:?}");
+    assert!(ended_by.iter().all(|count| *count > 0), "{ended_by:?}");
 }
 
 #[test]
-fn asking_for_the_next_deadline_and_a_sample_allocates_nothing() {
-    let (engine, _) = run(&asking_plan(100));
-    let asked = allocations(|| {
+fn the_next_deadline_and_a_sample_allocate_nothing() {
+    let mut engine = Engine::new(&asking_plan(100), Moment(0)).unwrap();
+    engine.turn(Moment(0), &[], &mut Vec::new());
+    let allocated = allocations(|| {
         std::hint::black_box((engine.next_due(), engine.sample(), engine.is_over()));
     });
-    assert_eq!(asked, 0);
+    assert_eq!(allocated, 0);
 }

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::words::{self, span};
+use common::output::{self, span};
 use common::{
     ClosedPort, DEADLINE, Running, Served, listen, listener, run, skip, status_number, tcpgoon,
     tcpgoon_after, wait_until,
@@ -160,7 +160,10 @@ fn a_reset_closes_and_is_told_from_a_fin() {
     let run = stop(run);
     run.assert_code(0).find("Closed: 10, by reason: 10 reset by the peer (server or network)");
     let reset = "connection # to *: closed after @: reset by the peer [server or network]: *";
-    assert_eq!(run.stderr.lines().filter(|line| words::matches(line, reset).is_some()).count(), 10);
+    assert_eq!(
+        run.stderr.lines().filter(|line| output::matches(line, reset).is_some()).count(),
+        10
+    );
 }
 
 #[test]
@@ -207,7 +210,7 @@ fn a_banner_is_drained_counted_and_never_shown_raw() {
     assert_eq!(run.stderr.matches(r#"received 11 bytes: "220 \x1b[2J\0\r\n""#).count(), 3);
     assert!(!run.stderr.contains(|c: char| c.is_control() && c != '\n'), "{run:#?}");
     let established = "connection # to *: established after @";
-    let count = run.stderr.lines().filter(|l| words::matches(l, established).is_some()).count();
+    let count = run.stderr.lines().filter(|l| output::matches(l, established).is_some()).count();
     assert_eq!(count, 3, "{run:#?}");
 }
 

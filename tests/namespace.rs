@@ -3,16 +3,15 @@
 //! missing they say so.
 
 mod common;
-mod support;
 
 use std::io::Read;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use common::words::{matches, span, stats};
+use common::output::{matches, span, stats};
+use common::{Namespace, decided, errors, has_ipv6, original};
 use common::{Outcome, Running, Served, skip};
-use support::{Namespace, decided, errors, has_ipv6, original};
 
 const MS: Duration = Duration::from_millis(1);
 

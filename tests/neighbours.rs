@@ -2,12 +2,11 @@
 //! run one after the other.
 
 mod common;
-mod support;
 
-use common::habits::{Habit, Habitual};
+use common::faulty_servers::{Habit, Habitual};
+use common::topology;
+use common::verdict::verdict;
 use common::{Running, skip};
-use support::hosts;
-use support::verdicts::verdict;
 
 /// 3,000 addresses on the link against `gc_thresh3` = 1024.
 #[test]
@@ -16,7 +15,7 @@ fn this_host_has_more_neighbours_than_its_table_holds() {
     if most.ok().and_then(|most| most.trim().parse::<u64>().ok()).is_none_or(|most| most > 2048) {
         return skip("the neighbour table must be smaller than 3,000 entries, and be shown");
     }
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     host.run("ip route add local 10.78.0.0/20 dev lo");
     client.run("ip route add 10.78.0.0/20 dev c");
     let _server = Habitual::start(host.name(), "0.0.0.0:80".parse().unwrap(), Habit::Keep);

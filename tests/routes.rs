@@ -2,7 +2,6 @@
 //! Most of it needs networks of its own, and root to make them; where that is missing it is said.
 
 mod common;
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,10 +11,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use common::words::{matches, span};
+use common::output::{matches, span};
+use common::verdict::verdict;
+use common::{Namespace, command, decided, errors, has_ipv6};
 use common::{Outcome, Running, Served, listen, run, skip, tcpgoon_after, wait_until};
-use support::verdicts::verdict;
-use support::{Namespace, command, decided, errors, has_ipv6};
 
 fn run_in(namespace: &Namespace, words: &str) -> Outcome {
     Running::start(namespace.tcpgoon(&format!("-y -i 0 {words}"))).outcome()
@@ -53,7 +52,7 @@ fn connects(namespace: &Namespace, words: &str) -> Option<(Outcome, u64)> {
         skip("system calls are counted by strace");
         return None;
     }
-    let scratch = support::Scratch::new();
+    let scratch = common::Scratch::new();
     let file = scratch.path("calls");
     let traced = format!(
         "-f -c -e trace=connect -o {} {} -y -i 0 {words}",
@@ -94,7 +93,7 @@ fn every_port_of_the_range_is_used_and_the_next_dial_costs_no_system_call() {
 fn dials_stay_as_fast_to_the_last_port() {
     let Some(namespace) = with_ports("20000 31999") else { return };
     let _serve = serve(&namespace, "");
-    let scratch = support::Scratch::new();
+    let scratch = common::Scratch::new();
     let file = scratch.write("debug", "");
     let mut command = namespace.tcpgoon("-y -i 0 -c 12000 -s 0 --debug --close rst 127.0.0.1:80");
     // A file has room for every line; to a pipe they are dropped where its reader is slow.

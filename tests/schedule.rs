@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::words::{self, span};
+use common::output::{self, span};
 use common::{
     DEADLINE, Outcome, Running, Served, listen, run, skip, status_number, tcpgoon, wait_until,
 };
@@ -81,7 +81,7 @@ fn dial_timeouts_are_never_early() {
     let times: Vec<_> = run
         .stderr
         .lines()
-        .filter_map(|line| words::matches(line, shape).map(|found| span(&found[2])))
+        .filter_map(|line| output::matches(line, shape).map(|found| span(&found[2])))
         .collect();
     assert_eq!(times.len() as u64, run.last().error, "{run:#?}");
     assert!(times.len() >= 200, "{run:#?}");
@@ -97,7 +97,7 @@ fn no_timeout_means_the_systems_own() {
         &[["-y", "-c", "6", "-s", "0", "-t", "0", "-i", "50ms"].as_slice(), &[&server.target()]]
             .concat(),
     ));
-    let dialing = |stats: &words::Stats| stats.dialing >= 3 && stats.established >= 1;
+    let dialing = |stats: &output::Stats| stats.dialing >= 3 && stats.established >= 1;
     run.wait_for_stats("some are dialing", dialing);
     run.signal(Signal::SIGINT);
     let run = run.outcome();
@@ -169,7 +169,7 @@ fn interval_lines_come_on_time() {
     // line is left.
     let missing = u32::try_from(12 - run.stats().len()).unwrap();
     let mut lines = run.stdout.lines();
-    let stalls = lines.find_map(|line| words::matches(line, "Not looking: @ in all, *"));
+    let stalls = lines.find_map(|line| output::matches(line, "Not looking: @ in all, *"));
     let stalled = stalls.map_or(Duration::ZERO, |found| span(&found[0]));
     let longest = span(&run.find("Longest turn of the loop = @ (*")[0]);
     assert!(missing * Duration::from_millis(100) <= stalled + longest, "{run:#?}");

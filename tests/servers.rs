@@ -2,7 +2,6 @@
 //! and what `tcpgoon` says is compared with what the server says itself.
 
 mod common;
-mod support;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,13 +9,13 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use common::{Outcome, Running, Served, tcpgoon};
-use support::servers::{
+use common::packaged_servers::{
     ask, connect, established_at, free_port, haproxy, haproxy_clients, local, nginx, number_after,
     redis, redis_clients, sshd, wait_until,
 };
-use support::verdicts::verdict;
-use support::{Scratch, command, decided, errors, original, succeed};
+use common::verdict::verdict;
+use common::{Outcome, Running, Served, tcpgoon};
+use common::{Scratch, command, decided, errors, original, succeed};
 
 /// A run that holds its connections, once all of its dials are decided.
 fn dial_500_and_hold(port: u16, flags: &[&str]) -> Running {

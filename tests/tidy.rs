@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-#[path = "support/imports.rs"]
+#[path = "tidy/imports.rs"]
 mod imports;
-#[path = "support/source.rs"]
+#[path = "tidy/language.rs"]
+mod language;
+#[path = "tidy/source.rs"]
 mod source;
 
 use source::{Source, after_word, code_of, first_name, has_word, imports};
@@ -19,17 +21,41 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "os",
         &[
-            "engine", "findings", "limits", "plan", "outputs", "route", "counters", "icmp", "said",
-            "units", "error", "escape",
+            "engine",
+            "measured",
+            "limits",
+            "args",
+            "plan",
+            "outputs",
+            "route",
+            "counters",
+            "icmp",
+            "last_lines",
+            "units",
+            "error",
+            "escape",
         ],
     ),
     ("sim", &["engine", "plan", "route", "units", "error"]),
-    ("cli", &["diagnosis", "plan", "outputs", "thresholds", "route", "units", "error", "escape"]),
+    (
+        "cli",
+        &[
+            "diagnosis",
+            "args",
+            "plan",
+            "outputs",
+            "thresholds",
+            "route",
+            "units",
+            "error",
+            "escape",
+        ],
+    ),
     (
         "report",
         &[
             "diagnosis",
-            "findings",
+            "measured",
             "limits",
             "engine",
             "plan",
@@ -39,7 +65,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "route",
             "counters",
             "icmp",
-            "said",
+            "last_lines",
             "units",
             "error",
             "escape",
@@ -47,19 +73,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "diagnosis",
-        &["engine", "limits", "plan", "route", "counters", "icmp", "said", "units", "error"],
+        &["engine", "limits", "plan", "route", "counters", "icmp", "last_lines", "units", "error"],
     ),
     ("judgement", &["engine", "plan", "thresholds", "route", "units", "error"]),
-    ("findings", &["engine", "limits", "units"]),
+    ("measured", &["engine", "limits", "units"]),
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),
-    ("plan", &["outputs", "route", "units", "error"]),
+    ("args", &["plan", "outputs", "route", "units", "error"]),
+    ("plan", &["route", "units"]),
     ("outputs", &["thresholds"]),
     ("thresholds", &["units"]),
     ("json", &[]),
     ("route", &["units", "error", "escape"]),
     ("counters", &[]),
-    ("said", &[]),
+    ("last_lines", &[]),
     ("icmp", &["units"]),
     ("units", &[]),
     ("error", &["escape"]),
@@ -100,17 +127,22 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn sources() -> Vec<Source> {
-    let src = top().join("src");
+    sources_below("src")
+}
+
+fn sources_below(folder: &str) -> Vec<Source> {
+    let folder = top().join(folder);
     let mut files = Vec::new();
-    files_below(&src, &mut files);
+    files_below(&folder, &mut files);
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
     files.sort();
     let read = |file: &PathBuf| {
-        let path = file.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+        let path = file.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(file).unwrap();
         Source::new(path, text)
     };
     let sources: Vec<Source> = files.iter().map(read).collect();
-    assert!(sources.len() > 20, "where are the sources?");
+    assert!(sources.len() > 10, "where are the sources?");
     sources
 }
 
@@ -164,6 +196,61 @@ fn files_import_in_no_circle() {
     }
     let gone = known.iter().filter(|circle| !circles.contains(circle));
     none("no circle any more: remove it from the list", gone.map(|circle| format!("{circle:?}")));
+}
+
+/// So do tests: a suite in a folder has its modules beside its `main.rs`.
+#[test]
+fn tests_import_in_no_circle() {
+    let circles = imports::circles(&imports::edges(&sources_below("tests")));
+    none("a circle in tests/", circles.iter().map(|circle| format!("{circle:?}")));
+}
+
+/// What the reference model may take from the program: what the engine is given and what it hands
+/// back. Anything else would be the engine checking itself.
+const SHADOW_IMPORTS: &[&str] = &[
+    "engine::Action",
+    "engine::CheckStats",
+    "engine::EndReason",
+    "engine::Engine",
+    "engine::Event",
+    "engine::EventKind",
+    "engine::Failure",
+    "engine::Key",
+    "engine::Note",
+    "engine::Round",
+    "engine::RoundStats",
+    "engine::State",
+    "engine::Summary",
+    "engine::TcpInfo",
+    "engine::TcpInfoPurpose",
+    "engine::analysis::Outcome",
+    "engine::breakdown::Breakdown",
+    "engine::breakdown::ROWS_MAX",
+    "engine::breakdown::Row",
+    "engine::failure_times::Failures",
+    "engine::histogram::Histogram",
+    "engine::series::POINTS_MAX",
+    "engine::series::Point",
+    "plan::",
+    "sim::Observer",
+    "sim::Record",
+    "units::",
+];
+
+#[test]
+fn the_reference_model_uses_no_code_of_the_engine() {
+    let mut taken = BTreeSet::new();
+    for source in sources_below("tests/shadow") {
+        taken.extend(imports::paths_of(&source, "tcpgoon"));
+    }
+    assert!(taken.len() > 10, "{taken:?}");
+    let is_allowed = |path: &String| {
+        SHADOW_IMPORTS.iter().any(|allowed| match allowed.strip_suffix("::") {
+            Some(_) => path.starts_with(allowed),
+            None => path == allowed,
+        })
+    };
+    none("in tests/shadow/", taken.into_iter().filter(|path| !is_allowed(path)));
 }
 
 #[test]
@@ -262,14 +349,23 @@ fn tests_wait_for_something_and_do_not_sleep() {
     for folder in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
         files_below(&top().join(folder), &mut files);
     }
-    // What tests share is in folders below, and there is the one loop that looks again and again
-    // until a deadline.
-    let is_test = |file: &Path| !file.ends_with("mod.rs") || !file.starts_with(top().join("tests"));
+    // The one loop that looks again and again until a deadline.
+    let is_test = |file: &Path| file != top().join("tests/common/wait.rs");
     for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
         let code = code_of(&fs::read_to_string(file).unwrap());
         let sleeps = code.contains(concat!("thread::", "sleep"));
         assert!(!sleeps || !is_test(file), "{}", file.display());
     }
+}
+
+#[test]
+fn the_language_only_gets_plainer() {
+    let complaints = language::complaints(top(), files_below);
+    assert!(
+        complaints.is_empty(),
+        "see MAXIMA in tests/tidy/language.rs:\n{}",
+        complaints.join("\n")
+    );
 }
 
 /// The lines of a map: a folder ends in `/`, what is indented below it is in it, and what is named

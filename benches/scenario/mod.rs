@@ -2,7 +2,7 @@
 //! there is nothing to remember and nothing to search, and its time is the engine's.
 
 use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, State};
-use tcpgoon::plan::{Hold, Limits, Plan};
+use tcpgoon::plan::{Budgets, Hold, Plan};
 use tcpgoon::report::text;
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, Span};
@@ -42,10 +42,10 @@ pub struct Buffers {
 
 impl Buffers {
     pub fn new() -> Buffers {
-        let limits = Limits::DEFAULT;
+        let budgets = Budgets::DEFAULT;
         Buffers {
-            events: Vec::with_capacity(limits.turn_events_max()),
-            actions: Vec::with_capacity(limits.turn_actions_max()),
+            events: Vec::with_capacity(budgets.turn_events_max()),
+            actions: Vec::with_capacity(budgets.turn_actions_max()),
             line: String::with_capacity(200),
         }
     }

@@ -12,7 +12,8 @@ use tcpgoon::cli::flags::FLAGS;
 use tcpgoon::cli::parse::{Command, parse};
 use tcpgoon::engine::Engine;
 use tcpgoon::error::Error;
-use tcpgoon::plan::{Args, CONNECTIONS_MAX, Hold, Plan};
+use tcpgoon::args::Args;
+use tcpgoon::plan::{CONNECTIONS_MAX, Hold};
 use tcpgoon::route::{SOURCES_MAX, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
@@ -71,7 +72,7 @@ fn run(args: &Args) {
     // A zone is some interface's, and here there is none.
     let sources = args.sources.iter().filter_map(|source| source.parse::<IpAddr>().ok());
     let sources: Vec<_> = sources.map(|source| SocketAddr::new(source, 0)).collect();
-    let plan = match Plan::new(args, targets.collect(), &sources) {
+    let plan = match args.plan(targets.collect(), &sources) {
         Ok(plan) => plan,
         // Too many pairs, or no source of the targets' family.
         Err(error) => return assert!(!sources.is_empty(), "{error}"),

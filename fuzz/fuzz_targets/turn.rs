@@ -1,11 +1,11 @@
 //! Any plan, any moments (backwards, too), any events: `turn` survives them, its books balance
-//! after each, and it keeps to its limits. As long as the clock behaves the reference model agrees.
+//! after each, and it keeps to its budgets. As long as the clock behaves the reference model agrees.
 //! Whatever it comes to is diagnosed and reported, without a contradiction.
 
 #![no_main]
 
-#[path = "../../tests/support/consistency.rs"]
-mod consistency;
+#[path = "../../tests/common/report_invariants.rs"]
+mod report_invariants;
 #[path = "../../tests/shadow/mod.rs"]
 mod shadow;
 
@@ -14,12 +14,12 @@ use libfuzzer_sys::fuzz_target;
 use tcpgoon::engine::{
     Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
 };
-use tcpgoon::plan::{Close, Hold, Limits, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Close, Hold, Budgets, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::{Observer, Record, deadlines};
+use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
-use consistency::{Beside, contradictions, reported};
+use report_invariants::{Beside, contradictions, reported};
 use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;
@@ -84,10 +84,10 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         settle: if u.arbitrary()? { Span::ZERO } else { span(u)? },
         close: Close::Fin,
         probe: *u.choose(&[Probe::None, Probe::Sample, Probe::All])?,
-        talk: u.arbitrary::<bool>()?.then(|| talk(u)).transpose()?,
+        reply_check: u.arbitrary::<bool>()?.then(|| reply_check(u)).transpose()?,
         errors_max: u.ratio(1, 4)?.then(|| number(u, 3)).transpose()?,
         debug: u.arbitrary()?,
-        limits: Limits {
+        budgets: Budgets {
             events_max: u.int_in_range(1..=4)?,
             dials_max: u.int_in_range(1..=4)?,
             skips_max: u.int_in_range(1..=4)?,
@@ -98,10 +98,10 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
     })
 }
 
-fn talk(u: &mut Unstructured<'_>) -> Result<Talk> {
+fn reply_check(u: &mut Unstructured<'_>) -> Result<ReplyCheck> {
     let (send, expect) = *u.choose(&[("", ""), ("PING", ""), ("", "+PONG"), ("PING", "+PONG")])?;
     let reply_timeout = span(u)?;
-    Ok(Talk { send: send.as_bytes().into(), expect: expect.as_bytes().into(), reply_timeout })
+    Ok(ReplyCheck { send: send.as_bytes().into(), expect: expect.as_bytes().into(), reply_timeout })
 }
 
 fn look(u: &mut Unstructured<'_>) -> Result<TcpInfo> {
@@ -186,9 +186,9 @@ fn is_tame(plan: &Plan, before: Moment, now: Moment, events: &[Event]) -> bool {
 
 fuzz_target!(|input: Input| {
     let Input { plan, start, turns } = input;
-    let limits = plan.limits;
+    let budgets = plan.budgets;
     let mut engine = Engine::new(&plan, start).expect("memory");
-    let mut actions: Vec<Action> = Vec::with_capacity(limits.turn_actions_max());
+    let mut actions: Vec<Action> = Vec::with_capacity(budgets.turn_actions_max());
     let mut closed = [0; CONNECTIONS_MAX as usize];
     let mut now = start;
     let mut model = Some(Shadow::new(&plan, start));
@@ -221,26 +221,18 @@ fuzz_target!(|input: Input| {
             }
         }
         events.extend(turn.events);
-        events.truncate(limits.turn_events_max());
+        events.truncate(budgets.turn_events_max());
         let was_over = engine.is_over();
         engine.turn(now, &events, &mut actions);
         engine.audit();
         model = model.filter(|_| !was_over && is_tame(&plan, before, now, &events));
         if let Some(shadow) = &mut model {
-            let record = Record {
-                now,
-                events,
-                actions: actions.clone(),
-                next_due: engine.next_due(),
-                levels: engine.sample().levels,
-                deadlines: deadlines(&engine),
-                over: engine.is_over(),
-            };
+            let record = Record::new(&engine, now, events, &actions);
             shadow.turn(&engine, &record).unwrap_or_else(|words| panic!("{words}"));
         }
         let sample = engine.sample();
         assert_eq!(sample.levels.iter().sum::<u32>(), plan.connections);
-        assert!(actions.len() <= limits.turn_actions_max(), "{} actions", actions.len());
+        assert!(actions.len() <= budgets.turn_actions_max(), "{} actions", actions.len());
         assert!(engine.is_over() || !was_over, "over, and then not over");
         assert!(!engine.is_over() || engine.next_due().is_none(), "over, but due");
         let goes_on = actions

@@ -2,12 +2,12 @@
 
 #![no_main]
 
-#[path = "../../tests/oracle/wheel.rs"]
-mod oracle;
+#[path = "../../tests/common/wheel_model.rs"]
+mod wheel_model;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use oracle::{Pair, SLOTS, Step};
+use wheel_model::{Pair, SLOTS, Step};
 
 /// Moments stay below this: a run of a million years.
 const TIME_BITS_MAX: u32 = 56;

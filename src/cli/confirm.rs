@@ -31,7 +31,7 @@ pub struct Banner<'a> {
 
 /// What the banner calls the targets: hosts (a name with the address that will be dialed) and
 /// ports, each once.
-pub fn words(routes: &Routes) -> (String, String) {
+pub fn hosts_and_ports(routes: &Routes) -> (String, String) {
     let hosts = listed(routes.targets().iter().map(Target::host_words));
     let ports = listed(routes.targets().iter().map(|target| target.address.port().to_string()));
     (hosts, ports)
@@ -180,11 +180,11 @@ mod tests {
             address: address.parse().unwrap(),
         };
         let one = Routes::to_one(target("localhost", "127.0.0.1:80".into()));
-        assert_eq!(words(&one), ("localhost(127.0.0.1)".into(), "80".into()));
+        assert_eq!(hosts_and_ports(&one), ("localhost(127.0.0.1)".into(), "80".into()));
         let v6 = Routes::to_one(target("::1", "[::1]:80".into()));
-        assert_eq!(words(&v6), ("::1".into(), "80".into()));
+        assert_eq!(hosts_and_ports(&v6), ("::1".into(), "80".into()));
         let many = (1..=9).map(|n| target(&format!("127.0.0.{n}"), format!("127.0.0.{n}:8{n}")));
-        let (hosts, ports) = words(&Routes::new(many.collect(), &[]).unwrap());
+        let (hosts, ports) = hosts_and_ports(&Routes::new(many.collect(), &[]).unwrap());
         assert!(hosts.starts_with("127.0.0.1, 127.0.0.2, "), "{hosts}");
         assert!(hosts.ends_with("127.0.0.8, … (9 in all)"), "{hosts}");
         assert!(ports.ends_with("88, … (9 in all)"), "{ports}");

@@ -4,11 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::target::{Group, Ports};
+use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
 use crate::outputs::{Format, Outputs};
-use crate::plan::{
-    Args, CONNECTIONS_MAX, CalibrateArgs, Close, End, Family, Hold, Pace, Probe, Questions,
-    ServeArgs, TEXT_BYTES_MAX,
-};
+use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
@@ -88,7 +86,7 @@ impl Draft {
     /// # Errors
     /// A flag that means nothing without another one.
     pub fn check_company(&self) -> Result<(), String> {
-        let Questions { send, expect, reply_timeout, .. } = &self.run.questions;
+        let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }

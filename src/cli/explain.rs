@@ -1,7 +1,8 @@
 //! The id of a cause as it was typed, and what may have been meant by it.
 
-use super::words::{distance, quoted};
+use super::distance::distance;
 use crate::diagnosis::causes::Cause;
+use crate::escape::quoted;
 
 /// The most ids that are suggested.
 const SUGGESTED_MAX: usize = 3;

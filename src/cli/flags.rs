@@ -4,8 +4,8 @@
 use super::effects::{self, Draft, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
+use crate::args::Family;
 use crate::outputs::Format;
-use crate::plan::Family;
 
 /// What the program can be asked to do; all but the run are asked for with a first word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +207,7 @@ pub const FLAGS: &[Flag] = &[
         long: "expect",
         value: Some("TEXT"),
         help: "Count connections as answered when TEXT comes back, or as unanswered",
-        effect: |draft, value| store(&mut draft.run.questions.expect, effects::text(value)),
+        effect: |draft, value| store(&mut draft.run.checks.expect, effects::text(value)),
         ..BASE
     },
     Flag {
@@ -338,7 +338,7 @@ pub const FLAGS: &[Flag] = &[
         value: Some("WHICH"),
         alone: Some("all"),
         help: "Ask the server by keepalive if it has them: all, sample, none",
-        effect: |draft, value| fill(&mut draft.run.questions.probe, effects::probe(value)),
+        effect: |draft, value| fill(&mut draft.run.checks.probe, effects::probe(value)),
         ..BASE
     },
     Flag {
@@ -353,7 +353,7 @@ pub const FLAGS: &[Flag] = &[
         value: Some("T"),
         help: "Time for an answer, in s (the dial timeout if not given, 5 if that is 0)",
         effect: |draft, value| {
-            fill(&mut draft.run.questions.reply_timeout, effects::some_seconds(value))
+            fill(&mut draft.run.checks.reply_timeout, effects::some_seconds(value))
         },
         ..BASE
     },
@@ -369,7 +369,7 @@ pub const FLAGS: &[Flag] = &[
         long: "send",
         value: Some("TEXT"),
         help: "Text to send to each connection once; \\r \\n \\t \\0 \\xNN \\\\ are understood",
-        effect: |draft, value| store(&mut draft.run.questions.send, effects::text(value)),
+        effect: |draft, value| store(&mut draft.run.checks.send, effects::text(value)),
         ..BASE
     },
     Flag {

@@ -1,17 +1,17 @@
-//! The face towards the operator's shell: argv in, text out. No input or output but the prompt.
+//! The command line: argv in, text out. The only I/O is the prompt, on streams that it is given.
 //!
-//! * [`flags`]: `FLAGS`, one record a flag for all verbs; help and parser know nothing that is not
-//!   in it.
-//! * `parse`: argv → [`Command`], with one line for each mistake.
+//! * [`flags`]: `FLAGS`, one record a flag for all verbs; parser and help have no other source.
+//! * `parse`: argv → [`Command`], or one line for the first mistake.
 //! * `effects`: what each flag does with its value.
 //! * `target`: the grammar of hosts, ports, and ranges of both.
-//! * `source`: the grammar of this host's own addresses.
+//! * `source`: the grammar of source addresses.
 //! * [`help`]: every text that is printed from `FLAGS`.
 //! * [`confirm`]: the warning and the question before a run.
-//! * `explain`: the id of a cause, and what may have been meant by it.
-//! * `words`: foreign text made fit for an error message.
+//! * `explain`: the id of a cause, and suggestions for a mistyped one.
+//! * `distance`: the edit distance of two words.
 
 pub mod confirm;
+mod distance;
 mod effects;
 mod explain;
 pub mod flags;
@@ -21,7 +21,6 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
-mod words;
 
 pub use flags::Verb;
 pub use parse::{Command, parse};

@@ -3,15 +3,15 @@
 
 use std::ffi::OsString;
 
+use super::distance::distance;
 use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
 use super::help::try_line;
-use super::words::{distance, quoted, quoted_os};
+use crate::args::{Args, CalibrateArgs, ServeArgs};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
-use crate::escape::Printable;
-use crate::plan::{Args, CalibrateArgs, ServeArgs};
+use crate::escape::{Printable, quoted, quoted_os};
 
 /// First words that are kept for verbs to come, so that scripts written today mean the same then.
 const RESERVED: [&str; 3] = ["merge", "completions", "man"];

@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::target::{Hosts, is_literal, parse_range};
-use super::words::quoted;
+use crate::escape::quoted;
 use crate::route::SOURCES_MAX;
 
 const ACCEPTED: &str =

@@ -15,8 +15,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
-use super::words::quoted;
-use crate::plan::HostPort;
+use crate::args::HostPort;
+use crate::escape::quoted;
 use crate::route::TARGETS_MAX;
 
 const PORTS_ACCEPTED: &str =

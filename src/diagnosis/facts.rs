@@ -6,9 +6,9 @@ use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
 use crate::engine::{EndReason, Round, State, Summary};
 use crate::icmp::{IcmpCount, IcmpTally};
+use crate::last_lines::LastLine;
 use crate::limits::Finding;
 use crate::plan::{Plan, Probe};
-use crate::said::Said;
 use crate::units::{Moment, NS_PER_S, Span};
 
 /// The chance below which the fate of repeats is no matter of luck.
@@ -33,7 +33,7 @@ pub struct Case<'a> {
     /// What the preflight found.
     pub findings: &'a [Finding],
     /// The most frequent first.
-    pub said: &'a [Said],
+    pub last_lines: &'a [LastLine],
 }
 
 /// Several places with the same limit of their own.
@@ -139,7 +139,7 @@ impl Facts {
             unreachable: unreachable.into_iter().map(count).sum(),
             slow_through: summary.slow.through(),
             failed_repeats: summary.slow.failed_repeats,
-            asks_reply: case.plan.talk.is_some(),
+            asks_reply: case.plan.reply_check.is_some(),
             replied: checks.replied,
             no_reply: checks.no_reply,
             wrong_replies: checks.wrong_reply,
@@ -175,7 +175,7 @@ impl Facts {
             several_sources: summary.sources.count > 1,
             several_targets: summary.targets.count > 1,
             last_dial: summary.last_dial.unwrap_or_default(),
-            has_said: !case.said.is_empty(),
+            has_said: !case.last_lines.is_empty(),
         }
     }
 

@@ -272,7 +272,7 @@ pub enum Fact {
         closes: u32,
     },
     /// It says why.
-    Said,
+    LastLine,
     /// Dials refused after it.
     RefusedAfter {
         dials: u32,

@@ -9,7 +9,7 @@ use super::check_table::{CheckActions, Input, LOOKED_FOR, Rules, step};
 use super::connection::EndReason;
 use super::rounds::Rounds;
 use super::tcp_info::HalfOpenSuspect;
-use crate::plan::{Hold, Plan, Probe, Talk};
+use crate::plan::{Hold, Plan, Probe, ReplyCheck};
 use crate::units::{Moment, Span};
 
 /// The most connections that are taken for suspects.
@@ -44,8 +44,14 @@ impl Checks {
         Ok(Checks {
             slots: CheckStates::new(slots)?,
             checks,
-            reply_timeout: plan.talk.as_ref().map(|talk: &Talk| talk.reply_timeout),
-            any_byte: plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty()),
+            reply_timeout: plan
+                .reply_check
+                .as_ref()
+                .map(|reply_check: &ReplyCheck| reply_check.reply_timeout),
+            any_byte: plan
+                .reply_check
+                .as_ref()
+                .is_some_and(|reply_check| reply_check.expect.is_empty()),
             waits_for_first: plan.probe == Probe::All,
             suspects_left: SUSPECTS_MAX,
             ledger: CheckLedger::new(slots),
@@ -227,7 +233,7 @@ impl Checks {
 
 /// Whether `plan` checks anything.
 pub(super) fn checks(plan: &Plan) -> bool {
-    plan.talk.is_some() || plan.probe != Probe::None
+    plan.reply_check.is_some() || plan.probe != Probe::None
 }
 
 #[cfg(test)]

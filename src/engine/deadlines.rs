@@ -14,7 +14,7 @@ impl Engine {
 
     /// Fires the deadlines that have come, as far as the turn's budget goes.
     pub(super) fn expire(&mut self, actions: &mut Vec<Action>) {
-        let mut budget = self.limits.expiries_max;
+        let mut budget = self.budgets.expiries_max;
         let tick = Tick::begun_by(self.now);
         while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
             let key = self.table.key(slot);
@@ -39,7 +39,7 @@ impl Engine {
     }
 
     /// The deadline of an established connection has come. Returns what that costs of
-    /// [`Limits::expiries_max`].
+    /// [`Budgets::expiries_max`].
     fn check_due(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
         let since = self.table.get(key).map_or(self.now, |connection| connection.since);
         let reply_due = self.reply_due(key);
@@ -71,7 +71,7 @@ impl Engine {
         if self.stopped {
             return;
         }
-        let mut budget = self.limits.expiries_max;
+        let mut budget = self.budgets.expiries_max;
         self.checks.begin_round(self.now, self.decided_at, self.hold);
         while budget > 0
             && let Some(slot) = self.checks.next_to_ask()

@@ -97,7 +97,7 @@ impl Engine {
     }
 
     fn batches(&self) -> u32 {
-        self.connections.div_ceil(self.limits.events_max)
+        self.connections.div_ceil(self.budgets.events_max)
     }
 
     /// A slot has been taken from the ready list.

@@ -8,7 +8,7 @@ use super::check_table::{Input, asked_before};
 use super::failure_times::SLOW_DIAL_MIN;
 use super::tcp_info::{self, Evidence, Question, evidence, evidence_in_doubt, reduced};
 use super::{Action, Engine, Event, EventKind, Key, Note, State, TcpInfo, TcpInfoPurpose};
-use crate::plan::Limits;
+use crate::plan::Budgets;
 use crate::units::{Moment, Span, Tick};
 
 /// How often the kernel is asked for its own handshake time, at most.
@@ -28,8 +28,8 @@ pub(super) struct PendingTcpInfo {
 
 impl PendingTcpInfo {
     /// Room for as many as one turn can ask for: one for each event and each expiry.
-    pub fn new(limits: &Limits) -> PendingTcpInfo {
-        let looks_max = limits.turn_events_max() + limits.expiries_max as usize;
+    pub fn new(budgets: &Budgets) -> PendingTcpInfo {
+        let looks_max = budgets.turn_events_max() + budgets.expiries_max as usize;
         PendingTcpInfo {
             asked: VecDeque::with_capacity(2 * looks_max),
             open: 0,
@@ -251,16 +251,16 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::engine::{Event, EventKind};
-    use crate::plan::{Plan, Talk};
+    use crate::plan::{Plan, ReplyCheck};
     use crate::route::{Routes, Target};
     use crate::units::Tick;
 
     /// So many, of whom an answer is waited for.
     fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
         let address = "127.0.0.1:1".parse().unwrap();
-        let talk = Talk { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
+        let talk = ReplyCheck { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
         let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
-        Plan { talk: Some(talk), ..Plan::plain(connections, routes) }
+        Plan { reply_check: Some(talk), ..Plan::plain(connections, routes) }
     }
 
     /// With all connections of `plan` established at its start.
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(hear(Moment(0), said), [false, true]);
         assert_eq!(hear(Moment(0) + second, EventKind::PollBatchFull), [false, true]);
         assert_eq!(hear(Moment(0) + second, EventKind::Readable(keys[0])), [false, false]);
-        let plain = Plan { talk: None, ..talking(1, "", second) };
+        let plain = Plan { reply_check: None, ..talking(1, "", second) };
         assert!(!Engine::new(&plain, Moment(0)).unwrap().awaits_answer(keys[0]));
     }
 

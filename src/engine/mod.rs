@@ -61,7 +61,7 @@ use sustained::Sustained;
 use wheel::Wheel;
 
 use crate::error::{Error, Result};
-use crate::plan::{Hold, Limits, Plan};
+use crate::plan::{Budgets, Hold, Plan};
 use crate::route::Routes;
 use crate::units::{Moment, Span, Tick, next_beat};
 
@@ -79,7 +79,7 @@ pub const BITS_PER_CONNECTION_MAX: u64 =
 /// User-space bits that each connection of `plan` takes here.
 pub fn bits_per_connection(plan: &Plan) -> u64 {
     let asked = if checks::checks(plan) { check_state::BITS_PER_CONNECTION } else { 0 };
-    let is_expected = plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
+    let is_expected = plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
     let expected = if is_expected { expect::BITS_PER_CONNECTION } else { 0 };
     BITS_PER_CONNECTION + asked + expected
 }
@@ -93,7 +93,7 @@ pub struct Engine {
     hold: Hold,
     settle: Span,
     debug: bool,
-    limits: Limits,
+    budgets: Budgets,
     table: Table,
     ledger: Ledger,
     wheel: Wheel,
@@ -148,7 +148,7 @@ impl Engine {
             hold: plan.hold,
             settle: plan.settle,
             debug: plan.debug,
-            limits: plan.limits,
+            budgets: plan.budgets,
             table: Table::new(connections).map_err(no_memory)?,
             ledger: Ledger::new(connections),
             wheel,
@@ -157,9 +157,9 @@ impl Engine {
             routes: plan.routes.clone(),
             exhausted: Exhausted::new(&plan.routes).map_err(no_memory)?,
             checks: Checks::new(plan).map_err(no_memory)?,
-            reads: PendingTcpInfo::new(&plan.limits),
-            final_drains: Vec::with_capacity(plan.limits.final_drains_max() as usize),
-            sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
+            reads: PendingTcpInfo::new(&plan.budgets),
+            final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),
+            sends: plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty()),
             errors_max: plan.errors_max,
             start,
             now: start,
@@ -180,7 +180,7 @@ impl Engine {
 
     /// Takes what happened up to `now` and says what to do next. Order is policy: readiness first,
     /// so that a connection that opened in the tick in which its timeout fell due counts as open;
-    /// then deadlines, then dials. It appends at most [`Limits::turn_actions_max`] actions and
+    /// then deadlines, then dials. It appends at most [`Budgets::turn_actions_max`] actions and
     /// allocates nothing if they fit.
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
         self.advance_series(now);
@@ -391,7 +391,7 @@ impl Engine {
     fn drain(&mut self, actions: &mut Vec<Action>) {
         actions
             .extend(self.final_drains.iter().map(|slot| Action::DrainFully(self.table.key(*slot))));
-        for _ in 0..self.limits.drains_max {
+        for _ in 0..self.budgets.drains_max {
             let Some(slot) = self.ready.pop() else { return };
             self.note_drain(slot);
             let key = self.table.key(slot);
@@ -406,7 +406,7 @@ impl Engine {
         // The skipped ones come first: nothing stands between a dial and the poll, and they may be
         // one error too many.
         let mut skipped = 0;
-        while skipped < self.limits.skips_max
+        while skipped < self.budgets.skips_max
             && self.exhausted.forbids(self.pacer.asked(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
@@ -421,7 +421,7 @@ impl Engine {
         }
         let mut dials = 0;
         while !self.over
-            && dials < self.limits.dials_max
+            && dials < self.budgets.dials_max
             && !self.exhausted.forbids(self.pacer.asked(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {

@@ -1,4 +1,4 @@
-//! What this machine can do: `serve` as a child, and a run against it as fast as the loop goes.
+//! `tcpgoon calibrate`: runs `serve` as a child, and dials it unpaced.
 
 use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -10,57 +10,58 @@ use super::driver::{self, Tables};
 use super::host::{self, PortRange};
 use super::sockets::bytes_per_connection;
 use super::sys::{self, Signals};
-use super::watch::{News, Run, Watch};
+use super::watch::{DebugEvent, Run, Watch};
+use crate::args::CalibrateArgs;
 use crate::engine::{Key, Sample};
 use crate::error::{Error, Result, why};
-use crate::findings::{Calibration, Stopper};
 use crate::limits::{self, Knob, OWN_BYTES};
-use crate::plan::{CONNECTIONS_MAX, CalibrateArgs, Plan};
+use crate::measured::{Calibration, LimitedBy};
+use crate::plan::{CONNECTIONS_MAX, Plan};
 use crate::route::{Routes, Target};
 use crate::units::Span;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A loopback handshake takes microseconds; one that takes this long was dropped.
+/// A loopback handshake takes microseconds; after this time its SYNs were dropped.
 const DIAL_TIMEOUT: Span = Span::from_s(5);
 
-/// How often another port is tried, should somebody be quicker to take the one that was free.
+/// Attempts to start `serve`: another process can take the port that was free.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// A child that takes longer to print its first line, or to end, is given up.
+/// The most time that `serve` gets to print its first line, and to end.
 const CHILD_TIME_MAX: Span = Span::from_s(5);
 
-/// Its first line is no longer.
+/// The most bytes of its first line.
 const LINE_BYTES_MAX: usize = 256;
 
-/// Measures this machine and hands the result to `done`, with the signals that are held by then.
-/// The child has ended when this returns, whatever happened.
+/// Measures this machine and hands the result to `done`, with the signals that are blocked by then.
+/// The child has ended when this returns, also with an error.
 ///
 /// # Errors
-/// [`Error::Setup`] if the server does not come up; what [`driver::run`] fails with.
+/// [`Error::Setup`] if `serve` does not start or no memory is left; those of [`driver::run`].
 pub fn calibrate(
     args: &CalibrateArgs,
     done: &mut dyn FnMut(&Calibration, &Signals),
 ) -> Result<Calibration> {
-    // If it cannot be raised, the dials that find no descriptor will say so.
-    host::make_room_for(args.connections.unwrap_or(CONNECTIONS_MAX));
+    // If this fails, the limits that are judged below are lower.
+    host::raise_nofile_limit(args.connections.unwrap_or(CONNECTIONS_MAX));
     let ports = host::local_port_range();
     let mut server = Server::start(ports)?;
-    let (connections, stopper) = most(args, server.address)?;
+    let (connections, limited_by) = connections_max(args, server.address)?;
     let plan = plan(connections, server.address);
-    let before = Reading::take(&server);
+    let before = Usage::take(&server);
     let tables = Tables::new(&plan)?;
-    // Not before the child has started, or it would inherit what is blocked.
+    // Only after the child has started: it would inherit the blocked signals.
     let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
     let serve = server.address;
-    let (cpu, after, ended) = (None, Reading::default(), None);
+    let (cpu, after, ended) = (None, Usage::default(), None);
     let mut meter = Meter { server: &mut server, cpu, after, ended };
     let run = driver::run(&plan, tables, ports, &signals, &mut meter)?;
     let (cpu, after, ended) = (meter.cpu.unwrap_or(before.cpu), meter.after, meter.ended);
     let calibration = Calibration {
         serve,
         connections,
-        stopper,
+        limited_by,
         serve_ended: ended,
         summary: run.summary,
         turn_longest: run.turn_longest,
@@ -73,17 +74,16 @@ pub fn calibrate(
     Ok(calibration)
 }
 
-/// How many connections the limits allow, those that a run is judged by, and which of them allows
+/// The number of connections that [`limits::judge`] allows, as for a run, and the limit that allows
 /// the fewest.
 ///
 /// # Errors
-/// [`Error::Setup`] where there is no memory for one.
-fn most(args: &CalibrateArgs, server: SocketAddr) -> Result<(u32, Stopper)> {
-    let asked = args.connections.unwrap_or(CONNECTIONS_MAX);
-    let plan = plan(asked, server);
+/// [`Error::Setup`] if there is no memory for one connection.
+fn connections_max(args: &CalibrateArgs, server: SocketAddr) -> Result<(u32, LimitedBy)> {
+    let requested = args.connections.unwrap_or(CONNECTIONS_MAX);
+    let plan = plan(requested, server);
     let mut host = host::read(&plan);
-    // Neither process has what it takes for itself yet, and nothing is said where the kernel finds
-    // none: it ends the process.
+    // Neither process has allocated its own memory yet, and the OOM killer gives no warning.
     let both = 2 * OWN_BYTES;
     let available = host.memory_available_bytes.as_mut();
     available.into_iter().for_each(|bytes| *bytes = bytes.saturating_sub(both));
@@ -91,18 +91,18 @@ fn most(args: &CalibrateArgs, server: SocketAddr) -> Result<(u32, Stopper)> {
         cgroup.bytes.used = cgroup.bytes.used.saturating_add(both);
     }
     let Some(finding) = limits::judge(&plan, &host).into_iter().next() else {
-        return Ok((asked, Stopper::Asked));
+        return Ok((requested, LimitedBy::Requested));
     };
     let is_memory = matches!(finding.knob, Knob::Memory { .. } | Knob::Cgroup { .. });
     if is_memory && finding.connections == 0 {
         return Err(Error::Setup(
-            "no memory is left for a single connection and its server: see MemAvailable in \
+            "not enough memory for one connection and its server: see MemAvailable in \
              /proc/meminfo and the memory limit of the cgroup"
                 .into(),
         ));
     }
     let count = u32::try_from(finding.connections).unwrap_or(CONNECTIONS_MAX);
-    Ok((count.clamp(1, asked), Stopper::Limit(finding.knob)))
+    Ok((count.clamp(1, requested), LimitedBy::Limit(finding.knob)))
 }
 
 fn plan(connections: u32, server: SocketAddr) -> Plan {
@@ -114,29 +114,29 @@ fn grown(before: Option<u64>, after: Option<u64>) -> Option<u64> {
     Some(after?.saturating_sub(before?))
 }
 
-/// A `tcpgoon serve` that ends when this is dropped, or when this process ends in any other way: its
-/// standard input ends then. A signal at the end of the parent alone would not do, as exec clears
-/// that where the file has capabilities.
+/// A child `tcpgoon serve` that ends when this is dropped, and when this process ends in any other
+/// way: its standard input ends then. PDEATHSIG alone is not enough: exec clears it if the file has
+/// capabilities.
 struct Server {
     child: Child,
-    /// Ends with it.
+    /// Closed when the child has ended.
     output: Option<ChildStdout>,
     address: SocketAddr,
 }
 
-/// Why there is no [`Server`].
+/// Why `serve` did not start.
 struct NotStarted {
     why: String,
-    /// Another one would take as long.
+    /// It timed out: another attempt would, too.
     is_stuck: bool,
 }
 
 impl Server {
-    /// Starts one on a free port below those that `connect()` chooses from, so that no dial can
-    /// take it or meet itself; on any port where none is free there.
+    /// Starts `serve` on a free port below the ephemeral range, so that no dial can use the port or
+    /// connect to itself; on any free port if there is none.
     fn start(ports: Option<PortRange>) -> Result<Server> {
         let mut last = "no port is free".to_owned();
-        // Not always the same port: what the last calibration left in TIME_WAIT is in the way there.
+        // Not always the same port: the last calibration left connections to it in TIME_WAIT.
         let below = u16::try_from(std::process::id() % 1000).unwrap_or(0);
         let mut from = ports.map_or(32_768, |ports| ports.low).saturating_sub(below);
         for _ in 0..ATTEMPTS_MAX {
@@ -168,26 +168,26 @@ impl Server {
             NotStarted { why: format!("{program}: {}{hint}", why(&error)), is_stuck: false }
         })?;
         let output = child.stdout.take();
-        // From here on dropping it ends the child.
+        // From here on a drop ends the child.
         let unknown = SocketAddr::new(LOOPBACK, port);
         let mut server = Server { child, output, address: unknown };
-        // Its first line says where it listens; if it cannot it ends, and that ends the line.
+        // Its first line ends with the address; if it cannot listen it ends, and so does the line.
         let line = server.first_line();
         let address = line.trim_end().rsplit(' ').next().and_then(|word| word.parse().ok());
         server.address = address.ok_or_else(|| match server.ended() {
             Some(how) => {
-                let why = format!("it does not listen on port {port}, and ended ({how})");
+                let why = format!("it ended ({how}) and does not listen on port {port}");
                 NotStarted { why, is_stuck: false }
             }
             None => {
-                let why = format!("within {CHILD_TIME_MAX} it does not listen");
+                let why = format!("it did not listen within {CHILD_TIME_MAX}");
                 NotStarted { why, is_stuck: true }
             }
         })?;
         Ok(server)
     }
 
-    /// What it printed up to the end of its first line, in the time that it has.
+    /// Its first line, or what it printed of that within [`CHILD_TIME_MAX`].
     fn first_line(&mut self) -> String {
         let clock = Clock::start();
         let mut line = Vec::new();
@@ -205,20 +205,19 @@ impl Server {
         String::from_utf8_lossy(&line).into_owned()
     }
 
-    /// How it ended, if it has ended by itself.
+    /// Its exit status, if it has ended by itself.
     fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
-    /// Ends it, if it has not ended by itself. One that the kernel cannot end, as it waits for a
-    /// device, is not waited for.
+    /// Kills it. A process that the kernel cannot end, as it waits for a device, is not waited for.
     fn end(&mut self) {
         let _ = self.child.kill();
         let is_gone = self.output.take().is_none_or(|output| {
             let gone = sys::wait_for([(output.as_fd(), 0)], Some(CHILD_TIME_MAX));
             matches!(gone, Ok([true]))
         });
-        // Its descriptors are closed: what is left of its end takes no time.
+        // Once its descriptors are closed wait() does not block for long.
         let _ = if is_gone { self.child.wait().map(Some) } else { self.child.try_wait() };
     }
 }
@@ -229,24 +228,24 @@ impl Drop for Server {
     }
 }
 
-/// The highest port below `from` that nobody has on the loopback; 0, the system's choice, if there
-/// is none.
+/// The highest of the 1000 ports below `from` that is free on the loopback; 0, any free port, if none
+/// is.
 fn free_port_below(from: u16) -> u16 {
     let free = |port: &u16| TcpListener::bind((LOOPBACK, *port)).is_ok();
     (1024..from).rev().take(1000).find(free).unwrap_or(0)
 }
 
-/// What processors and memory say at one moment.
+/// CPU time and memory at one moment.
 #[derive(Debug, Clone, Copy, Default)]
-struct Reading {
+struct Usage {
     cpu: Span,
     serve_bytes: Option<u64>,
     kernel_bytes: Option<u64>,
 }
 
-impl Reading {
-    fn take(server: &Server) -> Reading {
-        Reading {
+impl Usage {
+    fn take(server: &Server) -> Usage {
+        Usage {
             cpu: sys::cpu_time().unwrap_or_default(),
             serve_bytes: host::resident_bytes(server.child.id()),
             kernel_bytes: host::memory_bytes("Slab"),
@@ -254,13 +253,13 @@ impl Reading {
     }
 }
 
-/// Watches a run in silence, and reads once more while the sockets are open.
+/// Prints nothing, and reads the usage while the sockets are still open.
 struct Meter<'a> {
     server: &'a mut Server,
-    /// When the first dial was about to start: filling the tables is no part of a connection's cost.
+    /// CPU time before the first dial: filling the tables is no part of a connection's cost.
     cpu: Option<Span>,
-    after: Reading,
-    /// How the server ended by itself.
+    after: Usage,
+    /// How the server ended, if it ended by itself.
     ended: Option<String>,
 }
 
@@ -269,13 +268,13 @@ impl Watch for Meter<'_> {
         self.cpu.get_or_insert_with(|| sys::cpu_time().unwrap_or_default());
     }
 
-    fn debug(&mut self, _: Key, _: News<'_>) {}
+    fn debug(&mut self, _: Key, _: DebugEvent<'_>) {}
 
     fn done(&mut self, _: &Run, _: &Signals) {
-        self.after = Reading::take(self.server);
+        self.after = Usage::take(self.server);
         self.ended = self.server.ended();
-        // The end that closes first is left with the TIME_WAITs, and the dialing end would lack the
-        // ports for the next run.
+        // The end that closes first keeps the ports in TIME_WAIT: it has to be the server's, or the
+        // next run would lack ephemeral ports.
         self.server.end();
     }
 }

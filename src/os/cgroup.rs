@@ -1,22 +1,22 @@
-//! The memory limits of the cgroups that this process is in: its own and every one above it, as far
-//! as they can be seen from here. cgroup v1, v2, and the two side by side.
+//! The memory limits of this process's cgroup and all its visible ancestors: cgroup v1, v2, and both
+//! mounted together.
 
 use std::{fs, str};
 
 use crate::limits::{CgroupMemory, Gauge};
 
-/// A limit from here on is none: v1 has no word for "none", and says the greatest number of whole
-/// pages that fits into 63 bits.
+/// Limits of this size and above are none: v1 reports "none" as the greatest number of whole pages in
+/// 63 bits.
 const UNLIMITED_BYTES: u64 = 1 << 62;
 
-/// What one version of the interface calls its files.
+/// The file names of one version.
 /// Source: `Documentation/admin-guide/cgroup-v1/memory.rst` and `cgroup-v2.rst` of Linux.
 #[derive(Debug, PartialEq, Eq)]
 struct Names {
     limit: &'static str,
     usage: &'static str,
-    /// The line of `memory.stat` for pages of files that nobody has used lately, which are given
-    /// back before anything is refused; those of the cgroups below are in it.
+    /// The line of `memory.stat` with the page cache that is reclaimed before an allocation fails,
+    /// child cgroups included.
     inactive: &'static str,
 }
 
@@ -28,7 +28,7 @@ const V1: Names = Names {
 
 const V2: Names = Names { limit: "memory.max", usage: "memory.current", inactive: "inactive_file" };
 
-/// The limits that there are.
+/// All limits that can be read.
 pub fn memory_limits() -> Vec<CgroupMemory> {
     let (groups, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo"));
     let (Some(groups), Some(mounts)) = (groups, mounts) else { return Vec::new() };
@@ -48,7 +48,7 @@ fn memory_limit(names: &Names, directory: &str) -> Option<CgroupMemory> {
     Some(CgroupMemory { file, bytes: Gauge { most, used } })
 }
 
-/// A path can have any bytes in it.
+/// A path in it can have any bytes.
 fn read(path: &str) -> Option<String> {
     fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -63,32 +63,32 @@ fn field(stat: &str, name: &str) -> Option<u64> {
     stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// The directories of this process's cgroup and of those above it, from below, given
-/// `/proc/self/cgroup` and `/proc/self/mountinfo`. Nothing where the hierarchy is not mounted, or
-/// where it is mounted from somewhere else.
+/// The directories of this process's cgroup and its ancestors, from the bottom up, given
+/// `/proc/self/cgroup` and `/proc/self/mountinfo`. Empty if the hierarchy is not mounted, or only
+/// another part of it.
 fn directories(names: &Names, groups: &str, mounts: &str) -> Vec<String> {
     let Some(group) = groups.lines().find_map(|line| group_in(line, names)) else {
         return Vec::new();
     };
-    let below = |(root, place): (String, String)| {
-        // In a container the root of what is mounted may be the container's own cgroup.
+    let below = |(root, mount_point): (String, String)| {
+        // In a container the root of the mount may be the container's own cgroup.
         let rest = group.strip_prefix(root.trim_end_matches('/'))?;
-        (rest.is_empty() || rest.starts_with('/')).then(|| (place, rest.to_owned()))
+        (rest.is_empty() || rest.starts_with('/')).then(|| (mount_point, rest.to_owned()))
     };
     let mounted = mounts.lines().filter_map(|line| mount_in(line, names)).find_map(below);
-    let Some((place, rest)) = mounted else { return Vec::new() };
-    let mut path = format!("{}{}", place.trim_end_matches('/'), rest.trim_end_matches('/'));
+    let Some((mount_point, rest)) = mounted else { return Vec::new() };
+    let mut path = format!("{}{}", mount_point.trim_end_matches('/'), rest.trim_end_matches('/'));
     let mut directories = Vec::new();
-    while path.len() > place.len() {
+    while path.len() > mount_point.len() {
         directories.push(path.clone());
         path.truncate(path.rfind('/').unwrap_or(0));
     }
-    directories.push(place);
+    directories.push(mount_point);
     directories
 }
 
-/// The cgroup that a line of `/proc/self/cgroup` names: `4:memory:/a/b` in v1, `0::/a/b` in v2. One
-/// that cannot be seen from here begins with `/..`.
+/// The cgroup of a line of `/proc/self/cgroup`: `4:memory:/a/b` in v1, `0::/a/b` in v2. One outside of
+/// this namespace begins with `/..`.
 fn group_in<'a>(line: &'a str, names: &Names) -> Option<&'a str> {
     let mut parts = line.splitn(3, ':');
     let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
@@ -99,22 +99,22 @@ fn group_in<'a>(line: &'a str, names: &Names) -> Option<&'a str> {
     (is_it && !path.starts_with("/..")).then_some(path)
 }
 
-/// Root and place of a mounted hierarchy. Source: proc(5), `/proc/pid/mountinfo`.
+/// Root and mount point of a mounted hierarchy. Source: proc(5), `/proc/pid/mountinfo`.
 fn mount_in(line: &str, names: &Names) -> Option<(String, String)> {
     let (mount, behind) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(3);
-    let (root, place) = (mount.next()?, mount.next()?);
+    let (root, mount_point) = (mount.next()?, mount.next()?);
     let mut behind = behind.split(' ');
     let (kind, options) = (behind.next()?, behind.nth(1)?);
     let is_it = match *names == V2 {
         true => kind == "cgroup2",
         false => kind == "cgroup" && options.split(',').any(|option| option == "memory"),
     };
-    is_it.then(|| (unescaped(root), unescaped(place)))
+    is_it.then(|| (unescaped(root), unescaped(mount_point)))
 }
 
-/// Undoes `\040`: blanks and backslashes are written in octal, and systemd has backslashes in the
-/// names of its units.
+/// Undoes octal escapes such as `\040`, for blanks and backslashes. systemd has backslashes in unit
+/// names.
 fn unescaped(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -139,7 +139,7 @@ fn unescaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// As systemd mounts the two side by side.
+    /// As systemd mounts both versions.
     const HYBRID_MOUNTS: &str = "\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
@@ -153,7 +153,7 @@ mod tests {
 ";
 
     #[test]
-    fn every_ancestor_is_found_in_either_version() {
+    fn all_ancestors_are_found_in_both_versions() {
         assert_eq!(
             directories(&V1, HYBRID_GROUPS, HYBRID_MOUNTS),
             [
@@ -172,22 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn a_container_sees_no_more_than_its_own() {
-        // Without a namespace for cgroups the root is the container's.
+    fn a_container_sees_only_its_own_cgroups() {
+        // Without a cgroup namespace the root of the mount is the container's cgroup.
         let mounts = "29 23 0:26 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n";
         assert_eq!(
             directories(&V2, "0::/docker/ab/init\n", mounts),
             ["/sys/fs/cgroup/init", "/sys/fs/cgroup"]
         );
         assert_eq!(directories(&V2, "0::/docker/ab\n", mounts), ["/sys/fs/cgroup"]);
-        // What is mounted is not above this one.
+        // The mount is of another part of the hierarchy.
         for elsewhere in ["0::/docker/abc\n", "0::/\n", "0::/../docker/ab\n", ""] {
             assert_eq!(directories(&V2, elsewhere, mounts), [""; 0], "{elsewhere}");
         }
     }
 
     #[test]
-    fn names_of_units_keep_their_backslashes() {
+    fn unit_names_keep_their_backslashes() {
         let mounts = r"29 23 0:26 /a\134x2db /mnt/c\040d rw - cgroup2 cgroup rw";
         assert_eq!(directories(&V2, r"0::/a\x2db/c", mounts), ["/mnt/c d/c", "/mnt/c d"]);
         for (text, plain) in [(r"\", r"\"), (r"\04", r"\04"), (r"\999", r"\999"), ("ü", "ü")] {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_for_no_limit_are_understood() {
+    fn no_limit_is_recognized_in_all_its_forms() {
         for (text, limit) in [
             ("max\n", None),
             ("9223372036854771712\n", None),

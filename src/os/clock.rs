@@ -5,14 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::sys;
 use crate::units::Moment;
 
-/// The run's clock: the monotonic one, counted from the moment at which this was made.
+/// The run's clock: the monotonic clock, counted from [`Clock::start`].
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin_ns: u64,
 }
 
 impl Clock {
-    /// A clock that begins now.
     pub fn start() -> Clock {
         Clock { origin_ns: sys::monotonic_ns() }
     }
@@ -21,13 +20,13 @@ impl Clock {
         Moment(sys::monotonic_ns().saturating_sub(self.origin_ns))
     }
 
-    /// `moment` on the monotonic clock of the system, in nanoseconds, as a timer wants it.
+    /// `moment` on the system's monotonic clock in nanoseconds, for a timer.
     pub fn monotonic_ns(&self, moment: Moment) -> u64 {
         self.origin_ns.saturating_add(moment.0)
     }
 }
 
-/// The time of day in nanoseconds since 1970, UTC; 0 if the clock is set to before that.
+/// Nanoseconds since 1970, UTC; 0 if the clock is set to before that.
 pub fn unix_ns() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX)

@@ -1,5 +1,5 @@
-//! Reads the counters of this host's kernel ([`Counters`]). Everything is opened before a run and
-//! kept open: at its end there may be no descriptor left to open anything with.
+//! Reads the counters of this host's kernel ([`Counters`]). The files are opened before a run and kept
+//! open: at its end there may be no free descriptor.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -9,13 +9,13 @@ use super::netlink::Netlink;
 use super::sys;
 use crate::counters::{Counters, Texts};
 
-/// The least of a file that is read at once: all of `/proc/net/netstat` in one piece.
+/// The size of one read: all of `/proc/net/netstat`.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// No file in here is longer; the longest ones have a line a processor.
+/// Longer files are not read; the longest ones have a line for each CPU.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// A process that may have no more descriptors than this needs them for its connections.
+/// Below this descriptor limit all descriptors are left for connections.
 const DESCRIPTORS_MIN: u64 = 32;
 
 /// The open files, six at most.
@@ -30,7 +30,7 @@ pub struct CounterFiles {
 }
 
 impl CounterFiles {
-    /// Opens what there is of them, in this network namespace. What cannot be opened is unknown.
+    /// Opens the files of this network namespace; the counters of those that do not open are `None`.
     pub fn open() -> CounterFiles {
         if sys::descriptor_limit().is_ok_and(|(soft, _)| soft < DESCRIPTORS_MIN) {
             return CounterFiles::default();
@@ -66,13 +66,13 @@ impl CounterFiles {
         counters
     }
 
-    /// Whether an address is this host's own, as its routes are now.
+    /// Whether an address is of this host, by its current routes.
     pub fn is_own(&mut self, ip: IpAddr) -> Option<bool> {
         self.netlink.as_mut()?.is_own(ip)
     }
 }
 
-/// All of a file of `/proc`, from its beginning: that is when the kernel writes it anew.
+/// The whole of a `/proc` file, from its beginning: then the kernel generates it anew.
 fn text_of(file: &File) -> Option<String> {
     let mut bytes = Vec::new();
     loop {
@@ -95,7 +95,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpStream};
 
     #[test]
-    fn the_kernel_that_runs_this_counts_and_goes_on_counting() {
+    fn the_counters_of_this_kernel_are_read_and_rise() {
         let mut files = CounterFiles::open();
         let before = files.read();
         assert!(
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn own_addresses_are_told_from_others() {
+    fn own_addresses_are_recognized() {
         let mut files = CounterFiles::open();
         assert_eq!(files.is_own(Ipv4Addr::LOCALHOST.into()), Some(true));
         assert_eq!(files.is_own(Ipv4Addr::new(192, 0, 2, 1).into()), Some(false));

@@ -1,9 +1,9 @@
-//! How a connection is dialed, and how it is known that it stands.
+//! Dials a connection, and confirms that it is established.
 //!
-//! Left to itself, the kernel tries ports of one parity first, and past half of the range each dial
-//! walks thousands of taken ones; naming the whole range for each socket spares it that (the option
-//! is there since Linux 6.3). A source is bound without a port, so that one port of it serves all
-//! targets.
+//! By default the kernel tries ports of one parity first, and once half of the range is used each
+//! dial searches through thousands of used ports. Setting the whole range on each socket avoids that
+//! (IP_LOCAL_PORT_RANGE, since Linux 6.3). A source is bound without a port, so that one port of it
+//! can be used for every target.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use mio::{Interest, Token};
 use super::errno::{Stage, failure};
 use super::host::PortRange;
 use super::poller::Poller;
-use super::sys::{self, Whose};
+use super::sys::{self, End};
 use crate::engine::{EndReason, Failure, Key};
 use crate::plan::{Close, Plan};
 use crate::route::Routes;
@@ -24,43 +24,42 @@ use crate::units::Moment;
 #[derive(Debug)]
 pub struct Dialer {
     routes: Routes,
-    /// The host's local ports, as long as the kernel takes a range of them by the socket; older
-    /// ones (before Linux 6.3) are asked once.
+    /// The host's local ports; `None` once the kernel has refused the option (before Linux 6.3).
     range: Option<PortRange>,
-    /// By target: whether a dial could be given the very address and port that it dials.
-    may_meet_itself: Box<[bool]>,
-    /// By target: whether a dial was ever under way.
+    /// By target: whether a dial can get the target's address and port as its own.
+    may_self_connect: Box<[bool]>,
+    /// By target: whether a dial ever sent a SYN.
     was_dialed: Box<[bool]>,
-    /// How each connection is to end, also should the process be killed.
+    /// How each connection is closed, also if the process is killed.
     close: Close,
 }
 
-/// What readiness of a dialing socket turned out to mean.
-pub enum Confirmed {
+/// The state of a dialing socket at its readiness.
+pub enum Connected {
     Opened,
     Failed(Failure),
-    /// Opened, and reset before anybody looked.
+    /// Established, and reset before this readiness.
     Reset(Failure),
     NotYet,
 }
 
-/// A dial that came to nothing at once, having begun at `at`.
-pub struct Refused {
+/// A dial that failed before a SYN was sent, having begun at `at`.
+pub struct DialFailed {
     pub at: Moment,
     pub failure: Failure,
 }
 
 impl Dialer {
-    /// `ports` are the host's local ports, `None` where they are unknown.
+    /// `ports` are the host's local ports; `None`: unknown.
     pub fn new(plan: &Plan, ports: Option<PortRange>) -> Dialer {
         let routes = &plan.routes;
         let may = |target: &SocketAddr| {
             let in_range = ports.is_none_or(|ports| ports.contains(target.port()));
-            in_range && has_itself_for_source(routes, target)
+            in_range && is_dialed_from_itself(routes, target)
         };
-        let may_meet_itself = routes.targets().iter().map(|target| may(&target.address));
+        let may_self_connect = routes.targets().iter().map(|target| may(&target.address));
         Dialer {
-            may_meet_itself: may_meet_itself.collect(),
+            may_self_connect: may_self_connect.collect(),
             was_dialed: vec![false; routes.targets().len()].into(),
             range: ports,
             routes: routes.clone(),
@@ -68,20 +67,21 @@ impl Dialer {
         }
     }
 
-    /// Socket, source, port range, connect, register: the whole of a dial. Returns when it began,
-    /// just before its `connect()`.
+    /// Creates, binds, connects and registers a socket. Returns when it began, just before
+    /// `connect()`.
     ///
     /// # Errors
-    /// What of it failed at once.
-    pub fn dial(&mut self, key: Key, poller: &Poller) -> Result<(Moment, OwnedFd), Refused> {
-        let refused = |at, error: &io::Error| Refused { at, failure: failure(Stage::Here, error) };
+    /// [`DialFailed`] with the first call that failed.
+    pub fn dial(&mut self, key: Key, poller: &Poller) -> Result<(Moment, OwnedFd), DialFailed> {
+        let failed =
+            |at, error: &io::Error| DialFailed { at, failure: failure(Stage::Here, error) };
         let target = &self.routes.target(key.slot).address;
-        let socket = sys::tcp_socket(target).map_err(|e| refused(poller.clock.now(), &e))?;
+        let socket = sys::tcp_socket(target).map_err(|e| failed(poller.clock.now(), &e))?;
         if let Some(source) = self.routes.source(key.slot)
             && let Err(error) = sys::bind_source(socket.as_fd(), source)
         {
             let failure = failure(Stage::Bind, &error);
-            return Err(Refused { at: poller.clock.now(), failure });
+            return Err(DialFailed { at: poller.clock.now(), failure });
         }
         if let Some(PortRange { low, high }) = self.range
             && let Err(error) = sys::set_local_port_range(socket.as_fd(), low, high)
@@ -90,7 +90,7 @@ impl Dialer {
             self.range = None;
         }
         if self.close == Close::Rst {
-            // Should that fail the close is a FIN.
+            // If it fails the close is a FIN.
             let _ = sys::set_reset_on_close(socket.as_fd());
         }
         let at = poller.clock.now();
@@ -102,62 +102,61 @@ impl Dialer {
             self.was_dialed[self.routes.target_index(key.slot) as usize] = true;
         }
         connected.map(|()| (at, socket)).map_err(|error| {
-            let mut refused = refused(at, &error);
-            // Where the system finds no address to dial from, the number is the same as for want
-            // of a port; but then it has not found one for any dial before.
-            let is_lost = refused.failure.reason == EndReason::NoPorts
+            let mut failed = failed(at, &error);
+            // EADDRNOTAVAIL also means that the kernel has no source address for the target, but
+            // then no dial to it was ever sent.
+            let has_no_source = failed.failure.reason == EndReason::NoPorts
                 && self.routes.sources().is_empty()
                 && !self.was_dialed[self.routes.target_index(key.slot) as usize]
-                && sys::source_towards(target, None).is_err();
-            if is_lost {
-                refused.failure.reason = EndReason::OtherHere;
+                && sys::source_for(target, None).is_err();
+            if has_no_source {
+                failed.failure.reason = EndReason::OtherHere;
             }
-            refused
+            failed
         })
     }
 
-    /// Asks the dialing socket of a slot what its readiness meant.
-    pub fn confirm(&self, slot: u32, socket: BorrowedFd<'_>, readiness: &Readiness) -> Confirmed {
+    /// Whether the dialing socket of a slot has connected, by its own SO_ERROR.
+    pub fn connected(&self, slot: u32, socket: BorrowedFd<'_>, readiness: &Readiness) -> Connected {
         if let Some(errno) = sys::take_error(socket) {
             let error = io::Error::from_raw_os_error(errno);
             return match failure(Stage::Dialing, &error) {
-                // A reset in answer to a SYN is ECONNREFUSED: this one came after the handshake.
+                // An RST to a SYN is ECONNREFUSED: this one came after the handshake.
                 // Source: tcp_reset() in net/ipv4/tcp_input.c.
                 Failure { reason: EndReason::Reset, errno } => {
-                    Confirmed::Reset(Failure { reason: EndReason::PeerReset, errno })
+                    Connected::Reset(Failure { reason: EndReason::PeerReset, errno })
                 }
-                failure => Confirmed::Failed(failure),
+                failure => Connected::Failed(failure),
             };
         }
         if !readiness.is_writable() {
-            return Confirmed::NotYet;
+            return Connected::NotYet;
         }
         let target = self.routes.target_index(slot) as usize;
-        if self.may_meet_itself[target] && is_met_by_itself(socket) {
-            // Nobody listens there: on any other host this would have been refused.
+        if self.may_self_connect[target] && is_self_connected(socket) {
+            // The port has no listener: from any other host this dial would be refused.
             let refused = Failure { reason: EndReason::Refused, errno: libc::ECONNREFUSED };
-            return Confirmed::Failed(refused);
+            return Connected::Failed(refused);
         }
-        Confirmed::Opened
+        Connected::Opened
     }
 }
 
-/// Whether a target is dialed from its own address: then its port can be the one that `connect()`
-/// chooses. It is so for this host's addresses, but for most of 127.0.0.0/8, which the system dials
-/// from 127.0.0.1.
-fn has_itself_for_source(routes: &Routes, target: &SocketAddr) -> bool {
+/// Whether a target is dialed from its own address: then `connect()` can choose its port as the local
+/// one. True for this host's addresses, except most of 127.0.0.0/8, which the kernel dials from
+/// 127.0.0.1.
+fn is_dialed_from_itself(routes: &Routes, target: &SocketAddr) -> bool {
     let sources = routes.sources();
     if sources.is_empty() {
-        // What cannot be found out may be so.
-        return sys::source_towards(target, None).map_or(true, |source| source.ip() == target.ip());
+        // If it cannot be determined, assume so.
+        return sys::source_for(target, None).map_or(true, |source| source.ip() == target.ip());
     }
     sources.iter().any(|source| source.ip() == target.ip())
 }
 
-/// Whether both ends of a connection are this very socket (a simultaneous open with itself: RFC
-/// 9293, 3.5).
-fn is_met_by_itself(socket: BorrowedFd<'_>) -> bool {
-    match (sys::address(socket, Whose::Local), sys::address(socket, Whose::Peer)) {
+/// Whether a socket is connected to itself, by a simultaneous open (RFC 9293, 3.5).
+fn is_self_connected(socket: BorrowedFd<'_>) -> bool {
+    match (sys::address(socket, End::Local), sys::address(socket, End::Peer)) {
         (Ok(local), Ok(peer)) => local == peer,
         _ => false,
     }

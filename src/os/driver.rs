@@ -1,48 +1,47 @@
 //! The poll loop: readiness → [`Event`], [`Action`] → system calls.
 //!
-//! The impure half of `engine/mod.rs`, whose module page is the vocabulary between the two. Policy
-//! is over there: this file decides nothing but how to ask the kernel. It holds to mio's contract:
-//! readiness is edge-triggered and may be spurious, so every answer is asked of the socket itself.
+//! The impure half of `engine/mod.rs`: policy is there, system calls are here. Readiness is
+//! edge-triggered and may be spurious, so the socket itself is always asked: `SO_ERROR`, or a read
+//! until it would block.
 
 use std::io::{self, ErrorKind};
 
 use mio::Events;
 
-use super::closing::close_all;
-use super::dialer::{Dialer, Refused};
+use super::dialer::{DialFailed, Dialer};
 use super::errno::{Stage, failure};
 use super::host::PortRange;
+use super::icmp;
 use super::poller::{Gap, Poller};
-use super::rejects;
 use super::sockets::{Sockets, bytes_per_connection};
 use super::sys::{self, Signals};
 use super::tcp_info;
-use super::watch::{News, Run, Watch};
+use super::teardown::close_all;
+use super::watch::{DebugEvent, Run, Watch};
 use crate::engine::dating::Dating;
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
 use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note};
 use crate::error::{Error, Result};
 use crate::icmp::IcmpTally;
+use crate::last_lines::LastLineTally;
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
-use crate::said::SaidTally;
 use crate::units::Moment;
 
 /// The one buffer that received bytes pass through.
-const BUFFER_BYTES: usize = 4096;
+const BUFFER_BYTES: u32 = 4096;
 
-/// What is read at once of a connection whose end has been heard: there is no flood to come, and one
-/// good look takes it all.
+/// Read at once from a connection that the peer has closed: nothing more can arrive.
 pub(super) const LAST_DRAIN_BYTES: usize = 64 * 1024;
 
-/// Reads at the end of a connection: as many as it takes to look at all that is looked at of a
-/// reply.
-pub(super) const LAST_READS_MAX: usize = (SEEN_BYTES_MAX as usize).div_ceil(BUFFER_BYTES);
+/// Reads from a connection that the peer has closed: enough for the bytes that a reply is searched
+/// in.
+pub(super) const LAST_READS_MAX: u32 = SEEN_BYTES_MAX.div_ceil(BUFFER_BYTES);
 
-/// The peer has closed in good order.
+/// A FIN from the peer.
 pub(super) const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
 
-/// All that a run keeps of its connections. At millions of them filling it takes a while, so it is
-/// made before the signals are held.
+/// All memory that a run keeps for its connections. Filling it takes a while for millions of them,
+/// so it is allocated before the signals are blocked.
 #[derive(Debug)]
 pub struct Tables {
     engine: Engine,
@@ -51,29 +50,30 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Room for the connections of `plan`.
+    /// Memory for the connections of `plan`.
     ///
     /// # Errors
-    /// [`crate::error::Error::Memory`] when that is not to be had.
+    /// [`crate::error::Error::Memory`] if allocation fails.
     pub fn new(plan: &Plan) -> Result<Tables> {
         let connections = plan.connections;
         let bytes = u64::from(connections) * bytes_per_connection(plan);
         let no_memory = || Error::Memory { connections, bytes };
         // The run's clock begins at zero when the driver makes it.
         let engine = Engine::new(plan, Moment(0)).map_err(|_| no_memory())?;
-        let text = plan.talk.as_ref().map_or_else(Default::default, |talk| talk.expect.clone());
+        let reply = plan.reply_check.as_ref();
+        let text = reply.map_or_else(Default::default, |reply| reply.expect.clone());
         let expect = Expect::new(text, connections).map_err(|_| no_memory())?;
         let sockets = Sockets::new(connections).map_err(|_| no_memory())?;
         Ok(Tables { engine, sockets, expect })
     }
 }
 
-/// Runs `plan` to its end, with `tables` made for it.
+/// Runs `plan` to its end, with the `tables` made for it.
 ///
 /// # Errors
-/// [`crate::error::Error::System`] for what is missing before the first dial, or a poll that fails:
-/// that ends the run as a signal does, with its report. What happens to a connection is no error
-/// here.
+/// [`crate::error::Error::System`] if something that the loop needs is missing before the first
+/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures of
+/// connections are no errors here.
 pub fn run(
     plan: &Plan,
     tables: Tables,
@@ -82,27 +82,37 @@ pub fn run(
     watch: &mut dyn Watch,
 ) -> Result<Run> {
     let mut driver = Driver::new(plan, tables, ports, signals)?;
-    let failure = driver.spin(watch).err();
+    let failure = driver.run_loop(watch).err();
     if failure.is_some() {
         driver.stop();
     }
-    rejects::note_pending(&mut driver.icmp, &driver.sockets, &driver.poller.clock);
+    icmp::collect_pending(&mut driver.icmp, &driver.sockets, &driver.poller.clock);
     let run = driver.run_so_far(failure.as_ref());
     watch.done(&run, signals);
     close_all(driver.sockets, driver.poller.clock, signals, watch);
     failure.map_or(Ok(run), Err)
 }
 
-/// What came of one read.
-pub(super) enum Read {
+/// The result of one read.
+enum Read {
     Bytes {
         count: u32,
-        /// Whether they complete what is expected.
-        is_answer: bool,
+        /// Whether they complete the expected text.
+        is_reply: bool,
     },
-    /// Not a byte, for now.
-    Nothing,
+    WouldBlock,
     End(Failure),
+}
+
+/// The result of several reads of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Drained {
+    pub received: u32,
+    /// Whether the expected text is complete with it.
+    pub is_reply: bool,
+    /// Whether it would block now; otherwise there may be more.
+    pub is_empty: bool,
+    pub end: Option<Failure>,
 }
 
 pub(super) struct Driver<'a> {
@@ -115,14 +125,14 @@ pub(super) struct Driver<'a> {
     pub(super) dating: Dating,
     /// For the next turn.
     pub(super) events: Vec<Event>,
-    /// Where in them those of the poll begin.
+    /// Index of the first event of the current poll batch.
     pub(super) batch_at: usize,
     buffer: Vec<u8>,
-    said: SaidTally,
+    last_lines: LastLineTally,
     pub(super) expect: Expect,
-    /// With `--debug`: what was heard in the poll, to be told after what the engine has to say of
-    /// it, but before the end of a connection.
-    words: Vec<(Key, Vec<u8>)>,
+    /// With `--debug`: bytes received during the poll. They are printed after the notes of the next
+    /// turn, but before the note that their connection was closed.
+    received: Vec<(Key, Vec<u8>)>,
     icmp: IcmpTally,
 }
 
@@ -141,20 +151,20 @@ impl<'a> Driver<'a> {
             engine: tables.engine,
             dialer: Dialer::new(plan, ports),
             dating: Dating::new(plan.batches()),
-            events: Vec::with_capacity(plan.limits.turn_events_max()),
+            events: Vec::with_capacity(plan.budgets.turn_events_max()),
             batch_at: 0,
-            buffer: vec![0; BUFFER_BYTES],
-            said: SaidTally::default(),
+            buffer: vec![0; BUFFER_BYTES as usize],
+            last_lines: LastLineTally::default(),
             expect: tables.expect,
-            words: Vec::new(),
+            received: Vec::new(),
             icmp: IcmpTally::new(),
         })
     }
 
-    fn spin(&mut self, watch: &mut dyn Watch) -> Result<()> {
-        let limits = &self.plan.limits;
-        let mut ready = Events::with_capacity(limits.events_max as usize);
-        let mut actions = Vec::with_capacity(limits.turn_actions_max());
+    fn run_loop(&mut self, watch: &mut dyn Watch) -> Result<()> {
+        let budgets = &self.plan.budgets;
+        let mut ready = Events::with_capacity(budgets.events_max as usize);
+        let mut actions = Vec::with_capacity(budgets.turn_actions_max());
         let mut now = self.poller.clock.now();
         loop {
             self.engine.turn(now, &self.events, &mut actions);
@@ -162,8 +172,8 @@ impl<'a> Driver<'a> {
             for action in actions.drain(..) {
                 self.perform(action, watch);
             }
-            for (key, words) in self.words.drain(..) {
-                watch.debug(key, News::Received(&words));
+            for (key, bytes) in self.received.drain(..) {
+                watch.debug(key, DebugEvent::Received(&bytes));
             }
             if self.engine.is_over() {
                 self.engine.hear_last(&self.events);
@@ -177,60 +187,56 @@ impl<'a> Driver<'a> {
                 self.push(now, EventKind::Gap { since, is_stop });
             }
             self.batch_at = self.events.len();
-            let mut heard = 0;
+            let mut count = 0;
             for readiness in &ready {
-                heard += 1;
-                self.hear(now, readiness);
+                count += 1;
+                self.on_ready(now, readiness);
             }
-            let is_full = heard >= limits.events_max;
+            let is_full = count >= budgets.events_max;
             self.dating.end_batch(is_full);
             if is_full {
                 self.push(now, EventKind::PollBatchFull);
             }
-            // A poll that took long has read them although they may not be in its batch.
+            // After a gap the poller reads the signals itself, so they may be in no batch.
             if self.signals.take_read().is_some() {
                 self.push(now, EventKind::Stop);
             }
         }
     }
 
-    /// Ends the run where the loop cannot go on; what was read so far counts.
+    /// Ends the run when the loop cannot go on; what was read so far counts.
     fn stop(&mut self) {
         let now = self.poller.clock.now();
         self.push(now, EventKind::Stop);
-        // What there would be to do is done by the end of the run.
+        // The end of the run carries out what these ask for.
         let mut actions = Vec::new();
         self.engine.turn(now, &self.events, &mut actions);
     }
 
     pub(super) fn push(&mut self, at: Moment, kind: EventKind) {
         if let EventKind::PeerClosed(key, _) = kind {
-            self.said.closed(key.slot);
+            self.last_lines.closed(key.slot);
         }
         self.events.push(Event { at, kind });
     }
 
-    /// Whether there is an answer in what comes next, for all that was read so far. Where any byte
-    /// is one, nobody looks at them.
-    pub(super) fn can_answer(&self, slot: u32) -> bool {
-        let talk = self.plan.talk.as_ref();
-        talk.is_some_and(|talk| talk.expect.is_empty() || self.expect.is_open(slot))
+    /// Whether the next bytes of a slot can complete its reply.
+    pub(super) fn can_match(&self, slot: u32) -> bool {
+        let reply = self.plan.reply_check.as_ref();
+        reply.is_some_and(|reply| reply.expect.is_empty() || self.expect.is_open(slot))
     }
 
     fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
         match action {
             Action::Close(key) => {
-                rejects::note(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
+                icmp::collect(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
                 self.sockets.close(key.slot);
             }
             Action::Sample => watch.sample(&self.engine.sample()),
-            Action::Drain(key) => {
-                let at = self.poller.clock.now();
-                self.receive(at, key, Some(watch));
-            }
+            Action::Drain(key) => self.receive(self.poller.clock.now(), key, 1, Some(watch)),
             Action::DrainFully(key) => {
-                let at = self.poller.clock.now();
-                self.receive_all(at, key, watch);
+                let reads_max = if self.can_match(key.slot) { FINAL_DRAIN_FACTOR } else { 0 };
+                self.receive(self.poller.clock.now(), key, reads_max, Some(watch));
             }
             Action::Dial(key) => self.dial(key),
             Action::Send(key) => self.send(key),
@@ -238,20 +244,20 @@ impl<'a> Driver<'a> {
                 if let Some(socket) = self.sockets.get(key.slot) {
                     let info = tcp_info::read(socket);
                     let info = tcp_info::set_keepalive(socket).ok().map(|()| info);
-                    // Stamped when it is out: what is newer came after it.
+                    // Stamped after the send: what is newer arrived after it.
                     let at = self.poller.clock.now();
                     self.push(at, EventKind::KeepaliveStarted(key, info));
                 }
             }
             Action::StopKeepalive(key) => {
                 if let Some(socket) = self.sockets.get(key.slot) {
-                    // Should that fail it goes on, and the run all the same.
+                    // If it fails the probes go on, which does no harm.
                     let _ = tcp_info::clear_keepalive(socket);
                 }
             }
             Action::ReadTcpInfo(key, purpose) => {
                 if let Some(socket) = self.sockets.get(key.slot) {
-                    // Stamped before: a stall in between must make nothing look newer than it is.
+                    // Stamped before the read: a stall in between must make nothing look newer.
                     let at = self.poller.clock.now();
                     let info = tcp_info::read(socket);
                     self.push(at, EventKind::TcpInfo(key, purpose, info));
@@ -259,100 +265,109 @@ impl<'a> Driver<'a> {
             }
             Action::Note(key, note) => {
                 if matches!(note, Note::Closed { .. }) {
-                    self.tell_last_words(key, watch);
+                    self.flush_received(key, watch);
                 }
-                watch.debug(key, News::Note(note));
+                watch.debug(key, DebugEvent::Note(note));
             }
         }
     }
 
-    /// Reads once, and says what that meant.
-    pub(super) fn receive(&mut self, at: Moment, key: Key, watch: Option<&mut dyn Watch>) {
-        match self.read(key, self.drain_bytes(), watch) {
-            // Only "would block" proves that there is no more: urgent data can end a read early.
-            Read::Bytes { count, is_answer } => {
-                self.push(at, EventKind::Received { key, bytes: count, more: true });
-                if is_answer {
-                    self.push(at, EventKind::ReplyMatched(key));
-                }
-            }
-            Read::Nothing => self.push(at, EventKind::Received { key, bytes: 0, more: false }),
-            Read::End(failure) => self.push(at, EventKind::PeerClosed(key, failure)),
-        }
-    }
-
-    /// Reads on while there is more and the answer may be in it, and says what that meant in one.
-    fn receive_all(&mut self, at: Moment, key: Key, watch: &mut dyn Watch) {
-        let (mut received, mut more, mut is_answered, mut end) = (0, true, false, None);
-        for _ in 0..FINAL_DRAIN_FACTOR {
-            if !self.can_answer(key.slot) {
-                break;
-            }
-            match self.read(key, self.drain_bytes(), Some(watch)) {
-                Read::Bytes { count, is_answer } => {
-                    received += count;
-                    is_answered |= is_answer;
-                }
-                Read::Nothing => more = false,
-                Read::End(failure) => end = Some(failure),
-            }
-            // Where any byte is an answer, this was all that it takes.
-            if !self.expect.is_open(key.slot) || !more || end.is_some() {
-                break;
-            }
-        }
-        self.push(at, EventKind::Received { key, bytes: received, more });
-        if is_answered {
-            self.push(at, EventKind::ReplyMatched(key));
-        }
-        if let Some(failure) = end {
+    /// Reads a connection up to `reads_max` times and reports what came of it.
+    pub(super) fn receive(
+        &mut self,
+        at: Moment,
+        key: Key,
+        reads_max: u32,
+        watch: Option<&mut dyn Watch>,
+    ) {
+        let drained = self.drain(key, reads_max, self.plan.budgets.drain_bytes_max as usize, watch);
+        self.report(at, key, &drained);
+        if let Some(failure) = drained.end {
             self.push(at, EventKind::PeerClosed(key, failure));
         }
     }
 
-    fn drain_bytes(&self) -> usize {
-        self.plan.limits.drain_bytes_max as usize
+    /// Reads until the reply is complete, the socket would block, or the connection has ended, but
+    /// `reads_max` times at most. Only "would block" proves that there is no more: urgent data can
+    /// end a read early.
+    pub(super) fn drain(
+        &mut self,
+        key: Key,
+        reads_max: u32,
+        bytes_max: usize,
+        mut watch: Option<&mut dyn Watch>,
+    ) -> Drained {
+        let mut drained = Drained::default();
+        for _ in 0..reads_max {
+            match self.read(key, bytes_max, &mut watch) {
+                Read::Bytes { count, is_reply } => {
+                    drained.received += count;
+                    drained.is_reply |= is_reply;
+                }
+                Read::WouldBlock => drained.is_empty = true,
+                Read::End(failure) => drained.end = Some(failure),
+            }
+            // Where any byte is a reply, the first read has it.
+            if drained.is_empty || drained.end.is_some() || !self.expect.is_open(key.slot) {
+                break;
+            }
+        }
+        drained
     }
 
-    /// Reads once, of what nobody looks at at most `most` bytes. What came is told at once, or
-    /// without a watch after the next turn.
-    pub(super) fn read(&mut self, key: Key, most: usize, watch: Option<&mut dyn Watch>) -> Read {
-        let Some(socket) = self.sockets.get(key.slot) else { return Read::Nothing };
+    /// Reports what was read; the end of the connection comes after it, from the caller.
+    pub(super) fn report(&mut self, at: Moment, key: Key, drained: &Drained) {
+        let Drained { received: bytes, is_reply, is_empty, end } = *drained;
+        if bytes > 0 || end.is_none() {
+            let more = !is_empty && end.is_none();
+            self.push(at, EventKind::Received { key, bytes, more });
+        }
+        if is_reply {
+            self.push(at, EventKind::ReplyMatched(key));
+        }
+    }
+
+    /// Reads once: into the buffer, and up to `bytes_max` that are discarded where nothing looks at
+    /// them. With `--debug` the bytes are printed now, or after the next turn if there is no
+    /// `watch`.
+    fn read(&mut self, key: Key, bytes_max: usize, watch: &mut Option<&mut dyn Watch>) -> Read {
+        let Some(socket) = self.sockets.get(key.slot) else { return Read::WouldBlock };
         let is_awaited = self.expect.is_open(key.slot);
         match sys::receive(socket, &mut self.buffer) {
             Ok(0) => Read::End(CLOSED),
             Ok(bytes) => {
-                self.said.received(key.slot, &self.buffer[..bytes]);
-                let is_looked_at = self.plan.debug || is_awaited;
-                let rest = match bytes == self.buffer.len() && bytes < most && !is_looked_at {
-                    true => sys::discard(socket, most - bytes).unwrap_or(0),
+                self.last_lines.received(key.slot, &self.buffer[..bytes]);
+                let is_used = self.plan.debug || is_awaited;
+                let rest = match bytes == self.buffer.len() && bytes < bytes_max && !is_used {
+                    true => sys::discard(socket, bytes_max - bytes).unwrap_or(0),
                     false => 0,
                 };
                 match watch {
                     _ if !self.plan.debug => {}
-                    Some(watch) => watch.debug(key, News::Received(&self.buffer[..bytes])),
-                    None => self.words.push((key, self.buffer[..bytes].to_vec())),
+                    Some(watch) => watch.debug(key, DebugEvent::Received(&self.buffer[..bytes])),
+                    None => self.received.push((key, self.buffer[..bytes].to_vec())),
                 }
-                let is_answer = is_awaited && self.expect.feed(key.slot, &self.buffer[..bytes]);
-                Read::Bytes { count: u32::try_from(bytes + rest).unwrap_or(u32::MAX), is_answer }
+                let is_reply = is_awaited && self.expect.feed(key.slot, &self.buffer[..bytes]);
+                Read::Bytes { count: u32::try_from(bytes + rest).unwrap_or(u32::MAX), is_reply }
             }
-            Err(error) if is_transient(&error) => Read::Nothing,
+            Err(error) if is_transient(&error) => Read::WouldBlock,
             Err(error) => Read::End(failure(Stage::Established, &error)),
         }
     }
 
-    /// Tells what was heard of a connection before it is told how it ended.
-    fn tell_last_words(&mut self, key: Key, watch: &mut dyn Watch) {
-        while let Some(index) = self.words.iter().position(|(whose, _)| *whose == key) {
-            let (_, words) = self.words.remove(index);
-            watch.debug(key, News::Received(&words));
+    /// Prints what a connection received before the note that it was closed.
+    fn flush_received(&mut self, key: Key, watch: &mut dyn Watch) {
+        while let Some(index) = self.received.iter().position(|(of, _)| *of == key) {
+            let (_, bytes) = self.received.remove(index);
+            watch.debug(key, DebugEvent::Received(&bytes));
         }
     }
 
-    /// A fresh socket has room for all of it. One whose peer is gone already will say so itself.
+    /// Sends the request; it fits into the send buffer of a new socket. If the connection has ended
+    /// already, its readiness reports that.
     fn send(&mut self, key: Key) {
-        if let (Some(talk), Some(socket)) = (&self.plan.talk, self.sockets.get(key.slot)) {
-            let _ = sys::send(socket, &talk.send);
+        if let (Some(reply), Some(socket)) = (&self.plan.reply_check, self.sockets.get(key.slot)) {
+            let _ = sys::send(socket, &reply.send);
             let at = self.poller.clock.now();
             self.push(at, EventKind::Sent(key));
         }
@@ -364,7 +379,7 @@ impl<'a> Driver<'a> {
                 self.sockets.insert(key.slot, socket);
                 self.push(at, EventKind::Dialed(key));
             }
-            Err(Refused { at, failure }) => {
+            Err(DialFailed { at, failure }) => {
                 self.push(at, EventKind::Dialed(key));
                 let now = self.poller.clock.now();
                 self.push(now, EventKind::Failed(key, failure));
@@ -379,8 +394,8 @@ impl<'a> Driver<'a> {
             Some(error) => Some(format!("an error of this host: {error}")),
             None => self.signals.limit().map(str::to_owned),
         };
-        let (icmp, said) = (self.icmp.clone(), self.said.summary());
-        Run { summary, turn_longest, said, icmp, ended_by }
+        let (icmp, last_lines) = (self.icmp.clone(), self.last_lines.summary());
+        Run { summary, turn_longest, last_lines, icmp, ended_by }
     }
 }
 

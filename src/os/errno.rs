@@ -1,30 +1,28 @@
-//! What a system error means: errno → [`EndReason`]. The same number has another side depending on who
-//! said it.
+//! errno → [`EndReason`]. What a number means depends on the call that returned it.
 
 use std::io;
 
 use crate::engine::{EndReason, Failure};
 
-/// Who reported an error.
+/// Where an error was reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// A call of ours, refused before any packet was sent: `socket()`, `connect()`, `epoll_ctl()`.
+    /// By `socket()`, `connect()` or `epoll_ctl()`, before any packet was sent.
     Here,
-    /// The source could not be bound.
+    /// By `bind()` to the source address.
     Bind,
-    /// The pending error of a socket that was dialing.
+    /// As the pending error of a dialing socket.
     Dialing,
-    /// The pending error of a socket that was established, or of a read from it.
+    /// As the pending error of an established socket, or by a read from it.
     Established,
 }
 
-/// The failure that `error` is at this stage. An error without a number counts as number 0.
+/// An error without a number has errno 0.
 pub fn failure(stage: Stage, error: &io::Error) -> Failure {
     let errno = error.raw_os_error().unwrap_or(0);
     Failure { reason: reason(stage, errno), errno }
 }
 
-/// The reason behind an error number.
 pub fn reason(stage: Stage, errno: i32) -> EndReason {
     match stage {
         Stage::Here => here(errno),
@@ -34,12 +32,12 @@ pub fn reason(stage: Stage, errno: i32) -> EndReason {
     }
 }
 
-/// A source is bound without a port, so that it is not for want of one; where the kernel takes one
-/// all the same (before Linux 4.2) it is EADDRINUSE that tells.
+/// A source is bound without a port, so ports cannot be exhausted here. Before Linux 4.2 bind() takes
+/// a port all the same, and fails with EADDRINUSE if there is no free one.
 fn bind(errno: i32) -> EndReason {
     match errno {
-        // The same number as for want of a port, and quite another trouble: the address was there at
-        // the start. ENODEV: a link-local one, and its interface is gone.
+        // Not a lack of ports: the address was there at the start and is gone. ENODEV: a link-local
+        // address of an interface that is gone.
         libc::EADDRNOTAVAIL | libc::ENODEV => EndReason::NoSource,
         _ => here(errno),
     }
@@ -48,14 +46,14 @@ fn bind(errno: i32) -> EndReason {
 fn here(errno: i32) -> EndReason {
     match errno {
         libc::EMFILE | libc::ENFILE => EndReason::NoDescriptors,
-        // EADDRINUSE: every port of the range is bound by others.
+        // EADDRINUSE: every port of the range is bound.
         libc::EADDRNOTAVAIL | libc::EADDRINUSE => EndReason::NoPorts,
         libc::ENOBUFS | libc::ENOMEM => EndReason::NoBuffers,
         libc::ENOSPC => EndReason::NoWatches,
         libc::EHOSTUNREACH | libc::EHOSTDOWN => EndReason::NoRouteToHost,
         libc::ENETUNREACH | libc::ENETDOWN => EndReason::NoRouteToNetwork,
         libc::EPERM | libc::EACCES => EndReason::NotPermitted,
-        // The answer can be there before connect() returns.
+        // The reply can arrive before connect() returns.
         libc::ECONNREFUSED => EndReason::Refused,
         libc::ECONNRESET => EndReason::Reset,
         libc::ETIMEDOUT => EndReason::TimedOut,
@@ -83,7 +81,7 @@ fn dialing(errno: i32) -> EndReason {
 fn established(errno: i32) -> EndReason {
     match errno {
         libc::ECONNRESET | libc::EPIPE => EndReason::PeerReset,
-        // No packet leads to this one: a program on this host had the kernel close it (SOCK_DESTROY).
+        // No packet causes this: a program on this host closed the socket (SOCK_DESTROY).
         // Source: `tcp_abort` in net/ipv4/tcp.c and its callers.
         libc::ECONNABORTED => EndReason::Aborted,
         _ => EndReason::Lost,
@@ -96,7 +94,7 @@ mod tests {
     use crate::engine::{Side, State};
 
     #[test]
-    fn what_connect_itself_refuses_is_this_hosts_doing_and_what_comes_later_is_not() {
+    fn errors_of_connect_itself_are_of_this_host_and_pending_errors_are_not() {
         for errno in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EPERM, libc::EACCES] {
             assert_eq!(reason(Stage::Here, errno).side(), Side::ThisHost, "{errno}");
             assert_eq!(reason(Stage::Dialing, errno).side(), Side::Network, "{errno}");
@@ -108,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_closed_on_this_host_is_not_lost_beyond_it() {
+    fn a_connection_closed_by_a_program_on_this_host_is_not_lost_in_the_network() {
         assert_eq!(reason(Stage::Established, libc::ECONNABORTED), EndReason::Aborted);
         assert_eq!(EndReason::Aborted.side(), Side::ThisHost);
         assert_eq!(reason(Stage::Dialing, libc::ECONNABORTED).side(), Side::ThisHost);
@@ -116,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_is_gone_is_no_want_of_ports() {
+    fn a_source_address_that_is_gone_is_not_port_exhaustion() {
         for errno in [libc::EADDRNOTAVAIL, libc::ENODEV] {
             assert_eq!(reason(Stage::Bind, errno), EndReason::NoSource, "{errno}");
             assert_ne!(reason(Stage::Here, errno), EndReason::NoSource, "{errno}");
@@ -126,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_ends_a_connection_in_the_state_that_fits_its_stage() {
+    fn every_error_ends_a_dial_in_error_and_a_connection_in_closed() {
         for errno in 0..200 {
             assert_eq!(reason(Stage::Here, errno).ends_in(), State::Error);
             assert_eq!(reason(Stage::Bind, errno).ends_in(), State::Error);

@@ -1,5 +1,4 @@
-//! Reads this machine's limits and names into plain values. What cannot be read is `None`: unknown,
-//! not wrong.
+//! Reads the limits of this host into plain values. `None`: unknown, as it cannot be read.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -13,14 +12,14 @@ use crate::plan::Plan;
 
 pub use crate::limits::{DESCRIPTORS_OWN, PortRange};
 
-/// How many addresses are asked about at most: one takes microseconds, and a run can have thousands.
-const ADDRESSES_ASKED_MAX: usize = 64;
+/// The most addresses that are checked: each takes microseconds, and a run can have thousands.
+const ADDRESSES_CHECKED_MAX: usize = 64;
 
 /// Capabilities by their bits. Source: `include/uapi/linux/capability.h`.
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_RESOURCE: u32 = 24;
 
-/// Everything that can stand in the way of `plan`. Some twenty small files: half a millisecond.
+/// All local limits that can be below `plan`. Some twenty small files: half a millisecond.
 pub fn read(plan: &Plan) -> Host {
     let status = text("/proc/self/status").unwrap_or_default();
     let privileged = |capability| is_privileged(&status, capability);
@@ -36,7 +35,7 @@ pub fn read(plan: &Plan) -> Host {
         timestamps: number("/proc/sys/net/ipv4/tcp_timestamps"),
         descriptors: descriptors(plan.connections, nr_open, privileged(CAP_SYS_RESOURCE)),
         nr_open,
-        // It does not hold for an administrator. Source: `alloc_empty_file` in `fs/file_table.c`.
+        // CAP_SYS_ADMIN is exempt. Source: `alloc_empty_file` in `fs/file_table.c`.
         files: files.filter(|_| !privileged(CAP_SYS_ADMIN)),
         watches_max: number("/proc/sys/fs/epoll/max_user_watches"),
         ports: local_port_range(),
@@ -61,17 +60,16 @@ fn number(path: &str) -> Option<u64> {
     text(path)?.trim().parse().ok()
 }
 
-/// Whether the process of this `/proc/PID/status` has a capability that the whole host honours: one
-/// that is root in a user namespace has it on paper only.
+/// Whether the process of this `/proc/PID/status` has a capability in the initial user namespace.
 fn is_privileged(status: &str, capability: u32) -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let bits = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
-    let is_everybody = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
-    bits >> capability & 1 == 1 && text("/proc/self/uid_map").is_some_and(is_everybody)
+    let is_initial = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
+    bits >> capability & 1 == 1 && text("/proc/self/uid_map").is_some_and(is_initial)
 }
 
-/// To be read after [`make_room_for`] did what it could: what could be raised has been, and a hard
-/// limit that is short all the same may not be.
+/// The limit on descriptors, after [`raise_nofile_limit`]: a hard limit that is still too low could not
+/// be raised.
 fn descriptors(connections: u32, nr_open: Option<u64>, is_capable: bool) -> Option<Descriptors> {
     let (soft, hard) = sys::descriptor_limit().ok()?;
     let open = descriptors_open(soft);
@@ -80,48 +78,48 @@ fn descriptors(connections: u32, nr_open: Option<u64>, is_capable: bool) -> Opti
     Some(Descriptors { soft, hard, open, may_raise })
 }
 
-/// How many descriptors below `limit` this process has open; the usual three if that is unknown. One
-/// above it, from before the limit was lowered, is in nobody's way.
+/// The open descriptors of this process below `limit`; three if unknown. Those above it, from before
+/// the limit was lowered, do not count against it.
 fn descriptors_open(limit: u64) -> u64 {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return 3 };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let below = names.filter(|descriptor: &u64| *descriptor < limit).count() as u64;
-    // One of them is what they are read by.
+    // One of them is that of this directory.
     below.saturating_sub(1)
 }
 
-/// `fs.file-nr`: allocated, of these unused, the most.
+/// `fs.file-nr`: allocated, unused ones among these, maximum.
 fn files_in(text: &str) -> Option<Gauge> {
     let numbers: Vec<u64> = text.split_whitespace().map_while(|word| word.parse().ok()).collect();
     let [allocated, unused, most] = numbers[..] else { return None };
     Some(Gauge { most, used: allocated.saturating_sub(unused) })
 }
 
-/// `tw` of the line `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 43` in `/proc/net/sockstat`. It counts
-/// without a walk over all sockets.
+/// `tw` of the line `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 43` in `/proc/net/sockstat`, which costs no
+/// walk over all sockets.
 fn time_wait_in(sockstat: &str) -> Option<u64> {
     let tcp = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
-    let mut words = tcp.split_whitespace().skip_while(|word| *word != "tw");
-    words.nth(1)?.parse().ok()
+    let mut fields = tcp.split_whitespace().skip_while(|field| *field != "tw");
+    fields.nth(1)?.parse().ok()
 }
 
-/// The limit of `ulimit -v`, and how much of it is taken according to this `/proc/PID/status`.
+/// `ulimit -v`, and its use by this `/proc/PID/status`.
 fn address_space(status: &str) -> Option<Gauge> {
     let most = soft_limit_in(&text("/proc/self/limits")?, "Max address space")?;
     Some(Gauge { most, used: size_in(status, "VmSize")? })
 }
 
-/// The soft one of `Max address space  unlimited  unlimited  bytes`.
+/// The soft limit of a line such as `Max address space  unlimited  unlimited  bytes`.
 fn soft_limit_in(limits: &str, name: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Refuses what does not fit below the limit of `ulimit -d`: tables of `bytes`, and what the program
-/// takes for itself. A failed allocation would end it without saying what to do.
+/// Checks that tables of `bytes` and the program's own memory fit below `ulimit -d`: a failed
+/// allocation would end the process without the fix.
 ///
 /// # Errors
-/// [`Error::Setup`]. Where the limit or its use is unknown nothing is refused.
+/// [`Error::Setup`] if not; never if the limit or its use is unknown.
 pub fn check_data_limit(bytes: u64) -> Result<()> {
     let most = text("/proc/self/limits").and_then(|text| soft_limit_in(&text, "Max data size"));
     let used = text("/proc/self/status").and_then(|text| size_in(&text, "VmData"));
@@ -132,12 +130,12 @@ pub fn check_data_limit(bytes: u64) -> Result<()> {
     }
     let (most, needed) = (most >> 10, needed.div_ceil(1 << 10));
     Err(Error::Setup(format!(
-        "not enough memory: ulimit -d is {most} and {needed} are needed: ulimit -d {needed}"
+        "not enough memory: ulimit -d is {most} KiB, and {needed} KiB are needed: ulimit -d {needed}"
     )))
 }
 
-/// Of each target, whether it is this host. Each address is asked about once, and of those beyond
-/// [`ADDRESSES_ASKED_MAX`] it is not known.
+/// By target: whether it is an address of this host. Each address is checked once; those beyond
+/// [`ADDRESSES_CHECKED_MAX`] count as other hosts.
 fn targets_here(plan: &Plan) -> Vec<bool> {
     let mut known: HashMap<IpAddr, bool> = HashMap::new();
     let is_here = |address: SocketAddr| {
@@ -147,26 +145,26 @@ fn targets_here(plan: &Plan) -> Vec<bool> {
         }
         let is_known = known.get(&ip).copied();
         is_known.unwrap_or_else(|| {
-            known.len() < ADDRESSES_ASKED_MAX && *known.entry(ip).or_insert(is_own(address))
+            known.len() < ADDRESSES_CHECKED_MAX && *known.entry(ip).or_insert(is_own(address))
         })
     };
     plan.routes.targets().iter().map(|target| target.address).map(is_here).collect()
 }
 
-/// The ports of this host's among the targets' that somebody listens on; of the first
-/// [`ADDRESSES_ASKED_MAX`], as one takes microseconds.
+/// The ports of targets on this host that have a listener; of the first [`ADDRESSES_CHECKED_MAX`]
+/// targets.
 fn ports_listened(plan: &Plan, targets_here: &[bool]) -> Vec<u16> {
     let targets = plan.routes.targets().iter().zip(targets_here);
     let here = targets.filter(|(_, is_here)| **is_here).map(|(target, _)| &target.address);
-    let is_listened = |address: &&SocketAddr| sys::is_listened_on(address);
-    let listened = here.take(ADDRESSES_ASKED_MAX).filter(is_listened);
+    let is_listened = |address: &&SocketAddr| sys::has_listener(address);
+    let listened = here.take(ADDRESSES_CHECKED_MAX).filter(is_listened);
     let mut ports: Vec<u16> = listened.map(SocketAddr::port).collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
-/// An address that can be bound to is this host's, unless all can be.
+/// Whether an address can be bound, which only this host's can, unless `ip_nonlocal_bind` is set.
 fn is_own(mut address: SocketAddr) -> bool {
     let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
     let binds_any = number(&format!("/proc/sys/net/{family}/ip_nonlocal_bind")) == Some(1);
@@ -174,11 +172,11 @@ fn is_own(mut address: SocketAddr) -> bool {
     !binds_any && UdpSocket::bind(address).is_ok()
 }
 
-/// `net.ipv4.ip_local_port_range` of this network namespace; it holds for IPv6 as well.
+/// `net.ipv4.ip_local_port_range` of this network namespace; also used for IPv6.
 pub fn local_port_range() -> Option<PortRange> {
     let text = text("/proc/sys/net/ipv4/ip_local_port_range")?;
-    let mut words = text.split_whitespace();
-    port_range(words.next()?, words.next()?)
+    let mut fields = text.split_whitespace();
+    port_range(fields.next()?, fields.next()?)
 }
 
 fn port_range(low: &str, high: &str) -> Option<PortRange> {
@@ -186,14 +184,13 @@ fn port_range(low: &str, high: &str) -> Option<PortRange> {
     (range.low <= range.high).then_some(range)
 }
 
-/// The ports that `net.ipv4.ip_local_reserved_ports` keeps from `connect()`, no port twice; none if
-/// unknown.
+/// `net.ipv4.ip_local_reserved_ports`, which `connect()` does not choose; empty if unknown.
 pub fn reserved_ports() -> Vec<PortRange> {
     let text = text("/proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
     reserved_in(&text)
 }
 
-/// `80,8000-8009`.
+/// Ranges such as `80,8000-8009`.
 fn reserved_in(text: &str) -> Vec<PortRange> {
     let ranges = text.trim().split(',').filter_map(|item| {
         let (low, high) = item.split_once('-').unwrap_or((item, item));
@@ -202,14 +199,14 @@ fn reserved_in(text: &str) -> Vec<PortRange> {
     ranges.collect()
 }
 
-/// `net.core.somaxconn`: the longest accept queue that a listener gets.
+/// `net.core.somaxconn`: the maximum of a listener's backlog.
 pub fn accept_queue_max() -> Option<u32> {
     fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?.trim().parse().ok()
 }
 
-/// This host's name, for matching a report with a server's log.
+/// This host's name, to match a report with a server's log.
 pub fn name() -> Option<String> {
-    // Any bytes: it is printed with care.
+    // Can be any bytes: report/ escapes it.
     let name = fs::read("/proc/sys/kernel/hostname").ok()?;
     let name = String::from_utf8_lossy(name.trim_ascii());
     (!name.is_empty()).then(|| name.into_owned())
@@ -231,33 +228,32 @@ fn size_in(text: &str, field: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Raises the limit on descriptors: the soft one to the hard one always, and the hard one to what
-/// `connections` take, as far as `fs.nr_open` lets it, where that is more and this process may. None
-/// of it need succeed: the dials that find no descriptor left are errors of this host.
-pub fn make_room_for(connections: u32) {
+/// Raises RLIMIT_NOFILE: the soft limit to the hard one, and the hard one, if this process may, to
+/// what `connections` need, at most `fs.nr_open`. A failure is no error: dials without a descriptor are
+/// failures of this host.
+pub fn raise_nofile_limit(connections: u32) {
     let Ok((_, hard)) = sys::descriptor_limit() else { return };
     let most = number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX);
     let needed = limits::descriptors_needed(connections, descriptors_open(hard)).min(most);
     if needed > hard && sys::set_descriptor_limit(needed).is_ok() {
         return;
     }
-    // Where fs.nr_open has been lowered since, the limit can only be set to that.
+    // If fs.nr_open was lowered since, the limit cannot be set above it.
     let _ = sys::set_descriptor_limit(hard.min(most));
 }
 
-/// Refuses a run whose table and buffers do not fit into the memory there is, on this host or in a
-/// cgroup. Asking the allocator is not enough: it promises more than there is, and the promise is broken by ending the
-/// process.
+/// Checks that the tables of a run fit into the available memory, of this host and of its cgroups.
+/// Allocation alone does not tell: the kernel overcommits, and later kills the process.
 ///
 /// # Errors
-/// [`Error::Memory`].
+/// [`Error::Memory`] if they do not fit.
 pub fn check_memory_for(connections: u32, host: &Host) -> Result<()> {
     let bytes = u64::from(connections) * host.table_bytes_each;
     let cgroups = host.cgroups.iter().map(|memory| memory.bytes.room());
     let address_space = host.address_space.iter().map(Gauge::room);
     let available = iter::empty().chain(host.memory_available_bytes).chain(cgroups);
-    let room = available.chain(address_space).min();
-    if room.is_some_and(|room| room < bytes + OWN_BYTES) {
+    let free = available.chain(address_space).min();
+    if free.is_some_and(|free| free < bytes + OWN_BYTES) {
         return Err(Error::Memory { connections, bytes });
     }
     Ok(())
@@ -268,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_found_by_name_and_come_in_bytes() {
+    fn sizes_are_found_by_name_and_returned_in_bytes() {
         let text = "MemTotal:       16 kB\nSlab:            2 kB\nVmRSS:\t  3 kB\nBad: 3\n";
         assert_eq!(size_in(text, "MemTotal"), Some(16 * 1024));
         assert_eq!(size_in(text, "Slab"), Some(2 * 1024));
@@ -278,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_ports_come_as_ranges() {
+    fn reserved_ports_are_ranges() {
         let range = |low, high| PortRange { low, high };
         for (text, ranges) in [
             ("\n", vec![]),
@@ -291,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn files_in_use_are_those_allocated() {
+    fn files_in_use_are_those_allocated_and_not_unused() {
         assert_eq!(files_in("479\t0\t2466183\n"), Some(Gauge { most: 2_466_183, used: 479 }));
         assert_eq!(
             files_in("479\t9\t9223372036854775807\n"),
@@ -301,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn time_wait_is_told_from_its_neighbours() {
+    fn time_wait_is_read_by_its_name() {
         let text = "sockets: used 16\nTCP: inuse 1 orphan 2 tw 345 alloc 6 mem 7\nUDP: inuse 0\n";
         assert_eq!(time_wait_in(text), Some(345));
         assert_eq!(time_wait_in("TCP: inuse 1 tw\n"), None);
@@ -309,10 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_on_the_address_space_is_the_first() {
+    fn the_soft_limit_is_the_first_number() {
         let line = "Max locked memory  8  8  bytes\nMax address space         ";
-        for (words, most) in [("unlimited  unlimited", None), ("1024  unlimited", Some(1024))] {
-            let limits = format!("{line}{words}  bytes\n");
+        for (limits, most) in [("unlimited  unlimited", None), ("1024  unlimited", Some(1024))] {
+            let limits = format!("{line}{limits}  bytes\n");
             assert_eq!(soft_limit_in(&limits, "Max address space"), most);
         }
     }
@@ -321,14 +317,14 @@ mod tests {
     fn a_capability_is_one_bit() {
         let status = "CapPrm:\t000001ffffffffff\nCapEff:\t0000000001000000\n";
         assert!(!is_privileged(status, CAP_SYS_ADMIN) && !is_privileged("", CAP_SYS_RESOURCE));
-        // Where this process is nobody special, the bit says nothing.
+        // In another user namespace the bit does not count.
         let map = text("/proc/self/uid_map").unwrap();
-        let is_everybody = map.split_whitespace().eq(["0", "0", "4294967295"]);
-        assert_eq!(is_privileged(status, CAP_SYS_RESOURCE), is_everybody);
+        let is_initial = map.split_whitespace().eq(["0", "0", "4294967295"]);
+        assert_eq!(is_privileged(status, CAP_SYS_RESOURCE), is_initial);
     }
 
     #[test]
-    fn a_table_has_to_fit_into_every_memory_there_is() {
+    fn tables_have_to_fit_below_every_memory_limit() {
         let gauge = |most| Gauge { most, used: 1 << 20 };
         let cgroup = |most| limits::CgroupMemory { file: "x".into(), bytes: gauge(most) };
         let (little, much) = (3 << 20, 1 << 40);
@@ -352,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_can_be_read() {
+    fn the_limits_of_this_host_are_read() {
         let range = local_port_range().unwrap();
         assert!(range.contains(range.low) && range.contains(range.high));
         assert!(resident_bytes(std::process::id()).unwrap() > 0);

@@ -1,4 +1,4 @@
-//! What a plan takes of this host's neighbour tables.
+//! The entries of this host's neighbour tables (ARP, NDP) that a plan needs.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,8 +7,8 @@ use super::netlink::{Hop, Netlink};
 use crate::limits::{Neighbours, is_loopback};
 use crate::plan::Plan;
 
-/// The tables that can be read. Where there are no more addresses than free entries that is all:
-/// otherwise it takes a look at the route to each, some microseconds.
+/// The tables that can be read, with the entries that `plan` needs. The routes are looked up, some
+/// microseconds each, only if there are more addresses than free entries.
 pub fn read(plan: &Plan) -> Vec<Neighbours> {
     let Ok(mut netlink) = Netlink::open() else { return Vec::new() };
     let tables = netlink.neighbour_tables();
@@ -36,7 +36,7 @@ fn scope(address: &SocketAddr) -> u32 {
     }
 }
 
-/// How many targets are reached by way of each neighbour, and entry of a table: interface, address.
+/// The number of targets behind each neighbour, by its table entry: interface, address.
 fn hops(netlink: &mut Netlink, counts: HashMap<(IpAddr, u32), u64>) -> HashMap<(u32, IpAddr), u64> {
     let (mut hops, mut shared): (HashMap<_, u64>, _) = (HashMap::new(), HashMap::new());
     for ((ip, scope), count) in counts {

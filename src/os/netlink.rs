@@ -1,8 +1,8 @@
-//! What the kernel says by netlink of its neighbour tables, routes and addresses. It says it to
-//! everybody, in any network namespace, where `/proc/net/stat/arp_cache` is only in the first one.
+//! Neighbour tables, routes and addresses by netlink. It needs no privilege and works in every network
+//! namespace; `/proc/net/stat/arp_cache` exists in the initial one only.
 //!
-//! Requests and replies are bytes in the host's order: `struct nlmsghdr`, a fixed part, attributes.
-//! The kernel handles a request before `send()` returns, so that no read in here has to wait.
+//! Requests and replies are in host byte order: `struct nlmsghdr`, a fixed part, attributes. The
+//! kernel handles a request before `send()` returns, so no read here blocks.
 //! Source: include/uapi/linux/{netlink,rtnetlink,neighbour}.h; rtnetlink(7).
 
 use std::io;
@@ -30,7 +30,7 @@ const RTM_GETROUTE: u16 = 26;
 const RTM_NEWNEIGHTBL: u16 = 64;
 const RTM_GETNEIGHTBL: u16 = 66;
 
-/// `AF_INET` and `AF_INET6`, which are bytes in here.
+/// `AF_INET` and `AF_INET6`, as bytes.
 const FAMILY_V4: u8 = 2;
 const FAMILY_V6: u8 = 10;
 
@@ -44,7 +44,7 @@ const IFINFOMSG_FLAGS: usize = 8;
 const NDTA_THRESH3: u16 = 4;
 const NDTA_CONFIG: u16 = 5;
 const NDTA_STATS: u16 = 7;
-/// `ndtc_entries` of `struct ndt_config`, `ndts_table_fulls` of `struct ndt_stats`.
+/// Offsets of `ndtc_entries` in `struct ndt_config`, and `ndts_table_fulls` in `struct ndt_stats`.
 const CONFIG_ENTRIES: usize = 4;
 const STATS_TABLE_FULLS: usize = 80;
 
@@ -56,33 +56,33 @@ const RTA_VIA: u16 = 18;
 const RTN_UNICAST: u8 = 1;
 const RTN_LOCAL: u8 = 2;
 
-/// The kernel fills at most so much of a reader's buffer with a dump; a longer single reply is cut
-/// off, and its beginning is all that is looked at here. Source: `netlink_recvmsg`.
+/// The most that the kernel puts into one read of a dump. A longer single reply is cut; only its
+/// beginning is used here. Source: `netlink_recvmsg`.
 const REPLY_BYTES: usize = 32 * 1024;
 
-/// No dump in here has more replies; a limit on everything.
+/// The most reads for one dump.
 const REPLIES_MAX: usize = 1024;
 
-/// A neighbour table: the kernel has one of each family, for all network namespaces.
+/// A neighbour table; the kernel has one for each family, shared by all network namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table {
     pub is_v6: bool,
-    /// `gc_thresh3`, and the entries that there are.
+    /// `gc_thresh3`, and the current entries.
     pub entries: Gauge,
-    /// `table_fulls`: entries refused at the limit, ever; `None` if unknown.
+    /// `table_fulls`: entries refused at the limit since boot; `None`: unknown.
     pub fulls: Option<u64>,
 }
 
-/// Where packets to an address go.
+/// The next hop to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hop {
-    /// To this host itself.
+    /// This host itself.
     Local,
-    /// To this neighbour, which is the address itself where it is on the link.
+    /// A gateway, or the address itself if it is on the link.
     Neighbour { interface: u32, ip: IpAddr },
 }
 
-/// A netlink socket, and what its replies are read into.
+/// A netlink socket and its buffer.
 #[derive(Debug)]
 pub struct Netlink {
     socket: OwnedFd,
@@ -97,7 +97,7 @@ impl Netlink {
         Ok(Netlink { socket: sys::route_socket()?, buffer: vec![0; REPLY_BYTES], sequence: 0 })
     }
 
-    /// The ARP and the NDP table, as far as they can be read.
+    /// The ARP and the NDP table, if they can be read.
     pub fn neighbour_tables(&mut self) -> Vec<Table> {
         let mut tables = Vec::new();
         let Ok(sequence) = self.send(RTM_GETNEIGHTBL, NLM_F_DUMP, &[0; NDTMSG_BYTES]) else {
@@ -119,39 +119,37 @@ impl Netlink {
         tables
     }
 
-    /// Where packets to `ip` go, out of interface `scope` where that is not 0; `None` if that is
-    /// unknown, or nowhere.
+    /// The next hop to `ip`, by interface `scope` if that is not 0; `None`: unknown, or no route.
     pub fn hop(&mut self, ip: IpAddr, scope: u32) -> Option<Hop> {
         let sequence = self.send(RTM_GETROUTE, 0, &route_request(ip, scope)).ok()?;
         let reply = self.reply(sequence).filter(|reply| reply.kind == RTM_NEWROUTE)?;
         hop_in(reply.body, ip)
     }
 
-    /// Whether an address is this host's own.
+    /// Whether an address is of this host.
     pub fn is_own(&mut self, ip: IpAddr) -> Option<bool> {
         let sequence = self.send(RTM_GETROUTE, 0, &route_request(ip, 0)).ok()?;
         let reply = self.reply(sequence)?;
         match reply.kind {
             RTM_NEWROUTE => Some(*reply.body.get(RTMSG_TYPE)? == RTN_LOCAL),
-            // No route leads to it.
+            // No route.
             NLMSG_ERROR => Some(false),
             _ => None,
         }
     }
 
-    /// Whether each neighbour on an interface has an entry of its own: on a point-to-point one, all
-    /// of IPv4 share one. Source: `ipv4_neigh_lookup` in net/ipv4/route.c.
+    /// Whether an interface is point-to-point: all its IPv4 neighbours share one entry. Source: `ipv4_neigh_lookup` in net/ipv4/route.c.
     pub fn is_point_to_point(&mut self, interface: u32) -> bool {
         let mut request = [0; IFINFOMSG_BYTES];
         request[4..8].copy_from_slice(&interface.to_ne_bytes());
         let flags = self.send(RTM_GETLINK, 0, &request).ok().and_then(|sequence| {
             let reply = self.reply(sequence).filter(|reply| reply.kind == RTM_NEWLINK)?;
-            number_at(reply.body, IFINFOMSG_FLAGS)
+            u32_at(reply.body, IFINFOMSG_FLAGS)
         });
         flags.is_some_and(|flags| flags & libc::IFF_POINTOPOINT.cast_unsigned() != 0)
     }
 
-    /// Sends a request and says which number its replies will have.
+    /// Sends a request and returns the sequence number of its replies.
     fn send(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<u32> {
         self.sequence = self.sequence.wrapping_add(1);
         let message = message(kind, NLM_F_REQUEST | flags, self.sequence, body);
@@ -159,12 +157,12 @@ impl Netlink {
         Ok(self.sequence)
     }
 
-    /// Reads one message, or as much of it as there is room for.
+    /// Reads one datagram, cut at the size of the buffer.
     fn receive(&mut self) -> io::Result<usize> {
         sys::receive(self.socket.as_fd(), &mut self.buffer)
     }
 
-    /// The one reply to a request; what is left over of earlier ones is passed over.
+    /// The reply to a request; those to earlier requests are skipped.
     fn reply(&mut self, sequence: u32) -> Option<Message<'_>> {
         let mut length = self.receive().ok()?;
         for _ in 0..REPLIES_MAX {
@@ -184,7 +182,7 @@ fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
-    // The kernel's address, and ours, which the kernel fills in.
+    // The port IDs of the kernel and of this socket; the kernel fills in the latter.
     bytes.extend([0; 4]);
     bytes.extend(body);
     bytes
@@ -224,16 +222,16 @@ struct Message<'a> {
     body: &'a [u8],
 }
 
-/// The messages of one read. A last one that was cut off keeps what there is of it.
+/// The messages of one read; the last one may be cut.
 struct Messages<'a>(&'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Message<'a>;
 
     fn next(&mut self) -> Option<Message<'a>> {
-        let length = number_at(self.0, 0)? as usize;
-        let kind = short_at(self.0, 4)?;
-        let sequence = number_at(self.0, 8)?;
+        let length = u32_at(self.0, 0)? as usize;
+        let kind = u16_at(self.0, 4)?;
+        let sequence = u32_at(self.0, 8)?;
         let end = length.min(self.0.len());
         let body = self.0.get(HEADER_BYTES..end)?;
         self.0 = self.0.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
@@ -248,23 +246,23 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<(u16, &'a [u8])> {
-        let length = usize::from(short_at(self.0, 0)?);
-        let kind = short_at(self.0, 2)?;
+        let length = usize::from(u16_at(self.0, 0)?);
+        let kind = u16_at(self.0, 2)?;
         let value = self.0.get(4..length)?;
         self.0 = self.0.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
         Some((kind, value))
     }
 }
 
-fn short_at(bytes: &[u8], place: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(place..)?.first_chunk()?))
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 
-fn number_at(bytes: &[u8], place: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(place..)?.first_chunk()?))
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 
-/// A table; `None` for what a dump says of single interfaces.
+/// A table; `None` for the parts of a dump about single interfaces.
 fn table_in(body: &[u8]) -> Option<Table> {
     let is_v6 = match *body.first()? {
         FAMILY_V4 => false,
@@ -274,8 +272,8 @@ fn table_in(body: &[u8]) -> Option<Table> {
     let (mut most, mut used, mut fulls) = (None, None, None);
     for (kind, value) in Attributes(body.get(NDTMSG_BYTES..)?) {
         match kind {
-            NDTA_THRESH3 => most = number_at(value, 0),
-            NDTA_CONFIG => used = number_at(value, CONFIG_ENTRIES),
+            NDTA_THRESH3 => most = u32_at(value, 0),
+            NDTA_CONFIG => used = u32_at(value, CONFIG_ENTRIES),
             NDTA_STATS => {
                 let fulls_bytes = value.get(STATS_TABLE_FULLS..).and_then(|v| v.first_chunk());
                 fulls = fulls_bytes.map(|bytes| u64::from_ne_bytes(*bytes));
@@ -297,9 +295,9 @@ fn hop_in(body: &[u8], ip: IpAddr) -> Option<Hop> {
     let (mut interface, mut next) = (None, ip);
     for (kind, value) in Attributes(body.get(RTMSG_BYTES..)?) {
         match kind {
-            RTA_OIF => interface = number_at(value, 0),
+            RTA_OIF => interface = u32_at(value, 0),
             RTA_GATEWAY => next = address_in(value)?,
-            // A gateway of the other family: the family stands before the address.
+            // A gateway of the other family: a family field precedes the address.
             RTA_VIA => next = address_in(value.get(2..)?)?,
             _ => {}
         }

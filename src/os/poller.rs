@@ -1,5 +1,4 @@
-//! What both loops stand on: a poll set with a timer and the operator's signals in it, and an
-//! account of the time between two polls.
+//! The poll set of both loops, with a timer and the signals in it. Measures the time between polls.
 
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -14,33 +13,32 @@ use crate::engine::gaps::GAP_MIN;
 use crate::error::{Error, Result};
 use crate::units::{Moment, Span};
 
-/// The tokens of the poller's own. Slots and descriptors are below 2^31, so no key of a connection
-/// is one of these.
+/// The poller's own tokens. Slots and descriptors are below 2^31, so no connection has one of these.
 const TIMER: Token = Token(u32::MAX as usize);
 pub const SIGNALS: Token = Token(u32::MAX as usize - 1);
 
-/// What a poll returned besides readiness.
+/// The result of a poll, besides readiness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wake {
     pub now: Moment,
-    /// Whether this host was not looking for [`GAP_MIN`] and more before that.
+    /// If this process did not poll for [`GAP_MIN`] or longer before that.
     pub gap: Option<Gap>,
 }
 
-/// A stretch without a poll; it ends with the return of this one.
+/// A time without polls, up to the return of this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     pub since: Moment,
     pub is_stop: bool,
 }
 
-/// A poll set that sleeps until an exact moment.
+/// A poll set that can sleep until an exact moment.
 #[derive(Debug)]
 pub struct Poller {
     pub clock: Clock,
     poll: Poll,
     timer: Timer,
-    /// What the timer is set to, unless it has gone off.
+    /// The timer's setting, unless it has expired.
     timer_due: Option<Moment>,
     /// When the last poll returned.
     woke: Moment,
@@ -48,10 +46,10 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Opens everything that a loop needs for itself.
+    /// Creates the poll set, the timer and the clock.
     ///
     /// # Errors
-    /// [`Error::System`] if it is not to be had.
+    /// [`Error::System`] if a system call fails.
     pub fn new(signals: &Signals) -> Result<Poller> {
         let failed = |error| Error::system("cannot set up the poll loop", &error);
         let clock = Clock::start();
@@ -68,10 +66,10 @@ impl Poller {
         Ok(poller)
     }
 
-    /// Adds a descriptor, edge-triggered. Closing it takes it out again.
+    /// Adds a descriptor, edge-triggered. Closing it removes it.
     ///
     /// # Errors
-    /// The system's; `ENOSPC` when `fs.epoll.max_user_watches` is reached.
+    /// Of epoll_ctl(2); `ENOSPC`: `fs.epoll.max_user_watches` is reached.
     pub fn watch(
         &self,
         fd: BorrowedFd<'_>,
@@ -81,21 +79,20 @@ impl Poller {
         self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), token, interest)
     }
 
-    /// Takes a descriptor out that stays open.
+    /// Removes a descriptor that stays open.
     ///
     /// # Errors
-    /// The system's, if it was not in.
+    /// Of epoll_ctl(2), if it is not in the set.
     pub fn unwatch(&self, fd: BorrowedFd<'_>) -> std::io::Result<()> {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
-    /// Polls: without waiting if `at_once` or if `due` has passed, else until `due` or readiness,
-    /// whichever comes first. There may be no readiness in `ready`, or only that of the timer
-    /// ([`is_timer`]). After [`GAP_MIN`] and more without a poll it does not wait either: so what it
-    /// returns is what happened meanwhile, and not what happens next.
+    /// Polls: without waiting if `at_once` or if `due` has passed, otherwise until `due` or readiness.
+    /// `ready` may be empty, or have the timer only ([`is_timer`]). After [`GAP_MIN`] or longer without
+    /// a poll it does not wait either, so that `ready` has only what happened in the gap.
     ///
     /// # Errors
-    /// [`Error::System`] if the kernel does not poll.
+    /// [`Error::System`] if setting the timer or polling fails.
     pub fn wait(
         &mut self,
         signals: &Signals,
@@ -114,16 +111,16 @@ impl Poller {
         let mut polled = self.poll.poll(ready, at_once.then_some(Duration::ZERO));
         let was_stopped = matches!(&polled, Err(error) if error.kind() == ErrorKind::Interrupted);
         if was_stopped {
-            // Every signal that is not blocked is ignored or deadly, so the process was stopped
-            // (signal(7)): since when nobody knows. What happened meanwhile is to be heard before
-            // what fell due meanwhile, and a poll that does not wait is not interrupted.
+            // Unblocked signals are ignored or end the process, so EINTR means that the process was
+            // stopped and continued (signal(7)), since an unknown moment. Readiness from the stop has
+            // to come before deadlines from it: poll once more, without waiting.
             polled = self.poll.poll(ready, Some(Duration::ZERO));
         }
         let now = self.clock.now();
         match (polled, due) {
             (Err(error), _) => return Err(Error::system("polling failed", &error)),
             (Ok(()), _) if at_once || was_stopped => self.note_turn(now.since(began)),
-            // A machine that has no time for the loop wakes it late.
+            // A busy host wakes the loop late.
             (Ok(()), Some(due)) => self.note_turn(now.since(due)),
             (Ok(()), None) => {}
         }
@@ -140,13 +137,13 @@ impl Poller {
         Ok(Wake { now, gap })
     }
 
-    /// Whether readiness can have waited before `now`, and since when.
+    /// The time before `now` in which readiness was not seen, if any.
     ///
-    /// A poll that sleeps is woken by readiness itself, so it misses nothing while the machine runs
-    /// it. It was not run if it wakes long after its timer: then since that has fired, if nothing
-    /// was ready before (a poll returns readiness in the order in which it came). It was stopped if
-    /// it was interrupted; also if SIGCONT is pending that was not there when it returned, as the
-    /// stop then came just behind it. Since when is not known then, but for the poll before.
+    /// A sleeping poll is woken by readiness, so it has no gap while the host runs the process. The
+    /// process did not run if it wakes long after its timer: since the timer expired, if nothing was
+    /// ready before that (epoll returns readiness in order). It was stopped if the poll was
+    /// interrupted, or if a SIGCONT is pending that is not in the batch: the stop came right after the
+    /// poll. Then the gap can have begun at any time since the last poll.
     fn gap(&self, signals: &Signals, slept: &Slept, now: Moment, ready: &Events) -> Option<Gap> {
         let Slept { woke, due, at_once, was_stopped } = *slept;
         let is_continued = signals.read();
@@ -167,14 +164,14 @@ impl Poller {
         self.turn_longest = self.turn_longest.max(took);
     }
 
-    /// The longest time from the end of one poll to the next one that slept, or to the end of one
-    /// that did not; by which it woke late; or in which it was stopped.
+    /// The longest time between the end of a poll and the next sleep (or the end of the next poll that
+    /// did not sleep), of a late wake-up, or of a stop.
     pub fn turn_longest(&self) -> Span {
         self.turn_longest
     }
 
-    /// Leaves the timer as it is where it is right already, or where nothing is due: going off for
-    /// nothing costs one turn, and setting it anew costs as much.
+    /// Leaves the timer as it is if it is right, or if nothing is due: a needless expiry costs one loop
+    /// iteration, as much as setting it.
     fn set_timer(&mut self, due: Option<Moment>) -> Result<()> {
         let Some(moment) = due.filter(|_| self.timer_due != due) else { return Ok(()) };
         self.timer_due = due;
@@ -183,17 +180,17 @@ impl Poller {
     }
 }
 
-/// How a poll came to return.
+/// How a poll slept.
 struct Slept {
-    /// When the one before it returned.
+    /// When the poll before it returned.
     woke: Moment,
-    /// Until when it was to sleep.
+    /// Its timeout.
     due: Option<Moment>,
     at_once: bool,
     was_stopped: bool,
 }
 
-/// Whether a readiness is the timer's: it says nothing but the time.
+/// Whether a readiness is the timer's: it has no other meaning than the time.
 pub fn is_timer(token: Token) -> bool {
     token == TIMER
 }

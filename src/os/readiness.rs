@@ -1,13 +1,12 @@
-//! What one readiness of a poll means: the part of the driver that asks a socket what happened to it,
-//! and when.
+//! What one readiness of the poll means: asks the socket what happened to it, and dates it.
 
 use std::io;
 
 use mio::Token;
 use mio::event::Event as Readiness;
 
-use super::dialer::Confirmed;
-use super::driver::{CLOSED, Driver, LAST_DRAIN_BYTES, LAST_READS_MAX, Read};
+use super::dialer::Connected;
+use super::driver::{CLOSED, Driver, LAST_DRAIN_BYTES, LAST_READS_MAX};
 use super::errno::{Stage, failure};
 use super::poller;
 use super::sys;
@@ -17,7 +16,7 @@ use crate::engine::{EndReason, Event, EventKind, Failure, Key, State, TcpInfo};
 use crate::units::Moment;
 
 impl Driver<'_> {
-    /// Since when a connection has been in its state, for all that was reported so far.
+    /// When a connection entered its state, by the engine or by the events it has not yet got.
     fn began(&self, key: Key) -> Moment {
         let known = self.engine.connection(key).filter(|known| known.state != State::NotInitiated);
         let is_dial = |event: &&Event| event.kind == EventKind::Dialed(key);
@@ -26,7 +25,7 @@ impl Driver<'_> {
     }
 
     /// Turns one readiness into events.
-    pub(super) fn hear(&mut self, now: Moment, readiness: &Readiness) {
+    pub(super) fn on_ready(&mut self, now: Moment, readiness: &Readiness) {
         let key = match readiness.token() {
             timer if poller::is_timer(timer) => return,
             poller::SIGNALS => {
@@ -35,21 +34,21 @@ impl Driver<'_> {
             }
             Token(packed) => Key::unpack(packed as u64),
         };
-        // A socket that is closed already: what is left of its readiness is stale.
+        // Readiness of a socket that is closed by now is stale.
         let Some(socket) = self.sockets.get(key.slot) else { return };
         let mut began = if self.dating.is_after_gap() { self.began(key) } else { Moment(0) };
         let at = self.dating.undated(now, began);
         if !self.sockets.is_opened(key.slot) {
-            match self.dialer.confirm(key.slot, socket, readiness) {
-                Confirmed::NotYet => return,
-                Confirmed::Failed(failure) => {
+            match self.dialer.connected(key.slot, socket, readiness) {
+                Connected::NotYet => return,
+                Connected::Failed(failure) => {
                     return self.push(at, EventKind::Failed(key, failure));
                 }
-                Confirmed::Reset(failure) => {
+                Connected::Reset(failure) => {
                     self.push(at, EventKind::Opened(key));
-                    return self.hear_end(at, key, failure, None);
+                    return self.on_end(at, key, failure, None);
                 }
-                Confirmed::Opened => {
+                Connected::Opened => {
                     let clock = self.poller.clock;
                     let date = || date_of_syn_ack(&tcp_info::read(socket), clock.now());
                     began = self.dating.opened(now, began, date);
@@ -60,12 +59,17 @@ impl Driver<'_> {
         } else if readiness.is_read_closed() {
             began = self.began(key);
         }
-        self.hear_opened(now, began, key, readiness);
+        self.on_established_ready(now, began, key, readiness);
     }
 
-    /// The readiness of a connected socket. A FIN is heard at once, even behind bytes that nobody
-    /// has read.
-    fn hear_opened(&mut self, now: Moment, began: Moment, key: Key, readiness: &Readiness) {
+    /// The readiness of an established socket. A FIN counts at once, even behind unread bytes.
+    fn on_established_ready(
+        &mut self,
+        now: Moment,
+        began: Moment,
+        key: Key,
+        readiness: &Readiness,
+    ) {
         let Some(socket) = self.sockets.get(key.slot) else { return };
         let at = self.dating.undated(now, began);
         if readiness.is_error()
@@ -74,62 +78,43 @@ impl Driver<'_> {
             let error = io::Error::from_raw_os_error(errno);
             let failure = failure(Stage::Established, &error);
             let info = (failure.reason == EndReason::PeerReset).then(|| tcp_info::read(socket));
-            return self.hear_end(at, key, failure, info);
+            return self.on_end(at, key, failure, info);
         }
         if readiness.is_read_closed() {
             let clock = self.poller.clock;
             let date = || date_of_last(&tcp_info::read(socket), clock.now());
             let (at, gap) = self.dating.closed(now, began, date);
             if let Some(since) = gap {
-                // All of the batch can be as old.
+                // The whole batch may be as old.
                 let kind = EventKind::Gap { since, is_stop: false };
                 self.events.insert(self.batch_at, Event { at: now, kind });
             }
-            self.hear_end(at, key, CLOSED, None);
+            self.on_end(at, key, CLOSED, None);
         } else if readiness.is_readable() {
-            // Answers come in bursts, beside dials that each take a turn: read one a turn, those
-            // that came in time would be counted as late, and each as later than it came.
-            if self.is_awaited(key) {
-                self.receive(at, key, None);
+            // Replies come in bursts, while each dial takes a turn: reading one reply a turn would
+            // count those that came in time as late.
+            if self.is_reply_pending(key) {
+                self.receive(at, key, 1, None);
             } else {
                 self.push(at, EventKind::Readable(key));
             }
         }
     }
 
-    /// Whether the next bytes of a connection can be an answer in time: servers that go on sending
-    /// wait their turn.
-    fn is_awaited(&self, key: Key) -> bool {
-        self.can_answer(key.slot) && self.engine.awaits_answer(key)
+    /// Whether the next bytes of a connection can be a reply in time. Other connections are drained
+    /// within the engine's budget.
+    fn is_reply_pending(&self, key: Key) -> bool {
+        self.can_match(key.slot) && self.engine.awaits_answer(key)
     }
 
-    /// The end of a connection, and what came before it: servers say why they hang up, and it can
-    /// be the answer that is waited for, however soon they hang up behind it.
-    fn hear_end(&mut self, at: Moment, key: Key, mut end: Failure, info: Option<TcpInfo>) {
-        let (mut received, mut is_answered) = (0, false);
-        for _ in 0..LAST_READS_MAX {
-            match self.read(key, LAST_DRAIN_BYTES, None) {
-                Read::Bytes { count, is_answer } => {
-                    received += count;
-                    is_answered |= is_answer;
-                }
-                Read::Nothing => break,
-                Read::End(failure) => {
-                    // The socket's own error has been taken from it already.
-                    end = if failure == CLOSED { end } else { failure };
-                    break;
-                }
-            }
-            if !self.expect.is_open(key.slot) {
-                break;
-            }
-        }
-        if received > 0 {
-            self.push(at, EventKind::Received { key, bytes: received, more: false });
-        }
-        if is_answered {
-            self.push(at, EventKind::ReplyMatched(key));
-        }
+    /// The end of a connection, after the bytes before it: the reason that a server sent, or the
+    /// reply itself.
+    fn on_end(&mut self, at: Moment, key: Key, mut end: Failure, info: Option<TcpInfo>) {
+        let mut drained = self.drain(key, LAST_READS_MAX, LAST_DRAIN_BYTES, None);
+        // A read after take_error() reports a close.
+        end = drained.end.filter(|read| *read != CLOSED).unwrap_or(end);
+        drained.end = Some(end);
+        self.report(at, key, &drained);
         let info = info.filter(|_| end.reason == EndReason::PeerReset);
         let reset = info.map(|info| EventKind::Reset(key, end, info));
         self.push(at, reset.unwrap_or(EventKind::PeerClosed(key, end)));

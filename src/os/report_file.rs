@@ -2,8 +2,8 @@
 //! report that cannot be kept, and never the reason for another report to be lost.
 //!
 //! A regular file is replaced: its successor is written beside it and renamed, so that a crash or a
-//! full disk leaves the old one. A pipe or a device is written directly, and so is a file whose
-//! directory takes no other. What is appended to (events, Markdown) is opened once.
+//! full disk leaves the old one. A pipe or a device is written directly, and so is a file in a
+//! directory that takes no other. What is appended to (events, Markdown) is opened once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};

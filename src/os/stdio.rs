@@ -1,9 +1,8 @@
-//! Standard output and error that cannot stop the only thread.
+//! Standard output and error that never block the only thread.
 //!
-//! A terminal can be stopped (Ctrl-S, a paused pager) and a pipe's reader can be slow. The
-//! description behind descriptor 1 or 2 is shared with the shell, so it must not be made
-//! non-blocking; a terminal or pipe is opened once more instead, and that description is ours
-//! alone.
+//! A terminal can be stopped (Ctrl-S, a paused pager), and a pipe can have a slow reader. The open
+//! file description of descriptor 1 or 2 is shared with the shell, so it must not be made
+//! non-blocking: a terminal or pipe is opened again instead.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -13,21 +12,21 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use super::sys::{self, Signals, streams};
 use crate::units::Span;
 
-/// How bytes get out.
+/// How a stream is written without blocking.
 #[derive(Debug)]
-enum Way {
-    /// A file or a device such as /dev/null: it keeps a writer waiting no longer than its disk.
+enum Sink {
+    /// A file, or a device such as /dev/null: a write blocks no longer than the disk.
     Direct(File),
-    /// A terminal or pipe of which we have a non-blocking description of our own.
+    /// A terminal or pipe, opened again as non-blocking.
     Reopened(File),
-    /// A socket: it takes "do not wait" call by call.
+    /// A socket: written with MSG_DONTWAIT.
     Socket(OwnedFd),
-    /// One that could not be opened again: asked for room before each write.
-    Asked(File),
+    /// A terminal or pipe that could not be opened again: polled before each write.
+    Polled(File),
 }
 
-/// Standard output and error: one and the same where both lead to the same terminal or pipe, or
-/// what is left of a line of the one would be followed there by a line of the other.
+/// Standard output and error. One [`Output`] if both are the same terminal or pipe: otherwise a line
+/// of one could follow half a line of the other.
 #[derive(Debug)]
 pub struct Streams {
     pub stdout: Output,
@@ -37,17 +36,15 @@ pub struct Streams {
 
 impl Streams {
     /// # Errors
-    /// When standard output cannot be written at all, or there is no descriptor left to hold them
-    /// by.
+    /// If standard output is not open for writing, or there is no free descriptor.
     pub fn open() -> io::Result<Streams> {
         if !streams::is_writable(io::stdout().as_fd()) {
             return Err(io::Error::other(
-                "standard output is closed or open for reading only: nothing could be reported \
-                 ('>/dev/null' discards it)",
+                "standard output is closed or not open for writing (to discard it: >/dev/null)",
             ));
         }
         let (stdout, stderr) = (Output::stdout()?, Output::stderr()?);
-        let is_shared = stdout.place.is_some() && stdout.place == stderr.place;
+        let is_shared = stdout.file_id.is_some() && stdout.file_id == stderr.file_id;
         Ok(Streams { stdout, stderr: (!is_shared).then_some(stderr) })
     }
 
@@ -55,7 +52,7 @@ impl Streams {
         self.stderr.as_mut().unwrap_or(&mut self.stdout)
     }
 
-    /// How many lines found no room in either.
+    /// Lines of both that were dropped because they would have blocked.
     pub fn lines_dropped(&self) -> u64 {
         let stderr = self.stderr.as_ref().map_or(0, Output::lines_dropped);
         self.stdout.lines_dropped() + stderr
@@ -65,16 +62,16 @@ impl Streams {
 /// One of the two standard streams, or a file that is written as the run goes on.
 #[derive(Debug)]
 pub struct Output {
-    way: Way,
-    /// Device and inode of what it leads to; `None` for a regular file, which takes whole lines.
-    place: Option<(u64, u64)>,
-    /// What is left of a line of which only the beginning was written.
+    sink: Sink,
+    /// Device and inode; `None` for a regular file, which takes whole lines.
+    file_id: Option<(u64, u64)>,
+    /// The rest of a line that was written in part.
     rest: Vec<u8>,
-    /// Lines handed over so far.
+    /// Lines passed to [`Output::line`] so far.
     lines: u64,
     lines_dropped: u64,
     lost: Option<LostLines>,
-    /// What ended it.
+    /// The error after which nothing more is written.
     error: Option<io::Error>,
 }
 
@@ -90,62 +87,60 @@ struct LostLines {
 
 impl Output {
     /// # Errors
-    /// When there is no descriptor left to hold it by.
+    /// If there is no free descriptor.
     pub fn stdout() -> io::Result<Output> {
         Output::new(io::stdout().as_fd(), io::stdout().is_terminal(), "/proc/self/fd/1")
     }
 
     /// # Errors
-    /// When there is no descriptor left to hold it by.
+    /// If there is no free descriptor.
     pub fn stderr() -> io::Result<Output> {
         Output::new(io::stderr().as_fd(), io::stderr().is_terminal(), "/proc/self/fd/2")
     }
 
-    /// One that is no standard stream, from a description of our own: where it can keep a writer
-    /// waiting it has to be non-blocking.
+    /// Any other file, from a description of our own: of a pipe or a terminal a non-blocking one.
     pub fn of(file: File) -> Output {
-        Output::by(Way::Reopened(file), None)
+        Output::by(Sink::Reopened(file), None)
     }
 
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
         let file = fd.try_clone_to_owned().map_err(|error| match error.raw_os_error() {
-            // The copy is to be above the standard streams, and no descriptor may be.
+            // F_DUPFD above the standard streams, and the descriptor limit is below that.
             Some(libc::EINVAL) => io::Error::from_raw_os_error(libc::EMFILE),
             _ => error,
         });
         let file = File::from(file?);
         let metadata = file.metadata()?;
         let kind = metadata.file_type();
-        let place = (!kind.is_file()).then(|| (metadata.dev(), metadata.ino()));
-        let way = if !streams::is_writable(file.as_fd()) {
-            Way::Direct(file)
+        let file_id = (!kind.is_file()).then(|| (metadata.dev(), metadata.ino()));
+        let sink = if !streams::is_writable(file.as_fd()) {
+            Sink::Direct(file)
         } else if kind.is_socket() {
-            Way::Socket(file.into())
+            Sink::Socket(file.into())
         } else if kind.is_fifo() || is_terminal {
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
             let reopen = |path| OpenOptions::new().write(true).custom_flags(flags).open(path);
             let reopened = match reopen(path) {
-                // Another user's terminal (after su), or no /proc. Asking is not enough for a
-                // terminal: it says that there is room, and not for how much.
+                // Another user's terminal (after su), or no /proc. Polling is not enough for a
+                // terminal: it does not report how many bytes fit.
                 Err(_) if sys::is_controlling_terminal(file.as_fd()) => reopen("/dev/tty"),
                 other => other,
             };
-            // What is left are another user's pipes, and terminals of another session.
-            reopened.map_or(Way::Asked(file), Way::Reopened)
+            // Another user's pipe, or a terminal of another session.
+            reopened.map_or(Sink::Polled(file), Sink::Reopened)
         } else {
-            Way::Direct(file)
+            Sink::Direct(file)
         };
-        Ok(Output::by(way, place))
+        Ok(Output::by(sink, file_id))
     }
 
-    fn by(way: Way, place: Option<(u64, u64)>) -> Output {
+    fn by(sink: Sink, file_id: Option<(u64, u64)>) -> Output {
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
-        Output { way, place, rest, lines, lines_dropped, lost: None, error: None }
+        Output { sink, file_id, rest, lines, lines_dropped, lost: None, error: None }
     }
 
-    /// Prints a line (which brings its own line feed) if there is room for it now; else drops and
-    /// counts it. One that cannot be written is lost, and the next one is tried all the same: a full
-    /// disk need not stay full.
+    /// Writes a line (with its line feed), or drops and counts it if that would block. After an error
+    /// the next line is tried all the same: a full disk need not stay full.
     pub fn line(&mut self, line: &str) {
         if self.error.is_some() {
             return;
@@ -165,11 +160,11 @@ impl Output {
         }
     }
 
-    /// Counts a line of which nothing was written.
+    /// Counts a line that was not written.
     fn drop_line(&mut self, failure: Option<io::Error>) {
         match failure {
             None => self.lines_dropped += 1,
-            // Its reader does not come back.
+            // The reader is gone for good.
             Some(error) if error.kind() == ErrorKind::BrokenPipe => self.error = Some(error),
             Some(error) => {
                 let (line, count) = (self.lines, 0);
@@ -181,8 +176,8 @@ impl Output {
         }
     }
 
-    /// Prints all of `text`, and waits as long as it takes. The first signal in that time is noted
-    /// and changes nothing but the next one's effect, which is the kernel's to carry out.
+    /// Writes all of `text`, and waits for as long as that takes. The first signal meanwhile is taken
+    /// and ignored; the next one ends the process.
     pub fn finish(&mut self, text: &str, signals: &Signals) {
         if self.error.is_some() {
             return;
@@ -201,13 +196,12 @@ impl Output {
         }
     }
 
-    /// How many lines found no room.
+    /// Lines that were dropped because they would have blocked.
     pub fn lines_dropped(&self) -> u64 {
         self.lines_dropped
     }
 
-    /// What could not be written to it, and why, if that is worth telling: a reader that has gone
-    /// away is not.
+    /// The write error and the lines that are missing. A closed pipe is no failure.
     pub fn failure(&self) -> Option<String> {
         match (&self.error, &self.lost) {
             (Some(error), _) if error.kind() == ErrorKind::BrokenPipe => None,
@@ -226,8 +220,7 @@ impl Output {
         }
     }
 
-    /// Writes what fits, and returns how many bytes are left, and what kept them from being written
-    /// but want of room.
+    /// Writes what does not block. Returns the number of bytes left, and the error, if there was one.
     fn write(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
         let mut left = bytes;
         while !left.is_empty() {
@@ -243,43 +236,46 @@ impl Output {
     }
 
     fn write_once(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.way {
-            Way::Direct(file) | Way::Reopened(file) => file.write(bytes),
-            Way::Socket(fd) => sys::send(fd.as_fd(), bytes),
-            Way::Asked(file) => {
-                let [room] = sys::wait_for([(file.as_fd(), libc::POLLOUT)], Some(Span::ZERO))?;
-                // A pipe with room has room for this much (pipe(7), PIPE_BUF).
+        match &mut self.sink {
+            Sink::Direct(file) | Sink::Reopened(file) => file.write(bytes),
+            Sink::Socket(fd) => sys::send(fd.as_fd(), bytes),
+            Sink::Polled(file) => {
+                let [is_writable] =
+                    sys::wait_for([(file.as_fd(), libc::POLLOUT)], Some(Span::ZERO))?;
+                // A writable pipe takes this much (pipe(7), PIPE_BUF).
                 let piece = &bytes[..bytes.len().min(libc::PIPE_BUF)];
-                if room { file.write(piece) } else { Err(ErrorKind::WouldBlock.into()) }
+                if is_writable { file.write(piece) } else { Err(ErrorKind::WouldBlock.into()) }
             }
         }
     }
 
-    /// Until there may be room again, or a signal came. Should waiting fail, the next write says
-    /// what is wrong.
+    /// Waits until a write may succeed or a signal comes. If waiting fails, the next write returns
+    /// the error.
     fn wait(&self, signals: &Signals) {
-        let room = (self.fd(), libc::POLLOUT);
+        let writable = (self.fd(), libc::POLLOUT);
         if signals.is_released() {
-            let _ = sys::wait_for([room], None);
-        } else if let Ok([_, true]) = sys::wait_for([room, (signals.as_fd(), libc::POLLIN)], None) {
+            let _ = sys::wait_for([writable], None);
+        } else if let Ok([_, true]) =
+            sys::wait_for([writable, (signals.as_fd(), libc::POLLIN)], None)
+        {
             let _ = signals.take();
         }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        match &self.way {
-            Way::Direct(file) | Way::Reopened(file) | Way::Asked(file) => file.as_fd(),
-            Way::Socket(fd) => fd.as_fd(),
+        match &self.sink {
+            Sink::Direct(file) | Sink::Reopened(file) | Sink::Polled(file) => file.as_fd(),
+            Sink::Socket(fd) => fd.as_fd(),
         }
     }
 }
 
-/// A standard stream that is waited for, also where another program has left what is behind it
-/// non-blocking. For what comes before a run and after it.
+/// A standard stream that blocks, even if another program has made it non-blocking. For use before
+/// a run and after it.
 #[derive(Debug)]
-pub struct Patient<F>(pub F);
+pub struct Blocking<F>(pub F);
 
-impl<F: AsFd> Patient<F> {
+impl<F: AsFd> Blocking<F> {
     fn when(&self, event: i16) -> io::Result<()> {
         match sys::wait_for([(self.0.as_fd(), event)], None) {
             Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
@@ -288,7 +284,7 @@ impl<F: AsFd> Patient<F> {
     }
 }
 
-impl<F: AsFd> Read for Patient<F> {
+impl<F: AsFd> Read for Blocking<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match streams::read(self.0.as_fd(), buffer) {
@@ -299,7 +295,7 @@ impl<F: AsFd> Read for Patient<F> {
     }
 }
 
-impl<F: AsFd> Write for Patient<F> {
+impl<F: AsFd> Write for Blocking<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match streams::write(self.0.as_fd(), bytes) {

@@ -1,4 +1,4 @@
-//! Reads TCP_INFO and sets keepalives; what the numbers mean is told in `engine/tcp_info.rs`.
+//! Reads TCP_INFO and sets keepalives. What the numbers mean: `engine/tcp_info.rs`.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -7,9 +7,8 @@ use super::sys;
 use crate::engine::TcpInfo;
 use crate::units::Span;
 
-/// The beginning of what the kernel knows of a TCP connection, as far as it goes into here, and
-/// where in it what is. Older kernels know less, and say how much that is. Source: `struct tcp_info`
-/// in include/uapi/linux/tcp.h.
+/// The beginning of `struct tcp_info`, up to the last field used here, and the offsets of these.
+/// Older kernels fill in less, and return the length. Source: include/uapi/linux/tcp.h.
 const INFO_BYTES: usize = 160;
 const PROBES: usize = 3;
 const UNACKED: usize = 24;
@@ -21,27 +20,30 @@ const DATA_SEGS_IN: usize = 152;
 
 struct Info {
     bytes: [u8; INFO_BYTES],
-    known: usize,
+    length: usize,
 }
 
 impl Info {
-    /// What is known of a connection, also of one that has ended.
+    /// Works for a connection that has ended, too.
     fn of(socket: BorrowedFd<'_>) -> Option<Info> {
         let mut bytes = [0; INFO_BYTES];
         let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-        let known = sys::get_option(socket, level, name, &mut bytes).ok()?;
-        Some(Info { bytes, known })
+        let length = sys::get_option(socket, level, name, &mut bytes).ok()?;
+        Some(Info { bytes, length })
     }
 
-    /// The number at a place, if the kernel goes that far.
-    fn get(&self, place: usize) -> Option<u32> {
-        let known = self.bytes.get(..self.known)?;
-        Some(u32::from_ne_bytes(*known.get(place..)?.first_chunk()?))
+    /// The part that the kernel has filled in.
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// `None`: this kernel does not have the field.
+    fn get(&self, offset: usize) -> Option<u32> {
+        Some(u32::from_ne_bytes(*self.filled().get(offset..)?.first_chunk()?))
     }
 }
 
-/// Everything that the engine may want to know; nothing of it is known where the kernel does not
-/// say.
+/// The fields that the engine uses; `None` where the kernel does not have them.
 pub fn read(socket: BorrowedFd<'_>) -> TcpInfo {
     let Some(info) = Info::of(socket) else { return TcpInfo::default() };
     let rtt = info.get(RTT_US).filter(|us| *us > 0);
@@ -52,20 +54,16 @@ pub fn read(socket: BorrowedFd<'_>) -> TcpInfo {
         segs_in: info.get(SEGS_IN),
         data_segs_in: info.get(DATA_SEGS_IN),
         unacked: info.get(UNACKED).unwrap_or(0),
-        probes: info
-            .bytes
-            .get(..info.known)
-            .and_then(|bytes| bytes.get(PROBES))
-            .map(|n| (*n).into()),
+        probes: info.filled().get(PROBES).map(|n| (*n).into()),
     }
 }
 
-/// The most that the kernel takes: so many unacknowledged keepalives must not end what they check.
-/// Source: `MAX_TCP_KEEPCNT` in include/net/tcp.h.
+/// The most that the kernel takes: unacknowledged keepalives must not end the connection that they
+/// check. Source: `MAX_TCP_KEEPCNT` in include/net/tcp.h.
 const KEEPALIVES_MAX: i32 = 127;
 
-/// Turns keepalive on: idle for a second, then one a second. The idle time is set last, so that a
-/// connection that was silent for that long sends its first one at once.
+/// Turns keepalive on: the first probe after a second without traffic, then one a second. The idle
+/// time is set last, so that a connection that was idle for that long sends its first probe at once.
 /// Source: `tcp_sock_set_keepidle_locked` in net/ipv4/tcp.c.
 ///
 /// # Errors
@@ -77,7 +75,7 @@ pub fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &1)
 }
 
-/// Turns it off again.
+/// Turns keepalive off.
 ///
 /// # Errors
 /// The system's.

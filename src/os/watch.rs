@@ -1,46 +1,46 @@
-//! What whoever runs a run is told of it: as it goes on, and at its end.
+//! What the driver reports of a run, while it goes on and at its end.
 
 use super::sys::Signals;
 use crate::engine::{Key, Note, Sample, Summary};
 use crate::icmp::IcmpTally;
-use crate::said::Said;
+use crate::last_lines::LastLine;
 use crate::units::Span;
 
-/// A run that is over: what the engine knows, and what the loop itself has to answer for.
+/// A finished run: the engine's summary, and what only the driver can measure.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub summary: Summary,
-    /// The longest that the loop kept readiness waiting, or woke late: a time that it reports can be
-    /// over by this.
+    /// The longest loop iteration, or late wake-up: reported times can be too long by this.
     pub turn_longest: Span,
-    /// What the server said to connections that it then closed.
-    pub said: Vec<Said>,
-    /// ICMP errors that failed dials received, and dials that were pending at the end.
+    /// The last lines that servers sent on connections that they then closed.
+    pub last_lines: Vec<LastLine>,
+    /// ICMP errors that dials received: failed ones, and those pending at the end.
     pub icmp: IcmpTally,
-    /// What on this host ended it, where that was no operator.
+    /// What on this host ended the run, other than an operator.
     pub ended_by: Option<String>,
 }
 
-/// Who watches a run. Nothing in here may block for long: the loop waits for it.
+/// Receives the reports of a run. The loop waits for each call, so none may block for long, but for
+/// [`Watch::done`].
 pub trait Watch {
     /// A statistics line is due.
     fn sample(&mut self, sample: &Sample);
 
-    /// Something happened to one connection; only with `Plan::debug`.
-    fn debug(&mut self, key: Key, news: News<'_>);
+    /// An event of one connection; only with `Plan::debug`.
+    fn debug(&mut self, key: Key, event: DebugEvent<'_>);
 
-    /// The run is over; its sockets are still open. This one may take its time. The first signal
-    /// from here on must be taken from `signals`, if it is awaited at all.
+    /// The run is over; its sockets are still open. From here on the next signal, if it matters, has
+    /// to be taken from `signals`.
     fn done(&mut self, run: &Run, signals: &Signals);
 
-    /// So many of all its sockets are closed by now; told once a second.
+    /// Once a second while the sockets are closed.
     fn closing(&mut self, _closed: u32, _all: u32) {}
 }
 
-/// What there is to tell of a connection.
+/// What `--debug` prints.
 #[derive(Debug, Clone, Copy)]
-pub enum News<'a> {
+pub enum DebugEvent<'a> {
     Note(Note),
-    /// At most 4 KiB at a time, as they came.
+    /// Bytes of one read: at most 4 KiB.
     Received(&'a [u8]),
 }

@@ -248,14 +248,14 @@ fn write_suspects(out: &mut dyn Write, checks: &CheckStats, plan: &Plan) -> fmt:
         "Suspects: {} looked at for a slow dial or a missing answer, {} whose SYN-ACK was repeated",
         checks.suspects, checks.suspects_half_open
     )?;
-    if plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
+    if plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
         write!(out, ", {} sent what nobody acknowledged", checks.suspects_unacknowledged)?;
     }
     writeln!(out)
 }
 
 fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
-    let Some(talk) = &plan.talk else { return Ok(()) };
+    let Some(talk) = &plan.reply_check else { return Ok(()) };
     let checks = &summary.checks;
     write!(out, "Answered: {} within {}", checks.replied, talk.reply_timeout)?;
     if checks.replied_late_read > 0 {

@@ -72,7 +72,7 @@ pub fn fact_words(fact: &Fact) -> String {
         Fact::AfterLastDial { closes } => {
             format!("{closes} closes, and they went on after the last dial")
         }
-        Fact::Said => "the server says why (below)".into(),
+        Fact::LastLine => "the server says why (below)".into(),
         Fact::RefusedAfter { dials } => format!("{dials} dials failed after it"),
     }
 }

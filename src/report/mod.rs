@@ -5,11 +5,12 @@ pub mod events;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
-pub mod findings;
+pub mod format;
 pub mod host_evidence;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod measured;
 pub mod other_addresses;
 pub mod preflight;
 pub mod sentences;
@@ -23,13 +24,11 @@ pub use crate::escape;
 
 use crate::counters::Counters;
 use crate::diagnosis::Case;
-use crate::diagnosis::model::Diagnosis;
 use crate::engine::Summary;
 use crate::icmp::IcmpTally;
+use crate::last_lines::LastLine;
 use crate::limits::{Finding, Host};
-use crate::outputs::Format;
 use crate::plan::Plan;
-use crate::said::Said;
 use crate::thresholds::Judged;
 use crate::units::Span;
 
@@ -58,8 +57,8 @@ pub struct Report<'a> {
     pub limits: &'a Host,
     /// What the preflight found.
     pub findings: &'a [Finding],
-    /// What the server said to connections that it then closed.
-    pub said: &'a [Said],
+    /// The last lines that servers sent on connections that they then closed.
+    pub last_lines: &'a [LastLine],
     /// What on this host ended the run, where that was no operator.
     pub ended_by: Option<&'a str>,
     /// Lines that found no room on a standard stream.
@@ -89,20 +88,7 @@ impl Report<'_> {
 
     /// What the diagnosis is made from.
     pub fn case(&self) -> Case<'_> {
-        let Report { plan, summary, counters, icmp, findings, said, .. } = *self;
-        Case { plan, summary, counters, icmp, findings, said }
+        let Report { plan, summary, counters, icmp, findings, last_lines, .. } = *self;
+        Case { plan, summary, counters, icmp, findings, last_lines }
     }
-}
-
-/// A report in another format than the text; of events the last one.
-pub fn in_format(format: Format, report: &Report<'_>, diagnosis: &Diagnosis) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = match format {
-        Format::Events => return events::end(report, diagnosis),
-        Format::Json => return json::document(report, diagnosis),
-        Format::Junit => junit::write(&mut text, report, diagnosis),
-        Format::Markdown => markdown::write(&mut text, report, diagnosis),
-    };
-    text
 }

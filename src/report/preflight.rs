@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
-use super::escape::Quoted;
+use super::escape::ShellQuoted;
 use crate::NAME_AND_VERSION;
 use crate::limits::{self, Finding, Gauge, Host, Knob, PORTS_WIDEST, PortRange, PortsKnob};
 use crate::plan::{Hold, Plan};
@@ -75,7 +75,7 @@ pub(super) fn write_value(f: &mut dyn Write, knob: &Knob) -> fmt::Result {
             write!(f, "MemAvailable is {available} MiB and {needed} MiB are needed")
         }
         Knob::Cgroup { memory, .. } => {
-            write!(f, "{} is {}", Quoted(&memory.file), used(&memory.bytes))
+            write!(f, "{} is {}", ShellQuoted(&memory.file), used(&memory.bytes))
         }
         Knob::AddressSpace { bytes, .. } => {
             write!(f, "ulimit -v is {} ({} in use)", bytes.most >> 10, bytes.used >> 10)
@@ -132,7 +132,7 @@ fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
         ),
         Knob::Memory { .. } => write!(f, "fewer --connections, or more memory"),
         Knob::Cgroup { memory, needed_bytes } => {
-            let file = Quoted(&memory.file);
+            let file = ShellQuoted(&memory.file);
             write!(f, "echo {needed_bytes} > {file}, or fewer --connections")
         }
         Knob::AddressSpace { needed_bytes, .. } => {

@@ -300,7 +300,7 @@ impl Words<'_> {
     }
 
     fn no_reply(&self, problem: &Problem, replied: u64, wrong: u64, late: u64) -> String {
-        let timeout = self.plan.talk.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout);
+        let timeout = self.plan.reply_check.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout);
         let mut more = vec![format!("{replied} did")];
         if wrong > 0 {
             more.push(format!("{wrong} sent something else, or not all of it"));

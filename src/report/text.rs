@@ -349,7 +349,7 @@ mod tests {
             icmp: &IcmpTally::default(),
             limits: &crate::limits::Host::default(),
             findings: &[],
-            said: &[],
+            last_lines: &[],
             ended_by: None,
             lines_dropped: 2,
             judged: &[],

@@ -14,7 +14,7 @@ use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
 use crate::engine::Side;
-use crate::said::Said;
+use crate::last_lines::LastLine;
 
 /// Checks that are printed of one candidate, and of a problem.
 const CHECKS_EACH_MAX: usize = 2;
@@ -60,7 +60,7 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
         matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
     };
     match diagnosis.problems.iter().any(is_close) {
-        true => write_said(out, case.said),
+        true => write_said(out, case.last_lines),
         false => Ok(()),
     }
 }
@@ -274,8 +274,8 @@ pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<Strin
 }
 
 /// What the server said before it closed, the most frequent.
-fn write_said(out: &mut dyn Write, said: &[Said]) -> fmt::Result {
-    let Some(Said { line, connections }) = said.first() else { return Ok(()) };
+fn write_said(out: &mut dyn Write, said: &[LastLine]) -> fmt::Result {
+    let Some(LastLine { line, connections }) = said.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
     let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
     writeln!(out, "The server said, to {connections}: \"{shown}{more}\"")

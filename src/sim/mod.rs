@@ -10,11 +10,11 @@
 mod bogus;
 mod descriptor;
 mod gaps;
-pub mod network;
+mod network;
 pub mod random;
 mod record;
-pub mod scenario;
-pub mod script;
+mod scenario;
+mod script;
 mod trace;
 pub mod world;
 
@@ -24,15 +24,16 @@ use std::fmt;
 use crate::engine::check_state::Outcome as CheckOutcome;
 use crate::engine::dating::Dating;
 use crate::engine::gaps::GAP_MIN;
-use crate::engine::{Action, Engine, Event, EventKind, Key, State, Summary, TcpInfoPurpose};
+use crate::engine::{Action, Engine, Event, EventKind, State, Summary, TcpInfoPurpose};
 use crate::plan::{FINAL_DRAIN_FACTOR, Plan};
-use crate::units::{Moment, NS_PER_S, Span, Tick};
+use crate::units::{Moment, NS_PER_S, Span};
 use network::Network;
 use random::Random;
 pub use record::Record;
 use record::View;
 use scenario::Scenario;
-use script::{Behaviour, Script};
+pub use script::Behaviour;
+use script::Script;
 use trace::Trace;
 
 /// No run of ours takes as many; one that does goes round in circles.
@@ -48,7 +49,13 @@ macro_rules! check {
 
 /// What is shown each turn of a run, and may object: the only way to look into one.
 pub trait Observer {
-    /// One turn, just after it, before its actions are carried out.
+    /// Just before a turn.
+    fn before(&mut self) {}
+
+    /// Just after it: nothing but the engine has run in between.
+    fn after(&mut self) {}
+
+    /// A turn, before its actions are carried out.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -117,6 +124,7 @@ pub struct Sim {
     turns: u64,
     /// What the actions of the last turn came to at once.
     feedback: Vec<Event>,
+    actions: Vec<Action>,
     met: [u64; Behaviour::ALL.len()],
     stop_at: Option<Moment>,
     view: View,
@@ -133,6 +141,7 @@ impl Sim {
         let scenario = Scenario::new(&mut random);
         let (plan, start) = (&scenario.plan, scenario.start);
         let connections = plan.connections as usize;
+        let actions_max = plan.budgets.turn_actions_max();
         let probes = random.chance(500);
         let dating = Dating::new(plan.batches());
         let engine = Engine::new(plan, start).unwrap_or_else(|error| panic!("{error}"));
@@ -149,6 +158,7 @@ impl Sim {
             trace: Trace::new(readable),
             turns: 0,
             feedback: Vec::new(),
+            actions: Vec::with_capacity(actions_max),
             met: Default::default(),
             view: View { has_bytes: vec![false; connections], ..View::default() },
             marks: BTreeMap::new(),
@@ -207,28 +217,22 @@ impl Sim {
         let events = self.poll(gap);
         // Between the poll and the turn some time passes, too.
         self.clock = self.clock + self.work();
-        let mut actions = Vec::new();
+        let mut actions = std::mem::take(&mut self.actions);
+        observer.before();
         self.engine.turn(self.clock, &events, &mut actions);
-        self.engine.audit();
+        observer.after();
+        let record = Record::new(&self.engine, self.clock, events, &actions);
         let sample = self.engine.sample();
         let balances = sample.levels.iter().sum::<u32>() == sample.connections;
         check!(balances, "a sample that does not balance: {sample:?}");
-        let record = Record {
-            now: self.clock,
-            events,
-            actions: actions.clone(),
-            next_due: self.engine.next_due(),
-            levels: sample.levels,
-            deadlines: deadlines(&self.engine),
-            over: self.engine.is_over(),
-        };
         self.trace.add(self.scenario.start, &record);
         self.view.add(&record);
         observer.turn(&self.engine, &record)?;
         self.compare(&record)?;
-        for action in actions {
+        for action in actions.drain(..) {
             self.perform(action)?;
         }
+        self.actions = actions;
         let held = sample.level(State::Dialing) + sample.level(State::Established);
         let dialed =
             self.feedback.iter().filter(|e| matches!(e.kind, EventKind::Dialed(_))).count();
@@ -304,7 +308,7 @@ impl Sim {
     /// there is room for it.
     fn poll(&mut self, gap: Option<EventKind>) -> Vec<Event> {
         let at = self.clock;
-        let limits = self.scenario.plan.limits;
+        let budgets = self.scenario.plan.budgets;
         let mut events = std::mem::take(&mut self.feedback);
         let honest = events.len();
         if let Some(EventKind::Gap { since, .. }) = gap {
@@ -312,12 +316,12 @@ impl Sim {
         }
         events.extend(gap.map(|kind| Event { at, kind }));
         let first = events.len();
-        let told = self.network.poll(&limits, &self.engine, at, &mut events);
+        let told = self.network.poll(&budgets, &self.engine, at, &mut events);
         self.stamp(at, first, &mut events);
-        self.dating.end_batch(told == limits.events_max);
+        self.dating.end_batch(told == budgets.events_max);
         let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
         read.for_each(|_| mark(&mut self.marks, "read as soon as reported"));
-        if told == limits.events_max {
+        if told == budgets.events_max {
             events.push(Event { at, kind: EventKind::PollBatchFull });
         }
         if self.stop_at.is_some_and(|stop_at| stop_at <= at) {
@@ -325,7 +329,7 @@ impl Sim {
             events.push(Event { at, kind: EventKind::Stop });
         }
         while self.random.chance(self.scenario.faults.bogus_permille)
-            && events.len() < limits.turn_events_max()
+            && events.len() < budgets.turn_events_max()
         {
             let made = bogus::bogus(&self.engine, &self.view, at, &mut self.random);
             let Some((edge, event)) = made else { break };
@@ -341,10 +345,10 @@ impl Sim {
         let said = match action {
             Action::Close(key) => return self.network.close(key),
             Action::Drain(key) => {
-                self.network.drain(key, self.scenario.plan.limits.drain_bytes_max)?
+                self.network.drain(key, self.scenario.plan.budgets.drain_bytes_max)?
             }
             Action::DrainFully(key) => {
-                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.limits.drain_bytes_max;
+                let limit = FINAL_DRAIN_FACTOR * self.scenario.plan.budgets.drain_bytes_max;
                 self.network.drain(key, limit)?
             }
             Action::Dial(key) => {
@@ -388,10 +392,4 @@ impl Sim {
 
 fn mark(marks: &mut BTreeMap<&'static str, u64>, edge: &'static str) {
     *marks.entry(edge).or_default() += 1;
-}
-
-/// The slots that have a deadline, one by one, and which.
-pub fn deadlines(engine: &Engine) -> Vec<(u32, Tick)> {
-    let deadline = |slot| engine.deadline(Key { slot, attempt: 0 }).map(|due| (slot, due));
-    (0..engine.sample().connections).filter_map(deadline).collect()
 }

@@ -7,7 +7,7 @@ use super::descriptor::{Descriptor, failure};
 use super::script::{Answer, Keepalive, Knows, Reply, Script};
 use crate::engine::check_state::Outcome;
 use crate::engine::{EndReason, Engine, Event, EventKind, Key, TcpInfo};
-use crate::plan::{Limits, Plan};
+use crate::plan::{Budgets, Plan};
 use crate::units::{Moment, Span};
 
 /// A keepalive is sent after so long without a segment, and then as often.
@@ -46,8 +46,8 @@ impl Network {
     pub fn new(plan: &Plan, probes: bool) -> Network {
         Network {
             probes,
-            sends: plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty()),
-            expects: plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty()),
+            sends: plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty()),
+            expects: plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty()),
             descriptors: BTreeMap::new(),
             happenings: BTreeMap::new(),
             sequence: 0,
@@ -231,13 +231,13 @@ impl Network {
     /// many. Those of which `engine` awaits an answer are read from at once.
     pub fn poll(
         &mut self,
-        limits: &Limits,
+        budgets: &Budgets,
         engine: &Engine,
         at: Moment,
         events: &mut Vec<Event>,
     ) -> u32 {
         let mut count = 0;
-        while count < limits.events_max {
+        while count < budgets.events_max {
             let Some(slot) = self.queue.pop_front() else { break };
             let Some(open) = self.descriptors.get_mut(&slot) else { continue };
             open.queued = false;
@@ -261,7 +261,7 @@ impl Network {
                         say(EventKind::ReplyMatched(key));
                     }
                 } else if ended.is_none() && engine.awaits_answer(key) {
-                    open.read(limits.drain_bytes_max, self.probes).into_iter().for_each(&mut say);
+                    open.read(budgets.drain_bytes_max, self.probes).into_iter().for_each(&mut say);
                 } else {
                     say(EventKind::Readable(key));
                 }

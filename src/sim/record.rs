@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::{Action, Event, EventKind, Key, State, TcpInfoPurpose};
+use crate::engine::{Action, Engine, Event, EventKind, Key, State, TcpInfoPurpose};
 use crate::units::{Moment, Tick};
 
 /// One turn, as an observer is shown it.
@@ -16,6 +16,27 @@ pub struct Record {
     /// The slots that have a deadline, and which.
     pub deadlines: Vec<(u32, Tick)>,
     pub over: bool,
+}
+
+impl Record {
+    /// What `engine` has made of `events` at `now`.
+    ///
+    /// # Panics
+    /// If the engine finds itself out of balance.
+    pub fn new(engine: &Engine, now: Moment, events: Vec<Event>, actions: &[Action]) -> Record {
+        engine.audit();
+        let sample = engine.sample();
+        let deadline = |slot| engine.deadline(Key { slot, attempt: 0 }).map(|due| (slot, due));
+        Record {
+            now,
+            events,
+            actions: actions.to_vec(),
+            next_due: engine.next_due(),
+            levels: sample.levels,
+            deadlines: (0..sample.connections).filter_map(deadline).collect(),
+            over: engine.is_over(),
+        }
+    }
 }
 
 /// What the simulation itself has seen of the run, for events that are to make no sense.

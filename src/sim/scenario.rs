@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::random::Random;
 use super::script::{Behaviour, KERNEL_TIMEOUT};
-use crate::plan::{Close, Hold, Limits, Pace, Plan, Probe, SAMPLE_MAX, Talk};
+use crate::plan::{Budgets, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_MAX};
 use crate::route::{Routes, Target};
 use crate::units::{Moment, NS_PER_MS, Span, Tick};
 
@@ -48,7 +48,7 @@ impl Scenario {
         let is_large = random.chance(45);
         let plan = if is_large { large(plan(random), random) } else { plan(random) };
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
-            _ if is_large && plan.talk.is_none() => vec![Behaviour::SlowSyn],
+            _ if is_large && plan.reply_check.is_none() => vec![Behaviour::SlowSyn],
             _ if is_large => vec![random.pick(&[Behaviour::Accept, Behaviour::SlowSyn])],
             0 => vec![random.pick(&Behaviour::ALL)],
             1 => Behaviour::ALL.to_vec(),
@@ -93,7 +93,7 @@ fn plan(random: &mut Random) -> Plan {
     let hold = random.span(Span::from_us(1), Span::from_ms(200));
     let long_hold = random.pick(&[Hold::For(Span::from_s(130)), Hold::For(hold + Span::from_s(2))]);
     let interval = random.span(Span::from_ms(2), Span::from_ms(100));
-    let small = Limits {
+    let small = Budgets {
         events_max: random.small(1, 8),
         dials_max: random.small(1, 4),
         skips_max: random.small(1, 4),
@@ -120,10 +120,10 @@ fn plan(random: &mut Random) -> Plan {
         settle: random.pick(&[Span::ZERO, Span::ZERO, hold, Span::from_s(1)]),
         close: Close::Fin,
         probe: random.pick(&[Probe::None, Probe::None, Probe::Sample, Probe::All]),
-        talk: random.chance(450).then(|| talk(random)),
+        reply_check: random.chance(450).then(|| reply_check(random)),
         errors_max: random.chance(100).then(|| random.between(1, u64::from(connections))),
         debug: random.chance(500),
-        limits: random.pick(&[Limits::DEFAULT, small]),
+        budgets: random.pick(&[Budgets::DEFAULT, small]),
     }
 }
 
@@ -135,17 +135,17 @@ fn large(plan: Plan, random: &mut Random) -> Plan {
         dial_timeout: None,
         interval: None,
         probe: random.pick(&[Probe::None, Probe::Sample, Probe::Sample, Probe::All]),
-        talk: random.chance(500).then(|| talk(random)),
+        reply_check: random.chance(500).then(|| reply_check(random)),
         ..plan
     }
 }
 
 /// Something is said, or something is expected, or both.
-fn talk(random: &mut Random) -> Talk {
+fn reply_check(random: &mut Random) -> ReplyCheck {
     let (send, expect) = random.pick(&[("PING", ""), ("", "+PONG"), ("PING", "+PONG")]);
     let short = random.span(Span::from_us(1), Span::from_ms(20));
     let long = random.span(Span::from_ms(500), Span::from_s(3));
-    Talk {
+    ReplyCheck {
         send: send.as_bytes().into(),
         expect: expect.as_bytes().into(),
         reply_timeout: random.pick(&[short, short, long]),
@@ -191,7 +191,7 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
         Hold::For(span) => span,
         Hold::Forever => Span::from_ms(200),
     };
-    let asks = plan.talk.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout)
+    let asks = plan.reply_check.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout)
         + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
     plan.pace.offset(plan.connections) + dial + hold.max(asks) + Span::from_ms(20)
 }

@@ -205,8 +205,9 @@ impl Script {
         let soon = random.span(Span::from_us(20), Span::from_ms(3));
         let later = random.span(Span::ZERO, Span::from_ms(60));
         let timeout = plan.dial_timeout.unwrap_or(Span::from_ms(80));
-        let patience = plan.talk.as_ref().map_or(Span::from_ms(20), |talk| talk.reply_timeout);
-        let sends = plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let patience =
+            plan.reply_check.as_ref().map_or(Span::from_ms(20), |talk| talk.reply_timeout);
+        let sends = plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty());
         let plain = Script::plain(soon, later, random);
         let fails = |reason| Script { answer: Answer::Fail(reason), ..plain };
         let answers = |answer_after| Script { answer_after, ..plain };

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::{GONE, QUEUE, goon, serve, start};
-use crate::common::habits::Habit;
+use crate::common::faulty_servers::Habit;
 use crate::common::path::Knobs;
+use crate::common::verdict::verdict;
+use crate::common::{Namespace, topology};
 use crate::common::{Outcome, Running, wait_until};
-use crate::support::verdicts::verdict;
-use crate::support::{Namespace, hosts};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -56,7 +56,7 @@ pub fn the_server_defers_accept() {
 /// All are closed at the age of 2 s; this process is stopped for 0.5 s just then, and finds them closed
 /// at once.
 pub fn this_host_is_paused_while_an_idle_timeout_closes() {
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Age(2000 * MS));
     let run = start(&client, "10.77.0.2:80 -c 100 -s 3 --hold 4");
     let verdict = verdict(&paused(run, 1900 * MS, 500 * MS));
@@ -66,7 +66,7 @@ pub fn this_host_is_paused_while_an_idle_timeout_closes() {
 /// SYNs are dropped from 2 s to 8 s into the run; with a dial timeout of 5 s the first error is seen at
 /// 7 s.
 pub fn an_outage_is_dated_by_its_dials() {
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
     host.firewall("input", "tcp dport 81 drop");
     let run = start(&client, "10.77.0.2:80 -c 1500");
@@ -85,7 +85,7 @@ pub fn an_outage_is_dated_by_its_dials() {
 pub fn a_stalled_path_is_not_a_slow_host() {
     let stall = Some((400 * MS, 900 * MS));
     let knobs = Knobs { rtt: 2 * MS, stall, ..Knobs::default() };
-    let Some(([client, host], _path)) = hosts::far(knobs) else { return };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
     let run = goon(&client, "10.77.0.2:80 -c 2400 --rate 2000");
     verdict(&run).word("OK", 0).never(&["slow-host"]);
@@ -98,7 +98,7 @@ pub fn a_stalled_path_is_not_a_slow_host() {
 pub fn a_short_outage_while_keepalives_are_out() {
     let stall = Some((1000 * MS, 3600 * MS));
     let knobs = Knobs { rtt: 2 * MS, stall, ..Knobs::default() };
-    let Some(([client, host], _path)) = hosts::far(knobs) else { return };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
     client.set("net/ipv4/tcp_keepalive_probes", "3");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 50 -s 1 --probe --hold 6"));

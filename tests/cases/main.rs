@@ -3,8 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod clocks;
 mod network;
@@ -15,9 +13,9 @@ mod this_host;
 
 use std::net::SocketAddrV4;
 
-use common::habits::{Habit, Habitual};
+use common::Namespace;
+use common::faulty_servers::{Habit, Habitual};
 use common::{Outcome, Running};
-use support::Namespace;
 
 cases! {
     clocks:

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::{GONE, QUEUE, goon, serve};
-use crate::common::habits::Habit;
+use crate::common::faulty_servers::Habit;
 use crate::common::path::Knobs;
-use crate::support::hosts;
-use crate::support::verdicts::verdict;
+use crate::common::topology;
+use crate::common::verdict::verdict;
 
 const MS: Duration = Duration::from_millis(1);
 
 /// firewalld's default rule. The kernel limits its ICMP, so most dials time out and some are answered.
 pub fn an_icmp_reject_is_rate_limited() {
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     host.firewall("input", "tcp dport 80 reject with icmpx admin-prohibited");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 100"));
     verdict.word("FAILED", 2).reached_is(0, 100).share(100, 100).first(&["firewall-reject"]);
@@ -21,7 +21,7 @@ pub fn an_icmp_reject_is_rate_limited() {
 
 /// A router that counts: ICMP for some of those above 20, silence for the others.
 pub fn an_icmp_reject_above_twenty() {
-    let Some([client, router, host]) = hosts::three() else { return };
+    let Some([client, router, host]) = topology::three() else { return };
     let _server = serve(&host, "10.2.0.2:80", Habit::Keep);
     let rule = "tcp dport 80 ct state new ct count over 20 reject with icmpx host-unreachable";
     router.firewall("forward", rule);
@@ -34,7 +34,7 @@ pub fn an_icmp_reject_above_twenty() {
 /// As kube-proxy balances, one endpoint gone: its dials and all their repeats are lost, all others
 /// succeed.
 pub fn one_of_three_backends_is_down() {
-    let Some([client, router, host]) = hosts::three() else { return };
+    let Some([client, router, host]) = topology::three() else { return };
     let _servers = ["10.2.0.3:80", "10.2.0.4:80"].map(|at| serve(&host, at, Habit::Keep));
     host.firewall("input", "ip daddr 10.2.0.5 drop");
     router.translate(
@@ -49,7 +49,7 @@ pub fn one_of_three_backends_is_down() {
 /// connection tracking that expires after 5 s and drops what it has no entry for: no FIN, no RST,
 /// nothing passes any more. A path that failed looks the same.
 pub fn a_router_expires_idle_connections_silently() {
-    let Some([client, router, host]) = hosts::three() else { return };
+    let Some([client, router, host]) = topology::three() else { return };
     let _server = serve(&host, "10.2.0.2:80", Habit::Keep);
     let rules = "ct state invalid drop\ntcp flags & (syn|ack) != syn ct state new drop";
     router.firewall("forward", rules);
@@ -61,7 +61,7 @@ pub fn a_router_expires_idle_connections_silently() {
 }
 
 pub fn a_nat_has_twenty_ports_for_each_destination() {
-    let Some([client, router, host]) = hosts::three() else { return };
+    let Some([client, router, host]) = topology::three() else { return };
     let _servers = ["10.2.0.2:80", "10.2.0.3:80"].map(|at| serve(&host, at, Habit::Keep));
     router.translate("postrouting", "oifname rs ip protocol tcp snat to 10.2.0.1:40000-40019");
     let verdict = verdict(&goon(&client, "10.2.0.2:80 10.2.0.3:80 -c 70 -s 1"));
@@ -71,7 +71,7 @@ pub fn a_nat_has_twenty_ports_for_each_destination() {
 /// A healthy server behind 1% loss: TCP repairs it, and every connection stands at both ends.
 pub fn one_percent_of_loss_closes_no_connection() {
     let knobs = Knobs { rtt: 10 * MS, loss: 0.01, ..Knobs::default() };
-    let Some(([client, host], _path)) = hosts::far(knobs) else { return };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 500 -s 1 --hold 6"));
     verdict.word("OK", 0).reached_is(500, 500).never(&[&QUEUE[..], &GONE].concat());
@@ -80,7 +80,7 @@ pub fn one_percent_of_loss_closes_no_connection() {
 /// 80 of 100 dials are dropped between 0.2 s and 1 s; at 5.1 s the server closes the 20 that it has and
 /// goes on listening.
 pub fn a_firewall_counts_and_the_server_closes_all_later() {
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::DropAll(5100 * MS));
     host.firewall("input", "tcp dport 80 ct state new ct count over 20 drop");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 100 -s 10 -t 5 --hold 3"));
@@ -91,7 +91,7 @@ pub fn a_firewall_counts_and_the_server_closes_all_later() {
 /// Three seconds in, nothing passes any more. Nothing is closed.
 pub fn the_path_fails_in_the_hold() {
     let knobs = Knobs { rtt: 2 * MS, dead: Some(3000 * MS), ..Knobs::default() };
-    let Some(([client, host], _path)) = hosts::far(knobs) else { return };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 50 -s 1 --hold 8 --probe"));
     verdict.word("LIMIT", 2).reached_is(50, 50).first(&GONE);
@@ -99,7 +99,7 @@ pub fn the_path_fails_in_the_hold() {
 
 /// At most 20 at once, and each lives 0.3 s: dials fail whenever 20 are open, and succeed again below.
 pub fn a_limit_on_the_count_beside_connections_that_end() {
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Age(300 * MS));
     host.firewall("input", "tcp dport 80 ct state new ct count over 20 drop");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 400 -s 5 -t 0.4"));
@@ -111,7 +111,7 @@ pub fn a_limit_on_the_count_beside_connections_that_end() {
 }
 
 pub fn an_address_that_no_host_on_the_link_has() {
-    let Some([client, _host]) = hosts::two() else { return };
+    let Some([client, _host]) = topology::two() else { return };
     let verdict = verdict(&goon(&client, "10.77.0.99:80 -s 60 -c 50"));
     verdict.word("FAILED", 2).reached_is(0, 50).share(50, 50).first(&["neighbour-unresolved"]);
     verdict.checks(&["10.77.0.99"]);

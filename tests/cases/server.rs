@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{QUEUE, at, goon, serve};
-use crate::common::habits::Habit;
+use crate::common::faulty_servers::Habit;
 use crate::common::netns::connections;
 use crate::common::path::Knobs;
+use crate::common::verdict::verdict;
 use crate::common::wait_until;
-use crate::support::verdicts::verdict;
-use crate::support::{Namespace, hosts};
+use crate::common::{Namespace, topology};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -73,7 +73,7 @@ pub fn a_limit_per_client_address_seen_from_one() {
 }
 
 pub fn it_listens_on_another_address_of_that_host() {
-    let Some([client, host]) = hosts::two() else { return };
+    let Some([client, host]) = topology::two() else { return };
     let _server = serve(&host, "127.0.0.1:80", Habit::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 20 -s 1"));
     verdict.word("FAILED", 2).reached_is(0, 20).share(20, 20);
@@ -85,7 +85,7 @@ pub fn it_listens_on_another_address_of_that_host() {
 /// admitted when they are repeated.
 pub fn a_full_queue_resets() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
-    let Some(([client, host], _path)) = hosts::far(knobs) else { return };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
     host.set("net/ipv4/tcp_abort_on_overflow", "1");
     let habit = Habit::Slow { every: 100 * MS, backlog: 64 };
     let _server = serve(&host, "10.77.0.2:80", habit);
@@ -108,7 +108,7 @@ pub fn at_full_speed_the_number_is_the_limit() {
 /// SYN-ACK and acknowledges keepalives.
 pub fn a_full_queue_behind_50_ms_is_no_failed_path() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
-    let Some(([client, host], _path)) = hosts::far(knobs) else { return };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
     let _server = serve(&host, "10.77.0.2:80", Habit::Never { backlog: 64 });
     let _others = connections(client.name(), 40, None, at("10.77.0.2:80"));
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 60 -s 0 --probe"));

@@ -4,7 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{skip, tcpgoon_after, wait_until};
+use super::program::tcpgoon_after;
+use super::wait::{skip, wait_until};
 
 /// A cgroup of one's own; removed when dropped, once what was in it has left.
 pub struct Cgroup(pub String);

@@ -1,16 +1,121 @@
-//! Sockets and devices of this process in a network namespace that is not its own. What a thread opens
-//! while it is in there stays in there, whoever uses it later.
+//! Network namespaces: programs in one of their own, and sockets of this process in one.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
-use super::DEADLINE;
+use super::tools::{command, serial, succeed};
+use super::wait::{DEADLINE, skip};
+
+/// A network of its own for the programs that are started in it; removed when dropped.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// One with a loopback that is up; `None`, and said aloud, where that is not to be had.
+    pub fn make() -> Option<Namespace> {
+        let bare = Namespace::make_bare()?;
+        bare.run("ip link set lo up");
+        Some(bare)
+    }
+
+    /// One in which no interface is up.
+    pub fn make_bare() -> Option<Namespace> {
+        let name = format!("tcpgoon-{}-{}", std::process::id(), serial());
+        let made = command("nft --version").output().map_err(|error| format!("nftables: {error}"));
+        let made = made.and_then(|_| {
+            let output = command(&format!("ip netns add {name}")).output();
+            output.map_err(|error| format!("iproute2: {error}"))
+        });
+        let why = match made {
+            Ok(output) if output.status.success() => return Some(Namespace { name }),
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(why) => why,
+        };
+        skip(&format!("a network namespace wants root, iproute2 and nftables ({why})"));
+        None
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A program in here.
+    pub fn command(&self, program: impl AsRef<OsStr>, words: &str) -> Command {
+        let mut command = command(&format!("ip netns exec {}", self.name));
+        command.arg(program).args(words.split_whitespace());
+        command
+    }
+
+    /// The built program in here.
+    pub fn tcpgoon(&self, words: &str) -> Command {
+        self.command(env!("CARGO_BIN_EXE_tcpgoon"), words)
+    }
+
+    /// Runs a tool of the system that has to succeed, and returns what it prints.
+    #[track_caller]
+    pub fn run(&self, words: &str) -> String {
+        let (program, words) = words.split_once(' ').unwrap_or((words, ""));
+        succeed(self.command(program, words), "")
+    }
+
+    /// Sets a value below `/proc/sys`, in here only.
+    #[track_caller]
+    pub fn set(&self, path: &str, value: &str) {
+        succeed(self.command("tee", &format!("/proc/sys/{path}")), value);
+    }
+
+    /// Adds firewall rules, one a line, for what comes in or goes out (`input`, `output`).
+    #[track_caller]
+    pub fn firewall(&self, hook: &str, rules: &str) {
+        let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0\n{rules}\n}}");
+        succeed(self.command("nft", "-f -"), &format!("table inet test {{\n{chain}\n}}\n"));
+    }
+
+    /// Adds a rule that translates addresses, at `prerouting` (destinations) or `postrouting`.
+    #[track_caller]
+    pub fn translate(&self, hook: &str, rule: &str) {
+        let priority = if hook == "prerouting" { -100 } else { 100 };
+        let chain =
+            format!("chain {hook} {{\ntype nat hook {hook} priority {priority}\n{rule}\n}}");
+        succeed(self.command("nft", "-f -"), &format!("table ip nat {{\n{chain}\n}}\n"));
+    }
+
+    /// Joins the two with a cable: this one becomes 10.9.0.1 and fd00:9::1, the other one 10.9.0.2
+    /// and fd00:9::2. What they have to tell each other of the unreachable is not rationed.
+    pub fn join(&self, other: &Namespace) {
+        self.run(&format!("ip link add cable type veth peer name cable netns {}", other.name));
+        for (namespace, number) in [(self, 1), (other, 2)] {
+            namespace.run("ip link set cable up");
+            namespace.run(&format!("ip address add 10.9.0.{number}/24 dev cable"));
+            namespace.set("net/ipv4/icmp_ratelimit", "0");
+            if has_ipv6() {
+                namespace.run(&format!("ip address add fd00:9::{number}/64 dev cable nodad"));
+                namespace.set("net/ipv6/icmp/ratelimit", "0");
+            }
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = command(&format!("ip netns delete {}", self.name)).status();
+    }
+}
+
+pub fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
+}
 
 /// Calls `open` from inside a namespace, in a thread that ends with it.
 pub fn inside<T: Send>(namespace: &str, open: impl FnOnce() -> T + Send) -> T {

@@ -9,7 +9,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
-use super::{Heard, wait_until};
+use super::program::Heard;
+use super::wait::wait_until;
 
 /// What [`SmallPipe::fill`] repeats.
 pub const FILLER: &str = "#\n";

@@ -8,13 +8,13 @@ use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem};
 use tcpgoon::engine::Side;
 use tcpgoon::icmp::{IcmpError, IcmpTally};
-use tcpgoon::said::Said;
+use tcpgoon::last_lines::LastLine;
 use tcpgoon::sim::world::setup::Server;
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
-use super::consistency::{Beside, all_problems, contradictions, reported};
 use super::table::Scenario;
+use crate::report_invariants::{Beside, all_problems, contradictions, reported};
 
 /// This host, and a device on the path.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
@@ -49,9 +49,9 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
         true => b"-ERR max number of clients reached".to_vec(),
         false => b"HTTP/1.1 200 OK".to_vec(),
     };
-    let said: Vec<Said> = match outcome.said {
+    let said: Vec<LastLine> = match outcome.said {
         0 => Vec::new(),
-        connections => vec![Said { line, connections }],
+        connections => vec![LastLine { line, connections }],
     };
     let beside = Beside { counters: counters(&outcome), icmp: icmp(&outcome), said };
     let (diagnosis, text) = reported(&plan, &outcome.summary, &beside);

@@ -6,10 +6,10 @@
 //! `MATRIX_SEEDS=200` widens; `MATRIX_ONLY='a limit'` narrows to rows with such names, and
 //! `MATRIX_SEED=17` to one seed, whose reports are printed.
 
-#[path = "../support/consistency.rs"]
-mod consistency;
 mod judge;
 mod plans;
+#[path = "../common/report_invariants.rs"]
+mod report_invariants;
 mod table;
 
 use std::collections::BTreeMap;

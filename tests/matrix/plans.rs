@@ -1,6 +1,6 @@
 //! How the scenarios are dialed, and what their worlds are made of.
 
-use tcpgoon::plan::{Hold, Pace, Plan, Probe, Talk};
+use tcpgoon::plan::{Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::random::Random;
 use tcpgoon::sim::world::setup::{
@@ -58,7 +58,7 @@ pub fn probe(plan: Plan) -> Plan {
 /// `--send GET --expect 200`.
 pub fn ask(plan: Plan) -> Plan {
     let (send, expect) = (b"GET".as_slice().into(), b"200".as_slice().into());
-    Plan { talk: Some(Talk { send, expect, reply_timeout: s(2) }), ..plan }
+    Plan { reply_check: Some(ReplyCheck { send, expect, reply_timeout: s(2) }), ..plan }
 }
 
 /// Several targets, and several sources.

@@ -1,13 +1,11 @@
 //! What the shadow would ask of connections, servers and the kernel, and what it makes of answers.
 
-use super::Shadow;
-use super::failures::Sighting;
-use super::rounds::Found;
-use super::summary::Seat;
-use tcpgoon::engine::check_state::SEGS_MODULUS;
 use tcpgoon::engine::{Action, EndReason, Key, Note, Round, State, TcpInfo, TcpInfoPurpose};
 use tcpgoon::plan::{Probe, SAMPLE_MAX};
 use tcpgoon::units::{Moment, Span, Tick};
+
+use super::records::{Found, Seat, Sighting, Wait};
+use super::state::Shadow;
 
 /// A dial that took as long lost a SYN, or the answer to one.
 const SLOW: Span = Span::from_s(1);
@@ -15,53 +13,10 @@ const SLOW: Span = Span::from_s(1);
 /// No more than one handshake time in so long.
 const RTT_EVERY: Span = Span::from_ms(10);
 
+/// A connection keeps its `segs_in` modulo this: all of its check fits into a byte.
+const SEGS_MODULUS: u32 = 7;
+
 const SUSPECTS_MAX: u32 = 1_000;
-
-/// What the one deadline of an established seat is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
-    Nothing,
-    /// The application's answer, or the news that it did not come in time.
-    Reply,
-    /// To send a keepalive.
-    Keepalive,
-    /// To look at a suspect; and then, perhaps, to send a keepalive.
-    Suspicion {
-        is_probed: bool,
-    },
-    /// The news that the keepalive was sent.
-    Sending,
-    /// To look for what the keepalive has brought, for the first time, the second or the third;
-    /// after so many looks for the last word of them, or for one more look.
-    Look(u32),
-    LastWord,
-    /// The answer to the look after that.
-    VeryLastWord,
-    /// Whether anything comes by itself, and the answer to the look at its end.
-    Doubt,
-    DoubtWord,
-}
-
-impl Wait {
-    /// Whether a keepalive is out, or about to be.
-    pub(super) fn is_asked(self) -> bool {
-        self == Wait::Sending || self.is_sent()
-    }
-
-    /// Whether it is out, and not judged.
-    pub(super) fn is_sent(self) -> bool {
-        matches!(self, Wait::Look(_) | Wait::LastWord | Wait::VeryLastWord) || self.is_doubt()
-    }
-
-    fn is_doubt(self) -> bool {
-        matches!(self, Wait::Doubt | Wait::DoubtWord)
-    }
-
-    /// Whether the run that checks all waits for it.
-    fn is_open(self) -> bool {
-        matches!(self, Wait::Keepalive | Wait::Suspicion { .. }) || self.is_asked()
-    }
-}
 
 impl Shadow {
     pub(super) fn seat(&mut self, slot: u32) -> &mut Seat {
@@ -100,7 +55,7 @@ impl Shadow {
         match seat.state {
             State::Established => seat.wait == Wait::Reply,
             State::Closed | State::Error => false,
-            _ => self.plan.talk.is_some(),
+            _ => self.plan.reply_check.is_some(),
         }
     }
 
@@ -119,7 +74,7 @@ impl Shadow {
             self.last_rtt = Some(at);
             answers.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Rtt));
         }
-        let talk = self.plan.talk.clone();
+        let talk = self.plan.reply_check.clone();
         if talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
             answers.push(Action::Send(key));
         }
@@ -149,7 +104,7 @@ impl Shadow {
 
     fn take_suspect(&mut self) -> bool {
         if self.suspects_taken == SUSPECTS_MAX {
-            let talks = self.plan.talk.is_some();
+            let talks = self.plan.reply_check.is_some();
             self.mark(if talks { "a suspect too many" } else { "a slow dial too many to suspect" });
             return false;
         }
@@ -281,7 +236,7 @@ impl Shadow {
             Some(info) => {
                 self.sent(slot, at);
                 self.wait(slot, Wait::Look(1), at + Span::from_ms(500));
-                self.seat(slot).segs = info.segs_in.unwrap_or(0) % u32::from(SEGS_MODULUS);
+                self.seat(slot).segs = info.segs_in.unwrap_or(0) % SEGS_MODULUS;
             }
             None => {
                 self.mark("a keepalive refused");
@@ -295,7 +250,7 @@ impl Shadow {
     /// come before it.
     pub(super) fn hear(&mut self, key: Key, at: Moment, answers: &mut Vec<Action>) {
         let slot = key.slot;
-        let any = self.plan.talk.as_ref().is_some_and(|talk| talk.expect.is_empty());
+        let any = self.plan.reply_check.as_ref().is_some_and(|talk| talk.expect.is_empty());
         let is_probed = self.is_probed(slot);
         let Seat { wait, heard, opened_at, is_silent, .. } = *self.seat(slot);
         let seat = self.seat(slot);
@@ -328,13 +283,14 @@ impl Shadow {
     /// Whether a request was to be sent, and its reply may still come in time.
     pub(super) fn may_be_in_time(&self, slot: u32) -> bool {
         let seat = &self.seats[slot as usize];
-        let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let sends = self.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
         sends && matches!(seat.wait, Wait::Reply) && !seat.is_put_off
     }
 
     /// It was sent.
     pub(super) fn request_sent(&mut self, slot: u32, at: Moment) {
-        let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
+        let patience =
+            self.plan.reply_check.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         self.seat(slot).sent_to_at = at;
         self.wait(slot, Wait::Reply, at + patience);
     }
@@ -349,7 +305,8 @@ impl Shadow {
             self.mark("answered by a last drain");
         }
         let is_probed = self.is_probed(slot);
-        let patience = self.plan.talk.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
+        let patience =
+            self.plan.reply_check.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
         let seat = self.seat(slot);
         let due = Tick::at_or_after(seat.sent_to_at + patience).moment();
         let is_late = due < at || seat.is_put_off;
@@ -417,7 +374,8 @@ impl Shadow {
                 self.repeats += u64::from(look.total_retrans);
             }
             TcpInfoPurpose::Suspect => {
-                let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+                let sends =
+                    self.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
                 // The handshake's one answer came more than once, and nothing else.
                 let is_repeated = repeated(look, 2);
                 self.suspects_looked_at += 1;
@@ -448,7 +406,7 @@ impl Shadow {
     fn judge(&mut self, key: Key, look: &TcpInfo, at: Moment, answers: &mut Vec<Action>) {
         let slot = key.slot;
         let seat = *self.seat(slot);
-        let modulus = u32::from(SEGS_MODULUS);
+        let modulus = SEGS_MODULUS;
         let came = look.segs_in.map(|segs| (segs % modulus + modulus - seat.segs) % modulus);
         match seat.wait {
             Wait::Nothing if seat.is_silent && look.probes == Some(0) => {
@@ -473,7 +431,7 @@ impl Shadow {
             _ => return,
         }
         let is_first = self.round_of(slot) == Round::First;
-        let sends = self.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let sends = self.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
         // Newer than the question by the time there and back, but for the kernel's clock.
         let newest = Moment(seat.question.0.saturating_add(look.rtt.unwrap_or_default().0));
         let is_taken = !(sends && look.unacked > 0);

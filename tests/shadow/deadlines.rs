@@ -1,12 +1,13 @@
 //! When the shadow thinks that things are due, and which of them it sees done: each seat has at most
 //! one deadline, which is never early, and late only as far as the limits put it off.
 
-use super::checks::Wait;
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::{Action, EndReason, Failure, Key, Note, State};
 use tcpgoon::plan::{CHECK_COST, FINAL_DRAIN_COST, Probe};
 use tcpgoon::sim::Record;
 use tcpgoon::units::{Moment, Tick};
+
+use super::records::{Verdict, Wait};
+use super::state::Shadow;
 
 /// How many deadlines a turn has seen to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,8 +97,8 @@ impl Shadow {
             Seen { questions: 1.., .. } => CHECK_COST - 1,
             _ => 0,
         };
-        check!(seen.cost() <= self.plan.limits.expiries_max + beyond, "{seen:?} are too many");
-        let most = self.plan.limits.expiries_max.div_ceil(FINAL_DRAIN_COST);
+        check!(seen.cost() <= self.plan.budgets.expiries_max + beyond, "{seen:?} are too many");
+        let most = self.plan.budgets.expiries_max.div_ceil(FINAL_DRAIN_COST);
         check!(seen.put_off <= most, "{seen:?} are too many to be drained at once");
         Ok((seen, rest))
     }
@@ -158,13 +159,13 @@ impl Shadow {
     /// What can come before a deadline, of each seat: one deadline, five levels down and seen to, and
     /// a later one that moves down; where an answer is put off that as well.
     fn expiry_turns_max(&self) -> u64 {
-        let cost = match (&self.plan.talk, self.plan.probe) {
+        let cost = match (&self.plan.reply_check, self.plan.probe) {
             (Some(_), _) => 5 + FINAL_DRAIN_COST + 5 + CHECK_COST + 5,
             (None, Probe::None) => 6,
             (None, _) => 5 + CHECK_COST + 5,
         };
         let all = u64::from(cost) * u64::from(self.plan.connections);
-        all.div_ceil(u64::from(self.plan.limits.expiries_max))
+        all.div_ceil(u64::from(self.plan.budgets.expiries_max))
     }
 }
 

@@ -1,10 +1,11 @@
 //! How what went wrong is spread over the dials, told seat by seat and compared with the analysis.
 
-use super::summary::Seat;
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::analysis::Outcome;
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::units::{Moment, Span};
+
+use super::records::{Seat, Verdict};
+use super::state::Shadow;
 
 const SECOND: Span = Span::from_s(1);
 

@@ -1,12 +1,11 @@
 //! What the shadow makes of events: which of them mean anything, and which closes and notes they
 //! call for.
 
-use super::Shadow;
-use super::checks::Wait;
-use super::failures::Sighting;
-use super::summary::{Seat, name};
 use tcpgoon::engine::{Action, EndReason, Event, EventKind, Failure, Key, Note, State};
 use tcpgoon::units::{Moment, Span};
+
+use super::records::{Seat, Sighting, Wait, name};
+use super::state::Shadow;
 
 impl Shadow {
     /// The closes and notes that the events call for, in their order.
@@ -198,7 +197,7 @@ impl Shadow {
     fn queue(&mut self, slot: u32) {
         if !self.ready.contains(&slot) {
             self.ready.push_back(slot);
-            let turns = self.ready.len().div_ceil(self.plan.limits.drains_max as usize);
+            let turns = self.ready.len().div_ceil(self.plan.budgets.drains_max as usize);
             self.seats[slot as usize].drained_by = self.turn + turns as u64 - 1;
         }
     }

@@ -1,21 +1,12 @@
 //! What the shadow has seen go wrong, one by one, and how that is compared with the evidence that
 //! the engine gives.
 
-use super::summary::{Seat, near};
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::failure_times::Failures;
 use tcpgoon::engine::{CheckStats, EndReason, Round, State, Summary};
-use tcpgoon::units::{Moment, Span};
+use tcpgoon::units::Span;
 
-/// One thing that went wrong.
-#[derive(Debug, Clone, Copy)]
-pub struct Sighting {
-    pub at: Moment,
-    /// When its dial began, or its connection was established.
-    pub since: Moment,
-    /// Whether it was tried at all, and took its time.
-    pub is_timed: bool,
-}
+use super::records::{Seat, Sighting, Verdict, near};
+use super::state::Shadow;
 
 impl Shadow {
     /// Compares the evidence and what asking has found out.

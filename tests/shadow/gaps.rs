@@ -1,9 +1,11 @@
 //! When the model's host was not looking, and how many connections stayed open together for all
 //! that is certain.
 
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::{State, Summary};
 use tcpgoon::units::{Moment, Span};
+
+use super::records::Verdict;
+use super::state::Shadow;
 
 /// For how long they must have stayed.
 const WINDOW: Span = Span::from_ms(100);

@@ -1,54 +1,11 @@
 //! When the model asks connections again, and what it counts of each round.
 
-use std::collections::VecDeque;
-
 use tcpgoon::engine::{Action, EndReason, Key, Round, RoundStats, State};
 use tcpgoon::plan::{CHECK_COST, Hold, Probe};
 use tcpgoon::units::{Moment, Span};
 
-use super::summary::Seat;
-use super::{Shadow, check};
-
-/// What a keepalive came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    Confirmed,
-    RepeatsSynAck,
-    OtherTraffic,
-    Unacknowledged,
-    Unknown,
-    NotSent,
-    HalfOpen,
-    Closed,
-}
-
-/// One keepalive check of one connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Check {
-    pub slot: u32,
-    pub round: Round,
-    /// How many rounds of watching had begun.
-    pub watch: u32,
-    pub sent_at: Option<Moment>,
-    pub found: Option<Found>,
-    pub found_at: Moment,
-    /// The so-many-th of all that were found.
-    pub order: usize,
-}
-
-/// The rounds after the first one.
-#[derive(Debug, Clone, Default)]
-pub struct Rounds {
-    pub begun: u32,
-    pub watch_rounds: u32,
-    later: Option<Round>,
-    /// The minute of the hold in which the last round of watching began.
-    minute: u64,
-    is_last: bool,
-    queue: VecDeque<u32>,
-    pub checks: Vec<Check>,
-    finds: usize,
-}
+use super::records::{Check, Found, Seat, Wait};
+use super::state::Shadow;
 
 impl Shadow {
     /// One of so many is in the sample.
@@ -104,7 +61,7 @@ impl Shadow {
 
     /// Whether any check is pending.
     fn is_checking(&self) -> bool {
-        self.seats.iter().any(|seat| seat.wait != super::checks::Wait::Nothing)
+        self.seats.iter().any(|seat| seat.wait != Wait::Nothing)
     }
 
     pub fn round_due(&self) -> Option<Moment> {
@@ -151,7 +108,7 @@ impl Shadow {
             return Ok(rest);
         }
         self.begin_round();
-        let mut budget = self.plan.limits.expiries_max;
+        let mut budget = self.plan.budgets.expiries_max;
         while budget > 0
             && let Some(slot) = self.rounds.queue.pop_front()
         {

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::summary::Seat;
-use super::{Verdict, check};
 use tcpgoon::engine::breakdown::{Breakdown, ROWS_MAX, Row};
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::plan::Plan;
 use tcpgoon::units::{Moment, NS_PER_S, Span};
+
+use super::records::{Seat, Verdict};
 
 #[derive(Debug, Clone)]
 pub struct Routing {

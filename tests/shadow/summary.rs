@@ -1,91 +1,12 @@
 //! The shadow's books, and how they are compared with the engine's once the run is over.
 
-use super::checks::Wait;
-use super::{Shadow, Verdict, check};
 use tcpgoon::engine::histogram::Histogram;
 use tcpgoon::engine::series::{POINTS_MAX, Point};
 use tcpgoon::engine::{EndReason, Engine, Key, State, Summary};
-use tcpgoon::units::{Moment, Span};
+use tcpgoon::units::Span;
 
-/// One seat, as the shadow sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Seat {
-    pub state: State,
-    pub since: Moment,
-    pub reason: Option<EndReason>,
-    /// How long its dial took, once it was established.
-    pub took: Option<Span>,
-    pub dialed_at: Moment,
-    pub opened_at: Option<Moment>,
-    /// From when on its reply timeout runs.
-    pub sent_to_at: Moment,
-    /// Whether its dial took a second or more.
-    pub is_slow: bool,
-    /// What it waits for once it is established, and until when.
-    pub wait: Wait,
-    pub wait_until: Moment,
-    /// Whether any byte came.
-    pub heard: bool,
-    pub answered: bool,
-    /// Of one that has answered: whether that was read when its time was up.
-    pub is_overdue: bool,
-    pub unanswered: bool,
-    /// Of one that is unanswered: whether it said something in time, or only afterwards.
-    pub misheard: bool,
-    pub late: bool,
-    /// Whether it was closed while an answer was waited for.
-    pub hung_up: bool,
-    /// Whether no keepalive was needed, as something came before it.
-    pub is_unneeded: bool,
-    /// Whether its last keepalive found nothing at all.
-    pub is_silent: bool,
-    /// Or that its server repeats its SYN-ACK.
-    pub is_repeating: bool,
-    /// What the one that is out asks for: what is newer than this, and how many segments (modulo)
-    /// there were before.
-    pub question: Moment,
-    pub segs: u32,
-    /// For how many turns it has waited for what was due.
-    pub overdue_turns: u64,
-    /// Whether a last drain was waited for when its answer was due.
-    pub is_put_off: bool,
-    /// The turn in which it must have been drained at the latest.
-    pub drained_by: u64,
-}
-
-impl Seat {
-    pub const FRESH: Seat = Seat {
-        state: State::NotInitiated,
-        since: Moment(0),
-        reason: None,
-        took: None,
-        dialed_at: Moment(0),
-        opened_at: None,
-        sent_to_at: Moment(0),
-        is_slow: false,
-        wait: Wait::Nothing,
-        wait_until: Moment(0),
-        heard: false,
-        answered: false,
-        is_overdue: false,
-        unanswered: false,
-        misheard: false,
-        late: false,
-        hung_up: false,
-        is_unneeded: false,
-        is_silent: false,
-        is_repeating: false,
-        question: Moment(0),
-        segs: 0,
-        overdue_turns: 0,
-        is_put_off: false,
-        drained_by: 0,
-    };
-}
-
-/// Times of one kind, one by one.
-#[derive(Debug, Clone, Default)]
-pub struct Times(pub Vec<Span>);
+use super::records::{Seat, Times, Verdict, Wait, near};
+use super::state::Shadow;
 
 impl Times {
     fn compare(&self, kind: &str, theirs: &Histogram) -> Verdict {
@@ -105,11 +26,6 @@ impl Times {
         check!(near(p50, middle), "{kind}: p50 {p50}, not {middle}");
         Ok(())
     }
-}
-
-/// Whether a quantile is within 0.8% of what it is.
-pub fn near(quantile: Span, exact: Span) -> bool {
-    quantile.0.abs_diff(exact.0) <= exact.0 / 128 + 1
 }
 
 impl Shadow {
@@ -237,15 +153,5 @@ impl Shadow {
             }
         }
         code
-    }
-}
-
-/// What the account of a reason is called among the things that a run reaches.
-pub fn name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::HalfOpen => "half open",
-        EndReason::OtherHere => "other, here",
-        EndReason::OtherBeyond => "other, beyond",
-        _ => reason.word(),
     }
 }

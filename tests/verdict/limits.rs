@@ -5,10 +5,10 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
+use crate::common::packaged_servers::{free_port, local, redis};
+use crate::common::verdict::{run, run_in, serve_in, verdict};
 use crate::common::{ClosedPort, Running, Served, listener, tcpgoon, tcpgoon_after};
-use crate::support::servers::{free_port, local, redis};
-use crate::support::verdicts::{run, run_in, serve_in, verdict};
-use crate::support::{Namespace, Scratch};
+use crate::common::{Namespace, Scratch};
 
 /// What a full accept queue of the server is called.
 const QUEUE: [&str; 2] = ["accept-queue-full", "accept-queue-overflow"];

@@ -4,9 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../support/mod.rs"]
-mod support;
 
+mod host_evidence;
 mod limits;
 mod over_time;
 mod targets;

@@ -12,11 +12,11 @@ use nix::sys::socket::{
     shutdown, socket, sockopt::ReusePort,
 };
 
-use crate::common::words::{Stats, stats};
+use crate::common::output::{Stats, stats};
+use crate::common::packaged_servers::{free_port, local, nginx};
+use crate::common::verdict::{Verdict, run, run_in, serve_in, verdict};
+use crate::common::{Namespace, Scratch};
 use crate::common::{Running, Served, likely_port, listen, tcpgoon, wait_until};
-use crate::support::servers::{free_port, local, nginx};
-use crate::support::verdicts::{Verdict, run, run_in, serve_in, verdict};
-use crate::support::{Namespace, Scratch};
 
 /// A run that prints all the time how far it is.
 fn dial(words: &str, target: &str) -> Running {

@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use crate::common::Namespace;
 use crate::common::netns::inside;
+use crate::common::verdict::{run, run_in, serve_in, verdict};
 use crate::common::{ClosedPort, Served};
-use crate::support::Namespace;
-use crate::support::verdicts::{run, run_in, serve_in, verdict};
 
 #[test]
 fn one_of_two_targets_that_refuses_is_named() {

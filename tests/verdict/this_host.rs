@@ -2,9 +2,9 @@
 
 use std::process::Stdio;
 
+use crate::common::verdict::{run_in, serve_in, verdict};
+use crate::common::{Namespace, command};
 use crate::common::{Outcome, Running, Served, skip, tcpgoon_after};
-use crate::support::verdicts::{run_in, serve_in, verdict};
-use crate::support::{Namespace, command};
 
 #[test]
 fn descriptors_of_this_host() {

@@ -3,8 +3,9 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::args::{CheckArgs, End, Family, HostPort};
 use crate::outputs::Outputs;
-use crate::plan::{Close, End, Family, Hold, HostPort, Pace, Questions};
+use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
 
 /// Splits at white space; no test needs more of a shell.
@@ -59,7 +60,7 @@ fn a_run_defaults_to_what_the_original_does() {
         all_addresses: false,
         sources: vec![],
         close: Close::Fin,
-        questions: Questions::default(),
+        checks: CheckArgs::default(),
         errors_max: None,
         debug: false,
         assume_yes: false,

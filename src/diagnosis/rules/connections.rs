@@ -49,7 +49,7 @@ pub fn said(view: &View<'_>) -> Told {
             | Symptom::Closed { how: ClosePattern::NewestOnly { .. }, .. }
     );
     (is_close && view.facts.has_said).then_some(())?;
-    told(Effect::By(1), Fact::Said)
+    told(Effect::By(1), Fact::LastLine)
 }
 
 /// Closes that went on after the last dial: nothing new had to make room.

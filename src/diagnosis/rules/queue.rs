@@ -71,7 +71,7 @@ pub fn listen_overflows(view: &View<'_>) -> Told {
 pub fn reset_after_handshake(view: &View<'_>) -> Told {
     let Symptom::ClosedOnAccept { resets, .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
-    let sends = view.case.plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+    let sends = view.case.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
     let is_it = resets * 10 >= hits * 9 && !sends && view.case.summary.received_bytes == 0;
     is_it.then_some(())?;
     let quiet = view.facts.slow_through > 0 || view.facts.timed_out > 0;

@@ -10,20 +10,20 @@ use crate::route::{Routes, Target};
 const NOW: Moment = Moment(5);
 
 /// 2,000 connections.
-fn plan(probe: Probe, talk: Option<Talk>) -> Plan {
+fn plan(probe: Probe, reply_check: Option<ReplyCheck>) -> Plan {
     let address = "127.0.0.1:1".parse().unwrap();
     let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
-    Plan { probe, talk, ..Plan::plain(2_000, routes) }
+    Plan { probe, reply_check, ..Plan::plain(2_000, routes) }
 }
 
-fn expecting() -> Option<Talk> {
+fn expecting() -> Option<ReplyCheck> {
     let expect = b"hello".as_slice().into();
-    Some(Talk { send: [].into(), expect, reply_timeout: Span::from_s(5) })
+    Some(ReplyCheck { send: [].into(), expect, reply_timeout: Span::from_s(5) })
 }
 
 /// Checks of which the first slot is open and has met `inputs`.
-fn after(probe: Probe, talk: Option<Talk>, inputs: &[Input]) -> Checks {
-    let mut checks = Checks::new(&plan(probe, talk)).unwrap();
+fn after(probe: Probe, reply_check: Option<ReplyCheck>, inputs: &[Input]) -> Checks {
+    let mut checks = Checks::new(&plan(probe, reply_check)).unwrap();
     checks.take(0, Input::Opened { is_slow: false }, NOW);
     for input in inputs {
         checks.take(0, *input, NOW);
@@ -163,8 +163,8 @@ fn a_connection_that_replies_need_not_be_asked() {
 
 #[test]
 fn any_byte_is_a_reply_where_none_is_expected_by_its_text() {
-    let talk = Some(Talk { expect: [].into(), ..expecting().unwrap() });
-    let mut checks = after(Probe::None, talk, &[]);
+    let reply_check = Some(ReplyCheck { expect: [].into(), ..expecting().unwrap() });
+    let mut checks = after(Probe::None, reply_check, &[]);
     assert_eq!(checks.on_reply(0, NOW, false), None, "without a byte");
     let (is_first, actions) = checks.on_data(0, NOW, false);
     assert!(is_first && actions.deadline == Deadline::Cancel);

@@ -1,7 +1,6 @@
-//! The error queue of a socket. One that is dialing by IPv4 keeps the ICMP errors that it receives
-//! there, also without `IP_RECVERR` (since Linux 5.8; before, and by IPv6, the queue is empty). That
-//! option is never set here: it would make a passing ICMP error one of reading from an established
-//! connection.
+//! The error queue of a socket. The kernel queues ICMP errors for an IPv4 dial also without
+//! `IP_RECVERR` (since Linux 5.8; before that, and for IPv6, the queue is empty). The option is never
+//! set here: it would make a transient ICMP error fail a read of an established connection.
 //! Source: `tcp_v4_err` in net/ipv4/tcp_ipv4.c, `tcp_v6_err` in net/ipv6/tcp_ipv6.c; ip(7).
 
 use std::mem::zeroed;
@@ -18,7 +17,7 @@ const CONTROL_BYTES: usize = 256;
 const HEADER_BYTES: usize = 16;
 const ALIGNMENT: usize = 8;
 
-/// Where in `struct sock_extended_err` what is, and where behind it the offender's address. Source:
+/// Offsets in `struct sock_extended_err`, and of the offender's address behind it. Source:
 /// include/uapi/linux/errqueue.h.
 const ORIGIN: usize = 4;
 const KIND: usize = 5;
@@ -30,8 +29,8 @@ const OFFENDER_V6: usize = OFFENDER + 8;
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
 
-/// Takes the oldest ICMP error off the error queue of a socket; `None` if there is none, or it is
-/// no ICMP error.
+/// Takes the oldest error off the error queue of a socket; `None` if there is none, or it is no ICMP
+/// error.
 pub fn read_icmp_error(socket: BorrowedFd<'_>) -> Option<IcmpError> {
     let mut control = [0_u8; CONTROL_BYTES];
     // SAFETY: all-zero bytes are a valid message without any buffers.
@@ -39,14 +38,14 @@ pub fn read_icmp_error(socket: BorrowedFd<'_>) -> Option<IcmpError> {
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = CONTROL_BYTES as _;
     let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-    // SAFETY: `message` lives until the call returns, and `control` has as many bytes as it says.
+    // SAFETY: `message` lives until the call returns, and `control` has `msg_controllen` bytes.
     let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     check_length(received).ok()?;
-    // What the kernel did not fill in is zero, which is no message.
+    // Bytes that the kernel did not fill in are zero, which is no message.
     in_control(&control)
 }
 
-/// Finds it among the control messages.
+/// Finds the ICMP error among the control messages.
 fn in_control(mut control: &[u8]) -> Option<IcmpError> {
     loop {
         let length = usize::try_from(u64::from_ne_bytes(*control.first_chunk()?)).ok()?;
@@ -73,7 +72,7 @@ fn in_extended(data: &[u8]) -> Option<IcmpError> {
     let offender = match i32::from(family) {
         libc::AF_INET => Ipv4Addr::from(*data.get(OFFENDER_V4..)?.first_chunk::<4>()?).into(),
         libc::AF_INET6 => {
-            // An IPv6 socket to a mapped address is told of IPv4 in this form.
+            // For an IPv6 socket to a mapped address: the IPv4 offender as a mapped address.
             IpAddr::from(Ipv6Addr::from(*data.get(OFFENDER_V6..)?.first_chunk::<16>()?))
                 .to_canonical()
         }
@@ -97,7 +96,7 @@ mod tests {
         bytes
     }
 
-    /// As the kernel fills it in.
+    /// A `struct sock_extended_err` and an address.
     fn extended(origin: u8, kind: u8, code: u8, address: &[u8]) -> Vec<u8> {
         let mut bytes = 113_u32.to_ne_bytes().to_vec();
         bytes.extend([origin, kind, code, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_and_its_offender_are_found_behind_other_messages() {
+    fn the_icmp_error_and_its_offender_are_found_behind_other_messages() {
         let error = IcmpError { is_v6: false, kind: 3, code: 13, offender: [10, 9, 0, 2].into() };
         let wanted = message(0, libc::IP_RECVERR, &extended(2, 3, 13, &address_v4(2)));
         assert_eq!(in_control(&wanted), Some(error));
@@ -137,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_control_bytes_are_read_without_a_panic(
+        fn no_control_bytes_cause_a_panic(
             length in prop_oneof![any::<u64>(), 0..64_u64],
             mut bytes in prop::collection::vec(any::<u8>(), 0..256),
         ) {

@@ -1,15 +1,13 @@
-//! Every `unsafe` of the program is in this folder: one system call a block. Nothing outside sees a
-//! raw pointer.
+//! All `unsafe` of the program: one system call a block, and no raw pointer leaves this folder.
 //!
 //! * here: sockets and limits;
-//! * [`errors`]: the ICMP errors that a socket received;
+//! * [`errors`]: the error queue of a socket;
 //! * `time`: the clock and the timer;
-//! * [`signals`]: what an operator's signals and our own end do;
+//! * [`signals`]: signals, and the end of a child;
 //! * [`streams`]: the standard streams.
 //!
 //! # Errors
-//! An `io::Result` is the answer of the one system call that a function is named after, with its
-//! error number.
+//! An `io::Result` is that of the system call that a function is named after, with its errno.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -25,7 +23,7 @@ mod time;
 
 use check::{check, check_length, own};
 pub use errors::read_icmp_error;
-pub use signals::{Signals, die_with_parent, fail_on_abort, fail_on_file_size};
+pub use signals::{Signals, die_with_parent, exit_on_abort, ignore_sigxfsz};
 pub use time::{Timer, monotonic_ns};
 
 use libc::{c_int, c_void, socklen_t};
@@ -36,13 +34,13 @@ use crate::units::{NS_PER_S, NS_PER_US, Span};
 /// Source: `include/uapi/linux/in.h`.
 const IP_LOCAL_PORT_RANGE: c_int = 51;
 
-/// A socket address as the kernel wants it.
-union RawAddress {
+/// A socket address as in `struct sockaddr`.
+union SockAddr {
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
 }
 
-fn raw(address: &SocketAddr) -> (RawAddress, socklen_t) {
+fn to_sockaddr(address: &SocketAddr) -> (SockAddr, socklen_t) {
     match address {
         SocketAddr::V4(v4) => {
             let v4 = libc::sockaddr_in {
@@ -51,7 +49,7 @@ fn raw(address: &SocketAddr) -> (RawAddress, socklen_t) {
                 sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                 sin_zero: [0; 8],
             };
-            (RawAddress { v4 }, size_of::<libc::sockaddr_in>() as socklen_t)
+            (SockAddr { v4 }, size_of::<libc::sockaddr_in>() as socklen_t)
         }
         SocketAddr::V6(v6) => {
             let v6 = libc::sockaddr_in6 {
@@ -61,23 +59,23 @@ fn raw(address: &SocketAddr) -> (RawAddress, socklen_t) {
                 sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
             };
-            (RawAddress { v6 }, size_of::<libc::sockaddr_in6>() as socklen_t)
+            (SockAddr { v6 }, size_of::<libc::sockaddr_in6>() as socklen_t)
         }
     }
 }
 
-fn cooked(address: &RawAddress) -> Option<SocketAddr> {
-    // SAFETY: both members begin with the family, and all of the union was initialized.
+fn from_sockaddr(address: &SockAddr) -> Option<SocketAddr> {
+    // SAFETY: both members begin with the family, and the whole union is initialized.
     let family = c_int::from(unsafe { address.v4.sin_family });
     match family {
         libc::AF_INET => {
-            // SAFETY: the family says which member it is.
+            // SAFETY: the family selects the member.
             let v4 = unsafe { address.v4 };
             let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
             Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
         }
         libc::AF_INET6 => {
-            // SAFETY: the family says which member it is.
+            // SAFETY: the family selects the member.
             let v6 = unsafe { address.v6 };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
             let port = u16::from_be(v6.sin6_port);
@@ -95,49 +93,49 @@ pub fn tcp_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
     own(unsafe { libc::socket(family, kind, 0) })
 }
 
-/// A socket that the kernel answers questions about its network through; an unconnected one sends to
-/// the kernel. Source: rtnetlink(7).
+/// A netlink socket; an unconnected one sends to the kernel. Source: rtnetlink(7).
 pub fn route_socket() -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers.
     own(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })
 }
 
-/// Gives a socket that will connect its own address, and leaves its port open until then: so a port
-/// serves every target, and not one only.
+/// Binds a socket to a source address and leaves the port to `connect()`, so that one port can be
+/// used for every target.
 pub fn bind_source(socket: BorrowedFd<'_>, source: &SocketAddr) -> io::Result<()> {
-    // Without it (before Linux 4.2) the port is taken at once, which serves as well until they run
-    // short.
+    // Before Linux 4.2 the port is chosen at once, which is as good until ports are exhausted.
     let _ = set_option(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1);
-    let (raw, length) = raw(source);
+    let (sockaddr, length) = to_sockaddr(source);
     // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
-    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw).cast(), length) }).map(drop)
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const sockaddr).cast(), length) }).map(drop)
 }
 
 /// Starts a connection; `EINPROGRESS` is success.
 pub fn connect(socket: BorrowedFd<'_>, address: &SocketAddr) -> io::Result<()> {
-    let (raw, length) = raw(address);
+    let (sockaddr, length) = to_sockaddr(address);
     // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
-    let returned = unsafe { libc::connect(socket.as_raw_fd(), (&raw const raw).cast(), length) };
+    let returned =
+        unsafe { libc::connect(socket.as_raw_fd(), (&raw const sockaddr).cast(), length) };
     match check(returned) {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
         _ => Ok(()),
     }
 }
 
-/// Whether somebody listens on this address of this host: then, and only then, it cannot be shared.
-pub fn is_listened_on(address: &SocketAddr) -> bool {
+/// Whether this address of this host has a listener: only then binding with SO_REUSEADDR fails.
+pub fn has_listener(address: &SocketAddr) -> bool {
     let Ok(socket) = tcp_socket(address) else { return false };
     let shared = set_option::<c_int>(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1);
-    let (raw, length) = raw(address);
+    let (sockaddr, length) = to_sockaddr(address);
     // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
-    let bound = check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw).cast(), length) });
+    let bound =
+        check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const sockaddr).cast(), length) });
     shared.is_ok() && bound.is_err_and(|error| error.raw_os_error() == Some(libc::EADDRINUSE))
 }
 
-/// The address that this host would dial `target` from, as its routes are now, if it is asked to
-/// dial from `source`; its port says nothing. Connecting a datagram socket sends nothing.
-pub fn source_towards(target: &SocketAddr, source: Option<&SocketAddr>) -> io::Result<SocketAddr> {
+/// The source address that the kernel chooses for `target` by its routes, or given `source`; its port
+/// is meaningless. `connect()` of a datagram socket sends nothing.
+pub fn source_for(target: &SocketAddr, source: Option<&SocketAddr>) -> io::Result<SocketAddr> {
     let family = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers.
     let socket = own(unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
@@ -145,26 +143,26 @@ pub fn source_towards(target: &SocketAddr, source: Option<&SocketAddr>) -> io::R
         bind_source(socket.as_fd(), source)?;
     }
     connect(socket.as_fd(), target)?;
-    address(socket.as_fd(), Whose::Local)
+    address(socket.as_fd(), End::Local)
 }
 
 /// A bound, listening, non-blocking socket. The kernel clamps `backlog` to `net.core.somaxconn`.
 pub fn listen(address: &SocketAddr, backlog: c_int) -> io::Result<OwnedFd> {
     let socket = tcp_socket(address)?;
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, &1)?;
-    let (raw, length) = raw(address);
+    let (sockaddr, length) = to_sockaddr(address);
     // SAFETY: the address lives until the call returns, and `length` is that of the member in use.
-    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const raw).cast(), length) })?;
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const sockaddr).cast(), length) })?;
     // SAFETY: no pointers.
     check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
     Ok(socket)
 }
 
-/// Takes one connection off the accept queue, non-blocking; whose it is nobody asks.
+/// Takes one connection off the accept queue, non-blocking. The address of the client is not read.
 pub fn accept(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let none = std::ptr::null_mut();
-    // SAFETY: null for both means that the address is not wanted.
+    // SAFETY: null for both: the address is not returned.
     own(unsafe { libc::accept4(listener.as_raw_fd(), none, none.cast(), flags) })
 }
 
@@ -175,13 +173,13 @@ pub fn set_option<T>(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: &T) -
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, length) }).map(drop)
 }
 
-/// Lets `connect()` choose from these local ports, both included. `ENOPROTOOPT` before Linux 6.3.
+/// Sets the local ports that `connect()` chooses from, inclusive. `ENOPROTOOPT` before Linux 6.3.
 pub fn set_local_port_range(socket: BorrowedFd<'_>, low: u16, high: u16) -> io::Result<()> {
     let range = u32::from(high) << 16 | u32::from(low);
     set_option(socket, libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range)
 }
 
-/// Reads an option of a socket into `value`, and says how much of that it took.
+/// Reads an option of a socket into `value`, and returns its length.
 pub fn get_option(
     socket: BorrowedFd<'_>,
     level: c_int,
@@ -195,14 +193,13 @@ pub fn get_option(
     Ok(length as usize)
 }
 
-/// Makes the next close send a reset instead of a FIN.
+/// Makes `close()` send RST instead of FIN.
 pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
-/// The socket's pending error, if it has one, which this takes away. It is how a connect is
-/// confirmed.
+/// Reads and clears the socket's pending error (SO_ERROR). `None` after writability: connected.
 pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
     let mut error = [0; 4];
     match get_option(socket, libc::SOL_SOCKET, libc::SO_ERROR, &mut error) {
@@ -211,33 +208,33 @@ pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
     }
 }
 
-/// Whose address of a connection.
+/// An end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
+pub enum End {
     Local,
     Peer,
 }
 
-/// The address of a socket's own or other end.
-pub fn address(socket: BorrowedFd<'_>, whose: Whose) -> io::Result<SocketAddr> {
+/// The address of one end of a connection.
+pub fn address(socket: BorrowedFd<'_>, end: End) -> io::Result<SocketAddr> {
     // SAFETY: all-zero bytes are a valid address of no family.
-    let mut address: RawAddress = unsafe { zeroed() };
-    let mut length = size_of::<RawAddress>() as socklen_t;
+    let mut address: SockAddr = unsafe { zeroed() };
+    let mut length = size_of::<SockAddr>() as socklen_t;
     let (fd, place) = (socket.as_raw_fd(), (&raw mut address).cast());
-    let returned = match whose {
+    let returned = match end {
         // SAFETY: `place` points to `length` writable bytes.
-        Whose::Local => unsafe { libc::getsockname(fd, place, &raw mut length) },
+        End::Local => unsafe { libc::getsockname(fd, place, &raw mut length) },
         // SAFETY: `place` points to `length` writable bytes.
-        Whose::Peer => unsafe { libc::getpeername(fd, place, &raw mut length) },
+        End::Peer => unsafe { libc::getpeername(fd, place, &raw mut length) },
     };
     check(returned)?;
-    cooked(&address).ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+    from_sockaddr(&address).ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
 }
 
-/// Throws away up to `limit` received bytes without copying them. Source: tcp(7), `MSG_TRUNC`.
+/// Discards up to `limit` received bytes without copying them. Source: tcp(7), `MSG_TRUNC`.
 pub fn discard(socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
     let flags = libc::MSG_TRUNC | libc::MSG_DONTWAIT;
-    // SAFETY: TCP writes nothing to the buffer with MSG_TRUNC, so null is as good as any.
+    // SAFETY: with MSG_TRUNC TCP writes nothing to the buffer, so it may be null.
     check_length(unsafe { libc::recv(socket.as_raw_fd(), std::ptr::null_mut(), limit, flags) })
 }
 
@@ -248,7 +245,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, libc::MSG_DONTWAIT) })
 }
 
-/// Copies what was received into `buffer`, and leaves it there.
+/// Copies received bytes into `buffer` without removing them.
 pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
@@ -256,7 +253,7 @@ pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, flags) })
 }
 
-/// Sends what fits; never blocks, never raises SIGPIPE.
+/// Sends what fits into the send buffer; never blocks, never raises SIGPIPE.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     let (place, length) = (bytes.as_ptr().cast(), bytes.len());
@@ -265,7 +262,7 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Waits until one of `fds` has one of its events (`POLLIN`, `POLLOUT`) or an error, or for
-/// `timeout`; says which have.
+/// `timeout`. Returns which have.
 pub fn wait_for<const N: usize>(
     fds: [(BorrowedFd<'_>, i16); N],
     timeout: Option<Span>,
@@ -278,16 +275,16 @@ pub fn wait_for<const N: usize>(
     Ok(polled.map(|entry| entry.revents != 0))
 }
 
-/// Whether it is the terminal that `/dev/tty` is. Source: tcgetsid(3): `ENOTTY` for others.
+/// Whether this is the controlling terminal, `/dev/tty`. Source: tcgetsid(3): `ENOTTY` for others.
 pub fn is_controlling_terminal(fd: BorrowedFd<'_>) -> bool {
     // SAFETY: no pointers.
     unsafe { libc::tcgetsid(fd.as_raw_fd()) != -1 }
 }
 
-/// The limit on open descriptors: soft, hard.
+/// RLIMIT_NOFILE: soft, hard.
 pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
-    // SAFETY: `limit` is writable, and initialized where the call succeeds.
+    // SAFETY: `limit` is writable, and initialized if the call succeeds.
     let limit = unsafe {
         check(libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()))?;
         limit.assume_init()
@@ -295,18 +292,18 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Sets the limit on open descriptors, the soft and the hard one. Source: setrlimit(2): `EPERM`
-/// where the hard one may not be raised, or is above `fs.nr_open`.
+/// Sets RLIMIT_NOFILE, soft and hard. Source: setrlimit(2): `EPERM` if the process may not raise the
+/// hard limit, or it is above `fs.nr_open`.
 pub fn set_descriptor_limit(most: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: `limit` lives until the call returns.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).map(drop)
 }
 
-/// Processor time that this process has used, user and system.
+/// CPU time of this process, user and system.
 pub fn cpu_time() -> io::Result<Span> {
     let mut usage = MaybeUninit::<libc::rusage>::uninit();
-    // SAFETY: `usage` is writable, and initialized where the call succeeds.
+    // SAFETY: `usage` is writable, and initialized if the call succeeds.
     let usage = unsafe {
         check(libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()))?;
         usage.assume_init()

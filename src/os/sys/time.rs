@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::check::{check, own};
 use crate::units::NS_PER_S;
 
-/// The monotonic clock in nanoseconds; only `os/clock.rs` asks. (`Instant` cannot set a timer to an
-/// absolute time.)
+/// The monotonic clock in nanoseconds; only for `os/clock.rs`. (`Instant` gives no absolute time to
+/// set a timer to.)
 pub fn monotonic_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is writable. The call cannot fail: the clock exists since Linux 2.6.
@@ -15,8 +15,7 @@ pub fn monotonic_ns() -> u64 {
     time.tv_sec.unsigned_abs() * NS_PER_S + time.tv_nsec.unsigned_abs()
 }
 
-/// A timer on the monotonic clock that can be polled. `poll`'s own timeout is in whole
-/// milliseconds; this is not.
+/// A timerfd on the monotonic clock: the timeout of a poll is in whole milliseconds only.
 #[derive(Debug)]
 pub struct Timer(OwnedFd);
 
@@ -27,10 +26,10 @@ impl Timer {
         own(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) }).map(Timer)
     }
 
-    /// Sets it to go off once at an absolute time of the monotonic clock, in place of any time
-    /// before.
+    /// Sets it to expire once at an absolute time of the monotonic clock, in place of any earlier
+    /// setting.
     pub fn set(&self, monotonic_ns: u64) -> io::Result<()> {
-        // All zero would disarm it; the first nanosecond after boot has passed anyway.
+        // Zero would disarm it.
         let ns = monotonic_ns.max(1);
         let when = libc::itimerspec {
             it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
@@ -41,7 +40,7 @@ impl Timer {
         };
         let (fd, flags) = (self.0.as_raw_fd(), libc::TFD_TIMER_ABSTIME);
         let none = std::ptr::null_mut();
-        // SAFETY: `when` lives until the call returns; null means that the old time is not wanted.
+        // SAFETY: `when` lives until the call returns; null: the old time is not returned.
         check(unsafe { libc::timerfd_settime(fd, flags, &raw const when, none) }).map(drop)
     }
 }

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::{facts, moment, names, number, number_or_null, span, text};
+use super::fields::{boolean, moment, number, number_or_null, span, text};
+use super::{facts, names};
 use crate::diagnosis::model::{
     Candidate, ClosePattern, Diagnosis, EndedEarly, Problem, Reach, Reached, Scope, Symptom,
 };
@@ -35,7 +36,6 @@ pub fn write(json: &mut Json, report: &Report<'_>, diagnosis: &Diagnosis) {
 }
 
 fn write_reached(json: &mut Json, reached: &Reached) {
-    number(json, "asked_count", reached.asked);
     number(json, "sustained_count", reached.sustained);
     number(json, "peak_count", reached.peak);
     number(json, "established_ever_count", reached.established_ever);
@@ -145,7 +145,7 @@ impl Problems<'_> {
             ClosePattern::Simultaneous { at, of, newcomers } => {
                 moment(json, "at_ns", start, Some(*at));
                 number(json, "of_count", *of);
-                super::boolean(json, "newcomers", *newcomers);
+                boolean(json, "newcomers", *newcomers);
             }
             ClosePattern::Sweep { older_than, every } => {
                 span(json, "older_than_ns", *older_than);

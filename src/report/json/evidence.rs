@@ -1,8 +1,8 @@
 //! What corroborates: the checks of connections, ICMP errors, the counters of this host's kernel,
 //! and what the server said.
 
+use super::fields::{moment, number, number_or_null, text};
 use super::totals::write_failures;
-use super::{moment, number, number_or_null, text};
 use crate::engine::{CheckStats, Round, RoundStats, Summary};
 use crate::escape::Escaped;
 use crate::icmp::IcmpCount;
@@ -28,11 +28,11 @@ pub fn write(json: &mut Json, report: &Report<'_>) {
             });
         }
     });
-    json.key("server_said").array(|json| {
-        for said in report.said {
+    json.key("last_lines").array(|json| {
+        for line in report.last_lines {
             json.object(|json| {
-                text(json, "line", &Escaped(&said.line).to_string());
-                number(json, "connections_count", said.connections);
+                text(json, "line", &Escaped(&line.line).to_string());
+                number(json, "connections_count", line.connections);
             });
         }
     });

@@ -1,6 +1,6 @@
 //! What was counted for a candidate and against it: a fact's id, its numbers, and its words.
 
-use super::{boolean, number, span, text};
+use super::fields::{boolean, number, span, text};
 use crate::diagnosis::model::{Evidence, Fact};
 use crate::json::Json;
 use crate::report::facts::fact_words;
@@ -33,7 +33,7 @@ fn id(fact: &Fact) -> &'static str {
         Fact::RefusedAsSoon { .. } => "refused-as-soon",
         Fact::WatchConfirmed { .. } => "watch-confirmed",
         Fact::AfterLastDial { .. } => "after-last-dial",
-        Fact::Said => "said",
+        Fact::LastLine => "last-line",
         Fact::RefusedAfter { .. } => "refused-after",
     }
 }
@@ -85,7 +85,7 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
             number(json, "sent_count", *sent);
         }
         Fact::AfterLastDial { closes } => number(json, "connections_count", *closes),
-        Fact::Said => {}
+        Fact::LastLine => {}
         Fact::RefusedAfter { dials } => number(json, "dials_count", *dials),
     }
 }

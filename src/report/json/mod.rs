@@ -5,16 +5,17 @@
 //! Numbers are integers below 2^53 with their unit in their name; moments of the run are
 //! nanoseconds since its start.
 //!
-//! * `run`: what was asked for, and this host before the run;
+//! * `run`: the plan, and this host before the run;
 //! * `totals`: what was counted; `times`: histograms; `timeline`: the run over time;
 //! * `evidence`: checks, ICMP, kernel counters, what the server said;
 //! * `diagnosis`: problems, candidates, checks; `facts`: what was counted for and against them;
-//! * `names`: the ids of everything that is an enum; `errno`: the names of system errors.
+//! * `fields`: how a field is written; `names`: the ids of everything that is an enum; `errno`: the names of system errors.
 
 mod diagnosis;
 mod errno;
 mod evidence;
 mod facts;
+mod fields;
 mod names;
 mod run;
 mod timeline;
@@ -24,15 +25,12 @@ mod totals;
 pub use run::write_start;
 pub use totals::write_levels;
 
+use fields::{number, span};
+
 use super::Report;
 use crate::diagnosis::model::Diagnosis;
 use crate::json::Json;
 use crate::thresholds::{Actual, Judged};
-use crate::units::{Moment, Span};
-
-/// The name of the schema, with its version: a field that is removed or changes its meaning makes
-/// another one, a new field does not.
-pub const SCHEMA_NAME: &str = "tcpgoon/1";
 
 /// The schema itself.
 pub const SCHEMA: &str = include_str!("../../../tests/schema/tcpgoon-1.json");
@@ -50,7 +48,7 @@ pub fn write_document(json: &mut Json, report: &Report<'_>, diagnosis: &Diagnosi
     write_start(json, &report.start());
     json.key("end").string(&crate::units::rfc3339(report.end_unix_ns));
     number(json, "end_unix_us", report.end_unix_ns / 1_000);
-    number(json, "took_ns", summary.end.since(summary.start).0);
+    span(json, "took_ns", summary.end.since(summary.start));
     json.key("ended_by").string_or_null(report.ended_by.or(summary.stopped.then_some("a signal")));
     totals::write(json, report);
     times::write(json, summary);
@@ -75,34 +73,8 @@ fn write_judged(json: &mut Json, judged: &Judged) {
             number(json, "actual_count", count);
             number(json, "of_count", of);
         }
-        Actual::Time(time) => number(json, "actual_ns", time.0),
+        Actual::Time(time) => span(json, "actual_ns", time),
         Actual::RateMilli(milli) => number(json, "actual_per_1000_s_count", milli),
         Actual::Unknown => {}
     }
-}
-
-fn number(json: &mut Json, key: &str, value: impl Into<u64>) {
-    json.key(key).integer(value.into());
-}
-
-/// A number, or null.
-fn number_or_null(json: &mut Json, key: &str, value: Option<impl Into<u64>>) {
-    json.key(key).integer_or_null(value.map(Into::into));
-}
-
-/// A moment since the start of the run, or null.
-fn moment(json: &mut Json, key: &str, start: Moment, at: Option<Moment>) {
-    number_or_null(json, key, at.map(|at| at.since(start).0));
-}
-
-fn span(json: &mut Json, key: &str, span: Span) {
-    number(json, key, span.0);
-}
-
-fn boolean(json: &mut Json, key: &str, value: bool) {
-    json.key(key).bool(value);
-}
-
-fn text(json: &mut Json, key: &str, value: &str) {
-    json.key(key).string(value);
 }

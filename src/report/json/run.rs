@@ -1,6 +1,7 @@
-//! What was asked for, and what this host was like before the run.
+//! The plan of a run, and what this host was like before it.
 
-use super::{boolean, names, number, number_or_null, span, text};
+use super::fields::{SCHEMA_NAME, boolean, number, number_or_null, span, text};
+use super::names;
 use crate::escape::Escaped;
 use crate::json::Json;
 use crate::limits::{Finding, Gauge, Host, PortRange};
@@ -12,7 +13,7 @@ use crate::units::{Span, rfc3339};
 const LISTED_MAX: usize = 100;
 
 pub fn write_start(json: &mut Json, start: &Start<'_>) {
-    text(json, "schema", super::SCHEMA_NAME);
+    text(json, "schema", SCHEMA_NAME);
     text(json, "version", env!("CARGO_PKG_VERSION"));
     text(json, "command_line", start.command_line);
     json.key("host").string_or_null(start.host);
@@ -65,7 +66,7 @@ fn write_plan(json: &mut Json, plan: &Plan) {
     span(json, "settle_ns", plan.settle);
     text(json, "close", names::close(plan.close));
     text(json, "probe", names::probe(plan.probe));
-    json.key("reply_check").optional(plan.talk.as_ref(), |json, check| {
+    json.key("reply_check").optional(plan.reply_check.as_ref(), |json, check| {
         json.object(|json| {
             text(json, "send", &Escaped(&check.send).to_string());
             text(json, "expect", &Escaped(&check.expect).to_string());

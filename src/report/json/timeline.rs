@@ -1,6 +1,7 @@
 //! The run over time.
 
-use super::{number, span, write_levels};
+use super::fields::{number, span};
+use super::write_levels;
 use crate::engine::series::{Point, Series, upper_edge};
 use crate::json::Json;
 

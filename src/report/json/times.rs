@@ -1,6 +1,6 @@
 //! Times: percentiles for a reader, and buckets that add up over several reports.
 
-use super::{number, span};
+use super::fields::{number, span};
 use crate::engine::Summary;
 use crate::engine::histogram::Histogram;
 use crate::json::Json;

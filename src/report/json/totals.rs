@@ -1,7 +1,8 @@
 //! What was counted: levels and flows, end reasons, the run by target and by source, and what the
 //! instrument has to say of itself.
 
-use super::{boolean, errno, moment, names, number, number_or_null, span, text};
+use super::fields::{boolean, moment, number, number_or_null, span, text};
+use super::{errno, names};
 use crate::engine::breakdown::{Breakdown, Row};
 use crate::engine::failure_times::Failures;
 use crate::engine::sustained::WINDOW;

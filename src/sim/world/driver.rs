@@ -83,7 +83,7 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(plan: &'a Plan, world: &World, stalls: Stalls, random: &mut Random) -> Driver<'a> {
-        let sends = plan.talk.as_ref().is_some_and(|talk| !talk.send.is_empty());
+        let sends = plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty());
         let slots = plan.connections as usize;
         let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
         Driver {
@@ -129,7 +129,7 @@ impl<'a> Driver<'a> {
             }
             now = self.wait();
             self.batch_at = self.events.len();
-            let events_max = self.plan.limits.events_max;
+            let events_max = self.plan.budgets.events_max;
             let mut count = 0;
             while count < events_max
                 && let Some(id) = self.network.client.next_ready()
@@ -315,21 +315,21 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let talk = self.plan.talk.as_ref();
-        talk.is_some_and(|talk| talk.expect.is_empty() || !self.is_matched[slot as usize])
+        let reply = self.plan.reply_check.as_ref();
+        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
     }
 
     /// Whether bytes that were read complete what is expected for the first time.
     fn is_match(&mut self, slot: u32, is_expected: bool) -> bool {
-        let is_looked_for = self.plan.talk.as_ref().is_some_and(|talk| !talk.expect.is_empty());
-        let is_first = is_looked_for && is_expected && !self.is_matched[slot as usize];
+        let expects = self.plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
+        let is_first = expects && is_expected && !self.is_matched[slot as usize];
         self.is_matched[slot as usize] |= is_first;
         is_first
     }
 
     fn receive(&mut self, at: Moment, id: Id) {
         let key = self.keys[id as usize];
-        match self.network.client.read(id, self.plan.limits.drain_bytes_max) {
+        match self.network.client.read(id, self.plan.budgets.drain_bytes_max) {
             Read::Bytes { count, is_expected } => {
                 self.push(at, EventKind::Received { key, bytes: count, more: true });
                 if self.is_match(key.slot, is_expected) {
@@ -367,7 +367,7 @@ impl<'a> Driver<'a> {
             Action::Drain(_) => self.receive(now, id),
             Action::DrainFully(_) => self.receive_all(now, id),
             Action::Send(_) => {
-                let bytes = self.plan.talk.as_ref().map_or(0, |talk| talk.send.len() as u32);
+                let bytes = self.plan.reply_check.as_ref().map_or(0, |talk| talk.send.len() as u32);
                 self.network.call(now, |client, out| client.send(now, id, bytes, out));
                 self.push(now, EventKind::Sent(key));
             }
@@ -395,7 +395,7 @@ impl<'a> Driver<'a> {
             if !self.can_match(key.slot) {
                 break;
             }
-            match self.network.client.read(id, self.plan.limits.drain_bytes_max) {
+            match self.network.client.read(id, self.plan.budgets.drain_bytes_max) {
                 Read::Bytes { count, is_expected } => {
                     received += count;
                     is_matched |= self.is_match(key.slot, is_expected);

@@ -1,0 +1,93 @@
+//! A hold checks its connections once more at its end, on real sockets: what the path and the server
+//! have become meanwhile, and that nothing else is sent.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::common::{Namespace, Scratch, command, decided};
+use crate::common::{Outcome, Running, Served, run, skip};
+
+/// What comes from the client after its SYN. A handshake and the first keepalive are 3 packets.
+const AFTER_FIRST: &str = "tcp flags & (syn | rst) == 0 ct original packets > 3";
+
+const HOLD: &str = "-y -c 40 -s 0 -i 0 --probe --hold 4s --close rst 127.0.0.1:80";
+
+/// A run with a hold against a server whose host does this to all packets after the first keepalive.
+fn held_while(verdict: &str) -> Option<Outcome> {
+    let namespace = Namespace::make()?;
+    namespace.firewall("input", &format!("tcp dport 80 {AFTER_FIRST} {verdict}"));
+    namespace.set("net/netfilter/nf_conntrack_acct", "1");
+    let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -i 50ms -p 80"));
+    Some(Running::start(namespace.tcpgoon(HOLD)).outcome())
+}
+
+/// Whether a report has a line of this beginning and this end.
+#[track_caller]
+fn assert_line(run: &Outcome, from: &str, to: &str) {
+    let is_it = |line: &str| line.starts_with(from) && line.ends_with(to);
+    assert!(run.stdout.lines().any(is_it), "{from} … {to}: {run:#?}");
+}
+
+const FIRST: &str =
+    "Established means: 40 looked into (40 asked by keepalive), 40 are the server's";
+
+#[test]
+fn a_path_that_fails_in_the_hold_is_found_at_its_end() {
+    let Some(run) = held_while("drop") else { return };
+    run.assert_code(2);
+    assert_eq!(run.last(), decided(40, 40, 0));
+    assert_line(&run, FIRST, "");
+    assert_line(&run, "Last check at the end, from ", ": 0 of 40 keepalives acknowledged, 40 not");
+}
+
+#[test]
+fn a_server_that_has_lost_its_connections_answers_with_rst() {
+    let Some(run) = held_while("reject with tcp reset") else { return };
+    run.assert_code(2);
+    assert_line(&run, FIRST, "");
+    let told = ": 0 of 40 keepalives acknowledged, 40 answered with RST";
+    assert_line(&run, "Last check at the end, from ", told);
+    assert_eq!(run.last().closed, 40, "{run:#?}");
+}
+
+#[test]
+fn a_healthy_connection_is_sent_two_keepalives_in_a_hold_and_survives_them() {
+    if command("strace -V").output().is_err() {
+        return skip("system calls are counted by strace");
+    }
+    let server = Served::start(&["-i", "0"]);
+    let scratch = Scratch::new();
+    let file = scratch.path("calls");
+    let traced = format!(
+        "strace -f --seccomp-bpf -e trace=setsockopt -o {} {} -y -c 20 -s 0 -i 0 --probe --hold 4s \
+         --close rst {}",
+        file.display(),
+        env!("CARGO_BIN_EXE_tcpgoon"),
+        server.target()
+    );
+    let run = Running::start(command(&traced)).outcome();
+    run.assert_code(0);
+    assert_line(&run, "Last check at the end, from ", ": 20 of 20 keepalives acknowledged");
+    let calls = fs::read_to_string(file).unwrap();
+    let count = |option: &str| {
+        let mut sockets: BTreeMap<&str, u32> = BTreeMap::new();
+        for line in calls.lines().filter(|line| line.contains(option)) {
+            let socket = line.split_once("setsockopt(").unwrap().1.split_once(',').unwrap().0;
+            *sockets.entry(socket).or_default() += 1;
+        }
+        sockets.into_values().collect::<Vec<u32>>()
+    };
+    assert_eq!(count("SO_KEEPALIVE, [1]"), [2; 20]);
+    assert_eq!(count("SO_KEEPALIVE, [0]"), [2; 20]);
+    // As many as the kernel takes, so that they end nothing.
+    assert_eq!(count("TCP_KEEPCNT, [127]"), [2; 20]);
+}
+
+#[test]
+fn without_a_hold_there_is_one_check() {
+    let server = Served::start(&["-i", "0"]);
+    let run = run(&["-y", "-c", "20", "-s", "0", "-i", "0", "--probe", &server.target()]);
+    run.assert_code(0);
+    assert!(!run.stdout.contains("Last check"), "{run:#?}");
+    run.find("Established means: 20 looked into (20 asked by keepalive), *");
+}

@@ -1,0 +1,340 @@
+//! Established here, but there? Keepalives that find out, connections that were never accepted or
+//! have fallen silent, and SYNs that had to be repeated: counted here, there, by strace and by the
+//! firewall.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use crate::common::output::{counts, matches, span};
+use crate::common::{Namespace, Scratch, command, decided, has_ipv6};
+use crate::common::{Outcome, Running, Served, has_descriptors_for, run, skip};
+
+/// What is not promised to the moment may be later by this: the machines are shared, and stall.
+const LATE: Duration = Duration::from_secs(5);
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Who answers its keepalive is heard within so much of its establishment; who does not is waited
+/// for until the last look.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
+const SILENT_AFTER: Duration = Duration::from_millis(4_500);
+
+const HALF_OPEN: &str = "half-open: the keepalive was answered with RST (server or network)";
+
+/// Asserts what the report says of the connections that were looked into: how many in all, asked by
+/// keepalive, the server's, half open, and not to be told.
+#[track_caller]
+fn assert_means(run: &Outcome, numbers: [u64; 5]) {
+    let shape = "Established means: # looked into (# asked by keepalive), # are the server's, # \
+                 half open, # could not be told";
+    let told: Vec<u64> = run.find(shape).iter().map(|number| number.parse().unwrap()).collect();
+    assert_eq!(told, numbers, "{run:#?}");
+}
+
+/// From the first statistics line to the report, in the run's own words.
+#[track_caller]
+fn took(run: &Outcome) -> Duration {
+    span(&run.find("End: * (after @)")[1])
+}
+
+/// How long the dials took that came to an end, by the lines of `--debug`.
+fn dial_times(run: &Outcome) -> Vec<Duration> {
+    let shapes = ["connection # to *: established after @", "connection # to *: error after @: *"];
+    let of = |line: &str| shapes.iter().find_map(|shape| matches(line, shape));
+    run.stderr.lines().filter_map(of).map(|words| span(&words[2])).collect()
+}
+
+/// Runs the program below strace, which writes down one kind of system call with all there is in
+/// it.
+fn traced(
+    call: &str,
+    words: &str,
+    program: impl Fn(&str, &str) -> std::process::Command,
+) -> Option<(Outcome, String)> {
+    if command("strace -V").output().is_err() {
+        skip("system calls are counted by strace");
+        return None;
+    }
+    let scratch = Scratch::new();
+    let file = scratch.path("calls");
+    let traced = format!(
+        "-f --seccomp-bpf -xx -s {INFO_BYTES} -e trace={call} -o {} {} -y {words}",
+        file.display(),
+        env!("CARGO_BIN_EXE_tcpgoon")
+    );
+    let run = Running::start(program("strace", &traced)).outcome();
+    let calls = fs::read_to_string(file).unwrap();
+    Some((run, calls))
+}
+
+fn plain(program: &str, words: &str) -> std::process::Command {
+    command(&format!("{program} {words}"))
+}
+
+// Who has them.
+
+#[test]
+fn what_is_established_at_the_end_is_what_the_server_has() {
+    if !has_descriptors_for(19_000) {
+        return;
+    }
+    for _ in 0..5 {
+        let server = Served::start(&["-i", "50ms", "--backlog", "128"]);
+        let words = ["-y", "-c", "19000", "-s", "0", "-t", "30", "-i", "0.1", "--close", "rst"];
+        let run = run(&[&words[..], &["--probe", &server.target()]].concat());
+        let (last, said) = (run.last(), server.end().stdout);
+        assert_eq!(last, decided(19_000, last.established, 19_000 - last.established));
+        run.assert_code(if last.closed > 0 { 2 } else { 0 });
+        if last.closed > 0 {
+            run.find(&format!("Closed: {0}, by reason: {0} {HALF_OPEN}", last.closed));
+        }
+        // Counted while the client had not let go of any.
+        let mut held = said.lines().rev().filter_map(counts).filter(|[.., closed]| *closed == 0);
+        let [_, open, most, _] = held.next().unwrap();
+        assert_eq!((open, most), (last.established, last.established), "{run:#?}");
+    }
+}
+
+#[test]
+fn a_long_hold_probes_an_even_sample_unasked_and_none_if_told_so() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    for (flags, probed, gap) in [
+        ("--hold 2s", 1000, 3),
+        ("--hold 2s --probe none", 0, 0),
+        ("--hold 1.9s", 0, 0),
+        ("--hold 1.9s --probe sample", 1000, 3),
+        ("--probe", 3000, 1),
+    ] {
+        let words = format!("-c 3000 -s 0 -i 0 --close rst {flags} {target}");
+        let Some((run, calls)) = traced("setsockopt", &words, plain) else { return };
+        run.assert_code(0);
+        assert_eq!(run.last(), decided(3000, 3000, 0));
+        let on = calls.lines().filter(|line| line.contains("SO_KEEPALIVE, [1]"));
+        let sockets: BTreeSet<u32> = on
+            .map(|line| line.split_once("setsockopt(").unwrap().1.split_once(',').unwrap().0)
+            .map(|number| number.parse().unwrap())
+            .collect();
+        assert_eq!(sockets.len(), probed, "{flags}");
+        // Here and there a number is taken by something else.
+        let all: Vec<_> = sockets.into_iter().collect();
+        let uneven = all.windows(2).filter(|pair| pair[1] - pair[0] != gap).count();
+        assert!(uneven < 10, "{flags}: {all:?}");
+    }
+}
+
+#[test]
+fn answers_are_waited_for_and_no_longer() {
+    let server = Served::start(&["-i", "0"]);
+    for hold in ["0", "1"] {
+        let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", hold];
+        // The answer is there at the first look, and who is silent would be looked at until then. A
+        // machine that stalls makes a look late, and then there is one more.
+        let is_in_time = |_| {
+            let run = run(&[&words[..], &[&server.target()]].concat());
+            run.assert_code(0);
+            assert_eq!(run.last(), decided(500, 500, 0));
+            assert_means(&run, [500, 500, 500, 0, 0]);
+            (ANSWERED_WITHIN..SILENT_AFTER).contains(&took(&run))
+        };
+        assert!((0..4).any(is_in_time), "never in time with --hold {hold}");
+    }
+}
+
+#[test]
+fn a_reset_that_nobody_asked_for_is_the_peers() {
+    let mut loopbacks = vec!["127.0.0.1"];
+    if UdpSocket::bind("[::1]:0").is_ok() {
+        loopbacks.push("::1");
+    }
+    for bind in loopbacks {
+        for after in ["0.5", "1.2", "1.4", "1.6"] {
+            let server = Served::start(&["-i", "0", "--bind", bind, "--reset-after", after]);
+            let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", "1.9"];
+            let run = run(&[&words[..], &[&server.target()]].concat());
+            run.assert_code(0);
+            run.find("Closed: 500, by reason: 500 reset by the peer (server or network)");
+            // Nobody was asked before it, or nobody could be told by it, or all had been told.
+            match after {
+                "0.5" => assert_means(&run, [0, 0, 0, 0, 0]),
+                "1.2" => assert_means(&run, [500, 500, 0, 0, 500]),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn who_says_goodbye_had_it() {
+    for (after, asked) in [("0.5", 0), ("1.2", 500)] {
+        let server = Served::start(&["-i", "0", "--close-after", after]);
+        let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", "1.9"];
+        let run = run(&[&words[..], &[&server.target()]].concat());
+        run.assert_code(0);
+        run.find("Closed: 500, by reason: 500 closed by the peer (server)");
+        assert_means(&run, [500, asked, 500, 0, 0]);
+    }
+}
+
+// Connections that were never accepted, in a network that is made so.
+
+/// What comes from the client after its SYN; a reset is not in it.
+const AFTER_SYN: &str = "tcp flags & (syn | rst) == 0 ct original packets";
+
+/// A server on port 80 that loses what `lost` says of it, and a healthy one on port 81 that loses
+/// what `lost_by_both` says. A server that answers each SYN with a cookie knows nothing of a
+/// connection before the handshake's last segment comes, and nothing ever if that is lost.
+fn two_servers(bind: &str, lost: &str, lost_by_both: &str) -> Option<(Namespace, [Served; 2])> {
+    let namespace = Namespace::make()?;
+    namespace
+        .firewall("input", &format!("tcp dport {{ 80, 81 }} {lost_by_both}\ntcp dport 80 {lost}"));
+    namespace.set("net/netfilter/nf_conntrack_acct", "1");
+    namespace.set("net/ipv4/tcp_syncookies", "2");
+    let serve = |port: u16| {
+        let words = format!("serve -i 50ms -p {port} --bind {bind}");
+        Served::start_with(&[], |_| namespace.tcpgoon(&words))
+    };
+    let servers = [serve(80), serve(81)];
+    Some((namespace, servers))
+}
+
+/// Of 40 connections the server on port 80 never has its 20, and says so when it is asked.
+#[track_caller]
+fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option<Outcome> {
+    let (namespace, [_lossy, healthy]) = two_servers(bind, lost, lost_by_both)?;
+    let host = if bind.contains(':') { format!("[{bind}]") } else { bind.to_owned() };
+    let words = format!("-y -c 40 -s 0 -i 0 -t 60 --probe --debug {host}:80 {host}:81");
+    let run = Running::start(namespace.tcpgoon(&words)).outcome();
+    run.assert_code(2);
+    assert_eq!(run.last(), decided(40, 20, 20), "{run:#?}");
+    run.find(&format!("Closed: 20, by reason: 20 {HALF_OPEN}"));
+    assert_means(&run, [40, 40, 20, 20, 0]);
+    // Not before it was asked.
+    let shape = "connection # to *:80: closed after @: half-open*";
+    let ends = run.stderr.lines().filter_map(|line| matches(line, shape));
+    let ends: Vec<Duration> = ends.map(|words| span(&words[2])).collect();
+    assert!(ends.len() == 20 && ends.iter().all(|after| *after >= 1000 * MS), "{run:#?}");
+    healthy.wait_for_counts("it has its own", |[accepted, ..]| accepted == 20);
+    Some(run)
+}
+
+#[test]
+fn a_reset_in_answer_to_the_keepalive_is_a_connection_that_never_was() {
+    assert_20_are_half_open("127.0.0.1", &format!("{AFTER_SYN} 2 drop"), "tcp dport 0 drop");
+}
+
+#[test]
+fn a_reset_in_answer_to_the_keepalive_is_told_with_ipv6_as_well() {
+    if !has_ipv6() {
+        return skip("this kernel has no IPv6");
+    }
+    assert_20_are_half_open("::1", &format!("{AFTER_SYN} 2 drop"), "tcp dport 0 drop");
+}
+
+#[test]
+fn a_keepalive_that_is_lost_is_repeated() {
+    let (lost, by_both) = (format!("{AFTER_SYN} 2 drop"), format!("{AFTER_SYN} 3 drop"));
+    let Some(run) = assert_20_are_half_open("127.0.0.1", &lost, &by_both) else { return };
+    // The second one goes out a second later, and is answered.
+    let second = ANSWERED_WITHIN + 1000 * MS;
+    assert!((second..SILENT_AFTER).contains(&took(&run)), "{run:#?}");
+}
+
+#[test]
+fn a_reset_is_told_from_others_however_often_the_syn_was_repeated() {
+    let by_both = "tcp flags syn numgen random mod 100 < 25 drop";
+    let lost = format!("{AFTER_SYN} 2 drop");
+    let Some(run) = assert_20_are_half_open("127.0.0.1", &lost, by_both) else { return };
+    let slow = dial_times(&run).into_iter().filter(|time| *time >= 1000 * MS).count();
+    assert!((1..40).contains(&slow), "{run:#?}");
+}
+
+#[test]
+fn who_falls_silent_is_neither_here_nor_gone() {
+    let silent = format!("{AFTER_SYN} > 2 drop");
+    let Some((namespace, _servers)) = two_servers("127.0.0.1", &silent, "tcp dport 0 drop") else {
+        return;
+    };
+    let words = "-y -c 40 -s 0 -i 0 --probe --close rst 127.0.0.1:80 127.0.0.1:81";
+    let run = Running::start(namespace.tcpgoon(words)).outcome();
+    run.assert_code(2);
+    assert_eq!(run.last(), decided(40, 40, 0), "{run:#?}");
+    assert!(!run.stdout.contains(HALF_OPEN), "{run:#?}");
+    assert_means(&run, [40, 40, 20, 0, 20]);
+    assert!((SILENT_AFTER..SILENT_AFTER + LATE).contains(&took(&run)), "{run:#?}");
+}
+
+#[test]
+fn a_network_that_loses_everything_makes_nobody_half_open() {
+    let lost = format!("{AFTER_SYN} > 2 drop");
+    let Some((namespace, _servers)) = two_servers("127.0.0.1", &lost, "tcp dport 0 drop") else {
+        return;
+    };
+    let words = "-y -c 40 -s 0 -i 0 --send PING --reply-timeout 2 --close rst 127.0.0.1:80 \
+                 127.0.0.1:81";
+    let run = Running::start(namespace.tcpgoon(words)).outcome();
+    run.assert_code(2);
+    let shape = "Suspects: # looked at for a slow dial or a missing answer, # whose SYN-ACK was \
+                 repeated, # sent what nobody acknowledged";
+    assert_eq!(run.find(shape), ["40", "0", "20"], "{run:#?}");
+}
+
+// SYNs that had to be repeated, and what the kernel is asked for.
+
+/// How many of the kernel's answers tell of repeated segments, and how many of none.
+fn looks(calls: &str) -> (usize, usize) {
+    let shape = "*getsockopt(*, SOL_TCP, TCP_INFO, \"*\", *";
+    let answers = calls.lines().filter_map(|line| matches(line, shape)).map(|words| {
+        let bytes: Vec<_> = words[2].split("\\x").skip(1).map(str::to_owned).collect();
+        bytes[TOTAL_RETRANS..TOTAL_RETRANS + 4].iter().any(|byte| byte != "00")
+    });
+    let (repeated, fine): (Vec<bool>, Vec<bool>) = answers.partition(|is_repeated| *is_repeated);
+    (repeated.len(), fine.len())
+}
+
+/// What the program asks for of `struct tcp_info`, and where `tcpi_total_retrans` is in it. Source:
+/// include/uapi/linux/tcp.h.
+const INFO_BYTES: usize = 160;
+const TOTAL_RETRANS: usize = 100;
+
+/// The handshake times of at most 100 a second are asked for.
+fn samples_max(run: &Outcome) -> usize {
+    took(run).as_millis() as usize / 10 + 1
+}
+
+#[test]
+fn a_clean_run_asks_the_kernel_a_hundred_times_a_second_at_most() {
+    let server = Served::start(&["-i", "0"]);
+    let words = format!("-c 1000 -s 1 -i 0 {}", server.target());
+    let Some((run, calls)) = traced("getsockopt", &words, plain) else { return };
+    run.assert_code(0);
+    let (repeated, fine) = looks(&calls);
+    assert_eq!(repeated, 0, "{run:#?}");
+    assert!((10..=samples_max(&run)).contains(&fine), "{fine}: {run:#?}");
+    // Each dial is asked once if it has connected, and nothing else.
+    assert_eq!(calls.lines().filter(|line| line.contains("getsockopt(")).count(), 1000 + fine);
+}
+
+#[test]
+fn the_kernel_is_asked_about_every_slow_dial_established_or_not() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.firewall("input", "tcp dport 80 tcp flags syn numgen random mod 100 < 30 drop");
+    let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
+    let words = "-c 200 -s 0 -i 0 -t 1.5 --debug 127.0.0.1:80";
+    let inside = |program: &str, words: &str| namespace.command(program, words);
+    let Some((run, calls)) = traced("getsockopt", words, inside) else { return };
+    let last = run.last();
+    assert_eq!(last, decided(200, last.established, 0), "{run:#?}");
+    run.assert_code(if last.error > 0 { 2 } else { 0 });
+    let times = dial_times(&run);
+    assert_eq!(times.len(), 200, "{run:#?}");
+    let slow = times.iter().filter(|time| **time >= 1000 * MS).count();
+    let (repeated, fine) = looks(&calls);
+    assert!((20..180).contains(&slow), "{run:#?}");
+    assert_eq!(repeated, slow, "{run:#?}");
+    let told = &run.find("Dials of 1s and more: #, of which # repeated their SYN *")[0];
+    assert_eq!(*told, slow.to_string(), "{run:#?}");
+    assert!(fine <= samples_max(&run), "{fine}: {run:#?}");
+}

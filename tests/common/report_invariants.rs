@@ -1,0 +1,206 @@
+//! What a report may not say, whatever the run was: checked after simulated runs and fuzzed ones.
+
+use tcpgoon::counters::Counters;
+use tcpgoon::diagnosis::diagnose;
+use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
+use tcpgoon::engine::{EndReason, State, Summary};
+use tcpgoon::error::exit;
+use tcpgoon::icmp::IcmpTally;
+use tcpgoon::last_lines::LastLine;
+use tcpgoon::plan::Plan;
+use tcpgoon::report::Report;
+use tcpgoon::report::text::write_report;
+use tcpgoon::units::Span;
+
+const COLUMNS: usize = 80;
+
+/// What is known of a run beside its summary.
+#[derive(Default)]
+pub struct Beside {
+    pub counters: Counters,
+    pub icmp: IcmpTally,
+    pub said: Vec<LastLine>,
+}
+
+/// The diagnosis of a run, and the report of it.
+pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
+    let report = Report {
+        target: "10.0.0.1:80",
+        plan,
+        command_line: "tcpgoon",
+        host: None,
+        start_unix_ns: 0,
+        end_unix_ns: 0,
+        summary,
+        turn_longest: Span::ZERO,
+        counters: &beside.counters,
+        icmp: &beside.icmp,
+        limits: &tcpgoon::limits::Host::default(),
+        findings: &[],
+        last_lines: &beside.said,
+        ended_by: None,
+        lines_dropped: 0,
+        judged: &[],
+        exit_code: 0,
+    };
+    let diagnosis = diagnose(&report.case());
+    let mut text = String::new();
+    write_report(&mut text, &report, &diagnosis).unwrap();
+    (diagnosis, text)
+}
+
+/// Every problem, those that another one explains included.
+pub fn all_problems(diagnosis: &Diagnosis) -> Vec<&Problem> {
+    fn add<'a>(problem: &'a Problem, all: &mut Vec<&'a Problem>) {
+        all.push(problem);
+        problem.explains.iter().for_each(|explained| add(explained, all));
+    }
+    let mut problems = Vec::new();
+    diagnosis.problems.iter().for_each(|problem| add(problem, &mut problems));
+    problems
+}
+
+/// Everything in a report that contradicts the run, the plan or the report itself.
+pub fn contradictions(
+    plan: &Plan,
+    summary: &Summary,
+    diagnosis: &Diagnosis,
+    text: &str,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    numbers(plan, summary, diagnosis, &mut found);
+    candidates(diagnosis, &mut found);
+    word(summary, diagnosis, &mut found);
+    layout(diagnosis, text, &mut found);
+    found
+}
+
+fn check(holds: bool, found: &mut Vec<String>, what: impl FnOnce() -> String) {
+    if !holds {
+        found.push(what());
+    }
+}
+
+fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
+    let reached = &diagnosis.reached;
+    let (asked, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
+    check(asked == plan.connections, found, || format!("{asked} asked for"));
+    check(sustained <= peak, found, || format!("sustained {sustained} > peak {peak}"));
+    let ever = reached.established_ever;
+    check(u64::from(peak) <= ever, found, || format!("peak {peak} of {ever} established"));
+    let open = summary.last.level(State::Established);
+    check(open <= peak, found, || format!("{open} at the end > peak {peak}"));
+    let replied = reached.replied.unwrap_or(0);
+    check(replied <= ever, found, || format!("{replied} replied of {ever} established"));
+    for problem in all_problems(diagnosis) {
+        let share = problem.share;
+        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= asked;
+        check(is_part, found, || format!("{:?}: {} of {}", problem.symptom, share.hits, share.all));
+    }
+}
+
+fn candidates(diagnosis: &Diagnosis, found: &mut Vec<String>) {
+    for problem in all_problems(diagnosis) {
+        let symptom = &problem.symptom;
+        let mut ids: Vec<&str> = problem.candidates.iter().map(|c| c.cause.id()).collect();
+        let is_sorted =
+            problem.candidates.is_sorted_by(|one, two| one.likelihood >= two.likelihood);
+        check(!ids.is_empty(), found, || format!("{symptom:?}: no candidate"));
+        check(is_sorted, found, || format!("{symptom:?}: not in order: {ids:?}"));
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        check(ids.len() == count, found, || format!("{symptom:?}: named twice: {ids:?}"));
+    }
+}
+
+/// The table of first words and exit codes, from the numbers of the run.
+fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
+    let reached = &diagnosis.reached;
+    let some_or_none = match summary.established_ever {
+        0 => Word::Failed,
+        _ => Word::Limit,
+    };
+    let undecided = [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
+    let is_undone = undecided.iter().sum::<u32>() + summary.replies_pending > 0;
+    let is_all = match reached.replied {
+        Some(replied) => replied == u64::from(reached.asked),
+        None => reached.sustained == reached.asked,
+    };
+    let ended = |reasons: &[EndReason]| reasons.iter().any(|of| summary.ended_by(*of) > 0);
+    let problems = diagnosis.problems.iter();
+    let all: Vec<&Problem> =
+        problems.flat_map(|problem| std::iter::once(problem).chain(&problem.explains)).collect();
+    let is_any = |symptom: fn(&Symptom) -> bool| all.iter().any(|p| symptom(&p.symptom));
+    // Established here only, as far as its kernel goes.
+    let is_one_sided = all
+        .iter()
+        .any(|problem| problem.symptom == Symptom::SynAckRepeated && problem.share.misses() > 0);
+    let unanswered = ended(&[EndReason::HalfOpen, EndReason::Lost])
+        || summary.checks.unacknowledged > 0
+        || is_one_sided;
+    let is_closed =
+        is_any(|symptom| matches!(symptom, Symptom::Closed { .. } | Symptom::KilledHere));
+    let expected = if summary.gave_up {
+        (some_or_none, exit::WITH_ERRORS)
+    } else if summary.stopped && is_undone {
+        (Word::Stopped, exit::NOT_COMPLETED)
+    } else if !is_all {
+        (some_or_none, exit::WITH_ERRORS)
+    } else if unanswered {
+        (Word::Limit, exit::WITH_ERRORS)
+    } else if is_closed {
+        (Word::Limit, exit::ALL_ESTABLISHED)
+    } else {
+        (Word::Ok, exit::ALL_ESTABLISHED)
+    };
+    let said = (diagnosis.word, diagnosis.exit_code);
+    check(said == expected, found, || format!("{said:?}, and not {expected:?}"));
+}
+
+fn layout(diagnosis: &Diagnosis, text: &str, found: &mut Vec<String>) {
+    check(text.ends_with('\n') && !text.ends_with("\n\n"), found, || "no end of line".into());
+    let parts: Vec<&str> = text.split("--- verdict ---\n").collect();
+    check(parts.len() == 2, found, || format!("{} verdicts", parts.len() - 1));
+    let verdict = parts.last().unwrap_or(&"");
+    let word = diagnosis.word.text();
+    check(verdict.starts_with(&format!("{word}: ")), found, || format!("no {word}"));
+    let mut is_in_checks = false;
+    for line in verdict.lines() {
+        is_in_checks = line.starts_with("Check ") || (is_in_checks && line.starts_with(' '));
+        // To be copied: a command stays in one line, and so does what a server said.
+        let is_command = is_in_checks && line.starts_with("  ") && !line.starts_with("   ");
+        let is_whole = is_command || line.contains('`') || line.starts_with("The server said");
+        check(line.chars().count() <= COLUMNS || is_whole, found, || format!("too long: {line}"));
+        check(line.trim_end() == line, found, || format!("blanks at the end: {line}"));
+    }
+    let peak = diagnosis.reached.peak;
+    for level in levels_said(verdict) {
+        check(level <= peak, found, || format!("{level} open, and the peak is {peak}"));
+    }
+}
+
+/// How many connections were open, wherever a verdict says so: `Above 17 open`, `From 19 to 21 open
+/// on`, `(peak 30)`.
+fn levels_said(verdict: &str) -> Vec<u32> {
+    let words: Vec<&str> = verdict.split_whitespace().collect();
+    let number = |word: &str| word.trim_end_matches([',', '.', ')']).replace(',', "").parse().ok();
+    let mut levels = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let before: Vec<&str> = words[..index].iter().rev().take(3).copied().collect();
+        match (*word, before.as_slice()) {
+            ("open" | "open,", [to, "to", from]) => levels.extend([number(to), number(from)]),
+            ("open" | "open,", [level, "Above" | "From", ..]) => levels.push(number(level)),
+            (level, ["(peak", ..]) => levels.push(number(level)),
+            _ => {}
+        }
+    }
+    levels.into_iter().flatten().collect()
+}
+
+#[test]
+fn levels_are_found_in_sentences() {
+    let verdict = "LIMIT: 17 of 40 connections stayed open (peak 30). Above 1,700 open, every dial \
+        timed\nout (23 of 23). From 19 to 21 open on, 3 of 9 dials failed, none before.";
+    assert_eq!(levels_said(verdict), [30, 1700, 21, 19]);
+}

@@ -1,0 +1,8 @@
+//! What this host does to a run: faults, small limits, signals.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod faults;
+mod signals;
+mod small;

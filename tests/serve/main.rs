@@ -1,0 +1,7 @@
+//! The listener to test against, and `calibrate`, which starts one.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod calibrate;
+mod listener;

@@ -1,0 +1,289 @@
+//! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
+//! the tree of all sequences costs one turn a node; the reference model looks at each.
+
+use tcpgoon::engine::{
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
+};
+use tcpgoon::plan::{Budgets, Hold, Pace, Plan, Probe, ReplyCheck};
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::sim::{Observer, Record};
+use tcpgoon::units::{Moment, Span, Tick};
+
+use crate::shadow::Shadow;
+
+const START: Moment = Moment(1_000_000);
+const TIMEOUT: Span = Span::from_ms(1);
+const SLEEP: Span = Span::from_us(300);
+
+/// One turn: something happened, or nothing but time passed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Heard(EventKind),
+    Waited(Span),
+}
+
+/// Whether anybody asks the connections of `plan` anything.
+fn asks(plan: &Plan) -> bool {
+    plan.probe != Probe::None || plan.reply_check.is_some()
+}
+
+/// Everything that can be heard of two slots, and the spans that matter; with what asking can
+/// bring, where anybody asks.
+fn alphabet(plan: &Plan) -> Vec<Step> {
+    let asks = asks(plan);
+    let mut steps: Vec<Step> = Vec::new();
+    for slot in 0..2 {
+        let key = Key { slot, attempt: 0 };
+        let failure = |reason| Failure { reason, errno: 0 };
+        for what in [
+            EventKind::Dialed(key),
+            EventKind::Opened(key),
+            EventKind::Failed(key, failure(EndReason::Refused)),
+            EventKind::Failed(key, failure(EndReason::NoPorts)),
+            EventKind::PeerClosed(key, failure(EndReason::PeerClosed)),
+            EventKind::Readable(key),
+            EventKind::Received { key, bytes: 10, more: true },
+            EventKind::Received { key, bytes: 10, more: false },
+        ] {
+            steps.push(Step::Heard(what));
+        }
+        let look = TcpInfo { last_ack_recv: Some(Span::from_us(1)), ..TcpInfo::default() };
+        let half_open = failure(EndReason::HalfOpen);
+        for what in [
+            EventKind::ReplyMatched(key),
+            EventKind::PeerClosed(key, half_open),
+            EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, look),
+        ] {
+            steps.extend(asks.then_some(Step::Heard(what)));
+        }
+    }
+    steps.extend(asks.then_some(Step::Waited(Span::from_s(1))));
+    steps.extend([EventKind::PollBatchFull, EventKind::Stop].map(Step::Heard));
+    let past_timeout = TIMEOUT + Tick::LENGTH;
+    steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Waited));
+    steps
+}
+
+fn plans() -> Vec<Plan> {
+    let address = "127.0.0.1:1".parse().unwrap();
+    let target = Target { host: "127.0.0.1".into(), address };
+    let plain = Plan {
+        dial_timeout: Some(TIMEOUT),
+        debug: true,
+        budgets: Budgets { events_max: 1, expiries_max: 1, drains_max: 1, ..Budgets::DEFAULT },
+        ..Plan::plain(2, Routes::to_one(target))
+    };
+    let paced =
+        Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
+    let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
+    let forever = Plan { hold: Hold::Forever, errors_max: Some(2), ..plain.clone() };
+    let talk = ReplyCheck {
+        send: b"PING".as_slice().into(),
+        expect: b"+PONG".as_slice().into(),
+        reply_timeout: TIMEOUT,
+    };
+    let probed = Plan { probe: Probe::All, dial_timeout: None, ..plain.clone() };
+    let talking = Plan { reply_check: Some(talk), ..probed.clone() };
+    vec![plain, paced, held, forever, probed, talking]
+}
+
+/// A run so far, with all that is counted from outside.
+#[derive(Clone)]
+struct Walk {
+    engine: Engine,
+    shadow: Shadow,
+    now: Moment,
+    closes: [u32; 2],
+    ends: [Option<State>; 2],
+    notes: [Option<State>; 2],
+    over: bool,
+}
+
+/// What a step came to.
+#[derive(PartialEq)]
+enum Effect {
+    Nothing,
+    Something,
+    End,
+}
+
+impl Walk {
+    fn new(plan: &Plan) -> Walk {
+        let mut walk = Walk {
+            engine: Engine::new(plan, START).unwrap(),
+            shadow: Shadow::new(plan, START),
+            now: START,
+            closes: [0; 2],
+            ends: [None; 2],
+            notes: [None; 2],
+            over: false,
+        };
+        walk.step(Step::Waited(Span::ZERO), &[]);
+        walk
+    }
+
+    fn step(&mut self, step: Step, path: &[Step]) -> Effect {
+        let (events, waited) = match step {
+            Step::Heard(kind) => (vec![Event { at: self.now, kind }], Span::ZERO),
+            Step::Waited(span) => (vec![], span),
+        };
+        self.now = self.now + waited;
+        let ignored = self.shadow.ignored;
+        let mut actions = Vec::new();
+        self.engine.turn(self.now, &events, &mut actions);
+        let record = Record::new(&self.engine, self.now, events, &actions);
+        if !self.over {
+            let verdict = self.shadow.turn(&self.engine, &record);
+            verdict.unwrap_or_else(|words| panic!("{path:?} then {step:?}: {words}"));
+        }
+        self.check(&record, path, step);
+        let idle = matches!(step, Step::Heard(_)) && self.shadow.ignored > ignored;
+        match (self.over, idle) {
+            (true, _) => Effect::End,
+            (_, true) => Effect::Nothing,
+            _ => Effect::Something,
+        }
+    }
+
+    /// What holds whatever anybody thinks of the details.
+    fn check(&mut self, record: &Record, path: &[Step], step: Step) {
+        for action in &record.actions {
+            match *action {
+                Action::Close(key) => self.closes[key.slot as usize] += 1,
+                Action::Dial(_) | Action::Drain(_) | Action::DrainFully(_) => {
+                    assert!(!record.over, "{path:?} then {step:?}: {action:?} after the end");
+                }
+                Action::Note(key, note) => {
+                    let (before, now) = match note {
+                        Note::Dialing => (None, State::Dialing),
+                        Note::Skipped => {
+                            // There is no descriptor that could be closed.
+                            self.closes[key.slot as usize] += 1;
+                            (None, State::Error)
+                        }
+                        Note::Established { .. } => (Some(State::Dialing), State::Established),
+                        Note::Errored { .. } => (Some(State::Dialing), State::Error),
+                        Note::Closed { .. } => (Some(State::Established), State::Closed),
+                        Note::ReplyTimedOut => (Some(State::Established), State::Established),
+                    };
+                    let noted = &mut self.notes[key.slot as usize];
+                    assert_eq!(*noted, before, "{path:?} then {step:?}: {note:?} is out of order");
+                    *noted = Some(now);
+                }
+                Action::Sample
+                | Action::Send(_)
+                | Action::StartKeepalive(_)
+                | Action::StopKeepalive(_)
+                | Action::ReadTcpInfo(..) => {}
+            }
+        }
+        for slot in 0..2 {
+            let at = slot as usize;
+            let state = self.engine.connection(Key { slot, attempt: 0 }).unwrap().state;
+            let ended = matches!(state, State::Closed | State::Error);
+            let end = self.ends[at];
+            assert!(
+                end.is_none_or(|end| end == state),
+                "{path:?} then {step:?}: {end:?} was final"
+            );
+            assert_eq!(self.closes[at], u32::from(ended), "{path:?} then {step:?}: slot {slot}");
+            self.ends[at] = ended.then_some(state);
+        }
+        assert!(record.over || !self.over, "{path:?} then {step:?}: over, and then not over");
+        assert!(!record.over || record.next_due.is_none(), "{path:?} then {step:?}: over, but due");
+        self.over = record.over;
+    }
+}
+
+/// Walks all sequences of up to `depth` steps, and returns how many turns that took. With `prune`
+/// it does not go on after a step that changed nothing, and only one step further once the run is
+/// over.
+fn walk(from: &Walk, steps: &[Step], path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
+    let mut turns = 0;
+    for step in steps {
+        let mut next = from.clone();
+        let effect = next.step(*step, path);
+        turns += 1;
+        let further = match effect {
+            Effect::End if prune && from.over => 0,
+            Effect::End if prune => 1,
+            Effect::Nothing if prune => 0,
+            _ => depth - 1,
+        };
+        if further > 0 {
+            path.push(*step);
+            turns += walk(&next, steps, path, further, prune);
+            path.pop();
+        }
+    }
+    turns
+}
+
+/// Walks on from where each plan is after `lead`, a thread each.
+fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
+    // An engine has hundreds of kilobytes. If they went back to the system after each step, getting
+    // them again would take most of the time.
+    // SAFETY: it only sets a number.
+    unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30) };
+    std::thread::scope(|scope| {
+        let walk_one = |plan: Plan| {
+            let (mut from, mut path) = (Walk::new(&plan), Vec::new());
+            for step in lead {
+                from.step(*step, &path);
+                path.push(*step);
+            }
+            let steps = alphabet(&plan);
+            // The longer the alphabet, the shorter the sequences.
+            let depth = if asks(&plan) && prune { depth - 1 } else { depth };
+            walk(&from, &steps, &mut path, depth, prune)
+        };
+        let walks = plans.into_iter().map(|plan| scope.spawn(move || walk_one(plan)));
+        let walks: Vec<_> = walks.collect();
+        walks.into_iter().map(|walk| walk.join().unwrap()).sum()
+    })
+}
+
+#[test]
+fn every_sequence_of_three_steps_is_survived() {
+    let sequences = |steps: u64| steps + steps * steps + steps * steps * steps;
+    assert_eq!(walk_all(plans(), &[], 3, false), 4 * sequences(21) + 2 * sequences(28));
+}
+
+/// An event that is ignored makes an empty turn, which is walked anyway; so is whatever may follow
+/// on it.
+#[test]
+fn every_sequence_of_five_steps_that_matter_is_survived() {
+    assert!(walk_all(plans(), &[], 5, true) > 100_000);
+}
+
+#[test]
+fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() {
+    let key = |slot| Key { slot, attempt: 0 };
+    let dialed = [0, 1].map(|slot| Step::Heard(EventKind::Dialed(key(slot))));
+    let opened = [0, 1].map(|slot| Step::Heard(EventKind::Opened(key(slot))));
+    let flooded = Step::Heard(EventKind::Received { key: key(0), bytes: 10, more: true });
+    for lead in [
+        &[dialed[0], dialed[1]][..],
+        &[dialed[0], opened[0], flooded],
+        &[dialed[0], dialed[1], opened[0]],
+        &[dialed[0], dialed[1], opened[0], opened[1]],
+    ] {
+        walk_all(plans(), lead, 4, true);
+    }
+}
+
+#[test]
+fn every_sequence_of_four_steps_that_matter_while_keepalives_are_out_is_survived() {
+    let key = |slot| Key { slot, attempt: 0 };
+    let [dialed, opened] =
+        [EventKind::Dialed, EventKind::Opened].map(|of| [0, 1].map(|s| Step::Heard(of(key(s)))));
+    let asked = Step::Waited(Span::from_s(1));
+    for lead in [
+        &[dialed[0], opened[0], asked, asked][..],
+        &[dialed[0], dialed[1], asked, opened[0], opened[1]],
+        &[dialed[0], dialed[1], opened[0], opened[1], asked, asked, asked],
+    ] {
+        let asking = plans().into_iter().filter(asks);
+        walk_all(asking.collect(), lead, 4, true);
+    }
+}

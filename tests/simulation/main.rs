@@ -1,0 +1,14 @@
+//! The engine without sockets: on simulated networks, by every short sequence of events, and its
+//! wheel alone.
+
+#[path = "../common/report_invariants.rs"]
+mod report_invariants;
+#[path = "../shadow/mod.rs"]
+mod shadow;
+#[path = "../common/wheel_model.rs"]
+mod wheel_model;
+
+mod exhaustive;
+mod seeds;
+mod wheel;
+mod world;
