@@ -63,7 +63,10 @@ impl Outputs {
         for (index, format) in Format::ALL.into_iter().enumerate() {
             let Some(path) = self.path(format) else { continue };
             let mut others = Format::ALL[..index].iter();
-            if let Some(other) = others.find(|other| self.path(**other) == Some(path)) {
+            // A device can take several, as /dev/null.
+            let is_device = path.starts_with("/dev/");
+            let is_same = |other: &&Format| !is_device && self.path(**other) == Some(path);
+            if let Some(other) = others.find(is_same) {
                 let (one, other) = (other.flag(), format.flag());
                 return Err(match path {
                     STDOUT => {

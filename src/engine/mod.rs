@@ -173,7 +173,7 @@ impl Engine {
             stopped: false,
             gave_up: false,
             over: false,
-            series: Series::default(),
+            series: Series::new(connections),
             tally: Tally::new(),
         })
     }

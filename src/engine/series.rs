@@ -94,6 +94,13 @@ impl Default for Series {
 }
 
 impl Series {
+    /// Of a run of `connections` that begins: none is dialed.
+    pub fn new(connections: u32) -> Series {
+        let mut series = Series::default();
+        series.points[0].levels[State::NotInitiated as usize] = connections;
+        series
+    }
+
     pub fn points(&self) -> &[Point] {
         &self.points
     }

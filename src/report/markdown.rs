@@ -13,9 +13,9 @@ use crate::units::rfc3339;
 pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) -> fmt::Result {
     let summary = report.summary;
     let level = |state| summary.last.level(state);
-    writeln!(out, "\n### tcpgoon: {} ({})\n", diagnosis.word.text(), cell(report.target))?;
+    writeln!(out, "\n### tcpgoon: {} ({})\n", diagnosis.word.text(), code(report.target))?;
     writeln!(out, "| | |\n|---|---|")?;
-    row(out, "Command", &format!("`{}`", cell(report.command_line).replace('`', "'")))?;
+    row(out, "Command", &code(report.command_line))?;
     row(out, "Start", &rfc3339(report.start_unix_ns))?;
     row(out, "Connections", &summary.last.connections.to_string())?;
     row(out, "Established at the end", &level(State::Established).to_string())?;
@@ -33,7 +33,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
         writeln!(out, "\n| `--fail-if` | actual | |\n|---|---|---|")?;
         for one in report.judged {
             let word = if one.failed { "**FAILED**" } else { "ok" };
-            writeln!(out, "| `{}` | {} | {word} |", cell(&one.threshold.text), one.actual)?;
+            writeln!(out, "| {} | {} | {word} |", code(&one.threshold.text), one.actual)?;
         }
     }
     let mut verdict = String::new();
@@ -46,7 +46,8 @@ fn row(out: &mut dyn Write, title: &str, value: &str) -> fmt::Result {
     writeln!(out, "| {title} | {value} |")
 }
 
-/// What stands in a cell: no line break, and no column of its own.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\r', '\n'], " ")
+/// A text as code, which can stand in a cell: nothing in it has a meaning.
+fn code(text: &str) -> String {
+    let text = text.replace('|', "\\|").replace('`', "'").replace(['\r', '\n'], " ");
+    format!("`{text}`")
 }

@@ -120,6 +120,9 @@ impl Shadow {
         ] {
             check!(theirs == mine, "series: {what}: {theirs}, not {mine}");
         }
+        let connections = summary.last.connections;
+        let is_whole = |p: &Point| p.levels.iter().sum::<u32>() == connections;
+        check!(points.iter().all(is_whole), "not {connections} at each point: {points:?}");
         for pair in points.windows(2) {
             let counts = |p: &Point| [p.dials, p.established, p.closed, p.errors];
             let only_grow = counts(&pair[0]).iter().zip(counts(&pair[1])).all(|(a, b)| *a <= b);
