@@ -1,28 +1,25 @@
-//! What this host's kernel counted: read before and after a run, the difference is evidence that
-//! does not depend on when this process got to look.
+//! Counters of this host's kernel. The difference over a run is evidence that does not depend on when
+//! this process was scheduled.
 //!
-//! Pure: text → numbers. `os/counters.rs` reads the files. `None` is unknown throughout: an older
-//! kernel, a file that cannot be opened, a module that is not loaded. Most are counted for the
-//! network namespace; which are not says the field. All of them count what every process here did,
-//! not this run alone.
+//! Text → numbers; `os/counters.rs` reads the files. `None`: unknown, as the kernel is older, the file
+//! cannot be opened, or a module is not loaded. Counters are of the network namespace unless the field
+//! says otherwise, and of all processes, not of this run alone.
 
 #[cfg(test)]
 mod tests;
 
-/// A reading of the cumulative counters, or the difference of two.
+/// The cumulative counters at one moment, or the difference of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// `TcpExtTCPRetransFail`: retransmissions that this host could not send, SYNs included: its own
-    /// firewall dropped them on output, or its neighbour table was full. The first SYN of a dial is
-    /// no retransmission.
+    /// `TcpExtTCPRetransFail`: retransmissions, SYNs included, that this host could not send: its own
+    /// firewall dropped them on output, or its neighbour table was full. Does not count first SYNs.
     pub syn_retrans_failed: Option<u64>,
-    /// `TcpExtTCPSynRetrans`: SYNs and SYN-ACKs that were repeated.
+    /// `TcpExtTCPSynRetrans`: retransmitted SYNs and SYN-ACKs.
     pub syn_retrans: Option<u64>,
-    /// `TcpExtTCPSpuriousRtxHostQueues`: a retransmission timer expired before the segment itself had
-    /// left this host: it waits for a neighbour that does not answer ARP or NDP, or for a slow
-    /// interface.
+    /// `TcpExtTCPSpuriousRtxHostQueues`: retransmission timers that expired while the segment was still
+    /// queued on this host: for a neighbour without a reply to ARP or NDP, or for a slow interface.
     pub rtx_still_queued: Option<u64>,
-    /// `TcpExtTCPSYNChallenge`: a SYN or SYN-ACK met an established connection: the server repeats
+    /// `TcpExtTCPSYNChallenge`: a SYN or SYN-ACK for an established connection: the server retransmits
     /// its SYN-ACK.
     pub syn_challenge: Option<u64>,
     /// `TcpExtListenOverflows`, `TcpExtListenDrops`: of servers in this namespace.
@@ -30,21 +27,21 @@ pub struct Counters {
     pub listen_drops: Option<u64>,
     /// `TcpExtTCPTimeouts`: retransmission timers that expired.
     pub timeouts: Option<u64>,
-    /// `TcpAttemptFails`: handshakes that failed, of either end.
+    /// `TcpAttemptFails`: failed handshakes, of both ends.
     pub attempt_fails: Option<u64>,
     /// `TcpRetransSegs`, `TcpOutRsts`, `TcpEstabResets`.
     pub retrans_segs: Option<u64>,
     pub out_rsts: Option<u64>,
     pub estab_resets: Option<u64>,
-    /// `IcmpOutDestUnreachs` and `Icmp6OutDestUnreachs`: this host rejected something itself, or
-    /// could not resolve a neighbour.
+    /// `IcmpOutDestUnreachs` and `Icmp6OutDestUnreachs`: this host rejected packets, or could not
+    /// resolve a neighbour.
     pub icmp_out_dest_unreachs: Option<u64>,
     /// `IpOutNoRoutes`, `IpOutDiscards`, `IpInDiscards` and their IPv6 counterparts.
     pub ip_out_no_routes: Option<u64>,
     pub ip_out_discards: Option<u64>,
     pub ip_in_discards: Option<u64>,
-    /// Packets that a processor's input queue had no room for (`net.core.netdev_max_backlog`): of
-    /// all interfaces, the loopback included, in all network namespaces.
+    /// Packets dropped because a CPU's input queue was full (`net.core.netdev_max_backlog`): of all
+    /// interfaces, the loopback included, and all network namespaces.
     pub ingress_drops: Option<u64>,
     /// `insert_failed`, `drop`, `early_drop` of `/proc/net/stat/nf_conntrack`.
     pub conntrack_insert_failed: Option<u64>,
@@ -55,11 +52,11 @@ pub struct Counters {
     pub neighbour_table_full: Option<u64>,
 }
 
-/// No kernel counts as much in a run: a file that is made up, by a container's manager or by
-/// hand, can say so. Below it rules can reckon without an overflow.
+/// No real counter rises this much in a run; an emulated `/proc` (LXCFS) can. Below it sums in the
+/// rules cannot overflow.
 const SINCE_MAX: u64 = 1 << 48;
 
-/// The files that [`Counters`] are read from, as text.
+/// The texts of the files with [`Counters`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Texts<'a> {
     /// `/proc/net/netstat`.
@@ -75,7 +72,7 @@ pub struct Texts<'a> {
 }
 
 impl Counters {
-    /// Everything but [`Counters::neighbour_table_full`], which is in no file.
+    /// All but [`Counters::neighbour_table_full`], which is in no file.
     pub fn parse(texts: &Texts<'_>) -> Counters {
         let extended = |name| in_pair(texts.netstat?, "TcpExt:", name);
         let simple = |group, name| in_pair(texts.snmp?, group, name);
@@ -105,8 +102,8 @@ impl Counters {
         }
     }
 
-    /// What was counted since `before`; a counter that went down counts as unchanged (a processor
-    /// that went offline takes its share along), and `SINCE_MAX` and more is no count.
+    /// The difference to `before`. A counter that went down counts as unchanged (a CPU that goes
+    /// offline takes its share with it); `SINCE_MAX` and above is unknown.
     #[must_use]
     pub fn since(&self, before: &Counters) -> Counters {
         let mut since = *self;
@@ -117,7 +114,7 @@ impl Counters {
         since
     }
 
-    /// Each with the name by which `nstat` shows it, or that of its column elsewhere.
+    /// Each with its name in `nstat`, or that of its column elsewhere.
     pub fn named(&self) -> [(&'static str, Option<u64>); Counters::COUNT] {
         let mut copy = *self;
         copy.fields().map(|(name, count)| (name, *count))
@@ -125,7 +122,7 @@ impl Counters {
 
     pub const COUNT: usize = 20;
 
-    /// The table of names; a new field that is missing here does not compile.
+    /// Names and fields; a field that is missing here does not compile.
     fn fields(&mut self) -> [(&'static str, &mut Option<u64>); Counters::COUNT] {
         let Counters {
             syn_retrans_failed,
@@ -174,7 +171,7 @@ impl Counters {
     }
 }
 
-/// The sum of what is known of IPv4 and IPv6: a host without IPv6 has counted nothing there.
+/// The sum of IPv4 and IPv6; a host without IPv6 has no counters for it.
 fn sum(v4: Option<u64>, v6: Option<u64>) -> Option<u64> {
     match (v4, v6) {
         (Some(v4), Some(v6)) => Some(v4.saturating_add(v6)),
@@ -187,8 +184,8 @@ fn sum(v4: Option<u64>, v6: Option<u64>) -> Option<u64> {
 fn in_pair(text: &str, group: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(group));
     let (names, numbers) = (lines.next()?, lines.next()?);
-    let place = names.split_whitespace().position(|word| word == name)?;
-    numbers.split_whitespace().nth(place)?.parse().ok()
+    let column = names.split_whitespace().position(|word| word == name)?;
+    numbers.split_whitespace().nth(column)?.parse().ok()
 }
 
 /// A number from a file of lines `NAME NUMBER`. Source: `snmp6_seq_show` in net/ipv6/proc.c.
@@ -200,21 +197,21 @@ fn in_list(text: Option<&str>, name: &str) -> Option<u64> {
     })
 }
 
-/// The sum of a column over a line a processor, in hexadecimal numbers below a line of names.
+/// The sum of a column over all CPUs, a line each, hexadecimal, below a line of names.
 /// Source: `ct_cpu_seq_show` in net/netfilter/nf_conntrack_standalone.c.
 fn in_table(text: &str, name: &str) -> Option<u64> {
     let (names, rows) = text.split_once('\n')?;
     sum_of_column(rows, names.split_whitespace().position(|word| word == name)?)
 }
 
-/// The second column of a line a processor, in hexadecimal numbers without names.
+/// The sum of the second column over all CPUs, a line each, hexadecimal, without names.
 /// Source: `softnet_seq_show` in net/core/net-procfs.c.
 fn softnet_drops(text: &str) -> Option<u64> {
     sum_of_column(text, 1)
 }
 
-fn sum_of_column(rows: &str, place: usize) -> Option<u64> {
-    let number = |row: &str| u64::from_str_radix(row.split_whitespace().nth(place)?, 16).ok();
+fn sum_of_column(rows: &str, column: usize) -> Option<u64> {
+    let number = |row: &str| u64::from_str_radix(row.split_whitespace().nth(column)?, 16).ok();
     let numbers: Option<Vec<u64>> = rows.lines().map(number).collect();
     let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
     Some(numbers.into_iter().fold(0, u64::saturating_add))

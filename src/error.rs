@@ -1,72 +1,69 @@
-//! What stops the program: one enum, its words and its exit code. What a network does to a dial is
-//! no `Error`: that is data, and goes to the ledger.
+//! The errors that stop the program, their messages and exit codes. A failed dial is no `Error`: it is
+//! data, and counted in the ledger.
 
 use std::fmt;
 
 use crate::escape::Printable;
 
-/// The exit codes: the original's, and one of our own.
+/// The exit codes: the original's, and one more.
 pub mod exit {
     /// Every connection was established.
     pub const ALL_ESTABLISHED: u8 = 0;
-    /// Not completed: usage, set-up, refused at the prompt, interrupted with dials pending or
-    /// questions open that each connection was to be asked, output not written.
+    /// Not completed: usage, setup, declined at the prompt, interrupted with dials or checks pending,
+    /// output not written.
     pub const NOT_COMPLETED: u8 = 1;
-    /// Completed, with connection errors.
+    /// Completed with connection errors.
     pub const WITH_ERRORS: u8 = 2;
     /// A condition of `--fail-if` holds. With conditions these alone decide between this and
     /// [`ALL_ESTABLISHED`], but for a run that was [`NOT_COMPLETED`].
     pub const CONDITION_FAILED: u8 = 3;
 }
 
-/// The process has no file descriptor left. Source: errno(3).
+/// Source: errno(3).
 const EMFILE: i32 = 24;
 
-/// A reason to stop before, or instead of, a run. Each one is a single line, in lower case, without
-/// a full stop.
+/// Why a run does not start or does not complete. Messages are in lower case, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// A flag or a value that is not accepted: names it and says what is.
+    /// A flag or a value that is not accepted: with its name and what is accepted.
     Usage(String),
-    /// A name that has no address, or none of the family that was asked for.
+    /// A name without an address of the wanted family.
     Resolve { name: String, why: String },
-    /// The operator said no at the prompt; what is printed about it is the original's and goes to
-    /// standard output.
+    /// No at the prompt, which prints the original's message to standard output.
     Declined,
-    /// The prompt got no answer: the input ended.
+    /// No answer at the prompt, which prints the original's message to standard output.
     Unanswered,
-    /// The table of connections does not fit in memory.
+    /// The tables for the connections do not fit in memory.
     Memory { connections: u32, bytes: u64 },
-    /// The system refused something that the run cannot do without.
+    /// A system call failed that the run needs.
     System { what: &'static str, why: String },
-    /// A part of `serve` or `calibrate` that could not be set up.
+    /// The setup of a run, `serve` or `calibrate` failed.
     Setup(String),
 }
 
 impl Error {
-    /// A refusal of the system.
+    /// A failed system call.
     pub fn system(what: &'static str, error: &std::io::Error) -> Error {
         Error::System { what, why: why(error) }
     }
 
-    /// Everything that ends in an `Error` was not completed.
+    /// The same for all errors: not completed.
     pub fn exit_code(&self) -> u8 {
         exit::NOT_COMPLETED
     }
 
-    /// Whether the words for it have been said already (at the prompt).
+    /// Whether its message has been printed already, at the prompt.
     pub fn is_silent(&self) -> bool {
         matches!(self, Error::Declined | Error::Unanswered)
     }
 }
 
-/// An error in the system's words; and what to do, where it is descriptors that the program itself
-/// lacks.
+/// The system's message, with the fix if the program lacks descriptors for itself.
 pub fn why(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(EMFILE) => format!(
-            "{error}: ulimit -n is too small, a run takes 16 file descriptors and one for each \
-             connection (ulimit -n 1024)"
+            "{error}: ulimit -n is too low, a run needs 16 file descriptors and one for each \
+             connection; fix: ulimit -n 1024"
         ),
         _ => error.to_string(),
     }
@@ -81,7 +78,7 @@ impl fmt::Display for Error {
             Error::Unanswered => write!(f, "response not processed"),
             Error::Memory { connections, bytes } => write!(
                 f,
-                "a table for {connections} connections ({} MiB) does not fit in memory: ask for fewer with --connections",
+                "a table for {connections} connections ({} MiB) does not fit in memory: use fewer --connections",
                 bytes.div_ceil(1 << 20)
             ),
             Error::System { what, why } => write!(f, "{what}: {why}"),
@@ -92,5 +89,4 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What a fallible step of the set-up returns.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -1,22 +1,21 @@
-//! ICMP errors that dials of a run received: which, from where, how often.
+//! The ICMP errors that dials received: type, sender, count.
 //!
-//! An entry in a socket's error queue proves a reject by ICMP, where the error number of the dial
-//! says little: the kernel makes EHOSTUNREACH of "administratively prohibited", and a dial that
-//! times out may have been answered by ICMP all along. A kernel limits the ICMP errors that it
-//! sends, so there can be fewer than dials that were rejected. IPv6 sockets keep none of them: there
-//! the error number is all there is, which is EACCES for a prohibited one.
+//! An entry in a socket's error queue proves a reject by ICMP, which the errno of the dial does not:
+//! the kernel maps "administratively prohibited" to EHOSTUNREACH, and a dial that timed out can have
+//! received ICMP errors. Senders limit the rate of ICMP errors, so there can be fewer errors than
+//! rejected dials. IPv6 sockets queue none: there only the errno is known, EACCES for "prohibited".
 
 use std::net::IpAddr;
 
 use crate::units::Moment;
 
-/// How many different ones are told apart.
+/// The most different errors that are counted separately.
 pub const DISTINCT_MAX: usize = 32;
 
 /// An ICMP error as RFC 792 and RFC 4443 number them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IcmpError {
-    /// ICMPv6: the numbers are others.
+    /// ICMPv6, with other numbers.
     pub is_v6: bool,
     pub kind: u8,
     pub code: u8,
@@ -25,7 +24,7 @@ pub struct IcmpError {
 }
 
 impl IcmpError {
-    /// Whether a firewall says no by it: 3/9, 3/10, 3/13 (RFC 1122, RFC 1812), ICMPv6 1/1, 1/5, 1/6.
+    /// Administratively prohibited: 3/9, 3/10, 3/13 (RFC 1122, RFC 1812), ICMPv6 1/1, 1/5, 1/6.
     pub fn is_prohibited(&self) -> bool {
         match (self.is_v6, self.kind) {
             (false, 3) => matches!(self.code, 9 | 10 | 13),
@@ -34,26 +33,26 @@ impl IcmpError {
         }
     }
 
-    /// Host unreachable: what a router, or this host, says of a neighbour that does not answer.
+    /// Host unreachable: a router, or this host, could not resolve the neighbour.
     pub fn is_host_unreachable(&self) -> bool {
         matches!((self.is_v6, self.kind, self.code), (false, 3, 1) | (true, 1, 3))
     }
 
-    /// Port unreachable: what `reject` of a firewall says by default.
+    /// Port unreachable: the default of a firewall's `reject`.
     pub fn is_port_unreachable(&self) -> bool {
         matches!((self.is_v6, self.kind, self.code), (false, 3, 3) | (true, 1, 4))
     }
 }
 
-/// One of them, and how often.
+/// An ICMP error and its count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IcmpCount {
     pub error: IcmpError,
     /// Whether the offender is an address of this host; `None` if unknown.
     pub is_local: Option<bool>,
-    /// Dials that received it: each counts once.
+    /// Dials that received it.
     pub dials: u64,
-    /// When such a dial was closed, for the first and the last time: it was received before that.
+    /// When the first and the last of these dials were closed: the error arrived before that.
     pub first: Moment,
     pub last: Moment,
 }
@@ -66,12 +65,12 @@ pub struct IcmpTally {
 }
 
 impl IcmpTally {
-    /// Allocates what it will ever need.
+    /// Allocates all memory that it will need.
     pub fn new() -> IcmpTally {
         IcmpTally { counts: Vec::with_capacity(DISTINCT_MAX), others: 0 }
     }
 
-    /// Counts one of a dial that is closed at `at`.
+    /// Counts an error of a dial that is closed at `at`.
     pub fn add(&mut self, at: Moment, error: IcmpError) {
         if let Some(known) = self.counts.iter_mut().find(|known| known.error == error) {
             known.dials += 1;
@@ -90,12 +89,12 @@ impl IcmpTally {
         &self.counts
     }
 
-    /// Dials that received one beyond [`DISTINCT_MAX`] different ones.
+    /// Dials with an error beyond the first [`DISTINCT_MAX`] different ones.
     pub fn others(&self) -> u64 {
         self.others
     }
 
-    /// Finds out of each offender whether it is this host; O([`DISTINCT_MAX`]) calls.
+    /// Sets [`IcmpCount::is_local`]; at most [`DISTINCT_MAX`] calls of `is_own`.
     pub fn find_local(&mut self, mut is_own: impl FnMut(IpAddr) -> Option<bool>) {
         for count in &mut self.counts {
             count.is_local = is_own(count.error.offender);
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_errors_are_counted_together_and_dated_by_the_first_and_the_last() {
+    fn equal_errors_are_counted_together_with_first_and_last_time() {
         let mut tally = IcmpTally::new();
         for (at, code, last) in [(7, 1, 1), (5, 13, 1), (9, 1, 1), (6, 1, 2), (3, 1, 1)] {
             tally.add(Moment(at), error(code, last));
@@ -133,9 +132,9 @@ mod tests {
     }
 
     #[test]
-    fn beyond_so_many_different_ones_they_are_only_counted() {
+    fn errors_above_the_limit_are_only_counted() {
         let mut tally = IcmpTally::new();
-        let room = tally.counts.capacity();
+        let capacity = tally.counts.capacity();
         for round in 0..3 {
             for last in 0..100 {
                 tally.add(Moment(round), error(1, last));
@@ -144,7 +143,7 @@ mod tests {
         assert_eq!(tally.counts().len(), DISTINCT_MAX);
         assert!(tally.counts().iter().all(|count| count.dials == 3));
         assert_eq!(tally.others(), 3 * (100 - DISTINCT_MAX as u64));
-        assert_eq!(tally.counts.capacity(), room, "it allocates at the start only");
+        assert_eq!(tally.counts.capacity(), capacity, "it allocates at the start only");
     }
 
     #[test]

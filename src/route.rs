@@ -1,4 +1,4 @@
-//! Which route a slot takes, from which source to which target: arithmetic, not storage.
+//! The route of a slot, from a source to a target: computed, not stored.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -6,32 +6,32 @@ use std::sync::Arc;
 
 use crate::escape::Printable;
 
-/// The most targets that one run takes; 2 MiB of addresses.
+/// The most targets of one run; 2 MiB of addresses.
 pub const TARGETS_MAX: usize = 65_536;
 
-/// The most sources that one run takes.
+/// The most sources of one run.
 pub const SOURCES_MAX: usize = 65_536;
 
-/// The most routes that one run takes; 2 MiB to remember which of them have no port left.
+/// The most routes of one run; 2 MiB for a bit a route, set if its ports are exhausted.
 pub const ROUTES_MAX: usize = 1 << 24;
 
-/// One address to dial, and what the operator called it.
+/// One address to dial, and the host as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The host as it was typed, without its port.
+    /// Without the port.
     pub host: String,
     pub address: SocketAddr,
 }
 
 impl Target {
-    /// Whether an address was typed, with or without a scope, and not a name.
+    /// Whether an address was typed, with or without a scope, not a name.
     fn is_literal(&self) -> bool {
         let unscoped = self.host.split('%').next().unwrap_or_default();
         unscoped.parse::<IpAddr>().is_ok()
     }
 
-    /// The host without a port, fit to print: an address as it was typed, or `name(address)`.
-    pub fn host_words(&self) -> String {
+    /// The host without a port, escaped: an address as it was typed, or `name(address)`.
+    pub fn host_label(&self) -> String {
         if self.is_literal() {
             return Printable(&self.host).to_string();
         }
@@ -39,13 +39,13 @@ impl Target {
     }
 }
 
-/// The addresses of a name that are not dialed, as only its first one is.
+/// The addresses of a name that are not dialed: all but the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherAddresses {
     pub host: String,
     /// At most [`OtherAddresses::NAMED_MAX`], in the resolver's order.
     pub named: Vec<IpAddr>,
-    /// How many more there are.
+    /// The number of further ones.
     pub more: usize,
 }
 
@@ -63,14 +63,14 @@ impl OtherAddresses {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_literal() {
-            // As the system writes it; a scope that was typed as a name becomes a number.
+            // A scope that was typed as a name becomes a number.
             return write!(f, "{}", self.address);
         }
-        write!(f, "{}:{}", self.host_words(), self.address.port())
+        write!(f, "{}:{}", self.host_label(), self.address.port())
     }
 }
 
-/// Why targets and sources make no routes.
+/// Why targets and sources cannot form routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteError {
     TargetCount {
@@ -82,34 +82,33 @@ pub enum RouteError {
     RouteCount {
         count: usize,
     },
-    /// There are sources, but none of this target's family.
+    /// No source has this target's family.
     NoSource {
         target: String,
         is_ipv4: bool,
     },
 }
 
-/// All targets of a run, the sources that it dials them from, and how slots are spread over the
-/// two. Cheap to clone.
+/// The targets and sources of a run, and how slots are spread over both. Cheap to clone.
 ///
-/// Slot `i` dials target `i mod T`, and each time round the targets each of them is dialed from its
-/// next source. The targets begin with different ones, so that the first few dials, too, are spread
-/// over both. With `S` sources for all targets, each `T × S` slots in a row take every route once.
+/// Slot `i` dials target `i mod T`, and in each round of the targets each is dialed from its next
+/// source. Targets begin with different sources, so that the first dials are spread over both. With
+/// `S` sources for all targets, `T × S` consecutive slots have every route once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routes {
     targets: Arc<[Target]>,
-    /// Those of IPv4 first, each kind in the order in which it was typed. None: the system chooses.
+    /// IPv4 first, each family in the order in which it was typed. Empty: the kernel chooses.
     sources: Arc<[SocketAddr]>,
     sources_v4: u32,
-    /// By target: how many of its family come before it. Empty where there are no sources.
+    /// By target: the number of targets of its family before it. Empty without sources.
     ranks: Arc<[u32]>,
 }
 
 impl Routes {
-    /// Each source counts once, however often it is given; its port is 0.
+    /// Duplicate sources count once; their ports are 0.
     ///
     /// # Errors
-    /// Too few or too many of either, or a target that no source can dial.
+    /// [`RouteError`]: too few or too many of either, or a target that no source can dial.
     pub fn new(targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Routes, RouteError> {
         if !(1..=TARGETS_MAX).contains(&targets.len()) {
             return Err(RouteError::TargetCount { count: targets.len() });
@@ -148,7 +147,7 @@ impl Routes {
         })
     }
 
-    /// One target, from wherever the system likes.
+    /// One target; the kernel chooses the source.
     pub fn to_one(target: Target) -> Routes {
         let (sources, ranks) = (Arc::default(), Arc::default());
         Routes { targets: [target].into(), sources, sources_v4: 0, ranks }
@@ -159,17 +158,17 @@ impl Routes {
         &self.targets[self.target_index(slot) as usize]
     }
 
-    /// The source of a slot, its port 0; `None` where the system chooses. O(1).
+    /// The source of a slot, with port 0; `None`: the kernel chooses. O(1).
     pub fn source(&self, slot: u32) -> Option<&SocketAddr> {
         self.sources.get(self.source_index(slot)? as usize)
     }
 
-    /// Where a slot's target stands in [`Routes::targets`].
+    /// The index of a slot's target in [`Routes::targets`].
     pub fn target_index(&self, slot: u32) -> u32 {
         slot % self.targets_count()
     }
 
-    /// Where a slot's source stands in [`Routes::sources`].
+    /// The index of a slot's source in [`Routes::sources`].
     pub fn source_index(&self, slot: u32) -> Option<u32> {
         let rank = self.ranks.get(self.target_index(slot) as usize)?;
         let round = slot / self.targets_count();
@@ -177,36 +176,35 @@ impl Routes {
         Some(first + (round + rank) % count)
     }
 
-    /// A number for the slot's route, below [`Routes::numbers`]; the same for all slots that take
-    /// it.
+    /// The number of the slot's route, below [`Routes::numbers`].
     pub fn number(&self, slot: u32) -> u32 {
         let several = self.sources_count().max(1);
         self.target_index(slot) * several + self.source_index(slot).unwrap_or(0)
     }
 
-    /// How many numbers of routes there are; some may be nobody's, where families are mixed.
+    /// The upper bound of route numbers; with mixed families some are unused.
     pub fn numbers(&self) -> u32 {
         self.targets_count() * self.sources_count().max(1)
     }
 
-    /// How many routes there are.
+    /// The number of routes.
     pub fn count(&self) -> u32 {
         let sources = |target: &Target| self.sources_of(target.address.is_ipv4()).1.max(1);
         self.targets.iter().map(sources).sum()
     }
 
-    /// The sources that an address is dialed from; none where the system chooses.
+    /// The sources that an address is dialed from; empty: the kernel chooses.
     pub fn sources_towards(&self, address: &SocketAddr) -> &[SocketAddr] {
         let (first, count) = self.sources_of(address.is_ipv4());
         &self.sources[first as usize..][..count as usize]
     }
 
-    /// Those of the first `slots` slots that dial a target, in order.
+    /// The slots below `slots` that dial a target, in order.
     pub fn slots_to(&self, target: u32, slots: u32) -> impl Iterator<Item = u32> + use<> {
         (target..slots).step_by(self.targets.len())
     }
 
-    /// Those of the first `slots` slots that are dialed from a source, target by target.
+    /// The slots below `slots` that are dialed from a source, target by target.
     pub fn slots_from(&self, source: u32, slots: u32) -> impl Iterator<Item = u32> + '_ {
         let targets = self.targets_count();
         let is_ipv4 = source < self.sources_v4;
@@ -219,7 +217,7 @@ impl Routes {
             .filter(move |((t, _), _)| t.address.is_ipv4() == is_ipv4);
         of_family.flat_map(move |((_, rank), target)| {
             let round = (source - first + count - rank % count) % count;
-            // The first one can be beyond all slots; in 64 bits it is beyond nothing else.
+            // In 64 bits: the first one can be above u32::MAX.
             let from = u64::from(round) * u64::from(targets) + u64::from(target);
             let from = u32::try_from(from).unwrap_or(u32::MAX);
             (from..slots).step_by(targets as usize * count as usize)
@@ -230,18 +228,18 @@ impl Routes {
         &self.targets
     }
 
-    /// Empty where the system chooses.
+    /// Empty: the kernel chooses.
     pub fn sources(&self) -> &[SocketAddr] {
         &self.sources
     }
 
-    /// The sources of a family: the first one's index, and how many there are.
+    /// The sources of a family: index of the first, and count.
     fn sources_of(&self, is_ipv4: bool) -> (u32, u32) {
         let v4 = self.sources_v4;
         if is_ipv4 { (0, v4) } else { (v4, self.sources_count() - v4) }
     }
 
-    // Both fit: new() has counted them.
+    // Both fit into u32, by TARGETS_MAX and SOURCES_MAX.
 
     fn targets_count(&self) -> u32 {
         u32::try_from(self.targets.len()).unwrap_or(u32::MAX)
@@ -252,7 +250,7 @@ impl Routes {
     }
 }
 
-/// The one target, or how many there are: what the report's header names.
+/// The only target, or the number of targets, for the report's header.
 impl fmt::Display for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.targets {
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_shown_with_its_address_and_an_address_alone() {
+    fn a_name_is_printed_with_its_address() {
         for (host, address, shown) in [
             ("127.0.0.1", "127.0.0.1:80", "127.0.0.1:80"),
             ("::1", "[::1]:80", "[::1]:80"),
@@ -300,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_go_round_the_targets() {
+    fn slots_dial_the_targets_in_turn() {
         let routes = Routes::new(targets(2, 0), &[]).unwrap();
         assert_eq!(routes.target(0).address.port(), 1);
         assert_eq!(routes.target(1).address.port(), 2);
@@ -318,11 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_routes_is_told() {
+    fn each_route_error_is_returned() {
         let new = |targets, sources: &[SocketAddr]| Routes::new(targets, sources).unwrap_err();
         assert_eq!(new(vec![], &[]), RouteError::TargetCount { count: 0 });
-        let lacking = RouteError::NoSource { target: "[::1]:1".into(), is_ipv4: false };
-        assert_eq!(new(targets(2, 1), &sources(3, 0)), lacking);
+        let no_source = RouteError::NoSource { target: "[::1]:1".into(), is_ipv4: false };
+        assert_eq!(new(targets(2, 1), &sources(3, 0)), no_source);
         let many: Vec<_> =
             (0..257u16).map(|n| SocketAddr::from(([127, 0, (n >> 8) as u8, n as u8], 0))).collect();
         let count = 65_535 * 257;
@@ -336,7 +334,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever prefix of the slots is dialed, targets, sources and routes get their shares.
+        /// For every number of slots: targets, sources and routes have equal shares.
         #[test]
         fn dials_are_spread_evenly(t in 1u16..9, s in 1u8..9, slots in 1u32..300) {
             let routes = Routes::new(targets(t, 0), &sources(s, 0)).unwrap();
@@ -357,7 +355,7 @@ mod tests {
             prop_assert!(spread(&by_source, s.into(), u32::from(t.min(s.into()))));
         }
 
-        /// Turned round, it is the same arithmetic.
+        /// slots_to() and slots_from() invert target_index() and source_index().
         #[test]
         fn the_slots_of_a_target_or_a_source_are_found(
             (t4, t6) in (0u16..5, 1u16..5), (s4, s6) in (1u8..4, 1u8..4), slots in 0u32..100,
@@ -376,9 +374,9 @@ mod tests {
             }
         }
 
-        /// Each target is dialed from the sources of its own family, from each as often.
+        /// Each target is dialed from the sources of its own family, equally often from each.
         #[test]
-        fn families_are_kept_apart(t4 in 0u16..5, t6 in 1u16..5, s4 in 1u8..4, s6 in 1u8..4) {
+        fn families_are_not_mixed(t4 in 0u16..5, t6 in 1u16..5, s4 in 1u8..4, s6 in 1u8..4) {
             let routes = Routes::new(targets(t4, t6), &sources(s4, s6)).unwrap();
             prop_assert_eq!(
                 routes.count(),

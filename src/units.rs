@@ -1,8 +1,5 @@
-//! Moments, spans, ticks, counts and rates: their types, and the one table by which they are parsed
-//! and printed.
-//!
-//! Everything is an integer: nanoseconds in `u64` last for 584 years, and nothing is rounded on the
-//! way.
+//! Moments, spans, ticks, counts and rates: their types, and one table of units to parse and print
+//! them. All are integers: nanoseconds in `u64` last for 584 years.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -11,10 +8,10 @@ pub const NS_PER_US: u64 = 1_000;
 pub const NS_PER_MS: u64 = 1_000_000;
 pub const NS_PER_S: u64 = 1_000_000_000;
 
-/// The longest span that any flag takes: 10 days. The wheel's 32-bit deadlines reach 12.4.
+/// The longest span that a flag accepts: 10 days. The wheel's 32-bit deadlines reach 12.4 days.
 pub const SPAN_MAX: Span = Span(10 * 24 * 3600 * NS_PER_S);
 
-/// A point on the run's clock, in nanoseconds since an origin that only the clock knows.
+/// A point on the run's clock, in nanoseconds since the clock's origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Moment(pub u64);
 
@@ -28,17 +25,17 @@ pub struct Span(pub u64);
 pub struct Tick(pub u64);
 
 impl Moment {
-    /// The time that passed since `earlier`; nothing if that is not earlier.
+    /// The time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Moment) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// The first of the moments start, start + interval, start + 2 × interval, … that is later than
-/// `now`. One that was missed is not made up for.
+/// The first of the moments start, start + interval, start + 2 × interval, … after `now`. Missed ones
+/// are skipped.
 ///
 /// # Panics
-/// If the interval is zero: no interval is `None` wherever one is kept.
+/// If the interval is zero. (No interval is `None`.)
 pub fn next_beat(start: Moment, interval: Span, now: Moment) -> Moment {
     let beats = (now.since(start).0 / interval.0).saturating_add(1);
     start + Span(beats.saturating_mul(interval.0))
@@ -47,8 +44,7 @@ pub fn next_beat(start: Moment, interval: Span, now: Moment) -> Moment {
 impl Add<Span> for Moment {
     type Output = Moment;
 
-    /// Saturates: a moment past the end of the clock never comes, which is what such a deadline
-    /// means.
+    /// Saturates: such a deadline never comes.
     fn add(self, span: Span) -> Moment {
         Moment(self.0.saturating_add(span.0))
     }
@@ -69,12 +65,12 @@ impl Span {
         Span(s * NS_PER_S)
     }
 
-    /// Without what is below a microsecond, as the original's timing lines are.
+    /// Truncated to microseconds, as in the original's timing lines.
     pub fn truncated_to_us(self) -> Span {
         Span(self.0 - self.0 % NS_PER_US)
     }
 
-    /// Rounded to three significant digits: all that a histogram with an error of 1% has to say.
+    /// Rounded to three significant digits: histograms have an error of 1%.
     pub fn rounded_to_3_digits(self) -> Span {
         let mut unit = 1u64;
         while self.0 / unit >= 1000 {
@@ -104,7 +100,7 @@ impl Tick {
     /// A quarter of a millisecond.
     pub const LENGTH: Span = Span::from_us(250);
 
-    /// The first tick that begins at `moment` or later: a deadline rounds up and so is never early.
+    /// The first tick that begins at `moment` or later: deadlines round up, never early.
     pub fn at_or_after(moment: Moment) -> Tick {
         Tick(moment.0.div_ceil(Tick::LENGTH.0))
     }
@@ -120,13 +116,13 @@ impl Tick {
     }
 }
 
-/// The low half of a word: the one narrowing conversion that is meant to lose something.
+/// The low 32 bits: the only narrowing conversion that loses bits.
 pub const fn low_32(value: u64) -> u32 {
     (value & 0xffff_ffff) as u32
 }
 
-/// The units of time, longest first, in nanoseconds; the words that parse and, first of each, the
-/// word that prints.
+/// The units of time in nanoseconds, longest first, with the names that are parsed; the first name is
+/// printed.
 const TIME_UNITS: [(u64, &[&str]); 6] = [
     (3600 * NS_PER_S, &["h"]),
     (60 * NS_PER_S, &["m"]),
@@ -136,7 +132,7 @@ const TIME_UNITS: [(u64, &[&str]); 6] = [
     (1, &["ns"]),
 ];
 
-/// What a time may look like, for error messages.
+/// The format of a time, for error messages.
 pub const TIME_ACCEPTED: &str =
     "a number with or without a unit (us, ms, s, m, h), at most 10 days";
 
@@ -159,8 +155,7 @@ impl fmt::Display for Span {
         }
         let mut rest = self.0;
         for (unit_ns, words) in &TIME_UNITS[..second] {
-            // Go prints `1h0m0s`: once a longer unit was printed, the shorter ones are, zero or
-            // not.
+            // Go prints `1h0m0s`: all units after the first one, even if zero.
             if self.0 >= *unit_ns {
                 write!(f, "{}{}", rest / unit_ns, words[0])?;
                 rest %= unit_ns;
@@ -170,13 +165,12 @@ impl fmt::Display for Span {
     }
 }
 
-/// `value / unit` with as many decimals as there are, without trailing zeros, and the unit's word.
+/// `value / unit` with all decimals but trailing zeros, and the name of the unit.
 fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) -> fmt::Result {
     write!(f, "{}", value / unit)?;
     let fraction = value % unit;
     if fraction > 0 {
-        // A unit of less than a minute is a power of ten, so its digits after the point are the
-        // digits of the rest.
+        // Units below a minute are powers of ten, so the decimals are the digits of the remainder.
         let width = unit.ilog10() as usize;
         let digits = format!("{fraction:0width$}");
         write!(f, ".{}", digits.trim_end_matches('0'))?;
@@ -184,9 +178,8 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) 
     f.write_str(word)
 }
 
-/// Reads a time: bare numbers are in `bare_unit`; `1.5`, `250ms`, `1m30s` are all accepted; at most
-/// [`SPAN_MAX`]. What is below a nanosecond is dropped, but something does not become nothing, which
-/// would mean another thing. `None` if it is anything else.
+/// Parses a time such as `1.5` (in `bare_unit`), `250ms`, `1m30s`; at most [`SPAN_MAX`]. Fractions of a
+/// nanosecond are dropped, but the result is zero only for zero, which flags treat differently.
 pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     let mut total_ns = 0u64;
     let mut rest = text;
@@ -197,7 +190,7 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
             behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
         let (word, next) = behind.split_at(unit_end);
         let unit_ns = match word {
-            // A bare number stands alone: in `1m30` nobody can say what the 30 are.
+            // Only a number on its own can be without a unit: `1m30` is ambiguous.
             "" if number.len() == text.len() => bare_unit.0,
             _ => TIME_UNITS.iter().find(|unit| unit.1.contains(&word))?.0,
         };
@@ -210,20 +203,17 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
 }
 
-/// Reads a count: digits with an optional `k` or `m`, and decimals where they come out whole
-/// (`1.5k`).
+/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole (`1.5k`).
 pub fn parse_count(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
     let thousandths = parse_scaled(number, unit.checked_mul(1000)?)?;
-    // Decimals beyond the thousandth of a unit would be dropped silently, so they must not be
-    // there.
+    // Decimals that parse_scaled() would drop are an error.
     let decimals = number.split_once('.').map_or(0, |(_, digits)| digits.len());
     let whole = thousandths.is_multiple_of(1000) && decimals <= unit.ilog10() as usize;
     whole.then_some(thousandths / 1000)
 }
 
-/// Reads a rate in thousandths a second: like a count, but any three decimals will do (`0.5`,
-/// `2.5k`).
+/// Parses a rate in thousandths a second: as a count, with any three decimals (`0.5`, `2.5k`).
 pub fn parse_rate_milli(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
     parse_scaled(number, unit.checked_mul(1000)?)
@@ -247,15 +237,15 @@ fn parse_scaled(number: &str, unit: u64) -> Option<u64> {
     }
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let mut total = whole.checked_mul(unit)?;
-    let mut place = unit;
+    let mut digit_unit = unit;
     for digit in decimals.bytes() {
-        place /= 10;
-        total = total.checked_add(u64::from(digit - b'0') * place)?;
+        digit_unit /= 10;
+        total = total.checked_add(u64::from(digit - b'0') * digit_unit)?;
     }
     Some(total)
 }
 
-/// A UTC date and time as RFC 3339 has it, to the millisecond: `2026-11-22T11:48:00.123Z`.
+/// A UTC date and time by RFC 3339, to the millisecond: `2026-11-22T11:48:00.123Z`.
 ///
 /// Source: the days-to-civil algorithm of <https://howardhinnant.github.io/date_algorithms.html>
 pub fn rfc3339(unix_ns: u64) -> String {
@@ -280,7 +270,7 @@ mod tests {
 
     #[test]
     fn spans_print_as_go_prints_durations() {
-        // The left column is fmt.Println(time.Duration(n)) of Go.
+        // The left column is the output of Go's fmt.Println(time.Duration(n)).
         for (shown, ns) in [
             ("0s", 0),
             ("1ns", 1),
@@ -307,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_span_prints_it_also_reads() {
+    fn a_printed_span_can_be_parsed() {
         for ns in [
             1,
             999,
@@ -394,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn three_digits_are_kept_and_rounded() {
+    fn spans_are_rounded_to_three_digits() {
         for (ns, rounded) in [
             (0, 0),
             (999, 999),
@@ -408,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_do_not_drift_and_are_not_made_up_for() {
+    fn beats_do_not_drift_and_missed_ones_are_skipped() {
         let (start, every) = (Moment(7), Span(10));
         for (now, next) in [(0, 17), (7, 17), (16, 17), (17, 27), (59, 67)] {
             assert_eq!(next_beat(start, every, Moment(now)), Moment(next), "{now}");
@@ -416,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_round_deadlines_up_and_now_down() {
+    fn deadlines_round_up_to_ticks_and_now_rounds_down() {
         assert_eq!(Tick::at_or_after(Moment(0)), Tick(0));
         assert_eq!(Tick::at_or_after(Moment(1)), Tick(1));
         assert_eq!(Tick::at_or_after(Moment(250_000)), Tick(1));
@@ -425,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_follow_the_calendar() {
         for (unix_s, shown) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_400, "2000-02-29T00:00:00.000Z"),

@@ -290,7 +290,7 @@ fn a_calibration_counts_the_ports_that_it_can_have() {
 
     run.assert_code(0);
     run.find("Connections reached: 89 of 89 (from one address to *)");
-    run.find("Stopped by: the 89 ephemeral ports from one address to another *");
+    run.find("Limited by: the 89 ephemeral ports for one source and target *");
     run.find("Errors: 0");
 }
 

@@ -1,4 +1,4 @@
-//! The warning before a run, and the question that has to be answered with yes.
+//! The warning before a run, and the confirmation prompt.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, ErrorKind, Write};
@@ -6,33 +6,30 @@ use std::io::{self, BufRead, ErrorKind, Write};
 use crate::error::{Error, Result};
 use crate::route::{Routes, Target};
 
-/// The most bytes of a line that are looked at. A longer one is no answer, and whoever sends it
-/// fills no memory.
+/// The most bytes of a line that are stored. A longer one is no answer.
 const LINE_BYTES_MAX: usize = 4096;
 
 const STARS: &str = "*********************************************************************";
 
-/// Answers other than y or n before the prompt gives up: they do not come from an operator.
+/// Unrecognized answers before the prompt gives up: they do not come from an operator.
 const TRIES_MAX: u32 = 10;
 
-/// The most hosts and ports that the banner lists; of more it says how many there are.
+/// The most hosts and ports that the banner lists; then their number follows.
 const LISTED_MAX: usize = 8;
 
-/// What is said before the question.
+/// The text before the prompt.
 #[derive(Debug, Clone, Copy)]
 pub struct Banner<'a> {
     pub host: &'a str,
     pub port: &'a str,
     pub connections: u32,
-    /// What the original knows nothing of, and what stands below its warning: whole lines, or
-    /// nothing.
+    /// Whole lines after the original's warning; may be empty.
     pub findings: &'a str,
 }
 
-/// What the banner calls the targets: hosts (a name with the address that will be dialed) and
-/// ports, each once.
+/// The hosts (a name with its address) and the ports for the banner, each once.
 pub fn hosts_and_ports(routes: &Routes) -> (String, String) {
-    let hosts = listed(routes.targets().iter().map(Target::host_words));
+    let hosts = listed(routes.targets().iter().map(Target::host_label));
     let ports = listed(routes.targets().iter().map(|target| target.address.port().to_string()));
     (hosts, ports)
 }
@@ -56,37 +53,33 @@ fn listed(words: impl Iterator<Item = String>) -> String {
     list
 }
 
-/// Shows what is about to happen and asks until it is told to go on or not to; the words are the
-/// original's.
-///
-/// What is said after the question begins on a line of its own, whether or not a terminal echoed
-/// the answer's newline.
+/// Prints the banner and prompts until there is an answer; the words are the original's. Text after
+/// the prompt begins on a new line, whether or not a terminal has echoed the newline of the answer.
 ///
 /// # Errors
-/// [`Error::Declined`] on no or nothing, [`Error::Unanswered`] where the input ends or fails or is no
-/// answer `TRIES_MAX` times, and
-/// [`Error::System`] where nobody can be asked.
+/// [`Error::Declined`] on no or an empty line; [`Error::Unanswered`] if the input ends, fails, or is
+/// not recognized `TRIES_MAX` times; [`Error::System`] if the prompt cannot be written.
 pub fn confirm(banner: &Banner<'_>, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<()> {
-    let unasked = |error| Error::system("cannot ask on standard output (-y does without)", &error);
-    warn(banner, output).map_err(unasked)?;
+    let failed = |error| Error::system("cannot prompt on standard output (-y skips it)", &error);
+    warn(banner, output).map_err(failed)?;
     for _ in 0..TRIES_MAX {
-        write!(output, "Do you want to continue? (y/N): ").map_err(unasked)?;
-        output.flush().map_err(unasked)?;
+        write!(output, "Do you want to continue? (y/N): ").map_err(failed)?;
+        output.flush().map_err(failed)?;
         match read_answer(input) {
             Answer::Yes => return Ok(()),
             Answer::No => {
-                // The answer stands, whether or not anybody can be told.
-                let _ = say(output, "*** Execution aborted as prompted by the user ***");
+                // The answer counts even if this cannot be written.
+                let _ = print(output, "*** Execution aborted as prompted by the user ***");
                 return Err(Error::Declined);
             }
             Answer::Unrecognized => {
-                say(output, "Sorry, response not recognized. Try again, please")
-                    .map_err(unasked)?;
+                print(output, "Sorry, response not recognized. Try again, please")
+                    .map_err(failed)?;
             }
             Answer::Missing => break,
         }
     }
-    let _ = say(output, "Response not processed");
+    let _ = print(output, "Response not processed");
     Err(Error::Unanswered)
 }
 
@@ -101,7 +94,7 @@ fn warn(banner: &Banner<'_>, output: &mut dyn Write) -> io::Result<()> {
     output.write_all(findings.as_bytes())
 }
 
-fn say(output: &mut dyn Write, line: &str) -> io::Result<()> {
+fn print(output: &mut dyn Write, line: &str) -> io::Result<()> {
     writeln!(output, "\n{line}")?;
     output.flush()
 }
@@ -110,7 +103,7 @@ enum Answer {
     Yes,
     No,
     Unrecognized,
-    /// The input ended, or failed, before anything was typed.
+    /// The input ended or failed.
     Missing,
 }
 
@@ -126,8 +119,8 @@ fn read_answer(input: &mut dyn BufRead) -> Answer {
     }
 }
 
-/// The next line without its end, `None` at the end of the input; at most one byte more than
-/// [`LINE_BYTES_MAX`] of it, which is how its length is told. The rest of the line is dropped.
+/// The next line without its newline, `None` at the end of the input. Only [`LINE_BYTES_MAX`] bytes
+/// and one more, which marks a longer line, are kept.
 fn read_line(input: &mut dyn BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     let mut is_begun = false;
@@ -143,8 +136,8 @@ fn read_line(input: &mut dyn BufRead) -> io::Result<Option<Vec<u8>>> {
         is_begun = true;
         let end = chunk.iter().position(|byte| *byte == b'\n');
         let text = &chunk[..end.unwrap_or(chunk.len())];
-        let room = LINE_BYTES_MAX + 1 - line.len();
-        line.extend_from_slice(&text[..text.len().min(room)]);
+        let left = LINE_BYTES_MAX + 1 - line.len();
+        line.extend_from_slice(&text[..text.len().min(left)]);
         let used = end.map_or(chunk.len(), |end| end + 1);
         input.consume(used);
         if end.is_some() {
@@ -166,7 +159,7 @@ mod tests {
 *\t- # of concurrent connections: 100
 *********************************************************************
 ";
-    const ASKED: Banner<'_> =
+    const BASE: Banner<'_> =
         Banner { host: "example.com", port: "80", connections: 100, findings: "" };
     const QUESTION: &str = "Do you want to continue? (y/N): ";
     const ABORTED: &str = "\n*** Execution aborted as prompted by the user ***\n";
@@ -174,7 +167,7 @@ mod tests {
     const UNPROCESSED: &str = "\nResponse not processed\n";
 
     #[test]
-    fn the_banner_names_every_target_until_there_are_too_many() {
+    fn the_banner_lists_eight_targets_at_most() {
         let target = |host: &str, address: String| Target {
             host: host.into(),
             address: address.parse().unwrap(),
@@ -190,77 +183,77 @@ mod tests {
         assert!(ports.ends_with("88, … (9 in all)"), "{ports}");
     }
 
-    /// What came of the typed bytes, and what was shown after the banner.
-    fn ask(input: &mut dyn BufRead) -> (Result<()>, String) {
+    /// The result of the typed bytes, and the output after the banner.
+    fn prompt(input: &mut dyn BufRead) -> (Result<()>, String) {
         let mut output = Vec::new();
-        let outcome = confirm(&ASKED, input, &mut output);
+        let outcome = confirm(&BASE, input, &mut output);
         let shown = String::from_utf8(output).unwrap();
         (outcome, shown.strip_prefix(BANNER).unwrap().to_string())
     }
 
-    fn ask_bytes(typed: &[u8]) -> (Result<()>, String) {
-        ask(&mut Cursor::new(typed))
+    fn prompt_bytes(typed: &[u8]) -> (Result<()>, String) {
+        prompt(&mut Cursor::new(typed))
     }
 
     #[test]
-    fn findings_stand_between_the_warning_and_the_question() {
+    fn findings_are_between_the_warning_and_the_prompt() {
         let mut output = Vec::new();
-        let banner = Banner { findings: "- one\n- two\n", ..ASKED };
+        let banner = Banner { findings: "- one\n- two\n", ..BASE };
         assert_eq!(confirm(&banner, &mut Cursor::new(b"y\n"), &mut output), Ok(()));
         let shown = format!("{BANNER}- one\n- two\n{QUESTION}");
         assert_eq!(String::from_utf8(output).unwrap(), shown);
     }
 
     #[test]
-    fn yes_goes_on_and_takes_no_more_than_its_line() {
+    fn yes_continues_and_reads_only_its_line() {
         for typed in [&b"y\n"[..], b"Y\n", b"yes\n", b"YeS\r\n", b" \ty  \n", b"y", b"yes"] {
-            assert_eq!(ask_bytes(typed), (Ok(()), QUESTION.into()), "{typed:?}");
+            assert_eq!(prompt_bytes(typed), (Ok(()), QUESTION.into()), "{typed:?}");
         }
         let mut input = Cursor::new(b"y\nrest".to_vec());
-        assert_eq!(ask(&mut input).0, Ok(()));
+        assert_eq!(prompt(&mut input).0, Ok(()));
         assert_eq!(input.position(), 2);
     }
 
     #[test]
-    fn no_and_nothing_decline() {
+    fn no_and_an_empty_line_decline() {
         for typed in [&b"n\n"[..], b"N\n", b"no\n", b"NO\r\n", b"\n", b"\r\n", b"  \n", b"n", b" "]
         {
             let shown = format!("{QUESTION}{ABORTED}");
-            assert_eq!(ask_bytes(typed), (Err(Error::Declined), shown), "{typed:?}");
+            assert_eq!(prompt_bytes(typed), (Err(Error::Declined), shown), "{typed:?}");
         }
     }
 
     #[test]
-    fn anything_else_is_asked_again() {
+    fn the_prompt_is_repeated_after_anything_else() {
         let long = [&b"y".repeat(4097)[..], b"\n"].concat();
         let spaces = [&b" ".repeat(5000)[..], b"y\n"].concat();
         for typed in [&b"maybe\n"[..], b"yy\n", b"\xff\xfe\n", b"y\0\n", b"y y\n", &long, &spaces] {
             let again = [typed, b"y\n"].concat();
             let shown = format!("{QUESTION}{SORRY}{QUESTION}");
-            assert_eq!(ask_bytes(&again), (Ok(()), shown.clone()), "{typed:?}");
+            assert_eq!(prompt_bytes(&again), (Ok(()), shown.clone()), "{typed:?}");
             let ended = (Err(Error::Unanswered), format!("{shown}{UNPROCESSED}"));
-            assert_eq!(ask_bytes(typed), ended, "{typed:?}");
+            assert_eq!(prompt_bytes(typed), ended, "{typed:?}");
         }
     }
 
     #[test]
-    fn whatever_goes_on_with_no_answer_is_given_up() {
-        // As of `yes maybe`, which has no end.
+    fn the_prompt_gives_up_after_ten_unrecognized_answers() {
+        // As from `yes maybe`.
         let mut input = BufReader::new(Endless);
-        let (outcome, shown) = ask(&mut input);
-        let asked = format!("{QUESTION}{SORRY}").repeat(TRIES_MAX as usize);
-        assert_eq!((outcome, shown), (Err(Error::Unanswered), format!("{asked}{UNPROCESSED}")));
+        let (outcome, shown) = prompt(&mut input);
+        let repeated = format!("{QUESTION}{SORRY}").repeat(TRIES_MAX as usize);
+        assert_eq!((outcome, shown), (Err(Error::Unanswered), format!("{repeated}{UNPROCESSED}")));
     }
 
     #[test]
-    fn the_end_of_the_input_is_no_answer() {
+    fn the_end_of_the_input_is_unanswered() {
         let shown = format!("{QUESTION}{UNPROCESSED}");
-        assert_eq!(ask_bytes(b""), (Err(Error::Unanswered), shown.clone()));
-        assert_eq!(ask(&mut BufReader::new(Failing)), (Err(Error::Unanswered), shown));
+        assert_eq!(prompt_bytes(b""), (Err(Error::Unanswered), shown.clone()));
+        assert_eq!(prompt(&mut BufReader::new(Failing)), (Err(Error::Unanswered), shown));
     }
 
     #[test]
-    fn a_line_without_end_fills_no_memory() {
+    fn an_endless_line_takes_no_memory() {
         let mut input = BufReader::new(std::io::repeat(b'y').take(1 << 22));
         let line = read_line(&mut input).unwrap().unwrap();
         assert_eq!(line.len(), LINE_BYTES_MAX + 1);
@@ -269,20 +262,20 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_may_come_in_pieces() {
+    fn an_answer_can_arrive_in_pieces() {
         let mut input = BufReader::with_capacity(1, Stuttering(b"yes\n", false));
-        assert_eq!(ask(&mut input), (Ok(()), QUESTION.into()));
+        assert_eq!(prompt(&mut input), (Ok(()), QUESTION.into()));
     }
 
     #[test]
-    fn a_closed_output_is_no_panic() {
+    fn a_closed_output_causes_no_panic() {
         for room in 0..BANNER.len() + QUESTION.len() {
             let mut output = Narrow(room);
-            let outcome = confirm(&ASKED, &mut Cursor::new(b"y\n"), &mut output);
+            let outcome = confirm(&BASE, &mut Cursor::new(b"y\n"), &mut output);
             assert!(matches!(outcome, Err(Error::System { .. })), "{room}");
         }
         let mut output = Narrow(BANNER.len() + QUESTION.len());
-        let outcome = confirm(&ASKED, &mut Cursor::new(b"n\n"), &mut output);
+        let outcome = confirm(&BASE, &mut Cursor::new(b"n\n"), &mut output);
         assert_eq!(outcome, Err(Error::Declined));
     }
 
@@ -313,7 +306,7 @@ mod tests {
         }
     }
 
-    /// Takes so many bytes and is closed then.
+    /// Accepts this number of bytes, then fails.
     struct Narrow(usize);
 
     impl Write for Narrow {

@@ -1,5 +1,5 @@
-//! What a flag does: reads its value and stores it in a [`Draft`]. The readers say what is
-//! accepted; who called them names the flag and the value.
+//! The effect of a flag: parses its value and stores it in a [`Draft`]. An error names what is
+//! accepted; the caller adds the flag and the value.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,23 +10,22 @@ use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
-/// The most dials a second that can be asked for: some ten times what one thread can do.
+/// The maximum of `--rate`: some ten times what one thread can dial.
 const RATE_MILLI_MAX: u64 = 10_000_000_000;
 
-/// Where flags store what they read, for all verbs; what was not given is filled in from the table
-/// afterwards.
+/// The parsed values of all verbs' flags; defaults are filled in from `FLAGS` afterwards.
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub run: Args,
     pub serve: ServeArgs,
     pub calibrate: CalibrateArgs,
-    /// Of the run or of the server, whichever it becomes.
+    /// Of the run or of the server.
     pub interval: Option<Span>,
     pub help: bool,
     pub version: bool,
     pub host: Option<Group>,
     pub ports: Option<Ports>,
-    /// The words that are no flags.
+    /// The words that are not flags.
     pub words: Vec<String>,
     pub sleep: Option<Span>,
     pub rate_milli: Option<u64>,
@@ -35,7 +34,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Nothing is given yet. What stands here where the table has a default is never seen.
+    /// No flag is given. Values with a default in `FLAGS` are placeholders.
     pub fn new() -> Draft {
         Draft {
             run: Args::new(Vec::new(), 0),
@@ -69,7 +68,7 @@ impl Draft {
     }
 
     /// # Errors
-    /// Two flags that contradict each other. To be asked before defaults are filled in.
+    /// Two flags that exclude each other. Only before defaults are filled in.
     pub fn check_conflicts(&self) -> Result<(), String> {
         if self.rate_milli.is_some() && self.sleep.is_some() {
             return Err("--rate and --sleep both set the pace: give one of them".into());
@@ -78,14 +77,14 @@ impl Draft {
             return Err("--close-after and --reset-after both end a connection: give one".into());
         }
         if self.serve.echo && self.serve.flood {
-            return Err("--echo and --flood both say what is sent: give one of them".into());
+            return Err("--echo and --flood both send data: give one of them".into());
         }
         Ok(())
     }
 
     /// # Errors
-    /// A flag that means nothing without another one.
-    pub fn check_company(&self) -> Result<(), String> {
+    /// A flag that needs another one.
+    pub fn check_dependencies(&self) -> Result<(), String> {
         let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
@@ -94,7 +93,7 @@ impl Draft {
     }
 
     /// # Errors
-    /// A target that is missing, incomplete or not understood.
+    /// A target that is missing, incomplete or not valid.
     pub fn into_run(self) -> Result<Args, String> {
         let targets = super::target::assemble(self.host, &self.words, self.ports)?;
         if targets.is_empty() {
@@ -114,18 +113,18 @@ impl Draft {
     }
 }
 
-/// Puts a value that could be read in its place.
+/// Stores a value that was parsed.
 pub fn store<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
     *place = value?;
     Ok(())
 }
 
-/// As [`store`], where a place may be empty.
+/// As [`store`], into an `Option`.
 pub fn fill<T>(place: &mut Option<T>, value: Result<T, String>) -> Result<(), String> {
     store(place, value.map(Some))
 }
 
-/// `on` and `off` of a family: off undoes only what it is the off of.
+/// Sets a family (`-4`), or unsets it (`-4=false`) if it is the one that is set.
 pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> Result<(), String> {
     if on? {
         *family = wanted;
@@ -135,7 +134,7 @@ pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> 
     Ok(())
 }
 
-/// A file to write a format to.
+/// The file of a format.
 pub fn output(outputs: &mut Outputs, format: Format, path: &str) -> Result<(), String> {
     if path.is_empty() {
         return Err("a file is accepted, or - for standard output instead of the text".into());
@@ -151,7 +150,7 @@ pub fn fail_if(outputs: &mut Outputs, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What Go's flags take for a boolean. Source: <https://pkg.go.dev/strconv#ParseBool>
+/// A boolean as in Go's flags. Source: <https://pkg.go.dev/strconv#ParseBool>
 pub fn switch(value: &str) -> Result<bool, String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -161,18 +160,19 @@ pub fn switch(value: &str) -> Result<bool, String> {
 }
 
 pub fn seconds(value: &str) -> Result<Span, String> {
-    let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is seconds");
+    let accepted = || format!("{TIME_ACCEPTED}, is accepted; without a unit it is seconds");
     parse_span(value, Span::from_s(1)).ok_or_else(accepted)
 }
 
-/// As [`seconds`], and 0 is none.
+/// As [`seconds`]; 0 is `None`.
 pub fn seconds_or_none(value: &str) -> Result<Option<Span>, String> {
     seconds(value).map(|span| (span > Span::ZERO).then_some(span))
 }
 
-/// As [`seconds`], and not 0.
+/// As [`seconds`]; 0 is an error.
 pub fn some_seconds(value: &str) -> Result<Span, String> {
-    let accepted = || "a time above 0 is accepted, as 5s or 300ms; bare, it is seconds".to_owned();
+    let accepted =
+        || "a time above 0 is accepted, as 5s or 300ms; without a unit it is seconds".to_owned();
     seconds_or_none(value).and_then(|span| span.ok_or_else(accepted))
 }
 
@@ -185,15 +185,14 @@ pub fn probe(value: &str) -> Result<Probe, String> {
     }
 }
 
-/// Errors at which to stop.
 pub fn errors_max(value: &str) -> Result<u64, String> {
-    // A count is read to the thousandth, so that 1.5k is one.
+    // Counts are parsed in thousandths, for 1.5k.
     let accepted = || format!("1 to {} are accepted, also as 1.5k or 2m", u64::MAX / 1000);
     parse_count(value).filter(|count| *count > 0).ok_or_else(accepted)
 }
 
 pub fn milliseconds(value: &str) -> Result<Span, String> {
-    let accepted = || format!("{TIME_ACCEPTED}, is accepted; bare, it is milliseconds");
+    let accepted = || format!("{TIME_ACCEPTED}, is accepted; without a unit it is milliseconds");
     parse_span(value, Span::from_ms(1)).ok_or_else(accepted)
 }
 
@@ -219,7 +218,7 @@ pub fn connections(value: &str) -> Result<u32, String> {
         .ok_or_else(|| "1 to 64m are accepted, also as 1.5k or 2m".into())
 }
 
-/// `listen(2)` takes an `int`, and the kernel what it likes of it.
+/// `listen(2)` takes an `int`; the kernel cuts it to net.core.somaxconn.
 pub fn backlog(value: &str) -> Result<u32, String> {
     let count = parse_count(value).and_then(|count| i32::try_from(count).ok());
     count
@@ -235,17 +234,17 @@ pub fn rate_milli(value: &str) -> Result<u64, String> {
 }
 
 pub fn port_to_listen_on(value: &str) -> Result<u16, String> {
-    // The standard parser would take `+80` as well.
+    // parse() also accepts `+80`.
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let port = value.parse().ok().filter(|_| digits);
-    port.ok_or_else(|| "one port from 1 to 65535 is accepted, or 0 for any that is free".into())
+    port.ok_or_else(|| "a port from 1 to 65535 is accepted, or 0 for any free port".into())
 }
 
 pub fn address(value: &str) -> Result<IpAddr, String> {
     value.parse().map_err(|_| "an IP address is accepted, as 127.0.0.1, 0.0.0.0 or ::1".into())
 }
 
-/// Undoes the escapes that a shell cannot type.
+/// Replaces escapes by the bytes that they stand for.
 pub fn text(value: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
@@ -270,8 +269,7 @@ pub fn text(value: &str) -> Result<Vec<u8>, String> {
     fits.then_some(out).ok_or_else(|| TEXT_ACCEPTED.into())
 }
 
-const TEXT_ACCEPTED: &str =
-    "1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\";
+const TEXT_ACCEPTED: &str = "1 to 4096 bytes are accepted, with escapes \\r \\n \\t \\0 \\xNN \\\\";
 
 const ESCAPES: [(u8, u8); 5] =
     [(b'r', b'\r'), (b'n', b'\n'), (b't', b'\t'), (b'0', 0), (b'\\', b'\\')];
@@ -311,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_on_both_sides() {
+    fn limits_are_inclusive() {
         assert_eq!(connections("64m"), Ok(CONNECTIONS_MAX));
         assert_eq!(rate_milli("10m"), Ok(RATE_MILLI_MAX));
         assert_eq!(rate_milli("0.001"), Ok(1));
@@ -341,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn switching_a_family_off_leaves_the_other_one_on() {
+    fn unsetting_one_family_leaves_the_other_set() {
         let mut family = Family::Any;
         for (wanted, on, then) in [
             (Family::V4, true, Family::V4),

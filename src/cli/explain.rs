@@ -1,4 +1,4 @@
-//! The id of a cause as it was typed, and what may have been meant by it.
+//! Parses the id of a cause; suggests ids for a mistyped one.
 
 use super::distance::distance;
 use crate::diagnosis::causes::Cause;
@@ -7,16 +7,16 @@ use crate::escape::quoted;
 /// The most ids that are suggested.
 const SUGGESTED_MAX: usize = 3;
 
-/// Reads the words behind `tcpgoon explain`: an id, or none for the list.
+/// The words after `tcpgoon explain`: an id, or none for the list.
 ///
 /// # Errors
-/// An id that no cause has, with the nearest ones; or more than one word.
+/// An unknown id, with the nearest ones; or more than one word.
 pub fn cause(words: &[String]) -> Result<Option<Cause>, String> {
     match words {
         [] => Ok(None),
         [id] => Cause::find(id).map(Some).ok_or_else(|| unknown(id)),
         [_, more, ..] => Err(format!(
-            "{}: 'tcpgoon explain' takes one id; a host of that name is reached with --host explain",
+            "{}: 'tcpgoon explain' takes one id; for a host of that name use --host explain",
             quoted(more)
         )),
     }
@@ -26,23 +26,23 @@ fn unknown(typed: &str) -> String {
     let typed_lower = typed.to_lowercase();
     let mut ids: Vec<(usize, &str)> = Cause::ALL
         .into_iter()
-        .filter_map(|cause| Some((slips(cause.id(), &typed_lower)?, cause.id())))
+        .filter_map(|cause| Some((near(cause.id(), &typed_lower)?, cause.id())))
         .collect();
-    // Of equally near ones the table's order decides, as the sort is stable.
+    // The sort is stable: equally near ones stay in the order of the table.
     ids.sort_by_key(|(count, _)| *count);
     ids.truncate(SUGGESTED_MAX);
     let ids: Vec<&str> = ids.into_iter().map(|(_, id)| id).collect();
-    let meant = match ids.split_last() {
-        None => "the list has all of them".to_owned(),
-        Some((last, [])) => format!("is {last} meant?"),
-        Some((last, others)) => format!("is {} or {last} meant?", others.join(", ")),
+    let hint = match ids.split_last() {
+        None => "run 'tcpgoon explain' for the list".to_owned(),
+        Some((last, [])) => format!("did you mean {last}?"),
+        Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
     };
-    format!("{}: no cause has this id; {meant}", quoted(typed))
+    format!("{}: no cause has this id; {hint}", quoted(typed))
 }
 
-/// How far what was typed is from an id, where it is near enough to have been meant: a part of it,
-/// or a third of its letters wrong at most.
-fn slips(id: &str, typed: &str) -> Option<usize> {
+/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it, or at
+/// most a third of its letters wrong.
+fn near(id: &str, typed: &str) -> Option<usize> {
     let count = distance(id, typed)?;
     let is_part = typed.len() > 1 && id.contains(typed);
     (is_part || 3 * count <= typed.chars().count()).then_some(count)
@@ -65,17 +65,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_id_is_answered_with_the_nearest() {
+    fn the_nearest_ids_are_suggested_for_an_unknown_one() {
         for (typed, said) in [
-            ("accept-queue-ful", "is accept-queue-full meant?"),
-            ("queue", "is accept-queue-full or accept-queue-overflow meant?"),
-            ("Packet-Loss", "is packet-loss meant?"),
-            ("pakcet-los", "is packet-loss meant?"),
-            ("conntrack", "is local-conntrack meant?"),
-            ("fd", "is fd-limit or server-fd-limit meant?"),
-            ("limit", "is fd-limit, rate-limit or client-limit meant?"),
-            ("x", "the list has all of them"),
-            ("no-such-cause-at-all-whatever-it-is", "the list has all of them"),
+            ("accept-queue-ful", "did you mean accept-queue-full?"),
+            ("queue", "did you mean accept-queue-full or accept-queue-overflow?"),
+            ("Packet-Loss", "did you mean packet-loss?"),
+            ("pakcet-los", "did you mean packet-loss?"),
+            ("conntrack", "did you mean local-conntrack?"),
+            ("fd", "did you mean fd-limit or server-fd-limit?"),
+            ("limit", "did you mean fd-limit, rate-limit or client-limit?"),
+            ("x", "run 'tcpgoon explain' for the list"),
+            ("no-such-cause-at-all-whatever-it-is", "run 'tcpgoon explain' for the list"),
         ] {
             assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {said}")));
         }
@@ -84,8 +84,8 @@ mod tests {
     }
 
     #[test]
-    fn one_id_is_all_that_it_takes() {
-        let said = "'80': 'tcpgoon explain' takes one id; a host of that name is reached with \
+    fn more_than_one_id_is_an_error() {
+        let said = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
                     --host explain";
         assert_eq!(read("explain 80 81"), Err(said.into()));
     }

@@ -1,5 +1,5 @@
-//! `FLAGS`: every flag of every verb, one record each. The parser, the help and the tests know no
-//! flag but these.
+//! `FLAGS`: every flag of every verb, one record each: the only source of the parser, the help and the
+//! tests.
 
 use super::effects::{self, Draft, fill, store, switch};
 use super::source;
@@ -7,7 +7,7 @@ use super::target::{Group, Ports};
 use crate::args::Family;
 use crate::outputs::Format;
 
-/// What the program can be asked to do; all but the run are asked for with a first word.
+/// The commands of the program: the first word, or a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Run,
@@ -21,7 +21,7 @@ impl Verb {
     pub const ALL: [Verb; 5] =
         [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain, Verb::Schema];
 
-    /// What is typed to get there.
+    /// The command line of the verb, without flags.
     pub fn command(self) -> &'static str {
         match self {
             Verb::Run => "tcpgoon",
@@ -41,16 +41,15 @@ pub struct Flag {
     pub short: Option<char>,
     /// The word that stands for the value in the help; `None` for a switch.
     pub value: Option<&'static str>,
-    /// What a flag means that may stand without its value. The value then has to follow behind `=`,
-    /// or be one of the words that the effect accepts: any other word is not the flag's.
+    /// The value of a flag that is given without one. Its value has to follow `=`, or be a word that
+    /// the effect accepts: any other word is not the flag's.
     pub alone: Option<&'static str>,
-    /// What holds where the flag is not given, as it would be typed. Written once: parsed here,
-    /// printed in the help.
+    /// The value if the flag is not given, as it would be typed. Parsed, and printed in the help.
     pub default: Option<&'static str>,
     pub verbs: &'static [Verb],
     /// One line, without the default.
     pub help: &'static str,
-    /// Reads the value (of a switch: a boolean) and stores it. An error says what is accepted.
+    /// Parses the value (of a switch: a boolean) and stores it. An error names what is accepted.
     pub effect: fn(&mut Draft, &str) -> Result<(), String>,
 }
 
@@ -63,8 +62,7 @@ impl Flag {
 const RUN: &[Verb] = &[Verb::Run];
 const SERVE: &[Verb] = &[Verb::Serve];
 
-/// A switch of a run without a short name, to be spread over; it spares each record the fields that
-/// say "none".
+/// The defaults of a record: a switch of a run without a short name.
 const BASE: Flag = Flag {
     long: "",
     short: None,
@@ -76,14 +74,14 @@ const BASE: Flag = Flag {
     effect: |_, _| Ok(()),
 };
 
-/// By long name, as the original's help has them. The same name twice means another value for
-/// another verb.
+/// By long name, as in the original's help. The same name twice: different values for different
+/// verbs.
 pub const FLAGS: &[Flag] = &[
     Flag {
         long: "accept-delay",
         value: Some("T"),
         verbs: SERVE,
-        help: "Time to wait before each connection is accepted, in s",
+        help: "Delay before each accept(), in s",
         effect: |draft, value| store(&mut draft.serve.accept_delay, effects::seconds(value)),
         ..BASE
     },
@@ -104,7 +102,7 @@ pub const FLAGS: &[Flag] = &[
         long: "backlog",
         value: Some("N"),
         verbs: SERVE,
-        help: "Length of the accept queue (the most that this host allows if not given)",
+        help: "Backlog of the listener (default: net.core.somaxconn)",
         effect: |draft, value| fill(&mut draft.serve.backlog, effects::backlog(value)),
         ..BASE
     },
@@ -112,7 +110,7 @@ pub const FLAGS: &[Flag] = &[
         long: "banner",
         value: Some("TEXT"),
         verbs: SERVE,
-        help: "Text to greet each connection with; \\r \\n \\t \\0 \\xNN \\\\ are understood",
+        help: "Text to send to each client first; escapes: \\r \\n \\t \\0 \\xNN \\\\",
         effect: |draft, value| store(&mut draft.serve.banner, effects::text(value)),
         ..BASE
     },
@@ -129,7 +127,7 @@ pub const FLAGS: &[Flag] = &[
         long: "close",
         value: Some("HOW"),
         default: Some("fin"),
-        help: "End connections by fin, or by rst: no TIME_WAIT is left",
+        help: "Close by fin, or by rst, which leaves no TIME_WAIT",
         effect: |draft, value| store(&mut draft.run.close, effects::close(value)),
         ..BASE
     },
@@ -155,7 +153,7 @@ pub const FLAGS: &[Flag] = &[
         short: Some('c'),
         value: Some("N"),
         verbs: &[Verb::Calibrate],
-        help: "Most connections to open (as many as this host allows if not given)",
+        help: "Number of connections to open (default: the lowest local limit)",
         effect: |draft, value| fill(&mut draft.calibrate.connections, effects::connections(value)),
         ..BASE
     },
@@ -177,7 +175,7 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         long: "dry-run",
-        help: "Print the plan and what stands in its way, and dial nothing",
+        help: "Print the plan and the local limits below it, and dial nothing",
         effect: |draft, value| store(&mut draft.run.dry_run, switch(value)),
         ..BASE
     },
@@ -185,14 +183,14 @@ pub const FLAGS: &[Flag] = &[
         long: "duration",
         value: Some("T"),
         verbs: SERVE,
-        help: "Time to serve, in s (until a signal if not given, or 0)",
+        help: "Time to run, in s (default, and 0: until a signal)",
         effect: |draft, value| store(&mut draft.serve.duration, effects::seconds_or_none(value)),
         ..BASE
     },
     Flag {
         long: "echo",
         verbs: SERVE,
-        help: "Send back what is received",
+        help: "Send received bytes back",
         effect: |draft, value| store(&mut draft.serve.echo, switch(value)),
         ..BASE
     },
@@ -206,7 +204,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "expect",
         value: Some("TEXT"),
-        help: "Count connections as answered when TEXT comes back, or as unanswered",
+        help: "Expect TEXT in a reply on each connection, and count the replies",
         effect: |draft, value| store(&mut draft.run.checks.expect, effects::text(value)),
         ..BASE
     },
@@ -220,7 +218,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "flood",
         verbs: SERVE,
-        help: "Send without end",
+        help: "Send without a pause",
         effect: |draft, value| store(&mut draft.serve.flood, switch(value)),
         ..BASE
     },
@@ -260,14 +258,14 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "ipv4",
         short: Some('4'),
-        help: "Use the IPv4 addresses of a name only",
+        help: "Dial only the IPv4 addresses of a name",
         effect: |draft, value| effects::prefer(&mut draft.run.family, Family::V4, switch(value)),
         ..BASE
     },
     Flag {
         long: "ipv6",
         short: Some('6'),
-        help: "Use the IPv6 addresses of a name only",
+        help: "Dial only the IPv6 addresses of a name",
         effect: |draft, value| effects::prefer(&mut draft.run.family, Family::V6, switch(value)),
         ..BASE
     },
@@ -297,21 +295,21 @@ pub const FLAGS: &[Flag] = &[
         short: Some('m'),
         value: Some("N"),
         verbs: SERVE,
-        help: "Connections at which to stop accepting (no limit if not given)",
+        help: "Stop accepting at N open connections (default: no limit)",
         effect: |draft, value| fill(&mut draft.serve.connections_max, effects::connections(value)),
         ..BASE
     },
     Flag {
         long: "max-errors",
         value: Some("N"),
-        help: "Errors and closes by the peer at which to stop dialing, and report",
+        help: "Stop dialing after N errors and closes by the peer, and report",
         effect: |draft, value| fill(&mut draft.run.errors_max, effects::errors_max(value)),
         ..BASE
     },
     Flag {
         long: "never-accept",
         verbs: SERVE,
-        help: "Listen, and never accept a connection",
+        help: "Listen, and never call accept()",
         effect: |draft, value| store(&mut draft.serve.never_accept, switch(value)),
         ..BASE
     },
@@ -329,7 +327,7 @@ pub const FLAGS: &[Flag] = &[
         value: Some("N"),
         default: Some("54321"),
         verbs: SERVE,
-        help: "Port to listen on, 0 for any that is free",
+        help: "Port to listen on, 0 for any free port",
         effect: |draft, value| store(&mut draft.serve.port, effects::port_to_listen_on(value)),
         ..BASE
     },
@@ -337,7 +335,7 @@ pub const FLAGS: &[Flag] = &[
         long: "probe",
         value: Some("WHICH"),
         alone: Some("all"),
-        help: "Ask the server by keepalive if it has them: all, sample, none",
+        help: "Find half-open connections by keepalive: all, sample, none",
         effect: |draft, value| fill(&mut draft.run.checks.probe, effects::probe(value)),
         ..BASE
     },
@@ -351,7 +349,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "reply-timeout",
         value: Some("T"),
-        help: "Time for an answer, in s (the dial timeout if not given, 5 if that is 0)",
+        help: "Time for a reply, in s (default: the dial timeout, or 5 if that is 0)",
         effect: |draft, value| {
             fill(&mut draft.run.checks.reply_timeout, effects::some_seconds(value))
         },
@@ -368,7 +366,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "send",
         value: Some("TEXT"),
-        help: "Text to send to each connection once; \\r \\n \\t \\0 \\xNN \\\\ are understood",
+        help: "Text to send once on each connection; escapes: \\r \\n \\t \\0 \\xNN \\\\",
         effect: |draft, value| store(&mut draft.run.checks.send, effects::text(value)),
         ..BASE
     },
@@ -376,7 +374,7 @@ pub const FLAGS: &[Flag] = &[
         long: "settle",
         value: Some("T"),
         default: Some("1"),
-        help: "Longest wait at the end for 100 ms without a close, in s",
+        help: "Maximum wait at the end for 100 ms without a close, in s",
         effect: |draft, value| store(&mut draft.run.settle, effects::seconds(value)),
         ..BASE
     },
@@ -392,14 +390,14 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "source",
         value: Some("ADDRS"),
-        help: "Addresses of this host to dial from in turn, as A,B-C,D/24",
+        help: "Source addresses to dial from in turn, as A,B-C,D/24",
         effect: |draft, value| store(&mut draft.run.sources, source::parse(value)),
         ..BASE
     },
     Flag {
         long: "until-eof",
         verbs: SERVE,
-        help: "End as well when standard input, a pipe, is closed at its other end",
+        help: "End when standard input, a pipe, is closed at its other end",
         effect: |draft, value| store(&mut draft.serve.until_eof, switch(value)),
         ..BASE
     },
@@ -411,7 +409,7 @@ pub const FLAGS: &[Flag] = &[
     },
 ];
 
-/// The flag of a verb by its long name; a binary search is not worth it at thirty.
+/// The flag of a verb by its long name; O(flags).
 pub fn by_long(verb: Verb, long: &str) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.belongs_to(verb) && flag.long == long)
 }

@@ -1,5 +1,5 @@
-//! argv → [`Command`]. Every mistake is one line that names the word and says what is accepted, and
-//! a second one that says where the help is.
+//! argv → [`Command`]. A mistake is one line with the word and what is accepted, and a second one that
+//! points to the help.
 
 use std::ffi::OsString;
 
@@ -13,13 +13,13 @@ use crate::diagnosis::causes::Cause;
 use crate::error::Error;
 use crate::escape::{Printable, quoted, quoted_os};
 
-/// First words that are kept for verbs to come, so that scripts written today mean the same then.
+/// First words that are reserved for later verbs, so that today's scripts keep their meaning.
 const RESERVED: [&str; 3] = ["merge", "completions", "man"];
 
-/// How many slips of the finger a flag that is suggested may be away.
-const SLIPS_MAX: usize = 2;
+/// The greatest edit distance of a suggested flag.
+const DISTANCE_MAX: usize = 2;
 
-/// What was asked for.
+/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Run(Args),
@@ -33,15 +33,14 @@ pub enum Command {
     Version,
 }
 
-/// Reads the arguments, the program's own name not among them (`std::env::args_os().skip(1)`).
+/// Parses the arguments without the program's name (`std::env::args_os().skip(1)`).
 ///
-/// The first word may be a verb, and only the first: `tcpgoon -y serve` dials a host of the name
-/// "serve". Flags and other words may be mixed; `--` ends the flags; of a flag that is repeated the
-/// last one counts. `--help` and `--version` are obeyed where they are met: what is wrong before
-/// them is still said, what comes after is not read.
+/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and other
+/// words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops at
+/// `--help` and `--version`: mistakes before them are reported, the rest is ignored.
 ///
 /// # Errors
-/// [`Error::Usage`] with two lines: what is wrong, and how to get the help of the verb.
+/// [`Error::Usage`] with two lines: the mistake, and the command for the help.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut argv: Vec<OsString> = argv.into_iter().collect();
     let first = argv.first().and_then(|word| word.to_str()).unwrap_or_default();
@@ -53,7 +52,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error>
         "version" => return parse_version(&argv[1..]).map_err(|what| usage(Verb::Run, what)),
         word if RESERVED.contains(&word) => {
             let what = format!(
-                "this version has no verb '{word}': a host of that name is reached with --host {word}"
+                "'{word}' is reserved for a verb of a later version; for a host of that name use --host {word}"
             );
             return Err(usage(Verb::Run, what));
         }
@@ -69,13 +68,13 @@ fn usage(verb: Verb, what: String) -> Error {
     Error::Usage(format!("{what}\n{}", try_line(verb)))
 }
 
-/// `tcpgoon version` has nothing to add but the question what it is.
+/// The arguments of `tcpgoon version`: none, or `--help`.
 fn parse_version(rest: &[OsString]) -> Result<Command, String> {
     match rest {
         [] => Ok(Command::Version),
         [word] if word == "--help" => Ok(Command::Help(Verb::Run)),
         [word, ..] => Err(format!(
-            "{}: 'tcpgoon version' takes no more words; a host of that name is reached with --host version",
+            "{}: 'tcpgoon version' takes no arguments; for a host of that name use --host version",
             quoted_os(word)
         )),
     }
@@ -91,7 +90,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
         return Ok(Command::Version);
     }
     draft.check_conflicts()?;
-    draft.check_company()?;
+    draft.check_dependencies()?;
     for flag in FLAGS.iter().filter(|flag| flag.belongs_to(verb) && !given.contains(&flag.long)) {
         if let Some(default) = flag.default {
             apply(flag, &mut draft, default)?;
@@ -106,13 +105,12 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
     })
 }
 
-/// Obeys the flags and collects the other words; says which flags were given.
+/// Applies the flags and collects the other words; returns the names of the given flags.
 fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, String> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
-    // In `-yc10` the `c10` is no value of `-y`, in `-y=true` the `true` is. lexopt tells them apart
-    // by handing over at the next step what nobody took, so a switch is on until that step says
-    // otherwise.
+    // In `-yc10` the `c10` is not a value of `-y`, in `-y=true` the `true` is. lexopt returns an
+    // unused value at the next step, so a switch is on until then.
     let mut switched: Option<&'static Flag> = None;
     loop {
         let flag = match parser.next() {
@@ -120,7 +118,7 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 switched.take().map_or(Ok(()), |flag| apply_os(flag, draft, value))?;
                 continue;
             }
-            // Help and version are decided once it is known that no `=false` follows.
+            // Only now is it certain that no `=false` follows.
             _ if draft.help || draft.version => return Ok(given),
             Err(error) => return Err(Printable(&error.to_string()).to_string()),
             Ok(None) => return Ok(given),
@@ -175,7 +173,7 @@ fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), String> {
     (flag.effect)(draft, value).map_err(|why| format!("--{} {}: {why}", flag.long, quoted(value)))
 }
 
-/// A flag that may stand alone: the word behind it is its value only if it can be one.
+/// A flag with an optional value: the next word is its value only if the effect accepts it.
 fn apply_optional(
     flag: &Flag,
     draft: &mut Draft,
@@ -199,35 +197,34 @@ fn unknown_long(verb: Verb, long: &str) -> String {
     if let Some(other) = FLAGS.iter().find(|flag| flag.long == long) {
         return of_another_verb(verb, other, &format!("--{long}"));
     }
-    // quoted() makes it fit to print; the quotes themselves would stand between the dashes and the
-    // name.
+    // quoted() escapes and cuts it; the quotes do not belong after the dashes.
     let typed = quoted(long);
     let name = typed.trim_matches('\'');
-    // Of two equally near the one that this verb has comes first, as `false` sorts before `true`.
+    // Of two equally near flags that of this verb comes first: `false` sorts before `true`.
     let nearest = FLAGS
         .iter()
-        .filter_map(|flag| Some((slips(flag.long, long)?, !flag.belongs_to(verb), flag)))
+        .filter_map(|flag| Some((near(flag.long, long)?, !flag.belongs_to(verb), flag)))
         .min_by_key(|(count, is_other, _)| (*count, *is_other));
     match nearest {
-        Some((_, false, flag)) => format!("unknown flag --{name}: is --{} meant?", flag.long),
+        Some((_, false, flag)) => format!("unknown flag --{name}: did you mean --{}?", flag.long),
         Some((_, true, flag)) => {
             let home = flag.verbs[0].command();
-            format!("unknown flag --{name}: is --{} of '{home}' meant?", flag.long)
+            format!("unknown flag --{name}: did you mean --{} of '{home}'?", flag.long)
         }
         None => format!("unknown flag --{name}"),
     }
 }
 
-/// How far what was typed is from a flag, where it is near enough to have been meant. A word of it,
-/// or its beginning, is as near as one slip: `--timeout`, `--conn`.
-fn slips(long: &str, typed: &str) -> Option<usize> {
+/// The distance of a typed name from a flag, if it is near enough to suggest it. A part of the name or
+/// its beginning counts as 1: `--timeout`, `--conn`.
+fn near(long: &str, typed: &str) -> Option<usize> {
     let is_part =
         typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));
     if is_part {
         return Some(1);
     }
-    let near = |count: &usize| *count <= SLIPS_MAX && 2 * count < typed.chars().count();
-    distance(long, typed).filter(near)
+    let is_near = |count: &usize| *count <= DISTANCE_MAX && 2 * count < typed.chars().count();
+    distance(long, typed).filter(is_near)
 }
 
 fn unknown_short(verb: Verb, short: char) -> String {

@@ -1,4 +1,4 @@
-//! The grammar of sources: addresses of this host, ranges and networks of them.
+//! The grammar of source addresses, with ranges and networks.
 //!
 //! ```text
 //! sources  = source { "," source }
@@ -14,12 +14,12 @@ use crate::route::SOURCES_MAX;
 const ACCEPTED: &str =
     "addresses of this host are accepted, as in 10.0.0.7,10.0.0.10-10.0.0.29,10.0.1.0/24";
 
-/// The addresses, in the order in which they were typed. Of a network it is those that a host can
-/// have: without the first one (the network itself; of IPv6 its routers' anycast address) and of
-/// IPv4 without the last one (broadcast), where it has more than two addresses.
+/// The addresses in the order in which they were typed. Of a network, the host addresses: if it has
+/// more than two, without the first one (the network address; in IPv6 the subnet-router anycast
+/// address), and in IPv4 without the last one (broadcast).
 ///
 /// # Errors
-/// What is accepted; the caller names the flag and the value.
+/// What is accepted; the caller adds the flag and the value.
 pub fn parse(text: &str) -> Result<Vec<String>, String> {
     let mut all = Vec::new();
     let mut total = 0u128;
@@ -29,9 +29,9 @@ pub fn parse(text: &str) -> Result<Vec<String>, String> {
         total = total.saturating_add(hosts.count());
         all.push(hosts);
     }
-    // Before anything is expanded: a mistyped range costs a line and not the memory of the machine.
+    // Before expanding, so that a mistyped range cannot exhaust memory.
     if total > SOURCES_MAX as u128 {
-        return Err(format!("these are {total} sources, at most {SOURCES_MAX} are accepted"));
+        return Err(format!("{total} sources, at most {SOURCES_MAX} are accepted"));
     }
     let mut sources = Vec::with_capacity(usize::try_from(total).unwrap_or(SOURCES_MAX));
     for hosts in all {
@@ -53,7 +53,7 @@ fn parse_one(word: &str) -> Result<Hosts, String> {
     }
 }
 
-/// `10.0.0.0/24`, or any other address of that network. Source: RFC 4632, section 3.1.
+/// `10.0.0.0/24`, or any other address in that network. Source: RFC 4632, section 3.1.
 fn parse_network(address: &str, length: &str) -> Option<Hosts> {
     let is_number = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
     let length: u32 = length.parse().ok().filter(|_| is_number)?;
@@ -80,8 +80,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_ranges_and_networks_are_spelled_out() {
-        for (typed, meant) in [
+    fn addresses_ranges_and_networks_are_expanded() {
+        for (typed, expanded) in [
             ("10.0.0.7", "10.0.0.7"),
             ("::1", "::1"),
             ("fe80::1%eth0", "fe80::1%eth0"),
@@ -95,14 +95,18 @@ mod tests {
             ("fd00::7/127", "fd00::6 fd00::7"),
             ("fd00::7/128,127.0.0.1", "fd00::7 127.0.0.1"),
         ] {
-            assert_eq!(parse(typed).map(|sources| sources.join(" ")), Ok(meant.into()), "{typed}");
+            assert_eq!(
+                parse(typed).map(|sources| sources.join(" ")),
+                Ok(expanded.into()),
+                "{typed}"
+            );
         }
         assert_eq!(parse("10.1.2.3/16").unwrap().len(), 65_534);
     }
 
     #[test]
-    fn what_is_no_source_is_told_in_one_line() {
-        for (typed, told) in [
+    fn each_mistake_is_one_line() {
+        for (typed, expected) in [
             ("", "addresses of this host are accepted"),
             ("localhost", "addresses of this host are accepted"),
             ("10.0.0.7:80", "addresses of this host are accepted"),
@@ -116,12 +120,12 @@ mod tests {
             ("10.0.0.9-10.0.0.7", "the range runs backwards"),
             ("10.0.0.1-9", "both ends of a range are IP addresses"),
             ("10.0.0.0-::1", "both ends of a range are of one family"),
-            ("10.0.0.0/8", "these are 16777214 sources, at most 65536 are accepted"),
-            ("0.0.0.0/0", "these are 4294967294 sources, at most 65536 are accepted"),
-            ("::/0", "these are 340282366920938463463374607431768211455 sources"),
+            ("10.0.0.0/8", "16777214 sources, at most 65536 are accepted"),
+            ("0.0.0.0/0", "4294967294 sources, at most 65536 are accepted"),
+            ("::/0", "340282366920938463463374607431768211455 sources"),
         ] {
             let why = parse(typed).unwrap_err();
-            assert!(why.contains(told), "{typed}: {why}");
+            assert!(why.contains(expected), "{typed}: {why}");
         }
     }
 }

@@ -1,16 +1,15 @@
 //! The grammar of targets: hosts, ports, and ranges of both.
 //!
 //! ```text
-//! word     = group | ports              a word of nothing but digits, commas and dashes is ports
-//! group    = hosts [ ":" ports ]        bare IPv6 takes no port behind it: the brackets are there for that
+//! word     = group | ports              a word of digits, commas and dashes only is ports
+//! group    = hosts [ ":" ports ]        IPv6 with a port needs brackets
 //! hosts    = name | address | address "-" address
 //!          | "[" address "]" | "[" address "-" address "]" | "[" address "]" "-" "[" address "]"
 //! ports    = span { "," span }          span = port | port "-" port
 //! ```
 //!
-//! `A-B` is an address range only when both sides are IP literals: names have dashes of their own.
-//! A name of digits alone would be a port; `--host` takes it for what it is. Nothing is expanded
-//! before it is known how much it comes to.
+//! `A-B` is an address range only if both sides are IP literals: names can have dashes. A host name of
+//! digits only needs `--host`. Targets are counted before they are expanded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -22,27 +21,27 @@ use crate::route::TARGETS_MAX;
 const PORTS_ACCEPTED: &str =
     "ports are 1 to 65535, alone or in a list with ranges as in 8000-8009,9000";
 
-/// The longest host name. Source: RFC 1035, section 2.3.4 (255 octets on the wire, two of them not
-/// of the text).
+/// The longest host name. Source: RFC 1035, section 2.3.4 (255 octets on the wire, which is 253 as
+/// text).
 const NAME_BYTES_MAX: usize = 253;
 
-/// The longest name of a network interface. Source: `IFNAMSIZ` of linux/if.h, less its end mark.
+/// The longest name of a network interface. Source: `IFNAMSIZ` of linux/if.h, less the NUL.
 const ZONE_BYTES_MAX: usize = 15;
 
 /// Ports in the order in which they were typed, as inclusive ranges; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports(Vec<(u16, u16)>);
 
-/// One host word and the ports that came with it or after it.
+/// The hosts of one word, and the ports in it or after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     typed: String,
     hosts: Hosts,
-    /// Shared, since one long list may be that of many hosts.
+    /// Shared: many hosts can have the same long list.
     ports: Option<Rc<Ports>>,
 }
 
-/// Hosts that were typed as one word.
+/// The hosts of one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hosts {
     One(String),
@@ -52,7 +51,7 @@ pub(super) enum Hosts {
 
 impl Ports {
     /// # Errors
-    /// One line that says what is accepted; the caller names the word.
+    /// One line about what is accepted; the caller adds the word.
     pub fn parse(text: &str) -> Result<Ports, String> {
         let mut spans = Vec::new();
         for span in text.split(',') {
@@ -66,8 +65,8 @@ impl Ports {
         Ok(Ports(spans))
     }
 
-    /// Whether a word can only be meant as ports.
-    fn are_meant_by(word: &str) -> bool {
+    /// Whether a word is ports and no host.
+    fn is_ports(word: &str) -> bool {
         let fits = |b: u8| b.is_ascii_digit() || b == b',' || b == b'-';
         !word.is_empty() && !word.starts_with('-') && word.bytes().all(fits)
     }
@@ -82,7 +81,7 @@ impl Ports {
 }
 
 fn parse_port(text: &str) -> Result<u16, String> {
-    // The standard parser would take `+80` as well.
+    // parse() also accepts `+80`.
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(PORTS_ACCEPTED.into());
     }
@@ -92,7 +91,7 @@ fn parse_port(text: &str) -> Result<u16, String> {
 
 impl Group {
     /// # Errors
-    /// One line that says what is accepted; the caller names the word.
+    /// One line about what is accepted; the caller adds the word.
     pub fn parse(text: &str) -> Result<Group, String> {
         if text.contains("://") {
             return Err("a host is accepted, not a URL, as in example.com:80".into());
@@ -100,8 +99,7 @@ impl Group {
         let (hosts, ports) = if text.starts_with('[') {
             parse_bracketed(text)?
         } else {
-            // More than one colon is an IPv6 address, and a port cannot be told from its last
-            // group.
+            // More than one colon: an IPv6 address, in which no port can follow.
             let parts = if text.matches(':').count() == 1 { text.split_once(':') } else { None };
             let (hosts, ports) = parts.map_or((text, None), |(host, port)| (host, Some(port)));
             (parse_hosts(hosts)?, ports)
@@ -110,7 +108,7 @@ impl Group {
         Ok(Group { typed: text.into(), hosts, ports })
     }
 
-    /// Each port at each host, hosts outer.
+    /// All pairs of host and port, hosts outer.
     fn expand(&self, ports: &Ports, targets: &mut Vec<HostPort>) {
         self.hosts.each(&mut |host| {
             targets.extend(ports.iter().map(|port| HostPort { host: host.clone(), port }));
@@ -123,7 +121,7 @@ impl Group {
 }
 
 impl Hosts {
-    /// All of IPv6 is one more than fits, and saturates: it is too many either way.
+    /// Saturates for all of IPv6.
     pub(super) fn count(&self) -> u128 {
         match self {
             Hosts::One(_) => 1,
@@ -132,7 +130,7 @@ impl Hosts {
         }
     }
 
-    /// Hands over each as it would be typed alone.
+    /// Calls `push` with each host as it would be typed alone.
     pub(super) fn each(&self, push: &mut dyn FnMut(String)) {
         match self {
             Hosts::One(host) => push(host.clone()),
@@ -144,7 +142,7 @@ impl Hosts {
     }
 }
 
-/// `[::1]`, `[::1-::9]` or `[::1]-[::9]`, and what follows the colon behind it.
+/// `[::1]`, `[::1-::9]` or `[::1]-[::9]`, and the text after the colon behind it.
 fn parse_bracketed(text: &str) -> Result<(Hosts, Option<&str>), String> {
     let (inside, behind) = split_brackets(text)?;
     let (hosts, behind) = match behind.strip_prefix('-') {
@@ -152,17 +150,17 @@ fn parse_bracketed(text: &str) -> Result<(Hosts, Option<&str>), String> {
             let (high, behind) = split_brackets(second)?;
             (parse_range(inside, high)?, behind)
         }
-        Some(_) => return Err("both ends of a range stand in brackets, as in [::1]-[::9]".into()),
+        Some(_) => return Err("both ends of a range need brackets, as in [::1]-[::9]".into()),
         None => (parse_inside(inside)?, behind),
     };
     match behind.strip_prefix(':') {
         Some(ports) => Ok((hosts, Some(ports))),
         None if behind.is_empty() => Ok((hosts, None)),
-        None => Err("behind the bracket comes nothing or a port, as in [::1]:80".into()),
+        None => Err("only a port may follow the bracket, as in [::1]:80".into()),
     }
 }
 
-/// What is between the brackets that `text` begins with, and what is behind them.
+/// Splits `[inside]behind`.
 fn split_brackets(text: &str) -> Result<(&str, &str), String> {
     let opened = text.strip_prefix('[').unwrap_or(text);
     opened.split_once(']').ok_or_else(|| "the bracket is not closed, as in [::1]:80".into())
@@ -178,7 +176,7 @@ fn parse_inside(inside: &str) -> Result<Hosts, String> {
     }
 }
 
-/// A host that stands without brackets and without its port.
+/// A host or range without brackets and port.
 fn parse_hosts(text: &str) -> Result<Hosts, String> {
     if is_literal(text) {
         return Ok(Hosts::One(text.into()));
@@ -190,7 +188,7 @@ fn parse_hosts(text: &str) -> Result<Hosts, String> {
         return parse_range(low, high);
     }
     if is_short_range(text) {
-        return Err("both ends of a range are whole, as in 10.0.0.1-10.0.0.9".into());
+        return Err("both ends of a range are full addresses, as in 10.0.0.1-10.0.0.9".into());
     }
     if text.contains(':') {
         return Err("not an IPv6 address; HOST:PORT, [ADDR]:PORT and ADDR are accepted".into());
@@ -211,14 +209,14 @@ pub(super) fn parse_range(low: &str, high: &str) -> Result<Hosts, String> {
     }
 }
 
-/// `10.0.0.1-9` and `10.0.0.1-10.0.0.999`: no range, and no name either that anybody has.
+/// `10.0.0.1-9` and `10.0.0.1-10.0.0.999`: mistyped ranges, not names.
 fn is_short_range(text: &str) -> bool {
     text.split_once('-').is_some_and(|(low, high)| {
         low.parse::<Ipv4Addr>().is_ok() && high.bytes().all(|b| b.is_ascii_digit() || b == b'.')
     })
 }
 
-/// An IP address, if IPv6 perhaps with the zone that link-local addresses need: `fe80::1%eth0`.
+/// An IP address; IPv6 with an optional zone, as in `fe80::1%eth0`.
 pub(super) fn is_literal(text: &str) -> bool {
     match text.split_once('%') {
         None => text.parse::<IpAddr>().is_ok(),
@@ -231,7 +229,7 @@ fn is_zone(zone: &str) -> bool {
     (1..=ZONE_BYTES_MAX).contains(&zone.len()) && !zone.contains(odd)
 }
 
-/// Loosely: what a name may be is for the resolver to say, but what is surely a slip is named here.
+/// Rejects obvious mistakes; all else is left to the resolver.
 fn check_name(name: &str) -> Result<(), String> {
     let why = if name.is_empty() {
         "the host is missing: HOST:PORT is accepted"
@@ -242,9 +240,9 @@ fn check_name(name: &str) -> Result<(), String> {
     } else if name.contains('/') {
         "a host has no slash; a range of addresses is written 10.0.0.1-10.0.0.9"
     } else if name.contains(',') {
-        "a host has no comma; several targets are words of their own"
+        "a host has no comma; give several targets as separate words"
     } else if name.contains(['[', ']']) {
-        "brackets stand around an IPv6 address only, as in [::1]:80"
+        "brackets are for IPv6 addresses only, as in [::1]:80"
     } else if name.len() > NAME_BYTES_MAX {
         "a host name has at most 253 bytes"
     } else {
@@ -253,23 +251,22 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(why.into())
 }
 
-/// The targets that were typed, in that order: `host` (which is `--host`) first, then the `words`;
-/// a word of ports is for the hosts before it that have none; those that still have none take the
-/// `fallback` (which is `--port`).
+/// The typed targets in order: `host` (from `--host`) first, then `words`. A word of ports applies to
+/// the hosts before it without ports, and `fallback` (from `--port`) to those that are left.
 ///
 /// # Errors
-/// One line that names the word and says what is accepted.
+/// One line with the word and what is accepted.
 pub fn assemble(
     host: Option<Group>,
     words: &[String],
     fallback: Option<Ports>,
 ) -> Result<Vec<HostPort>, String> {
     let mut groups: Vec<Group> = host.into_iter().collect();
-    // The first of the groups that may lack a port: all before it have been given one.
+    // All groups before this one have ports.
     let mut portless_from = 0;
     for word in words {
         let named = |why: String| format!("{}: {why}", quoted(word));
-        if !Ports::are_meant_by(word) {
+        if !Ports::is_ports(word) {
             groups.push(Group::parse(word).map_err(named)?);
             continue;
         }
@@ -280,7 +277,7 @@ pub fn assemble(
             let why = if groups.is_empty() {
                 "this is a port, and no host comes before it: give HOST PORT"
             } else {
-                "the hosts before this port have theirs already: give several ports as 80,90"
+                "the hosts before this port already have one: give several ports as 80,90"
             };
             return Err(named(why.into()));
         }
@@ -290,7 +287,7 @@ pub fn assemble(
     expand(&groups, fallback.map(Rc::new))
 }
 
-/// Counts first, so that a mistyped range costs a line and not the memory of the machine.
+/// Counts before expanding, so that a mistyped range cannot exhaust memory.
 fn expand(groups: &[Group], fallback: Option<Rc<Ports>>) -> Result<Vec<HostPort>, String> {
     let mut total = 0u128;
     let mut complete = Vec::with_capacity(groups.len());
@@ -303,7 +300,7 @@ fn expand(groups: &[Group], fallback: Option<Rc<Ports>>) -> Result<Vec<HostPort>
         total = total.saturating_add(group.hosts.count().saturating_mul(ports.count()));
         if total > TARGETS_MAX as u128 {
             let most = TARGETS_MAX;
-            return Err(format!("{typed} makes it {total} targets: at most {most} are accepted"));
+            return Err(format!("{typed}: {total} targets in all, at most {most} are accepted"));
         }
         complete.push((group, ports));
     }

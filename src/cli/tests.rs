@@ -1,4 +1,4 @@
-//! What holds for all flags at once.
+//! Properties of all flags.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,7 +8,7 @@ use super::flags::{FLAGS, Flag, Verb, by_long};
 use super::help;
 use super::parse::tests::{mistake, typed};
 
-/// The lines of the original's help, letter for letter.
+/// The lines of the original's help.
 const ORIGINAL: &str = "
   -y, --assume-yes         Force execution without asking for confirmation
   -c, --connections int    Number of connections you want to open (default 100)
@@ -24,15 +24,15 @@ fn of(verb: Verb) -> impl Iterator<Item = &'static Flag> {
     FLAGS.iter().filter(move |flag| flag.belongs_to(verb))
 }
 
-/// What has to be typed around the flags of a verb.
+/// A complete command line with some flags of a verb.
 fn line_of(verb: Verb, flags: &str) -> String {
     match verb {
-        // A target that has a port would hide what --port does.
+        // A target with a port would make --port have no effect.
         Verb::Run if flags.contains("-p ") || flags.contains("-p=") || flags.contains("-p7") => {
             format!("{flags} h")
         }
         Verb::Run if flags.contains("--port") => format!("{flags} h"),
-        // It means nothing alone.
+        // It needs another flag.
         Verb::Run if flags.contains("--junit") => format!("{flags} --fail-if errors>0 h:80"),
         Verb::Run if flags.contains("--reply-timeout") => format!("{flags} --send x h:80"),
         Verb::Run => format!("{flags} h:80"),
@@ -63,13 +63,13 @@ fn names_are_unique_within_a_verb_and_sorted() {
     }
 }
 
-/// What stands between a flag and its value in the help.
-fn sign(flag: &Flag) -> &'static str {
+/// The separator of a flag and its value in the help.
+fn separator(flag: &Flag) -> &'static str {
     if flag.alone.is_some() { "[=" } else { " " }
 }
 
 #[test]
-fn a_flag_that_may_stand_alone_takes_a_word_only_if_it_can_be_its_value() {
+fn an_optional_value_is_only_a_word_that_the_flag_accepts() {
     let probe = |line: &str| typed(line).map(|command| format!("{command:?}"));
     for (line, means) in [
         ("--probe h:80", "Some(All)"),
@@ -88,7 +88,7 @@ fn a_flag_that_may_stand_alone_takes_a_word_only_if_it_can_be_its_value() {
 }
 
 #[test]
-fn every_flag_stands_in_the_help_of_its_verbs_and_nowhere_else() {
+fn every_flag_is_in_the_help_of_its_verbs_only() {
     for verb in Verb::ALL {
         let text = help::usage(verb);
         let listed =
@@ -97,14 +97,17 @@ fn every_flag_stands_in_the_help_of_its_verbs_and_nowhere_else() {
         for flag in of(verb) {
             let line = text.lines().find(|line| {
                 line.trim_start().trim_start_matches(|c| c != ' ').contains(flag.help)
-                    && line.contains(&format!("--{}{}", flag.long, sign(flag)))
+                    && line.contains(&format!("--{}{}", flag.long, separator(flag)))
             });
             let line = line.unwrap_or_else(|| panic!("{}", flag.long));
             if let Some(short) = flag.short {
                 assert!(line.starts_with(&format!("  -{short}, --")), "{line}");
             }
             if let Some(value) = flag.value {
-                assert!(line.contains(&format!("--{}{}{value}", flag.long, sign(flag))), "{line}");
+                assert!(
+                    line.contains(&format!("--{}{}{value}", flag.long, separator(flag))),
+                    "{line}"
+                );
             }
             if let Some(default) = flag.default {
                 assert!(line.ends_with(&format!("(default {default})")), "{line}");
@@ -119,7 +122,7 @@ fn every_flag_stands_in_the_help_of_its_verbs_and_nowhere_else() {
 }
 
 #[test]
-fn every_flag_is_obeyed_by_long_and_short_name() {
+fn every_flag_has_an_effect_by_long_and_short_name() {
     for verb in Verb::ALL {
         for flag in of(verb) {
             let value = match (flag.long, flag.value) {
@@ -139,7 +142,7 @@ fn every_flag_is_obeyed_by_long_and_short_name() {
                 forms.push(format!("-{short}{value}"));
             }
             if flag.value.is_none() {
-                // A switch takes its value behind `=` only; by itself it is on.
+                // A switch takes a value after `=` only; without one it is on.
                 forms = vec![format!("--{}", flag.long)];
                 forms.extend(flag.short.map(|short| format!("-{short}")));
                 forms.extend(flag.short.map(|short| format!("-{short}=t")));
@@ -153,24 +156,24 @@ fn every_flag_is_obeyed_by_long_and_short_name() {
 }
 
 #[test]
-fn every_default_is_what_holds_without_the_flag() {
+fn every_default_has_the_same_effect_as_no_flag() {
     for verb in Verb::ALL {
-        let silent = typed(&line_of(verb, "")).unwrap();
+        let without = typed(&line_of(verb, "")).unwrap();
         for flag in of(verb).filter(|flag| flag.default.is_some()) {
             let default = flag.default.unwrap();
             assert_eq!((flag.effect)(&mut Draft::new(), default), Ok(()), "{}", flag.long);
-            let spoken = format!("--{} {default}", flag.long);
-            assert_eq!(typed(&line_of(verb, &spoken)), Ok(silent.clone()), "{spoken}");
+            let explicit = format!("--{} {default}", flag.long);
+            assert_eq!(typed(&line_of(verb, &explicit)), Ok(without.clone()), "{explicit}");
         }
         for flag in of(verb).filter(|flag| flag.value.is_none()) {
             let off = format!("--{}=false", flag.long);
-            assert_eq!(typed(&line_of(verb, &off)), Ok(silent.clone()), "{off}");
+            assert_eq!(typed(&line_of(verb, &off)), Ok(without.clone()), "{off}");
         }
     }
 }
 
 #[test]
-fn every_flag_names_itself_when_its_value_is_empty_missing_or_not_utf8() {
+fn an_empty_missing_or_non_utf8_value_is_an_error_with_the_name_of_the_flag() {
     for verb in Verb::ALL {
         let first = line_of(verb, "").split_whitespace().next().unwrap().to_string();
         for flag in of(verb) {
@@ -183,15 +186,15 @@ fn every_flag_names_itself_when_its_value_is_empty_missing_or_not_utf8() {
             assert!(line.starts_with(&format!("--{} 'a\\xff\\u{{1b}}': ", flag.long)), "{line}");
             if let Some(value) = flag.value.filter(|_| flag.alone.is_none()) {
                 let line = mistake(vec![first.clone().into(), format!("--{}", flag.long).into()]);
-                let said = format!("--{}: the value ({}) is missing", flag.long, value);
-                assert_eq!(line, said);
+                let expected = format!("--{}: the value ({}) is missing", flag.long, value);
+                assert_eq!(line, expected);
             }
         }
     }
 }
 
 #[test]
-fn the_help_shows_the_originals_eight_lines_letter_for_letter() {
+fn the_help_has_the_eight_lines_of_the_original_unchanged() {
     let text = help::usage(Verb::Run);
     for line in ORIGINAL.lines().skip(1) {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
@@ -202,7 +205,7 @@ fn the_help_shows_the_originals_eight_lines_letter_for_letter() {
 }
 
 #[test]
-fn the_table_is_found_by_name() {
+fn flags_are_found_by_name_and_verb() {
     assert_eq!(by_long(Verb::Run, "connections").unwrap().default, Some("100"));
     assert_eq!(by_long(Verb::Calibrate, "connections").unwrap().default, None);
     assert!(by_long(Verb::Run, "bind").is_none());

@@ -73,7 +73,7 @@ fn each_counter_is_found_by_its_name() {
 }
 
 #[test]
-fn what_is_missing_is_unknown_and_nothing_else_is() {
+fn only_missing_counters_are_unknown() {
     assert_eq!(Counters::parse(&Texts::default()), Counters::default());
     let without_v6 = Counters::parse(&Texts { snmp6: None, ..all() });
     assert_eq!(without_v6.icmp_out_dest_unreachs, Some(40));
@@ -93,14 +93,14 @@ fn what_is_missing_is_unknown_and_nothing_else_is() {
 }
 
 #[test]
-fn sums_near_the_end_of_the_numbers_stay_there() {
+fn sums_saturate() {
     let softnet = "0 ffffffffffffffff\n0 2\n";
     let texts = Texts { softnet: Some(softnet), ..Texts::default() };
     assert_eq!(Counters::parse(&texts).ingress_drops, Some(u64::MAX));
 }
 
 #[test]
-fn a_difference_needs_both_ends_and_never_goes_below_zero() {
+fn a_difference_needs_both_values_and_is_never_below_zero() {
     let reading = |first, second, third| Counters {
         syn_retrans_failed: first,
         ingress_drops: second,
@@ -109,7 +109,7 @@ fn a_difference_needs_both_ends_and_never_goes_below_zero() {
     };
     let (before, after) =
         (reading(Some(5), Some(9), None), reading(Some(u64::MAX), Some(2), Some(1)));
-    // No kernel counts as much.
+    // No real counter rises this much.
     assert_eq!(after.since(&before), reading(None, Some(0), None));
     assert_eq!(before.since(&after).neighbour_table_full, None);
     let parsed = Counters::parse(&all());
@@ -120,7 +120,7 @@ fn a_difference_needs_both_ends_and_never_goes_below_zero() {
     assert_eq!(names.len(), Counters::COUNT);
 }
 
-/// Text that looks like these files, and some that does not.
+/// Text like that of these files, and other text.
 fn junk() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         Just("TcpExt:".to_owned()),
@@ -139,7 +139,7 @@ fn junk() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_is_parsed_without_a_panic(text in junk(), other in junk()) {
+    fn no_text_causes_a_panic(text in junk(), other in junk()) {
         let read = |text| Counters::parse(&Texts {
             netstat: Some(text),
             snmp: Some(text),

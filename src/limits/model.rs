@@ -1,6 +1,6 @@
-//! What is known of this host, in plain numbers, and what a finding is.
+//! The numbers of this host, and findings.
 
-/// The widest range of ports that need no privilege.
+/// All unprivileged ports.
 pub const PORTS_WIDEST: PortRange = PortRange { low: 1024, high: 65_535 };
 
 /// The local ports that `connect()` chooses from, both included.
@@ -19,14 +19,14 @@ impl PortRange {
         u32::from(self.high) - u32::from(self.low) + 1
     }
 
-    /// What two ranges have in common.
+    /// The ports in both ranges.
     pub fn within(&self, other: PortRange) -> Option<PortRange> {
         let (low, high) = (self.low.max(other.low), self.high.min(other.high));
         (low <= high).then_some(PortRange { low, high })
     }
 }
 
-/// A limit, and how much of it is taken already.
+/// A limit and its current use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gauge {
     pub most: u64,
@@ -34,95 +34,93 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    pub fn room(&self) -> u64 {
+    pub fn free(&self) -> u64 {
         self.most.saturating_sub(self.used)
     }
 }
 
-/// The limit on a process's open files, after it was raised as far as it could be.
+/// RLIMIT_NOFILE, after it was raised as far as possible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptors {
     pub soft: u64,
     pub hard: u64,
-    /// How many are open now.
+    /// Open descriptors.
     pub open: u64,
-    /// Whether this process may raise the hard limit itself, so that only `fs.nr_open` is in its
-    /// way.
+    /// Whether this process may raise the hard limit, so that only `fs.nr_open` limits it.
     pub may_raise: bool,
 }
 
-/// A memory limit of a cgroup that this process is in, in bytes; what is used is without what can
-/// be had back for the asking.
+/// A memory limit of a cgroup of this process, in bytes; reclaimable page cache does not count as
+/// used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CgroupMemory {
-    /// Where the limit is set.
+    /// The file of the limit.
     pub file: String,
     pub bytes: Gauge,
 }
 
-/// What is known of this host, in plain numbers. `None`, or nothing in a list, is unknown or
-/// unlimited, and is in nobody's way.
+/// The limits of this host. `None`, or an empty list: unknown or unlimited, and no limit here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     pub descriptors: Option<Descriptors>,
-    /// `fs.nr_open`: how far a hard limit can be raised.
+    /// `fs.nr_open`: the maximum of a hard limit.
     pub nr_open: Option<u64>,
-    /// `fs.file-max`; `None` also where it does not hold for this process.
+    /// `fs.file-max`; `None` also if this process is exempt.
     pub files: Option<Gauge>,
-    /// `fs.epoll.max_user_watches`; how many of them this user has already nobody says.
+    /// `fs.epoll.max_user_watches`; the number in use cannot be read.
     pub watches_max: Option<u64>,
-    /// `net.ipv4.ip_local_port_range`, and what of it or beside it is reserved.
+    /// `net.ipv4.ip_local_port_range` and `net.ipv4.ip_local_reserved_ports`.
     pub ports: Option<PortRange>,
     pub ports_reserved: Vec<PortRange>,
-    /// Ports of this host's among the targets' that somebody listens on, each once; not all of them
-    /// where there are very many.
+    /// Ports of targets on this host with a listener, each once; of the first targets only, if there
+    /// are many.
     pub ports_listened: Vec<u16>,
-    /// Connections in TIME_WAIT, to and from anywhere.
+    /// Connections in TIME_WAIT, whatever their addresses.
     pub time_wait: Option<u64>,
     /// `net.ipv4.tcp_tw_reuse`: 0 never, 1 always, 2 on the loopback.
     pub time_wait_reuse: Option<u64>,
-    /// `net.ipv4.tcp_timestamps`: without them nothing is reused.
+    /// `net.ipv4.tcp_timestamps`: without them no port in TIME_WAIT is reused.
     pub timestamps: Option<u64>,
-    /// `net.netfilter.nf_conntrack_max`; `None` where connections are not tracked.
+    /// `net.netfilter.nf_conntrack_max`; `None` without connection tracking.
     pub conntrack: Option<Gauge>,
     /// `MemAvailable`, in bytes.
     pub memory_available_bytes: Option<u64>,
     pub cgroups: Vec<CgroupMemory>,
     /// `RLIMIT_AS`, in bytes.
     pub address_space: Option<Gauge>,
-    /// What this program itself takes for a connection.
+    /// User-space memory of this program for a connection.
     pub table_bytes_each: u64,
-    /// Of each target of the plan, in their order, whether it is this host; those beyond are not.
+    /// By target of the plan: whether it is on this host. Targets without an entry are not.
     pub targets_here: Vec<bool>,
-    /// The neighbour tables, and what the plan takes of them.
+    /// The neighbour tables, with the entries that the plan needs.
     pub neighbours: Vec<Neighbours>,
 }
 
-/// The table of a family, and what a plan takes of it.
+/// The neighbour table of a family, and the entries that a plan needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Neighbours {
     pub is_v6: bool,
-    /// Of all network namespaces. The kernel frees those that were not used for some seconds, so that
-    /// there can be more room than this says.
+    /// Of all network namespaces. The kernel frees entries that were not used for some seconds, so
+    /// more can be free than this.
     pub entries: Gauge,
-    /// Different neighbours that the plan sends to.
+    /// Different neighbours on the routes of the plan.
     pub hops: u64,
-    /// Targets that are dialed by way of one of these.
+    /// Targets reached through one of these.
     pub targets: u64,
 }
 
-/// A limit that allows fewer connections than were asked for.
+/// A local limit below the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How many it allows.
+    /// The connections that it allows.
     pub connections: u64,
     pub knob: Knob,
 }
 
-/// What limits, its value now, and the value (`needed`) at which it would be in the way no more.
+/// The limit, its current value, and the value that the plan needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Knob {
-    /// The soft limit on open files, where the hard one would do.
+    /// The soft limit on open files, if the hard one is high enough.
     SoftDescriptors {
         soft: u64,
         needed: u64,
@@ -130,7 +128,7 @@ pub enum Knob {
     HardDescriptors {
         hard: u64,
         needed: u64,
-        /// What `fs.nr_open` has to be before the hard limit can be that high, if it is not.
+        /// The value that `fs.nr_open` needs first, if it is lower.
         nr_open_needed: Option<u64>,
     },
     NrOpen {
@@ -170,23 +168,23 @@ pub enum Knob {
     },
 }
 
-/// The ports between a source and a target, and what would give more of them.
+/// The ports of the pairs of source and target, and what would provide more of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortsKnob {
     pub range: PortRange,
-    /// Of the range, for each pair.
+    /// Ports of the range for each pair.
     pub usable: u64,
-    /// Pairs of a source and a target, and how many it takes with this range; `None`: no number
-    /// would do.
+    /// Pairs of source and target, and the number needed with this range; `None`: no number is enough.
     pub pairs: u64,
     pub pairs_needed: Option<u64>,
-    /// How many connections they are enough for if nothing is in TIME_WAIT.
+    /// The connections that get a port if none is in TIME_WAIT.
     pub most: u64,
-    /// What TIME_WAIT can hold of all pairs' ports, if it is all theirs: nobody says whose it is.
+    /// The most ports in TIME_WAIT, if they are all of these pairs, which cannot be read.
     pub time_wait: u64,
-    /// Whether it would do without the TIME_WAIT, and with [`PORTS_WIDEST`].
+    /// Whether the ports are enough without TIME_WAIT.
     pub time_wait_decides: bool,
-    /// Whether `net.ipv4.tcp_tw_reuse` can free it.
+    /// Whether `net.ipv4.tcp_tw_reuse` frees ports in TIME_WAIT.
     pub reuse_helps: bool,
+    /// Whether [`PORTS_WIDEST`] is enough.
     pub widest_is_enough: bool,
 }

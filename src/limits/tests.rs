@@ -1,4 +1,4 @@
-//! Limits by the table: for each what it allows and what would lift it.
+//! For each limit: the connections that it allows, and the value that is needed.
 
 use super::*;
 use crate::route::{Routes, Target};
@@ -17,7 +17,7 @@ fn plan_from(connections: u32, targets: &[&str], sources: &[&str]) -> Plan {
     Plan::plain(connections, Routes::new(targets.collect(), &sources).unwrap())
 }
 
-/// A thousand connections to one target elsewhere.
+/// A thousand connections to one target on another host.
 fn thousand() -> Plan {
     plan(1000, &["10.0.0.1:80"])
 }
@@ -34,7 +34,7 @@ fn descriptors(soft: u64, hard: u64, may_raise: bool) -> Option<Descriptors> {
     Some(Descriptors { soft, hard, open: 3, may_raise })
 }
 
-/// The one finding there is.
+/// The only finding.
 #[track_caller]
 fn only(plan: &Plan, host: &Host) -> Finding {
     let mut found = judge(plan, host);
@@ -42,7 +42,7 @@ fn only(plan: &Plan, host: &Host) -> Finding {
     found.remove(0)
 }
 
-/// How many connections the one finding there is allows; all of them if there is none.
+/// The connections that the only finding allows; all if there is none.
 #[track_caller]
 fn allowed(plan: &Plan, host: &Host) -> u64 {
     match &judge(plan, host)[..] {
@@ -53,7 +53,7 @@ fn allowed(plan: &Plan, host: &Host) -> u64 {
 }
 
 #[test]
-fn what_is_unknown_is_in_nobodys_way() {
+fn unknown_limits_are_no_findings() {
     let most = plan(crate::plan::CONNECTIONS_MAX, &["127.0.0.1:80"]);
     assert_eq!(judge(&most, &Host::default()), []);
 }
@@ -66,14 +66,14 @@ fn descriptors_are_judged_after_they_were_raised() {
     // In steps of 64.
     let nr_open = |most| Some(Knob::NrOpen { most, needed: 1024 });
     for (limit, most, connections, knob) in [
-        // Six beside the connections: three that are open, three to come.
+        // Six beside the connections: three are open, three are opened later.
         (descriptors(1006, 1006, false), Some(1 << 20), 1000, None),
         (descriptors(1005, 1005, false), Some(1 << 20), 999, hard(1005)),
         (descriptors(64, 64, false), None, 58, hard(64)),
         (descriptors(4, 4, false), None, 0, hard(4)),
-        // The soft one could not be raised, which only a filter of system calls can do.
+        // The soft limit could not be raised, as only under seccomp.
         (descriptors(64, 4096, false), None, 58, soft(64)),
-        // Whoever may raise its hard limit has done so as far as it goes.
+        // A process that may raise its hard limit has done so.
         (descriptors(500, 500, true), Some(500), 442, nr_open(500)),
         (descriptors(1016, 1016, true), Some(1 << 20), 1000, None),
         (None, Some(500), 445, nr_open(500)),
@@ -86,7 +86,7 @@ fn descriptors_are_judged_after_they_were_raised() {
         assert_eq!(found.first().map_or(1000, |f| f.connections), connections, "{host:?}");
         assert_eq!(found.len(), usize::from(knob.is_some()), "{host:?}");
     }
-    // Where neither is enough both have to be lifted.
+    // If both are too low both have to be raised.
     let host =
         Host { descriptors: descriptors(64, 64, false), nr_open: Some(500), ..Host::default() };
     let knobs: Vec<Knob> = judge(&thousand(), &host).into_iter().map(|f| f.knob).collect();
@@ -95,7 +95,7 @@ fn descriptors_are_judged_after_they_were_raised() {
 }
 
 #[test]
-fn what_a_shell_left_open_is_not_to_be_had() {
+fn inherited_descriptors_count_as_open() {
     let open = |open| Some(Descriptors { soft: 64, hard: 64, open, may_raise: false });
     let host = |count| Host { descriptors: open(count), ..Host::default() };
     assert_eq!(allowed(&thousand(), &host(23)), 38);
@@ -108,23 +108,23 @@ fn what_a_shell_left_open_is_not_to_be_had() {
 }
 
 #[test]
-fn both_ends_are_files_where_both_are_here() {
+fn both_ends_are_files_if_both_are_on_this_host() {
     let files = gauge(1105, 100);
     let host = |targets_here| Host { files: Some(files), targets_here, ..Host::default() };
     assert_eq!(judge(&thousand(), &host(vec![])), []);
     let found = only(&thousand(), &host(vec![true]));
     assert_eq!(found.connections, 501);
     assert_eq!(found.knob, Knob::FileMax { files, needed: 2103 });
-    // One of two targets is here: three files for two connections.
+    // One of two targets is on this host: three files for two connections.
     let two = plan(1000, &["10.0.0.1:80", "10.0.0.2:80"]);
     assert_eq!(allowed(&two, &host(vec![false, true])), 668);
-    // More is used than there may be: the limit was lowered.
+    // More is in use than the limit: it was lowered.
     let files = Some(gauge(100, 1105));
     assert_eq!(allowed(&thousand(), &Host { files, ..Host::default() }), 0);
 }
 
 #[test]
-fn watches_are_counted_for_each_end_and_tracked_connections_once() {
+fn watches_count_for_each_end_and_conntrack_entries_once() {
     let host = |most, is_here| Host {
         watches_max: Some(most),
         targets_here: vec![is_here],
@@ -152,13 +152,13 @@ fn listened(targets: &[&str]) -> Vec<u16> {
 }
 
 #[test]
-fn an_address_gets_its_share_whatever_the_number_of_its_sources() {
+fn a_targets_share_does_not_depend_on_the_number_of_its_sources() {
     let host = Host { ports: Some(range(40_000, 40_099)), ..Host::default() };
-    // Half of the connections go to the one that only one source can dial.
+    // Half of the connections are to the target that only one source can dial.
     let mixed = ["127.0.0.1:81", "[fd00::1]:81"];
     let sources = ["127.0.0.1:0", "[fd00::2]:0", "[fd00::3]:0", "[fd00::4]:0", "[fd00::5]:0"];
     assert_eq!(allowed(&plan_from(300, &mixed, &sources), &host), 100 + 150);
-    // The same address twice gets twice the share, of the same ports.
+    // The same address twice has twice the share, of the same ports.
     let twice = ["10.0.0.1:81", "10.0.0.1:81", "10.0.0.2:81"];
     assert_eq!(allowed(&plan(195, &twice), &host), 100 + 65);
     let Knob::Ports(knob) = only(&plan(195, &twice), &host).knob else { panic!() };
@@ -166,7 +166,7 @@ fn an_address_gets_its_share_whatever_the_number_of_its_sources() {
 }
 
 #[test]
-fn nothing_is_reused_without_timestamps() {
+fn no_port_is_reused_without_timestamps() {
     let host = Host {
         ports: Some(range(40_000, 40_999)),
         time_wait: Some(300),
@@ -183,21 +183,21 @@ fn nothing_is_reused_without_timestamps() {
 }
 
 #[test]
-fn ports_are_those_of_the_range_that_nobody_else_has() {
+fn reserved_and_listened_ports_are_not_usable() {
     let here = ["127.0.0.1:40005"];
     let there = ["10.0.0.1:40005"];
     let two_here = ["127.0.0.1:40005", "127.0.0.2:40006"];
     let one_port = ["127.0.0.1:40005", "127.0.0.2:40005"];
     for (targets, are_here, reserved, usable) in [
         (&there[..], false, vec![], 10),
-        // Somebody listens on it.
+        // It has a listener.
         (&here, true, vec![], 9),
         (&["127.0.0.1:80"], true, vec![], 10),
         (&two_here, true, vec![], 8),
         (&one_port, true, vec![], 9),
         (&there, false, vec![range(40_000, 40_001), range(40_009, 40_020)], 7),
         (&there, false, vec![range(1, 39_999), range(40_010, 65_535)], 10),
-        // It is reserved, and for whom is plain.
+        // It is reserved, for the server.
         (&here, true, vec![range(40_005, 40_005)], 9),
         (&here, true, vec![range(1, 65_535)], 0),
     ] {
@@ -230,7 +230,7 @@ fn the_same_target_twice_has_the_same_ports() {
 }
 
 #[test]
-fn ports_in_time_wait_count_unless_they_can_be_had_again() {
+fn ports_in_time_wait_count_unless_they_are_reused() {
     let (there, here) = (["10.0.0.1:80"], ["127.0.0.1:80", "[::1]:80"]);
     let both = ["10.0.0.1:80", "127.0.0.1:80"];
     for (targets, reuse, is_reused) in [
@@ -260,7 +260,7 @@ fn ports_in_time_wait_count_unless_they_can_be_had_again() {
             assert!(knob.time_wait_decides && knob.widest_is_enough && knob.time_wait == 300);
         }
     }
-    // There can be more of them than ports: they are other people's.
+    // There can be more of them than ports: those of other addresses.
     let host = Host {
         ports: Some(range(40_000, 40_099)),
         time_wait: Some(70_000),
@@ -275,7 +275,7 @@ fn ports_in_time_wait_count_unless_they_can_be_had_again() {
 }
 
 #[test]
-fn a_wider_range_is_advised_where_it_would_do() {
+fn a_wider_range_is_advised_if_it_is_enough() {
     let host = Host { ports: Some(range(32_768, 60_999)), ..Host::default() };
     for (connections, is_enough) in [(28_233, true), (64_512, true), (64_513, false)] {
         let found = only(&plan(connections, &["10.0.0.1:80"]), &host);
@@ -286,7 +286,7 @@ fn a_wider_range_is_advised_where_it_would_do() {
 }
 
 #[test]
-fn memory_is_the_kernels_for_each_end_and_ours_for_one() {
+fn memory_is_kernel_memory_for_each_end_and_a_table_entry() {
     let host = |available: u64, is_here| Host {
         memory_available_bytes: Some(available),
         table_bytes_each: 37,
@@ -305,7 +305,7 @@ fn memory_is_the_kernels_for_each_end_and_ours_for_one() {
 }
 
 #[test]
-fn every_cgroup_is_judged_and_the_accepted_ends_cost_it_less() {
+fn every_cgroup_is_judged_and_accepted_ends_cost_less() {
     let memory =
         |file: &str, most, used| CgroupMemory { file: file.into(), bytes: gauge(most, used) };
     let (inner, outer) = (memory("in", 64 * MIB, 60 * MIB), memory("out", 3 * MIB, 0));
@@ -315,7 +315,7 @@ fn every_cgroup_is_judged_and_the_accepted_ends_cost_it_less() {
         targets_here: vec![is_here],
         ..Host::default()
     };
-    // 1000 connections take 3.9 MiB of it, and 5.4 with the other ends.
+    // 1000 connections take 3.9 MiB of it, and 5.4 MiB with both ends.
     let found = only(&thousand(), &host(false));
     assert_eq!(found.connections, 3 * MIB / (4096 + 37));
     assert_eq!(found.knob, Knob::Cgroup { memory: outer.clone(), needed_bytes: 4_133_000 });
@@ -328,13 +328,13 @@ fn every_cgroup_is_judged_and_the_accepted_ends_cost_it_less() {
             Knob::Cgroup { memory: inner.clone(), needed_bytes: inner_needs },
         ]
     );
-    // What a small host does in 64 MiB stands in nobody's way.
+    // 10,000 connections fit into 64 MiB.
     let host = Host { cgroups: vec![memory("small", 64 * MIB, 6 * MIB)], ..host(true) };
     assert_eq!(judge(&plan(10_000, &["127.0.0.1:80"]), &host), []);
 }
 
 #[test]
-fn the_address_space_has_to_take_the_table() {
+fn the_table_has_to_fit_into_the_address_space() {
     let bytes = gauge(12 * MIB, 5 * MIB);
     let host = Host { address_space: Some(bytes), table_bytes_each: 37, ..Host::default() };
     assert_eq!(judge(&thousand(), &host), []);
@@ -345,7 +345,7 @@ fn the_address_space_has_to_take_the_table() {
 }
 
 #[test]
-fn the_narrowest_limit_comes_first() {
+fn the_lowest_limit_comes_first() {
     let host = Host {
         descriptors: descriptors(508, 508, false),
         nr_open: Some(704),
@@ -359,7 +359,7 @@ fn the_narrowest_limit_comes_first() {
     assert_eq!(allowed, [100, 296, 400, 502, 698]);
 }
 
-/// Whoever does what a finding says is not told the same again.
+/// The needed value of a finding is enough.
 #[test]
 fn each_pair_of_a_source_and_a_target_has_ports_of_its_own() {
     for (targets, sources, count) in [

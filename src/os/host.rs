@@ -130,7 +130,7 @@ pub fn check_data_limit(bytes: u64) -> Result<()> {
     }
     let (most, needed) = (most >> 10, needed.div_ceil(1 << 10));
     Err(Error::Setup(format!(
-        "not enough memory: ulimit -d is {most} KiB, and {needed} KiB are needed: ulimit -d {needed}"
+        "not enough memory: ulimit -d is {most} KiB, and {needed} KiB are needed; fix: ulimit -d {needed}"
     )))
 }
 
@@ -249,8 +249,8 @@ pub fn raise_nofile_limit(connections: u32) {
 /// [`Error::Memory`] if they do not fit.
 pub fn check_memory_for(connections: u32, host: &Host) -> Result<()> {
     let bytes = u64::from(connections) * host.table_bytes_each;
-    let cgroups = host.cgroups.iter().map(|memory| memory.bytes.room());
-    let address_space = host.address_space.iter().map(Gauge::room);
+    let cgroups = host.cgroups.iter().map(|memory| memory.bytes.free());
+    let address_space = host.address_space.iter().map(Gauge::free);
     let available = iter::empty().chain(host.memory_available_bytes).chain(cgroups);
     let free = available.chain(address_space).min();
     if free.is_some_and(|free| free < bytes + OWN_BYTES) {

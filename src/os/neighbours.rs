@@ -18,7 +18,7 @@ pub fn read(plan: &Plan) -> Vec<Neighbours> {
     for address in targets.map(|target| &target.address).filter(|a| !is_loopback(a.ip())) {
         *counts.entry((address.ip().to_canonical(), scope(address))).or_default() += 1;
     }
-    let is_close = tables.iter().any(|table| table.entries.room() < counts.len() as u64);
+    let is_close = tables.iter().any(|table| table.entries.free() < counts.len() as u64);
     let hops = if is_close { hops(&mut netlink, counts) } else { HashMap::new() };
     let neighbours = tables.into_iter().map(|table| {
         let of_table = hops.iter().filter(|((_, ip), _)| ip.is_ipv6() == table.is_v6);

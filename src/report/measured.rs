@@ -134,11 +134,11 @@ fn write_limited_by(out: &mut dyn Write, calibration: &Calibration) -> fmt::Resu
     match &calibration.limited_by {
         LimitedBy::Requested => writeln!(out, "--connections; this machine's limits allow more"),
         LimitedBy::Limit(Knob::HardDescriptors { hard, .. }) => {
-            writeln!(out, "the limit of {hard} open files a process (ulimit -Hn)")
+            writeln!(out, "the limit of {hard} open files per process (ulimit -Hn)")
         }
         LimitedBy::Limit(Knob::Ports(ports)) => writeln!(
             out,
-            "the {} ephemeral ports from one address to another \
+            "the {} ephemeral ports for one source and target \
              (sysctl net.ipv4.ip_local_port_range)",
             ports.usable
         ),
@@ -146,7 +146,7 @@ fn write_limited_by(out: &mut dyn Write, calibration: &Calibration) -> fmt::Resu
             writeln!(out, "the {} MiB of available memory", available_bytes >> 20)
         }
         LimitedBy::Limit(knob) => {
-            write!(out, "a limit of this host; {}: ", preflight::what(knob))?;
+            write!(out, "{}: ", preflight::what(knob))?;
             preflight::write_value(out, knob)?;
             writeln!(out)
         }

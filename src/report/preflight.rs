@@ -1,4 +1,4 @@
-//! The lines before a run: its plan, and what stands in its way.
+//! The lines before a run: its plan, and the local limits below it.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -9,11 +9,10 @@ use crate::limits::{self, Finding, Gauge, Host, Knob, PORTS_WIDEST, PortRange, P
 use crate::plan::{Hold, Plan};
 use crate::units::Span;
 
-/// The most targets that are listed; of more it is said how many there are.
+/// The most targets that are listed; then their number follows.
 const LISTED_MAX: usize = 8;
 
-/// One finding as one line: what is limited, how far it goes, which knob it is with its value now,
-/// and what lifts it.
+/// A finding as one line: the limit, the connections that it allows, its knob and value, and the fix.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     pub plan: &'a Plan,
@@ -22,18 +21,18 @@ pub struct Line<'a> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (allowed, asked) = (self.finding.connections, self.plan.connections);
+        let (allowed, planned) = (self.finding.connections, self.plan.connections);
         let knob = &self.finding.knob;
         write!(f, "{}: enough for {allowed} ", what(knob))?;
-        // Whose the TIME_WAIT is nobody says.
+        // Ports in TIME_WAIT may be of other addresses.
         if let Knob::Ports(PortsKnob { most, .. }) = knob
             && *most > allowed
         {
             write!(f, "to {most} ")?;
         }
-        write!(f, "of {asked} connections, ")?;
+        write!(f, "of {planned} connections, ")?;
         write_value(f, knob)?;
-        write!(f, "; to lift it: ")?;
+        write!(f, "; fix: ")?;
         write_fix(f, knob)
     }
 }
@@ -92,11 +91,10 @@ fn neighbours_sysctl(is_v6: bool) -> &'static str {
 
 fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
     let PortsKnob { range: PortRange { low, high }, usable, pairs, time_wait, .. } = ports;
-    write!(f, "net.ipv4.ip_local_port_range is {low} {high} ({usable} usable from one address")?;
-    if *pairs > 1 {
-        write!(f, " to another, in {pairs} pairs")?;
-    } else {
-        write!(f, " to another")?;
+    write!(f, "net.ipv4.ip_local_port_range is {low} {high} ({usable} usable for ")?;
+    match pairs {
+        1 => write!(f, "one source and target")?,
+        pairs => write!(f, "each of {pairs} pairs of source and target")?,
     }
     if *time_wait > 0 {
         write!(f, ", less up to {time_wait} in TIME_WAIT")?;
@@ -104,7 +102,7 @@ fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
     f.write_str(")")
 }
 
-/// The command or the flag; what a command needs is the operator's to know, but for root.
+/// The command or the flag.
 fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
     match knob {
         Knob::SoftDescriptors { needed, .. } => write!(f, "ulimit -n {needed}"),
@@ -127,7 +125,7 @@ fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
         }
         Knob::Neighbours { is_v6, needed, .. } => write!(
             f,
-            "sysctl -w {}={needed} (in the host's own network namespace)",
+            "sysctl -w {}={needed} (in the initial network namespace)",
             neighbours_sysctl(*is_v6)
         ),
         Knob::Memory { .. } => write!(f, "fewer --connections, or more memory"),
@@ -144,7 +142,7 @@ fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
 fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
     let mut or = "";
     if ports.time_wait_decides {
-        write!(f, "wait a minute, or end runs with --close rst")?;
+        write!(f, "wait a minute, or use --close rst")?;
         if ports.reuse_helps {
             write!(f, ", or sysctl -w net.ipv4.tcp_tw_reuse=1")?;
         }
@@ -163,22 +161,22 @@ fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result
             ports.pairs
         ),
         None if or.is_empty() => {
-            write!(f, "take ports out of net.ipv4.ip_local_reserved_ports")
+            write!(f, "remove ports from net.ipv4.ip_local_reserved_ports")
         }
         None => Ok(()),
     }
 }
 
-/// What stands in the way, one line each below a header; nothing at all where nothing does.
+/// The findings below a header; nothing if there are none.
 pub fn write_findings(out: &mut dyn Write, plan: &Plan, findings: &[Finding]) -> fmt::Result {
     if findings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "Limits of this host stand in the way of {} connections:", plan.connections)?;
+    writeln!(out, "Local limits below {} connections:", plan.connections)?;
     findings.iter().try_for_each(|finding| writeln!(out, "- {}", Line { plan, finding }))
 }
 
-/// All of `--dry-run`.
+/// The output of `--dry-run`.
 pub fn write_dry_run(
     out: &mut dyn Write,
     plan: &Plan,
@@ -188,7 +186,7 @@ pub fn write_dry_run(
     writeln!(out, "--- {NAME_AND_VERSION} plan, nothing is dialed ---")?;
     write_plan(out, plan, host)?;
     if findings.is_empty() {
-        return writeln!(out, "No limit of this host that is known stands in the way.");
+        return writeln!(out, "No known local limit is below this plan.");
     }
     write_findings(out, plan, findings)
 }
@@ -197,7 +195,7 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     write_list(out, "Targets", plan.routes.targets())?;
     let sources: Vec<_> = plan.routes.sources().iter().map(SocketAddr::ip).collect();
     match sources[..] {
-        [] => writeln!(out, "Sources: as the system chooses")?,
+        [] => writeln!(out, "Sources: chosen by the kernel")?,
         _ => write_list(out, "Sources", &sources)?,
     }
     writeln!(out, "Connections: {}", plan.connections)?;
@@ -206,18 +204,19 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
         let each = plan.pace.offset(1);
         writeln!(out, "Pace: one dial every {each}, the last one after {last}")?;
     } else {
-        writeln!(out, "Pace: as fast as it goes")?;
+        writeln!(out, "Pace: unpaced")?;
     }
     writeln!(out, "Dial timeout: {}", or_none(plan.dial_timeout))?;
     match plan.hold {
         Hold::For(span) if span >= plan.settle => {
-            writeln!(out, "Hold: {span} after the last dial is decided")?;
+            writeln!(out, "Hold: {span} after the last dial has opened or failed")?;
         }
         Hold::For(span) => {
             let settle = plan.settle;
             writeln!(
                 out,
-                "Hold: {span} after the last dial is decided, at most {settle} until no close came for 100ms"
+                "Hold: {span} after the last dial has opened or failed, and up to {settle} until 100ms \
+                 pass without a close"
             )?;
         }
         Hold::Forever => writeln!(out, "Hold: until a signal")?,
@@ -226,10 +225,13 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     if let Some(range) = host.ports {
         let (usable, pairs) = (limits::ports_usable(host, range), limits::pairs(plan));
         let PortRange { low, high } = range;
-        writeln!(out, "Ports: {low} to {high}, {usable} usable for each pair; pairs: {pairs}")?;
+        writeln!(
+            out,
+            "Ports: {low} to {high}, {usable} usable for each pair of source and target; pairs: {pairs}"
+        )?;
     }
     let mib = limits::memory_needed(plan, host).div_ceil(1 << 20);
-    writeln!(out, "Memory: {mib} MiB on this host, nearly all of it the kernel's")
+    writeln!(out, "Memory: {mib} MiB on this host, nearly all in the kernel")
 }
 
 fn write_list(out: &mut dyn Write, title: &str, all: &[impl ToString]) -> fmt::Result {
@@ -272,69 +274,65 @@ mod tests {
         for (knob, line) in [
             (
                 Knob::SoftDescriptors { soft: 64, needed: 1016 },
-                "open files of a process: enough for 9 of 1000 connections, ulimit -Sn is 64; to \
-                 lift it: ulimit -n 1016",
+                "open files of a process: enough for 9 of 1000 connections, ulimit -Sn is 64; fix: ulimit -n 1016",
             ),
             (
                 Knob::HardDescriptors { hard: 64, needed: 1016, nr_open_needed: Some(1024) },
-                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; to \
-                 lift it: sysctl -w fs.nr_open=1024 && prlimit --pid $$ --nofile=1016 (as root)",
+                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; fix: sysctl -w fs.nr_open=1024 && prlimit --pid $$ --nofile=1016 (as root)",
             ),
             (
                 Knob::HardDescriptors { hard: 64, needed: 1016, nr_open_needed: None },
-                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; to \
-                 lift it: prlimit --pid $$ --nofile=1016 (as root; for good: nofile in \
+                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; fix: prlimit --pid $$ --nofile=1016 (as root; for good: nofile in \
                  /etc/security/limits.conf, or LimitNOFILE=1016 in a systemd unit)",
             ),
             (
                 Knob::NrOpen { most: 500, needed: 1016 },
-                "open files of a process: enough for 9 of 1000 connections, fs.nr_open is 500; to \
-                 lift it: sysctl -w fs.nr_open=1016",
+                "open files of a process: enough for 9 of 1000 connections, fs.nr_open is 500; fix: sysctl -w fs.nr_open=1016",
             ),
             (
                 Knob::FileMax { files: gauge(500, 20), needed: 1025 },
                 "open files of this host: enough for 9 of 1000 connections, fs.file-max is 500 \
-                 (20 in use); to lift it: sysctl -w fs.file-max=1025",
+                 (20 in use); fix: sysctl -w fs.file-max=1025",
             ),
             (
                 Knob::Watches { most: 500, needed: 1004 },
                 "epoll watches of a user: enough for 9 of 1000 connections, \
-                 fs.epoll.max_user_watches is 500; to lift it: sysctl -w \
+                 fs.epoll.max_user_watches is 500; fix: sysctl -w \
                  fs.epoll.max_user_watches=1004",
             ),
             (
                 Knob::Conntrack { entries: gauge(500, 20), needed: 1020 },
                 "connection tracking: enough for 9 of 1000 connections, \
-                 net.netfilter.nf_conntrack_max is 500 (20 in use); to lift it: sysctl -w \
+                 net.netfilter.nf_conntrack_max is 500 (20 in use); fix: sysctl -w \
                  net.netfilter.nf_conntrack_max=1020",
             ),
             (
                 Knob::Neighbours { is_v6: false, entries: gauge(1024, 24), needed: 1124 },
                 "neighbour table (ARP): enough for 9 of 1000 connections, \
-                 net.ipv4.neigh.default.gc_thresh3 is 1024 (24 in use); to lift it: sysctl -w \
-                 net.ipv4.neigh.default.gc_thresh3=1124 (in the host's own network namespace)",
+                 net.ipv4.neigh.default.gc_thresh3 is 1024 (24 in use); fix: sysctl -w \
+                 net.ipv4.neigh.default.gc_thresh3=1124 (in the initial network namespace)",
             ),
             (
                 Knob::Neighbours { is_v6: true, entries: gauge(8, 7), needed: 10 },
                 "neighbour table (NDP): enough for 9 of 1000 connections, \
-                 net.ipv6.neigh.default.gc_thresh3 is 8 (7 in use); to lift it: sysctl -w \
-                 net.ipv6.neigh.default.gc_thresh3=10 (in the host's own network namespace)",
+                 net.ipv6.neigh.default.gc_thresh3 is 8 (7 in use); fix: sysctl -w \
+                 net.ipv6.neigh.default.gc_thresh3=10 (in the initial network namespace)",
             ),
             (
                 Knob::Memory { available_bytes: 3 << 20, needed_bytes: (7 << 20) + 1 },
                 "memory: enough for 9 of 1000 connections, MemAvailable is 3 MiB and 8 MiB are \
-                 needed; to lift it: fewer --connections, or more memory",
+                 needed; fix: fewer --connections, or more memory",
             ),
             (
                 Knob::Cgroup { memory, needed_bytes: 9_000_000 },
                 "memory of the cgroup: enough for 9 of 1000 connections, '/sys/fs/cgroup/a \
-                 b/memory.max' is 7340032 (5 in use); to lift it: echo 9000000 > \
+                 b/memory.max' is 7340032 (5 in use); fix: echo 9000000 > \
                  '/sys/fs/cgroup/a b/memory.max', or fewer --connections",
             ),
             (
                 Knob::AddressSpace { bytes: gauge(4096, 2048), needed_bytes: 8193 },
                 "address space of a process: enough for 9 of 1000 connections, ulimit -v is 4 (2 \
-                 in use); to lift it: ulimit -v 9",
+                 in use); fix: ulimit -v 9",
             ),
         ] {
             let (plan, finding) = (plan(1000, 1), Finding { connections: 9, knob });
@@ -343,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_have_as_many_ways_out_as_there_are() {
+    fn ports_have_every_fix_that_is_enough() {
         let few = PortsKnob {
             range: PortRange { low: 40_000, high: 40_009 },
             usable: 9,
@@ -355,42 +353,43 @@ mod tests {
             most: 9,
             widest_is_enough: true,
         };
-        let value = "net.ipv4.ip_local_port_range is 40000 40009 (9 usable from one address to \
-                     another";
+        let value = "net.ipv4.ip_local_port_range is 40000 40009 (9 usable for ";
+        let one = "one source and target";
         let more = "more addresses with --source or more targets (112 pairs of source and target instead of";
         let widest = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
-        let reuse =
-            "wait a minute, or end runs with --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1";
-        for (knob, words) in [
-            (few, format!("{value}); to lift it: {widest}, or {more} 1)")),
+        let reuse = "wait a minute, or use --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1";
+        for (knob, text) in [
+            (few, format!("{value}{one}); fix: {widest}, or {more} 1)")),
             (
                 PortsKnob { pairs: 3, time_wait: 8, widest_is_enough: false, ..few },
-                format!("{value}, in 3 pairs, less up to 8 in TIME_WAIT); to lift it: {more} 3)"),
+                format!(
+                    "{value}each of 3 pairs of source and target, less up to 8 in TIME_WAIT); fix: {more} 3)"
+                ),
             ),
             (
                 PortsKnob { time_wait: 8, time_wait_decides: true, ..few },
                 format!(
-                    "{value}, less up to 8 in TIME_WAIT); to lift it: {reuse}, or {widest}, or \
+                    "{value}{one}, less up to 8 in TIME_WAIT); fix: {reuse}, or {widest}, or \
                      {more} 1)"
                 ),
             ),
-            (PortsKnob { pairs_needed: None, ..few }, format!("{value}); to lift it: {widest}")),
+            (PortsKnob { pairs_needed: None, ..few }, format!("{value}{one}); fix: {widest}")),
             (
                 PortsKnob { pairs_needed: None, widest_is_enough: false, ..few },
                 format!(
-                    "{value}); to lift it: take ports out of \
+                    "{value}{one}); fix: remove ports from \
                          net.ipv4.ip_local_reserved_ports"
                 ),
             ),
         ] {
             let finding = Finding { connections: 9, knob: Knob::Ports(knob) };
             let line = Line { plan: &plan(1000, 1), finding: &finding }.to_string();
-            assert_eq!(line, format!("ephemeral ports: enough for 9 of 1000 connections, {words}"));
+            assert_eq!(line, format!("ephemeral ports: enough for 9 of 1000 connections, {text}"));
         }
     }
 
     #[test]
-    fn a_dry_run_tells_the_plan_and_what_is_in_its_way() {
+    fn a_dry_run_prints_the_plan_and_the_findings() {
         let host = Host {
             ports: Some(PortRange { low: 40_000, high: 40_009 }),
             table_bytes_each: 37,
@@ -400,18 +399,18 @@ mod tests {
         write_dry_run(&mut text, &plan(1000, 9), &host, &[]).unwrap();
         let plan_lines = "\
 Targets: 10.0.0.1:80, 10.0.0.1:81, 10.0.0.1:82, 10.0.0.1:83, 10.0.0.1:84, 10.0.0.1:85, 10.0.0.1:86, 10.0.0.1:87, … (9 in all)
-Sources: as the system chooses
+Sources: chosen by the kernel
 Connections: 1000
 Pace: one dial every 10ms, the last one after 9.99s
 Dial timeout: 5s
-Hold: 0s after the last dial is decided
+Hold: 0s after the last dial has opened or failed
 Interval: 1s
-Ports: 40000 to 40009, 10 usable for each pair; pairs: 9
-Memory: 4 MiB on this host, nearly all of it the kernel's
+Ports: 40000 to 40009, 10 usable for each pair of source and target; pairs: 9
+Memory: 4 MiB on this host, nearly all in the kernel
 ";
         let header = format!("--- {NAME_AND_VERSION} plan, nothing is dialed ---\n");
-        let nothing = "No limit of this host that is known stands in the way.\n";
-        assert_eq!(text, format!("{header}{plan_lines}{nothing}"));
+        let none = "No known local limit is below this plan.\n";
+        assert_eq!(text, format!("{header}{plan_lines}{none}"));
 
         let plan = Plan {
             pace: Pace::UNPACED,
@@ -423,25 +422,25 @@ Memory: 4 MiB on this host, nearly all of it the kernel's
         let findings = limits::judge(&plan, &host);
         text.clear();
         write_dry_run(&mut text, &plan, &host, &findings).unwrap();
-        let mut told = String::new();
-        write_findings(&mut told, &plan, &findings).unwrap();
+        let mut expected = String::new();
+        write_findings(&mut expected, &plan, &findings).unwrap();
         let plan_lines = "\
 Targets: 10.0.0.1:80
-Sources: as the system chooses
+Sources: chosen by the kernel
 Connections: 100
-Pace: as fast as it goes
+Pace: unpaced
 Dial timeout: none
 Hold: until a signal
 Interval: none
-Ports: 40000 to 40009, 10 usable for each pair; pairs: 1
-Memory: 1 MiB on this host, nearly all of it the kernel's
+Ports: 40000 to 40009, 10 usable for each pair of source and target; pairs: 1
+Memory: 1 MiB on this host, nearly all in the kernel
 ";
-        assert_eq!(text, format!("{header}{plan_lines}{told}"));
-        let first = "Limits of this host stand in the way of 100 connections:\n- ephemeral ports: ";
-        assert!(told.starts_with(first), "{told}");
-        assert_eq!(told.lines().count(), 2);
-        told.clear();
-        write_findings(&mut told, &plan, &[]).unwrap();
-        assert_eq!(told, "");
+        assert_eq!(text, format!("{header}{plan_lines}{expected}"));
+        let first = "Local limits below 100 connections:\n- ephemeral ports: ";
+        assert!(expected.starts_with(first), "{expected}");
+        assert_eq!(expected.lines().count(), 2);
+        expected.clear();
+        write_findings(&mut expected, &plan, &[]).unwrap();
+        assert_eq!(expected, "");
     }
 }

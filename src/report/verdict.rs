@@ -169,7 +169,7 @@ fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt
     if candidate.cause.side() != Side::ThisHost {
         return Ok(());
     }
-    write_wrapped(out, &format!("Fix: {}", fix_words(case, candidate)), 0)
+    write_wrapped(out, &format!("Local limit: {}", fix_words(case, candidate)), 0)
 }
 
 /// What would help if it is this cause.

@@ -13,7 +13,7 @@ use crate::common::{
     tcpgoon_after,
 };
 
-const CLEAN: &str = "No limit of this host that is known stands in the way.";
+const CLEAN: &str = "No known local limit is below this plan.";
 const QUESTION: &str = "Do you want to continue? (y/N): ";
 
 fn outcome(command: Command) -> Outcome {
@@ -29,7 +29,7 @@ fn told(run: &Outcome, shape: &str) -> Vec<String> {
 }
 
 const HARD_LIMIT: &str = "open files of a process: enough for # of 1000 connections, ulimit -Hn is \
-                          64; to lift it: prlimit --pid $$ --nofile=# *";
+                          64; fix: prlimit --pid $$ --nofile=# *";
 
 #[test]
 fn a_dry_run_prints_its_plan_asks_nothing_and_dials_nothing() {
@@ -42,13 +42,13 @@ fn a_dry_run_prints_its_plan_asks_nothing_and_dials_nothing() {
         let shapes = [
             "--- tcpgoon * plan, nothing is dialed ---",
             &format!("Targets: {target}"),
-            "Sources: as the system chooses",
+            "Sources: chosen by the kernel",
             "Connections: 5",
             "Pace: one dial every 20ms, the last one after 80ms",
             "Dial timeout: 5s",
             "Hold: until a signal",
             "Interval: 1s",
-            "Ports: # to #, # usable for each pair; pairs: 1",
+            "Ports: # to #, # usable for each pair of source and target; pairs: 1",
             "Memory: 1 MiB on this host, *",
             CLEAN,
         ];
@@ -69,7 +69,7 @@ fn a_dry_run_that_finds_something_fails_and_says_it_on_standard_output() {
     let target = listener.local_addr().unwrap().to_string();
     let run = outcome(tcpgoon_after("ulimit -n 64", &["--dry-run", "-c", "1000", &target]));
     run.assert_code(1);
-    assert!(run.stdout.contains("way of 1000 connections:\n- open files of a process: "));
+    assert!(run.stdout.contains("below 1000 connections:\n- open files of a process: "));
     run.find(&format!("- {HARD_LIMIT}"));
     assert!(!run.stdout.contains(CLEAN) && !run.stdout.contains(QUESTION), "{run:#?}");
     assert_eq!(run.stderr, "");
@@ -133,7 +133,7 @@ fn without_yes_it_stands_between_the_warning_and_the_question() {
 *\t- TCP Port: {port}
 *\t- # of concurrent connections: 1000
 *********************************************************************
-Limits of this host stand in the way of 1000 connections:
+Local limits below 1000 connections:
 "
     );
     let finding = before.strip_prefix(&warning).unwrap_or_else(|| panic!("{run:#?}"));
@@ -194,8 +194,8 @@ fn ports_that_will_run_out_are_counted_beforehand() {
         let run = outcome(namespace.tcpgoon(&format!("-y -c 30 -s 0 -i 0 127.0.0.1:{port}")));
         run.assert_code(2);
         let shape = "ephemeral ports: enough for # of 30 connections, \
-                     net.ipv4.ip_local_port_range is 40000 40019 (# usable from one address to \
-                     another); to lift it: sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\", \
+                     net.ipv4.ip_local_port_range is 40000 40019 (# usable for one source and \
+                     target); fix: sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\", \
                      or more addresses with --source or more targets (2 pairs of source and \
                      target instead of 1)";
         assert_eq!(told(&run, shape), [usable.to_string(), usable.to_string()]);
@@ -223,8 +223,8 @@ fn ports_in_time_wait_are_counted_where_they_are_not_reused() {
     let run = outcome(namespace.tcpgoon(words));
     run.assert_code(1);
     let shape = "- ephemeral ports: enough for # to 10 of 10 connections, net.ipv4.ip_local_port_range \
-                 is 40000 40009 (10 usable from one address to another, less up to # in \
-                 TIME_WAIT); to lift it: wait a minute, or end runs with --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1, or *";
+                 is 40000 40009 (10 usable for one source and target, less up to # in \
+                 TIME_WAIT); fix: wait a minute, or use --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1, or *";
     let found = run.find(shape);
     let [room, waiting]: [u64; 2] = [0, 1].map(|index: usize| found[index].parse().unwrap());
     assert!(waiting > 0 && room + waiting == 10, "{run:#?}");
@@ -248,7 +248,7 @@ fn a_table_of_tracked_connections_that_is_too_small_is_found() {
     run.assert_code(1);
     let shape = format!(
         "- connection tracking: enough for {most} of {0} connections, \
-         net.netfilter.nf_conntrack_max is {most} (0 in use); to lift it: sysctl -w \
+         net.netfilter.nf_conntrack_max is {most} (0 in use); fix: sysctl -w \
          net.netfilter.nf_conntrack_max={0}",
         most + 1
     );
@@ -293,7 +293,7 @@ fn a_table_that_does_not_fit_into_the_address_space_is_one_line() {
         let args = [&["--dry-run"], &args[..]].concat();
         let run = outcome(tcpgoon_after("ulimit -v 300000", &args));
         let shape = "- address space of a process: enough for # of 10000000 connections, ulimit -v \
-                     is 300000 (# in use); to lift it: ulimit -v #";
+                     is 300000 (# in use); fix: ulimit -v #";
         let needed = &run.find(shape)[2];
         let listener = listener("127.0.0.1");
         let target = listener.local_addr().unwrap().to_string();
@@ -335,7 +335,7 @@ fn a_table_that_does_not_fit_into_a_cgroup_above_is_one_line() {
     let file = format!("{}/memory.limit_in_bytes", cgroup.0);
     let shape = format!(
         "- memory of the cgroup: enough for # of 10000 connections, {file} is 16777216 (# in use); \
-         to lift it: echo # > {file}, or fewer --connections"
+         fix: echo # > {file}, or fewer --connections"
     );
     let found = run.find(&shape);
     let room: u64 = found[0].parse().unwrap();

@@ -115,7 +115,7 @@ fn a_question_that_cannot_be_shown_is_said_and_nothing_is_dialed() {
         let run = running.outcome();
         run.assert_code(1);
         assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
-        assert!(run.stderr.starts_with("tcpgoon: cannot ask on standard output"), "{run:#?}");
+        assert!(run.stderr.starts_with("tcpgoon: cannot prompt on standard output"), "{run:#?}");
     }
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "it was dialed");

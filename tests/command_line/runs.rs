@@ -157,7 +157,7 @@ fn what_is_not_accepted_is_named_and_nothing_is_dialed() {
         (&["--hold", "always"], "tcpgoon: --hold 'always': "),
         (&["--port", "0"], "tcpgoon: --port '0': "),
         (&["--port", "65536"], "tcpgoon: --port '65536': "),
-        (&["--conections", "5"], "tcpgoon: unknown flag --conections: is --connections meant?"),
+        (&["--conections", "5"], "tcpgoon: unknown flag --conections: did you mean --connections?"),
         (&["-x"], "tcpgoon: unknown flag -x"),
         (&["-y=maybe"], "tcpgoon: --assume-yes 'maybe': "),
         (&["-c"], "tcpgoon: --connections: the value (int) is missing"),
@@ -177,7 +177,8 @@ fn what_is_not_accepted_is_named_and_nothing_is_dialed() {
     let run = crate::common::run(&["calibrate", "-c", "none"]);
     assert_usage(&run, "tcpgoon: --connections 'none': ", "try 'tcpgoon calibrate --help'");
     let run = crate::common::run(&["explain", "accept-queue-ful"]);
-    let named = "tcpgoon: 'accept-queue-ful': no cause has this id; is accept-queue-full meant?";
+    let named =
+        "tcpgoon: 'accept-queue-ful': no cause has this id; did you mean accept-queue-full?";
     assert_usage(&run, named, "try 'tcpgoon explain'");
 }
 

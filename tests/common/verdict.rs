@@ -11,7 +11,8 @@ use super::output::span;
 use super::program::{self, Outcome, Running};
 
 /// The headers that begin a section of a verdict.
-const SECTIONS: [&str; 5] = ["Cause, ", "Fix: ", "Check ", "Also: ", "The server said, to "];
+const SECTIONS: [&str; 5] =
+    ["Cause, ", "Local limit: ", "Check ", "Also: ", "The server said, to "];
 
 /// What begins a sentence about a run that ended early.
 const ENDED: [&str; 2] = ["A signal ended the run", "--max-errors ended the run"];
@@ -106,7 +107,7 @@ impl Verdict {
                 self.problems.push(Problem { symptom: rest.to_owned(), ..Problem::default() });
             }
             (Some("Cause, "), Some(problem)) => problem.add_causes(lines),
-            (Some("Fix: "), Some(problem)) => rest.clone_into(&mut problem.fix),
+            (Some("Local limit: "), Some(problem)) => rest.clone_into(&mut problem.fix),
             (Some("Check "), Some(problem)) => {
                 assert!(lines.len() > 1, "checks without a command: {}", self.text);
                 problem.checks += &lines[1..].join("\n");

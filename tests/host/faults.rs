@@ -196,7 +196,8 @@ fn a_limit_that_leaves_no_room_for_the_program_itself_is_one_line_with_its_fix()
     for args in [&run[..], &calibrate, &serve] {
         let short = Running::start(tcpgoon_after("ulimit -d 1024", args)).outcome();
         short.assert_code(1);
-        let line = short.stderr.strip_prefix("tcpgoon: not enough memory: ulimit -d is 1024 and ");
+        let line =
+            short.stderr.strip_prefix("tcpgoon: not enough memory: ulimit -d is 1024 KiB, and ");
         let line = line.unwrap_or_else(|| panic!("{args:?} {short:#?}"));
         let fix = line.trim_end().rsplit(": ").next().unwrap();
         assert!(fix.starts_with("ulimit -d ") && line.lines().count() == 1, "{short:#?}");
@@ -206,7 +207,7 @@ fn a_limit_that_leaves_no_room_for_the_program_itself_is_one_line_with_its_fix()
         let short = Running::start(tcpgoon_after("ulimit -n 5", args)).outcome();
         short.assert_code(1);
         let line = short.stderr.lines().last().unwrap();
-        assert!(line.contains(": ulimit -n is too small, a run takes 16 "), "{short:#?}");
+        assert!(line.contains(": ulimit -n is too low, a run needs 16 "), "{short:#?}");
     }
 }
 

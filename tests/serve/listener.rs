@@ -90,7 +90,7 @@ fn at_its_limit_it_says_so_and_goes_on_after_a_close() {
     let server = Served::start(&["-i", "20ms", "--max-connections", "3"]);
     let mut clients: Vec<_> = (0..5).map(|_| connect(&server)).collect();
     server.running.stderr.wait_for_words(
-        "tcpgoon: 3 connections are open, as many as --max-connections allows: \
+        "tcpgoon: 3 connections are open, the limit of --max-connections: \
          not accepting until one closes\n",
     );
     server.wait_for_counts("three are open", |counts| counts == [3, 3, 3, 0]);
@@ -106,7 +106,7 @@ fn at_its_limit_it_says_so_and_goes_on_after_a_close() {
 fn without_descriptors_it_says_so_and_goes_on_after_a_close() {
     let server = Served::start_with(&["-i", "20ms"], |args| tcpgoon_after("ulimit -n 32", args));
     let clients: Vec<_> = (0..40).map(|_| connect(&server)).collect();
-    server.running.stderr.wait_for_words("tcpgoon: no file descriptor is left with ");
+    server.running.stderr.wait_for_words("tcpgoon: no free file descriptor with ");
     drop(clients);
     server.wait_for_counts("all had their turn", |[accepted, open, _, _]| {
         (accepted, open) == (40, 0)
@@ -158,7 +158,7 @@ fn without_memory_it_says_so_and_goes_on_after_a_close() {
     let (count, target) = (COUNT.to_string(), server.target());
     let args = ["-y", "-c", &count, "-s", "0", "-i", "0", "--hold", "forever", &target];
     let client = Running::start(tcpgoon(&args));
-    let words = "tcpgoon: no memory is left for another connection with ";
+    let words = "tcpgoon: out of memory with ";
     server.running.stderr.wait_for_words(words);
     drop(client);
     server.wait_for_counts("all are gone", |[accepted, open, peak, _]| {
@@ -361,5 +361,5 @@ fn it_ends_with_its_standard_input_where_it_is_asked_to() {
     assert!(run.stdout.contains(" tcp serve statistics ---\nAccepted: "), "{run:#?}");
     let run = crate::common::run(&["serve", "-p", "0", "--until-eof"]);
     run.assert_code(1);
-    assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input cannot be"), "{run:#?}");
+    assert!(run.stderr.starts_with("tcpgoon: --until-eof: standard input is no pipe"), "{run:#?}");
 }

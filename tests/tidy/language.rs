@@ -33,18 +33,18 @@ const DIALECT: &[&str] = &["asked", "told", "heard", "knows", "says", "forgets"]
 
 /// For each folder the number of words that are banned, and of those that are mostly dialect.
 const MAXIMA: &[(&str, usize, usize)] = &[
-    ("README.md", 6, 15),
+    ("README.md", 4, 15),
     ("benches", 9, 1),
     ("fuzz", 0, 4),
-    ("src", 4, 12),
-    ("src/cli", 9, 34),
+    ("src", 1, 2),
+    ("src/cli", 0, 0),
     ("src/diagnosis", 2, 131),
     ("src/engine", 35, 173),
-    ("src/limits", 21, 20),
-    ("src/os", 1, 1),
-    ("src/report", 15, 50),
+    ("src/limits", 0, 0),
+    ("src/os", 1, 0),
+    ("src/report", 8, 38),
     ("src/sim", 19, 67),
-    ("tests", 104, 326),
+    ("tests", 101, 326),
 ];
 
 /// The folders that are read, and the one file.

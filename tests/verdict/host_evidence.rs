@@ -168,8 +168,8 @@ fn more_neighbours_than_the_table_has_room_for_are_found_before_the_run() {
     on_the_link.assert_code(1);
     let shape = format!(
         "- neighbour table (ARP): enough for # of {count} connections, \
-         net.ipv4.neigh.default.gc_thresh3 is {most} (# in use); to lift it: sysctl -w \
-         net.ipv4.neigh.default.gc_thresh3=# (in the host's own network namespace)"
+         net.ipv4.neigh.default.gc_thresh3 is {most} (# in use); fix: sysctl -w \
+         net.ipv4.neigh.default.gc_thresh3=# (in the initial network namespace)"
     );
     let found = on_the_link.stdout.lines().find_map(|line| matches(line, &shape));
     let numbers = found.unwrap_or_else(|| panic!("not '{shape}': {on_the_link:#?}"));

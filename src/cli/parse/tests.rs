@@ -8,7 +8,7 @@ use crate::outputs::Outputs;
 use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
 
-/// Splits at white space; no test needs more of a shell.
+/// Parses a line, split at white space.
 pub fn typed(line: &str) -> Result<Command, Error> {
     parse(line.split_whitespace().map(OsString::from))
 }
@@ -27,7 +27,7 @@ fn serve(line: &str) -> ServeArgs {
     }
 }
 
-/// The line about the mistake, after having checked the one about the help.
+/// The line about the mistake; checks the one about the help.
 pub fn mistake(argv: Vec<OsString>) -> String {
     let verb = Verb::ALL[1..].iter().find(|verb| {
         argv.first().is_some_and(|word| verb.command().ends_with(&format!(" {}", word.display())))
@@ -47,7 +47,7 @@ fn wrong(line: &str) -> String {
 }
 
 #[test]
-fn a_run_defaults_to_what_the_original_does() {
+fn a_run_has_the_defaults_of_the_original() {
     let expected = Args {
         targets: vec![HostPort { host: "h".into(), port: 80 }],
         connections: 100,
@@ -73,7 +73,7 @@ fn a_run_defaults_to_what_the_original_does() {
 }
 
 #[test]
-fn a_server_defaults_to_loopback_and_no_tricks() {
+fn a_server_listens_on_the_loopback_by_default() {
     let expected = ServeArgs {
         bind: "127.0.0.1".parse().unwrap(),
         port: 54_321,
@@ -94,7 +94,7 @@ fn a_server_defaults_to_loopback_and_no_tricks() {
 }
 
 #[test]
-fn the_original_examples_are_read() {
+fn the_examples_of_the_original_are_parsed() {
     let args = run("--host myhttpsamplehost.com --port 80 --connections 10 --sleep 999 -y");
     assert_eq!(args.targets, [HostPort { host: "myhttpsamplehost.com".into(), port: 80 }]);
     assert_eq!((args.connections, args.pace), (10, Pace::sleep(Span::from_ms(999))));
@@ -102,7 +102,7 @@ fn the_original_examples_are_read() {
 }
 
 #[test]
-fn values_take_fractions_and_units_and_zero_has_its_meaning() {
+fn values_take_fractions_and_units_and_zero_is_special() {
     for (flags, connections) in [("-c 1", 1), ("-c1.5k", 1500), ("-c 64m", 64_000_000)] {
         assert_eq!(run(&format!("h:80 {flags}")).connections, connections);
     }
@@ -139,7 +139,7 @@ fn values_take_fractions_and_units_and_zero_has_its_meaning() {
 }
 
 #[test]
-fn of_a_repeated_flag_the_last_one_counts() {
+fn the_last_of_a_repeated_flag_counts() {
     let args = run("-c 1 -c 2 -s 1 -s 2 -h a -h b -p 1 -p 2 -4 -6 -y --assume-yes=false -d=0 -d");
     assert_eq!((args.connections, args.pace), (2, Pace::sleep(Span::from_ms(2))));
     assert_eq!(args.targets, [HostPort { host: "b".into(), port: 2 }]);
@@ -149,7 +149,7 @@ fn of_a_repeated_flag_the_last_one_counts() {
 }
 
 #[test]
-fn flags_are_read_as_the_original_reads_them() {
+fn flags_are_parsed_as_in_the_original() {
     let args = run("-yc10 h --debug=true 80 -dt 2");
     assert_eq!((args.connections, args.dial_timeout), (10, Some(Span::from_s(2))));
     assert!(args.assume_yes && args.debug);
@@ -191,8 +191,8 @@ fn only_the_first_word_is_a_verb() {
 }
 
 #[test]
-fn each_mistake_is_one_line_that_says_what_is_accepted() {
-    for (line, said) in [
+fn each_mistake_is_one_line_with_what_is_accepted() {
+    for (line, expected) in [
         ("", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
         ("-p 80", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
         ("80", "'80': this is a port, and no host comes before it: give HOST PORT"),
@@ -209,17 +209,17 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         (
             "h:80 -t 5x",
             "--dial-timeout '5x': a number with or without a unit (us, ms, s, m, h), at most 10 \
-             days, is accepted; bare, it is seconds",
+             days, is accepted; without a unit it is seconds",
         ),
         (
             "h:80 --sleep ten",
             "--sleep 'ten': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
-             is accepted; bare, it is milliseconds",
+             is accepted; without a unit it is milliseconds",
         ),
         (
             "h:80 --hold always",
             "--hold 'always': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
-             is accepted; bare, it is seconds; or the word forever",
+             is accepted; without a unit it is seconds; or the word forever",
         ),
         (
             "h:80 --rate 0",
@@ -228,13 +228,13 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
         ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
         ("h:80 -d=", "--debug '': true and false are accepted"),
-        ("h:80 --conections 5", "unknown flag --conections: is --connections meant?"),
-        ("h:80 --prot=5", "unknown flag --prot: is --port meant?"),
-        ("h:80 --baner x", "unknown flag --baner: is --banner of 'tcpgoon serve' meant?"),
-        ("h:80 --timeout 5", "unknown flag --timeout: is --dial-timeout meant?"),
-        ("h:80 --conn=5", "unknown flag --conn: is --connections meant?"),
-        ("calibrate --conn=5", "unknown flag --conn: is --connections meant?"),
-        ("serve --hots x", "unknown flag --hots: is --host of 'tcpgoon' meant?"),
+        ("h:80 --conections 5", "unknown flag --conections: did you mean --connections?"),
+        ("h:80 --prot=5", "unknown flag --prot: did you mean --port?"),
+        ("h:80 --baner x", "unknown flag --baner: did you mean --banner of 'tcpgoon serve'?"),
+        ("h:80 --timeout 5", "unknown flag --timeout: did you mean --dial-timeout?"),
+        ("h:80 --conn=5", "unknown flag --conn: did you mean --connections?"),
+        ("calibrate --conn=5", "unknown flag --conn: did you mean --connections?"),
+        ("serve --hots x", "unknown flag --hots: did you mean --host of 'tcpgoon'?"),
         ("h:80 --nonsense", "unknown flag --nonsense"),
         ("h:80 -x", "unknown flag -x"),
         ("h:80 -yx5", "unknown flag -x"),
@@ -244,40 +244,43 @@ fn each_mistake_is_one_line_that_says_what_is_accepted() {
         ("serve -h", "-h, --host belongs to 'tcpgoon', not to 'tcpgoon serve'"),
         ("calibrate -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon calibrate'"),
         ("serve 80", "'80': 'tcpgoon serve' takes flags only"),
-        ("explain path-mt", "'path-mt': no cause has this id; is path-mtu meant?"),
+        ("explain path-mt", "'path-mt': no cause has this id; did you mean path-mtu?"),
         ("explain -p 80", "-p, --port belongs to 'tcpgoon', not to 'tcpgoon explain'"),
         ("calibrate h:80", "'h:80': 'tcpgoon calibrate' takes flags only"),
         (
             "serve -p 80-81",
-            "--port '80-81': one port from 1 to 65535 is accepted, or 0 for any that is free",
+            "--port '80-81': a port from 1 to 65535 is accepted, or 0 for any free port",
         ),
         ("serve --bind x", "--bind 'x': an IP address is accepted, as 127.0.0.1, 0.0.0.0 or ::1"),
         (
             "serve --close-after 1 --reset-after 1",
             "--close-after and --reset-after both end a connection: give one",
         ),
-        ("serve --echo --flood", "--echo and --flood both say what is sent: give one of them"),
+        ("serve --echo --flood", "--echo and --flood both send data: give one of them"),
         (
             "serve --banner \\q",
-            "--banner '\\q': 1 to 4096 bytes are accepted, with the escapes \\r \\n \\t \\0 \\xNN \\\\",
+            "--banner '\\q': 1 to 4096 bytes are accepted, with escapes \\r \\n \\t \\0 \\xNN \\\\",
         ),
         (
             "merge a b",
-            "this version has no verb 'merge': a host of that name is reached with --host merge",
+            "'merge' is reserved for a verb of a later version; for a host of that name use --host merge",
         ),
-        ("man", "this version has no verb 'man': a host of that name is reached with --host man"),
+        (
+            "man",
+            "'man' is reserved for a verb of a later version; for a host of that name use --host man",
+        ),
         (
             "version 80",
-            "'80': 'tcpgoon version' takes no more words; a host of that name is reached with \
+            "'80': 'tcpgoon version' takes no arguments; for a host of that name use \
              --host version",
         ),
     ] {
-        assert_eq!(wrong(line), said, "{line}");
+        assert_eq!(wrong(line), expected, "{line}");
     }
 }
 
 #[test]
-fn foreign_bytes_are_shown_escaped() {
+fn bytes_of_arguments_are_escaped() {
     let raw = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
     assert_eq!(mistake(vec![raw(b"h\xff:80")]), "'h\\xff:80': not UTF-8");
     assert_eq!(mistake(vec!["serve".into(), raw(b"\xff")]), {
@@ -293,7 +296,7 @@ fn foreign_bytes_are_shown_escaped() {
 const VALUES: &[&str] =
     &["", "0", "1", "5k", "0.5", "1m30s", "forever", "h:80", "::1", "80-90", "\\x41", "\n"];
 
-/// Words near enough to the grammar that they get past its first check.
+/// Words close to the grammar.
 fn any_word() -> impl Strategy<Value = OsString> {
     let longs: Vec<&str> = FLAGS.iter().map(|flag| flag.long).collect();
     prop_oneof![
@@ -310,7 +313,7 @@ fn any_word() -> impl Strategy<Value = OsString> {
 
 proptest! {
     #[test]
-    fn no_arguments_panic_or_answer_with_more_than_two_lines(
+    fn no_arguments_cause_a_panic_or_more_than_two_lines(
         argv in prop::collection::vec(any_word(), 0..8)
     ) {
         match parse(argv.clone()) {

@@ -27,7 +27,7 @@ fn each_form_of_a_target_is_read() {
         (&["[fe80::1%eth0]:80"], &["fe80::1%eth0 80"]),
         (&["fe80::1%br-lan", "80"], &["fe80::1%br-lan 80"]),
         (&["::ffff:1.2.3.4", "80"], &["::ffff:1.2.3.4 80"]),
-        // This is an address, though it may not look like one.
+        // An IPv6 address, though it does not look like one.
         (&["::1:80", "81"], &["::1:80 81"]),
         (&["a-b-c:80"], &["a-b-c 80"]),
         (&["10.0.0.1-b.example:80"], &["10.0.0.1-b.example 80"]),
@@ -41,7 +41,7 @@ fn each_form_of_a_target_is_read() {
 }
 
 #[test]
-fn a_number_is_the_port_of_the_hosts_before_it_that_have_none() {
+fn a_number_is_the_port_of_the_hosts_before_it_without_one() {
     assert_eq!(targets(&["a", "b", "80"]).unwrap(), ["a 80", "b 80"]);
     assert_eq!(targets(&["a", "b", "80", "c", "81"]).unwrap(), ["a 80", "b 80", "c 81"]);
     assert_eq!(targets(&["a:1", "b", "80"]).unwrap(), ["a 1", "b 80"]);
@@ -61,21 +61,21 @@ fn ranges_expand_hosts_outer_and_ports_inner() {
     assert_eq!(targets(&["::f-::10", "80"]).unwrap(), ["::f 80", "::10 80"]);
     assert_eq!(targets(&["[10.0.0.1]-[10.0.0.2]:80"]).unwrap(), ["10.0.0.1 80", "10.0.0.2 80"]);
     assert_eq!(targets(&["10.0.0.1-10.0.0.1:80"]).unwrap(), ["10.0.0.1 80"]);
-    // The ends of the number space are where a careless loop overflows.
+    // The ends of the number space, where a loop can overflow.
     assert_eq!(targets(&["255.255.255.255-255.255.255.255:65535-65535"]).unwrap().len(), 1);
     let last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
     assert_eq!(targets(&[&format!("[{last}-{last}]:1")]).unwrap().len(), 1);
 }
 
 #[test]
-fn host_and_port_flags_frame_the_words() {
+fn the_host_flag_comes_first_and_the_port_flag_is_the_fallback() {
     let words = ["b".to_string(), "c:3".to_string()];
     let fallback = Ports::parse("1-2").ok();
     let host = Group::parse("[::a]:9").ok();
     let all = assemble(host, &words, fallback.clone()).unwrap();
     let shown: Vec<String> = all.iter().map(|t| format!("{} {}", t.host, t.port)).collect();
     assert_eq!(shown, ["::a 9", "b 1", "b 2", "c 3"]);
-    // Only --host can mean a host that is a number.
+    // Only --host accepts a host that is a number.
     let all = assemble(Group::parse("80").ok(), &["81".into()], fallback).unwrap();
     assert_eq!(all, [HostPort { host: "80".into(), port: 81 }]);
     assert_eq!(assemble(None, &[], None), Ok(vec![]));
@@ -83,7 +83,7 @@ fn host_and_port_flags_frame_the_words() {
 
 #[test]
 fn each_mistake_is_one_line_that_names_the_word() {
-    for (typed, named, said) in [
+    for (typed, named, expected) in [
         (&["h"][..], "'h' has no port", "give HOST:PORT, HOST PORT or --port"),
         (&["a:1", "b"], "'b' has no port", "give HOST:PORT"),
         (&["a", "80", "b"], "'b' has no port", "give HOST:PORT"),
@@ -102,19 +102,19 @@ fn each_mistake_is_one_line_that_names_the_word() {
         (&["h:90-80"], "'h:90-80'", "90-80 runs backwards"),
         (&["80"], "'80'", "no host comes before it"),
         (&["80", "h"], "'80'", "no host comes before it"),
-        (&["h", "80", "81"], "'81'", "have theirs already"),
-        (&["h:80", "81"], "'81'", "have theirs already"),
+        (&["h", "80", "81"], "'81'", "already have one"),
+        (&["h:80", "81"], "'81'", "already have one"),
         (&[""], "''", "the host is missing"),
         (&[":80"], "':80'", "the host is missing"),
         (&["[::1"], "'[::1'", "not closed"),
         (&["[::1]-[::9:80"], "'[::1]-[::9:80'", "not closed"),
-        (&["[::1]80"], "'[::1]80'", "nothing or a port"),
-        (&["[::1]-::9"], "'[::1]-::9'", "stand in brackets"),
+        (&["[::1]80"], "'[::1]80'", "only a port may follow"),
+        (&["[::1]-::9"], "'[::1]-::9'", "need brackets"),
         (&["[]:80"], "'[]:80'", "for an IPv6 address"),
         (&["[h]:80"], "'[h]:80'", "for an IPv6 address"),
         (&["[a-b]:80"], "'[a-b]:80'", "are IP addresses"),
         (&["::1]:80"], "'::1]:80'", "not an IPv6 address"),
-        (&["h]:80"], "'h]:80'", "brackets stand around"),
+        (&["h]:80"], "'h]:80'", "brackets are for IPv6"),
         (&["::g", "80"], "'::g'", "not an IPv6 address"),
         (&["fe80::1%", "80"], "'fe80::1%'", "not an IPv6 address"),
         (&["fe80::1%much-too-long-a-name", "80"], "'fe80", "not an IPv6 address"),
@@ -124,8 +124,8 @@ fn each_mistake_is_one_line_that_names_the_word() {
         (&["[::9-::1]:80"], "'[::9-::1]:80'", "runs backwards"),
         (&["10.0.0.1-::1", "80"], "'10.0.0.1-::1'", "of one family"),
         (&["[10.0.0.1-::1]:80"], "'[10.0.0.1-::1]:80'", "of one family"),
-        (&["10.0.0.1-9:80"], "'10.0.0.1-9:80'", "are whole"),
-        (&["10.0.0.1-10.0.0.999:80"], "'10.0.0.1-10.0.0.999:80'", "are whole"),
+        (&["10.0.0.1-9:80"], "'10.0.0.1-9:80'", "are full addresses"),
+        (&["10.0.0.1-10.0.0.999:80"], "'10.0.0.1-10.0.0.999:80'", "are full addresses"),
         (&["http://h:80/"], "'http://h:80/'", "not a URL"),
         (&["10.0.0.0/24:80"], "'10.0.0.0/24:80'", "no slash"),
         (&["a,b:80"], "'a,b:80'", "no comma"),
@@ -134,7 +134,7 @@ fn each_mistake_is_one_line_that_names_the_word() {
         (&["-"], "'-'", "begin with a dash"),
     ] {
         let why = why_not(typed);
-        assert!(why.starts_with(named) && why.contains(said), "{typed:?}: {why}");
+        assert!(why.starts_with(named) && why.contains(expected), "{typed:?}: {why}");
         assert!(!why.contains('\n'), "{why}");
     }
     let (longest, too_long) = ("x".repeat(253), "x".repeat(254));
@@ -157,12 +157,12 @@ fn too_many_targets_are_counted_and_not_expanded() {
         ),
     ] {
         let why = why_not(typed);
-        let said = format!("makes it {total} targets: at most 65536 are accepted");
-        assert!(why.ends_with(&said), "{why}");
+        let expected = format!(": {total} targets in all, at most 65536 are accepted");
+        assert!(why.ends_with(&expected), "{why}");
     }
 }
 
-/// A host as it is written where no port follows, and where one does.
+/// A host as it is written without a port, and with one.
 fn any_host() -> impl Strategy<Value = (String, String)> {
     let v4 = any::<u32>().prop_map(|bits| Ipv4Addr::from(bits).to_string());
     let v6 = any::<u128>().prop_map(|bits| Ipv6Addr::from(bits).to_string());
@@ -176,7 +176,7 @@ fn any_host() -> impl Strategy<Value = (String, String)> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_what_is_read(
+    fn targets_are_parsed_as_they_are_written(
         typed in prop::collection::vec((any_host(), 1u16.., 0..3u8), 1..20)
     ) {
         let mut words = Vec::new();
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn no_words_panic_or_answer_with_more_than_a_line(
+    fn no_words_cause_a_panic_or_more_than_one_line(
         words in prop::collection::vec("[\\[\\]:.%,0-9a-f-]{0,30}|\\PC{0,10}|.{0,4}", 0..6)
     ) {
         match assemble(None, &words, None) {

@@ -24,7 +24,7 @@ fn stats(fulls: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_table_is_read_with_its_limit_its_entries_and_what_it_refused() {
+fn a_table_is_parsed_with_limit_entries_and_refusals() {
     let limit = (NDTA_THRESH3, 1024_u32.to_ne_bytes().to_vec());
     let all = [limit.clone(), (NDTA_CONFIG, config(7)), (NDTA_STATS, stats(u64::MAX))];
     let entries = Gauge { most: 1024, used: 7 };
@@ -32,7 +32,7 @@ fn a_table_is_read_with_its_limit_its_entries_and_what_it_refused() {
     assert_eq!(table_in(&table(libc::AF_INET, &all)), Some(expected));
     let expected = Table { is_v6: true, entries, fulls: None };
     assert_eq!(table_in(&table(libc::AF_INET6, &all[..2])), Some(expected));
-    // An interface's parameters, another family, an older and shorter structure.
+    // The parameters of an interface, another family, an older and shorter structure.
     assert_eq!(table_in(&table(libc::AF_INET, &[(6, vec![0; 40])])), None);
     assert_eq!(table_in(&table(12, &all)), None);
     let short = [limit, (NDTA_CONFIG, config(7)), (NDTA_STATS, vec![0; 80])];
@@ -40,7 +40,7 @@ fn a_table_is_read_with_its_limit_its_entries_and_what_it_refused() {
 }
 
 #[test]
-fn a_route_leads_to_a_gateway_or_to_the_address_itself() {
+fn the_next_hop_is_a_gateway_or_the_address_itself() {
     let route = |kind: u8, attributes: &[(u16, Vec<u8>)]| {
         let mut body = vec![0; RTMSG_BYTES];
         body[RTMSG_TYPE] = kind;
@@ -61,7 +61,7 @@ fn a_route_leads_to_a_gateway_or_to_the_address_itself() {
 }
 
 #[test]
-fn this_kernel_answers() {
+fn this_kernel_replies() {
     let mut netlink = Netlink::open().unwrap();
     let tables = netlink.neighbour_tables();
     let families: HashSet<bool> = tables.iter().map(|table| table.is_v6).collect();
@@ -74,11 +74,11 @@ fn this_kernel_answers() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_without_a_panic(
+    fn no_bytes_cause_a_panic(
         lengths in prop::collection::vec(0..80_u32, 1..4),
         mut bytes in prop::collection::vec(any::<u8>(), 0..300),
     ) {
-        // Lengths that fit, so that some of it is read as messages and attributes.
+        // Valid lengths, so that some of it is parsed as messages and attributes.
         for (index, length) in lengths.iter().enumerate() {
             if let Some(place) = bytes.get_mut(index * 16..index * 16 + 4) {
                 place.copy_from_slice(&length.to_ne_bytes());
