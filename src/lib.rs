@@ -47,20 +47,20 @@
 //!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   scenario.rs         seed → plan, scripts of servers, faults
-//!   script.rs           what a server does to a connection
+//!   script.rs           what a server, or the path, does to one connection
 //!   gaps.rs             the stamps of readiness after a gap
 //!   network.rs          fake descriptors with edge-triggered readiness
 //!   descriptor.rs       one of them, and its TCP_INFO
-//!   bogus.rs            events that no network sends
-//!   trace.rs            what happened, as text and as a hash
-//!   record.rs           one turn, as an observer sees it
-//!   random.rs           the one source of chance
+//!   bogus.rs            events that no correct driver reports
+//!   trace.rs            a run as text and as a hash
+//!   record.rs           one turn as an observer sees it
+//!   random.rs           the seeded generator
 //!   world/              servers and paths that all connections of a run share
-//!     setup.rs          what a world is made of
+//!     setup.rs          what a world consists of
 //!     driver.rs         the poll loop over it
 //!     failures.rs       errno → EndReason, as os/errno.rs has it
-//!     stalls.rs         when that loop stalls
-//!     network.rs        the agenda, and which segment arrives where
+//!     stalls.rs         when the poll loop stalls
+//!     network.rs        the agenda, and where each segment arrives
 //!     client.rs         this host's kernel: segments and timers
 //!     calls.rs          its system calls and its poll
 //!     socket.rs         its sockets, TCP_INFO
@@ -69,7 +69,7 @@
 //!     site.rs           one server: its end of each connection
 //!     app.rs            its application: accepts, replies, closes
 //!     wire.rs           segments, timers, the agenda
-//!     truth.rs          what came of a run, and what really happened
+//!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args

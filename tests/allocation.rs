@@ -1,8 +1,5 @@
-//! `Engine::turn` allocates nothing, whatever happens in it, and what a run allocates before is what
-//! is promised of a connection: a counting allocator looks on.
-//!
-//! The allocator is written here because it takes twenty lines: a thread's own count, so that the
-//! test harness beside it does not disturb.
+//! `Engine::turn` allocates nothing, and the tables of a run have the promised size: by a counting
+//! allocator. It counts by thread, so that the test harness does not disturb.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -17,7 +14,7 @@ use tcpgoon::units::{Moment, Span};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-    /// Allocated and not freed, now and at most. What another thread allocated may be freed here.
+    /// Allocated and not freed, now and at most; may be negative, as memory moves between threads.
     static LIVE_BYTES: Cell<i64> = const { Cell::new(0) };
     static LIVE_BYTES_MAX: Cell<i64> = const { Cell::new(0) };
 }
@@ -30,7 +27,7 @@ fn count_bytes(more: usize, less: usize) {
 
 struct Counting;
 
-// SAFETY: every call is handed on to the system's allocator as it came. The count is a thread-local
+// SAFETY: every call is passed on to the system's allocator unchanged. The count is a thread-local
 // without a destructor and without lazy initialization, so touching it allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -48,7 +45,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // While it is moved both are there.
+        // While it moves both exist.
         count_bytes(size, 0);
         count_bytes(0, layout.size());
         // SAFETY: as for `dealloc`, and the caller's promise about `size` is passed on.
@@ -66,7 +63,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.get() - before
 }
 
-/// How many bytes `work` has allocated at most at once, and how many of them what it makes keeps.
+/// The peak of bytes that `work` allocates, and what its result keeps.
 fn bytes<T>(work: impl FnOnce() -> T) -> (u64, u64) {
     let before = LIVE_BYTES.get();
     LIVE_BYTES_MAX.set(before);
@@ -93,14 +90,14 @@ fn busy_plan(connections: u32) -> Plan {
     }
 }
 
-/// One that asks as well.
-fn asking_plan(connections: u32) -> Plan {
-    let talk = ReplyCheck {
+/// The same with replies and keepalives.
+fn checking_plan(connections: u32) -> Plan {
+    let reply_check = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
         reply_timeout: Span::from_ms(10),
     };
-    Plan { reply_check: Some(talk), probe: Probe::All, ..busy_plan(connections) }
+    Plan { reply_check: Some(reply_check), probe: Probe::All, ..busy_plan(connections) }
 }
 
 /// Counts the actions of a run and the allocations in its turns.
@@ -172,8 +169,7 @@ fn the_counter_counts() {
     assert_eq!(bytes(grown), (40, 30));
 }
 
-/// Whole bytes of each connection, the last one begun, that the tables of a million take beside
-/// what those of one take; `plan` says of how many.
+/// Bytes a connection, rounded up, of the tables for a number of connections beside those for one.
 fn bytes_each(plan: impl Fn(u32) -> Plan) -> u64 {
     let tables = |connections| {
         let plan = plan(connections);
@@ -182,32 +178,33 @@ fn bytes_each(plan: impl Fn(u32) -> Plan) -> u64 {
     let (_, own) = tables(1);
     let each = [10_000, 1_000_000, 8_000_000].map(|connections| {
         let (most, kept) = tables(connections);
-        assert_eq!(most, kept, "made once, and nothing beside it");
+        assert_eq!(most, kept, "allocated once, without temporaries");
         println!("{connections} connections: {kept} bytes, {own} of them for none");
         (kept - own).div_ceil(connections.into())
     });
     assert_eq!(each, [each[0]; 3]);
-    assert_eq!(each[0], bytes_per_connection(&plan(1)), "what it is said to be");
+    assert_eq!(each[0], bytes_per_connection(&plan(1)), "as computed");
     each[0]
 }
 
 #[test]
-fn a_connection_is_promised_49_bytes_and_takes_what_it_says() {
+fn a_connection_takes_at_most_49_bytes_and_what_is_computed() {
     const { assert!(BYTES_PER_CONNECTION_MAX == 49) };
     let held = |connections| Plan { probe: Probe::Sample, ..busy_plan(connections) };
     let probed = |connections| Plan { probe: Probe::All, ..busy_plan(connections) };
     let sent = |connections| {
-        let plan = asking_plan(connections);
-        let reply_check = plan.reply_check.map(|talk| ReplyCheck { expect: [].into(), ..talk });
+        let plan = checking_plan(connections);
+        let reply_check =
+            plan.reply_check.map(|reply_check| ReplyCheck { expect: [].into(), ..reply_check });
         Plan { reply_check, ..plan }
     };
     assert_eq!(bytes_each(busy_plan), 45);
-    // To check takes a byte for how far that is, and three for how much of the answer is here.
+    // A check takes a byte for its state, and an expected text three for how much of it has arrived.
     assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [46; 3]);
-    assert_eq!(bytes_each(asking_plan), BYTES_PER_CONNECTION_MAX);
+    assert_eq!(bytes_each(checking_plan), BYTES_PER_CONNECTION_MAX);
 }
 
-/// Whatever happens: these seeds come across all of it.
+/// Over seeds in which everything happens.
 #[test]
 fn a_turn_allocates_nothing() {
     let mut counts = Counts::default();
@@ -230,7 +227,7 @@ fn a_turn_allocates_nothing() {
 
 #[test]
 fn the_next_deadline_and_a_sample_allocate_nothing() {
-    let mut engine = Engine::new(&asking_plan(100), Moment(0)).unwrap();
+    let mut engine = Engine::new(&checking_plan(100), Moment(0)).unwrap();
     engine.turn(Moment(0), &[], &mut Vec::new());
     let allocated = allocations(|| {
         std::hint::black_box((engine.next_due(), engine.sample(), engine.is_over()));

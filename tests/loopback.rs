@@ -1,4 +1,4 @@
-//! The built program against real sockets: each kind of server there is, one test each.
+//! The built program against real sockets, a test for each kind of server.
 
 mod common;
 
@@ -16,7 +16,7 @@ use common::{
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, send};
 
-/// A run that holds its connections until it is told to stop, and prints often.
+/// A run with an endless hold that prints often.
 fn holding(args: &[&str]) -> Running {
     let hold = ["-y", "-s", "0", "-i", "20ms", "--hold", "forever"];
     Running::start(tcpgoon(&[&hold, args].concat()))
@@ -56,7 +56,7 @@ fn a_closed_port_refuses_every_dial() {
 #[test]
 fn dials_that_fail_give_their_descriptors_back() {
     let closed = ClosedPort::new();
-    // More than there are descriptors: were one lost with each, they would run out.
+    // More dials than descriptors.
     let args = ["-y", "-c", "300", "-s", "0", &closed.target()];
     let run = Running::start(tcpgoon_after("ulimit -n 64", &args)).outcome();
     run.assert_code(2).find("Errors: 300, by reason: 300 refused (server or network)");
@@ -75,15 +75,15 @@ fn a_soft_limit_on_open_files_is_raised() {
     run.assert_code(0).find("Established: 200 in all, 200 at most at once, 200 at the end, *");
 }
 
-/// Closed after 100 ms together is no error; closed before that, they never were open together.
+/// Open together for 100 ms and then closed is no error; closed earlier is.
 fn code_of_sustained(run: &common::Outcome, connections: u64) -> i32 {
     let sustained: u64 = run.find("Sustained: # open *")[0].parse().unwrap();
     if sustained == connections { 0 } else { 2 }
 }
 
-/// Dialed for more than 100 ms, and ended as soon as the last one is established.
+/// Dials for more than 100 ms; a signal at the last one.
 #[test]
-fn what_was_dialed_last_counts_where_a_signal_comes_early() {
+fn the_last_dials_count_as_sustained_when_a_signal_ends_the_run() {
     let server = Served::start(&["-i", "0"]);
     let run = holding(&["-c", "200", "-s", "1", &server.target()]);
     run.wait_for_stats("all are established", |stats| stats.established == 200);
@@ -105,19 +105,19 @@ fn a_server_that_closes_on_accept_is_a_limit_without_an_error() {
 }
 
 #[test]
-fn a_server_that_hangs_up_later_is_noticed_at_once() {
+fn a_close_by_the_server_is_noticed_at_once() {
     let server = Served::start(&["-i", "0", "--close-after", "0.3"]);
     let run = holding(&["-c", "30", &server.target()]);
     run.wait_for_stats("all are established", |stats| stats.established == 30);
     run.wait_for_stats("all are closed", |stats| stats.closed == 30);
-    // No more than it needs for itself: what is closed gives its descriptor back at once.
+    // Closed connections have released their descriptors.
     assert!(run.descriptors() < 30, "{} descriptors are open", run.descriptors());
     let run = stop(run);
     run.assert_code(0).find("Closed: 30, by reason: 30 closed by the peer (server)");
 }
 
-/// Keeps the first 50, and hangs up on all others at once; sends what was its longest time between
-/// two of them.
+/// Keeps the first 50 connections and closes all others at once; reports its longest pause between two
+/// of them.
 fn keeper_of_50() -> (SocketAddr, mpsc::Receiver<Duration>) {
     let (sender, longest) = mpsc::channel();
     let (mut kept, mut last, mut most) = (Vec::new(), Instant::now(), Duration::ZERO);
@@ -135,14 +135,14 @@ fn keeper_of_50() -> (SocketAddr, mpsc::Receiver<Duration>) {
 }
 
 #[test]
-fn what_stays_open_is_what_counts_and_not_the_peak() {
+fn the_sustained_level_counts_and_not_the_peak() {
     for _ in 0..10 {
         let (address, longest) = keeper_of_50();
         let run = run(&["-y", "-c", "2k", "-s", "0", "-i", "0", &address.to_string()]);
         run.assert_code(2);
         let sustained = &run.find("Sustained: # open together for 100ms")[0];
         let turn = span(&run.find("Longest turn of the loop = @ (*")[0]);
-        // A server that is stalled itself does not close within 100 ms.
+        // A stalled server does not close within 100 ms.
         let stall = longest.try_iter().last().unwrap_or_default().max(turn);
         if stall < Duration::from_millis(50) {
             assert_eq!(sustained, "50", "{run:#?}");
@@ -153,7 +153,7 @@ fn what_stays_open_is_what_counts_and_not_the_peak() {
 }
 
 #[test]
-fn a_reset_closes_and_is_told_from_a_fin() {
+fn rst_and_fin_are_counted_apart() {
     let server = Served::start(&["-i", "0", "--reset-after", "0.3"]);
     let run = holding(&["-c", "10", "--debug", &server.target()]);
     run.wait_for_stats("all are closed", |stats| stats.closed == 10);
@@ -167,16 +167,16 @@ fn a_reset_closes_and_is_told_from_a_fin() {
 }
 
 #[test]
-fn a_fin_behind_unread_data_is_heard() {
-    let (go, told) = mpsc::channel();
+fn a_fin_behind_unread_data_is_noticed() {
+    let (release, released) = mpsc::channel();
     let (done, all_sent) = mpsc::channel();
     let mut streams = Vec::new();
     let address = listen(move |stream: TcpStream| {
         streams.push(stream);
         if streams.len() == 5 {
-            told.recv().unwrap();
+            released.recv().unwrap();
             for mut stream in streams.drain(..) {
-                // What does not fit into the buffers of a client that stands still is not sent.
+                // What does not fit into the buffers of the stopped client is not sent.
                 stream.set_nonblocking(true).unwrap();
                 let _ = stream.write_all(&[b'x'; 100 * 1024]);
             }
@@ -185,10 +185,10 @@ fn a_fin_behind_unread_data_is_heard() {
     });
     let run = holding(&["-c", "5", &address.to_string()]);
     run.wait_for_stats("all are established", |stats| stats.established == 5);
-    // While it stands still, both the data and the end arrive: it hears of them at once.
+    // Data and FIN arrive while it is stopped: one poll reports both.
     run.signal(Signal::SIGSTOP);
     run.wait_until_stopped();
-    go.send(()).unwrap();
+    release.send(()).unwrap();
     all_sent.recv_timeout(DEADLINE).unwrap();
     run.signal(Signal::SIGCONT);
     run.wait_for_stats("all are closed", |stats| stats.closed == 5);
@@ -215,7 +215,7 @@ fn a_banner_is_drained_counted_and_never_shown_raw() {
 }
 
 #[test]
-fn servers_that_never_stop_sending_starve_nothing() {
+fn flooding_servers_starve_nothing() {
     let flooding = Served::start(&["-i", "0", "--flood"]);
     let quiet = Served::start(&["-i", "0"]);
     let run = Running::start(tcpgoon(
@@ -232,7 +232,7 @@ fn servers_that_never_stop_sending_starve_nothing() {
     assert!(resident_kib < resident_before + 4096, "{resident_before} KiB, then {resident_kib}");
     let run = run.outcome();
     run.assert_code(0);
-    // 0.6 s of dials and 1 s of hold come to 16 lines between the first and the last.
+    // 0.6 s of dials and 1 s of hold: 16 interval lines.
     let intervals = run.stats().len() - 2;
     assert!((8..=16 + run.took.as_secs() as usize * 10).contains(&intervals), "{run:#?}");
     let received: u64 = run.find("Received and dropped: # bytes")[0].parse().unwrap();
@@ -245,7 +245,7 @@ fn dials_beyond_a_full_accept_queue_time_out_and_not_early() {
     let run = run(&["-y", "-c", "12", "-t", "1", "-s", "5", &server.target()]);
     run.assert_code(2);
     let last = run.last();
-    // The queue takes one more than its length.
+    // The queue holds one more than the backlog.
     assert_eq!((last.established, last.error), (5, 7), "{run:#?}");
     run.find("Errors: 7, by reason: 7 timed out (server or network)");
     let [min, _, _, _] =
@@ -258,7 +258,7 @@ fn dials_beyond_a_full_accept_queue_time_out_and_not_early() {
 }
 
 #[test]
-fn an_echo_server_has_nothing_to_say_to_a_silent_client() {
+fn an_echo_server_sends_nothing_without_a_request() {
     let server = Served::start(&["-i", "0", "--echo"]);
     let run = run(&["-y", "-c", "10", "-s", "0", "--hold", "0.1", &server.target()]);
     run.assert_code(0);
@@ -267,20 +267,20 @@ fn an_echo_server_has_nothing_to_say_to_a_silent_client() {
 }
 
 #[test]
-fn urgent_data_wedges_nothing() {
-    let (go, told) = mpsc::channel::<()>();
+fn urgent_data_is_harmless() {
+    let (release, released) = mpsc::channel::<()>();
     let mut streams = Vec::new();
     let address = listen(move |mut stream: TcpStream| {
         for (bytes, flags) in [(b"a", MsgFlags::empty()), (b"!", MsgFlags::MSG_OOB)] {
             send(stream.as_raw_fd(), bytes, flags).unwrap();
         }
         stream.write_all(b"b").unwrap();
-        // The very last byte is urgent and never read.
+        // The last byte is urgent and never read.
         send(stream.as_raw_fd(), b"!", MsgFlags::MSG_OOB).unwrap();
         streams.push(stream);
         if streams.len() == 5 {
-            // They are closed when the test says so.
-            let _ = told.recv();
+            // They are closed when the test ends its channel.
+            let _ = released.recv();
             streams.clear();
         }
     });
@@ -301,14 +301,14 @@ fn urgent_data_wedges_nothing() {
         (run.stderr.text().matches("received").count() >= 5).then_some(())
     });
     assert_is_asleep(&run);
-    go.send(()).unwrap();
+    release.send(()).unwrap();
     wait_until("all are closed", || {
         (run.stderr.text().matches("closed by the peer").count() == 5).then_some(())
     });
     stop(run).assert_code(0).find("Closed: 5, by reason: 5 closed by the peer (server)");
 }
 
-/// A loop that spins on readiness it cannot use up would be seen in any half second.
+/// Asserts that the loop does not spin: half a second shows.
 fn assert_is_asleep(run: &Running) {
     let state_is_sleep = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", run.id())).ok()?;
@@ -323,7 +323,7 @@ fn assert_is_asleep(run: &Running) {
 }
 
 #[test]
-fn a_server_that_goes_away_half_way_leaves_a_mix() {
+fn a_server_that_ends_half_way_leaves_closes_and_errors() {
     let server = Served::start(&["-i", "0"]);
     let run =
         Running::start(tcpgoon(&["-y", "-c", "100", "-s", "10", "-i", "20ms", &server.target()]));
@@ -337,7 +337,7 @@ fn a_server_that_goes_away_half_way_leaves_a_mix() {
     let [established] =
         &run.find("Timing stats for # established connections min/avg/max/dev = *")[..1]
     else {
-        unreachable!("one number was asked for")
+        unreachable!("one wildcard")
     };
     assert_eq!(established.parse(), Ok(last.closed));
 }
@@ -376,7 +376,7 @@ fn a_name_is_dialed_at_its_first_address_or_at_all_of_them() {
     let one = listener("127.0.0.1");
     let port = one.local_addr().unwrap().port();
     let two = TcpListener::bind(("127.0.0.2", port)).unwrap();
-    // A name with two addresses, for whoever has this file in the place of the system's.
+    // A name with two addresses, in a file that is mounted over /etc/hosts.
     std::fs::write(HOSTS, "127.0.0.1 localhost\n127.0.0.1 twins\n127.0.0.2 twins\n").unwrap();
     let inside = |args: &[&str]| in_namespace("-m", "mount --bind \"$HOSTS\" /etc/hosts", args);
     let version = inside(&["version"]);
@@ -393,7 +393,7 @@ fn a_name_is_dialed_at_its_first_address_or_at_all_of_them() {
     let mut shares = [waiting(&one), waiting(&two)];
     shares.sort_unstable();
     assert_eq!(shares, [2, 3]);
-    // Where nothing listens any more, the address that was not dialed is named.
+    // After the listener is closed, the report names the address that was not dialed.
     drop((one, two));
     let failed = inside(&["-y", "-c", "4", "-s", "0", &target]);
     let other = if dialed == "127.0.0.1" { "127.0.0.2" } else { "127.0.0.1" };
@@ -403,7 +403,7 @@ fn a_name_is_dialed_at_its_first_address_or_at_all_of_them() {
 
 const HOSTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/hosts");
 
-/// Runs the program in a namespace of its own, after a piece of shell.
+/// Runs the program in a namespace, after a shell command.
 fn in_namespace(which: &str, first: &str, args: &[&str]) -> common::Outcome {
     let mut command = std::process::Command::new("unshare");
     let script = format!("{first}; exec \"$@\"");
@@ -412,15 +412,15 @@ fn in_namespace(which: &str, first: &str, args: &[&str]) -> common::Outcome {
     Running::start(command).outcome()
 }
 
-/// How many connections wait to be accepted, which takes them.
+/// Accepts and counts the connections in the accept queue.
 fn waiting(listener: &TcpListener) -> usize {
     listener.set_nonblocking(true).unwrap();
     listener.incoming().map_while(Result::ok).count()
 }
 
 #[test]
-fn a_dial_that_would_meet_itself_is_refused() {
-    // A namespace of its own in which every dial is given the very port that it dials.
+fn a_self_connection_is_refused() {
+    // In a namespace in which every dial gets its target as its local port.
     let narrow = "ip link set lo up && echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range";
     let inside = |args: &[&str]| in_namespace("-n", narrow, args);
     let version = inside(&["version"]);
@@ -435,7 +435,7 @@ fn a_dial_that_would_meet_itself_is_refused() {
 }
 
 #[test]
-fn a_host_without_descriptors_blames_itself() {
+fn a_host_without_descriptors_is_the_cause() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "100", "-s", "0", &server.target()];
     let run = Running::start(tcpgoon_after("ulimit -n 64", &args)).outcome();
@@ -445,22 +445,22 @@ fn a_host_without_descriptors_blames_itself() {
     assert_eq!(last.established + last.error, 100, "{run:#?}");
     run.find(&format!("Errors: {0}, by reason: {0} no file descriptors (this host)", last.error));
     run.find("Errors of this host say nothing about the target.");
-    // What the report itself needs it has opened before.
+    // The report needs no further descriptor.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     run.find(&format!("Host: {}", host.trim_end()));
-    // Counted to the last one, whatever the standard streams take of them.
-    let told = run.stderr.strip_prefix("tcpgoon: open files of a process: enough for ");
-    let told = told.and_then(|told| told.split(' ').next()?.parse().ok());
-    assert_eq!(told, Some(last.established), "{run:#?}");
+    // Exact, with the descriptors of the standard streams.
+    let predicted = run.stderr.strip_prefix("tcpgoon: open files of a process: enough for ");
+    let predicted = predicted.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    assert_eq!(predicted, Some(last.established), "{run:#?}");
     assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
 }
 
 #[test]
-fn a_server_that_resets_what_waits_in_its_queue_is_data_and_no_crash() {
+fn a_server_that_resets_its_accept_queue_is_handled() {
     let server = Served::start(&["-i", "0", "--never-accept"]);
     let run = holding(&["-c", "20", &server.target()]);
     run.wait_for_stats("all are established", |stats| stats.established == 20);
-    // Its queue is reset when it goes.
+    // The kernel resets the accept queue when the listener closes.
     drop(server);
     run.wait_for_stats("all are closed", |stats| stats.closed == 20);
     let run = stop(run);
@@ -469,8 +469,8 @@ fn a_server_that_resets_what_waits_in_its_queue_is_data_and_no_crash() {
 }
 
 #[test]
-fn half_closed_and_busy_servers_do_not_confuse_each_other() {
-    // One of three hangs up at once, one sends a little and stays, one only stays.
+fn closing_sending_and_silent_servers_are_counted_apart() {
+    // One of three closes at once, one sends and stays, one stays.
     let mut kept = Vec::new();
     let mut count = 0;
     let address = listen(move |mut stream: TcpStream| {

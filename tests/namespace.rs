@@ -1,6 +1,5 @@
-//! Whole runs in networks that the tests make themselves: the original README's three examples,
-//! what stops a dial on its way, and what this host can run out of. They need root; where that is
-//! missing they say so.
+//! Whole runs in network namespaces: the three examples of the original's README, what stops a dial on
+//! the path, and limits of this host. They need root.
 
 mod common;
 
@@ -15,7 +14,7 @@ use common::{Outcome, Running, Served, skip};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// A run in this namespace, without a question.
+/// A run in this namespace.
 fn run(namespace: &Namespace, words: &str) -> Outcome {
     Running::start(namespace.tcpgoon(&format!("-y {words}"))).outcome()
 }
@@ -34,7 +33,7 @@ fn assert_all_fail(namespace: &Namespace, words: &str, reason: &str) {
     assert_eq!(errors(&run), format!("3 {reason}"), "{words}");
 }
 
-// The original README's examples.
+// The examples of the original's README.
 
 #[test]
 fn first_example_all_are_established() {
@@ -51,7 +50,7 @@ fn first_example_all_are_established() {
 }
 
 #[test]
-fn second_example_a_listener_falls_silent_half_way() {
+fn second_example_a_firewall_drops_half_way() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = serve(&namespace);
     let words = "--host 127.0.0.1 --port 80 --connections 10 --sleep 999 -y";
@@ -68,7 +67,7 @@ fn second_example_a_listener_falls_silent_half_way() {
     let [min, _, max, _] = original.failed.unwrap();
     assert!(min >= 5000 * MS && max < 10_000 * MS, "{run:#?}");
     assert_eq!(errors(&run), format!("{} timed out (server or network)", 10 - established));
-    // As with the original some still dial while others have failed.
+    // Some still dial while others have failed.
     assert!(original.stats.iter().any(|line| line.dialing > 0 && line.error > 0), "{run:#?}");
 }
 
@@ -84,7 +83,7 @@ fn second_example_the_server_is_killed_half_way() {
 
     run.assert_code(2);
     let original = original(&run, "127.0.0.1:80");
-    // Those that were established are closed, and keep their times.
+    // Those that were established are closed; their times stay.
     let closed = original.last.closed;
     assert!((3..10).contains(&closed), "{run:#?}");
     assert_eq!(original.last, decided(10, 0, closed));
@@ -108,7 +107,7 @@ fn third_example_a_black_hole() {
 #[test]
 fn first_line_comes_before_the_first_dial() {
     let Some(namespace) = Namespace::make() else { return };
-    // Both streams through one pipe, so that their order is kept.
+    // Both streams into one pipe, to keep their order.
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut command = namespace.tcpgoon("-y -c 3 -s 0 --debug 127.0.0.1:80");
     command.stdout(writer.try_clone().unwrap()).stderr(writer);
@@ -130,15 +129,15 @@ fn a_thousand_dials_ten_ms_apart_keep_their_schedule() {
 
     run.assert_code(0);
     let took = span(&run.find("Dial starts: 1000, from first to last @")[0]);
-    // How late they were is told, rounded; nothing else moves the last one away from the first.
+    // Only lateness, as reported, moves the last dial.
     let late = span(&run.find("Dial start lateness p50/p99/max = @/@/@")[2]).mul_f64(1.01);
     assert!(took.abs_diff(9990 * MS) <= late, "{run:#?}");
 }
 
-// What stops a dial on its way.
+// What stops a dial on the path.
 
-/// Two hosts, and a firewall on the second one that has all the ways to say no.
-fn walled() -> Option<(Namespace, Namespace)> {
+/// Two hosts, the second one with a firewall that rejects in every way.
+fn rejecting() -> Option<(Namespace, Namespace)> {
     let (client, server) = (Namespace::make()?, Namespace::make()?);
     client.join(&server);
     server.firewall(
@@ -154,12 +153,12 @@ fn walled() -> Option<(Namespace, Namespace)> {
 }
 
 #[test]
-fn every_way_of_being_turned_away_has_its_cause_and_side() {
-    let Some((client, _server)) = walled() else { return };
+fn every_rejection_has_its_reason_and_side() {
+    let Some((client, _server)) = rejecting() else { return };
     for (port, reason) in [
         (82, "host unreachable (network)"),
         (83, "network unreachable (network)"),
-        // The kernel makes EHOSTUNREACH of this one.
+        // The kernel maps this one to EHOSTUNREACH.
         (84, "host unreachable (network)"),
         (85, "refused (server or network)"),
         (86, "refused (server or network)"),
@@ -171,13 +170,13 @@ fn every_way_of_being_turned_away_has_its_cause_and_side() {
 }
 
 #[test]
-fn every_way_of_being_turned_away_has_its_cause_and_side_with_ipv6() {
+fn every_rejection_has_its_reason_and_side_over_ipv6() {
     if !has_ipv6() {
         return skip("this kernel has no IPv6");
     }
-    let Some((client, _server)) = walled() else { return };
-    // An answer that is there before connect() returns is not heeded by the kernel; the one to the
-    // repeated SYN is.
+    let Some((client, _server)) = rejecting() else { return };
+    // The kernel ignores an ICMP error that arrives before connect() returns, not the one for the
+    // repeated SYN.
     for (port, reason) in [
         (82, "host unreachable (network)"),
         (83, "network unreachable (network)"),
@@ -192,16 +191,16 @@ fn every_way_of_being_turned_away_has_its_cause_and_side_with_ipv6() {
 }
 
 #[test]
-fn a_neighbour_that_does_not_answer_is_a_host_that_is_unreachable() {
+fn a_neighbour_without_arp_reply_is_an_unreachable_host() {
     let Some(client) = Namespace::make() else { return };
     let Some(other) = Namespace::make() else { return };
     client.join(&other);
-    // The kernel gives up on its neighbour's address after three seconds.
+    // Neighbour resolution fails after three seconds.
     assert_all_fail(&client, "-s 0 -t 20 10.9.0.3:80", "host unreachable (network)");
 }
 
 #[test]
-fn a_firewall_that_counts_lets_exactly_its_number_through() {
+fn a_connection_limit_of_a_firewall_is_reached_exactly() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = serve(&namespace);
     namespace.firewall("input", "tcp dport 80 ct state new ct count over 7 drop");
@@ -213,13 +212,13 @@ fn a_firewall_that_counts_lets_exactly_its_number_through() {
 }
 
 #[test]
-fn a_network_that_drops_some_only_delays_them() {
+fn packet_loss_only_delays_dials() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = serve(&namespace);
     namespace.firewall("input", "tcp dport 80 tcp flags syn numgen random mod 100 < 30 drop");
     let run = run(&namespace, "-c 100 -s 0 -t 25 127.0.0.1:80");
 
-    // The kernel repeats its SYN after a second: established all the same, and the times show it.
+    // The SYN is repeated after a second, and the dial time shows it.
     run.assert_code(0);
     let original = original(&run, "127.0.0.1:80");
     assert_eq!(original.last, decided(100, 100, 0));
@@ -227,10 +226,10 @@ fn a_network_that_drops_some_only_delays_them() {
     assert!(min < 500 * MS && max >= 1000 * MS, "{run:#?}");
 }
 
-// What this host itself refuses.
+// Limits and rules of this host.
 
 #[test]
-fn without_a_route_it_is_this_host_that_says_no() {
+fn no_route_is_an_error_of_this_host() {
     let Some(bare) = Namespace::make_bare() else { return };
     assert_all_fail(&bare, "127.0.0.1:80", "no route to the network (this host)");
 
@@ -247,10 +246,10 @@ fn without_a_route_it_is_this_host_that_says_no() {
     }
 }
 
-/// `connect()` does not look at what became of its SYN: a drop on the way out is silence like any
-/// other, and a rejection is an answer like any other.
+/// `connect()` does not report what happened to its SYN: an outgoing drop or rejection looks like one
+/// on the path.
 #[test]
-fn a_firewall_on_the_way_out_looks_like_one_on_the_way() {
+fn an_output_firewall_looks_like_one_on_the_path() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.firewall(
         "output",
@@ -268,7 +267,7 @@ fn a_firewall_on_the_way_out_looks_like_one_on_the_way() {
 }
 
 #[test]
-fn ports_that_run_out_are_errors_of_this_host() {
+fn exhausted_ports_are_errors_of_this_host() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.set("net/ipv4/ip_local_port_range", "40000 40009");
     let _serve = serve(&namespace);
@@ -281,9 +280,9 @@ fn ports_that_run_out_are_errors_of_this_host() {
 }
 
 #[test]
-fn a_calibration_counts_the_ports_that_it_can_have() {
+fn calibrate_counts_the_ports_that_are_free() {
     let Some(namespace) = Namespace::make() else { return };
-    // Nothing is free below the range, so that its server takes a port of it; and ten are reserved.
+    // No port below the range is free, so its server takes one of the range; ten are reserved.
     namespace.set("net/ipv4/ip_local_port_range", "1024 1123");
     namespace.set("net/ipv4/ip_local_reserved_ports", "1050-1059");
     let run = Running::start(namespace.tcpgoon("calibrate")).outcome();
@@ -295,30 +294,29 @@ fn a_calibration_counts_the_ports_that_it_can_have() {
 }
 
 #[test]
-fn a_dial_that_meets_itself_is_refused() {
+fn a_self_connection_is_refused() {
     let Some(namespace) = Namespace::make() else { return };
-    // The only port to dial from is the port that is dialed.
+    // The only local port is the target port.
     namespace.set("net/ipv4/ip_local_port_range", "40000 40000");
     let run = run(&namespace, "-c 1 127.0.0.1:40000");
 
     run.assert_code(2);
     assert_eq!(original(&run, "127.0.0.1:40000").last, decided(1, 0, 0));
     assert_eq!(errors(&run), "1 refused (server or network)");
-    // It did meet itself: what was established lingers for a minute after it was closed, what was
-    // refused does not.
+    // It was a self-connection: an established one leaves TIME_WAIT, a refused one does not.
     let lingering = namespace.run("ss -Htan state time-wait");
     assert_eq!(lingering.matches("127.0.0.1:40000").count(), 2, "{lingering}");
 }
 
 #[test]
-fn a_backlog_that_the_host_clamps_is_said_and_is_what_the_queue_holds() {
+fn a_clamped_backlog_is_reported_and_is_the_length_of_the_queue() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.set("net/core/somaxconn", "7");
     let words = "serve -p 80 --never-accept --backlog 100";
     let server = Served::start_with(&[], |_| namespace.tcpgoon(words));
     let run = run(&namespace, "-c 20 -s 10 -t 1 127.0.0.1:80");
 
-    // Linux lets one more in than was asked for.
+    // The queue holds one more than the backlog.
     run.assert_code(2);
     assert_eq!(original(&run, "127.0.0.1:80").last, decided(20, 8, 0));
     assert_eq!(errors(&run), "12 timed out (server or network)");

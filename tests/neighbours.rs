@@ -1,9 +1,9 @@
-//! A neighbour table that is full. It is the whole machine's, so this suite is one of its own: suites
-//! run one after the other.
+//! A full neighbour table. The table belongs to the whole machine, so this suite has a binary of its
+//! own: binaries run one after another.
 
 mod common;
 
-use common::faulty_servers::{Habit, Habitual};
+use common::faulty_servers::{Fault, FaultyServer};
 use common::topology;
 use common::verdict::verdict;
 use common::{Running, skip};
@@ -18,7 +18,7 @@ fn this_host_has_more_neighbours_than_its_table_holds() {
     let Some([client, host]) = topology::two() else { return };
     host.run("ip route add local 10.78.0.0/20 dev lo");
     client.run("ip route add 10.78.0.0/20 dev c");
-    let _server = Habitual::start(host.name(), "0.0.0.0:80".parse().unwrap(), Habit::Keep);
+    let _server = FaultyServer::start(host.name(), "0.0.0.0:80".parse().unwrap(), Fault::Keep);
     let words = "-y -i 0 10.78.0.1-10.78.11.200:80 -c 3000 -s 1";
     let verdict = verdict(&Running::start(client.tcpgoon(words)).outcome());
     verdict.word("LIMIT", 2).first(&["neighbour-table-full"]).sides(&["this host"]);

@@ -1,5 +1,4 @@
-//! From which address to which target: sources, several targets, and routes that run out of ports.
-//! Most of it needs networks of its own, and root to make them; where that is missing it is said.
+//! Routes: sources, several targets, and exhausted ports. Most of it needs root for namespaces.
 
 mod common;
 
@@ -25,7 +24,7 @@ fn serve(namespace: &Namespace, words: &str) -> Served {
     Served::start_with(&[], |_| namespace.tcpgoon(&format!("serve -p 80 --bind 0.0.0.0 {words}")))
 }
 
-/// One with so many local ports.
+/// One with this range of local ports.
 fn with_ports(range: &str) -> Option<Namespace> {
     let namespace = Namespace::make()?;
     namespace.set("net/ipv4/ip_local_port_range", range);
@@ -46,7 +45,7 @@ fn row(run: &Outcome, name: &str) -> [u64; 3] {
     [number(1), number(2), number(3)]
 }
 
-/// How often `connect()` was called in a run, as strace counts it.
+/// The number of `connect()` calls in a run, by strace.
 fn connects(namespace: &Namespace, words: &str) -> Option<(Outcome, u64)> {
     if command("strace -V").output().is_err() {
         skip("system calls are counted by strace");
@@ -66,10 +65,10 @@ fn connects(namespace: &Namespace, words: &str) -> Option<(Outcome, u64)> {
     Some((run, words[3].parse().unwrap()))
 }
 
-// The whole range, and its end.
+// Exhausted ports.
 
 #[test]
-fn every_port_of_the_range_is_used_and_the_next_dial_costs_no_system_call() {
+fn every_port_of_the_range_is_used_and_later_dials_are_skipped() {
     let Some(namespace) = with_ports("20000 20199") else { return };
     let _serve = serve(&namespace, "");
     let Some((run, connects)) = connects(&namespace, "-c 230 -s 0 127.0.0.1:80") else { return };
@@ -77,12 +76,12 @@ fn every_port_of_the_range_is_used_and_the_next_dial_costs_no_system_call() {
     run.assert_code(2);
     assert_eq!(run.last(), decided(230, 200, 0));
     assert_eq!(errors(&run), "30 no ephemeral ports (this host)");
-    // The first dial beyond is how it is found out; none after it is tried, or timed.
+    // One dial fails; those after it are skipped.
     assert_eq!(connects, 201);
     run.find("Dials skipped: 29, as no port was left from their source to their target");
     run.find("Dial starts: 201, from first to last @");
     run.find("Timing stats for 1 failed connections min/avg/max/dev = @/@/@/@");
-    // Those that were not tried are no measure of how long it takes.
+    // Skipped dials have no time.
     let row = run.find("  no ephemeral ports *  30  this host *  200  @/@/@");
     let times = [&row[2], &row[3], &row[4]].map(|time| span(time));
     assert!(times[0] > Duration::ZERO && times == [times[0]; 3], "{run:#?}");
@@ -96,7 +95,7 @@ fn dials_stay_as_fast_to_the_last_port() {
     let scratch = common::Scratch::new();
     let file = scratch.write("debug", "");
     let mut command = namespace.tcpgoon("-y -i 0 -c 12000 -s 0 --debug --close rst 127.0.0.1:80");
-    // A file has room for every line; to a pipe they are dropped where its reader is slow.
+    // A file takes every line; a pipe with a slow reader loses some.
     command.stdout(Stdio::piped()).stderr(File::create(&file).unwrap());
     let run = Running::start_as_it_is(command).outcome();
 
@@ -119,11 +118,11 @@ fn dials_stay_as_fast_to_the_last_port() {
 }
 
 #[test]
-fn a_route_goes_on_when_something_on_it_has_closed() {
+fn an_exhausted_route_goes_on_after_a_close() {
     let Some(namespace) = with_ports("20000 20099") else { return };
     let _serve = serve(&namespace, "--reset-after 2.5");
-    // Ports are short from the 100th dial, at 2 s, to the first reset, half a second later; from
-    // then on each reset makes room for a dial.
+    // Ports are exhausted from the 100th dial, at 2 s, to the first RST, half a second later; after
+    // that each RST frees a port.
     let run = run_in(&namespace, "-c 160 -s 20 127.0.0.1:80");
 
     run.assert_code(2);
@@ -152,7 +151,7 @@ fn a_route_without_ports_does_not_stop_the_others() {
     verdict.word("LIMIT", 2).reached_is(15, 20).share(5, 5).open(5);
     verdict.first(&["port-range"]).certain().sides(&["this host"]);
     assert!(verdict.main().symptom.contains("127.0.0.1:80"), "{verdict}");
-    // The worst one stands first.
+    // The worst one is first.
     let place = |name: &str| run.stdout.rfind(name).unwrap();
     assert!(place("127.0.0.1:80  ") < place("127.0.0.2:80  "), "{run:#?}");
     held.signal(Signal::SIGINT);
@@ -160,7 +159,7 @@ fn a_route_without_ports_does_not_stop_the_others() {
 }
 
 #[test]
-fn an_address_that_is_wanting_is_no_want_of_ports() {
+fn a_missing_local_address_is_not_exhausted_ports() {
     if !has_ipv6() {
         return skip("this kernel has no IPv6");
     }
@@ -172,19 +171,19 @@ fn an_address_that_is_wanting_is_no_want_of_ports() {
 }
 
 #[test]
-fn a_port_that_comes_back_late_is_found() {
+fn a_port_freed_late_is_used() {
     let Some(namespace) = with_ports("20000 20049") else { return };
     let _serve = serve(&namespace, "");
-    // For a second the kernel keeps what the first run has closed.
+    // The kernel keeps ports in TIME_WAIT for a second.
     run_in(&namespace, "-c 50 -s 0 127.0.0.1:80").assert_code(0);
     let run = run_in(&namespace, "-c 100 -s 30 127.0.0.1:80");
     run.assert_code(2);
     assert!(run.last().established >= 20, "{run:#?}");
 }
 
-/// With two signals the process ends as it stands, and its sockets with it.
+/// A second signal kills the process, and its sockets with it.
 #[test]
-fn an_end_by_reset_leaves_nothing_however_it_comes() {
+fn close_rst_leaves_no_time_wait_even_when_killed() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = serve(&namespace, "-i 0");
     let held = namespace.tcpgoon("-y -s 0 -c 500 --hold forever -i 20ms --close rst 127.0.0.1:80");
@@ -196,10 +195,10 @@ fn an_end_by_reset_leaves_nothing_however_it_comes() {
     assert_eq!(lingering, "");
 }
 
-// More than one range's worth.
+// Several sources.
 
 #[test]
-fn a_port_of_a_source_serves_every_target() {
+fn each_source_has_the_ports_again_for_each_target() {
     let Some(namespace) = with_ports("20000 20009") else { return };
     let _serve = serve(&namespace, "");
     let words = "-s 0 --source 127.0.0.8-127.0.0.9 127.0.0.1-127.0.0.3:80";
@@ -215,7 +214,7 @@ fn a_port_of_a_source_serves_every_target() {
 }
 
 #[test]
-fn dials_go_round_the_sources_as_the_server_sees_them() {
+fn dials_take_the_sources_in_turn() {
     let (sender, peers) = std::sync::mpsc::channel();
     let address = listen(move |stream| {
         sender.send(stream.peer_addr().unwrap().ip().to_string()).unwrap();
@@ -248,28 +247,28 @@ fn sources_are_of_either_family() {
 }
 
 #[test]
-fn a_source_that_is_not_this_hosts_is_told_before_anything_is_dialed() {
+fn a_source_that_is_not_local_is_an_error_without_a_dial() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap().to_string();
-    for (source, told) in [
-        ("192.0.2.1", "--source 192.0.2.1: this host has no such address *"),
-        ("0.0.0.0", "--source 0.0.0.0: this host has no such address *"),
-        ("::", "--source ::: this host has no such address *"),
-        ("224.0.0.1", "--source 224.0.0.1: this host has no such address *"),
-        ("255.255.255.255", "--source 255.255.255.255: this host has no such address *"),
+    for (source, error) in [
+        ("192.0.2.1", "--source 192.0.2.1: this host has no such address; *"),
+        ("0.0.0.0", "--source 0.0.0.0: this host has no such address; *"),
+        ("::", "--source ::: this host has no such address; *"),
+        ("224.0.0.1", "--source 224.0.0.1: this host has no such address; *"),
+        ("255.255.255.255", "--source 255.255.255.255: this host has no such address; *"),
         (
             "127.255.255.254-127.255.255.255",
-            "--source 127.255.255.255: this host has no such address *",
+            "--source 127.255.255.255: this host has no such address; *",
         ),
-        ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address *"),
-        ("::1", "--source: * needs an IPv4 source address, and there is none"),
+        ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address; *"),
+        ("::1", "--source: * has to be dialed from an IPv4 address, and none is given"),
         ("127.0.0.1/33", "--source '127.0.0.1/33': addresses of this host are accepted, *"),
         ("fe80::1", "--source fe80::1: a link-local address needs its interface: fe80::1%eth0"),
     ] {
         let run = run(&["-y", "--source", source, &target]);
         run.assert_code(1);
         let line = run.stderr.lines().next().unwrap();
-        let shape = format!("tcpgoon: {told}");
+        let shape = format!("tcpgoon: {error}");
         assert!(matches(line, &shape).is_some(), "{source}: {run:#?}");
         assert_eq!(run.stdout, "", "{source}");
     }
@@ -278,7 +277,7 @@ fn a_source_that_is_not_this_hosts_is_told_before_anything_is_dialed() {
 }
 
 #[test]
-fn a_source_that_goes_away_is_told_and_dialed_from_when_it_is_back() {
+fn a_removed_source_is_reported_and_used_again_when_it_is_back() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = serve(&namespace, "-i 0");
     for last in [1, 2] {
@@ -298,7 +297,7 @@ fn a_source_that_goes_away_is_told_and_dialed_from_when_it_is_back() {
     assert_eq!(errors(&run), format!("{error} source address is gone (this host)"));
     assert_eq!(row(&run, "10.7.0.1"), [200, 200, 0]);
     assert_eq!(row(&run, "10.7.0.2"), [200, 200 - error, error]);
-    // Every second dial was from there.
+    // Every second dial used it.
     let gone = run.stats().into_iter().find(|stats| stats.error >= 30).unwrap();
     let before = (400 - gone.not_initiated) / 2 - gone.error;
     assert!(200 - error > before + 5, "it is not dialed from again: {run:#?}");
@@ -308,18 +307,17 @@ fn a_source_that_goes_away_is_told_and_dialed_from_when_it_is_back() {
     assert!(verdict.main().symptom.contains("10.7.0.2"), "{verdict}");
 }
 
-// The end of a run.
+// Closing at the end of a run.
 
 #[test]
-fn an_end_by_reset_leaves_nothing_and_one_by_fin_its_time_wait() {
-    // An acknowledgement that comes after the server's end is gone draws a reset, which can end a
-    // TIME_WAIT before its time: a few of them.
+fn close_rst_leaves_nothing_and_close_fin_time_wait() {
+    // A late ACK to a server that is gone is answered with RST, which ends a few TIME_WAITs early.
     for (how, left) in [("fin", 25..51), ("rst", 0..1)] {
         let Some(namespace) = Namespace::make() else { return };
         let serve = serve(&namespace, "-i 20ms");
         run_in(&namespace, &format!("-c 50 -s 0 --close {how} 127.0.0.1:80")).assert_code(0);
         serve.wait_for_counts("all are closed", |[_, _, _, closed]| closed == 50);
-        // The server's end may be through before the client's is.
+        // The server's side may finish first.
         let count = |of| namespace.run(&format!("ss -Htan {of}")).lines().count();
         let settled = || {
             let is_through = count("exclude listening exclude time-wait") == 0;
@@ -335,27 +333,27 @@ fn slow_to_close(target: &str) -> Option<Running> {
         skip("system calls are slowed down by strace");
         return None;
     }
-    // Descriptors of connections only: the first ones are its own.
+    // Descriptors of connections only.
     let words = ["-y", "-i", "0", "-s", "0", "-c", "300", target];
     let slow = "set -- strace -f -qq -o /dev/null -e inject=close:delay_enter=10ms:when=20+ \"$@\"";
     Some(Running::start(tcpgoon_after(slow, &words)))
 }
 
 #[test]
-fn a_long_end_shows_that_it_goes_on_after_the_report() {
+fn a_long_close_shows_progress_after_the_report() {
     let server = Served::start(&["-i", "0"]);
     let Some(run) = slow_to_close(&server.target()) else { return };
     let run = run.outcome();
     run.assert_code(0);
     assert_eq!(run.last(), decided(300, 300, 0));
     let shape = "tcpgoon: closing: # of 300 connections are closed";
-    let told = run.stderr.lines().filter_map(|line| matches(line, shape));
-    let told: Vec<u64> = told.map(|words| words[0].parse().unwrap()).collect();
-    assert!(!told.is_empty() && told.is_sorted(), "{run:#?}");
+    let left = run.stderr.lines().filter_map(|line| matches(line, shape));
+    let left: Vec<u64> = left.map(|words| words[0].parse().unwrap()).collect();
+    assert!(!left.is_empty() && left.is_sorted(), "{run:#?}");
 }
 
 #[test]
-fn a_signal_shortens_the_end_and_changes_nothing_else() {
+fn a_signal_shortens_the_close_and_changes_nothing_else() {
     let server = Served::start(&["-i", "0"]);
     let Some(run) = slow_to_close(&server.target()) else { return };
     run.stderr.wait_for_words("connections are closed");

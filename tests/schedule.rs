@@ -1,4 +1,4 @@
-//! When things happen: dials, timeouts, holds and interval lines, and what waiting costs.
+//! Timing: dials, timeouts, holds, interval lines, and the cost of waiting.
 
 mod common;
 
@@ -15,10 +15,10 @@ use common::{
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 
-/// What is not promised to the moment may be later by this: the machines are shared, and stall.
+/// How late anything may be: the machines are shared, and stall.
 const LATE: Duration = Duration::from_secs(5);
 
-/// From first to last dial, and by how much the latest one was late at most: that is rounded.
+/// The time from first to last dial, and the maximum lateness, rounded up.
 fn dial_starts(run: &Outcome, dials: u32) -> (Duration, Duration) {
     let took = &run.find(&format!("Dial starts: {dials}, from first to last @"))[0];
     let [p50, p99, max] = &run.find("Dial start lateness p50/p99/max = @/@/@")[..] else {
@@ -29,11 +29,10 @@ fn dial_starts(run: &Outcome, dials: u32) -> (Duration, Duration) {
     (span(took), max.mul_f64(1.01) + Duration::from_micros(1))
 }
 
-/// The first dial may be late, and then it is nearer to the last; or the last one may be, and then
-/// it is further away. By more than that no stall of the machine can move them, only a drift.
+/// The first or the last dial may be late, by at most `late`. Only a drift moves them further.
 #[track_caller]
-fn assert_spread(asked: Duration, took: Duration, late: Duration, run: &Outcome) {
-    assert!(took + late >= asked && took <= asked + late, "{run:#?}");
+fn assert_spread(planned: Duration, took: Duration, late: Duration, run: &Outcome) {
+    assert!(took + late >= planned && took <= planned + late, "{run:#?}");
 }
 
 #[test]
@@ -56,14 +55,13 @@ fn dials_are_spread_by_rate() {
 
 #[test]
 fn slow_servers_do_not_stretch_the_schedule() {
-    // Every dial beyond the queue takes its whole timeout, and the next one starts on time all the
-    // same.
+    // Every dial beyond the accept queue takes its whole timeout; the next one still starts on time.
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
     let run = run(&["-y", "-c", "40", "-s", "10", "-t", "0.4", "-i", "0", &server.target()]);
     run.assert_code(2);
     let (took, late) = dial_starts(&run, 40);
     assert_spread(Duration::from_millis(390), took, late, &run);
-    // One after the other they would take 15 s.
+    // One after another they would take 15 s.
     assert!(run.took < Duration::from_millis(800) + LATE, "{run:#?}");
 }
 
@@ -91,7 +89,7 @@ fn dial_timeouts_are_never_early() {
 }
 
 #[test]
-fn no_timeout_means_the_systems_own() {
+fn timeout_0_leaves_the_kernels_timeout() {
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
     let run = Running::start(tcpgoon(
         &[["-y", "-c", "6", "-s", "0", "-t", "0", "-i", "50ms"].as_slice(), &[&server.target()]]
@@ -106,7 +104,7 @@ fn no_timeout_means_the_systems_own() {
 }
 
 #[test]
-fn connections_are_held_for_as_long_as_asked() {
+fn connections_are_held_for_the_hold() {
     let (sender, ends) = mpsc::channel();
     let address = listen(move |mut stream| {
         let sender = sender.clone();
@@ -149,7 +147,7 @@ fn a_run_ends_as_soon_as_everything_is_decided() {
 }
 
 #[test]
-fn a_run_settles_for_100_ms_or_as_long_as_it_may() {
+fn a_run_settles_for_100_ms_or_up_to_its_maximum() {
     let server = Served::start(&["-i", "0"]);
     for (args, least_ms) in [(&["--settle", "0"][..], 0), (&[], 100), (&["--settle", "50ms"], 50)] {
         let run = run(&[&["-y", "-c", "5", "-s", "0", &server.target()], args].concat());
@@ -165,8 +163,7 @@ fn interval_lines_come_on_time() {
     let server = Served::start(&["-i", "0"]);
     let run = run(&["-y", "-c", "1", "-i", "0.1", "--hold", "1.05", &server.target()]);
     run.assert_code(0);
-    // The first, ten intervals, the last; of intervals that fall into one stall of the machine one
-    // line is left.
+    // The first line, ten intervals, the last. Intervals within one stall leave one line.
     let missing = u32::try_from(12 - run.stats().len()).unwrap();
     let mut lines = run.stdout.lines();
     let stalls = lines.find_map(|line| output::matches(line, "Not looking: @ in all, *"));
@@ -175,7 +172,7 @@ fn interval_lines_come_on_time() {
     assert!(missing * Duration::from_millis(100) <= stalled + longest, "{run:#?}");
 }
 
-/// As many connections as this process could hold, at most `most`; `None` says why not that many.
+/// The connections that the limit on open files allows, at most `most`; `None` skips aloud.
 fn room_for(most: u32) -> Option<u32> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if hard < u64::from(most) + 100 {
@@ -186,7 +183,7 @@ fn room_for(most: u32) -> Option<u32> {
 }
 
 #[test]
-fn nineteen_thousand_connections_are_established_as_fast_as_it_goes() {
+fn nineteen_thousand_connections_are_established_at_full_speed() {
     let Some(count) = room_for(19_000) else { return };
     let server = Served::start(&["-i", "0"]);
     let run = run(&["-y", "-c", &count.to_string(), "-s", "0", "-t", "30", &server.target()]);
@@ -203,7 +200,7 @@ fn waiting_costs_nothing() {
     let args = ["-y", "-c", "10000", "-s", "0", "-i", "0", "--hold", "forever", &target];
     let run = Running::start(tcpgoon(&args));
     wait_until("all are dialed", || (run.descriptors() >= 10_000).then_some(()));
-    // A second after it was established a sample is asked whether the server has it.
+    // A second after the last dial a sample is checked by keepalive.
     let quiet = || {
         let before = work(run.id());
         let end = Instant::now() + Duration::from_millis(1500);
@@ -230,7 +227,7 @@ fn a_connection_takes_less_than_100_bytes() {
     let resident = |count: usize| {
         let args = ["-y", "-c", &count.to_string(), "-s", "0", "-i", "0", "--hold", "forever"];
         let run = Running::start(tcpgoon(&[&args[..], &[&server.target()]].concat()));
-        // Its descriptors are there before all is that it has for itself.
+        // Descriptors are open before all memory is allocated.
         server.wait_for_counts("all are open", |[_, open, ..]| open == count as u64);
         let kib = status_number(run.id(), "RssAnon");
         run.signal(Signal::SIGINT);
@@ -239,11 +236,11 @@ fn a_connection_takes_less_than_100_bytes() {
     };
     let (empty, full) = (resident(1), resident(10_000));
     let each = full.saturating_sub(empty) / 10_000;
-    // The tables alone are 36.
+    // The tables alone take 36.
     assert!((30..100).contains(&each), "{each} bytes a connection");
 }
 
-/// How often a process has gone to sleep, and the ticks of processor time (10 ms) that it has used.
+/// Voluntary context switches of a process, and its CPU time in ticks of 10 ms.
 fn work(process: u32) -> (u64, u64) {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();

@@ -1,5 +1,5 @@
-//! Runs against servers that others wrote, as their packages bring them: 500 connections to each,
-//! and what `tcpgoon` says is compared with what the server says itself.
+//! 500 connections to nginx, redis, sshd and haproxy: the report is compared with the server's own
+//! counters.
 
 mod common;
 
@@ -17,13 +17,12 @@ use common::verdict::verdict;
 use common::{Outcome, Running, Served, tcpgoon};
 use common::{Scratch, command, decided, errors, original, succeed};
 
-/// A run that holds its connections, once all of its dials are decided.
+/// A run in its hold: all dials are decided.
 fn dial_500_and_hold(port: u16, flags: &[&str]) -> Running {
     hold(Running::start(dial_500(port, flags)))
 }
 
-/// The same with every line of `--debug`, in a file: a pipe that nobody is quick to read loses
-/// some.
+/// The same with `--debug` into a file: a pipe with a slow reader loses lines.
 fn dial_500_and_hold_with_debug(port: u16, flags: &[&str], debug: &Path) -> Running {
     let mut command = dial_500(port, &[&["--debug"], flags].concat());
     command.stdout(Stdio::piped()).stderr(File::create(debug).unwrap());
@@ -54,8 +53,7 @@ fn assert_all_established(run: &Outcome, port: u16) {
     run.find("Established: 500 in all, 500 at most at once, 500 at the end, 0 closed by the peer");
 }
 
-/// All were established and some are left: that the server closed the others at once is a limit, and
-/// no error.
+/// All were established and the server closed some at once: a limit without errors.
 #[track_caller]
 fn assert_some_closed(run: &Outcome, port: u16, left: u64) {
     run.find("Errors: 0");
@@ -65,7 +63,7 @@ fn assert_some_closed(run: &Outcome, port: u16, left: u64) {
         _ => &["connection-limit"],
     };
     verdict.word("LIMIT", 2).first(ids).sides(&["server"]);
-    // A server that is slow to close, or is not run for a while, has more for some time.
+    // A server that closes late has more for some time.
     let [reached, _] = verdict.reached();
     let most = left.max(100) * 3 / 2;
     assert!((left..=most).contains(&reached), "{verdict}");
@@ -84,10 +82,10 @@ fn nginx_counts_the_same_500() {
         let status = ask(connect(port), "GET / HTTP/1.0\r\n\r\n", "Waiting: ");
         number_after(&status, "Active connections:")
     };
-    wait_until("only the question is open", || active() == 1);
+    wait_until("only the request is open", || active() == 1);
 
     let dialing = dial_500_and_hold(port, &[]);
-    wait_until("nginx has all and the question", || active() == 501);
+    wait_until("nginx has all and the request", || active() == 501);
     assert_all_established(&interrupt(dialing), port);
     wait_until("nginx has seen them go", || active() == 1);
 }
@@ -97,16 +95,16 @@ fn redis_counts_the_same_500() {
     let (scratch, port) = (Scratch::new(), free_port());
     let Some(_server) = redis(&scratch, port, 1000) else { return };
     let dialing = dial_500_and_hold(port, &[]);
-    wait_until("redis has all and the question", || redis_clients(port) == 501);
+    wait_until("redis has all and the request", || redis_clients(port) == 501);
     assert_all_established(&interrupt(dialing), port);
     wait_until("redis has seen them go", || redis_clients(port) == 1);
 }
 
 #[test]
-fn redis_with_room_for_100_closes_the_rest_and_its_words_are_shown() {
+fn redis_limited_to_100_closes_the_rest_and_its_error_line_is_shown() {
     let (scratch, port) = (Scratch::new(), free_port());
     let Some(_server) = redis(&scratch, port, 100) else { return };
-    wait_until("nobody is connected", || established_at(port) == 0);
+    wait_until("no connection is left", || established_at(port) == 0);
     let debug = scratch.path("debug");
     let dialing = dial_500_and_hold_with_debug(port, &[], &debug);
     dialing.wait_for_stats("redis has closed the rest", |stats| stats.closed == 400);
@@ -118,8 +116,7 @@ fn redis_with_room_for_100_closes_the_rest_and_its_words_are_shown() {
     assert_eq!(fs::read_to_string(debug).unwrap().matches(words).count(), 400);
 }
 
-// It makes a process of each connection, and its accept queue is short: a SYN may have to be
-// repeated.
+// sshd forks for each connection, and its accept queue is short: SYNs may be repeated.
 
 #[test]
 fn sshd_greets_the_same_500() {
@@ -135,7 +132,7 @@ fn sshd_greets_the_same_500() {
 }
 
 #[test]
-fn sshd_with_room_for_50_closes_the_rest() {
+fn sshd_limited_to_50_closes_the_rest() {
     let (scratch, port) = (Scratch::new(), free_port());
     let Some(_server) = sshd(&scratch, port, 50) else { return };
     let dialing = dial_500_and_hold(port, &["-t", "25"]);
@@ -150,7 +147,7 @@ fn haproxy_and_the_server_behind_it_count_the_same_500() {
     let Some(_server) = haproxy(&scratch, port, "tcp", behind.address, 1000) else { return };
     let dialing = dial_500_and_hold(port, &[]);
     wait_until("haproxy has all", || haproxy_clients(&scratch) == 500);
-    // The one before that asked whether haproxy listens may have come through, too.
+    // The earlier connection, which tested whether haproxy listens, may be counted too.
     let all_open = |counts: [u64; 4]| matches!(counts, [500, 500, 500, 0] | [501, 500, 500, 1]);
     behind.wait_for_counts("so has the server behind it", all_open);
     assert_all_established(&interrupt(dialing), port);
@@ -160,17 +157,17 @@ fn haproxy_and_the_server_behind_it_count_the_same_500() {
 }
 
 #[test]
-fn haproxy_with_room_for_100_leaves_the_rest_in_its_queue_or_unanswered() {
+fn haproxy_limited_to_100_leaves_the_rest_in_its_queue_or_unanswered() {
     let (scratch, port, behind) = (Scratch::new(), free_port(), Served::start(&[]));
     let Some(_server) = haproxy(&scratch, port, "tcp", behind.address, 100) else { return };
     let dialing = dial_500_and_hold(port, &["-t", "1"]);
     wait_until("haproxy is full", || haproxy_clients(&scratch) == 100);
-    wait_until("its server has as many", || established_at(behind.address.port()) == 100);
+    wait_until("its server has 100", || established_at(behind.address.port()) == 100);
     let listener = succeed(command(&format!("ss -Hltn sport = :{port}")), "");
     let queued = number_after(&listener, "LISTEN");
     let run = interrupt(dialing);
 
-    // From here they all look the same: established. Behind haproxy only the first hundred are.
+    // On this host all are established; only the first hundred reach the server behind haproxy.
     run.assert_code(2);
     assert_eq!(original(&run, &local(port).to_string()).last, decided(500, 100 + queued, 0));
     assert_eq!(errors(&run), format!("{} timed out (server or network)", 400 - queued));

@@ -1,4 +1,4 @@
-//! Events that no honest driver hands over, and that must change nothing.
+//! Events that no correct driver reports, and that must change nothing.
 
 use super::descriptor::failure;
 use super::random::Random;
@@ -6,7 +6,7 @@ use super::record::View;
 use crate::engine::{EndReason, Engine, Event, EventKind, Key, State, TcpInfo, TcpInfoPurpose};
 use crate::units::{Moment, Span};
 
-/// Makes one up, if the run is in a state that has room for it.
+/// One such event, if the state of the run allows any.
 pub(super) fn bogus(
     engine: &Engine,
     view: &View,
@@ -14,25 +14,25 @@ pub(super) fn bogus(
     random: &mut Random,
 ) -> Option<(&'static str, Event)> {
     let connections = engine.sample().connections;
-    let is = |slot: u32, wanted: &[State]| {
+    let is_in = |slot: u32, wanted: &[State]| {
         let connection = engine.connection(Key { slot, attempt: 0 });
         connection.is_some_and(|connection| wanted.contains(&connection.state))
     };
     let slot = random.small(0, connections - 1);
     let states = |wanted: &[State]| {
         let mut slots = (0..connections).cycle().skip(slot as usize).take(connections as usize);
-        slots.find(|slot| is(*slot, wanted))
+        slots.find(|slot| is_in(*slot, wanted))
     };
     let attempt = random.pick(&[1, 7, u32::MAX]);
     let outside = random.pick(&[connections, u32::MAX - 1, u32::MAX]);
     let any = Key { slot, attempt: 0 };
-    let (edge, kind) = match random.small(0, 8) {
+    let (name, kind) = match random.small(0, 8) {
         0 => ("bogus: wrong attempt", anything(Key { slot, attempt }, random)),
         1 => ("bogus: wrong slot", anything(Key { slot: outside, attempt: 0 }, random)),
         2 => {
             let mut never = view.dialed..connections;
-            let slot = never.find(|slot| is(*slot, &[State::NotInitiated]))?;
-            ("bogus: never asked for", anything(Key { slot, attempt: 0 }, random))
+            let slot = never.find(|slot| is_in(*slot, &[State::NotInitiated]))?;
+            ("bogus: never dialed", anything(Key { slot, attempt: 0 }, random))
         }
         3 => {
             let slot = states(&[State::Closed, State::Error])?;
@@ -58,15 +58,15 @@ pub(super) fn bogus(
         }
         6 => {
             let slot = states(&[State::Established])?;
-            // Only a driver can tell whether a reply is complete; without bytes it is not.
+            // Whether a reply is complete only the driver sees; without bytes it is not.
             let is_awaited = engine.awaits_answer(Key { slot, attempt: 0 });
             if is_awaited && view.has_bytes[slot as usize] {
                 return None;
             }
-            ("bogus: an answer to nothing", EventKind::ReplyMatched(Key { slot, attempt: 0 }))
+            ("bogus: a reply without bytes", EventKind::ReplyMatched(Key { slot, attempt: 0 }))
         }
-        7 => ("bogus: a look at nothing", looked(any, random)),
-        // Spurious, rather than bogus: an epoll may say so with nothing there to read.
+        7 => ("bogus: TCP_INFO that was not read", unread_info(any, random)),
+        // Spurious rather than bogus: epoll may report this with nothing to read.
         _ => {
             let slot = states(&[State::Established])?;
             ("bogus: nothing to read", EventKind::Readable(Key { slot, attempt: 0 }))
@@ -82,11 +82,11 @@ pub(super) fn bogus(
     }
     let future = now + Span::from_s(1_000);
     let at = random.pick(&[Moment(0), now, now, future, Moment(u64::MAX)]);
-    Some((edge, Event { at, kind }))
+    Some((name, Event { at, kind }))
 }
 
 fn anything(key: Key, random: &mut Random) -> EventKind {
-    let looked = looked(key, random);
+    let info = unread_info(key, random);
     random.pick(&[
         EventKind::Dialed(key),
         EventKind::Opened(key),
@@ -95,15 +95,15 @@ fn anything(key: Key, random: &mut Random) -> EventKind {
         EventKind::Readable(key),
         EventKind::Received { key, bytes: 1_000, more: true },
         EventKind::ReplyMatched(key),
-        looked,
+        info,
         EventKind::Reset(key, failure(EndReason::PeerReset), TcpInfo::default()),
         EventKind::KeepaliveStarted(key, None),
     ])
 }
 
-/// The kernel is said to have said something, however absurd.
-fn looked(key: Key, random: &mut Random) -> EventKind {
-    let why = random.pick(&[
+/// TCP_INFO with extreme values.
+fn unread_info(key: Key, random: &mut Random) -> EventKind {
+    let purpose = random.pick(&[
         TcpInfoPurpose::Rtt,
         TcpInfoPurpose::Slow,
         TcpInfoPurpose::Suspect,
@@ -111,7 +111,7 @@ fn looked(key: Key, random: &mut Random) -> EventKind {
     ]);
     let count = random.pick(&[0, 1, u32::MAX]);
     let span = random.pick(&[None, Some(Span::ZERO), Some(Span(u64::MAX))]);
-    let look = TcpInfo {
+    let info = TcpInfo {
         total_retrans: count,
         rtt: span,
         last_ack_recv: span,
@@ -120,5 +120,5 @@ fn looked(key: Key, random: &mut Random) -> EventKind {
         unacked: count,
         probes: span.map(|_| count),
     };
-    EventKind::TcpInfo(key, why, look)
+    EventKind::TcpInfo(key, purpose, info)
 }

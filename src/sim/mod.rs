@@ -1,11 +1,10 @@
 //! The other edge: a seeded fake network and a virtual clock that drive the same, unmodified
 //! engine.
 //!
-//! Its real sibling is `os/driver.rs`, and this one keeps the same contract, which is told in
-//! [`crate::engine`]. One seed decides everything: the plan, what each server does, how late the
-//! loop wakes up, when it is stopped, which nonsense is slipped in among the events. After every
-//! turn the engine audits itself, and an [`Observer`] is shown the same and may object. The same seed
-//! is always the same run.
+//! It keeps the contract of [`crate::engine`], as `os/driver.rs` does. The seed decides everything:
+//! the plan, the servers, how late the loop wakes up, when it is stopped, which bogus events are
+//! inserted. After each turn the engine audits itself and an [`Observer`] may object. The same seed is
+//! always the same run.
 
 mod bogus;
 mod descriptor;
@@ -36,7 +35,7 @@ pub use script::Behaviour;
 use script::Script;
 use trace::Trace;
 
-/// No run of ours takes as many; one that does goes round in circles.
+/// No run takes this long unless it loops.
 const TURNS_MAX: u64 = 200_000;
 
 macro_rules! check {
@@ -47,12 +46,12 @@ macro_rules! check {
     };
 }
 
-/// What is shown each turn of a run, and may object: the only way to look into one.
+/// Sees each turn of a run and may object: the only view into one.
 pub trait Observer {
     /// Just before a turn.
     fn before(&mut self) {}
 
-    /// Just after it: nothing but the engine has run in between.
+    /// Just after it, with only the engine run in between.
     fn after(&mut self) {}
 
     /// A turn, before its actions are carried out.
@@ -85,13 +84,13 @@ impl Observer for Unobserved {
 /// A run to its end.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Of everything that went in and out.
+    /// Of all events and actions.
     pub hash: u64,
     pub turns: u64,
     pub summary: Summary,
-    /// Which faults the run came across, and how often.
+    /// What the run covered, and how often.
     pub marks: BTreeMap<&'static str, u64>,
-    /// How many connections met each behaviour.
+    /// Connections by behaviour.
     pub met: [u64; Behaviour::ALL.len()],
 }
 
@@ -122,7 +121,7 @@ pub struct Sim {
     network: Network,
     trace: Trace,
     turns: u64,
-    /// What the actions of the last turn came to at once.
+    /// Events that the last actions led to at once.
     feedback: Vec<Event>,
     actions: Vec<Action>,
     met: [u64; Behaviour::ALL.len()],
@@ -132,7 +131,7 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// The run of a seed, before its first turn; `readable` if [`Sim::trace`] will be asked for.
+    /// The run of a seed, before its first turn. [`Sim::trace`] has text only if `readable`.
     ///
     /// # Panics
     /// If a few hundred connections do not fit in memory.
@@ -165,7 +164,7 @@ impl Sim {
         }
     }
 
-    /// The run that the seed decided on.
+    /// The plan that the seed chose.
     pub fn plan(&self) -> &Plan {
         &self.scenario.plan
     }
@@ -180,13 +179,13 @@ impl Sim {
         self.scenario.plan.connections
     }
 
-    /// The turns so far, to be read by people.
+    /// The turns so far as text.
     pub fn trace(&self) -> String {
         let Scenario { plan, behaviours, faults, start } = &self.scenario;
         format!("{plan:#?}\n{behaviours:?}\n{faults:#?}\nfrom {start:?}\n{}", self.trace.text())
     }
 
-    /// Runs to the end, and shows `observer` each turn.
+    /// Runs to the end. `observer` sees each turn.
     ///
     /// # Errors
     /// What the engine should not have done.
@@ -196,12 +195,12 @@ impl Sim {
     pub fn run(&mut self, observer: &mut dyn Observer) -> Result<Outcome, Violation> {
         while !self.engine.is_over() {
             self.turns += 1;
-            let turned = self.turn(observer);
-            turned.map_err(|what| Violation { seed: self.seed, turn: self.turns, what })?;
+            let result = self.turn(observer);
+            result.map_err(|what| Violation { seed: self.seed, turn: self.turns, what })?;
         }
         let summary = self.engine.summary();
-        let settled = observer.end(&self.engine, &summary);
-        settled.map_err(|what| Violation { seed: self.seed, turn: self.turns, what })?;
+        let result = observer.end(&self.engine, &summary);
+        result.map_err(|what| Violation { seed: self.seed, turn: self.turns, what })?;
         Ok(Outcome {
             hash: self.trace.hash(),
             turns: self.turns,
@@ -212,10 +211,10 @@ impl Sim {
     }
 
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<(), String> {
-        check!(self.turns <= TURNS_MAX, "no end in sight");
+        check!(self.turns <= TURNS_MAX, "the run does not end");
         let gap = self.sleep()?;
         let events = self.poll(gap);
-        // Between the poll and the turn some time passes, too.
+        // Time passes between the poll and the turn.
         self.clock = self.clock + self.work();
         let mut actions = std::mem::take(&mut self.actions);
         observer.before();
@@ -241,13 +240,13 @@ impl Sim {
         Ok(())
     }
 
-    /// Compares what TCP_INFO has told of a check with what the server does.
+    /// Compares the outcome of a check with what its server does.
     fn compare(&mut self, record: &Record) -> Result<(), String> {
         for event in &record.events {
             if let EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, _) = event.kind {
                 let outcome = self.engine.check_state(key).outcome();
-                let is_lie = self.network.contradicts(key, outcome, self.clock);
-                check!(!is_lie, "{key:?}: {outcome:?} is not what its server does");
+                let is_wrong = self.network.contradicts(key, outcome, self.clock);
+                check!(!is_wrong, "{key:?}: {outcome:?} is not what its server does");
                 match outcome {
                     CheckOutcome::Confirmed => mark(&mut self.marks, "compared: confirmed"),
                     CheckOutcome::Unacknowledged => {
@@ -264,9 +263,8 @@ impl Sim {
         Ok(())
     }
 
-    /// Waits as a poll does: until something happens, or until the engine is due, late sometimes
-    /// but never early. Returns the gap
-    /// that its end brings to light.
+    /// Waits as a poll does: until something happens or the engine is due, sometimes late, never
+    /// early. Returns the gap that is found at its end.
     fn sleep(&mut self) -> Result<Option<EventKind>, String> {
         let is_stalled = self.clock.since(self.woke) >= GAP_MIN;
         loop {
@@ -279,7 +277,10 @@ impl Sim {
             let waits = [due, happens, self.stop_at].into_iter().flatten().min();
             let Some(wake) = waits.filter(|wake| self.feedback.is_empty() && *wake > self.clock)
             else {
-                check!(waits.is_some() || !self.feedback.is_empty(), "nothing will ever happen");
+                check!(
+                    waits.is_some() || !self.feedback.is_empty(),
+                    "nothing is pending and nothing is due"
+                );
                 break;
             };
             self.clock = wake;
@@ -291,7 +292,7 @@ impl Sim {
         let is_stop = self.random.chance(self.scenario.faults.pause_permille);
         if is_stop {
             let pause = self.random.span(Span(NS_PER_S / 2), Span::from_s(20));
-            // This process was stopped, or the whole host was.
+            // Either this process or the whole host was stopped.
             if self.random.chance(500) {
                 mark(&mut self.marks, "the host was suspended");
                 self.network.suspend(pause);
@@ -304,8 +305,8 @@ impl Sim {
         Ok((is_stalled || is_stop).then_some(gap))
     }
 
-    /// What the last actions came to, then a batch of readiness, a signal, and some nonsense if
-    /// there is room for it.
+    /// The results of the last actions, a batch of readiness, a signal, and bogus events as far as
+    /// they fit.
     fn poll(&mut self, gap: Option<EventKind>) -> Vec<Event> {
         let at = self.clock;
         let budgets = self.scenario.plan.budgets;
@@ -316,12 +317,12 @@ impl Sim {
         }
         events.extend(gap.map(|kind| Event { at, kind }));
         let first = events.len();
-        let told = self.network.poll(&budgets, &self.engine, at, &mut events);
+        let reported = self.network.poll(&budgets, &self.engine, at, &mut events);
         self.stamp(at, first, &mut events);
-        self.dating.end_batch(told == budgets.events_max);
+        self.dating.end_batch(reported == budgets.events_max);
         let read = events[honest..].iter().filter(|e| matches!(e.kind, EventKind::Received { .. }));
         read.for_each(|_| mark(&mut self.marks, "read as soon as reported"));
-        if told == budgets.events_max {
+        if reported == budgets.events_max {
             events.push(Event { at, kind: EventKind::PollBatchFull });
         }
         if self.stop_at.is_some_and(|stop_at| stop_at <= at) {
@@ -331,18 +332,18 @@ impl Sim {
         while self.random.chance(self.scenario.faults.bogus_permille)
             && events.len() < budgets.turn_events_max()
         {
-            let made = bogus::bogus(&self.engine, &self.view, at, &mut self.random);
-            let Some((edge, event)) = made else { break };
-            mark(&mut self.marks, edge);
+            let bogus = bogus::bogus(&self.engine, &self.view, at, &mut self.random);
+            let Some((name, event)) = bogus else { break };
+            mark(&mut self.marks, name);
             let place = self.random.between(honest as u64, events.len() as u64);
             events.insert(place as usize, event);
         }
         events
     }
 
-    /// Carries out what the engine asked for, as time goes by.
+    /// Carries out an action. Each call takes time.
     fn perform(&mut self, action: Action) -> Result<(), String> {
-        let said = match action {
+        let results = match action {
             Action::Close(key) => return self.network.close(key),
             Action::Drain(key) => {
                 self.network.drain(key, self.scenario.plan.budgets.drain_bytes_max)?
@@ -370,7 +371,7 @@ impl Sim {
                 vec![EventKind::KeepaliveStarted(key, info)]
             }
             Action::ReadTcpInfo(key, purpose) => {
-                // Stamped before the read, as the driver does.
+                // Stamped before the read, as in the driver.
                 let (at, info) = (self.clock, self.network.tcp_info(key, self.clock)?);
                 let read = info.map(|info| EventKind::TcpInfo(key, purpose, info));
                 self.feedback.extend(read.into_iter().map(|kind| Event { at, kind }));
@@ -379,17 +380,17 @@ impl Sim {
         };
         self.clock = self.clock + self.work();
         let at = self.clock;
-        self.feedback.extend(said.into_iter().map(|kind| Event { at, kind }));
+        self.feedback.extend(results.into_iter().map(|kind| Event { at, kind }));
         Ok(())
     }
 
-    /// How long the loop took for something.
+    /// How long one step of the loop took.
     fn work(&mut self) -> Span {
         let most = self.scenario.faults.turn_cost;
         self.random.span(Span(most.0 / 2), most)
     }
 }
 
-fn mark(marks: &mut BTreeMap<&'static str, u64>, edge: &'static str) {
-    *marks.entry(edge).or_default() += 1;
+fn mark(marks: &mut BTreeMap<&'static str, u64>, name: &'static str) {
+    *marks.entry(name).or_default() += 1;
 }

@@ -1,38 +1,37 @@
-//! Descriptors that do not exist, and servers at the other end of them: readiness at its edges, as
-//! an epoll has it.
+//! Fake descriptors and the servers at the other end, with edge-triggered readiness as epoll has
+//! it.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::descriptor::{Descriptor, failure};
-use super::script::{Answer, Keepalive, Knows, Reply, Script};
+use super::script::{Detail, Handshake, Keepalive, Reply, Script};
 use crate::engine::check_state::Outcome;
 use crate::engine::{EndReason, Engine, Event, EventKind, Key, TcpInfo};
 use crate::plan::{Budgets, Plan};
 use crate::units::{Moment, Span};
 
-/// A keepalive is sent after so long without a segment, and then as often.
+/// The keepalive idle time and interval.
 const IDLE: Span = Span::from_s(1);
 
 #[derive(Debug, Clone, Copy)]
 enum Happening {
-    Answer,
-    /// So many; with the last of them what is expected is complete, or not.
+    Handshake,
+    /// How many, and whether they complete the expected reply.
     Bytes(u64, bool),
-    /// The kernel's keepalive timer, of the so-many-th time that it was turned on.
+    /// The keepalive timer, with the number of the start it belongs to.
     KeepaliveTimer(u32),
     Acknowledgement,
     End(EndReason),
 }
 
-/// All descriptors by slot, what will happen to them, and those that a poll would tell of.
+/// All descriptors by slot, what will happen to them, and which are ready.
 #[derive(Debug)]
 pub struct Network {
-    /// Whether a drain goes on until there is nothing, or ends with the first read that its limit
-    /// did not cut short.
-    probes: bool,
-    /// Whether servers reply to what they are sent, or by themselves.
+    /// Whether a drain reads until it would block, or only until a short read.
+    until_would_block: bool,
+    /// Whether servers reply to a request, or greet.
     sends: bool,
-    /// Whether anybody looks for a text in what comes.
+    /// Whether a text is expected in the reply.
     expects: bool,
     descriptors: BTreeMap<u32, Descriptor>,
     happenings: BTreeMap<(Moment, u64), (u32, Happening)>,
@@ -41,13 +40,18 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network that the driver of `plan` looks at in one of two honest ways; see
-    /// [`Network::drain`].
-    pub fn new(plan: &Plan, probes: bool) -> Network {
+    /// A network for a run of `plan`. [`Network::drain`] explains `until_would_block`.
+    pub fn new(plan: &Plan, until_would_block: bool) -> Network {
         Network {
-            probes,
-            sends: plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty()),
-            expects: plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty()),
+            until_would_block,
+            sends: plan
+                .reply_check
+                .as_ref()
+                .is_some_and(|reply_check| !reply_check.send.is_empty()),
+            expects: plan
+                .reply_check
+                .as_ref()
+                .is_some_and(|reply_check| !reply_check.expect.is_empty()),
             descriptors: BTreeMap::new(),
             happenings: BTreeMap::new(),
             sequence: 0,
@@ -60,7 +64,7 @@ impl Network {
         self.descriptors.len()
     }
 
-    /// Opens a descriptor at `at`, and says what a `connect()` would say at once.
+    /// Opens a descriptor at `at`. Returns what `connect()` reports at once, if anything.
     ///
     /// # Errors
     /// If the slot has a descriptor already.
@@ -70,40 +74,40 @@ impl Network {
         script: Script,
         at: Moment,
     ) -> Result<Option<EventKind>, String> {
-        let (answer, after) = (script.answer, script.answer_after);
+        let (handshake, after) = (script.handshake, script.handshake_after);
         let descriptor = Descriptor {
             key,
             script,
             dialed_at: at,
             accepted_at: None,
-            heard_at: at,
+            last_ack_at: at,
             unread: 0,
-            to_answer: None,
+            until_reply: None,
             data_segs: 0,
-            is_spoken_to: false,
+            is_sent_to: false,
             keepalives: 0,
-            asked_at: at,
+            keepalive_at: at,
             is_keepalive_on: false,
             probes: 0,
             acknowledgements: 0,
             ended: None,
             queued: false,
-            answer_is_news: false,
-            bytes_are_news: false,
-            end_is_news: false,
+            reports_dial: false,
+            reports_bytes: false,
+            reports_end: false,
         };
         if self.descriptors.insert(key.slot, descriptor).is_some() {
             return Err(format!("slot {} is dialed while its descriptor is open", key.slot));
         }
-        match answer {
-            Answer::AcceptAtOnce => {
+        match handshake {
+            Handshake::AcceptAtOnce => {
                 self.accepted(key.slot, at);
                 self.reply(key.slot, at, false);
                 Ok(Some(EventKind::Opened(key)))
             }
-            Answer::FailHere(reason) => Ok(Some(EventKind::Failed(key, failure(reason)))),
-            Answer::Accept | Answer::Fail(_) => {
-                self.schedule(at + after, key.slot, Happening::Answer);
+            Handshake::FailHere(reason) => Ok(Some(EventKind::Failed(key, failure(reason)))),
+            Handshake::Accept | Handshake::Fail(_) => {
+                self.schedule(at + after, key.slot, Happening::Handshake);
                 Ok(None)
             }
         }
@@ -121,34 +125,33 @@ impl Network {
         closed.map(|_| ()).ok_or_else(|| format!("{key:?} is closed but not open"))
     }
 
-    /// Reads and drops up to `limit` bytes, and says what a driver would say of it: one that probes
-    /// takes only "would block" for the end of the bytes, another one a read that was shorter
-    /// than it could have been.
+    /// Reads and drops up to `limit` bytes, and returns what a driver reports of it. One kind of driver
+    /// reads until "would block"; the other takes a short read for the end of the bytes.
     ///
     /// # Errors
     /// If there is no such descriptor.
     pub fn drain(&mut self, key: Key, limit: u32) -> Result<Vec<EventKind>, String> {
-        let probes = self.probes;
-        Ok(self.of(key, "drained")?.read(limit, probes))
+        let until_would_block = self.until_would_block;
+        Ok(self.of(key, "drained")?.read(limit, until_would_block))
     }
 
-    /// Says to the server of `key` what there is to say.
+    /// Sends the request to the server of `key`.
     ///
     /// # Errors
-    /// If there is no such descriptor, or it was said before.
+    /// If there is no such descriptor, or it was sent before.
     pub fn send(&mut self, key: Key, at: Moment) -> Result<(), String> {
-        let open = self.of(key, "spoken to")?;
-        if std::mem::replace(&mut open.is_spoken_to, true) {
-            return Err(format!("{key:?} is spoken to twice"));
+        let open = self.of(key, "sent to")?;
+        if std::mem::replace(&mut open.is_sent_to, true) {
+            return Err(format!("{key:?} is sent to twice"));
         }
-        if open.script.repeated_answers == 0 {
-            open.heard_at = at;
+        if open.script.repeated_syn_acks == 0 {
+            open.last_ack_at = at;
         }
         self.reply(key.slot, at, true);
         Ok(())
     }
 
-    /// Turns keepalive on, and says what TCP_INFO held before it; `None` if that was refused.
+    /// Turns keepalive on. Returns TCP_INFO from before it; `None` if setting it failed.
     ///
     /// # Errors
     /// If there is no such descriptor, or it is on already.
@@ -162,8 +165,8 @@ impl Network {
         }
         let info = open.info(at);
         open.keepalives += 1;
-        open.asked_at = at;
-        let (sent_at, keepalives) = (at.max(open.heard_at + IDLE), open.keepalives);
+        open.keepalive_at = at;
+        let (sent_at, keepalives) = (at.max(open.last_ack_at + IDLE), open.keepalives);
         self.schedule(sent_at, key.slot, Happening::KeepaliveTimer(keepalives));
         Ok(Some(info))
     }
@@ -177,19 +180,21 @@ impl Network {
         Ok(())
     }
 
-    /// TCP_INFO of `key`; `None` as with a socket that is gone.
+    /// TCP_INFO of `key`; `None` as for a socket that is gone.
     ///
     /// # Errors
     /// If there is no such descriptor.
     pub fn tcp_info(&mut self, key: Key, at: Moment) -> Result<Option<TcpInfo>, String> {
-        let open = self.of(key, "looked at")?;
+        let open = self.of(key, "read")?;
         let all = open.info(at);
-        Ok(match open.script.knows {
-            Knows::Everything => Some(all),
-            Knows::EarlyRepeat => Some(TcpInfo { total_retrans: all.total_retrans.max(1), ..all }),
-            Knows::NoSegments => Some(TcpInfo { segs_in: None, data_segs_in: None, ..all }),
-            Knows::Nothing => Some(TcpInfo::default()),
-            Knows::Nobody => None,
+        Ok(match open.script.tcp_info {
+            Detail::Full => Some(all),
+            Detail::EarlyRetransmit => {
+                Some(TcpInfo { total_retrans: all.total_retrans.max(1), ..all })
+            }
+            Detail::NoSegmentCounts => Some(TcpInfo { segs_in: None, data_segs_in: None, ..all }),
+            Detail::Zeroes => Some(TcpInfo::default()),
+            Detail::NoSocket => None,
         })
     }
 
@@ -199,27 +204,27 @@ impl Network {
         open.is_some_and(|open| open.contradicts(outcome, now))
     }
 
-    /// When the newest segment of `slot` with an acknowledgement came, and whether it was its first.
-    pub fn last_heard(&self, slot: u32) -> Option<(Moment, bool)> {
+    /// When the last acknowledgement of `slot` arrived, and whether that was the SYN-ACK.
+    pub fn last_ack(&self, slot: u32) -> Option<(Moment, bool)> {
         let open = self.descriptors.get(&slot)?;
-        let is_first = open.accepted_at == Some(open.heard_at) && open.data_segs == 0;
-        Some((open.heard_at, is_first && open.script.repeated_answers == 0))
+        let is_first = open.accepted_at == Some(open.last_ack_at) && open.data_segs == 0;
+        Some((open.last_ack_at, is_first && open.script.repeated_syn_acks == 0))
     }
 
-    /// Nothing happens for a while, at either end of the paths.
+    /// Moves everything that is pending: both ends stand still.
     pub fn suspend(&mut self, pause: Span) {
         let later = std::mem::take(&mut self.happenings);
         let later = later.into_iter().map(|((at, order), what)| ((at + pause, order), what));
         self.happenings = later.collect();
     }
 
-    /// When the next thing happens by itself; `now` if a poll has something to tell already.
+    /// When something happens next; `now` if a descriptor is ready already.
     pub fn next(&self, now: Moment) -> Option<Moment> {
         let waiting = (!self.queue.is_empty()).then_some(now);
         waiting.or_else(|| self.happenings.keys().next().map(|(at, _)| *at))
     }
 
-    /// Lets happen what happens until `now`.
+    /// Applies everything that happens until `now`.
     pub fn advance(&mut self, now: Moment) {
         while let Some(entry) = self.happenings.first_entry().filter(|e| e.key().0 <= now) {
             let ((at, _), (slot, happening)) = entry.remove_entry();
@@ -227,8 +232,8 @@ impl Network {
         }
     }
 
-    /// What a poll tells at `at`, of no more descriptors than fit into its batch; returns of how
-    /// many. Those of which `engine` awaits an answer are read from at once.
+    /// One poll at `at`, of at most a batch of descriptors. Returns how many. Those from which `engine`
+    /// expects a reply are read at once.
     pub fn poll(
         &mut self,
         budgets: &Budgets,
@@ -243,34 +248,36 @@ impl Network {
             open.queued = false;
             count += 1;
             let key = open.key;
-            let mut say = |kind| events.push(Event { at, kind });
-            let answer_is_news = std::mem::take(&mut open.answer_is_news);
-            if answer_is_news {
-                say(match open.script.answer {
-                    Answer::Fail(reason) => EventKind::Failed(key, failure(reason)),
+            let mut report = |kind| events.push(Event { at, kind });
+            let reports_dial = std::mem::take(&mut open.reports_dial);
+            if reports_dial {
+                report(match open.script.handshake {
+                    Handshake::Fail(reason) => EventKind::Failed(key, failure(reason)),
                     _ => EventKind::Opened(key),
                 });
             }
-            let ended = open.ended.filter(|_| std::mem::take(&mut open.end_is_news));
-            if std::mem::take(&mut open.bytes_are_news) {
-                // A driver may have a look at the bytes before an end, or leave it at that.
+            let ended = open.ended.filter(|_| std::mem::take(&mut open.reports_end));
+            if std::mem::take(&mut open.reports_bytes) {
+                // A driver may read the bytes before an end, or leave them.
                 let bytes = u32::try_from(open.unread).unwrap_or(u32::MAX);
-                if ended.is_some() && self.probes {
-                    say(EventKind::Received { key, bytes, more: true });
-                    if open.to_answer.take().is_some() {
-                        say(EventKind::ReplyMatched(key));
+                if ended.is_some() && self.until_would_block {
+                    report(EventKind::Received { key, bytes, more: true });
+                    if open.until_reply.take().is_some() {
+                        report(EventKind::ReplyMatched(key));
                     }
                 } else if ended.is_none() && engine.awaits_answer(key) {
-                    open.read(budgets.drain_bytes_max, self.probes).into_iter().for_each(&mut say);
+                    open.read(budgets.drain_bytes_max, self.until_would_block)
+                        .into_iter()
+                        .for_each(&mut report);
                 } else {
-                    say(EventKind::Readable(key));
+                    report(EventKind::Readable(key));
                 }
             }
             if let Some(reason) = ended {
                 let end = open.end(reason, at);
                 events.push(Event { at, kind: end });
             }
-            if answer_is_news {
+            if reports_dial {
                 self.reply(slot, at, false);
             }
         }
@@ -287,11 +294,11 @@ impl Network {
         self.sequence += 1;
     }
 
-    /// What a server does once it has accepted.
+    /// The SYN-ACK has arrived: schedules what the server does next.
     fn accepted(&mut self, slot: u32, at: Moment) {
         let Some(open) = self.descriptors.get_mut(&slot) else { return };
         open.accepted_at = Some(at);
-        open.heard_at = at;
+        open.last_ack_at = at;
         let script = open.script;
         if script.bytes > 0 {
             self.schedule(at + script.bytes_after, slot, Happening::Bytes(script.bytes, false));
@@ -301,13 +308,12 @@ impl Network {
         }
     }
 
-    /// The server replies to what it was sent, or where nothing is sent greets who has come. The
-    /// times count from the moment at which the driver knows of the connection, as its patience
-    /// does.
-    fn reply(&mut self, slot: u32, at: Moment, is_spoken_to: bool) {
+    /// The server replies to the request, or greets if there is none. Times count from when the
+    /// driver reported the connection, as the reply timeout does.
+    fn reply(&mut self, slot: u32, at: Moment, is_sent_to: bool) {
         let Some(open) = self.descriptors.get(&slot) else { return };
         let Some(Reply { after, first, rest, is_expected }) = open.script.reply else { return };
-        if self.sends != is_spoken_to {
+        if self.sends != is_sent_to {
             return;
         }
         let is_expected = is_expected && self.expects;
@@ -318,16 +324,16 @@ impl Network {
         }
     }
 
-    /// The keepalive timer of a slot has run out: a keepalive goes out, unless something came.
+    /// The keepalive timer of a slot has expired: sends one, unless something arrived meanwhile.
     fn keepalive(&mut self, at: Moment, slot: u32, of: u32) {
         let Some(open) = self.descriptors.get_mut(&slot) else { return };
-        let quiet_until = open.heard_at + IDLE;
+        let quiet_until = open.last_ack_at + IDLE;
         if at < quiet_until && open.probes == 0 {
             return self.schedule(quiet_until, slot, Happening::KeepaliveTimer(of));
         }
         open.probes += 1;
         let age = at.since(open.accepted_at.unwrap_or(at));
-        let answer = match open.script.keepalive {
+        let response = match open.script.keepalive {
             Keepalive::Acknowledged(after) => Some((after, Happening::Acknowledgement)),
             Keepalive::AcknowledgedFor(lived, after) if age < lived => {
                 Some((after, Happening::Acknowledgement))
@@ -342,7 +348,7 @@ impl Network {
             Keepalive::ResetAfter(_, after) => Some((after, Happening::End(EndReason::HalfOpen))),
             Keepalive::Silence => None,
         };
-        if let Some((after, happening)) = answer {
+        if let Some((after, happening)) = response {
             self.schedule(at + after, slot, happening);
         }
         self.schedule(at + IDLE, slot, Happening::KeepaliveTimer(of));
@@ -351,27 +357,27 @@ impl Network {
     fn happen(&mut self, at: Moment, slot: u32, happening: Happening) {
         let Some(open) = self.descriptors.get_mut(&slot) else { return };
         match happening {
-            Happening::Answer => open.answer_is_news = true,
-            // There is but one end, and nothing after it.
+            Happening::Handshake => open.reports_dial = true,
+            // Nothing follows an end.
             _ if open.ended.is_some() => return,
-            Happening::Bytes(bytes, is_answer) => {
-                open.heard_at = at;
+            Happening::Bytes(bytes, is_reply) => {
+                open.last_ack_at = at;
                 open.data_segs += 1;
                 open.probes = 0;
                 open.unread = open.unread.saturating_add(bytes);
-                if is_answer {
-                    open.to_answer = Some(open.unread);
+                if is_reply {
+                    open.until_reply = Some(open.unread);
                 }
-                open.bytes_are_news = true;
+                open.reports_bytes = true;
             }
             Happening::Acknowledgement => {
-                (open.heard_at, open.probes) = (at, 0);
+                (open.last_ack_at, open.probes) = (at, 0);
                 open.acknowledgements += 1;
                 return;
             }
             Happening::KeepaliveTimer(of) => {
                 let is_on = open.is_keepalive_on && of == open.keepalives;
-                // Unacknowledged data takes its place.
+                // With unacknowledged data none is sent.
                 if is_on && open.info(at).unacked == 0 {
                     self.keepalive(at, slot, of);
                 }
@@ -379,23 +385,23 @@ impl Network {
             }
             Happening::End(reason) => {
                 open.ended = Some(reason);
-                // A FIN acknowledges, and a RST does not.
+                // A FIN acknowledges; a RST does not.
                 if reason == EndReason::PeerClosed {
-                    open.heard_at = at;
+                    open.last_ack_at = at;
                 }
-                // A reset takes with it what was not read; a FIN leaves it in the way.
+                // A RST drops unread data; a FIN does not.
                 if reason != EndReason::PeerClosed {
-                    (open.unread, open.to_answer) = (0, None);
+                    (open.unread, open.until_reply) = (0, None);
                 }
-                open.bytes_are_news = true;
-                open.end_is_news = !open.script.end_is_quiet || reason == EndReason::HalfOpen;
+                open.reports_bytes = true;
+                open.reports_end = !open.script.end_is_quiet || reason == EndReason::HalfOpen;
             }
         }
         if !std::mem::replace(&mut open.queued, true) {
             self.queue.push_back(slot);
         }
-        let accepts = open.script.answer == Answer::Accept;
-        if matches!(happening, Happening::Answer) && accepts {
+        let accepts = open.script.handshake == Handshake::Accept;
+        if matches!(happening, Happening::Handshake) && accepts {
             self.accepted(slot, at);
         }
     }
@@ -408,15 +414,15 @@ mod tests {
     use crate::sim::random::Random;
     use crate::sim::script::Behaviour;
 
-    /// What is called a contradiction a second after a keepalive to a server that does this.
+    /// Whether `outcome` contradicts this behaviour a second after a keepalive.
     fn contradicted(behaviour: Behaviour, outcome: Outcome) -> bool {
         let address = "127.0.0.1:1".parse().unwrap();
         let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
         let plan = Plan::plain(1, routes);
         let script = Script {
-            has_keepalives: false,
+            sends_keepalives: false,
             refuses_keepalive: false,
-            answer: Answer::AcceptAtOnce,
+            handshake: Handshake::AcceptAtOnce,
             ..Script::new(behaviour, &plan, &mut Random::new(1))
         };
         let (mut network, key) = (Network::new(&plan, false), Key { slot: 0, attempt: 0 });

@@ -1,5 +1,4 @@
-//! A seeded source of numbers that are random enough to surprise an engine, and the same on every
-//! machine.
+//! A seeded pseudorandom generator, the same on every machine.
 
 use crate::units::Span;
 
@@ -21,8 +20,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number from `least` to `most`, both included. What the remainder prefers is of no account
-    /// here.
+    /// From `least` to `most`, both included. The bias of the remainder does not matter here.
     pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.word() % (most - least + 1)
     }

@@ -1,11 +1,11 @@
-//! One turn as observers are shown it, and what events that make no sense are made from.
+//! One turn as observers see it, and what bogus events are made from.
 
 use std::collections::BTreeSet;
 
 use crate::engine::{Action, Engine, Event, EventKind, Key, State, TcpInfoPurpose};
 use crate::units::{Moment, Tick};
 
-/// One turn, as an observer is shown it.
+/// One turn as an observer sees it.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub now: Moment,
@@ -13,7 +13,7 @@ pub struct Record {
     pub actions: Vec<Action>,
     pub next_due: Option<Moment>,
     pub levels: [u32; State::COUNT],
-    /// The slots that have a deadline, and which.
+    /// Each slot that has a deadline, with it.
     pub deadlines: Vec<(u32, Tick)>,
     pub over: bool,
 }
@@ -39,16 +39,16 @@ impl Record {
     }
 }
 
-/// What the simulation itself has seen of the run, for events that are to make no sense.
+/// What the simulation has seen of the run: bogus events must differ from all that is expected.
 #[derive(Debug, Default)]
 pub struct View {
-    /// How many slots the engine has asked to dial.
+    /// How many slots the engine has dialed.
     pub dialed: u32,
     /// By slot: whether any byte was reported.
     pub has_bytes: Vec<bool>,
-    /// What the last turn asked the kernel.
+    /// TCP_INFO reads of the last turn.
     pub reads: Vec<(Key, TcpInfoPurpose)>,
-    /// Where the last turns turned keepalive on, and no one has turned it off.
+    /// Where keepalive was turned on.
     pub starts: BTreeSet<Key>,
 }
 

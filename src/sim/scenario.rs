@@ -9,11 +9,10 @@ use crate::plan::{Budgets, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_MA
 use crate::route::{Routes, Target};
 use crate::units::{Moment, NS_PER_MS, Span, Tick};
 
-/// By then a keepalive has come to something, or to nothing.
+/// By then a keepalive is judged.
 const PROBES_TAKE: Span = Span::from_s(5);
 
-/// About as many turns as a run takes in which a server never stops sending; what passes in one
-/// follows from that.
+/// About how many turns a run with a flooding server takes. The cost of a turn follows from it.
 const BUSY_TURNS: u64 = 1_000;
 
 /// What is done to the run besides what servers do.
@@ -22,9 +21,9 @@ pub struct Faults {
     /// How often, in thousandths, a wake-up is late, and by how much at most.
     pub late_permille: u32,
     pub late_max: Span,
-    /// How often the clock jumps between two turns.
+    /// How often, in thousandths, the clock jumps between two turns.
     pub pause_permille: u32,
-    /// How often an event is made up.
+    /// How often, in thousandths, a bogus event is inserted.
     pub bogus_permille: u32,
     /// When the signal comes.
     pub stop_at: Option<Moment>,
@@ -32,13 +31,12 @@ pub struct Faults {
     pub turn_cost: Span,
 }
 
-/// Everything that a seed decides before the first turn. The seats draw the rest as they are
-/// dialed.
+/// Everything that the seed decides before the first turn. The rest is drawn at each dial.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub plan: Plan,
     pub start: Moment,
-    /// Each connection meets one of these.
+    /// Each connection has one of these.
     pub behaviours: Vec<Behaviour>,
     pub faults: Faults,
 }
@@ -57,8 +55,8 @@ impl Scenario {
         let start = start(random);
         let horizon = horizon(&plan, &behaviours);
         let must_stop = plan.hold == Hold::Forever;
-        let stops = must_stop || random.chance(200);
-        let stop_at = stops.then(|| {
+        let is_stopped = must_stop || random.chance(200);
+        let stop_at = is_stopped.then(|| {
             let first = Span(horizon.0 / 8);
             let within = random.pick(&[Span::ZERO, first, horizon, horizon, horizon]);
             start + random.span(Span::ZERO, within)
@@ -127,7 +125,7 @@ fn plan(random: &mut Random) -> Plan {
     }
 }
 
-/// So many that a sample is less than all, and that there are more suspects than anybody looks at.
+/// More connections than a sample of keepalives has, and than suspects are read.
 fn large(plan: Plan, random: &mut Random) -> Plan {
     Plan {
         connections: random.small(SAMPLE_MAX + 1, SAMPLE_MAX + 100),
@@ -140,7 +138,7 @@ fn large(plan: Plan, random: &mut Random) -> Plan {
     }
 }
 
-/// Something is said, or something is expected, or both.
+/// A request, an expected reply, or both.
 fn reply_check(random: &mut Random) -> ReplyCheck {
     let (send, expect) = random.pick(&[("PING", ""), ("", "+PONG"), ("PING", "+PONG")]);
     let short = random.span(Span::from_us(1), Span::from_ms(20));
@@ -152,7 +150,7 @@ fn reply_check(random: &mut Random) -> ReplyCheck {
     }
 }
 
-/// One target as often as not, from wherever it likes.
+/// Often one target; with or without sources.
 fn routes(random: &mut Random) -> Routes {
     let target = |port| {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -164,8 +162,7 @@ fn routes(random: &mut Random) -> Routes {
     Routes::new(targets, &sources).unwrap_or_else(|why| unreachable!("{why:?}"))
 }
 
-/// The clock's origin is its own affair, and so are the places where 32 bits or the wheel's digits
-/// come round.
+/// Any origin of the clock, also just before 32 bits or a level of the wheel wrap around.
 fn start(random: &mut Random) -> Moment {
     let before = random.span(Span::ZERO, Span::from_ms(300));
     let round = |ticks: u64| Moment(Tick(ticks).moment().0 - before.0);
@@ -191,7 +188,8 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
         Hold::For(span) => span,
         Hold::Forever => Span::from_ms(200),
     };
-    let asks = plan.reply_check.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout)
-        + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
-    plan.pace.offset(plan.connections) + dial + hold.max(asks) + Span::from_ms(20)
+    let checks =
+        plan.reply_check.as_ref().map_or(Span::ZERO, |reply_check| reply_check.reply_timeout)
+            + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
+    plan.pace.offset(plan.connections) + dial + hold.max(checks) + Span::from_ms(20)
 }

@@ -1,14 +1,14 @@
-//! What servers, and the ways to them, do to connections: the script of each.
+//! What a server, or the path to it, does to one connection: its script.
 
 use super::random::Random;
 use crate::engine::EndReason;
 use crate::plan::Plan;
 use crate::units::Span;
 
-/// When a kernel gives a dial up by itself.
+/// When the kernel ends a dial by itself.
 pub const KERNEL_TIMEOUT: Span = Span::from_s(127);
 
-/// Why a dial can fail before anything is sent, and after.
+/// End reasons of dials that fail before a SYN is sent, and after.
 const HERE: [EndReason; 9] = [
     EndReason::NoDescriptors,
     EndReason::NoPorts,
@@ -20,7 +20,7 @@ const HERE: [EndReason; 9] = [
     EndReason::NotPermitted,
     EndReason::OtherHere,
 ];
-const ON_THE_WAY: [EndReason; 5] = [
+const BEYOND: [EndReason; 5] = [
     EndReason::Reset,
     EndReason::HostUnreachable,
     EndReason::NetworkUnreachable,
@@ -28,17 +28,17 @@ const ON_THE_WAY: [EndReason; 5] = [
     EndReason::OtherBeyond,
 ];
 
-/// What a server, or the way to it, does to a connection.
+/// What a server, or the path to it, does to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Behaviour {
     AcceptAtOnce,
     Accept,
-    SlowButInTime,
+    SlowInTime,
     AcceptAtDeadline,
     TooSlow,
     Refuse,
-    FailOnTheWay,
+    FailOnPath,
     BlackHole,
     FailHere,
     NoPort,
@@ -51,10 +51,10 @@ pub enum Behaviour {
     Flood,
     SlowSyn,
     Reply,
-    ReplyToTheDot,
+    ReplyAtDeadline,
     ReplyTooLate,
     ReplyInPieces,
-    ReplyAmiss,
+    WrongReply,
     ReplyAndClose,
     HalfOpen,
     NoKeepaliveAck,
@@ -68,11 +68,11 @@ impl Behaviour {
     pub const ALL: [Behaviour; 30] = [
         Behaviour::AcceptAtOnce,
         Behaviour::Accept,
-        Behaviour::SlowButInTime,
+        Behaviour::SlowInTime,
         Behaviour::AcceptAtDeadline,
         Behaviour::TooSlow,
         Behaviour::Refuse,
-        Behaviour::FailOnTheWay,
+        Behaviour::FailOnPath,
         Behaviour::BlackHole,
         Behaviour::FailHere,
         Behaviour::NoPort,
@@ -85,10 +85,10 @@ impl Behaviour {
         Behaviour::Flood,
         Behaviour::SlowSyn,
         Behaviour::Reply,
-        Behaviour::ReplyToTheDot,
+        Behaviour::ReplyAtDeadline,
         Behaviour::ReplyTooLate,
         Behaviour::ReplyInPieces,
-        Behaviour::ReplyAmiss,
+        Behaviour::WrongReply,
         Behaviour::ReplyAndClose,
         Behaviour::HalfOpen,
         Behaviour::NoKeepaliveAck,
@@ -99,18 +99,18 @@ impl Behaviour {
     ];
 }
 
-/// How a dial is answered.
+/// What comes of a SYN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// `connect()` itself says yes.
+pub enum Handshake {
+    /// `connect()` itself succeeds.
     AcceptAtOnce,
     Accept,
     Fail(EndReason),
-    /// `connect()`, or what comes before it, says no.
+    /// `connect()`, or a call before it, fails.
     FailHere(EndReason),
 }
 
-/// What a server says in return, or by itself where nobody says anything first.
+/// What a server sends: in reply, or as a greeting if there is no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply {
     pub after: Span,
@@ -118,84 +118,85 @@ pub struct Reply {
     pub first: u64,
     /// A second piece, and how long after the first.
     pub rest: Option<(Span, u64)>,
-    /// Whether it ends in what is expected.
+    /// Whether it contains the expected text.
     pub is_expected: bool,
 }
 
-/// What comes of a keepalive, and how long after it.
+/// What comes of a keepalive, and after how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keepalive {
     Acknowledged(Span),
-    /// As long as the connection is younger than that; then the path fails.
+    /// Until the connection has this age; then the path fails.
     AcknowledgedFor(Span, Span),
-    /// As long as it is younger than that the path fails.
+    /// Only from this age on.
     SilentFor(Span, Span),
-    /// As long as it is younger than that it is acknowledged; then the server does not have it.
+    /// Acknowledged until this age; then the server has no state for it.
     ResetAfter(Span, Span),
     Silence,
 }
 
-/// What the kernel can tell of a connection.
+/// What TCP_INFO holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Knows {
-    Everything,
-    /// And that a SYN was repeated before its second was over.
-    EarlyRepeat,
-    /// It is an old one.
-    NoSegments,
-    Nothing,
-    /// There is no socket to ask about.
-    Nobody,
+pub enum Detail {
+    Full,
+    /// And a SYN retransmission within the first second.
+    EarlyRetransmit,
+    /// An old kernel.
+    NoSegmentCounts,
+    Zeroes,
+    /// The socket is gone.
+    NoSocket,
 }
 
-impl Knows {
-    fn any(random: &mut Random) -> Knows {
+impl Detail {
+    fn any(random: &mut Random) -> Detail {
         if random.chance(500) {
-            return Knows::Everything;
+            return Detail::Full;
         }
-        let less = [Knows::EarlyRepeat, Knows::NoSegments, Knows::Nothing, Knows::Nobody];
+        let less =
+            [Detail::EarlyRetransmit, Detail::NoSegmentCounts, Detail::Zeroes, Detail::NoSocket];
         random.pick(&less)
     }
 }
 
-/// What becomes of one connection; the times count from the step before.
+/// What happens to one connection. Each time counts from the step before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Script {
-    pub answer: Answer,
-    pub answer_after: Span,
+    pub handshake: Handshake,
+    pub handshake_after: Span,
     /// 0 for nothing, [`Script::ENDLESS`] for a server that never stops.
     pub bytes: u64,
     pub bytes_after: Span,
     pub reply: Option<Reply>,
     pub keepalive: Keepalive,
-    /// How often the server repeats its SYN-ACK, because it does not take what comes.
-    pub repeated_answers: u32,
-    /// Whether the server sends keepalives of its own, once a second.
-    pub has_keepalives: bool,
-    /// Whether this host refuses to send any.
+    /// How often the server repeats its SYN-ACK, as it drops the final ACK.
+    pub repeated_syn_acks: u32,
+    /// Whether the server sends keepalives, one a second.
+    pub sends_keepalives: bool,
+    /// Whether setting SO_KEEPALIVE fails here.
     pub refuses_keepalive: bool,
-    pub knows: Knows,
+    pub tcp_info: Detail,
     pub end: Option<(Span, EndReason)>,
-    /// Whether the poll says nothing of the end but that there is something to read.
+    /// Whether the poll reports the end as readable only.
     pub end_is_quiet: bool,
 }
 
 impl Script {
     pub const ENDLESS: u64 = u64::MAX;
 
-    /// A server that accepts, and then has nothing to say of its own.
+    /// A server that accepts and sends nothing.
     fn plain(soon: Span, later: Span, random: &mut Random) -> Script {
         Script {
-            answer: Answer::Accept,
-            answer_after: soon,
+            handshake: Handshake::Accept,
+            handshake_after: soon,
             bytes: 0,
             bytes_after: later,
             reply: None,
             keepalive: Keepalive::Acknowledged(random.pick(&[soon, soon, soon, Span::from_s(2)])),
-            repeated_answers: 0,
-            has_keepalives: random.chance(50),
+            repeated_syn_acks: 0,
+            sends_keepalives: random.chance(50),
             refuses_keepalive: random.chance(30),
-            knows: Knows::any(random),
+            tcp_info: Detail::any(random),
             end: None,
             end_is_quiet: random.chance(500),
         }
@@ -205,39 +206,45 @@ impl Script {
         let soon = random.span(Span::from_us(20), Span::from_ms(3));
         let later = random.span(Span::ZERO, Span::from_ms(60));
         let timeout = plan.dial_timeout.unwrap_or(Span::from_ms(80));
-        let patience =
-            plan.reply_check.as_ref().map_or(Span::from_ms(20), |talk| talk.reply_timeout);
-        let sends = plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty());
+        let reply_timeout = plan
+            .reply_check
+            .as_ref()
+            .map_or(Span::from_ms(20), |reply_check| reply_check.reply_timeout);
+        let sends =
+            plan.reply_check.as_ref().is_some_and(|reply_check| !reply_check.send.is_empty());
         let plain = Script::plain(soon, later, random);
-        let fails = |reason| Script { answer: Answer::Fail(reason), ..plain };
-        let answers = |answer_after| Script { answer_after, ..plain };
+        let fails = |reason| Script { handshake: Handshake::Fail(reason), ..plain };
+        let accepts_after = |handshake_after| Script { handshake_after, ..plain };
         let ends = |reason| Script { end: Some((later, reason)), ..plain };
         let reply = Reply { after: soon, first: 7, rest: None, is_expected: true };
         let replies = |reply| Script { reply: Some(reply), ..plain };
         let replies_after = |after| replies(Reply { after, ..reply });
         match behaviour {
-            Behaviour::AcceptAtOnce => Script { answer: Answer::AcceptAtOnce, ..plain },
+            Behaviour::AcceptAtOnce => Script { handshake: Handshake::AcceptAtOnce, ..plain },
             Behaviour::Accept => plain,
-            Behaviour::SlowButInTime => answers(timeout - soon),
-            Behaviour::AcceptAtDeadline => answers(timeout),
-            Behaviour::TooSlow => answers(timeout + soon),
+            Behaviour::SlowInTime => accepts_after(timeout - soon),
+            Behaviour::AcceptAtDeadline => accepts_after(timeout),
+            Behaviour::TooSlow => accepts_after(timeout + soon),
             Behaviour::Refuse => fails(EndReason::Refused),
-            Behaviour::FailOnTheWay => fails(random.pick(&ON_THE_WAY)),
+            Behaviour::FailOnPath => fails(random.pick(&BEYOND)),
             Behaviour::BlackHole => {
-                Script { answer_after: KERNEL_TIMEOUT, ..fails(EndReason::TimedOut) }
+                Script { handshake_after: KERNEL_TIMEOUT, ..fails(EndReason::TimedOut) }
             }
-            Behaviour::FailHere => Script { answer: Answer::FailHere(random.pick(&HERE)), ..plain },
-            Behaviour::NoPort => Script { answer: Answer::FailHere(EndReason::NoPorts), ..plain },
+            Behaviour::FailHere => {
+                Script { handshake: Handshake::FailHere(random.pick(&HERE)), ..plain }
+            }
+            Behaviour::NoPort => {
+                Script { handshake: Handshake::FailHere(EndReason::NoPorts), ..plain }
+            }
             Behaviour::Close => ends(EndReason::PeerClosed),
-            // The bytes come with the end, so that no drain can make way for it before the poll
-            // tells of both.
+            // The bytes come with the end: no drain can read them before the poll reports both.
             Behaviour::CloseWithUnread => Script {
                 bytes: random.between(1, 300_000),
                 end_is_quiet: false,
                 ..ends(EndReason::PeerClosed)
             },
             Behaviour::Reset => ends(EndReason::PeerReset),
-            // Now and then it is a program on this host that ends it.
+            // Sometimes a program on this host ends it.
             Behaviour::SilentDrop => {
                 ends(if later.0.is_multiple_of(3) { EndReason::Aborted } else { EndReason::Lost })
             }
@@ -247,16 +254,18 @@ impl Script {
                 let end = random.chance(300).then_some((later, EndReason::PeerReset));
                 Script { bytes: Script::ENDLESS, end, end_is_quiet: false, ..plain }
             }
-            Behaviour::SlowSyn => answers(random.pick(&[Span::from_s(1), Span::from_s(3)]) + soon),
-            Behaviour::Reply => replies_after(random.pick(&[soon, Span(patience.0 / 2)])),
-            Behaviour::ReplyToTheDot => replies_after(patience),
-            Behaviour::ReplyTooLate => replies_after(patience + soon),
+            Behaviour::SlowSyn => {
+                accepts_after(random.pick(&[Span::from_s(1), Span::from_s(3)]) + soon)
+            }
+            Behaviour::Reply => replies_after(random.pick(&[soon, Span(reply_timeout.0 / 2)])),
+            Behaviour::ReplyAtDeadline => replies_after(reply_timeout),
+            Behaviour::ReplyTooLate => replies_after(reply_timeout + soon),
             Behaviour::ReplyInPieces => {
-                let rest = random.pick(&[later, Span(patience.0 / 2), patience]);
+                let rest = random.pick(&[later, Span(reply_timeout.0 / 2), reply_timeout]);
                 let first = random.between(1, 5_000);
                 replies(Reply { first, rest: Some((rest, random.between(1, 5_000))), ..reply })
             }
-            Behaviour::ReplyAmiss => replies(Reply { is_expected: false, ..reply }),
+            Behaviour::WrongReply => replies(Reply { is_expected: false, ..reply }),
             Behaviour::ReplyAndClose => {
                 Script { end: Some((soon + soon, EndReason::PeerClosed)), ..replies_after(soon) }
             }
@@ -265,15 +274,15 @@ impl Script {
                     random.pick(&[Span::ZERO, Span::ZERO, Span::from_s(3)]),
                     random.pick(&[soon, Span::from_s(2)]),
                 );
-                // A request that is not acknowledged would take the place of the keepalive.
+                // While a request is unacknowledged no keepalive is sent.
                 let repeats = random.small(0, 3);
-                let repeated_answers = if sends { 0 } else { repeats };
-                let script = random.pick(&[plain, plain, answers(Span::from_s(1) + soon)]);
-                Script { keepalive, repeated_answers, ..script }
+                let repeated_syn_acks = if sends { 0 } else { repeats };
+                let script = random.pick(&[plain, plain, accepts_after(Span::from_s(1) + soon)]);
+                Script { keepalive, repeated_syn_acks, ..script }
             }
             Behaviour::NoKeepaliveAck => Script { keepalive: Keepalive::Silence, ..plain },
             Behaviour::RepeatSynAck => Script {
-                repeated_answers: 5,
+                repeated_syn_acks: 5,
                 keepalive: random.pick(&[plain.keepalive, Keepalive::Silence]),
                 ..plain
             },
@@ -287,7 +296,7 @@ impl Script {
                 let bytes_after = silent + Span::from_s(2);
                 Script { keepalive, bytes: 1, bytes_after, ..plain }
             }
-            // When everybody has lost hope; it may be a goodbye.
+            // After the last TCP_INFO read; it may be a FIN.
             Behaviour::LateTraffic => {
                 let after = Span::from_ms(4_800) + later;
                 let (bytes, end) =

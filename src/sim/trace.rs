@@ -1,4 +1,4 @@
-//! A run in a form that can be compared with another one, and one that can be read.
+//! A run as a hash, to compare it with another one, and as text.
 
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +8,7 @@ use super::record::Record;
 use crate::engine::{Action, EventKind, Note};
 use crate::units::Moment;
 
-/// A digest of all turns so far, and their text if somebody wants to read it.
+/// A digest of all turns so far, and their text if that is wanted.
 #[derive(Debug, Default)]
 pub struct Trace {
     digest: DefaultHasher,
@@ -51,9 +51,9 @@ impl Trace {
         };
     }
 
-    fn event(&mut self, what: EventKind) {
-        discriminant(&what).hash(&mut self.digest);
-        match what {
+    fn event(&mut self, kind: EventKind) {
+        discriminant(&kind).hash(&mut self.digest);
+        match kind {
             EventKind::Dialed(key) | EventKind::Opened(key) | EventKind::Readable(key) => {
                 key.hash(&mut self.digest);
             }
@@ -62,7 +62,7 @@ impl Trace {
             }
             EventKind::Received { key, bytes, more } => (key, bytes, more).hash(&mut self.digest),
             EventKind::ReplyMatched(key) | EventKind::Sent(key) => key.hash(&mut self.digest),
-            EventKind::TcpInfo(key, why, look) => (key, why, look).hash(&mut self.digest),
+            EventKind::TcpInfo(key, purpose, info) => (key, purpose, info).hash(&mut self.digest),
             EventKind::Gap { since, is_stop } => (since, is_stop).hash(&mut self.digest),
             EventKind::Reset(key, failure, info) => {
                 (key, failure.reason, failure.errno, info).hash(&mut self.digest);
@@ -84,7 +84,7 @@ impl Trace {
             | Action::StopKeepalive(key) => {
                 key.hash(&mut self.digest);
             }
-            Action::ReadTcpInfo(key, why) => (key, why).hash(&mut self.digest),
+            Action::ReadTcpInfo(key, purpose) => (key, purpose).hash(&mut self.digest),
             Action::Sample => {}
             Action::Note(key, note) => {
                 (key, discriminant(&note)).hash(&mut self.digest);

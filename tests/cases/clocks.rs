@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::{GONE, QUEUE, goon, serve, start};
-use crate::common::faulty_servers::Habit;
+use crate::common::faulty_servers::Fault;
 use crate::common::path::Knobs;
 use crate::common::verdict::verdict;
 use crate::common::{Namespace, topology};
@@ -31,7 +31,7 @@ fn wait_for_moment(moment: Instant) {
 /// Stopped for 1.5 s just after the keepalives; every connection is healthy.
 pub fn this_host_is_paused_while_keepalives_are_out() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Keep);
+    let _server = serve(&host, "127.0.0.1:80", Fault::Keep);
     let run = start(&host, "127.0.0.1:80 -c 3000 -s 0 --probe");
     let verdict = verdict(&paused(run, 1100 * MS, 1500 * MS));
     verdict.word("OK", 0).reached_is(3000, 3000).never(&GONE);
@@ -39,7 +39,7 @@ pub fn this_host_is_paused_while_keepalives_are_out() {
 
 pub fn the_server_sends_keepalives_of_its_own() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Keepalive { every_s: 1 });
+    let _server = serve(&host, "127.0.0.1:80", Fault::Keepalive { every_s: 1 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 60 -s 2 --probe --hold 3"));
     verdict.word("OK", 0).reached_is(60, 60).never(&GONE);
 }
@@ -48,7 +48,7 @@ pub fn the_server_sends_keepalives_of_its_own() {
 /// all is well.
 pub fn the_server_defers_accept() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Defer { timeout_s: 1 });
+    let _server = serve(&host, "127.0.0.1:80", Fault::Defer { timeout_s: 1 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 100 -s 2 --hold 6"));
     verdict.word("OK", 0).reached_is(100, 100).never(&[&QUEUE[..], &GONE].concat());
 }
@@ -57,7 +57,7 @@ pub fn the_server_defers_accept() {
 /// at once.
 pub fn this_host_is_paused_while_an_idle_timeout_closes() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Age(2000 * MS));
+    let _server = serve(&host, "10.77.0.2:80", Fault::Age(2000 * MS));
     let run = start(&client, "10.77.0.2:80 -c 100 -s 3 --hold 4");
     let verdict = verdict(&paused(run, 1900 * MS, 500 * MS));
     verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).first(&["idle-timeout"]);
@@ -67,7 +67,7 @@ pub fn this_host_is_paused_while_an_idle_timeout_closes() {
 /// 7 s.
 pub fn an_outage_is_dated_by_its_dials() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     host.firewall("input", "tcp dport 81 drop");
     let run = start(&client, "10.77.0.2:80 -c 1500");
     wait_for_moment(run.begun() + 2000 * MS);
@@ -86,7 +86,7 @@ pub fn a_stalled_path_is_not_a_slow_host() {
     let stall = Some((400 * MS, 900 * MS));
     let knobs = Knobs { rtt: 2 * MS, stall, ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     let run = goon(&client, "10.77.0.2:80 -c 2400 --rate 2000");
     verdict(&run).word("OK", 0).never(&["slow-host"]);
     assert!(!run.stdout.to_lowercase().contains("this host was slow"), "{run:#?}");
@@ -99,7 +99,7 @@ pub fn a_short_outage_while_keepalives_are_out() {
     let stall = Some((1000 * MS, 3600 * MS));
     let knobs = Knobs { rtt: 2 * MS, stall, ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     client.set("net/ipv4/tcp_keepalive_probes", "3");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 50 -s 1 --probe --hold 6"));
     verdict.word("OK", 0).reached_is(50, 50).never(&["path-down", "host-down"]);

@@ -14,7 +14,7 @@ mod this_host;
 use std::net::SocketAddrV4;
 
 use common::Namespace;
-use common::faulty_servers::{Habit, Habitual};
+use common::faulty_servers::{Fault, FaultyServer};
 use common::{Outcome, Running};
 
 cases! {
@@ -68,8 +68,8 @@ fn start(client: &Namespace, words: &str) -> Running {
     Running::start(client.tcpgoon(&format!("-y {words}")))
 }
 
-fn serve(host: &Namespace, address: &str, habit: Habit) -> Habitual {
-    Habitual::start(host.name(), at(address), habit)
+fn serve(host: &Namespace, address: &str, fault: Fault) -> FaultyServer {
+    FaultyServer::start(host.name(), at(address), fault)
 }
 
 fn at(address: &str) -> SocketAddrV4 {

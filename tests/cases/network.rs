@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{GONE, QUEUE, goon, serve};
-use crate::common::faulty_servers::Habit;
+use crate::common::faulty_servers::Fault;
 use crate::common::path::Knobs;
 use crate::common::topology;
 use crate::common::verdict::verdict;
@@ -22,7 +22,7 @@ pub fn an_icmp_reject_is_rate_limited() {
 /// A router that counts: ICMP for some of those above 20, silence for the others.
 pub fn an_icmp_reject_above_twenty() {
     let Some([client, router, host]) = topology::three() else { return };
-    let _server = serve(&host, "10.2.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.2.0.2:80", Fault::Keep);
     let rule = "tcp dport 80 ct state new ct count over 20 reject with icmpx host-unreachable";
     router.firewall("forward", rule);
     let verdict = verdict(&goon(&client, "10.2.0.2:80 -c 60 -s 1"));
@@ -35,7 +35,7 @@ pub fn an_icmp_reject_above_twenty() {
 /// succeed.
 pub fn one_of_three_backends_is_down() {
     let Some([client, router, host]) = topology::three() else { return };
-    let _servers = ["10.2.0.3:80", "10.2.0.4:80"].map(|at| serve(&host, at, Habit::Keep));
+    let _servers = ["10.2.0.3:80", "10.2.0.4:80"].map(|at| serve(&host, at, Fault::Keep));
     host.firewall("input", "ip daddr 10.2.0.5 drop");
     router.translate(
         "prerouting",
@@ -50,7 +50,7 @@ pub fn one_of_three_backends_is_down() {
 /// nothing passes any more. A path that failed looks the same.
 pub fn a_router_expires_idle_connections_silently() {
     let Some([client, router, host]) = topology::three() else { return };
-    let _server = serve(&host, "10.2.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.2.0.2:80", Fault::Keep);
     let rules = "ct state invalid drop\ntcp flags & (syn|ack) != syn ct state new drop";
     router.firewall("forward", rules);
     router.translate("postrouting", "oifname rs masquerade");
@@ -62,7 +62,7 @@ pub fn a_router_expires_idle_connections_silently() {
 
 pub fn a_nat_has_twenty_ports_for_each_destination() {
     let Some([client, router, host]) = topology::three() else { return };
-    let _servers = ["10.2.0.2:80", "10.2.0.3:80"].map(|at| serve(&host, at, Habit::Keep));
+    let _servers = ["10.2.0.2:80", "10.2.0.3:80"].map(|at| serve(&host, at, Fault::Keep));
     router.translate("postrouting", "oifname rs ip protocol tcp snat to 10.2.0.1:40000-40019");
     let verdict = verdict(&goon(&client, "10.2.0.2:80 10.2.0.3:80 -c 70 -s 1"));
     verdict.word("LIMIT", 2).reached_is(40, 70).open(20).names(&["nat-ports-exhausted"]);
@@ -72,7 +72,7 @@ pub fn a_nat_has_twenty_ports_for_each_destination() {
 pub fn one_percent_of_loss_closes_no_connection() {
     let knobs = Knobs { rtt: 10 * MS, loss: 0.01, ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 500 -s 1 --hold 6"));
     verdict.word("OK", 0).reached_is(500, 500).never(&[&QUEUE[..], &GONE].concat());
 }
@@ -81,7 +81,7 @@ pub fn one_percent_of_loss_closes_no_connection() {
 /// goes on listening.
 pub fn a_firewall_counts_and_the_server_closes_all_later() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::DropAll(5100 * MS));
+    let _server = serve(&host, "10.77.0.2:80", Fault::DropAll(5100 * MS));
     host.firewall("input", "tcp dport 80 ct state new ct count over 20 drop");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 100 -s 10 -t 5 --hold 3"));
     verdict.word("LIMIT", 2).reached_is(20, 100).open(20).share(80, 80);
@@ -92,7 +92,7 @@ pub fn a_firewall_counts_and_the_server_closes_all_later() {
 pub fn the_path_fails_in_the_hold() {
     let knobs = Knobs { rtt: 2 * MS, dead: Some(3000 * MS), ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 50 -s 1 --hold 8 --probe"));
     verdict.word("LIMIT", 2).reached_is(50, 50).first(&GONE);
 }
@@ -100,7 +100,7 @@ pub fn the_path_fails_in_the_hold() {
 /// At most 20 at once, and each lives 0.3 s: dials fail whenever 20 are open, and succeed again below.
 pub fn a_limit_on_the_count_beside_connections_that_end() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Age(300 * MS));
+    let _server = serve(&host, "10.77.0.2:80", Fault::Age(300 * MS));
     host.firewall("input", "tcp dport 80 ct state new ct count over 20 drop");
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 400 -s 5 -t 0.4"));
     verdict.word("LIMIT", 2).names(&["drop-above-limit"]);

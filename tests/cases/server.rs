@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{QUEUE, at, goon, serve};
-use crate::common::faulty_servers::Habit;
+use crate::common::faulty_servers::Fault;
 use crate::common::netns::connections;
 use crate::common::path::Knobs;
 use crate::common::verdict::verdict;
@@ -15,8 +15,8 @@ const MS: Duration = Duration::from_millis(1);
 /// Two listeners at one port, the kernel hashes; one never accepts, and its queue of 64 is full.
 pub fn one_of_two_reuseport_listeners_is_stuck() {
     let Some(host) = Namespace::make() else { return };
-    let habit = Habit::Stuck { stuck: 1, of: 2, backlog: 64 };
-    let _server = serve(&host, "127.0.0.1:80", habit);
+    let fault = Fault::Stuck { stuck: 1, of: 2, backlog: 64 };
+    let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 400 -s 2"));
     verdict.word("LIMIT", 2).first(&["listener-stuck", "backend-down"]);
     verdict.never(&["packet-loss", "rate-limit", "accept-queue-overflow"]);
@@ -25,8 +25,8 @@ pub fn one_of_two_reuseport_listeners_is_stuck() {
 /// Every 4 s the server closes all that are older than 2 s: many at one moment, and its process lives.
 pub fn an_idle_timeout_is_enforced_by_a_sweep() {
     let Some(host) = Namespace::make() else { return };
-    let habit = Habit::Sweep { age: 2000 * MS, every: 4000 * MS };
-    let _server = serve(&host, "127.0.0.1:80", habit);
+    let fault = Fault::Sweep { age: 2000 * MS, every: 4000 * MS };
+    let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 300 -s 10 --hold 8"));
     verdict.word("LIMIT", 0).reached_is(300, 300).first(&["idle-timeout"]);
 }
@@ -34,7 +34,7 @@ pub fn an_idle_timeout_is_enforced_by_a_sweep() {
 /// A stuck process with a backlog of 4096: nothing is claimed beyond handshakes and the server's kernel.
 pub fn nothing_is_ever_accepted_and_the_kernel_acknowledges() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Never { backlog: 4096 });
+    let _server = serve(&host, "127.0.0.1:80", Fault::Never { backlog: 4096 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 100 -s 1 --probe"));
     verdict.word("OK", 0).reached_is(100, 100).nothing();
     assert!(verdict.reached.contains("--expect"), "{verdict}");
@@ -42,7 +42,7 @@ pub fn nothing_is_ever_accepted_and_the_kernel_acknowledges() {
 
 pub fn accepted_and_closed_above_a_rate() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Rate(20));
+    let _server = serve(&host, "127.0.0.1:80", Fault::Rate(20));
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 80 -s 5 --hold 1"));
     verdict.word("LIMIT", 2).reached_is(20, 80).first(&["accept-rate-limit", "connection-limit"]);
     verdict.names(&["accept-rate-limit", "connection-limit"]);
@@ -52,7 +52,7 @@ pub fn accepted_and_closed_above_a_rate() {
 /// 15, 30 and 30.
 pub fn a_limit_per_client_address_seen_from_three() {
     let Some(host) = Namespace::make() else { return };
-    let server = serve(&host, "0.0.0.0:80", Habit::PerClient(30));
+    let server = serve(&host, "0.0.0.0:80", Fault::PerClient(30));
     let target = at("127.0.0.1:80");
     let _others = connections(host.name(), 15, Some(at("127.0.1.1:0")), target);
     wait_until("all are accepted", || (server.held() == 15).then_some(()));
@@ -66,7 +66,7 @@ pub fn a_limit_per_client_address_seen_from_three() {
 
 pub fn a_limit_per_client_address_seen_from_one() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::PerClient(30));
+    let _server = serve(&host, "127.0.0.1:80", Fault::PerClient(30));
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 80 -s 2 --hold 1"));
     verdict.word("LIMIT", 2).reached_is(30, 80).names(&["client-limit", "connection-limit"]);
     verdict.checks(&["--source"]);
@@ -74,7 +74,7 @@ pub fn a_limit_per_client_address_seen_from_one() {
 
 pub fn it_listens_on_another_address_of_that_host() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Keep);
+    let _server = serve(&host, "127.0.0.1:80", Fault::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 20 -s 1"));
     verdict.word("FAILED", 2).reached_is(0, 20).share(20, 20);
     verdict.names(&["no-listener", "listens-elsewhere", "firewall-reject"]);
@@ -87,8 +87,8 @@ pub fn a_full_queue_resets() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
     host.set("net/ipv4/tcp_abort_on_overflow", "1");
-    let habit = Habit::Slow { every: 100 * MS, backlog: 64 };
-    let _server = serve(&host, "10.77.0.2:80", habit);
+    let fault = Fault::Slow { every: 100 * MS, backlog: 64 };
+    let _server = serve(&host, "10.77.0.2:80", fault);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 160 -s 1 --probe"));
     verdict.word("LIMIT", 2).first(&QUEUE);
 }
@@ -96,8 +96,8 @@ pub fn a_full_queue_resets() {
 /// A server that keeps 50 and says why to the others, dialed at full speed without --hold.
 pub fn at_full_speed_the_number_is_the_limit() {
     let Some(host) = Namespace::make() else { return };
-    let habit = Habit::Max { count: 50, says: "-ERR max clients reached\r\n" };
-    let _server = serve(&host, "127.0.0.1:80", habit);
+    let fault = Fault::Max { count: 50, says: "-ERR max clients reached\r\n" };
+    let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 200 -s 0"));
     verdict.word("LIMIT", 2).reached_is(50, 200).first(&["connection-limit"]);
     let said = verdict.said.as_ref().map(|(count, words)| (*count, &**words));
@@ -109,7 +109,7 @@ pub fn at_full_speed_the_number_is_the_limit() {
 pub fn a_full_queue_behind_50_ms_is_no_failed_path() {
     let knobs = Knobs { rtt: 50 * MS, ..Knobs::default() };
     let Some(([client, host], _path)) = topology::far(knobs) else { return };
-    let _server = serve(&host, "10.77.0.2:80", Habit::Never { backlog: 64 });
+    let _server = serve(&host, "10.77.0.2:80", Fault::Never { backlog: 64 });
     let _others = connections(client.name(), 40, None, at("10.77.0.2:80"));
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 60 -s 0 --probe"));
     verdict.word("LIMIT", 2).first(&QUEUE).never(&super::GONE);
@@ -118,7 +118,7 @@ pub fn a_full_queue_behind_50_ms_is_no_failed_path() {
 /// HTTP/1.0: one reply, then the server closes. All 60 got the reply that was expected.
 pub fn replied_as_expected_and_closed() {
     let Some(host) = Namespace::make() else { return };
-    let _server = serve(&host, "127.0.0.1:80", Habit::Answer("HTTP/1.0 200 OK\r\n\r\nok"));
+    let _server = serve(&host, "127.0.0.1:80", Fault::Answer("HTTP/1.0 200 OK\r\n\r\nok"));
     let mut command = host.tcpgoon("-y 127.0.0.1:80 -c 60 -s 5 --expect 200 --send");
     command.arg(r"GET / HTTP/1.0\r\n\r\n");
     let run = crate::common::Running::start(command).outcome();

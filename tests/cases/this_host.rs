@@ -1,14 +1,14 @@
 //! Rules of this host that `connect()` does not report.
 
 use super::{goon, serve};
-use crate::common::faulty_servers::Habit;
+use crate::common::faulty_servers::Fault;
 use crate::common::topology;
 use crate::common::verdict::{Verdict, verdict};
 
 /// A rule of this host for those above 50.
 fn above_fifty(action: &str) -> Option<Verdict> {
     let [client, host] = topology::two()?;
-    let _server = serve(&host, "10.77.0.2:80", Habit::Keep);
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     let rule = format!("tcp dport 80 ct state new ct count over 50 {action}");
     client.firewall("output", &rule);
     Some(verdict(&goon(&client, "10.77.0.2:80 -c 80 -s 1")))

@@ -1,5 +1,5 @@
-//! A hold checks its connections once more at its end, on real sockets: what the path and the server
-//! have become meanwhile, and that nothing else is sent.
+//! The check at the end of a hold: finds a path that failed and a server that lost its state, and
+//! sends nothing else.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,12 +7,12 @@ use std::fs;
 use crate::common::{Namespace, Scratch, command, decided};
 use crate::common::{Outcome, Running, Served, run, skip};
 
-/// What comes from the client after its SYN. A handshake and the first keepalive are 3 packets.
+/// Client packets after the first keepalive: handshake and keepalive are 3 packets.
 const AFTER_FIRST: &str = "tcp flags & (syn | rst) == 0 ct original packets > 3";
 
 const HOLD: &str = "-y -c 40 -s 0 -i 0 --probe --hold 4s --close rst 127.0.0.1:80";
 
-/// A run with a hold against a server whose host does this to all packets after the first keepalive.
+/// A hold against a server whose firewall applies `verdict` after the first keepalive.
 fn held_while(verdict: &str) -> Option<Outcome> {
     let namespace = Namespace::make()?;
     namespace.firewall("input", &format!("tcp dport 80 {AFTER_FIRST} {verdict}"));
@@ -21,7 +21,7 @@ fn held_while(verdict: &str) -> Option<Outcome> {
     Some(Running::start(namespace.tcpgoon(HOLD)).outcome())
 }
 
-/// Whether a report has a line of this beginning and this end.
+/// Asserts that a report has a line with this beginning and this end.
 #[track_caller]
 fn assert_line(run: &Outcome, from: &str, to: &str) {
     let is_it = |line: &str| line.starts_with(from) && line.ends_with(to);
@@ -32,7 +32,7 @@ const FIRST: &str =
     "Established means: 40 looked into (40 asked by keepalive), 40 are the server's";
 
 #[test]
-fn a_path_that_fails_in_the_hold_is_found_at_its_end() {
+fn a_path_failure_during_the_hold_is_found_at_its_end() {
     let Some(run) = held_while("drop") else { return };
     run.assert_code(2);
     assert_eq!(run.last(), decided(40, 40, 0));
@@ -41,17 +41,17 @@ fn a_path_that_fails_in_the_hold_is_found_at_its_end() {
 }
 
 #[test]
-fn a_server_that_has_lost_its_connections_answers_with_rst() {
+fn a_server_that_lost_its_state_answers_with_rst() {
     let Some(run) = held_while("reject with tcp reset") else { return };
     run.assert_code(2);
     assert_line(&run, FIRST, "");
-    let told = ": 0 of 40 keepalives acknowledged, 40 answered with RST";
-    assert_line(&run, "Last check at the end, from ", told);
+    let expected = ": 0 of 40 keepalives acknowledged, 40 answered with RST";
+    assert_line(&run, "Last check at the end, from ", expected);
     assert_eq!(run.last().closed, 40, "{run:#?}");
 }
 
 #[test]
-fn a_healthy_connection_is_sent_two_keepalives_in_a_hold_and_survives_them() {
+fn a_healthy_connection_gets_two_keepalives_in_a_hold_and_survives() {
     if command("strace -V").output().is_err() {
         return skip("system calls are counted by strace");
     }
@@ -79,7 +79,7 @@ fn a_healthy_connection_is_sent_two_keepalives_in_a_hold_and_survives_them() {
     };
     assert_eq!(count("SO_KEEPALIVE, [1]"), [2; 20]);
     assert_eq!(count("SO_KEEPALIVE, [0]"), [2; 20]);
-    // As many as the kernel takes, so that they end nothing.
+    // The kernel's maximum, so that missing ACKs do not end a connection.
     assert_eq!(count("TCP_KEEPCNT, [127]"), [2; 20]);
 }
 

@@ -1,6 +1,5 @@
-//! Established here, but there? Keepalives that find out, connections that were never accepted or
-//! have fallen silent, and SYNs that had to be repeated: counted here, there, by strace and by the
-//! firewall.
+//! Keepalive checks: half-open connections, failed paths, repeated SYNs. Counted by the client, the
+//! server, strace and the firewall.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,43 +10,41 @@ use crate::common::output::{counts, matches, span};
 use crate::common::{Namespace, Scratch, command, decided, has_ipv6};
 use crate::common::{Outcome, Running, Served, has_descriptors_for, run, skip};
 
-/// What is not promised to the moment may be later by this: the machines are shared, and stall.
+/// How late anything may be: the machines are shared, and stall.
 const LATE: Duration = Duration::from_secs(5);
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Who answers its keepalive is heard within so much of its establishment; who does not is waited
-/// for until the last look.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
-const SILENT_AFTER: Duration = Duration::from_millis(4_500);
+/// An acknowledged keepalive is seen this long after the dial; for one that is not acknowledged, the
+/// last TCP_INFO read comes this long after it.
+const FIRST_READ: Duration = Duration::from_millis(1_500);
+const LAST_READ: Duration = Duration::from_millis(4_500);
 
 const HALF_OPEN: &str = "half-open: the keepalive was answered with RST (server or network)";
 
-/// Asserts what the report says of the connections that were looked into: how many in all, asked by
-/// keepalive, the server's, half open, and not to be told.
+/// Asserts the numbers of checked connections: all, by keepalive, confirmed, half-open, unknown.
 #[track_caller]
 fn assert_means(run: &Outcome, numbers: [u64; 5]) {
     let shape = "Established means: # looked into (# asked by keepalive), # are the server's, # \
                  half open, # could not be told";
-    let told: Vec<u64> = run.find(shape).iter().map(|number| number.parse().unwrap()).collect();
-    assert_eq!(told, numbers, "{run:#?}");
+    let reported: Vec<u64> = run.find(shape).iter().map(|number| number.parse().unwrap()).collect();
+    assert_eq!(reported, numbers, "{run:#?}");
 }
 
-/// From the first statistics line to the report, in the run's own words.
+/// From the start to the report, as the run reports it.
 #[track_caller]
 fn took(run: &Outcome) -> Duration {
     span(&run.find("End: * (after @)")[1])
 }
 
-/// How long the dials took that came to an end, by the lines of `--debug`.
+/// Dial times, from the lines of `--debug`.
 fn dial_times(run: &Outcome) -> Vec<Duration> {
     let shapes = ["connection # to *: established after @", "connection # to *: error after @: *"];
     let of = |line: &str| shapes.iter().find_map(|shape| matches(line, shape));
     run.stderr.lines().filter_map(of).map(|words| span(&words[2])).collect()
 }
 
-/// Runs the program below strace, which writes down one kind of system call with all there is in
-/// it.
+/// Runs the program under strace, which logs one system call with full arguments.
 fn traced(
     call: &str,
     words: &str,
@@ -73,10 +70,10 @@ fn plain(program: &str, words: &str) -> std::process::Command {
     command(&format!("{program} {words}"))
 }
 
-// Who has them.
+// Counted at both ends.
 
 #[test]
-fn what_is_established_at_the_end_is_what_the_server_has() {
+fn established_at_the_end_is_what_the_server_counts() {
     if !has_descriptors_for(19_000) {
         return;
     }
@@ -90,7 +87,7 @@ fn what_is_established_at_the_end_is_what_the_server_has() {
         if last.closed > 0 {
             run.find(&format!("Closed: {0}, by reason: {0} {HALF_OPEN}", last.closed));
         }
-        // Counted while the client had not let go of any.
+        // Counted before the client closed any.
         let mut held = said.lines().rev().filter_map(counts).filter(|[.., closed]| *closed == 0);
         let [_, open, most, _] = held.next().unwrap();
         assert_eq!((open, most), (last.established, last.established), "{run:#?}");
@@ -98,7 +95,7 @@ fn what_is_established_at_the_end_is_what_the_server_has() {
 }
 
 #[test]
-fn a_long_hold_probes_an_even_sample_unasked_and_none_if_told_so() {
+fn a_long_hold_checks_an_even_sample_by_default_and_none_with_probe_none() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     for (flags, probed, gap) in [
@@ -118,7 +115,7 @@ fn a_long_hold_probes_an_even_sample_unasked_and_none_if_told_so() {
             .map(|number| number.parse().unwrap())
             .collect();
         assert_eq!(sockets.len(), probed, "{flags}");
-        // Here and there a number is taken by something else.
+        // Some descriptor numbers are used otherwise.
         let all: Vec<_> = sockets.into_iter().collect();
         let uneven = all.windows(2).filter(|pair| pair[1] - pair[0] != gap).count();
         assert!(uneven < 10, "{flags}: {all:?}");
@@ -126,25 +123,25 @@ fn a_long_hold_probes_an_even_sample_unasked_and_none_if_told_so() {
 }
 
 #[test]
-fn answers_are_waited_for_and_no_longer() {
+fn a_run_waits_for_acknowledgements_and_no_longer() {
     let server = Served::start(&["-i", "0"]);
     for hold in ["0", "1"] {
         let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", hold];
-        // The answer is there at the first look, and who is silent would be looked at until then. A
-        // machine that stalls makes a look late, and then there is one more.
+        // The acknowledgement is there at the first read. On a machine that stalls a read may be late,
+        // and then there is one more.
         let is_in_time = |_| {
             let run = run(&[&words[..], &[&server.target()]].concat());
             run.assert_code(0);
             assert_eq!(run.last(), decided(500, 500, 0));
             assert_means(&run, [500, 500, 500, 0, 0]);
-            (ANSWERED_WITHIN..SILENT_AFTER).contains(&took(&run))
+            (FIRST_READ..LAST_READ).contains(&took(&run))
         };
         assert!((0..4).any(is_in_time), "never in time with --hold {hold}");
     }
 }
 
 #[test]
-fn a_reset_that_nobody_asked_for_is_the_peers() {
+fn a_reset_that_answers_no_keepalive_is_by_the_peer() {
     let mut loopbacks = vec!["127.0.0.1"];
     if UdpSocket::bind("[::1]:0").is_ok() {
         loopbacks.push("::1");
@@ -156,7 +153,7 @@ fn a_reset_that_nobody_asked_for_is_the_peers() {
             let run = run(&[&words[..], &[&server.target()]].concat());
             run.assert_code(0);
             run.find("Closed: 500, by reason: 500 reset by the peer (server or network)");
-            // Nobody was asked before it, or nobody could be told by it, or all had been told.
+            // Before the keepalives; while they are out; or after their ACKs.
             match after {
                 "0.5" => assert_means(&run, [0, 0, 0, 0, 0]),
                 "1.2" => assert_means(&run, [500, 500, 0, 0, 500]),
@@ -167,25 +164,24 @@ fn a_reset_that_nobody_asked_for_is_the_peers() {
 }
 
 #[test]
-fn who_says_goodbye_had_it() {
-    for (after, asked) in [("0.5", 0), ("1.2", 500)] {
+fn a_fin_confirms_that_the_server_had_the_connection() {
+    for (after, keepalives) in [("0.5", 0), ("1.2", 500)] {
         let server = Served::start(&["-i", "0", "--close-after", after]);
         let words = ["-y", "-c", "500", "-s", "0", "-i", "0", "--probe", "--hold", "1.9"];
         let run = run(&[&words[..], &[&server.target()]].concat());
         run.assert_code(0);
         run.find("Closed: 500, by reason: 500 closed by the peer (server)");
-        assert_means(&run, [500, asked, 500, 0, 0]);
+        assert_means(&run, [500, keepalives, 500, 0, 0]);
     }
 }
 
-// Connections that were never accepted, in a network that is made so.
+// Connections that the server never had: the firewall drops the final ACK.
 
-/// What comes from the client after its SYN; a reset is not in it.
+/// Client packets after the SYN, RST excluded.
 const AFTER_SYN: &str = "tcp flags & (syn | rst) == 0 ct original packets";
 
-/// A server on port 80 that loses what `lost` says of it, and a healthy one on port 81 that loses
-/// what `lost_by_both` says. A server that answers each SYN with a cookie knows nothing of a
-/// connection before the handshake's last segment comes, and nothing ever if that is lost.
+/// A server on port 80 with the rule `lost`, and a healthy one on port 81; the rule `lost_by_both` is
+/// for both. With SYN cookies a server has no state before the final ACK arrives.
 fn two_servers(bind: &str, lost: &str, lost_by_both: &str) -> Option<(Namespace, [Served; 2])> {
     let namespace = Namespace::make()?;
     namespace
@@ -200,7 +196,7 @@ fn two_servers(bind: &str, lost: &str, lost_by_both: &str) -> Option<(Namespace,
     Some((namespace, servers))
 }
 
-/// Of 40 connections the server on port 80 never has its 20, and says so when it is asked.
+/// The server on port 80 never has its 20 of 40 connections, and answers keepalives with RST.
 #[track_caller]
 fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option<Outcome> {
     let (namespace, [_lossy, healthy]) = two_servers(bind, lost, lost_by_both)?;
@@ -211,7 +207,7 @@ fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option
     assert_eq!(run.last(), decided(40, 20, 20), "{run:#?}");
     run.find(&format!("Closed: 20, by reason: 20 {HALF_OPEN}"));
     assert_means(&run, [40, 40, 20, 20, 0]);
-    // Not before it was asked.
+    // Not before the keepalive.
     let shape = "connection # to *:80: closed after @: half-open*";
     let ends = run.stderr.lines().filter_map(|line| matches(line, shape));
     let ends: Vec<Duration> = ends.map(|words| span(&words[2])).collect();
@@ -221,12 +217,12 @@ fn assert_20_are_half_open(bind: &str, lost: &str, lost_by_both: &str) -> Option
 }
 
 #[test]
-fn a_reset_in_answer_to_the_keepalive_is_a_connection_that_never_was() {
+fn a_keepalive_answered_with_rst_is_half_open() {
     assert_20_are_half_open("127.0.0.1", &format!("{AFTER_SYN} 2 drop"), "tcp dport 0 drop");
 }
 
 #[test]
-fn a_reset_in_answer_to_the_keepalive_is_told_with_ipv6_as_well() {
+fn a_keepalive_answered_with_rst_is_half_open_over_ipv6() {
     if !has_ipv6() {
         return skip("this kernel has no IPv6");
     }
@@ -234,16 +230,16 @@ fn a_reset_in_answer_to_the_keepalive_is_told_with_ipv6_as_well() {
 }
 
 #[test]
-fn a_keepalive_that_is_lost_is_repeated() {
+fn a_lost_keepalive_is_repeated() {
     let (lost, by_both) = (format!("{AFTER_SYN} 2 drop"), format!("{AFTER_SYN} 3 drop"));
     let Some(run) = assert_20_are_half_open("127.0.0.1", &lost, &by_both) else { return };
-    // The second one goes out a second later, and is answered.
-    let second = ANSWERED_WITHIN + 1000 * MS;
-    assert!((second..SILENT_AFTER).contains(&took(&run)), "{run:#?}");
+    // The second one is sent a second later, and answered.
+    let second = FIRST_READ + 1000 * MS;
+    assert!((second..LAST_READ).contains(&took(&run)), "{run:#?}");
 }
 
 #[test]
-fn a_reset_is_told_from_others_however_often_the_syn_was_repeated() {
+fn a_half_open_connection_is_recognised_after_repeated_syns() {
     let by_both = "tcp flags syn numgen random mod 100 < 25 drop";
     let lost = format!("{AFTER_SYN} 2 drop");
     let Some(run) = assert_20_are_half_open("127.0.0.1", &lost, by_both) else { return };
@@ -252,7 +248,7 @@ fn a_reset_is_told_from_others_however_often_the_syn_was_repeated() {
 }
 
 #[test]
-fn who_falls_silent_is_neither_here_nor_gone() {
+fn an_unacknowledged_keepalive_is_neither_confirmed_nor_half_open() {
     let silent = format!("{AFTER_SYN} > 2 drop");
     let Some((namespace, _servers)) = two_servers("127.0.0.1", &silent, "tcp dport 0 drop") else {
         return;
@@ -263,11 +259,11 @@ fn who_falls_silent_is_neither_here_nor_gone() {
     assert_eq!(run.last(), decided(40, 40, 0), "{run:#?}");
     assert!(!run.stdout.contains(HALF_OPEN), "{run:#?}");
     assert_means(&run, [40, 40, 20, 0, 20]);
-    assert!((SILENT_AFTER..SILENT_AFTER + LATE).contains(&took(&run)), "{run:#?}");
+    assert!((LAST_READ..LAST_READ + LATE).contains(&took(&run)), "{run:#?}");
 }
 
 #[test]
-fn a_network_that_loses_everything_makes_nobody_half_open() {
+fn packet_loss_makes_no_connection_half_open() {
     let lost = format!("{AFTER_SYN} > 2 drop");
     let Some((namespace, _servers)) = two_servers("127.0.0.1", &lost, "tcp dport 0 drop") else {
         return;
@@ -281,44 +277,44 @@ fn a_network_that_loses_everything_makes_nobody_half_open() {
     assert_eq!(run.find(shape), ["40", "0", "20"], "{run:#?}");
 }
 
-// SYNs that had to be repeated, and what the kernel is asked for.
+// Repeated SYNs, and getsockopt() calls.
 
-/// How many of the kernel's answers tell of repeated segments, and how many of none.
-fn looks(calls: &str) -> (usize, usize) {
+/// TCP_INFO reads with retransmissions, and without.
+fn tcp_info_reads(calls: &str) -> (usize, usize) {
     let shape = "*getsockopt(*, SOL_TCP, TCP_INFO, \"*\", *";
-    let answers = calls.lines().filter_map(|line| matches(line, shape)).map(|words| {
+    let reads = calls.lines().filter_map(|line| matches(line, shape)).map(|words| {
         let bytes: Vec<_> = words[2].split("\\x").skip(1).map(str::to_owned).collect();
         bytes[TOTAL_RETRANS..TOTAL_RETRANS + 4].iter().any(|byte| byte != "00")
     });
-    let (repeated, fine): (Vec<bool>, Vec<bool>) = answers.partition(|is_repeated| *is_repeated);
+    let (repeated, fine): (Vec<bool>, Vec<bool>) = reads.partition(|is_repeated| *is_repeated);
     (repeated.len(), fine.len())
 }
 
-/// What the program asks for of `struct tcp_info`, and where `tcpi_total_retrans` is in it. Source:
+/// How much of `struct tcp_info` the program reads, and the offset of `tcpi_total_retrans`. Source:
 /// include/uapi/linux/tcp.h.
 const INFO_BYTES: usize = 160;
 const TOTAL_RETRANS: usize = 100;
 
-/// The handshake times of at most 100 a second are asked for.
+/// At most 100 handshake times a second are read.
 fn samples_max(run: &Outcome) -> usize {
     took(run).as_millis() as usize / 10 + 1
 }
 
 #[test]
-fn a_clean_run_asks_the_kernel_a_hundred_times_a_second_at_most() {
+fn a_clean_run_reads_tcp_info_at_most_a_hundred_times_a_second() {
     let server = Served::start(&["-i", "0"]);
     let words = format!("-c 1000 -s 1 -i 0 {}", server.target());
     let Some((run, calls)) = traced("getsockopt", &words, plain) else { return };
     run.assert_code(0);
-    let (repeated, fine) = looks(&calls);
+    let (repeated, fine) = tcp_info_reads(&calls);
     assert_eq!(repeated, 0, "{run:#?}");
     assert!((10..=samples_max(&run)).contains(&fine), "{fine}: {run:#?}");
-    // Each dial is asked once if it has connected, and nothing else.
+    // SO_ERROR once a dial, and nothing else.
     assert_eq!(calls.lines().filter(|line| line.contains("getsockopt(")).count(), 1000 + fine);
 }
 
 #[test]
-fn the_kernel_is_asked_about_every_slow_dial_established_or_not() {
+fn tcp_info_is_read_of_every_slow_dial_established_or_not() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.firewall("input", "tcp dport 80 tcp flags syn numgen random mod 100 < 30 drop");
     let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
@@ -331,10 +327,10 @@ fn the_kernel_is_asked_about_every_slow_dial_established_or_not() {
     let times = dial_times(&run);
     assert_eq!(times.len(), 200, "{run:#?}");
     let slow = times.iter().filter(|time| **time >= 1000 * MS).count();
-    let (repeated, fine) = looks(&calls);
+    let (repeated, fine) = tcp_info_reads(&calls);
     assert!((20..180).contains(&slow), "{run:#?}");
     assert_eq!(repeated, slow, "{run:#?}");
-    let told = &run.find("Dials of 1s and more: #, of which # repeated their SYN *")[0];
-    assert_eq!(*told, slow.to_string(), "{run:#?}");
+    let reported = &run.find("Dials of 1s and more: #, of which # repeated their SYN *")[0];
+    assert_eq!(*reported, slow.to_string(), "{run:#?}");
     assert!(fine <= samples_max(&run), "{fine}: {run:#?}");
 }

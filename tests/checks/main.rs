@@ -1,4 +1,4 @@
-//! The checks of connections, over real sockets: keepalives, replies, and once more at the end of a
+//! The checks of connections over real sockets: keepalives, replies, and the check at the end of a
 //! hold.
 
 #[path = "../common/mod.rs"]

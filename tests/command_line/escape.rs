@@ -1,5 +1,4 @@
-//! Nothing from outside is printed raw: every outside string is fed through every place that prints
-//! it.
+//! Text from outside is never printed raw: each such string goes through each place that prints it.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -20,25 +19,25 @@ use tcpgoon::report::{Report, escape, preflight, text};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::units::{Moment, Span};
 
-/// Clears the screen, begins a line, turns the writing round, cannot be seen.
+/// Clears the screen, begins a line, reverses text, is invisible.
 const EVIL: &str = "a\u{1b}[2J\nb\r\u{9b}c\u{202e}d\u{2066}e\u{200b}f\u{200d}g\u{feff}h\u{7f}\0i";
 
-/// The same as a host that the grammar of targets takes.
+/// The same as a valid host name.
 const EVIL_HOST: &str = "a\u{202e}d\u{2066}e\u{200b}f\u{200d}g\u{feff}i";
 
 #[track_caller]
-fn assert_harmless(what: &str, shown: &str) {
+fn assert_escaped(what: &str, shown: &str) {
     let odd = |c: &char| {
         let is_plain = matches!(c, '\n' | '\t' | '\'' | '"' | '\\');
         !is_plain && !c.escape_debug().eq([*c])
     };
     let found: Vec<char> = shown.chars().filter(odd).collect();
     assert_eq!(found, [], "{what}: {shown}");
-    // What has a line to itself does not begin another.
+    // It begins no line of its own.
     assert!(!shown.lines().any(|line| line.starts_with('b')), "{what}: {shown}");
 }
 
-/// A run of three against two targets of such names: one dial is refused, one connection is closed.
+/// A run of three connections to two targets with such names: one refused, one closed.
 fn plan() -> Plan {
     let target =
         |host: &str, address: &str| Target { host: host.into(), address: address.parse().unwrap() };
@@ -95,12 +94,12 @@ fn report() -> String {
 }
 
 #[test]
-fn what_is_printed_of_a_run_is_harmless() {
+fn reports_debug_lines_dry_run_and_banner_are_escaped() {
     let report = report();
     for part in ["Host: a", "Command line: ", "Targets: 2", "--- verdict ---"] {
         assert!(report.contains(part), "no {part} in {report}");
     }
-    assert_harmless("report", &report);
+    assert_escaped("report", &report);
 
     let plan = plan();
     let mut debug = String::new();
@@ -110,24 +109,24 @@ fn what_is_printed_of_a_run_is_harmless() {
         text::write_received(&mut debug, key, target, EVIL.as_bytes()).unwrap();
         text::write_received(&mut debug, key, target, &(0..=255).collect::<Vec<u8>>()).unwrap();
     }
-    assert_harmless("--debug", &debug);
+    assert_escaped("--debug", &debug);
 
     let mut dry = String::new();
     preflight::write_dry_run(&mut dry, &plan, &Host::default(), &[finding()]).unwrap();
-    assert_harmless("--dry-run", &dry);
+    assert_escaped("--dry-run", &dry);
 
     let (host, port) = confirm::hosts_and_ports(&plan.routes);
     let banner = Banner { host: &host, port: &port, connections: 4, findings: "" };
     let mut shown = Vec::new();
     let answered = confirm::confirm(&banner, &mut EVIL.as_bytes(), &mut shown);
     assert_eq!(answered, Err(Error::Unanswered));
-    assert_harmless("banner", std::str::from_utf8(&shown).unwrap());
+    assert_escaped("banner", std::str::from_utf8(&shown).unwrap());
 }
 
 #[test]
-fn what_is_typed_is_repeated_harmlessly() {
+fn arguments_are_escaped_in_errors() {
     let name = Error::Resolve { name: EVIL.into(), why: "no".into() };
-    assert_harmless("error", &name.to_string());
+    assert_escaped("error", &name.to_string());
     let v6_only = Target { host: EVIL.into(), address: "[::1]:80".parse().unwrap() };
     let unroutable = Routes::new(vec![v6_only], &["127.0.0.1:0".parse().unwrap()]).unwrap_err();
     assert!(!format!("{unroutable:?}").contains('\u{202e}'), "{unroutable:?}");
@@ -154,13 +153,13 @@ fn what_is_typed_is_repeated_harmlessly() {
         vec!["calibrate".into(), evil("--", "")],
     ] {
         if let Err(error) = cli::parse(words.clone()) {
-            assert_harmless(&format!("{words:?}"), &error.to_string());
+            assert_escaped(&format!("{words:?}"), &error.to_string());
         }
     }
 }
 
 #[test]
-fn a_host_of_such_a_name_is_shown_harmlessly_by_the_program() {
+fn the_program_escapes_a_host() {
     let words = ["-y", "-c", "1", "-p", "9", "--host"];
     for (host, flags) in [
         (EVIL_HOST.to_owned(), &[][..]),
@@ -170,12 +169,12 @@ fn a_host_of_such_a_name_is_shown_harmlessly_by_the_program() {
         let run = crate::common::run(&[&words[..], &[&host], flags].concat());
         run.assert_code(1);
         assert!(run.stderr.contains("\\u{202e}"), "{run:#?}");
-        assert_harmless(&host, &format!("{}{}", run.stdout, run.stderr));
+        assert_escaped(&host, &format!("{}{}", run.stdout, run.stderr));
     }
 }
 
 #[test]
-fn the_kernels_name_of_this_host_is_shown_harmlessly() {
+fn the_name_of_this_host_is_escaped() {
     let server = Served::start(&["-i", "0"]);
     let script = "printf 'a\\033[2Jb\\377' > /proc/sys/kernel/hostname; exec \"$@\"";
     let unshare = |words: &[&str]| {
@@ -191,11 +190,11 @@ fn the_kernels_name_of_this_host_is_shown_harmlessly() {
     let run = Running::start(unshare(&[tcpgoon, "-y", "-c", "1", &target])).outcome();
     run.assert_code(0);
     assert_eq!(run.find("Host: *"), ["a\\u{1b}[2Jb\u{fffd}"]);
-    assert_harmless("host", &run.stdout);
+    assert_escaped("host", &run.stdout);
 }
 
 #[test]
-fn what_a_server_sends_is_shown_harmlessly() {
+fn received_data_is_escaped() {
     use std::io::Write;
     let address = listen(|mut stream| {
         let _ = stream.write_all(EVIL.as_bytes());
@@ -204,6 +203,6 @@ fn what_a_server_sends_is_shown_harmlessly() {
     let args = ["-y", "-c", "9", "-s", "0", "--debug", "--hold", "0.3", &target];
     let run = Running::start(tcpgoon(&args)).outcome();
     assert!(run.stderr.contains("received"), "{run:#?}");
-    assert_harmless("stdout", &run.stdout);
-    assert_harmless("stderr", &run.stderr);
+    assert_escaped("stdout", &run.stdout);
+    assert_escaped("stderr", &run.stderr);
 }

@@ -1,4 +1,4 @@
-//! The command line and the streams of the program, as people and scripts see them.
+//! The command line, the prompt and the standard streams.
 
 #[path = "../common/mod.rs"]
 mod common;

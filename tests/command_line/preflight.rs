@@ -1,5 +1,5 @@
-//! What stands in the way of a run is said before it: in the banner, on standard error with `-y`, on
-//! standard output with `--dry-run`. It is never a refusal, and what it says is what happens.
+//! Local limits below the plan are printed before a run: in the banner, with `-y` on standard error,
+//! with `--dry-run` on standard output. The run goes on, and reaches what was predicted.
 
 use std::fs;
 use std::io::Write;
@@ -20,9 +20,9 @@ fn outcome(command: Command) -> Outcome {
     Running::start(command).outcome()
 }
 
-/// What the one line has in the places of the wildcards of `tcpgoon: {shape}`, on standard error.
+/// The wildcards of the one line `tcpgoon: {shape}` on standard error.
 #[track_caller]
-fn told(run: &Outcome, shape: &str) -> Vec<String> {
+fn finding(run: &Outcome, shape: &str) -> Vec<String> {
     assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
     let line = run.stderr.strip_prefix("tcpgoon: ").unwrap_or_default().trim_end();
     matches(line, shape).unwrap_or_else(|| panic!("not '{shape}': {run:#?}"))
@@ -32,7 +32,7 @@ const HARD_LIMIT: &str = "open files of a process: enough for # of 1000 connecti
                           64; fix: prlimit --pid $$ --nofile=# *";
 
 #[test]
-fn a_dry_run_prints_its_plan_asks_nothing_and_dials_nothing() {
+fn a_dry_run_prints_its_plan_without_a_question_and_dials_nothing() {
     let listener = listener("127.0.0.1");
     let target = listener.local_addr().unwrap().to_string();
     for yes in [&[][..], &["-y"]] {
@@ -64,7 +64,7 @@ fn a_dry_run_prints_its_plan_asks_nothing_and_dials_nothing() {
 }
 
 #[test]
-fn a_dry_run_that_finds_something_fails_and_says_it_on_standard_output() {
+fn a_dry_run_with_a_finding_fails_and_prints_it_on_standard_output() {
     let listener = listener("127.0.0.1");
     let target = listener.local_addr().unwrap().to_string();
     let run = outcome(tcpgoon_after("ulimit -n 64", &["--dry-run", "-c", "1000", &target]));
@@ -78,7 +78,7 @@ fn a_dry_run_that_finds_something_fails_and_says_it_on_standard_output() {
 }
 
 #[test]
-fn a_dry_run_into_a_closed_pipe_fails_by_what_it_found() {
+fn a_dry_run_into_a_closed_pipe_exits_by_its_findings() {
     for (first, code) in [("ulimit -n 64", 1), ("true", 0)] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -91,21 +91,21 @@ fn a_dry_run_into_a_closed_pipe_fails_by_what_it_found() {
 }
 
 #[test]
-fn with_yes_it_is_said_on_standard_error_and_the_run_goes_on() {
+fn with_yes_findings_are_on_standard_error_and_the_run_goes_on() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "1000", "-s", "0", "-i", "0", &server.target()];
     let run = outcome(tcpgoon_after("ulimit -n 64", &args));
     run.assert_code(2);
-    let said = &told(&run, HARD_LIMIT)[0];
-    let (said, reached): (u64, u64) = (said.parse().unwrap(), run.last().established);
-    // Where both streams are one pipe it saves a descriptor; here they are two.
-    assert_eq!(said, reached, "{run:#?}");
-    // On standard output a script finds what it always did.
+    let predicted = &finding(&run, HARD_LIMIT)[0];
+    let (predicted, reached): (u64, u64) = (predicted.parse().unwrap(), run.last().established);
+    // Two streams, two descriptors.
+    assert_eq!(predicted, reached, "{run:#?}");
+    // Standard output is as without findings.
     assert!(run.stdout.starts_with("Total: 1000, "), "{run:#?}");
 }
 
 #[test]
-fn where_nothing_stands_in_the_way_nothing_is_said() {
+fn without_findings_nothing_is_printed() {
     let server = Served::start(&["-i", "0"]);
     let run = crate::common::run(&["-y", "-c", "50", "-s", "0", &server.target()]);
     run.assert_code(0);
@@ -114,7 +114,7 @@ fn where_nothing_stands_in_the_way_nothing_is_said() {
 }
 
 #[test]
-fn without_yes_it_stands_between_the_warning_and_the_question() {
+fn without_yes_findings_are_between_the_warning_and_the_question() {
     let server = Served::start(&["-i", "0"]);
     let mut command = tcpgoon_after("ulimit -n 64", &["-c", "1000", "-s", "0", &server.target()]);
     command.stdin(Stdio::piped());
@@ -141,7 +141,7 @@ Local limits below 1000 connections:
     assert!(after.starts_with("Total: 1000, "), "{run:#?}");
 }
 
-// Raising.
+// The limit on open files.
 
 /// Soft and hard limit on open files of a process.
 fn open_files(process: u32) -> Vec<u64> {
@@ -174,17 +174,20 @@ fn the_hard_limit_is_raised_where_the_process_may() {
         run.assert_code(0);
         assert_eq!(run.stderr, "");
     } else {
-        // Failing is no error.
+        // No error if it may not.
         run.assert_code(2);
-        told(&run, "open files of a process: enough for # of 200 connections, ulimit -Hn is 64; *");
+        finding(
+            &run,
+            "open files of a process: enough for # of 200 connections, ulimit -Hn is 64; *",
+        );
     }
 }
 
-// Ports and connection tracking, in networks of the test's own.
+// Ports and connection tracking, in namespaces.
 
 #[test]
-fn ports_that_will_run_out_are_counted_beforehand() {
-    // The second server's port is one of those that would be chosen from.
+fn too_few_ports_are_a_finding() {
+    // The second server's port is in the ephemeral range.
     for (port, usable) in [(80, 18), (40_005, 17)] {
         let Some(namespace) = Namespace::make() else { return };
         namespace.set("net/ipv4/ip_local_port_range", "40000 40019");
@@ -198,9 +201,9 @@ fn ports_that_will_run_out_are_counted_beforehand() {
                      target); fix: sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\", \
                      or more addresses with --source or more targets (2 pairs of source and \
                      target instead of 1)";
-        assert_eq!(told(&run, shape), [usable.to_string(), usable.to_string()]);
+        assert_eq!(finding(&run, shape), [usable.to_string(), usable.to_string()]);
         assert_eq!(run.last().established, usable, "{run:#?}");
-        // Two targets have twice as many, and the same one twice does not.
+        // Two targets have twice the ports; the same one twice does not.
         let dry_run = |targets: [u16; 2]| {
             let [one, two] = targets.map(|host| format!("127.0.0.{host}:{port}"));
             outcome(namespace.tcpgoon(&format!("--dry-run -c 30 {one} {two}")))
@@ -211,12 +214,12 @@ fn ports_that_will_run_out_are_counted_beforehand() {
 }
 
 #[test]
-fn ports_in_time_wait_are_counted_where_they_are_not_reused() {
+fn ports_in_time_wait_count_where_they_are_not_reused() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.set("net/ipv4/ip_local_port_range", "40000 40009");
     namespace.set("net/ipv4/tcp_tw_reuse", "0");
     let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -i 0 -p 80"));
-    // Who closes first is left with them.
+    // The side that closes first has the TIME_WAIT.
     outcome(namespace.tcpgoon("-y -c 4 -s 0 -i 0 127.0.0.1:80")).assert_code(0);
 
     let words = "--dry-run -c 10 127.0.0.1:80";
@@ -235,9 +238,9 @@ fn ports_in_time_wait_are_counted_where_they_are_not_reused() {
 }
 
 #[test]
-fn a_table_of_tracked_connections_that_is_too_small_is_found() {
+fn a_small_conntrack_table_is_a_finding() {
     let Some(namespace) = Namespace::make() else { return };
-    // Whoever asks for the state of a connection has them tracked.
+    // A rule on `ct state` turns tracking on.
     namespace.firewall("input", "ct state new accept");
     let read = namespace.command("cat", "/proc/sys/net/netfilter/nf_conntrack_max").output();
     let most = String::from_utf8(read.unwrap().stdout).unwrap();
@@ -256,7 +259,7 @@ fn a_table_of_tracked_connections_that_is_too_small_is_found() {
 }
 
 #[test]
-fn an_address_of_this_host_costs_it_both_ends() {
+fn a_target_on_this_host_costs_the_memory_of_both_ends() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.run("ip address add 10.9.0.1/32 dev lo");
     let memory = |target: &str| {
@@ -273,13 +276,12 @@ fn assert_one_line_about_memory(run: &Outcome, connections: &str) {
     run.assert_code(1);
     assert_eq!(run.stdout, "");
     let shape = "a table for # connections (# MiB) does not fit in memory: *";
-    assert_eq!(told(run, shape)[0], connections);
+    assert_eq!(finding(run, shape)[0], connections);
 }
 
 #[test]
 fn a_table_that_does_not_fit_into_the_address_space_is_one_line() {
-    // The table is of 353 MiB, and of 382 where answers are expected; the last limit is just too
-    // small for it.
+    // The table takes 353 MiB, 382 with expected replies; the last limit is just below.
     for (asks, just_too_small) in [(&[][..], 362_000), (&["--expect", "x"], 391_000)] {
         let args = [&["-c", "10m", "127.0.0.1:9"], asks].concat();
         for said in [&["-y"][..], &[]] {
@@ -289,7 +291,7 @@ fn a_table_that_does_not_fit_into_the_address_space_is_one_line() {
                 assert_one_line_about_memory(&run, "10000000");
             }
         }
-        // What is advised is enough.
+        // The advised size suffices.
         let args = [&["--dry-run"], &args[..]].concat();
         let run = outcome(tcpgoon_after("ulimit -v 300000", &args));
         let shape = "- address space of a process: enough for # of 10000000 connections, ulimit -v \
@@ -307,7 +309,7 @@ fn a_table_that_does_not_fit_into_the_address_space_is_one_line() {
     }
 }
 
-/// Whatever the limit is, the program ends by itself.
+/// With any limit the program ends by itself.
 #[test]
 fn no_address_space_is_so_small_that_the_program_is_killed() {
     for connections in ["10", "10000"] {
@@ -315,11 +317,11 @@ fn no_address_space_is_so_small_that_the_program_is_killed() {
             let limit = format!("ulimit -v {limit_kib}");
             let args = ["-y", "-s", "0", "-i", "0", "-c", connections, "127.0.0.1:9"];
             let run = outcome(tcpgoon_after(&limit, &args));
-            // 127: the loader did not find room for the C library. Within some KiB above that it is
-            // killed before its `main` begins, whatever it is asked for.
-            let is_told = matches!(run.code(), Some(1 | 2 | 127));
+            // 127: the loader could not map the C library. In some KiB above that it is killed before
+            // `main`.
+            let is_reported = matches!(run.code(), Some(1 | 2 | 127));
             let begins = || outcome(tcpgoon_after(&limit, &["--version"])).code() == Some(0);
-            assert!(is_told || !begins(), "{limit_kib} KiB: {run:#?}");
+            assert!(is_reported || !begins(), "{limit_kib} KiB: {run:#?}");
         }
     }
 }
@@ -340,19 +342,19 @@ fn a_table_that_does_not_fit_into_a_cgroup_above_is_one_line() {
     let found = run.find(&shape);
     let room: u64 = found[0].parse().unwrap();
     assert!((1000..3000).contains(&room), "{run:#?}");
-    // What is advised is enough.
+    // The advised size suffices.
     fs::write(&file, &found[2]).unwrap();
     outcome(cgroup.tcpgoon(&["--dry-run", "-c", "9900", "127.0.0.1:9"])).assert_code(0);
 }
 
 #[test]
-fn what_is_printed_without_a_question_is_the_same_on_every_way() {
+fn findings_are_the_same_with_yes_and_with_dry_run() {
     let first = "ulimit -n 64";
     let dry = outcome(tcpgoon_after(first, &["--dry-run", "-c", "1k", "127.0.0.1:9"]));
     let wet = outcome(tcpgoon_after(first, &["-y", "-c", "1k", "-s", "0", "127.0.0.1:9"]));
     let line = dry.stdout.lines().find_map(|line| line.strip_prefix("- ")).unwrap();
     assert_eq!(wet.stderr, format!("tcpgoon: {line}\n"));
-    // The flag is a switch like any other.
+    // A switch takes a value.
     let run = crate::common::run(&["--dry-run=false", "-y", "-c", "1", "127.0.0.1:9"]);
     assert_eq!(run.last().error, 1);
     let mut command = tcpgoon(&["--dry-run", "127.0.0.1:9"]);

@@ -10,15 +10,15 @@ const QUESTION: &str = "Do you want to continue? (y/N): ";
 const ABORTED: &str = "*** Execution aborted as prompted by the user ***\n";
 const AGAIN: &str = "Sorry, response not recognized. Try again, please\n";
 
-/// Runs 3 connections with these bytes typed, and says how many there were.
+/// Runs 3 connections with this input. Returns how many were dialed.
 fn answered(typed: &[u8]) -> (Outcome, usize) {
     let listener = listener("127.0.0.1");
     let mut command = tcpgoon(&["-c", "3", "-s", "0", &listener.local_addr().unwrap().to_string()]);
     command.stdin(Stdio::piped());
     let mut running = Running::start(command);
-    // The question is there before anybody has answered.
+    // The question comes before any input.
     running.stdout.wait_for_words(QUESTION);
-    // It need not read all of it.
+    // It may not read all of it.
     let _ = running.stdin().write_all(typed);
     let outcome = running.outcome();
     listener.set_nonblocking(true).unwrap();
@@ -26,7 +26,7 @@ fn answered(typed: &[u8]) -> (Outcome, usize) {
 }
 
 #[test]
-fn the_warning_names_what_is_going_to_happen() {
+fn the_warning_names_connections_target_and_pace() {
     let args = ["-c", "1500", "--host", "127.0.0.1", "--port", "4242"];
     let run = crate::common::run(&args);
     run.assert_code(1);
@@ -53,7 +53,7 @@ fn yes_goes_on() {
 }
 
 #[test]
-fn no_and_nothing_end_it_before_anything_is_dialed() {
+fn no_and_an_empty_line_end_it_without_a_dial() {
     for typed in ["n\n", "no\n", "NO\n", "\n", "n\ny\n"] {
         let (run, dialed) = answered(typed.as_bytes());
         run.assert_code(1);
@@ -63,7 +63,7 @@ fn no_and_nothing_end_it_before_anything_is_dialed() {
 }
 
 #[test]
-fn anything_else_is_asked_again() {
+fn other_input_repeats_the_question() {
     for (typed, code, questions) in [
         (&b"maybe\ny\n"[..], 0, 2),
         (b"\xff\xfe\nyy\ny\n", 0, 3),
@@ -79,7 +79,7 @@ fn anything_else_is_asked_again() {
 }
 
 #[test]
-fn an_answer_without_end_is_none() {
+fn an_endless_line_is_no() {
     let mut typed = vec![b'y'; 1 << 20];
     typed.extend(b"\nn\n");
     let (run, dialed) = answered(&typed);
@@ -89,7 +89,7 @@ fn an_answer_without_end_is_none() {
 }
 
 #[test]
-fn no_input_is_no_answer() {
+fn end_of_input_is_no() {
     let (run, dialed) = answered(b"");
     run.assert_code(1);
     assert!(run.stdout.ends_with("Response not processed\n"), "{run:#?}");
@@ -101,7 +101,7 @@ fn no_input_is_no_answer() {
 }
 
 #[test]
-fn a_question_that_cannot_be_shown_is_said_and_nothing_is_dialed() {
+fn a_question_that_cannot_be_written_is_an_error_without_a_dial() {
     let listener = listener("127.0.0.1");
     let target = listener.local_addr().unwrap().to_string();
     let full: Stdio = OpenOptions::new().write(true).open("/dev/full").unwrap().into();

@@ -1,4 +1,4 @@
-//! What the README promises is what the program and its CI do.
+//! The README agrees with the program and its CI.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use tcpgoon::cli::flags::FLAGS;
 use tcpgoon::cli::help;
 
-/// What a fresh machine is set up and checked with.
+/// The first commands on a fresh machine.
 const COMMANDS: [&str; 2] = ["cargo run --release -- calibrate", "cargo test"];
 
 fn read(path: &str) -> String {
@@ -29,7 +29,7 @@ fn readme_shows_the_help_as_it_is() {
 fn ci_runs_the_readmes_two_commands() {
     let (readme, ci) = (read("README.md"), read(".ci/run"));
     for command in COMMANDS {
-        // Perhaps with a prompt before it and a comment behind.
+        // A prompt may precede it, a comment may follow.
         let is_shown = |line: &str| {
             let behind = line.trim_start_matches(['$', '%', ' ']).strip_prefix(command);
             behind.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
@@ -48,14 +48,13 @@ fn ci_runs_the_readmes_two_commands() {
 fn readme_names_no_flag_that_is_not_there() {
     let readme = read("README.md");
     for line in code(&readme) {
-        // The words of a command line of ours: behind its name, up to the next command of the
-        // shell.
+        // The arguments of a tcpgoon command line, up to the next shell command.
         let Some((_, words)) = line.split_once("tcpgoon ") else { continue };
         let words =
             words.split_whitespace().take_while(|word| !["|", "&&", ";", "&", "#"].contains(word));
         let flags = words.filter_map(|word| word.strip_prefix("--"));
         for flag in flags.map(|flag| flag.split('=').next().unwrap_or(flag)) {
-            // A header in the output, `--- … ---`, has dashes enough but no name.
+            // `--- … ---` is a header in the output.
             let is_name = flag.starts_with(|c: char| c.is_ascii_lowercase())
                 && flag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
             let is_there = FLAGS.iter().any(|known| known.long == flag);

@@ -1,5 +1,4 @@
-//! The built program as a script sees it: exit codes, the lines of both streams, and what is not
-//! accepted.
+//! Exit codes, the lines of both streams, and wrong arguments.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,7 +12,7 @@ use crate::common::{ClosedPort, Outcome, Running, Served, listener, run, tcpgoon
 
 const VERSION: &str = concat!("tcpgoon ", env!("CARGO_PKG_VERSION"));
 
-/// A listener of which it can be said afterwards whether anybody dialed it.
+/// A listener that must not be dialed.
 struct Untouched(TcpListener);
 
 impl Untouched {
@@ -40,7 +39,7 @@ fn the_first_line_comes_before_the_first_dial() {
     run.assert_code(0);
     let first = "Total: 10, Dialing: 0, Established: 0, Closed: 0, Error: 0, NotInitiated: 10";
     assert_eq!(run.stdout.lines().next(), Some(first));
-    // Interval lines only ever go forward.
+    // NotInitiated never rises.
     let waiting: Vec<u64> = run.stats().iter().map(|stats| stats.not_initiated).collect();
     assert!(waiting.is_sorted_by(|one, next| one >= next), "{run:#?}");
     assert_eq!(run.last().established, 10);
@@ -128,7 +127,7 @@ fn the_originals_long_flags_still_work() {
     assert_eq!(crate::common::run(&repeated).assert_code(0).last().established, 7);
 }
 
-/// A mistake: one line that begins so, then where the help is; nothing on standard output.
+/// A usage error: one line with this beginning, then a hint; nothing on standard output.
 #[track_caller]
 fn assert_usage(run: &Outcome, beginning: &str, try_line: &str) {
     run.assert_code(1);
@@ -140,7 +139,7 @@ fn assert_usage(run: &Outcome, beginning: &str, try_line: &str) {
 }
 
 #[test]
-fn what_is_not_accepted_is_named_and_nothing_is_dialed() {
+fn a_wrong_argument_is_named_and_nothing_is_dialed() {
     let listener = Untouched::new();
     let target = listener.target();
     for (wrong, named) in [
@@ -214,7 +213,7 @@ fn a_table_that_does_not_fit_in_memory_is_one_line() {
 }
 
 #[test]
-fn help_and_version_are_asked_for_and_succeed() {
+fn help_and_version_succeed() {
     for args in [&["--version"][..], &["version"], &["-y", "--version", "--nonsense"]] {
         let run = run(args);
         assert_eq!((run.code(), run.stdout), (Some(0), format!("{VERSION}\n")));
@@ -275,7 +274,7 @@ fn run_into(stdout: impl Into<Stdio>, errors: bool) -> Outcome {
 }
 
 #[test]
-fn a_reader_that_has_gone_away_changes_nothing_but_the_output() {
+fn a_closed_pipe_does_not_change_the_exit_code() {
     for (errors, code) in [(false, 0), (true, 2)] {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
@@ -293,13 +292,13 @@ fn closed_streams_are_not_taken_by_sockets() {
     {
         let run = Running::start(tcpgoon_after(first, &args)).outcome();
         run.assert_code(code);
-        // What was closed must not have become one of the sockets.
+        // No socket may take the closed descriptor.
         assert!(!run.stderr.contains("Total") && !run.stdout.contains("dialing"), "{run:#?}");
     }
 }
 
 #[test]
-fn a_full_disk_is_told_after_the_run_and_is_a_failure() {
+fn a_full_disk_is_reported_after_the_run_and_is_a_failure() {
     for errors in [false, true] {
         let run = run_into(full_disk(), errors);
         run.assert_code(1);
@@ -310,7 +309,7 @@ fn a_full_disk_is_told_after_the_run_and_is_a_failure() {
 }
 
 #[test]
-fn a_regular_file_gets_it_all_behind_what_is_there() {
+fn output_is_appended_to_a_regular_file() {
     let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/command_line.out");
     std::fs::write(path, "before\n").unwrap();
     let run = run_into(OpenOptions::new().append(true).open(path).unwrap(), false);

@@ -1,4 +1,4 @@
-//! The program on a pseudo-terminal and in a pipe that nobody reads.
+//! The program on a pseudo-terminal, and with an output that blocks.
 
 use std::io::Write;
 use std::process::Command;
@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use crate::common::output::{self, span};
 use crate::common::streams::{SmallPipe, Terminal, lines_of};
-use crate::common::{Heard, Running, Served, skip, tcpgoon, wait_until};
+use crate::common::{Captured, Running, Served, skip, tcpgoon, wait_until};
 use nix::sys::signal::Signal;
 
-/// Starts it with the terminal as its three standard streams.
+/// Starts it with the terminal as its standard streams.
 fn on(terminal: &Terminal, mut command: Command) -> Running {
     command.stdin(terminal.device()).stdout(terminal.device()).stderr(terminal.device());
     Running::start_as_it_is(command)
 }
 
-/// The same as the leader of a session of its own, whose terminal it is: keys can send signals
-/// there.
+/// The same in a session with this controlling terminal, where keys send signals.
 fn in_session(terminal: &Terminal, words: &[&str]) -> Running {
     let mut command = Command::new("setsid");
     command.arg("--ctty").args(words);
@@ -25,11 +24,11 @@ fn in_session(terminal: &Terminal, words: &[&str]) -> Running {
 
 const TCPGOON: &str = env!("CARGO_BIN_EXE_tcpgoon");
 
-/// Hides /proc in a namespace of its own, and becomes what follows.
+/// Hides /proc in a mount namespace, and runs what follows.
 const WITHOUT_PROC: [&str; 5] =
     ["unshare", "-rm", "sh", "-ec", "mount -t tmpfs none /proc; exec \"$0\" \"$@\""];
 
-/// Whether this can be done here; if not, that is said.
+/// Whether this works here; skips aloud if not.
 fn can(words: &[&str]) -> bool {
     let tried = Command::new(words[0]).args(&words[1..]).output();
     let is_done = tried.is_ok_and(|output| output.status.success());
@@ -40,7 +39,7 @@ fn can(words: &[&str]) -> bool {
 }
 
 #[test]
-fn the_question_is_shown_answered_and_obeyed() {
+fn the_question_is_shown_and_the_answer_obeyed() {
     let server = Served::start(&["-i", "0"]);
     for (typed, code) in [("y\n", 0), ("YES\n", 0), ("n\n", 1), ("\n", 1), ("\x04", 1)] {
         let terminal = Terminal::new();
@@ -82,7 +81,7 @@ fn ctrl_c_at_the_question_kills_and_during_the_run_ends_it() {
 }
 
 #[test]
-fn a_terminal_that_is_gone_ends_the_run_in_good_order() {
+fn a_hangup_ends_the_run() {
     if !can(&["setsid", "true"]) {
         return;
     }
@@ -91,7 +90,7 @@ fn a_terminal_that_is_gone_ends_the_run_in_good_order() {
     let args = ["-y", "-c", "5", "-s", "0", "-i", "1ms", "--hold", "forever", &server.target()];
     let run = in_session(&terminal, &[&[TCPGOON], args.as_slice()].concat());
     server.wait_for_counts("all are established", |[_, open, ..]| open == 5);
-    // The last of the other end: the kernel hangs up on the session.
+    // The last reference to the master: the kernel sends SIGHUP.
     drop(terminal);
     // Its report could not be written.
     run.outcome().assert_code(1);
@@ -103,13 +102,12 @@ fn busy(target: &str) -> [&str; 8] {
     ["-y", "-c", "100", "-s", "10", "-i", "100us", target]
 }
 
-/// Waits until a server has got all of a [`busy`] run, and tells nothing of its output.
+/// Waits until a server has accepted all of a [`busy`] run.
 fn wait_until_dialed(server: &Served) {
     server.wait_for_counts("all were dialed", |[accepted, ..]| accepted == 100);
 }
 
-/// A whole report of a [`busy`] run behind whole lines, that says how many others there would have
-/// been.
+/// Whole lines of a [`busy`] run and a whole report, with the number of dropped lines.
 fn assert_whole(text: &str) {
     let (lines, report) = text.split_once("--- 127.0.0.1:").unwrap_or_else(|| panic!("{text}"));
     let whole = output::stats(lines).len();
@@ -123,13 +121,13 @@ fn assert_whole(text: &str) {
     assert!(report.contains(end), "{text}");
     assert_ne!(find("Lines that found no room in the output: #"), ["0"]);
     assert!(report.contains("\nLines that found no room") && text.ends_with(".\n"), "{text}");
-    // The dials went on while nobody read.
+    // The dials went on while the output was blocked.
     let took = span(&find("Dial starts: 100, from first to last @")[0]);
     assert!(took < Duration::from_secs(6), "{text}");
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_does_not_stop_the_dials() {
+fn a_blocked_terminal_does_not_stop_the_dials() {
     let server = Served::start(&["-i", "20ms"]);
     let terminal = Terminal::new();
     let target = server.target();
@@ -142,7 +140,7 @@ fn a_terminal_that_nobody_reads_does_not_stop_the_dials() {
 }
 
 #[test]
-fn nor_does_one_that_cannot_be_opened_again() {
+fn a_blocked_terminal_that_cannot_be_reopened_does_not_stop_the_dials() {
     let without_proc = [&["setsid"], WITHOUT_PROC.as_slice(), &[TCPGOON]].concat();
     if !can(&[without_proc.as_slice(), &["version"]].concat()) {
         return;
@@ -168,14 +166,14 @@ fn ctrl_s_does_not_stop_the_dials_and_ctrl_q_shows_the_rest() {
     wait_until("it prints", || (output::stats(&lines_of(&screen.text())).len() > 6).then_some(()));
     keyboard.write_all(b"\x13").unwrap();
     wait_until_dialed(&server);
-    assert!(run.child.try_wait().unwrap().is_none(), "the report waits for whoever reads it");
+    assert!(run.child.try_wait().unwrap().is_none(), "the report waits for its reader");
     keyboard.write_all(b"\x11").unwrap();
     assert_eq!(run.ended().code(), Some(0));
     assert_whole(&lines_of(&screen.all()));
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_does_not_stop_the_dials() {
+fn a_full_pipe_does_not_stop_the_dials() {
     let server = Served::start(&["-i", "20ms"]);
     let pipe = SmallPipe::new();
     let target = server.target();
@@ -189,7 +187,7 @@ fn a_pipe_that_nobody_reads_does_not_stop_the_dials() {
 }
 
 #[test]
-fn nor_does_a_pipe_that_cannot_be_opened_again() {
+fn a_full_pipe_that_cannot_be_reopened_does_not_stop_the_dials() {
     let without_proc = [WITHOUT_PROC.as_slice(), &[TCPGOON]].concat();
     if !can(&[without_proc.as_slice(), &["version"]].concat()) {
         return;
@@ -201,13 +199,13 @@ fn nor_does_a_pipe_that_cannot_be_opened_again() {
     command.args(&without_proc[1..]).args(busy(&target)).stdout(writer);
     let mut run = Running::start_as_it_is(command);
     wait_until_dialed(&server);
-    let text = Heard::from_reader(reader).all();
+    let text = Captured::from_reader(reader).all();
     assert_eq!(run.ended().code(), Some(0));
     assert_whole(&text);
 }
 
 #[test]
-fn debugging_and_report_do_not_tear_each_other_on_one_terminal() {
+fn debug_lines_and_report_do_not_interleave_on_one_terminal() {
     let server = Served::start(&["-i", "20ms"]);
     let terminal = Terminal::new();
     let target = server.target();
@@ -226,14 +224,14 @@ fn debugging_and_report_do_not_tear_each_other_on_one_terminal() {
 }
 
 #[test]
-fn debugging_into_a_pipe_that_nobody_reads_does_not_stop_the_dials() {
+fn debug_lines_into_a_full_pipe_do_not_stop_the_dials() {
     let server = Served::start(&["-i", "20ms"]);
     let pipe = SmallPipe::new();
     let target = server.target();
     let mut command = tcpgoon(&["-y", "-c", "500", "-s", "1", "--debug", &target]);
     command.stdout(std::process::Stdio::piped()).stderr(pipe.writer());
     let run = Running::start_as_it_is(command);
-    // The report does not wait for whoever reads the debugging.
+    // The report does not wait for the reader of the debug lines.
     let run = run.outcome();
     run.assert_code(0);
     assert_ne!(run.find("Lines that found no room in the output: #"), ["0"]);

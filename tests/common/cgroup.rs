@@ -1,4 +1,4 @@
-//! A memory limit that a test makes itself.
+//! A memory cgroup.
 
 use std::fs;
 use std::process::Command;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::program::tcpgoon_after;
 use super::wait::{skip, wait_until};
 
-/// A cgroup of one's own; removed when dropped, once what was in it has left.
+/// A cgroup, removed when dropped, once it is empty.
 pub struct Cgroup(pub String);
 
 impl Cgroup {
-    /// One that takes so many bytes; `None`, and said aloud, where that is not to be had.
+    /// One limited to `bytes`; `None`, and a loud skip, where that is impossible.
     pub fn make(bytes: u64) -> Option<Cgroup> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

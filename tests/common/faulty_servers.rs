@@ -1,4 +1,4 @@
-//! A server with one bad habit, as a thread of the test; its sockets may be in a network namespace.
+//! A server with one fault or limit, in a thread of the test; its sockets may be in a namespace.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -19,29 +19,29 @@ use nix::sys::socket::{
 
 use super::netns::inside;
 
-/// What a server does with its connections; a connection that its client closes is closed here too.
+/// What a server does with its connections. Those that the client closes it closes too.
 #[derive(Debug, Clone, Copy)]
-pub enum Habit {
+pub enum Fault {
     Keep,
-    /// Keeps so many at a time; sends `says` to the others and closes them at once.
+    /// Keeps a number of connections; sends `says` on the others and closes them at once.
     Max {
         count: usize,
         says: &'static str,
     },
-    /// Keeps so many new ones a second; closes the others at once.
+    /// Keeps a number of new ones a second; closes the others at once.
     Rate(usize),
-    /// Keeps so many at a time of each client address; closes the others at once.
+    /// Keeps a number for each client address; closes the others at once.
     PerClient(usize),
-    /// Closes all that are older than an age, every so often.
+    /// Closes all that are older than an age, at an interval.
     Sweep {
         age: Duration,
         every: Duration,
     },
-    /// Has TCP keepalives of its own.
+    /// Sends TCP keepalives.
     Keepalive {
         every_s: u32,
     },
-    /// Accepts a connection with its first data, or after so long.
+    /// TCP_DEFER_ACCEPT: accepts a connection with its first data, or after a timeout.
     Defer {
         timeout_s: i32,
     },
@@ -49,7 +49,7 @@ pub enum Habit {
         every: Duration,
         backlog: i32,
     },
-    /// Of several listeners at the port (`SO_REUSEPORT`), so many never accept.
+    /// Of several listeners at the port (`SO_REUSEPORT`), a number never accept.
     Stuck {
         stuck: usize,
         of: usize,
@@ -62,54 +62,54 @@ pub enum Habit {
     Answer(&'static str),
     /// Closes each at an age.
     Age(Duration),
-    /// So long after the first one it closes all that it holds, and goes on accepting.
+    /// At a time after the first one closes all, and goes on accepting.
     DropAll(Duration),
 }
 
 const BACKLOG: i32 = 4096;
 
-/// How often it is looked whether the server is still wanted.
+/// How often the thread checks whether to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Tokens of listeners begin here; those of connections are their descriptors.
 const LISTENERS: usize = 1 << 32;
 
-/// It ends when dropped, and closes everything.
+/// Ends when dropped, and closes everything.
 #[derive(Debug)]
-pub struct Habitual {
+pub struct FaultyServer {
     held: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Habitual {
-    /// A server that listens already.
-    pub fn start(namespace: &str, address: SocketAddrV4, habit: Habit) -> Habitual {
+impl FaultyServer {
+    /// A server, listening.
+    pub fn start(namespace: &str, address: SocketAddrV4, fault: Fault) -> FaultyServer {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-        let (count, backlog) = match habit {
-            Habit::Stuck { of, backlog, .. } => (of, backlog),
-            Habit::Slow { backlog, .. } | Habit::Never { backlog } => (1, backlog),
+        let (count, backlog) = match fault {
+            Fault::Stuck { of, backlog, .. } => (of, backlog),
+            Fault::Slow { backlog, .. } | Fault::Never { backlog } => (1, backlog),
             _ => (1, BACKLOG),
         };
-        let open = || (0..count).map(|_| listener(address, backlog, habit)).collect();
+        let open = || (0..count).map(|_| listener(address, backlog, fault)).collect();
         let listeners: Vec<TcpListener> = inside(namespace, open);
         let (held, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let server = Server::new(listeners, habit, Arc::clone(&held));
+        let server = Server::new(listeners, fault, Arc::clone(&held));
         let thread = thread::spawn({
             let is_over = Arc::clone(&is_over);
             move || server.run_until(&is_over)
         });
-        Habitual { held, is_over, thread: Some(thread) }
+        FaultyServer { held, is_over, thread: Some(thread) }
     }
 
-    /// How many connections it has accepted and not closed.
+    /// Connections that it has accepted and not closed.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Habitual {
+impl Drop for FaultyServer {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);
@@ -117,13 +117,13 @@ impl Drop for Habitual {
     }
 }
 
-fn listener(address: SocketAddrV4, backlog: i32, habit: Habit) -> TcpListener {
+fn listener(address: SocketAddrV4, backlog: i32, fault: Fault) -> TcpListener {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let listener = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
     setsockopt(&listener, sockopt::ReuseAddr, &true).unwrap();
-    match habit {
-        Habit::Stuck { .. } => setsockopt(&listener, sockopt::ReusePort, &true).unwrap(),
-        Habit::Defer { timeout_s } => defer_accept(&listener, timeout_s),
+    match fault {
+        Fault::Stuck { .. } => setsockopt(&listener, sockopt::ReusePort, &true).unwrap(),
+        Fault::Defer { timeout_s } => defer_accept(&listener, timeout_s),
         _ => {}
     }
     bind(listener.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
@@ -150,46 +150,46 @@ struct Connection {
 struct Server {
     poll: Poll,
     listeners: Vec<TcpListener>,
-    habit: Habit,
+    fault: Fault,
     connections: HashMap<usize, Connection>,
-    /// In the order in which they were accepted; some are gone.
+    /// In the order of accept; some are closed.
     accepted: VecDeque<(usize, Instant)>,
     by_client: HashMap<IpAddr, usize>,
     began: Instant,
-    /// Sweeps, slow accepts and drops happen at a time of their own.
+    /// When the next sweep, slow accept or drop is due.
     next: Instant,
     held: Arc<AtomicUsize>,
 }
 
 impl Server {
-    fn new(listeners: Vec<TcpListener>, habit: Habit, held: Arc<AtomicUsize>) -> Server {
+    fn new(listeners: Vec<TcpListener>, fault: Fault, held: Arc<AtomicUsize>) -> Server {
         let poll = Poll::new().unwrap();
-        let deaf = match habit {
-            Habit::Stuck { stuck, .. } => stuck,
-            Habit::Never { .. } | Habit::Slow { .. } => 1,
+        let stuck = match fault {
+            Fault::Stuck { stuck, .. } => stuck,
+            Fault::Never { .. } | Fault::Slow { .. } => 1,
             _ => 0,
         };
-        for (index, listener) in listeners.iter().enumerate().skip(deaf) {
+        for (index, listener) in listeners.iter().enumerate().skip(stuck) {
             let fd = listener.as_raw_fd();
             let mut source = SourceFd(&fd);
             let token = Token(LISTENERS + index);
             poll.registry().register(&mut source, token, Interest::READABLE).unwrap();
         }
         let now = Instant::now();
-        let next = match habit {
-            Habit::Sweep { every, .. } => now + every,
+        let next = match fault {
+            Fault::Sweep { every, .. } => now + every,
             _ => now,
         };
         let (connections, by_client) = (HashMap::new(), HashMap::new());
         let accepted = VecDeque::new();
-        Server { poll, listeners, habit, connections, accepted, by_client, began: now, next, held }
+        Server { poll, listeners, fault, connections, accepted, by_client, began: now, next, held }
     }
 
     fn run_until(mut self, is_over: &AtomicBool) {
         let mut events = Events::with_capacity(1024);
         while !is_over.load(Ordering::Relaxed) {
             let wake = self.on_time(Instant::now());
-            // It may be interrupted.
+            // EINTR is possible.
             let _ = self.poll.poll(&mut events, Some(wake));
             for event in &events {
                 match event.token() {
@@ -209,25 +209,25 @@ impl Server {
 
     fn admit(&mut self, mut stream: TcpStream, client: IpAddr) {
         let now = Instant::now();
-        let is_admitted = match self.habit {
-            Habit::Max { count, .. } => self.connections.len() < count,
-            Habit::Rate(count) => {
+        let is_admitted = match self.fault {
+            Fault::Max { count, .. } => self.connections.len() < count,
+            Fault::Rate(count) => {
                 let second = Duration::from_secs(1);
                 let recent = |(_, since): &&(usize, Instant)| now - *since < second;
                 self.accepted.iter().rev().take_while(recent).count() < count
             }
-            Habit::PerClient(count) => self.by_client.get(&client).is_none_or(|held| *held < count),
+            Fault::PerClient(count) => self.by_client.get(&client).is_none_or(|held| *held < count),
             _ => true,
         };
         if !is_admitted {
-            if let Habit::Max { says, .. } = self.habit {
-                // The client may be gone.
+            if let Fault::Max { says, .. } = self.fault {
+                // The client may have closed.
                 let _ = stream.write_all(says.as_bytes());
             }
             return;
         }
         stream.set_nonblocking(true).unwrap();
-        if let Habit::Keepalive { every_s } = self.habit {
+        if let Fault::Keepalive { every_s } = self.fault {
             setsockopt(&stream, sockopt::KeepAlive, &true).unwrap();
             setsockopt(&stream, sockopt::TcpKeepIdle, &every_s).unwrap();
             setsockopt(&stream, sockopt::TcpKeepInterval, &every_s).unwrap();
@@ -242,7 +242,7 @@ impl Server {
         *self.by_client.entry(client).or_default() += 1;
         self.accepted.push_back((token, now));
         self.connections.insert(token, Connection { stream, client, since: now });
-        // Its first bytes may have come before it was registered.
+        // Data may have arrived before it was registered.
         self.on_readable(token);
     }
 
@@ -253,8 +253,8 @@ impl Server {
             match connection.stream.read(&mut buffer) {
                 Ok(0) => return self.close(token),
                 Ok(_) => {
-                    if let Habit::Answer(answer) = self.habit {
-                        // The client may be gone.
+                    if let Fault::Answer(answer) = self.fault {
+                        // The client may have closed.
                         let _ = connection.stream.write_all(answer.as_bytes());
                         return self.close(token);
                     }
@@ -271,22 +271,22 @@ impl Server {
         }
     }
 
-    /// Does what is due, and returns how long nothing else is.
+    /// Does what is due, and returns the time to the next.
     fn on_time(&mut self, now: Instant) -> Duration {
-        match self.habit {
-            Habit::Age(age) => return self.close_older(now, age),
-            Habit::Sweep { age, every } if self.next <= now => {
+        match self.fault {
+            Fault::Age(age) => return self.close_older(now, age),
+            Fault::Sweep { age, every } if self.next <= now => {
                 self.close_older(now, age);
                 self.next += every;
             }
-            Habit::Slow { every, .. } if self.next <= now => match self.listeners[0].accept() {
+            Fault::Slow { every, .. } if self.next <= now => match self.listeners[0].accept() {
                 Ok((stream, peer)) => {
                     self.admit(stream, peer.ip());
                     self.next = now + every;
                 }
                 Err(_) => return Duration::from_millis(1),
             },
-            Habit::DropAll(after) if !self.accepted.is_empty() => {
+            Fault::DropAll(after) if !self.accepted.is_empty() => {
                 // Once.
                 if now >= self.began + after && self.next < self.began + after {
                     self.next = self.began + after;
@@ -299,14 +299,14 @@ impl Server {
         self.next.checked_duration_since(now).map_or(LOOK, |wait| wait.min(LOOK))
     }
 
-    /// Returns how long no other one is.
+    /// Returns the time to the next.
     fn close_older(&mut self, now: Instant, age: Duration) -> Duration {
         while let Some((token, since)) = self.accepted.front().copied() {
             if now < since + age {
                 return (since + age - now).min(LOOK);
             }
             self.accepted.pop_front();
-            // Its descriptor may be that of a later one.
+            // The descriptor may be reused.
             if self.connections.get(&token).is_some_and(|held| held.since == since) {
                 self.close(token);
             }

@@ -1,4 +1,4 @@
-//! Listeners to dial: `tcpgoon serve`, one of the test's own, and a port without one.
+//! Listeners to dial: `tcpgoon serve`, one in the test, and a closed port.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -13,9 +13,7 @@ use super::output::counts;
 use super::program::{Outcome, Running, tcpgoon};
 use super::wait::wait_until;
 
-/// A port that is likely to be free, below those that `connect()` is given. Those that it was given
-/// are no good for a listener for a minute after, and a test with many connections leaves none that
-/// the system could choose.
+/// A port that is likely to be free, below the ephemeral range: that one may be full of TIME_WAIT.
 pub fn likely_port() -> u16 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut hasher = RandomState::new().build_hasher();
@@ -40,7 +38,7 @@ impl Served {
         Served::start_with(args, tcpgoon)
     }
 
-    /// As [`Served::start`], with a way of its own to make a command of the arguments.
+    /// As [`Served::start`], where `command` makes the command from the arguments.
     pub fn start_with(args: &[&str], command: impl Fn(&[&str]) -> Command) -> Served {
         wait_until("serve finds a free port", || {
             let port = likely_port().to_string();
@@ -61,20 +59,20 @@ impl Served {
         self.address.to_string()
     }
 
-    /// Ends it in good order.
+    /// Ends it with SIGTERM.
     pub fn end(self) -> Outcome {
         self.running.signal(Signal::SIGTERM);
         self.running.outcome()
     }
 
-    /// Waits for a statistics line of it that fits: accepted, open, most open, closed.
+    /// Waits for a statistics line that fits: accepted, open, most open, closed.
     #[track_caller]
     pub fn wait_for_counts(&self, what: &str, fits: impl Fn([u64; 4]) -> bool) {
         self.running.stdout.wait_for(what, |line| counts(line).filter(|c| fits(*c)));
     }
 }
 
-/// A listener of the test's own: `handle` is called with each connection, one after the other.
+/// A listener in the test: `handle` gets each connection, one after the other.
 pub fn listen(handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
     let listener = listener("127.0.0.1");
     let address = listener.local_addr().unwrap();
@@ -83,8 +81,7 @@ pub fn listen(handle: impl FnMut(TcpStream) + Send + 'static) -> SocketAddr {
     address
 }
 
-/// A port on which nobody listens and which nobody else can take: it is the near end of a
-/// connection.
+/// A port without a listener that no other process can bind: it is the near end of a connection.
 #[derive(Debug)]
 pub struct ClosedPort {
     pub address: SocketAddr,

@@ -1,6 +1,6 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share, one file a purpose.
 
-// Each test binary uses another part of it.
+// No test binary uses all of it.
 #![allow(dead_code, unused_imports)]
 
 pub mod cgroup;
@@ -24,7 +24,7 @@ pub use netns::{Namespace, has_ipv6};
 pub use original::{decided, errors, original};
 pub use process::{children, has_descriptors_for, is_alive, status_number};
 pub use program::{
-    CAP_SYS_RESOURCE, Heard, Outcome, Running, privileged_tcpgoon_after, run, tcpgoon,
+    CAP_SYS_RESOURCE, Captured, Outcome, Running, privileged_tcpgoon_after, run, tcpgoon,
     tcpgoon_after,
 };
 pub use tools::{Scratch, command, succeed};

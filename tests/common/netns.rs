@@ -1,4 +1,4 @@
-//! Network namespaces: programs in one of their own, and sockets of this process in one.
+//! Network namespaces, with programs in them and sockets of this process.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,14 +15,14 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, conn
 use super::tools::{command, serial, succeed};
 use super::wait::{DEADLINE, skip};
 
-/// A network of its own for the programs that are started in it; removed when dropped.
+/// A network namespace, removed when dropped.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
 }
 
 impl Namespace {
-    /// One with a loopback that is up; `None`, and said aloud, where that is not to be had.
+    /// One with its loopback up; `None`, and a loud skip, where that is impossible.
     pub fn make() -> Option<Namespace> {
         let bare = Namespace::make_bare()?;
         bare.run("ip link set lo up");
@@ -42,7 +42,7 @@ impl Namespace {
             Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             Err(why) => why,
         };
-        skip(&format!("a network namespace wants root, iproute2 and nftables ({why})"));
+        skip(&format!("a network namespace needs root, iproute2 and nftables ({why})"));
         None
     }
 
@@ -62,27 +62,27 @@ impl Namespace {
         self.command(env!("CARGO_BIN_EXE_tcpgoon"), words)
     }
 
-    /// Runs a tool of the system that has to succeed, and returns what it prints.
+    /// Runs a command that has to succeed, and returns what it prints.
     #[track_caller]
     pub fn run(&self, words: &str) -> String {
         let (program, words) = words.split_once(' ').unwrap_or((words, ""));
         succeed(self.command(program, words), "")
     }
 
-    /// Sets a value below `/proc/sys`, in here only.
+    /// Sets a sysctl below `/proc/sys`, in here only.
     #[track_caller]
     pub fn set(&self, path: &str, value: &str) {
         succeed(self.command("tee", &format!("/proc/sys/{path}")), value);
     }
 
-    /// Adds firewall rules, one a line, for what comes in or goes out (`input`, `output`).
+    /// Adds firewall rules, one a line, at the hook `input` or `output`.
     #[track_caller]
     pub fn firewall(&self, hook: &str, rules: &str) {
         let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0\n{rules}\n}}");
         succeed(self.command("nft", "-f -"), &format!("table inet test {{\n{chain}\n}}\n"));
     }
 
-    /// Adds a rule that translates addresses, at `prerouting` (destinations) or `postrouting`.
+    /// Adds a NAT rule, at `prerouting` (destinations) or `postrouting`.
     #[track_caller]
     pub fn translate(&self, hook: &str, rule: &str) {
         let priority = if hook == "prerouting" { -100 } else { 100 };
@@ -91,8 +91,8 @@ impl Namespace {
         succeed(self.command("nft", "-f -"), &format!("table ip nat {{\n{chain}\n}}\n"));
     }
 
-    /// Joins the two with a cable: this one becomes 10.9.0.1 and fd00:9::1, the other one 10.9.0.2
-    /// and fd00:9::2. What they have to tell each other of the unreachable is not rationed.
+    /// Joins two namespaces with a veth pair: this one is 10.9.0.1 and fd00:9::1, the other 10.9.0.2
+    /// and fd00:9::2. ICMP errors are not rate-limited.
     pub fn join(&self, other: &Namespace) {
         self.run(&format!("ip link add cable type veth peer name cable netns {}", other.name));
         for (namespace, number) in [(self, 1), (other, 2)] {
@@ -127,8 +127,8 @@ pub fn inside<T: Send>(namespace: &str, open: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(enter).join().unwrap())
 }
 
-/// So many connections from inside a namespace; from one address, if that is given. All are dialed at
-/// once, and all are established.
+/// `count` established connections from inside a namespace, dialed together; from one source, if that
+/// is given.
 pub fn connections(
     namespace: &str,
     count: usize,
@@ -142,7 +142,7 @@ pub fn connections(
         if let Some(source) = source {
             bind(dialing.as_raw_fd(), &SockaddrIn::from(source)).unwrap();
         }
-        // It is in progress.
+        // EINPROGRESS.
         let _ = connect(dialing.as_raw_fd(), &SockaddrIn::from(target));
         TcpStream::from(dialing)
     };

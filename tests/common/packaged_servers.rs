@@ -1,5 +1,5 @@
-//! Servers that others wrote, as their packages bring them, each on a free port of the loopback with
-//! its files in a directory of its own. One that is not installed is skipped, and that is said.
+//! nginx, redis, sshd and haproxy from their packages, on a free port of the loopback, with their files
+//! in a temporary directory. One that is not installed is skipped aloud.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use super::program::Running;
 use super::tools::{Scratch, command, succeed};
 use super::wait::{self, skip};
 
-/// Where Debian has its servers, which is not in everybody's `PATH`.
+/// Where Debian installs servers; not in every `PATH`.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /// The program of a server, if it is installed.
@@ -41,7 +41,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     wait::wait_until(what, || holds().then_some(()));
 }
 
-/// Starts a server and waits until it takes connections.
+/// Starts a server and waits until it accepts.
 pub fn start(mut command: Command, port: u16) -> Running {
     command.stdin(Stdio::null());
     let mut server = Running::start(command);
@@ -53,7 +53,7 @@ pub fn start(mut command: Command, port: u16) -> Running {
     server
 }
 
-/// What is answered to one request, up to `end` or the end of all.
+/// The response to one request, up to `end` or the end of the stream.
 #[track_caller]
 pub fn ask(mut stream: impl Read + Write, request: &str, end: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
@@ -68,7 +68,7 @@ pub fn ask(mut stream: impl Read + Write, request: &str, end: &str) -> String {
     }
 }
 
-/// A connection to ask something on.
+/// A connection for a request.
 pub fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(local(port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -83,7 +83,7 @@ pub fn number_after(text: &str, title: &str) -> u64 {
     digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{title:?}: {text:?}"))
 }
 
-/// How many connections the kernel has on the server's side of a port.
+/// Established connections at a port, on the server's side.
 pub fn established_at(port: u16) -> usize {
     let sockets = command(&format!("ss -Htn state established sport = :{port}"));
     succeed(sockets, "").lines().count()
@@ -132,7 +132,7 @@ pub fn sshd(scratch: &Scratch, port: u16, startups_max: u32) -> Option<Running> 
     keygen.args(["-N", "", "-f"]).arg(&key);
     succeed(keygen, "");
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // As root it wants this one, which otherwise its service makes.
+        // As root it needs this directory, which its service otherwise makes.
         fs::create_dir_all("/run/sshd").unwrap();
     }
     let config = scratch.write(
@@ -182,12 +182,12 @@ pub fn haproxy(
     haproxy.args(["-db", "-f"]).arg(config);
     let server = start(haproxy, port);
     let stats = scratch.path("stats");
-    wait_until("it can be asked", || UnixStream::connect(&stats).is_ok());
+    wait_until("its statistics socket accepts", || UnixStream::connect(&stats).is_ok());
     wait_until("nobody is connected", || haproxy_clients(scratch) == 0);
     Some(server)
 }
 
-/// The connections that its frontend has now: column `scur` of its statistics.
+/// The open connections of its frontend: column `scur` of its statistics.
 pub fn haproxy_clients(scratch: &Scratch) -> u64 {
     let stats = UnixStream::connect(scratch.path("stats")).unwrap();
     stats.set_read_timeout(Some(Duration::from_secs(30))).unwrap();

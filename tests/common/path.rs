@@ -1,5 +1,5 @@
 //! A network path between two namespaces in user space: a TUN device (`tun0`) in each, and a thread
-//! that carries packets from one to the other, late, or not at all. This kernel has no netem.
+//! that forwards packets between them, delayed, or drops them. This kernel has no netem.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -16,10 +16,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::netns::inside;
 
-/// Packets that are read of one device before the other has its turn.
+/// The most packets that are read from one device before the other.
 const BATCH: usize = 64;
 
-/// How often it is looked whether the path is still wanted.
+/// How often the thread checks whether to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What a path does to packets; A is the first namespace, B the second.
@@ -28,9 +28,9 @@ pub struct Knobs {
     pub rtt: Duration,
     /// The probability that a packet is lost, both ways.
     pub loss: f64,
-    /// From so long after the first TCP packet on, all packets wait for so long.
+    /// When all packets stall, counted from the first TCP packet, and for how long.
     pub stall: Option<(Duration, Duration)>,
-    /// From so long after the first TCP packet on, nothing passes any more.
+    /// When the path fails, counted from the first TCP packet.
     pub dead: Option<Duration>,
     pub seed: u64,
 }
@@ -41,7 +41,7 @@ impl Default for Knobs {
     }
 }
 
-/// It ends when dropped.
+/// Ends when dropped.
 #[derive(Debug)]
 pub struct Path {
     is_over: Arc<AtomicBool>,
@@ -49,7 +49,7 @@ pub struct Path {
 }
 
 impl Path {
-    /// Its devices are there, but have no address yet. `Err` says why that is not possible here.
+    /// Its devices exist but have no address yet. `Err` is why that is impossible here.
     pub fn start(a: &str, b: &str, knobs: Knobs) -> Result<Path, String> {
         let devices = [inside(a, open_tun)?, inside(b, open_tun)?];
         let is_over = Arc::new(AtomicBool::new(false));
@@ -95,7 +95,7 @@ fn open_tun() -> Result<File, String> {
 /// Both directions: the first is from A to B.
 struct Carrier {
     devices: [File; 2],
-    /// Packets, and when they arrive.
+    /// Packets, with their times of arrival.
     waiting: [VecDeque<(Instant, Vec<u8>)>; 2],
     first: Option<Instant>,
     random: u64,
@@ -109,7 +109,7 @@ impl Carrier {
             let timeout = PollTimeout::try_from(wake).unwrap_or(PollTimeout::ZERO);
             let [a, b] = &self.devices;
             let mut fds = [a, b].map(|device| PollFd::new(device.as_fd(), PollFlags::POLLIN));
-            // It may be interrupted.
+            // EINTR is possible.
             let _ = poll(&mut fds, timeout);
             let ready = fds.map(|fd| fd.any().unwrap_or(false));
             for (direction, _) in ready.into_iter().enumerate().filter(|(_, is_ready)| *is_ready) {
@@ -118,8 +118,7 @@ impl Carrier {
         }
     }
 
-    /// Delivers what is due, and returns how long nothing else is: rounded down, so that a packet is
-    /// not late by a whole millisecond.
+    /// Delivers what is due, and returns the time to the next packet, rounded down to a millisecond.
     fn deliver(&mut self, now: Instant) -> Duration {
         if let (Some(first), Some((after, length))) = (self.first, self.knobs.stall) {
             let (from, to) = (first + after, first + after + length);
@@ -135,7 +134,7 @@ impl Carrier {
                     wake = wake.min(*due - now);
                     break;
                 }
-                // A full device drops, as a link does.
+                // A full device drops.
                 let _ = (&self.devices[1 - direction]).write(packet);
                 queue.pop_front();
             }
@@ -149,7 +148,7 @@ impl Carrier {
             let Ok(length @ 1..) = (&self.devices[direction]).read(&mut buffer) else { return };
             let now = Instant::now();
             let packet = &buffer[..length];
-            // IPv4 with TCP in it.
+            // TCP in IPv4.
             if self.first.is_none() && packet[0] >> 4 == 4 && packet[9] == 6 {
                 self.first = Some(now);
             }

@@ -1,4 +1,4 @@
-//! What the kernel says of processes.
+//! Processes and limits, as the kernel reports them.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::wait::skip;
 
-/// Whether a process may have so many connections; says so where not.
+/// Whether the limit on open files allows `connections`; skips aloud if not.
 pub fn has_descriptors_for(connections: u64) -> bool {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if hard < connections + 100 {
@@ -31,7 +31,7 @@ pub fn children(process: u32) -> Vec<u32> {
     text.split_whitespace().map(|word| word.parse().unwrap()).collect()
 }
 
-/// Whether a process is there and no mere remains of one.
+/// Whether a process exists and is no zombie.
 pub fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))

@@ -14,19 +14,19 @@ use nix::unistd::Pid;
 use super::output::{self, Stats, stats};
 use super::wait::wait_until;
 
-/// The built program with these arguments, and nothing to read.
+/// The built program with these arguments and an empty standard input.
 pub fn tcpgoon(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcpgoon"));
     command.args(args).stdin(Stdio::null());
     command
 }
 
-/// The program, started by a shell that does `first` in the same process before. It may not raise
-/// a hard limit that was set there, whoever runs the tests.
+/// The program, exec'd by a shell after `first`. It cannot raise a hard limit that `first` sets, even
+/// as root.
 pub fn tcpgoon_after(first: &str, args: &[&str]) -> Command {
     let mut command = privileged_tcpgoon_after(first, args);
     let lose_capability = || {
-        // SAFETY: no pointers. Who may not lose it does not have it.
+        // SAFETY: no pointers. If it fails, the process does not have the capability.
         unsafe { nix::libc::prctl(nix::libc::PR_CAPBSET_DROP, CAP_SYS_RESOURCE) };
         Ok(())
     };
@@ -35,7 +35,7 @@ pub fn tcpgoon_after(first: &str, args: &[&str]) -> Command {
     command
 }
 
-/// As [`tcpgoon_after`], with all the rights of whoever runs the tests.
+/// As [`tcpgoon_after`], with all rights of the user that runs the tests.
 pub fn privileged_tcpgoon_after(first: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!("{first}; exec \"$@\"");
@@ -44,7 +44,7 @@ pub fn privileged_tcpgoon_after(first: &str, args: &[&str]) -> Command {
     command
 }
 
-/// What it takes to raise a hard limit. Source: `include/uapi/linux/capability.h`.
+/// Lets a process raise a hard limit. Source: `include/uapi/linux/capability.h`.
 pub const CAP_SYS_RESOURCE: u32 = 24;
 
 /// Runs the program to its end.
@@ -52,13 +52,13 @@ pub fn run(args: &[&str]) -> Outcome {
     Running::start(tcpgoon(args)).outcome()
 }
 
-/// How a program ended and what it said.
+/// How a program ended, and its output.
 #[derive(Debug)]
 pub struct Outcome {
     pub status: ExitStatus,
     pub stdout: String,
     pub stderr: String,
-    /// From just before it was started to when its end was seen.
+    /// From just before the start to when the end was noticed.
     pub took: Duration,
 }
 
@@ -78,8 +78,7 @@ impl Outcome {
         self
     }
 
-    /// The statistics lines, each of which has been checked to balance. The last one is that of the
-    /// report.
+    /// The statistics lines, each checked to balance. The last one is the report's.
     pub fn stats(&self) -> Vec<Stats> {
         stats(&self.stdout)
     }
@@ -90,7 +89,7 @@ impl Outcome {
         *self.stats().last().unwrap_or_else(|| panic!("no statistics: {self:#?}"))
     }
 
-    /// What the one line of this shape has in the places of its wildcards ([`output::matches`]).
+    /// The wildcards of the one line of this shape ([`output::matches`]).
     #[track_caller]
     pub fn find(&self, shape: &str) -> Vec<String> {
         let found: Vec<_> = self.stdout.lines().filter_map(|l| output::matches(l, shape)).collect();
@@ -99,12 +98,12 @@ impl Outcome {
     }
 }
 
-/// A program that runs. It is killed when this is dropped.
+/// A running program, killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     pub child: Child,
-    pub stdout: Heard,
-    pub stderr: Heard,
+    pub stdout: Captured,
+    pub stderr: Captured,
     begun: Instant,
 }
 
@@ -114,7 +113,7 @@ impl Running {
         Running::start_as_it_is(command)
     }
 
-    /// Starts it with the standard streams that it has been given; those that are pipes are read.
+    /// Starts it with the standard streams of `command`; pipes are captured.
     pub fn start_as_it_is(mut command: Command) -> Running {
         let set_default_actions = || {
             for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -123,13 +122,13 @@ impl Running {
             }
             Ok(())
         };
-        // Whoever runs the tests may ignore hangups (nohup), and that is inherited.
+        // Under nohup ignored signals would be inherited.
         // SAFETY: between fork and exec it makes three system calls and allocates nothing.
         unsafe { command.pre_exec(set_default_actions) };
         let begun = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (stdout, stderr) = (Heard::from_pipe(stdout), Heard::from_pipe(stderr));
+        let (stdout, stderr) = (Captured::from_pipe(stdout), Captured::from_pipe(stderr));
         Running { child, stdout, stderr, begun }
     }
 
@@ -161,7 +160,7 @@ impl Running {
         wait_until(what, || stats(&self.stdout.text()).iter().any(&fits).then_some(()));
     }
 
-    /// Waits until it has stopped, as after SIGSTOP.
+    /// Waits until it is stopped, as after SIGSTOP.
     pub fn wait_until_stopped(&self) {
         wait_until("it stops", || {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
@@ -188,25 +187,25 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a thread has read so far.
+/// The output that a thread has read so far.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct Captured {
     bytes: Arc<Mutex<Vec<u8>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Heard {
-    fn from_pipe(pipe: Option<impl Read + Send + 'static>) -> Heard {
-        pipe.map_or_else(Heard::default, Heard::from_reader)
+impl Captured {
+    fn from_pipe(pipe: Option<impl Read + Send + 'static>) -> Captured {
+        pipe.map_or_else(Captured::default, Captured::from_reader)
     }
 
-    pub fn from_reader(mut reader: impl Read + Send + 'static) -> Heard {
+    pub fn from_reader(mut reader: impl Read + Send + 'static) -> Captured {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let shared = Arc::clone(&bytes);
         let thread = thread::spawn(move || {
@@ -216,14 +215,14 @@ impl Heard {
                 shared.lock().unwrap().extend_from_slice(&piece[..length]);
             }
         });
-        Heard { bytes, thread: Some(thread) }
+        Captured { bytes, thread: Some(thread) }
     }
 
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
     }
 
-    /// Everything, once the other end is closed.
+    /// All of it, once the other end is closed.
     #[track_caller]
     pub fn all(&self) -> String {
         let is_finished = || self.thread.as_ref().is_none_or(JoinHandle::is_finished);
@@ -231,7 +230,7 @@ impl Heard {
         self.text()
     }
 
-    /// Waits for a whole line that `look` finds something in.
+    /// Waits for a whole line in which `look` finds something.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, look: impl Fn(&str) -> Option<T>) -> T {
         wait_until(what, || {
@@ -240,7 +239,7 @@ impl Heard {
         })
     }
 
-    /// Waits until this stands anywhere.
+    /// Waits for this text.
     #[track_caller]
     pub fn wait_for_words(&self, words: &str) {
         wait_until(words, || self.text().contains(words).then_some(()));

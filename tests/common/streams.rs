@@ -1,4 +1,4 @@
-//! Outputs that can stand still: a small pipe and a pseudo-terminal.
+//! Outputs that can block: a small pipe and a pseudo-terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
-use super::program::Heard;
+use super::program::Captured;
 use super::wait::wait_until;
 
 /// What [`SmallPipe::fill`] repeats.
@@ -19,7 +19,7 @@ pub const FILLER: &str = "#\n";
 #[derive(Debug)]
 pub struct SmallPipe {
     reader: PipeReader,
-    /// Keeps it from ending.
+    /// Keeps the pipe open.
     writer: Option<PipeWriter>,
 }
 
@@ -37,7 +37,7 @@ impl SmallPipe {
 
     /// Fills it to the last byte, with lines of its own.
     pub fn fill(&self) {
-        // By a description of its own: to not wait is nobody else's wish.
+        // Through a file description of its own: O_NONBLOCK must not affect the others.
         let path = format!("/proc/self/fd/{}", self.reader.as_raw_fd());
         let mut options = OpenOptions::new();
         options.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
@@ -58,10 +58,10 @@ impl SmallPipe {
         }
     }
 
-    /// What is in it and what is still written into it, to the end.
+    /// Everything up to the end.
     pub fn read_to_end(mut self) -> String {
         self.writer = None;
-        Heard::from_reader(self.reader).all()
+        Captured::from_reader(self.reader).all()
     }
 }
 
@@ -70,7 +70,7 @@ fn has_room(fd: BorrowedFd<'_>) -> bool {
     poll(&mut polled, 0u8).unwrap() > 0
 }
 
-/// A pseudo-terminal of which the test is the screen and the keyboard.
+/// A pseudo-terminal; the test is its screen and keyboard.
 #[derive(Debug)]
 pub struct Terminal {
     keyboard: File,
@@ -98,22 +98,22 @@ impl Terminal {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until whoever writes to it would have to wait.
+    /// Waits until a write would block.
     #[track_caller]
     pub fn wait_until_full(&self) {
         wait_until("the terminal is full", || (!has_room(self.device.as_fd())).then_some(()));
     }
 
-    /// Begins to show what is written; it ends when no child has it open any more.
-    pub fn show(self) -> (File, Heard) {
+    /// Captures what is written, until no child has it open.
+    pub fn show(self) -> (File, Captured) {
         let Terminal { keyboard, device } = self;
         drop(device);
-        let screen = Heard::from_reader(keyboard.try_clone().unwrap());
+        let screen = Captured::from_reader(keyboard.try_clone().unwrap());
         (keyboard, screen)
     }
 }
 
-/// What a terminal has made of a text, undone.
+/// Undoes what a terminal does to line ends.
 pub fn lines_of(screen: &str) -> String {
     screen.replace("\r\n", "\n")
 }

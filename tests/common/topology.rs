@@ -1,11 +1,10 @@
-//! Hosts in network namespaces: one, two with a cable or a path between them, three with a router in
-//! the middle.
+//! Hosts in network namespaces: two with a veth pair or a path between them, three with a router.
 
 use super::netns::Namespace;
 use super::path::{Knobs, Path};
 use super::wait::{skip, wait_until};
 
-/// A client 10.77.0.1 and a server 10.77.0.2, joined by a cable.
+/// A client 10.77.0.1 and a server 10.77.0.2 with a veth pair between them.
 pub fn two() -> Option<[Namespace; 2]> {
     let [client, server] = [Namespace::make()?, Namespace::make()?];
     cable(&client, "c", &server, "s");
@@ -16,7 +15,7 @@ pub fn two() -> Option<[Namespace; 2]> {
     Some([client, server])
 }
 
-/// The same, joined by a path in user space.
+/// The same with a user-space path between them.
 pub fn far(knobs: Knobs) -> Option<([Namespace; 2], Path)> {
     let [client, server] = [Namespace::make()?, Namespace::make()?];
     let path = match Path::start(client.name(), server.name(), knobs) {

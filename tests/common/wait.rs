@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What should happen at once is given this long: the machines are shared, and stall.
+/// How long anything may take: the machines are shared, and stall.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What is looked for is looked for this often.
+/// The polling interval.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Waits until `look` finds something.
@@ -22,11 +22,10 @@ pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Says that a test cannot run here; where everything has to run that is a failure.
+/// Reports that a test cannot run here. With CI=true that is a failure.
 pub fn skip(why: &str) {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     assert!(std::env::var("CI").as_deref() != Ok("true"), "cannot run here: {why}");
-    // Not eprintln!, which the test harness keeps to itself.
-    // In one piece: other tests are writing as well.
+    // Not eprintln!, which the test harness captures; in one write, as other tests write too.
     let _ = io::stderr().write_all(format!("SKIPPED {name}: {why}\n").as_bytes());
 }

@@ -1,5 +1,5 @@
-//! Faults of the host: streams that are closed, full or shared, a poll loop that fails, limits that
-//! send signals. Whatever happens, what was found is reported, or the exit code says that it is not.
+//! Faults of this host: closed, full or shared streams, a poll loop that fails, limits that send
+//! signals. The report is written, or the exit code shows that it is not.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ use tcpgoon::route::{Routes, Target};
 
 const TCPGOON: &str = env!("CARGO_BIN_EXE_tcpgoon");
 
-/// A file of this test's own, removed with it.
+/// A temporary file, removed when dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -46,12 +46,12 @@ impl Drop for Scratch {
     }
 }
 
-/// A full disk, as far as a write can tell.
+/// A full disk: every write fails with ENOSPC.
 fn full() -> File {
     OpenOptions::new().write(true).open("/dev/full").unwrap()
 }
 
-/// Waits until a program writes to a pipe that has no room.
+/// Waits until a program blocks in a write to a full pipe.
 fn wait_until_stuck(run: &Running) {
     wait_until("it waits for room in a pipe", || {
         let at = fs::read_to_string(format!("/proc/{}/wchan", run.id())).ok()?;
@@ -60,7 +60,7 @@ fn wait_until_stuck(run: &Running) {
 }
 
 #[test]
-fn findings_do_not_wait_for_whoever_reads_them() {
+fn findings_do_not_wait_for_a_reader() {
     let server = Served::start(&["-i", "0"]);
     let pipe = SmallPipe::new();
     pipe.fill();
@@ -74,7 +74,7 @@ fn findings_do_not_wait_for_whoever_reads_them() {
 }
 
 #[test]
-fn an_error_at_the_end_that_finds_no_room_can_be_ended() {
+fn a_signal_ends_a_program_that_blocks_on_an_error_line() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     let run = ["-y", "-c", "3", "-s", "0", &target];
@@ -91,7 +91,7 @@ fn an_error_at_the_end_that_finds_no_room_can_be_ended() {
     }
 }
 
-/// Limits the size of the files that a command writes; the hard limit stays as it is.
+/// Sets the soft RLIMIT_FSIZE of a command.
 fn with_file_size_limit(command: &mut Command, bytes: u64) {
     let limit = move || Ok(setrlimit(Resource::RLIMIT_FSIZE, bytes, libc::RLIM_INFINITY)?);
     // SAFETY: between fork and exec it makes one system call and allocates nothing.
@@ -101,7 +101,7 @@ fn with_file_size_limit(command: &mut Command, bytes: u64) {
 fn lift_file_size_limit(process: u32) {
     let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     let process = process.cast_signed();
-    // SAFETY: the limit is readable, and null means that the old one is not wanted.
+    // SAFETY: the limit is readable; null: the old one is not returned.
     let set = unsafe {
         libc::prlimit(process, libc::RLIMIT_FSIZE, &raw const none, std::ptr::null_mut())
     };
@@ -109,7 +109,7 @@ fn lift_file_size_limit(process: u32) {
 }
 
 #[test]
-fn lines_that_cannot_be_written_cost_no_report() {
+fn lost_lines_do_not_cost_the_report() {
     let server = Served::start(&["-i", "0"]);
     let output = Scratch::new("lines");
     let args = ["-y", "-c", "3", "-s", "0", "-i", "10ms", "--hold", "forever", &server.target()];
@@ -140,7 +140,7 @@ fn lines_that_cannot_be_written_cost_no_report() {
 }
 
 #[test]
-fn a_report_that_is_too_large_for_a_file_is_an_error_and_no_end_by_a_signal() {
+fn a_report_above_the_file_size_limit_is_an_error_and_no_signal() {
     let server = Served::start(&["-i", "0"]);
     let output = Scratch::new("large");
     let mut command = tcpgoon(&["-y", "-c", "3", "-s", "0", &server.target()]);
@@ -166,7 +166,7 @@ fn the_limit_on_cpu_time_ends_the_run_with_its_report() {
 }
 
 #[test]
-fn a_name_with_too_many_addresses_for_its_ports_costs_a_line_and_no_memory() {
+fn too_many_addresses_times_ports_are_one_line_and_no_memory() {
     let hosts = Scratch::new("hosts");
     let lines = (0..300).map(|n| format!("10.0.{}.{} many\n", n / 250, n % 250 + 1));
     fs::write(&hosts.0, lines.collect::<String>()).unwrap();
@@ -188,7 +188,7 @@ fn a_name_with_too_many_addresses_for_its_ports_costs_a_line_and_no_memory() {
 }
 
 #[test]
-fn a_limit_that_leaves_no_room_for_the_program_itself_is_one_line_with_its_fix() {
+fn a_limit_too_small_to_start_is_one_line_with_its_fix() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     let run = ["-y", "-c", "2", "-s", "0", &target];
@@ -201,7 +201,7 @@ fn a_limit_that_leaves_no_room_for_the_program_itself_is_one_line_with_its_fix()
         let line = line.unwrap_or_else(|| panic!("{args:?} {short:#?}"));
         let fix = line.trim_end().rsplit(": ").next().unwrap();
         assert!(fix.starts_with("ulimit -d ") && line.lines().count() == 1, "{short:#?}");
-        // What it says is what is enough.
+        // The advised limit suffices.
         Running::start(tcpgoon_after(fix, args)).outcome().assert_code(0);
 
         let short = Running::start(tcpgoon_after("ulimit -n 5", args)).outcome();
@@ -212,7 +212,7 @@ fn a_limit_that_leaves_no_room_for_the_program_itself_is_one_line_with_its_fix()
 }
 
 #[test]
-fn calibrate_names_what_it_misses_without_proc() {
+fn calibrate_without_proc_names_what_is_missing() {
     let hidden = "mount -t tmpfs none /proc; exec \"$@\"";
     let unshare = |words: &[&str]| {
         let mut command = Command::new("unshare");
@@ -230,7 +230,7 @@ fn calibrate_names_what_it_misses_without_proc() {
 }
 
 #[test]
-fn a_flood_does_not_fill_the_file_of_debug() {
+fn debug_lines_of_a_flood_are_bounded() {
     let server = Served::start(&["-i", "0", "--flood"]);
     let args = ["-y", "-c", "3", "-s", "0", "--debug", "--hold", "0.3", &server.target()];
     let run = Running::start(tcpgoon(&args)).outcome();
@@ -239,7 +239,7 @@ fn a_flood_does_not_fill_the_file_of_debug() {
     assert_eq!(run.stderr.matches(" more bytes, which are not shown\n").count(), 3);
 }
 
-/// What a file of /proc can say.
+/// A number in /proc.
 fn count() -> impl Strategy<Value = u64> {
     prop::sample::select(vec![0, 1, 63, 64, 1 << 20, 1 << 47, u64::MAX / 2, u64::MAX - 1, u64::MAX])
 }
@@ -280,7 +280,7 @@ fn host() -> impl Strategy<Value = Host> {
 proptest! {
     /// As LXCFS can report them.
     #[test]
-    fn counts_near_the_end_of_their_type_are_no_overflow(host in host()) {
+    fn counts_near_the_maximum_do_not_overflow(host in host()) {
         let target = Target { host: "x".into(), address: "10.0.0.1:80".parse().unwrap() };
         for connections in [1, CONNECTIONS_MAX] {
             let plan = Plan::plain(connections, Routes::to_one(target.clone()));
@@ -298,8 +298,8 @@ fn a_counter_that_no_kernel_has_is_unknown() {
     assert_eq!(at(u64::MAX).since(&at(u64::MAX - 7)).timeouts, Some(7));
 }
 
-/// Runs the program with a system call that fails from a certain one on; `None` where that cannot be
-/// done.
+/// Runs the program with a system call that fails from its nth call on; `None` where strace cannot do
+/// that.
 fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Outcome> {
     if Command::new("strace").arg("-V").output().is_err() {
         skip("system calls are made to fail by strace");
@@ -313,7 +313,7 @@ fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Out
 }
 
 #[test]
-fn a_keepalive_that_this_host_cannot_set_is_this_hosts() {
+fn a_keepalive_that_cannot_be_set_is_this_hosts() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "5", "-s", "0", "--probe", &server.target()];
     let Some(run) = with_failing("setsockopt", "ENOMEM", 1, &args) else { return };
@@ -323,11 +323,11 @@ fn a_keepalive_that_this_host_cannot_set_is_this_hosts() {
     );
 }
 
-/// The call that mio polls by, by its name on this processor.
+/// The system call that mio polls with on this architecture.
 const POLL: &str = if cfg!(target_arch = "x86_64") { "epoll_wait" } else { "epoll_pwait" };
 
 #[test]
-fn a_loop_that_fails_reports_what_it_has() {
+fn a_failing_poll_loop_still_reports() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     for (call, error, from, words) in [
@@ -338,7 +338,7 @@ fn a_loop_that_fails_reports_what_it_has() {
         let Some(run) = with_failing(call, error, from, &args) else { return };
         run.assert_code(1)
             .find(&format!("End: * (after @, ended by an error of this host: {words})"));
-        // Behind what the preflight found.
+        // After the findings.
         assert!(run.stderr.ends_with(&format!("tcpgoon: {words}\n")), "{run:#?}");
         let last = run.last();
         assert!(last.established > 0 && last.not_initiated > 0, "{run:#?}");
@@ -349,7 +349,7 @@ fn a_loop_that_fails_reports_what_it_has() {
 }
 
 #[test]
-fn a_server_whose_loop_fails_reports_what_it_has() {
+fn a_failing_poll_loop_of_serve_still_reports() {
     let args = ["serve", "-p", "0", "-i", "1ms"];
     let Some(run) = with_failing(POLL, "EBADF", 40, &args) else { return };
     run.assert_code(1);
@@ -357,7 +357,7 @@ fn a_server_whose_loop_fails_reports_what_it_has() {
     assert_eq!(run.stderr, "tcpgoon: polling failed: Bad file descriptor (os error 9)\n");
 }
 
-/// The program, started by a shell with these redirections.
+/// The program, started by a shell with redirections.
 fn redirected(how: &str, args: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("exec \"$@\" {how}"), "sh", TCPGOON]).args(args);
@@ -366,7 +366,7 @@ fn redirected(how: &str, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_standard_output_that_takes_nothing_is_an_error_before_anything_is_dialed() {
+fn an_unwritable_standard_output_is_an_error_without_a_dial() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     for how in [">&-", "1</dev/null"] {
@@ -390,7 +390,7 @@ fn a_standard_output_that_takes_nothing_is_an_error_before_anything_is_dialed() 
 }
 
 #[test]
-fn closed_streams_that_are_not_needed_are_not_missed() {
+fn closed_streams_that_are_not_used_do_no_harm() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "3", "-s", "0", &server.target()];
     for how in ["<&-", "2>&-", "<&- 2>&-"] {
@@ -398,15 +398,15 @@ fn closed_streams_that_are_not_needed_are_not_missed() {
         run.assert_code(0);
         assert_eq!(run.last().established, 3, "{how} {run:#?}");
     }
-    // Nobody can answer, or be told.
-    let unasked = redirected("<&-", &args[1..]);
-    unasked.assert_code(1);
-    assert!(unasked.stdout.ends_with("\nResponse not processed\n"), "{unasked:#?}");
+    // No standard input to answer on.
+    let unanswered = redirected("<&-", &args[1..]);
+    unanswered.assert_code(1);
+    assert!(unanswered.stdout.ends_with("\nResponse not processed\n"), "{unanswered:#?}");
     redirected("<&- >&- 2>&-", &args).assert_code(1);
 }
 
 #[test]
-fn a_host_without_dev_null_is_no_abort() {
+fn a_host_without_dev_null_runs() {
     let hidden = "mount -t tmpfs none /dev; exec \"$@\" <&- 2>&-";
     let unshare = |words: &[&str]| {
         let mut command = Command::new("unshare");
@@ -424,7 +424,7 @@ fn a_host_without_dev_null_is_no_abort() {
 }
 
 #[test]
-fn an_input_that_another_program_left_non_blocking_is_waited_for() {
+fn a_non_blocking_standard_input_is_waited_for() {
     let server = Served::start(&["-i", "0"]);
     let (reader, mut writer) = io::pipe().unwrap();
     fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
@@ -432,7 +432,7 @@ fn an_input_that_another_program_left_non_blocking_is_waited_for() {
     command.stdin(reader);
     let run = Running::start(command);
     run.stdout.wait_for_words("(y/N): ");
-    // It sleeps, and is not at its end.
+    // It sleeps, and has not ended.
     wait_until("it waits for the answer", || {
         let at = fs::read_to_string(format!("/proc/{}/wchan", run.id())).ok()?;
         (at.contains("poll") || at.contains("pipe_read")).then_some(())
@@ -444,7 +444,7 @@ fn an_input_that_another_program_left_non_blocking_is_waited_for() {
 }
 
 #[test]
-fn an_endless_stream_of_no_answers_is_given_up() {
+fn ten_wrong_answers_end_the_question() {
     let mut yes = Command::new("yes").arg("maybe").stdout(Stdio::piped()).spawn().unwrap();
     let mut command = privileged_tcpgoon_after(":", &["127.0.0.1:9"]);
     command.stdin(yes.stdout.take().unwrap());

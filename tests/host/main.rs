@@ -1,4 +1,4 @@
-//! What this host does to a run: faults, small limits, signals.
+//! This host: faults, small limits, signals.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -13,8 +13,8 @@ use crate::common::{
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Backlog, listen};
 
-/// How long after the first one a signal asks for the same end, and a SIGINT at least: with a margin,
-/// as it is counted from when the first one was taken.
+/// Signals within 1 s of the first one, and a SIGINT within 250 ms, ask for the same end. With a
+/// margin, as time counts from when the first one is handled.
 const SAME_END: Duration = Duration::from_millis(1050);
 const TYPED_MIN: Duration = Duration::from_millis(300);
 
@@ -22,18 +22,17 @@ const LONG: Duration = Duration::from_secs(1);
 
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// Waits until the program holds the signals to take them itself.
+/// Waits until the program blocks the signals to read them.
 fn wait_until_held(run: &Running) {
     wait_until("it holds the signals", || (blocked(run) != 0).then_some(()));
 }
 
-/// Waits until the program has given the signals their default action back, which it does with the
-/// first of them.
+/// Waits until the program has restored the default actions, which it does at the first signal.
 fn wait_until_released(run: &Running) {
     wait_until("the signal is taken", || (blocked(run) == 0).then_some(()));
 }
 
-/// The signals that it has blocked, a bit each.
+/// The mask of blocked signals.
 fn blocked(run: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap();
     let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
@@ -41,7 +40,7 @@ fn blocked(run: &Running) -> u64 {
 }
 
 #[test]
-fn before_the_answer_it_is_simply_killed() {
+fn at_the_question_a_signal_kills() {
     let server = Served::start(&["-i", "0"]);
     for signal in SIGNALS {
         let mut command = tcpgoon(&[&server.target()]);
@@ -56,7 +55,7 @@ fn before_the_answer_it_is_simply_killed() {
 }
 
 #[test]
-fn while_dialing_it_reports_and_has_not_completed() {
+fn while_dialing_a_signal_ends_with_a_report_and_exit_code_1() {
     let server = Served::start(&["-i", "0"]);
     for signal in SIGNALS {
         let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];
@@ -74,7 +73,7 @@ fn while_dialing_it_reports_and_has_not_completed() {
 }
 
 #[test]
-fn a_dial_that_is_pending_is_not_completed_either() {
+fn a_pending_dial_is_not_completed() {
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "1"]);
     let args = ["-y", "-c", "6", "-s", "0", "-i", "10ms", "-t", "1h", &server.target()];
     let run = Running::start(tcpgoon(&args));
@@ -86,7 +85,7 @@ fn a_dial_that_is_pending_is_not_completed_either() {
 }
 
 #[test]
-fn a_hold_that_is_cut_short_ends_by_what_was_reached() {
+fn a_signal_in_the_hold_exits_by_what_was_reached() {
     let (server, closed) = (Served::start(&["-i", "0"]), ClosedPort::new());
     for signal in SIGNALS {
         for (second, established, code) in [(server.target(), 6, 0), (closed.target(), 3, 2)] {
@@ -109,16 +108,16 @@ fn a_hold_that_is_cut_short_ends_by_what_was_reached() {
 }
 
 #[test]
-fn a_run_that_is_cut_short_says_what_was_not_checked() {
+fn a_run_ended_early_reports_what_was_not_checked() {
     let server = Served::start(&["-i", "0"]);
     for flags in [&["--probe"][..], &["--probe", "sample", "--hold", "9"]] {
         let args = ["-y", "-c", "20", "-s", "0", "-i", "10ms", &server.target()];
         let run = Running::start(tcpgoon(&[&args[..], flags].concat()));
         run.wait_for_stats("all are established", |stats| stats.established == 20);
-        // The first keepalive is sent a second after that.
+        // The first keepalive is sent a second later.
         run.signal(Signal::SIGINT);
         let run = run.outcome();
-        // What is unknown changes neither the word nor the code.
+        // Unchecked connections change neither the word nor the code.
         run.assert_code(0).find("End: * (after @, ended by a signal)");
         let none =
             " 0 looked into (0 asked by keepalive), 0 are the server's, 0 half open, 0 could ";
@@ -130,7 +129,7 @@ fn a_run_that_is_cut_short_says_what_was_not_checked() {
 }
 
 #[test]
-fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
+fn an_ignored_hangup_stays_ignored() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];
     let run = Running::start(tcpgoon_after("trap '' HUP", &args));
@@ -143,7 +142,7 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
 }
 
 #[test]
-fn an_interrupt_and_a_termination_that_were_ignored_stay_ignored_too() {
+fn ignored_sigint_and_sigterm_stay_ignored() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "100k", "-s", "5", "-i", "10ms", &server.target()];
     let run = Running::start(tcpgoon_after("trap '' INT TERM", &args));
@@ -157,7 +156,7 @@ fn an_interrupt_and_a_termination_that_were_ignored_stay_ignored_too() {
 }
 
 #[test]
-fn signals_that_come_together_ask_for_one_end_and_cost_no_report() {
+fn signals_at_the_same_time_do_not_cost_the_report() {
     let server = Served::start(&["-i", "0"]);
     for together in [
         [Signal::SIGHUP, Signal::SIGHUP, Signal::SIGHUP],
@@ -180,7 +179,7 @@ fn signals_that_come_together_ask_for_one_end_and_cost_no_report() {
 }
 
 #[test]
-fn an_error_that_finds_no_room_can_be_ended() {
+fn a_signal_ends_a_program_that_blocks_on_its_first_error_line() {
     let taken = listener("127.0.0.1");
     listen(&taken, Backlog::new(1).unwrap()).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -198,7 +197,7 @@ fn an_error_that_finds_no_room_can_be_ended() {
 }
 
 #[test]
-fn a_second_signal_kills_even_where_the_report_is_stuck_in_a_pipe() {
+fn a_second_signal_kills_while_the_report_blocks_in_a_pipe() {
     let server = Served::start(&["-i", "0"]);
     for (first, second) in [
         (Signal::SIGINT, Signal::SIGINT),
@@ -224,7 +223,7 @@ fn a_second_signal_kills_even_where_the_report_is_stuck_in_a_pipe() {
 }
 
 #[test]
-fn a_second_signal_kills_even_where_the_terminal_is_stopped() {
+fn a_second_signal_kills_while_the_terminal_is_stopped() {
     let server = Served::start(&["-i", "0"]);
     let mut terminal = Terminal::new();
     terminal.press("\x13");
@@ -243,7 +242,7 @@ fn a_second_signal_kills_even_where_the_terminal_is_stopped() {
 }
 
 #[test]
-fn one_signal_while_the_report_waits_for_its_reader_changes_nothing() {
+fn one_signal_while_the_report_blocks_changes_nothing() {
     let server = Served::start(&["-i", "0"]);
     let pipe = SmallPipe::new();
     pipe.fill();
@@ -252,8 +251,7 @@ fn one_signal_while_the_report_waits_for_its_reader_changes_nothing() {
     command.stdout(pipe.writer());
     let mut run = Running::start_as_it_is(command);
     wait_until_held(&run);
-    // While it holds the connections it wakes up for every line; when it waits for its reader it
-    // sleeps.
+    // In the hold it wakes up for every line; blocked on its report it sleeps.
     let mut last = (0, Instant::now());
     wait_until("the report is stuck", || {
         let switches = status_number(run.id(), "voluntary_ctxt_switches");
@@ -272,9 +270,9 @@ fn one_signal_while_the_report_waits_for_its_reader_changes_nothing() {
 }
 
 #[test]
-fn a_stop_in_its_sleep_is_in_its_error_bar() {
+fn a_stop_during_poll_is_reported_as_a_pause() {
     let server = Served::start(&["-i", "20ms"]);
-    // Nothing is due while it is stopped: only the kernel can tell it that it was.
+    // Nothing falls due while it is stopped: only the kernel reports it.
     let args = ["-y", "-c", "1", "-i", "0", "--hold", "forever", &server.target()];
     let run = Running::start(tcpgoon(&args));
     server.wait_for_counts("it is established", |[_, open, _, _]| open == 1);
@@ -293,11 +291,11 @@ fn a_stop_in_its_sleep_is_in_its_error_bar() {
     assert!(stopped_for(&run) >= Duration::from_millis(1500), "{run:#?}");
 }
 
-/// How long the report says that the process was stopped, and what it rounds.
+/// How long the process was stopped by the report, plus its rounding.
 fn stopped_for(run: &Outcome) -> Duration {
     let line = run.stdout.lines().find(|line| line.starts_with("Not looking: "));
     let line = line.unwrap_or_else(|| panic!("{run:#?}"));
-    // On a busy machine there are others.
+    // On a busy machine there are other gaps.
     let stretches = line.split_once('(').unwrap().1.trim_end_matches(')');
     let stop = stretches.split("; ").find_map(|stretch| stretch.strip_suffix(", stopped"));
     let (from, to) =
@@ -306,12 +304,12 @@ fn stopped_for(run: &Outcome) -> Duration {
 }
 
 #[test]
-fn a_stop_is_one_stretch_in_which_it_was_not_looking() {
+fn a_stop_is_one_gap() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "3", "-s", "0", "-i", "20ms", "--hold", "forever", &server.target()];
     let run = Running::start(tcpgoon(&args));
     run.wait_for_stats("all are established", |stats| stats.established == 3);
-    // Where nothing was stopped it means nothing.
+    // Without a stop there is none.
     run.signal(Signal::SIGCONT);
     run.signal(Signal::SIGSTOP);
     run.wait_until_stopped();
@@ -329,7 +327,7 @@ fn a_stop_is_one_stretch_in_which_it_was_not_looking() {
 }
 
 #[test]
-fn a_fin_that_came_while_it_was_stopped_is_dated_by_the_kernel() {
+fn a_fin_during_a_stop_is_dated_by_the_kernel() {
     let listener = listener("127.0.0.1");
     listen(&listener, Backlog::new(1).unwrap()).unwrap();
     let target = listener.local_addr().unwrap().to_string();
@@ -348,14 +346,14 @@ fn a_fin_that_came_while_it_was_stopped_is_dated_by_the_kernel() {
     run.signal(Signal::SIGINT);
     let run = run.outcome();
     let line = "connection 0 to *: closed after @: closed by the peer [server]";
-    let told = run.stderr.lines().find_map(|said| output::matches(said, line));
-    let told = span(&told.unwrap_or_else(|| panic!("{run:#?}"))[1]);
+    let closed = run.stderr.lines().find_map(|of| output::matches(of, line));
+    let lifetime = span(&closed.unwrap_or_else(|| panic!("{run:#?}"))[1]);
     // The kernel's tick is 10 ms at most.
-    assert!(told <= alive + Duration::from_millis(20), "{told:?}, not {alive:?}: {run:#?}");
+    assert!(lifetime <= alive + Duration::from_millis(20), "{lifetime:?}, not {alive:?}: {run:#?}");
 }
 
 #[test]
-fn a_run_that_was_stopped_says_so_and_moves_its_schedule() {
+fn a_stopped_run_reports_it_and_moves_its_schedule() {
     let server = Served::start(&["-i", "0"]);
     let args = ["-y", "-c", "40", "-s", "25", "-i", "10ms", &server.target()];
     let run = Running::start(tcpgoon(&args));
@@ -373,15 +371,15 @@ fn a_run_that_was_stopped_says_so_and_moves_its_schedule() {
     assert!(paused >= Duration::from_millis(2400), "{run:#?}");
     let took = span(&run.find("Dial starts: 40, from first to last @")[0]);
     let late = span(&run.find("Dial start lateness p50/p99/max = @/@/@")[2]).mul_f64(1.01);
-    // No burst: what is left of the schedule is as long as before. The stretch begins with the poll
-    // before the stop, which is an interval or a dial earlier.
+    // No burst: the rest of the schedule takes as long as before. The gap begins with the poll before
+    // the stop, an interval or a dial earlier.
     assert!(took + late >= paused + Duration::from_millis(975 - 50), "{run:#?}");
 }
 
 #[test]
-fn what_came_while_it_was_stopped_comes_before_what_fell_due() {
+fn readiness_during_a_stop_comes_before_deadlines() {
     let listener = listener("127.0.0.1");
-    // The queue takes one more than its length.
+    // The queue holds one more than the backlog.
     listen(&listener, Backlog::new(1).unwrap()).unwrap();
     let target = listener.local_addr().unwrap().to_string();
     let run =
@@ -389,7 +387,7 @@ fn what_came_while_it_was_stopped_comes_before_what_fell_due() {
     run.wait_for_stats("one has to wait", |stats| stats.established == 2 && stats.dialing == 1);
     run.signal(Signal::SIGSTOP);
     run.wait_until_stopped();
-    // There is room for the third when its SYN is repeated, which the kernel does by itself.
+    // The kernel repeats the SYN of the third, and then the queue has a free place.
     listener.set_nonblocking(true).unwrap();
     let _streams = [(); 3].map(|()| wait_until("they are accepted", || listener.accept().ok()));
     let over = run.begun() + Duration::from_millis(4500);

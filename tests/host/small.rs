@@ -1,5 +1,4 @@
-//! Small hosts: a run in a fraction of a machine ends as it should, and one that is out of
-//! something says of what.
+//! Small hosts: little memory, half a processor, few descriptors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,22 +8,22 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::common::{Running, Served, is_alive, skip, tcpgoon_after, wait_until};
 use crate::common::{decided, errors, original};
 
-/// A control group, or in the first version of them one a controller; removed when dropped.
+/// A cgroup, with cgroup v1 one a controller; removed when dropped.
 struct Group {
     folders: Vec<PathBuf>,
-    /// The file with the most memory that it ever took; newer kernels only in version 2.
+    /// The file with the peak of memory; in cgroup v2 only newer kernels have it.
     peak: PathBuf,
 }
 
 impl Group {
-    /// One with 64 MiB and half a processor; `Err` says why that is not to be had.
+    /// One with 64 MiB and half a processor; `Err` is why that is impossible.
     fn make() -> Result<Group, String> {
         let name = format!("tcpgoon-{}", std::process::id());
         let top = Path::new("/sys/fs/cgroup");
         if top.join("cgroup.controllers").exists() {
             let folder = top.join(name);
             let group = Group { peak: folder.join("memory.peak"), folders: vec![folder] };
-            // It may be allowed already, and where it may not be the limits have no files.
+            // May be enabled already; where it cannot be, the limits have no files.
             let _ = fs::write(top.join("cgroup.subtree_control"), "+memory +cpu");
             group.set(0, &[("memory.max", "67108864"), ("cpu.max", "50000 100000")])?;
             return Ok(group);
@@ -46,7 +45,7 @@ impl Group {
         Ok(())
     }
 
-    /// Shell words that put the shell itself in here.
+    /// A shell command that moves the shell in here.
     fn enter(&self) -> String {
         let enter = |folder: &PathBuf| format!("echo $$ >{}/cgroup.procs", folder.display());
         let words: Vec<String> = self.folders.iter().map(enter).collect();
@@ -65,7 +64,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         for folder in &self.folders {
-            // What was in it may take a moment to leave.
+            // Processes may take a moment to leave.
             wait_until("the control group is empty", || {
                 (fs::remove_dir(folder).is_ok() || !folder.exists()).then_some(())
             });
@@ -84,7 +83,7 @@ fn ten_thousand_connections_fit_into_64_mib_and_half_a_processor() {
         Ok(group) => group,
         Err(why) => return skip(&format!("a control group wants root ({why})")),
     };
-    // The server is outside: it is the client that is small.
+    // Only the client is inside.
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     let count = COUNT.to_string();
@@ -101,7 +100,7 @@ fn ten_thousand_connections_fit_into_64_mib_and_half_a_processor() {
     run.assert_code(0);
     assert_eq!(original(&run, &target).last, decided(COUNT, COUNT, 0));
     run.find("Errors: 0");
-    // The kernel's part of a socket counts too, or there would be nothing to fit.
+    // Socket memory of the kernel is counted.
     if let Some(peak) = group.peak_bytes() {
         println!("at most {} KiB in the control group", peak / 1024);
         assert!(peak > COUNT * 2048, "{peak} bytes at most");
@@ -121,5 +120,5 @@ fn with_256_descriptors_the_report_says_where_they_ran_out() {
     assert_eq!(original(&run, &target).last, decided(1000, established, 0));
     assert_eq!(errors(&run), format!("{} no file descriptors (this host)", 1000 - established));
     run.find("Errors of this host say nothing about the target.");
-    assert!(is_alive(server.running.id()), "and the server noticed nothing");
+    assert!(is_alive(server.running.id()), "the server goes on");
 }

@@ -1,4 +1,4 @@
-//! `tcpgoon calibrate`: what it prints, and that its server never outlives it.
+//! `tcpgoon calibrate`: its output, and that its server never outlives it.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -11,17 +11,17 @@ use nix::unistd::Pid;
 const LINES: [&str; 9] = [
     concat!("--- tcpgoon ", env!("CARGO_PKG_VERSION"), " calibration of this machine ---"),
     "Connections reached: 5000 of 5000 (from one address to 127.0.0.1:#)",
-    "Limited by: --connections; this machine's limits allow more",
+    "Stopped by: --connections; this machine's limits allow more",
     "Connections per second: #",
     "Client CPU per connection: @",
-    "Memory per connection: client # bytes, serve *, kernel * (both ends, *)",
+    "Memory per connection: client # bytes, serve *, kernel (both ends, *) *",
     "Errors: 0",
     "Dial times p50/p90/p99/p99.9 = @/@/@/@",
     "Longest turn of the loop = @ (*",
 ];
 
 #[test]
-fn it_reaches_what_was_asked_for_and_says_what_that_cost() {
+fn it_reaches_its_connections_and_reports_their_cost() {
     let run = run(&["calibrate", "-c", "5k"]);
     run.assert_code(0);
     let lines: Vec<&str> = run.stdout.lines().collect();
@@ -36,7 +36,7 @@ fn it_reaches_what_was_asked_for_and_says_what_that_cost() {
     assert!(port < low, "no dial can be given port {port}, the range begins at {low}");
 }
 
-/// A calibration that has its server, of which this returns the process.
+/// A calibration with its server running, and the process id of that.
 fn calibrating() -> (Running, u32) {
     let running = Running::start(tcpgoon(&["calibrate", "-c", "15k"]));
     let server = wait_until("its server runs", || children(running.id()).first().copied());
@@ -48,7 +48,7 @@ fn calibrating() -> (Running, u32) {
     (running, server)
 }
 
-/// Runs it with something done to one of its system calls, its child's included.
+/// Runs it under strace with an injected fault, its child included.
 fn calibrate_with(inject: &str, args: &[&str]) -> Option<Running> {
     if Command::new("strace").arg("-V").output().is_err() {
         skip("system calls are tampered with by strace");
@@ -61,7 +61,7 @@ fn calibrate_with(inject: &str, args: &[&str]) -> Option<Running> {
 }
 
 #[test]
-fn its_server_ends_with_it_also_where_the_kernel_does_not_see_to_that() {
+fn its_server_ends_with_it_without_pdeathsig() {
     // As after the exec of a file with capabilities.
     let Some(running) = calibrate_with("prctl:retval=0", &["-c", "15k"]) else { return };
     let is_program = |child: &u32| {
@@ -77,13 +77,13 @@ fn its_server_ends_with_it_also_where_the_kernel_does_not_see_to_that() {
     wait_for_the_end_of(server);
 }
 
-/// How many a process has open.
+/// Open descriptors of a process.
 fn descriptors(process: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{process}/fd")).ok()?.count())
 }
 
 #[test]
-fn a_server_that_is_killed_is_no_network_and_no_success() {
+fn a_killed_server_is_reported_as_such() {
     let (running, server) = calibrating();
     wait_until("it is dialed", || (descriptors(server)? > 20).then_some(()));
     running.signal(Signal::SIGSTOP);
@@ -92,33 +92,33 @@ fn a_server_that_is_killed_is_no_network_and_no_success() {
     running.signal(Signal::SIGCONT);
     let run = running.outcome();
     run.assert_code(1);
-    run.find("Limited by: the end of 'tcpgoon serve', the server (signal: 9 (SIGKILL))");
+    run.find("Stopped by: 'tcpgoon serve', the other end, which ended (signal: 9 (SIGKILL))");
     assert!(!run.stdout.contains("network"), "{run:#?}");
 }
 
 #[test]
-fn a_server_that_does_not_come_up_is_given_up() {
-    // The parent would make one only once the child listens.
+fn a_server_that_does_not_start_times_out() {
+    // The parent makes one only after the child listens.
     let inject = "epoll_create1:signal=STOP";
     let Some(running) = calibrate_with(inject, &["-c", "10"]) else { return };
     let run = running.outcome();
     run.assert_code(1);
-    let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: it did not listen within 5s\n";
+    let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: within 5s it does not listen\n";
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", error));
 }
 
 #[test]
-fn a_cgroup_that_is_small_is_a_limit_and_no_end_without_a_word() {
+fn a_small_cgroup_is_a_limit_and_no_oom_kill() {
     let Some(cgroup) = Cgroup::make(32 << 20) else { return };
     let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
     run.assert_code(0);
-    run.find("Limited by: memory of the cgroup: *");
+    run.find("Stopped by: a limit of this host; memory of the cgroup: *");
     run.find("Errors: 0");
     drop(cgroup);
     let Some(cgroup) = Cgroup::make(3 << 20) else { return };
     let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
     run.assert_code(1);
-    let error = "tcpgoon: not enough memory for one connection and its server: ";
+    let error = "tcpgoon: no memory is left for a single connection and its server: ";
     assert!(run.stderr.starts_with(error), "{run:#?}");
 }
 
@@ -127,7 +127,7 @@ fn wait_for_the_end_of(process: u32) {
 }
 
 #[test]
-fn its_server_is_gone_when_it_ends() {
+fn its_server_has_ended_when_it_ends() {
     let (running, server) = calibrating();
     let run = running.outcome();
     assert!(!is_alive(server), "{run:#?}");
@@ -135,7 +135,7 @@ fn its_server_is_gone_when_it_ends() {
 }
 
 #[test]
-fn its_server_is_gone_however_it_is_killed() {
+fn its_server_ends_when_it_is_killed() {
     let (mut running, server) = calibrating();
     running.signal(Signal::SIGKILL);
     running.ended();
@@ -143,15 +143,15 @@ fn its_server_is_gone_however_it_is_killed() {
 }
 
 #[test]
-fn a_signal_ends_it_with_its_server_and_without_success() {
+fn a_signal_ends_it_and_its_server_with_exit_code_1() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let (running, server) = calibrating();
         running.signal(signal);
         let run = running.outcome();
-        // Before it holds the signals one simply kills it.
+        // Before it blocks the signals one kills it.
         match run.code() {
-            Some(1) => assert!(run.stdout.contains("Limited by: a signal\n"), "{run:#?}"),
-            // It was quicker than the signal.
+            Some(1) => assert!(run.stdout.contains("Stopped by: a signal\n"), "{run:#?}"),
+            // It finished before the signal.
             Some(0) => assert!(run.stdout.contains("Connections reached: "), "{run:#?}"),
             _ => assert_eq!(run.signal(), Some(signal), "{run:#?}"),
         }
@@ -160,11 +160,11 @@ fn a_signal_ends_it_with_its_server_and_without_success() {
 }
 
 #[test]
-fn a_machine_with_few_descriptors_is_told_from_one_that_was_asked_for_little() {
+fn too_few_descriptors_are_reported_as_the_limit() {
     let command = crate::common::tcpgoon_after("ulimit -n 80", &["calibrate"]);
     let run = Running::start(command).outcome();
     run.assert_code(0);
-    run.find("Limited by: the limit of 80 open files per process (ulimit -Hn)");
+    run.find("Stopped by: the limit of 80 open files a process (ulimit -Hn)");
     let found = run.find("Connections reached: # of # (*");
     assert_eq!(found[0], found[1], "{run:#?}");
 }

@@ -1,4 +1,4 @@
-//! `tcpgoon serve`, the listener to test against, with clients of the tests' own.
+//! `tcpgoon serve` with clients in the test.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use crate::common::{
 };
 use nix::sys::signal::Signal;
 
-/// A client that does not wait longer than the tests do.
+/// A client with the deadline of the tests.
 fn connect(server: &Served) -> TcpStream {
     let stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -22,16 +22,16 @@ fn connect(server: &Served) -> TcpStream {
     stream
 }
 
-/// Whether a connection has been ended by the server.
+/// Whether the server has closed a connection.
 fn is_over(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     !matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 #[test]
-fn it_says_where_it_listens_then_counts_and_ends_with_a_total() {
+fn it_prints_its_address_then_counts_and_ends_with_a_total() {
     let server = Served::start(&["-i", "50ms"]);
-    assert!(server.address.ip().is_loopback(), "it never listens to the outside unasked");
+    assert!(server.address.ip().is_loopback(), "by default it listens on the loopback only");
     let clients = [connect(&server), connect(&server), connect(&server)];
     server.wait_for_counts("three are open", |counts| counts == [3, 3, 3, 0]);
     drop(clients);
@@ -49,8 +49,8 @@ fn it_says_where_it_listens_then_counts_and_ends_with_a_total() {
 }
 
 #[test]
-fn port_0_is_any_that_is_free() {
-    // In a namespace of its own no test with many connections has used up the ports.
+fn port_0_is_any_free_port() {
+    // In a namespace no other test has used up the ports.
     let mut command = Command::new("unshare");
     let script = "ip link set lo up && exec \"$0\" serve -p 0 --duration 50ms";
     command.args(["-rn", "sh", "-c", script, env!("CARGO_BIN_EXE_tcpgoon")]);
@@ -63,7 +63,7 @@ fn port_0_is_any_that_is_free() {
 }
 
 #[test]
-fn a_duration_ends_it_not_early_and_with_its_counts() {
+fn a_duration_ends_it_on_time_with_its_counts() {
     let server = Served::start(&["-i", "0", "--duration", "0.4"]);
     let _client = connect(&server);
     let end = server.running.outcome();
@@ -73,7 +73,7 @@ fn a_duration_ends_it_not_early_and_with_its_counts() {
 }
 
 #[test]
-fn every_signal_that_ends_it_lets_it_count() {
+fn every_signal_ends_it_with_its_counts() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let server = Served::start(&["-i", "20ms"]);
         let _client = connect(&server);
@@ -86,7 +86,7 @@ fn every_signal_that_ends_it_lets_it_count() {
 }
 
 #[test]
-fn at_its_limit_it_says_so_and_goes_on_after_a_close() {
+fn at_its_limit_it_reports_so_and_goes_on_after_a_close() {
     let server = Served::start(&["-i", "20ms", "--max-connections", "3"]);
     let mut clients: Vec<_> = (0..5).map(|_| connect(&server)).collect();
     server.running.stderr.wait_for_words(
@@ -103,7 +103,7 @@ fn at_its_limit_it_says_so_and_goes_on_after_a_close() {
 }
 
 #[test]
-fn without_descriptors_it_says_so_and_goes_on_after_a_close() {
+fn without_descriptors_it_reports_so_and_goes_on_after_a_close() {
     let server = Served::start_with(&["-i", "20ms"], |args| tcpgoon_after("ulimit -n 32", args));
     let clients: Vec<_> = (0..40).map(|_| connect(&server)).collect();
     server.running.stderr.wait_for_words("tcpgoon: no free file descriptor with ");
@@ -115,7 +115,7 @@ fn without_descriptors_it_says_so_and_goes_on_after_a_close() {
     server.wait_for_counts("one more", |[accepted, open, _, _]| (accepted, open) == (41, 1));
 }
 
-/// Processor time of a process in nanoseconds. Source: `Documentation/scheduler/sched-stats.rst`.
+/// CPU time of a process in nanoseconds. Source: `Documentation/scheduler/sched-stats.rst`.
 fn processor_ns(process: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap();
     text.split_whitespace().next().unwrap().parse().unwrap()
@@ -136,17 +136,17 @@ fn to_accept_costs_less_than_to_dial() {
     client.wait_for_stats("all are established", |stats| stats.established == COUNT);
     let dialing = processor_ns(client.id()) / COUNT;
     println!("processor time a connection: to dial {dialing} ns, to accept {accepting} ns");
-    // It is never the server that a client waits for.
+    // A client never waits for the server.
     assert!(accepting * 4 < dialing * 3, "to dial {dialing} ns, to accept {accepting} ns");
 }
 
 #[test]
-fn without_memory_it_says_so_and_goes_on_after_a_close() {
+fn without_memory_it_reports_so_and_goes_on_after_a_close() {
     const COUNT: u64 = 15_000;
     if !has_descriptors_for(COUNT) {
         return;
     }
-    // An hour is never over here, but remembering it takes memory as well.
+    // The hour is not reached, but storing it takes memory.
     let server = Served::start(&["-i", "20ms", "--close-after", "1h"]);
     server.wait_for_counts("it runs", |counts| counts == [0, 0, 0, 0]);
     let process = server.running.id();
@@ -169,7 +169,7 @@ fn without_memory_it_says_so_and_goes_on_after_a_close() {
 }
 
 #[test]
-fn a_clamped_backlog_is_said() {
+fn a_clamped_backlog_is_reported() {
     let most = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
     let server = Served::start(&["--backlog", "2147483647", "--duration", "50ms"]);
     let run = server.running.outcome();
@@ -191,7 +191,7 @@ fn an_accept_delay_sets_the_pace() {
 }
 
 #[test]
-fn it_can_leave_everybody_waiting() {
+fn it_can_accept_nothing() {
     let server = Served::start(&["-i", "20ms", "--never-accept", "--banner", "x"]);
     let client = connect(&server);
     server.wait_for_counts("nothing happens", |counts| counts == [0, 0, 0, 0]);
@@ -200,8 +200,7 @@ fn it_can_leave_everybody_waiting() {
     assert_eq!(output::counts(end.stdout.lines().last().unwrap()), Some([0, 0, 0, 0]));
 }
 
-/// Reads each of 300 connections, opened at once, to its end; returns how long the shortest lived
-/// and what ended them.
+/// Reads 300 connections, opened together, to their ends. Returns the shortest lifetime, and the ends.
 fn lives(server: &Served) -> (Duration, Vec<Option<ErrorKind>>) {
     let clients: Vec<_> = (0..300).map(|_| (Instant::now(), connect(server))).collect();
     let ends = clients.into_iter().map(|(begun, mut client)| {
@@ -213,7 +212,7 @@ fn lives(server: &Served) -> (Duration, Vec<Option<ErrorKind>>) {
 }
 
 #[test]
-fn it_closes_after_a_time_and_not_early() {
+fn close_after_is_never_early() {
     let server = Served::start(&["-i", "0", "--close-after", "0.25"]);
     let (shortest, ends) = lives(&server);
     assert!(shortest >= Duration::from_millis(250), "{shortest:?}");
@@ -221,7 +220,7 @@ fn it_closes_after_a_time_and_not_early() {
 }
 
 #[test]
-fn it_resets_after_a_time_and_not_early() {
+fn reset_after_is_never_early() {
     let server = Served::start(&["-i", "0", "--reset-after", "0.25"]);
     let (shortest, ends) = lives(&server);
     assert!(shortest >= Duration::from_millis(250), "{shortest:?}");
@@ -238,7 +237,7 @@ fn a_banner_can_be_any_bytes() {
 }
 
 #[test]
-fn an_echo_returns_every_byte_and_ends_after_the_last() {
+fn echo_returns_every_byte_and_then_closes() {
     let server = Served::start(&["-i", "0", "--echo"]);
     let mut client = connect(&server);
     let sent: Vec<u8> = (0..1u32 << 20).map(|n| (n % 251) as u8).collect();
@@ -251,16 +250,16 @@ fn an_echo_returns_every_byte_and_ends_after_the_last() {
     let mut returned = Vec::new();
     client.read_to_end(&mut returned).unwrap();
     writing.join().unwrap();
-    assert!(returned == expected, "{} bytes came back, or others", returned.len());
+    assert!(returned == expected, "{} bytes returned, or others", returned.len());
 }
 
 #[test]
-fn a_client_that_never_reads_its_echo_costs_neither_memory_nor_the_others() {
+fn a_client_that_does_not_read_its_echo_costs_little_memory_and_delays_no_other() {
     let server = Served::start(&["-i", "0", "--echo"]);
     let resident_before = status_number(server.running.id(), "VmRSS");
     let mut greedy: Vec<_> = (0..50).map(|_| connect(&server)).collect();
     for client in &mut greedy {
-        // Until nothing is taken any more, there or here.
+        // Until all buffers are full, at both ends.
         client.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
         while client.write(&[b'x'; 64 * 1024]).is_ok() {}
     }
@@ -269,7 +268,7 @@ fn a_client_that_never_reads_its_echo_costs_neither_memory_nor_the_others() {
     let mut returned = [0; 5];
     other.read_exact(&mut returned).unwrap();
     assert_eq!(&returned, b"hello");
-    // What never was read is all there.
+    // Everything is still there to read.
     greedy[0].set_read_timeout(Some(DEADLINE)).unwrap();
     let mut begun = vec![0; 1 << 20];
     greedy[0].read_exact(&mut begun).unwrap();
@@ -280,7 +279,7 @@ fn a_client_that_never_reads_its_echo_costs_neither_memory_nor_the_others() {
 }
 
 #[test]
-fn a_flood_never_ends_and_leaves_room_for_others() {
+fn flood_never_ends_and_starves_no_other_client() {
     let server = Served::start(&["-i", "20ms", "--flood"]);
     let mut clients: Vec<_> = (0..3).map(|_| connect(&server)).collect();
     for client in &mut clients {
@@ -291,11 +290,11 @@ fn a_flood_never_ends_and_leaves_room_for_others() {
 }
 
 #[test]
-fn what_clients_send_is_dropped_and_their_ends_are_noticed() {
+fn received_data_is_dropped_and_closes_are_noticed() {
     let server = Served::start(&["-i", "20ms"]);
     let mut polite = connect(&server);
     server.wait_for_counts("one is open", |counts| counts == [1, 1, 1, 0]);
-    // While it stands still, both the bytes and the end arrive: it hears of them at once.
+    // Data and FIN arrive while it is stopped: one poll reports both.
     server.running.signal(Signal::SIGSTOP);
     server.running.wait_until_stopped();
     polite.write_all(&[b'x'; 16 * 1024]).unwrap();
@@ -319,7 +318,7 @@ fn a_port_in_use_is_one_line() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_does_not_stop_it() {
+fn a_blocked_output_does_not_stop_it() {
     let mut pipe = SmallPipe::new();
     let port = likely_port().to_string();
     let mut command = tcpgoon(&["serve", "-p", &port, "-i", "1ms", "--echo"]);
@@ -345,13 +344,13 @@ fn an_output_that_nobody_reads_does_not_stop_it() {
 }
 
 #[test]
-fn it_ends_with_its_standard_input_where_it_is_asked_to() {
+fn until_eof_ends_it_with_its_standard_input() {
     let mut server = Served::start_with(&["-i", "0", "--until-eof"], |args| {
         let mut command = tcpgoon(args);
         command.stdin(Stdio::piped());
         command
     });
-    // Whatever is written means nothing.
+    // Input is ignored.
     let mut input = server.running.stdin();
     input.write_all(b"quit\n").unwrap();
     let _stream = TcpStream::connect(server.address).unwrap();

@@ -1,4 +1,4 @@
-//! The listener to test against, and `calibrate`, which starts one.
+//! `serve`, and `calibrate`, which starts one.
 
 #[path = "../common/mod.rs"]
 mod common;

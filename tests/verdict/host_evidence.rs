@@ -1,6 +1,5 @@
-//! What this host itself did to a run is in the report: ICMP errors in the sockets' error queues, the
-//! kernel's counters, connections that were closed here, neighbours that find no room in the table.
-//! Namespaces need root; where that is missing they say so.
+//! Evidence of this host in the report: ICMP errors from socket error queues, kernel counters,
+//! connections killed here, a full neighbour table.
 
 use std::fs;
 
@@ -8,7 +7,7 @@ use crate::common::output::matches;
 use crate::common::{Namespace, decided, errors};
 use crate::common::{Outcome, Running, Served, skip};
 
-/// A run in this namespace, without a question.
+/// A run in this namespace.
 fn run(namespace: &Namespace, words: &str) -> Outcome {
     Running::start(namespace.tcpgoon(&format!("-y {words}"))).outcome()
 }
@@ -35,16 +34,16 @@ fn joined() -> Option<(Namespace, Namespace)> {
 }
 
 #[test]
-fn a_neighbour_that_cannot_be_resolved_is_reported_by_this_host_itself() {
+fn an_unresolved_neighbour_is_an_icmp_error_of_this_host() {
     let Some((client, _server)) = joined() else { return };
-    // The kernel gives up on its neighbour's address after three seconds.
+    // Neighbour resolution fails after three seconds.
     let long = run(&client, "-c 3 -s 0 -t 20 10.9.0.3:80");
     assert_eq!(errors(&long), "3 host unreachable (network)");
     let own = "3/1 (host unreachable) from 10.9.0.1 (this host), dials that received it: 3";
     assert_eq!(icmp(&long), [own]);
     assert!(counter(&long, "IcmpOutDestUnreachs") >= 3, "{long:#?}");
 
-    // Before that its SYNs are still in this host when they are due to be repeated.
+    // Before that, SYNs are still queued on this host when they are due again.
     let short = run(&client, "-c 3 -s 0 -t 1.5 10.9.0.4:80");
     assert_eq!(errors(&short), "3 timed out (server or network)");
     assert_eq!(icmp(&short), [""; 0]);
@@ -52,7 +51,7 @@ fn a_neighbour_that_cannot_be_resolved_is_reported_by_this_host_itself() {
 }
 
 #[test]
-fn a_firewall_that_rejects_is_told_with_its_numbers_and_its_address() {
+fn a_rejecting_firewall_is_reported_with_its_icmp_code_and_address() {
     let Some((client, server)) = joined() else { return };
     server.firewall(
         "input",
@@ -60,7 +59,7 @@ fn a_firewall_that_rejects_is_told_with_its_numbers_and_its_address() {
          tcp dport 85 reject with icmpx port-unreachable
          tcp dport 86 reject with tcp reset",
     );
-    // The error numbers are those of an unreachable host, a closed port and a closed port.
+    // The errno is that of an unreachable host, a closed port and a closed port.
     for (port, lines) in [
         (84, &["3/13 (administratively prohibited) from 10.9.0.2, dials that received it: 3"][..]),
         (85, &["3/3 (port unreachable) from 10.9.0.2, dials that received it: 3"]),
@@ -75,7 +74,7 @@ fn a_firewall_that_rejects_is_told_with_its_numbers_and_its_address() {
 }
 
 #[test]
-fn a_firewall_of_this_host_is_told_from_one_beyond_it() {
+fn a_firewall_of_this_host_differs_from_one_on_the_path() {
     let Some((client, server)) = joined() else { return };
     client.firewall(
         "output",
@@ -83,7 +82,7 @@ fn a_firewall_of_this_host_is_told_from_one_beyond_it() {
          tcp dport 92 reject with icmpx admin-prohibited",
     );
     server.firewall("input", "tcp dport 93 drop");
-    // The SYN is repeated after a second; the drops here are counted, those there are not.
+    // The SYN is repeated after a second. Only drops on this host are counted.
     let here = run(&client, "-c 3 -s 0 -t 1.9 10.9.0.2:91");
     let there = run(&client, "-c 3 -s 0 -t 1.9 10.9.0.2:93");
     for run in [&here, &there] {
@@ -100,7 +99,7 @@ fn a_firewall_of_this_host_is_told_from_one_beyond_it() {
 }
 
 #[test]
-fn dials_that_opened_or_that_nothing_rejects_say_nothing_of_this_host() {
+fn dials_without_rejections_have_no_evidence_of_this_host() {
     let Some((client, server)) = joined() else { return };
     server.firewall("input", "tcp dport 87 drop");
     let _serve = Served::start_with(&[], |_| server.tcpgoon("serve --bind 10.9.0.2 -p 80"));
@@ -110,9 +109,9 @@ fn dials_that_opened_or_that_nothing_rejects_say_nothing_of_this_host() {
     assert!(!run.stdout.contains("Kernel counters"), "{run:#?}");
 }
 
-/// At the end there is no descriptor left to open a file with.
+/// At the end no descriptor is free to open a file with.
 #[test]
-fn counters_are_read_where_no_descriptor_is_left() {
+fn counters_are_read_without_a_free_descriptor() {
     let Some((client, _server)) = joined() else { return };
     client.firewall("output", "tcp dport 91 drop");
     let mut command = client.command("sh", "-c");
@@ -125,13 +124,13 @@ fn counters_are_read_where_no_descriptor_is_left() {
 }
 
 #[test]
-fn connections_that_are_killed_on_this_host_are_not_the_servers_doing() {
+fn connections_killed_on_this_host_are_not_closed_by_the_server() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
     let words = "-y -c 5 -s 0 -i 0.1 --hold 20 127.0.0.1:80";
     let holding = Running::start(namespace.tcpgoon(words));
     holding.wait_for_stats("all are established", |stats| stats.established == 5);
-    // It kills what it lists; where the kernel cannot, it lists nothing.
+    // `ss -K` lists what it kills.
     let killed = namespace.run("ss -HKtn state established dport = :80");
     if killed.trim().is_empty() {
         return skip("this kernel has no CONFIG_INET_DIAG_DESTROY");
@@ -145,7 +144,7 @@ fn connections_that_are_killed_on_this_host_are_not_the_servers_doing() {
 }
 
 #[test]
-fn more_neighbours_than_the_table_has_room_for_are_found_before_the_run() {
+fn too_small_a_neighbour_table_is_a_finding() {
     let Some((client, _server)) = joined() else { return };
     let most = fs::read_to_string("/proc/sys/net/ipv4/neigh/default/gc_thresh3");
     let Some(most) = most.ok().and_then(|most| most.trim().parse::<u64>().ok()) else {
@@ -176,7 +175,7 @@ fn more_neighbours_than_the_table_has_room_for_are_found_before_the_run() {
     let [allowed, used, needed] = [0, 1, 2].map(|index| numbers[index].parse::<u64>().unwrap());
     assert_eq!((allowed, needed), (most - used, used + count));
 
-    // Half of them; all of them behind a router, which is one neighbour.
+    // Half on the link; all behind a router, which is one neighbour.
     assert!(!is_found(&dry(8, most / 2)));
     assert!(!is_found(&dry(7, count)));
 }

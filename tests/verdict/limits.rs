@@ -1,4 +1,4 @@
-//! What stopped a run: servers, firewalls, and runs that are cut short.
+//! Limits of servers and firewalls, and runs that end early.
 
 use std::net::TcpStream;
 use std::thread;
@@ -10,17 +10,17 @@ use crate::common::verdict::{run, run_in, serve_in, verdict};
 use crate::common::{ClosedPort, Running, Served, listener, tcpgoon, tcpgoon_after};
 use crate::common::{Namespace, Scratch};
 
-/// What a full accept queue of the server is called.
+/// The causes that are a full accept queue.
 const QUEUE: [&str; 2] = ["accept-queue-full", "accept-queue-overflow"];
 
 // No limit, and no reply at all.
 
 #[test]
-fn a_run_that_nothing_limits_says_so_and_no_more() {
+fn a_run_without_a_limit_is_ok() {
     let server = Served::start(&["-i", "0"]);
     let plain = verdict(&run(&server.target(), "-c 50 -s 1"));
     plain.word("OK", 0).reached_is(50, 50).nothing();
-    // Handshakes prove nothing of the application.
+    // A handshake proves nothing about the application.
     assert!(plain.reached.contains("--expect"), "{plain}");
 
     let server = Served::start(&["-i", "0", "--banner", "hello"]);
@@ -39,7 +39,7 @@ fn a_port_without_a_listener_refuses_every_dial() {
 }
 
 #[test]
-fn a_firewall_that_drops_every_syn_is_named() {
+fn a_firewall_that_drops_every_syn() {
     let Some(namespace) = Namespace::make() else { return };
     namespace.firewall("input", "tcp dport 81 drop");
     let verdict = verdict(&run_in(&namespace, "-c 20 -s 1 -t 1.5 127.0.0.1:81"));
@@ -47,10 +47,10 @@ fn a_firewall_that_drops_every_syn_is_named() {
     verdict.first(&["firewall-drop"]).checks(&["nft list ruleset"]).nothing_else();
 }
 
-// The server, and what looks like it.
+// Servers.
 
 #[test]
-fn a_listener_that_is_closed_refuses_above_a_level() {
+fn a_closed_listener_refuses_above_a_level() {
     let listener = listener("127.0.0.1");
     let target = listener.local_addr().unwrap().to_string();
     let accepting = thread::spawn(move || {
@@ -78,19 +78,19 @@ fn a_server_that_ends_closes_all_at_one_moment_and_then_refuses() {
     server.running.signal(Signal::SIGKILL);
     let verdict = verdict(&dialing.outcome());
     verdict.word("LIMIT", 2).first(&["process-restarted", "listener-closed"]).sides(&["server"]);
-    // The refusals are a sign of it.
+    // The closes explain the refusals.
     verdict.checks(&["dmesg"]).nothing_else();
 }
 
 #[test]
-fn redis_with_room_for_100_accepts_and_closes() {
+fn redis_limited_to_100_accepts_and_closes() {
     let (scratch, port) = (Scratch::new(), free_port());
     let Some(_server) = redis(&scratch, port, 100) else { return };
     for flags in ["-c 300 -s 1 --hold 1", "-c 300 -s 0"] {
         let verdict = verdict(&run(&local(port).to_string(), flags));
         verdict.word("LIMIT", 2).reached_is(100, 300).share(200, 200);
         verdict.first(&["connection-limit"]).nothing_else();
-        let said = verdict.said.as_ref().expect("redis says why");
+        let said = verdict.said.as_ref().expect("redis sends an error");
         assert_eq!((said.0, &*said.1), (200, "-ERR max number of clients reached"), "{verdict}");
     }
 }
@@ -105,7 +105,7 @@ fn a_server_without_descriptors_stops_replying_and_its_queue_fills() {
     verdict.word("LIMIT", 2).first(&["accept-queue-full", "server-fd-limit"]);
     let [open, _] = verdict.main().open();
     verdict.share(100 - open, 100 - open).open(open).checks(&["ss -lnt"]);
-    // Those in the queue of 8 + 1 got no reply, and that is a sign of it.
+    // Those in the queue of 8 + 1 get no reply, and the cause explains that.
     verdict.nothing_else();
     let replied = run.find("Answered: # within @, *")[0].parse::<u64>().unwrap();
     assert!((40..64).contains(&replied), "{verdict}");
@@ -113,7 +113,7 @@ fn a_server_without_descriptors_stops_replying_and_its_queue_fills() {
 }
 
 #[test]
-fn a_full_accept_queue_looks_like_a_firewall_that_counts_and_both_are_named() {
+fn a_full_accept_queue_and_a_connection_limit_are_both_candidates() {
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "16"]);
     let run = run(&server.target(), "-c 40 -s 1 -t 2.5");
     let verdict = verdict(&run);
@@ -125,11 +125,11 @@ fn a_full_accept_queue_looks_like_a_firewall_that_counts_and_both_are_named() {
 }
 
 #[test]
-fn a_full_accept_queue_replies_to_nothing() {
+fn a_full_accept_queue_gets_no_replies() {
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "16"]);
     let verdict = verdict(&run(&server.target(), "-c 40 -s 1 -t 2.5 --send x"));
     verdict.word("LIMIT", 2).reached_is(17, 40).open(17).share(23, 23);
-    // The silence is a sign of the full queue.
+    // The full queue explains the missing replies.
     verdict.first(&["accept-queue-full"]).nothing_else();
     assert!(!verdict.main().candidates[0].evidence.is_empty(), "{verdict}");
 }
@@ -158,7 +158,7 @@ fn connections_that_the_server_never_had_are_half_open() {
 }
 
 #[test]
-fn an_application_that_never_replies_is_named() {
+fn an_application_that_never_replies() {
     let server = Served::start(&["-i", "0"]);
     let verdict = verdict(&run(&server.target(), "-c 20 -s 1 --expect hello --reply-timeout 0.5"));
     verdict.word("LIMIT", 2).reached_is(20, 20).share(20, 20).first(&["app-silent"]);
@@ -188,10 +188,10 @@ fn a_server_that_closes_every_connection_on_accept() {
     }
 }
 
-// The network.
+// The path.
 
 #[test]
-fn a_firewall_that_counts_and_drops_is_told_from_a_queue_by_replies() {
+fn replies_distinguish_a_connection_limit_from_a_full_queue() {
     let Some(namespace) = Namespace::make() else { return };
     let _server = serve_in(&namespace, "--banner hello");
     let rule = "tcp dport 80 ct state new ct count over 20 drop";
@@ -200,7 +200,7 @@ fn a_firewall_that_counts_and_drops_is_told_from_a_queue_by_replies() {
     plain.word("LIMIT", 2).reached_is(20, 60).open(20).share(40, 40);
     plain.names(&["drop-above-limit", "accept-queue-full"]).nothing_else();
 
-    // Connections of a run before count for some time.
+    // conntrack counts the connections of the run before for some time.
     let Some(namespace) = Namespace::make() else { return };
     let _server = serve_in(&namespace, "--banner hello");
     namespace.firewall("input", rule);
@@ -211,7 +211,7 @@ fn a_firewall_that_counts_and_drops_is_told_from_a_queue_by_replies() {
 }
 
 #[test]
-fn a_firewall_that_counts_and_resets_is_server_or_network() {
+fn a_firewall_that_resets_above_a_limit_is_server_or_network() {
     let Some(namespace) = Namespace::make() else { return };
     let _server = serve_in(&namespace, "");
     namespace.firewall("input", "tcp dport 80 ct state new ct count over 20 reject with tcp reset");
@@ -222,7 +222,7 @@ fn a_firewall_that_counts_and_resets_is_server_or_network() {
 }
 
 #[test]
-fn a_firewall_that_counts_and_answers_by_icmp_is_the_network() {
+fn a_firewall_that_sends_icmp_above_a_limit_is_the_network() {
     let Some(namespace) = Namespace::make() else { return };
     let _server = serve_in(&namespace, "");
     namespace.set("net/ipv4/icmp_ratelimit", "0");
@@ -230,7 +230,7 @@ fn a_firewall_that_counts_and_answers_by_icmp_is_the_network() {
     namespace.firewall("input", rule);
     let verdict = verdict(&run_in(&namespace, "-c 60 -s 1 -t 5 127.0.0.1:80"));
     verdict.word("LIMIT", 2).reached_is(20, 60).open(20).share(40, 40);
-    // The offender is an address of this host, where the server is as well.
+    // The ICMP source is an address of this host, where the server runs too.
     verdict.first(&["reject-above-limit", "firewall-reject", "local-firewall"]).never(&QUEUE);
     verdict.nothing_else();
 }
@@ -254,10 +254,10 @@ fn packet_loss_is_no_limit() {
     hasty.nothing_else();
 }
 
-// Runs that are cut short.
+// Runs that end early.
 
 #[test]
-fn a_run_that_gives_up_says_how_much_it_left() {
+fn max_errors_reports_what_is_left() {
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "16"]);
     let verdict = verdict(&run(&server.target(), "-c 1k -s 1 -t 0.5 --max-errors 20"));
     verdict.word("LIMIT", 2).reached_is(17, 1000).open(17).first(&["accept-queue-full"]);

@@ -1,6 +1,5 @@
-//! The verdict, against the real thing. Servers are tcpgoon's own, other people's, and ones made
-//! here; firewalls are in networks that the tests make themselves. Limits of several kinds, what
-//! came and went in the middle of a run, and what was found at one of several targets.
+//! The verdict over real sockets: `tcpgoon serve`, packaged servers and faulty ones in the test, with
+//! firewalls in network namespaces.
 
 #[path = "../common/mod.rs"]
 mod common;

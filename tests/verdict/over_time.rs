@@ -1,5 +1,4 @@
-//! What stopped a run where it came in the middle of it, went away again, or was of two kinds:
-//! servers that come and go, firewalls that do, and packets that are lost beside a limit.
+//! Limits and faults that begin or end during a run, and packet loss beside a limit.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -18,7 +17,7 @@ use crate::common::verdict::{Verdict, run, run_in, serve_in, verdict};
 use crate::common::{Namespace, Scratch};
 use crate::common::{Running, Served, likely_port, listen, tcpgoon, wait_until};
 
-/// A run that prints all the time how far it is.
+/// A run with frequent statistics lines.
 fn dial(words: &str, target: &str) -> Running {
     let words: Vec<&str> = words.split_whitespace().chain([target]).collect();
     Running::start(tcpgoon(&[&["-y", "-i", "20ms"], words.as_slice()].concat()))
@@ -27,14 +26,14 @@ fn dial(words: &str, target: &str) -> Running {
 // Servers.
 
 #[test]
-fn a_limit_that_closes_the_oldest_is_no_timeout() {
+fn eviction_of_the_oldest_is_no_idle_timeout() {
     let (scratch, port) = (Scratch::new(), free_port());
     let Some(_server) = nginx(&scratch, port, 40) else { return };
-    // A machine that stalls blurs the ages.
+    // Stalls blur the ages.
     let mut tries =
         (0..3).map(|_| verdict(&run(&local(port).to_string(), "-c 150 -s 20 --hold 1")));
-    let is_told = |verdict: &Verdict| verdict.ids().contains(&"evicts-oldest");
-    let verdict = tries.find(is_told).expect("the ages are told");
+    let is_named = |verdict: &Verdict| verdict.ids().contains(&"evicts-oldest");
+    let verdict = tries.find(is_named).expect("the ages show it");
     verdict.word("LIMIT", 2).first(&["evicts-oldest", "connection-limit"]).sides(&["server"]);
     let [reached, _] = verdict.reached();
     assert!(reached <= 41, "{verdict}");
@@ -42,7 +41,7 @@ fn a_limit_that_closes_the_oldest_is_no_timeout() {
 }
 
 #[test]
-fn a_timeout_of_all_that_were_dialed_at_once_is_no_certain_end_of_the_process() {
+fn an_idle_timeout_of_simultaneous_dials_is_no_certain_end_of_the_process() {
     let of_one_more = |_| {
         let server = Served::start(&["-i", "0", "--close-after", "0.3"]);
         verdict(&run(&server.target(), "-c 100 -s 0 --hold 1"))
@@ -56,23 +55,23 @@ fn a_timeout_of_all_that_were_dialed_at_once_is_no_certain_end_of_the_process() 
 }
 
 #[test]
-fn a_listener_that_comes_late_is_no_limit() {
+fn a_late_listener_is_no_limit() {
     let address = local(likely_port());
     let dialing = dial("-c 150 -s 10", &address.to_string());
     dialing.wait_for_stats("twenty are refused", |stats| stats.error >= 20);
     let listener = TcpListener::bind(address).unwrap();
     thread::spawn(move || listener.incoming().collect::<Vec<_>>());
     let verdict = verdict(&dialing.outcome());
-    let ([reached, asked], [refused, all]) = (verdict.reached(), verdict.main().share());
+    let ([reached, dials], [refused, all]) = (verdict.reached(), verdict.main().share());
     assert!(
-        reached + refused == 150 && refused >= 20 && asked == 150 && all == refused,
+        reached + refused == 150 && refused >= 20 && dials == 150 && all == refused,
         "{verdict}"
     );
     verdict.word("LIMIT", 2).names(&["no-listener"]).never(&["reject-above-limit"]).nothing_else();
 }
 
 #[test]
-fn a_server_that_is_started_again_is_not_gone() {
+fn a_restarted_server_is_not_down() {
     let server = Served::start(&["-i", "0"]);
     let port = server.address.port().to_string();
     let dialing = dial("-c 250 -s 10", &server.target());
@@ -86,7 +85,7 @@ fn a_server_that_is_started_again_is_not_gone() {
     assert!(closed >= 60 && of >= closed, "{verdict}");
 }
 
-/// One of several that accept on the same port, until its listener is shut down.
+/// One of several listeners at a port (SO_REUSEPORT), until it is shut down.
 struct Sharing {
     listener: OwnedFd,
     thread: JoinHandle<()>,
@@ -101,7 +100,7 @@ impl Sharing {
         socket::listen(&listener, Backlog::MAXCONN).unwrap();
         let accepting = TcpListener::from(listener.try_clone().unwrap());
         let thread = thread::spawn(move || {
-            // All are closed at the end, at one moment.
+            // At the end all are closed at once.
             let _: Vec<TcpStream> = accepting.incoming().map_while(Result::ok).collect();
         });
         Some(Sharing { listener, thread })
@@ -114,7 +113,7 @@ impl Sharing {
 }
 
 #[test]
-fn one_of_two_processes_at_a_port_that_ends_is_not_the_end() {
+fn the_end_of_one_of_two_processes_at_a_port_is_not_certain() {
     let (address, one, _other) = wait_until("two listen on a free port", || {
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, likely_port());
         Some((address, Sharing::start(address)?, Sharing::start(address)?))
@@ -125,14 +124,14 @@ fn one_of_two_processes_at_a_port_that_ends_is_not_the_end() {
     let verdict = verdict(&dialing.outcome());
     let [closed, of] = verdict.main().share();
     assert!((10..of).contains(&closed), "{verdict}");
-    // Some of those that were open are open still.
+    // Some connections stay open.
     verdict.names(&["process-restarted"]).sides(&["server"]);
     assert!(!verdict.main().is_certain, "{verdict}");
     verdict.checks(&["lstart"]).nothing_else();
 }
 
 #[test]
-fn dials_that_are_pending_when_a_signal_comes_are_reported() {
+fn pending_dials_at_a_signal_are_reported() {
     let server = Served::start(&["-i", "0", "--never-accept", "--backlog", "16"]);
     let dialing = dial("-c 60 -s 5 -t 20", &server.target());
     let hang = |stats: &&Stats| stats.not_initiated == 0 && stats.dialing > 0;
@@ -172,7 +171,7 @@ fn an_outage_is_no_limit() {
 fn a_path_that_failed_acknowledges_no_keepalive() {
     let Some(namespace) = Namespace::make() else { return };
     let _server = serve_in(&namespace, "");
-    // A SYN and the end of its handshake each, and nothing after the last of them.
+    // SYN and final ACK pass, nothing after them.
     namespace.firewall("input", "tcp dport 80 numgen inc mod 1000000 >= 60 drop");
     let run = run_in(&namespace, "-c 30 -s 0 --probe 127.0.0.1:80");
     let verdict = verdict(&run);
@@ -181,7 +180,7 @@ fn a_path_that_failed_acknowledges_no_keepalive() {
 }
 
 #[test]
-fn a_limit_beside_some_loss_is_told_as_a_limit() {
+fn a_limit_beside_packet_loss_is_a_limit() {
     let Some(namespace) = Namespace::make() else { return };
     let _server = serve_in(&namespace, "");
     let loss = "tcp dport 80 tcp flags syn numgen random mod 100 < 4 drop";

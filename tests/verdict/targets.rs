@@ -1,4 +1,4 @@
-//! What stopped a run, where there are several targets, or sources, and only one of them is affected.
+//! Limits and faults at one of several targets or sources.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -42,7 +42,7 @@ fn a_limit_at_one_target_is_counted_there() {
 }
 
 #[test]
-fn the_one_that_closes_on_accept_is_named_among_others() {
+fn the_target_that_closes_on_accept_is_named() {
     let Some(namespace) = Namespace::make() else { return };
     let _servers = two_in(&namespace, "--close-after 1ms");
     let verdict = verdict(&run_in(&namespace, "-c 60 -s 5 --hold 1 127.0.0.1:80 127.0.0.1:81"));
@@ -52,7 +52,7 @@ fn the_one_that_closes_on_accept_is_named_among_others() {
 }
 
 #[test]
-fn the_one_that_does_not_reply_is_checked_at_its_own_port() {
+fn the_target_that_does_not_reply_is_checked_at_its_port() {
     let Some(namespace) = Namespace::make() else { return };
     let _mute = two_in(&namespace, "--banner hello");
     let words = "-c 40 -s 1 --expect hello --reply-timeout 0.5 127.0.0.1:80 127.0.0.1:81";
@@ -76,7 +76,7 @@ fn a_source_that_is_rejected_is_named() {
 }
 
 #[test]
-fn a_late_reply_is_told_from_a_wrong_one() {
+fn a_late_reply_differs_from_a_wrong_one() {
     let Some(namespace) = Namespace::make() else { return };
     // A slow application: each connection gets its reply after a second.
     let listener = inside(namespace.name(), || TcpListener::bind("127.0.0.1:80").unwrap());
@@ -102,7 +102,7 @@ fn a_late_reply_is_told_from_a_wrong_one() {
 }
 
 #[test]
-fn limits_of_their_own_at_two_targets_are_told_one_by_one() {
+fn different_limits_at_two_targets_are_two_problems() {
     let Some(namespace) = Namespace::make() else { return };
     let open = |words: &str| {
         Served::start_with(&[], |_| namespace.tcpgoon(&format!("serve -i 0 {words}")))

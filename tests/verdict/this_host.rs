@@ -52,8 +52,8 @@ fn memory_and_rules_of_this_host() {
         let verdict = verdict(&run);
         verdict.word("LIMIT", 2).first(&[id]).sides(&["this host"]).checks(&[check]);
         verdict.nothing_else();
-        let [reached, asked] = verdict.reached();
-        verdict.share(asked - reached, asked - reached).open(reached);
+        let [reached, dials] = verdict.reached();
+        verdict.share(dials - reached, dials - reached).open(reached);
     }
 }
 

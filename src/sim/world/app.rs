@@ -5,11 +5,11 @@ use super::site::{Peer, PeerState, Site};
 use super::wire::{Body, Chore, Happening, Id, Out, Timer, To};
 use crate::units::{Moment, Span, next_beat};
 
-/// What an application says before it closes a connection above its limit.
+/// What an application sends before it closes a connection above its limit.
 const LAST_WORDS_BYTES: u32 = 32;
 
 impl Site {
-    /// What is due from the start on.
+    /// Schedules what is due from the start.
     pub fn begin(&self, out: &mut Out) {
         if let Some(sweep) = self.setup.sweep {
             out.at(self.start + sweep.every, self.chore(Chore::Sweep));
@@ -62,10 +62,10 @@ impl Site {
         for peer in peers.iter_mut().filter(|peer| peer.site == index) {
             match (peer.state, restart.end) {
                 (PeerState::Accepted, Some(end)) => self.close(now, peer, end, out),
-                // What the application never had goes with the listener.
+                // The accept queue goes with the listener.
                 (PeerState::Queued, _) => self.close(now, peer, End::Rst, out),
                 (PeerState::SynReceived | PeerState::Cookie, _) => {
-                    self.forget(peer);
+                    self.release(peer);
                     peer.drop_state();
                 }
                 _ => {}
@@ -93,7 +93,7 @@ impl Site {
         }
     }
 
-    /// Accepts all that an application that is not held up by anything accepts.
+    /// Accepts everything, if the application accepts at once.
     pub fn accept_all(&mut self, now: Moment, peers: &mut [Peer], out: &mut Out) {
         while self.setup.accept == Accept::AtOnce && self.accept_one(now, peers, out) {}
     }
@@ -108,7 +108,7 @@ impl Site {
         let Some(id) = self.queue.pop_front() else { return false };
         let peer = &mut peers[id as usize];
         if peer.state != PeerState::Queued {
-            // It was reset while it waited.
+            // It was reset in the queue.
             return true;
         }
         peer.state = PeerState::Accepted;
@@ -165,7 +165,7 @@ impl Site {
         }
     }
 
-    /// A request has come, or is taken for granted: works out when the reply is due.
+    /// A request has arrived, or none is needed: schedules the reply.
     pub fn serve(&mut self, now: Moment, peer: &mut Peer, out: &mut Out) {
         let Some(reply) = self.setup.reply.filter(|_| !peer.is_replied) else { return };
         if reply.served_max > 0 && self.served >= reply.served_max {
@@ -204,7 +204,7 @@ impl Site {
         let Some(idle) = self.setup.idle.filter(|_| peer.state == PeerState::Accepted) else {
             return false;
         };
-        // Keepalives are the kernel's: an application does not see them.
+        // The application does not see keepalives.
         let since = peer.accepted_at.unwrap_or(now).max(peer.last_data);
         if now.since(since) >= idle.after {
             self.close(now, peer, idle.end, out);
@@ -216,7 +216,7 @@ impl Site {
         false
     }
 
-    /// The idle time after which this server sends keepalives of its own.
+    /// Arms the timer of the keepalives that this server sends.
     pub fn arm_keepalive(&self, now: Moment, id: Id, out: &mut Out) {
         if let Some(Span(idle)) = self.setup.keepalive {
             let timer = Timer::Keepalive;

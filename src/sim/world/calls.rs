@@ -42,7 +42,7 @@ impl Client {
         if socket.has_fin { Read::End } else { Read::WouldBlock }
     }
 
-    /// Closes the descriptor; with a RST if asked to, or if there is something unread.
+    /// Closes the descriptor: with a RST if `resets`, or if there is unread data.
     pub fn close(&mut self, now: Moment, id: Id, resets: bool, out: &mut Out) {
         let socket = &mut self.sockets[id as usize];
         let before = std::mem::replace(&mut socket.state, State::Closed);

@@ -9,10 +9,10 @@ use super::wire::{Body, Happening, Id, Out, Segment, Timer, To, Tuple};
 use crate::sim::random::Random;
 use crate::units::{Moment, Span};
 
-/// After so many seconds a SYN is sent again. Source: `tcp_syn_linear_timeouts`, `tcp_syn_retries`.
+/// Seconds after which the SYN is retransmitted. Source: `tcp_syn_linear_timeouts`, `tcp_syn_retries`.
 const SYN_REPEATS_S: [u64; 10] = [1, 2, 3, 4, 5, 7, 11, 19, 35, 67];
 
-/// And then the kernel gives up.
+/// When the kernel ends the dial.
 const SYN_GIVES_UP: Span = Span::from_s(131);
 
 /// The keepalive's idle time and interval, and the kernel's batches of such timers.
@@ -103,7 +103,7 @@ impl Client {
             // It waits in the neighbour's queue.
         } else if is_dropped || is_rejected {
             self.counters.syn_retrans_failed += u64::from(repeats > 0);
-            // That of the first one finds the socket locked by connect(), and is only remembered.
+            // For the first SYN connect() holds the socket lock, and the error is only noted.
             if is_rejected && repeats > 0 {
                 let body = Body::Icmp { code: 3, is_local: true };
                 out.at(now, Happening::Arrives(Segment::new(id, To::Client, body)));
@@ -225,7 +225,7 @@ impl Client {
         }
     }
 
-    /// No connection, or one that only waits for its FIN to be acknowledged.
+    /// No connection, or an orphan that waits for the ACK of its FIN.
     fn arrive_closed(&mut self, segment: &Segment, out: &mut Out) {
         let socket = &mut self.sockets[segment.id as usize];
         let is_orphan = socket.opened_at.is_some() && socket.fault.is_none();

@@ -1,6 +1,5 @@
-//! The poll loop over a world: as `os/driver.rs`, whose order of calls it keeps, but that the
-//! kernel and the clock are made up. The other files of the world use none of the
-//! engine's vocabulary.
+//! The poll loop over a world: the same calls in the same order as `os/driver.rs`, on a fake kernel
+//! and clock. The other files of the world do not use the engine's types.
 
 use std::collections::VecDeque;
 
@@ -20,11 +19,10 @@ use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
 use crate::sim::random::Random;
 use crate::units::{Moment, Span};
 
-/// No run takes as many turns; one that does is in a circle.
+/// No run takes this long unless it loops.
 const TURNS_MAX: u64 = 2_000_000;
 
-/// An audit goes through all connections, and takes as long as dozens of turns: the parent folder's
-/// runs have one after each, and here what is wrong is found a little later.
+/// An audit reads all connections and costs dozens of turns, so not every turn has one.
 const AUDIT_EVERY: u64 = 64;
 
 /// What the loop itself takes for a turn, for a dial and for any other call.
@@ -35,20 +33,19 @@ const CALL_COST: Span = Span::from_us(2);
 /// By how much a timer wakes the loop late.
 const WAKE_COST: Span = Span::from_us(60);
 
-/// What one read takes at most of a connection whose reply is looked at.
+/// The most that one read returns where a reply is expected.
 const BUFFER_BYTES: u32 = 4096;
 
-/// When runs begin: the clock's origin is its own affair.
+/// When runs begin. Any origin of the clock will do.
 const START: Moment = Moment(7_777_777);
 
-/// Keeps the worlds' chance apart from that of other simulations with the same seed.
+/// Gives worlds another random sequence than the parent folder has for the same seed.
 const SALT: u64 = 0x0077_6f72_6c64;
 
-/// Runs `plan` against `world`. The seed decides everything that is left to chance; with `stalls`
-/// also when the loop is held up, and for how long.
+/// Runs `plan` against `world`. The seed decides everything random, `stalls` included.
 ///
 /// # Panics
-/// Where the engine's own assertions fail, or nothing would ever happen again.
+/// Where the engine's own assertions fail, or the run cannot end.
 pub fn run(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Outcome {
     let mut random = Random::new(seed ^ SALT);
     let mut driver = Driver::new(plan, world, stalls, &mut random);
@@ -69,21 +66,22 @@ struct Driver<'a> {
     keys: Vec<Key>,
     is_opened: Vec<bool>,
     is_matched: Vec<bool>,
-    has_said: Vec<bool>,
-    said: u64,
+    has_sent: Vec<bool>,
+    sent_before_close: u64,
     stalls: VecDeque<Stall>,
     stalled: Vec<(Moment, Moment)>,
     /// When the last poll returned.
     polled_at: Moment,
     dating: Dating,
-    /// Where in the events those of the poll begin.
+    /// Where in `events` those of the poll begin.
     batch_at: usize,
     turns: u64,
 }
 
 impl<'a> Driver<'a> {
     fn new(plan: &'a Plan, world: &World, stalls: Stalls, random: &mut Random) -> Driver<'a> {
-        let sends = plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty());
+        let sends =
+            plan.reply_check.as_ref().is_some_and(|reply_check| !reply_check.send.is_empty());
         let slots = plan.connections as usize;
         let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
         Driver {
@@ -97,8 +95,8 @@ impl<'a> Driver<'a> {
             keys: Vec::with_capacity(slots),
             is_opened: vec![false; slots],
             is_matched: vec![false; slots],
-            has_said: vec![false; slots],
-            said: 0,
+            has_sent: vec![false; slots],
+            sent_before_close: 0,
             stalls,
             stalled: Vec::new(),
             polled_at: START,
@@ -113,7 +111,7 @@ impl<'a> Driver<'a> {
         let mut now = self.clock;
         loop {
             self.turns += 1;
-            assert!(self.turns <= TURNS_MAX, "no end in sight");
+            assert!(self.turns <= TURNS_MAX, "the run does not end");
             let events = std::mem::take(&mut self.events);
             self.engine.turn(now, &events, &mut actions);
             if self.turns.is_multiple_of(AUDIT_EVERY) || self.engine.is_over() {
@@ -161,7 +159,7 @@ impl<'a> Driver<'a> {
             turns: self.turns,
             counters: client.counters,
             icmp: Icmp::tally(&truth.dials),
-            said: self.said,
+            said: self.sent_before_close,
             truth,
         }
     }
@@ -169,17 +167,17 @@ impl<'a> Driver<'a> {
     fn push(&mut self, at: Moment, kind: EventKind) {
         match kind {
             EventKind::Received { key, bytes: 1.., .. } => {
-                self.has_said[key.slot as usize] = true;
+                self.has_sent[key.slot as usize] = true;
             }
             EventKind::PeerClosed(key, _) | EventKind::Reset(key, ..) => {
-                self.said += u64::from(self.has_said[key.slot as usize]);
+                self.sent_before_close += u64::from(self.has_sent[key.slot as usize]);
             }
             _ => {}
         }
         self.events.push(Event { at, kind });
     }
 
-    /// Time passes in the loop, and a stall that falls due holds it up.
+    /// Time passes in the loop; a stall that is due extends it.
     fn work(&mut self, cost: Span) {
         self.clock = self.clock + cost;
         while let Some(stall) = self.stalls.front().filter(|stall| stall.at <= self.clock) {
@@ -206,7 +204,7 @@ impl<'a> Driver<'a> {
             }
             let next = [due.map(|due| due + WAKE_COST), self.network.next_due()];
             let Some(next) = next.into_iter().flatten().min() else {
-                panic!("nothing will ever happen: {:?}", self.engine.sample());
+                panic!("nothing is pending and nothing is due: {:?}", self.engine.sample());
             };
             was_stopped |= self.sleep(next);
         }
@@ -223,8 +221,8 @@ impl<'a> Driver<'a> {
         now
     }
 
-    /// Sleeps until `next`, unless the process is stopped before that: then until it goes on.
-    /// Returns whether it was.
+    /// Sleeps until `next`, or if a stall begins before that until its end. Returns whether one
+    /// did.
     fn sleep(&mut self, next: Moment) -> bool {
         let stall = self.stalls.front().copied().filter(|stall| stall.at < next);
         if let Some(stall) = stall {
@@ -239,13 +237,13 @@ impl<'a> Driver<'a> {
         stall.is_some()
     }
 
-    /// This host was not looking from `since` to `now`.
+    /// This host did not poll from `since` to `now`.
     fn report_gap(&mut self, since: Moment, now: Moment, is_stop: bool) {
         self.dating.begin_gap(since, now);
         self.push(now, EventKind::Gap { since, is_stop });
     }
 
-    /// Since when a connection has been in its state, for all that was reported so far.
+    /// Since when a connection has been in its state, events not yet handed over included.
     fn began(&self, key: Key) -> Moment {
         let known = self.engine.connection(key).filter(|known| known.state != State::NotInitiated);
         let is_dial = |event: &&Event| event.kind == EventKind::Dialed(key);
@@ -290,7 +288,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The end of a connection, and what came before it.
+    /// The end of a connection, and the data before it.
     fn on_end(&mut self, at: Moment, id: Id, end: Failure) {
         let key = self.keys[id as usize];
         let (mut received, mut is_matched) = (0, false);
@@ -315,13 +313,19 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let reply = self.plan.reply_check.as_ref();
-        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
+        let reply_check = self.plan.reply_check.as_ref();
+        reply_check.is_some_and(|reply_check| {
+            reply_check.expect.is_empty() || !self.is_matched[slot as usize]
+        })
     }
 
-    /// Whether bytes that were read complete what is expected for the first time.
+    /// Whether bytes that were read complete the expected text for the first time.
     fn is_match(&mut self, slot: u32, is_expected: bool) -> bool {
-        let expects = self.plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
+        let expects = self
+            .plan
+            .reply_check
+            .as_ref()
+            .is_some_and(|reply_check| !reply_check.expect.is_empty());
         let is_first = expects && is_expected && !self.is_matched[slot as usize];
         self.is_matched[slot as usize] |= is_first;
         is_first
@@ -367,7 +371,11 @@ impl<'a> Driver<'a> {
             Action::Drain(_) => self.receive(now, id),
             Action::DrainFully(_) => self.receive_all(now, id),
             Action::Send(_) => {
-                let bytes = self.plan.reply_check.as_ref().map_or(0, |talk| talk.send.len() as u32);
+                let bytes = self
+                    .plan
+                    .reply_check
+                    .as_ref()
+                    .map_or(0, |reply_check| reply_check.send.len() as u32);
                 self.network.call(now, |client, out| client.send(now, id, bytes, out));
                 self.push(now, EventKind::Sent(key));
             }

@@ -1,21 +1,21 @@
 //! A world: servers and paths that all connections of a run share, in front of the same,
 //! unmodified engine.
 //!
-//! Where the parent folder gives each connection a script of its own, here each segment takes the
-//! path, meets the rules of the devices on it, and comes to a server with one accept queue, one
-//! application and one set of limits. So a limit shows as it does in life: by which dials it met,
-//! beside which others. Kernels at both ends do as Linux does; each file names its source.
+//! In the parent folder each connection has a script of its own. Here each segment crosses the path,
+//! passes the rules of the devices on it, and reaches a server with one accept queue, one application
+//! and one set of limits. So a limit shows by which dials fail and how many are open then. The kernels
+//! at both ends behave as Linux does; each file names its source.
 //!
 //! ```text
 //! driver   the poll loop: the engine's turns, and stalls between any two steps
-//!    └ network   the agenda, and who gets what
-//!         ├ client, calls   this host's kernel: SYN repeats, TCP_INFO, keepalives, readiness
+//!    └ network   the agenda, and where each segment arrives
+//!         ├ client, calls   this host's kernel: SYN retransmissions, TCP_INFO, keepalives, readiness
 //!         ├ path            delay, loss, stalls, and the rules of devices
 //!         └ server          the servers' kernels: handshakes, accept queues
 //!              └ app        their applications
 //! ```
 //!
-//! [`run`] is the door: a plan, a [`setup::World`] and a seed make an [`Outcome`], always the same.
+//! [`run`] is the only door: the same plan, [`setup::World`] and seed give the same [`Outcome`].
 
 mod app;
 mod calls;

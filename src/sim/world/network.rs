@@ -1,5 +1,5 @@
-//! Everything outside the loop of the host that dials: its kernel, the path, the servers, and the
-//! agenda between them.
+//! Everything outside the poll loop: this host's kernel, the path, the servers, and the agenda
+//! between them.
 
 use super::client::Client;
 use super::path::Devices;
@@ -22,7 +22,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// `is_sent_to`: whether servers are sent something, so that their replies are to that.
+    /// `is_sent_to`: whether servers get a request, and reply to that.
     pub fn new(world: &World, is_sent_to: bool, start: Moment, random: &mut Random) -> Network {
         let mut fork = || Random::new(random.word());
         let rtt = Span(2 * world.path.delay.0);
@@ -46,12 +46,12 @@ impl Network {
         network
     }
 
-    /// When the next thing happens by itself.
+    /// When something happens next.
     pub fn next_due(&self) -> Option<Moment> {
         self.agenda.next_due()
     }
 
-    /// Lets happen what happens until `now`.
+    /// Applies everything that happens until `now`.
     pub fn advance(&mut self, now: Moment) {
         while let Some((at, happening)) = self.agenda.pop(now) {
             match happening {
@@ -93,7 +93,7 @@ impl Network {
         self.flush(now);
     }
 
-    /// Puts on the path what was sent, and on the agenda what is due later.
+    /// Sends segments over the path, and schedules what is due later.
     fn flush(&mut self, now: Moment) {
         for index in 0..self.out.segments.len() {
             let segment = self.out.segments[index];

@@ -38,7 +38,7 @@ impl Bucket {
     }
 }
 
-/// What the devices know of one connection.
+/// The state that devices have for one connection.
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     is_tracked: bool,
@@ -47,7 +47,7 @@ struct Entry {
     fins: [bool; 2],
 }
 
-/// What was refused, by which rule.
+/// Packets that did not pass, by rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refused {
     pub lost: u64,
@@ -114,7 +114,7 @@ impl Devices {
             self.refused.too_big += 1;
             return Passage::default();
         }
-        // A device on the path stands in the middle of it.
+        // Devices are half-way.
         let seen_at = now + Span(self.setup.delay.0 / 2);
         if let Some(refusal) = self.judge(seen_at, segment, tuple) {
             return self.refuse(now, refusal);
@@ -153,7 +153,7 @@ impl Devices {
         Passage { answer, ..Passage::default() }
     }
 
-    /// What the rules make of a packet; `None`: it passes.
+    /// What the rules do to a packet; `None`: it passes.
     fn judge(&mut self, now: Moment, segment: &Segment, tuple: Tuple) -> Option<Refusal> {
         let id = segment.id as usize;
         if self.entries.len() <= id {

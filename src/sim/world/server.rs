@@ -1,5 +1,5 @@
-//! The kernels of the servers: the handshake as Linux does it, accept queues, and what is answered
-//! to which segment. Source: `tcp_conn_request`, `tcp_check_req`, `reqsk_timer_handler`.
+//! The kernels of the servers: the handshake as Linux does it, accept queues, and the reply to each
+//! segment. Source: `tcp_conn_request`, `tcp_check_req`, `reqsk_timer_handler`.
 
 use super::setup::{Balance, End};
 use super::site::{Peer, PeerState, Site};
@@ -10,7 +10,7 @@ use crate::units::{Moment, Span};
 /// `tcp_synack_retries`.
 const SYN_ACKS_MAX: u8 = 5;
 
-/// `tcp_keepalive_probes`, and how far they are apart here.
+/// `tcp_keepalive_probes`, and a short `tcp_keepalive_intvl`.
 const KEEPALIVES_MAX: u8 = 9;
 const KEEPALIVE_INTERVAL: Span = Span::from_s(1);
 
@@ -29,7 +29,7 @@ impl Servers {
         Servers { sites, peers: Vec::new(), balance, salt, random }
     }
 
-    /// What is due from the start on.
+    /// Schedules what is due from the start.
     pub fn begin(&self, out: &mut Out) {
         self.sites.iter().for_each(|site| site.begin(out));
     }
@@ -70,7 +70,7 @@ impl Servers {
         match peer.state {
             PeerState::None => arrive_without_state(now, site, peer, segment, out),
             PeerState::SynReceived | PeerState::Cookie => {
-                if take_final_ack(site, peer, segment, out) {
+                if on_final_ack(site, peer, segment, out) {
                     site.queue.push_back(id);
                     site.arm_keepalive(now, id, out);
                     if segment.body != Body::Ack {
@@ -81,7 +81,7 @@ impl Servers {
             }
             _ => {
                 arrive_open(now, site, peer, segment, out);
-                // One that ended may have made room for another.
+                // One that ended may let the application accept another.
                 site.accept_all(now, &mut self.peers, out);
             }
         }
@@ -140,8 +140,8 @@ fn arrive_without_state(
     arm_handshake(now, peer, out);
 }
 
-/// What comes while the handshake is not complete. Returns whether it is now.
-fn take_final_ack(site: &mut Site, peer: &mut Peer, segment: &Segment, out: &mut Out) -> bool {
+/// A segment arrives before the handshake is complete. Returns whether it is now.
+fn on_final_ack(site: &mut Site, peer: &mut Peer, segment: &Segment, out: &mut Out) -> bool {
     let is_request = peer.state == PeerState::SynReceived;
     match segment.body {
         Body::Syn => {
@@ -149,7 +149,7 @@ fn take_final_ack(site: &mut Site, peer: &mut Peer, segment: &Segment, out: &mut
             peer.reply(Body::SynAck, out);
             return false;
         }
-        // Out of the window: a request acknowledges it, and the cookie does not fit.
+        // Out of the window: a request acknowledges it; the cookie does not match.
         Body::Keepalive if is_request => {
             peer.reply(Body::Ack, out);
             return false;
@@ -160,7 +160,7 @@ fn take_final_ack(site: &mut Site, peer: &mut Peer, segment: &Segment, out: &mut
             return false;
         }
         Body::Rst => {
-            site.forget(peer);
+            site.release(peer);
             peer.drop_state();
             return false;
         }
@@ -174,13 +174,13 @@ fn take_final_ack(site: &mut Site, peer: &mut Peer, segment: &Segment, out: &mut
         site.truth.listen_overflows += 1;
         peer.is_acked = true;
         if site.setup.aborts_on_overflow {
-            site.forget(peer);
+            site.release(peer);
             peer.drop_state();
             peer.reply(Body::Rst, out);
         }
         return false;
     }
-    site.forget(peer);
+    site.release(peer);
     peer.state = PeerState::Queued;
     peer.generation += 1;
     site.count_kernel(true);
@@ -219,7 +219,7 @@ fn arrive_open(now: Moment, site: &mut Site, peer: &mut Peer, segment: &Segment,
             }
         }
         Body::Rst => {
-            site.forget(peer);
+            site.release(peer);
             peer.drop_state();
         }
         _ => {}
@@ -239,7 +239,7 @@ fn repeat_syn_ack(now: Moment, site: &mut Site, peer: &mut Peer, out: &mut Out) 
     let is_last = peer.timeouts >= SYN_ACKS_MAX;
     let is_over = is_last && (defer == 0 || !peer.is_acked || peer.timeouts >= defer);
     if is_over {
-        site.forget(peer);
+        site.release(peer);
         return peer.drop_state();
     }
     let is_repeated = defer == 0 || !peer.is_acked || peer.timeouts + 1 >= defer;
@@ -258,7 +258,7 @@ fn keepalive(now: Moment, site: &mut Site, peer: &mut Peer, out: &mut Out) {
     if now < idle_until {
         due = idle_until;
     } else if peer.keepalives >= KEEPALIVES_MAX {
-        site.forget(peer);
+        site.release(peer);
         peer.reply(Body::Rst, out);
         return peer.drop_state();
     } else {

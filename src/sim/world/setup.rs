@@ -35,7 +35,7 @@ pub enum Balance {
 /// A listener and the application behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Nothing answers at all: the host is down.
+    /// The host is down: nothing replies.
     pub is_down: bool,
     pub is_listening: bool,
     /// As `listen()` was given it: the accept queue holds one more.
@@ -45,7 +45,7 @@ pub struct Server {
     /// TCP_DEFER_ACCEPT, as the number of SYN-ACK timeouts that the kernel waits for data.
     pub defer_accept: u8,
     pub accept: Accept,
-    /// From then on the application calls `accept()` no more.
+    /// When the application stops calling `accept()`.
     pub accepts_until: Option<Span>,
     /// The most connections that are accepted; more wait in the queue, as with no free descriptor.
     pub open_max: Option<u32>,
@@ -88,7 +88,7 @@ impl Default for Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accept {
     AtOnce,
-    /// `count` connections, every so often.
+    /// `count` connections every `period`.
     Every {
         period: Span,
         count: u32,
@@ -116,7 +116,7 @@ pub struct Limit {
 pub enum LimitOn {
     Open(u32),
     OpenOfClient(u32),
-    /// Connections a second, and how many may come at once.
+    /// Connections a second, and the burst.
     Rate {
         per_s: u32,
         burst: u32,
@@ -130,7 +130,7 @@ pub struct Idle {
     pub end: End,
 }
 
-/// Every so often all connections of that age and more are closed.
+/// Every `every` all connections of this age and more are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sweep {
     pub every: Span,
@@ -155,9 +155,9 @@ pub struct Reply {
     pub is_expected: bool,
     /// Whether it closes the connection behind it.
     pub closes: bool,
-    /// How many requests are worked at together; 0: all.
+    /// How many requests are handled at once; 0: all.
     pub workers: u32,
-    /// How many connections are served at all, as by a thread each; 0: all.
+    /// How many connections ever get a reply, as with a thread each; 0: all.
     pub served_max: u32,
 }
 
@@ -180,7 +180,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// From then on for good.
+    /// From then on.
     pub fn from(from: Span) -> Window {
         Window { from, to: Span(u64::MAX) }
     }
@@ -195,7 +195,7 @@ impl Window {
 pub struct Path {
     /// In each direction.
     pub delay: Span,
-    /// At most so much on top, in each direction.
+    /// The most that is added to the delay, in each direction.
     pub jitter: Span,
     /// In each direction.
     pub loss_permille: u32,
@@ -204,12 +204,12 @@ pub struct Path {
     pub stall: Option<Window>,
     /// Packets are lost.
     pub outage: Option<Window>,
-    /// What becomes of every SYN.
+    /// Applied to every SYN.
     pub filter: Option<Refusal>,
-    /// What becomes of those from one source, and to one target, by their places in the routes.
+    /// Applied to SYNs from one source, or to one target, by index in the routes.
     pub filter_source: Option<(u32, Refusal)>,
     pub filter_target: Option<(u32, Refusal)>,
-    /// Data of more bytes is lost, and no ICMP says so.
+    /// Larger data segments are dropped without ICMP.
     pub mtu: Option<u32>,
     pub count: Option<CountRule>,
     pub rate: Option<RateRule>,
@@ -276,27 +276,27 @@ pub struct RateRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
     pub idle: Span,
-    /// Whether what comes afterwards is answered with a RST, or dropped.
+    /// Whether segments after that are answered with a RST, or dropped.
     pub resets: bool,
 }
 
-/// This host's own troubles.
+/// Faults and limits of this host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Host {
-    /// Its firewall drops SYNs on the way out above this number of connections.
+    /// Its firewall drops outgoing SYNs above this number of connections.
     pub output_drop_above: Option<u32>,
     /// Its firewall rejects them.
     pub output_reject_above: Option<u32>,
-    /// What is dropped on the way in before TCP sees it.
+    /// Packets dropped on receipt, before TCP.
     pub ingress_loss_permille: u32,
     /// The neighbour does not answer ARP.
     pub is_neighbour_unresolved: bool,
     pub descriptors_max: Option<u32>,
     /// Local ports towards each target.
     pub ports_max: Option<u32>,
-    /// Connections that its own conntrack table takes.
+    /// The size of its conntrack table.
     pub conntrack_max: Option<u32>,
-    /// Targets that its neighbour table takes.
+    /// The size of its neighbour table.
     pub neighbours_max: Option<u32>,
     /// An administrator kills all connections with `ss -K`.
     pub kills_at: Option<Span>,

@@ -9,9 +9,9 @@ use crate::units::{Moment, Span};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerState {
-    /// No state; whatever comes but a SYN is answered with a RST.
+    /// No state: everything but a SYN is answered with a RST.
     None,
-    /// A request: the SYN-ACK is sent, and the final ACK has not been taken.
+    /// A request: the SYN-ACK is sent, the final ACK has not been accepted.
     SynReceived,
     /// The SYN-ACK carries a SYN cookie, and there is no request.
     Cookie,
@@ -20,7 +20,7 @@ pub enum PeerState {
     Accepted,
     /// Closed by the application; the FIN of the other end has not come.
     Closing,
-    /// Both FINs have passed.
+    /// Both FINs have arrived.
     TimeWait,
 }
 
@@ -76,7 +76,7 @@ impl Peer {
         }
     }
 
-    /// Whether the kernel has the connection, be it accepted or not.
+    /// Whether the kernel has it established, accepted or not.
     pub fn is_open(&self) -> bool {
         matches!(self.state, PeerState::Queued | PeerState::Accepted)
     }
@@ -122,10 +122,10 @@ pub struct Site {
     pub index: u32,
     pub start: Moment,
     pub rtt: Span,
-    /// Whether the plan sends something: then replies are to that.
+    /// Whether the plan sends a request; replies are to that.
     pub is_sent_to: bool,
     pub is_listening: bool,
-    /// Half-open requests, of which no more than the backlog are kept.
+    /// The SYN queue, at most the backlog.
     pub requests: u32,
     pub queue: VecDeque<Id>,
     pub is_accept_due: bool,
@@ -169,7 +169,7 @@ impl Site {
         }
     }
 
-    /// Whether a connection more does not fit. Source: `sk_acceptq_is_full`.
+    /// Whether the accept queue is full. Source: `sk_acceptq_is_full`.
     pub fn is_queue_full(&self) -> bool {
         self.queue.len() > self.setup.backlog as usize
     }
@@ -197,8 +197,8 @@ impl Site {
 
     /// Ends a connection from this side.
     pub fn close(&mut self, now: Moment, peer: &mut Peer, end: End, out: &mut Out) {
-        self.forget(peer);
-        // What was received and not read turns the FIN into a RST.
+        self.release(peer);
+        // close() with unread data sends RST.
         let is_unread = peer.has_request && self.setup.reply.is_none();
         if end == End::Rst || is_unread {
             peer.reply(Body::Rst, out);
@@ -210,8 +210,8 @@ impl Site {
         }
     }
 
-    /// Takes a connection that ends out of all counts.
-    pub fn forget(&mut self, peer: &Peer) {
+    /// Removes a connection that ends from all counts.
+    pub fn release(&mut self, peer: &Peer) {
         match peer.state {
             PeerState::SynReceived => self.requests -= 1,
             PeerState::Queued => self.count_kernel(false),

@@ -1,12 +1,12 @@
-//! A socket of the host that dials, and what its kernel says of it.
+//! A socket of this host, and its TCP_INFO.
 
 use super::wire::{Stream, Tuple};
 use crate::units::{Moment, Span};
 
-/// How long this host has been up when the run starts, for what never happened.
+/// How long this host has been up: the age of what never happened.
 const UPTIME: Span = Span::from_s(86_400);
 
-/// What a socket's pending error says.
+/// A pending socket error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     Refused,
@@ -24,13 +24,13 @@ pub enum Fault {
 pub enum State {
     SynSent,
     Established,
-    /// The kernel has no connection any more, and the descriptor is open.
+    /// The connection is gone, the descriptor still open.
     Dead,
     /// The descriptor is closed.
     Closed,
 }
 
-/// What the kernel says of a connection.
+/// TCP_INFO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
     pub total_retrans: u32,
@@ -59,7 +59,7 @@ pub struct Socket {
     pub dialed_at: Moment,
     pub opened_at: Option<Moment>,
     pub ended_at: Option<Moment>,
-    /// The SYN-ACK, an ACK, data and a FIN move it, and nothing else does.
+    /// Moved by SYN-ACK, ACK, data and FIN only.
     pub last_ack_at: Option<Moment>,
     pub syns: u32,
     pub total_retrans: u32,
@@ -75,14 +75,14 @@ pub struct Socket {
     pub has_fin: bool,
     pub fault: Option<Fault>,
     pub keepalives: Option<u8>,
-    /// Keepalives since the last acknowledgement, whether they go on or not.
+    /// Keepalives sent since the last acknowledgement.
     pub probes: u32,
     pub keepalive_generation: u32,
     pub icmp: Option<(u8, bool)>,
     pub is_ready: bool,
 }
 
-/// What the counters of this host say at the end.
+/// The counters of this host at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// TCPRetransFail.
@@ -94,7 +94,7 @@ pub struct Counters {
     pub neighbour_table_full: u64,
 }
 
-/// How one dial went, as the kernels had it.
+/// What really happened to one dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialed {
     pub dialed_at: Moment,
@@ -102,12 +102,12 @@ pub struct Dialed {
     pub opened_at: Option<Moment>,
     /// When its end arrived; `None` where the run ended it.
     pub ended_at: Option<Moment>,
-    /// The code of an ICMP that it met, and whether that came from this host.
+    /// The code of an ICMP error for it, and whether this host sent that.
     pub icmp: Option<(u8, bool)>,
 }
 
 impl Socket {
-    /// One whose SYN is about to be sent.
+    /// Before its SYN is sent.
     pub fn new(now: Moment, tuple: Tuple) -> Socket {
         Socket {
             tuple,
@@ -140,11 +140,11 @@ impl Socket {
     pub fn info(&self, now: Moment) -> Info {
         // The kernel counts in whole milliseconds.
         let ms = |at: Moment| at.0 / 1_000_000;
-        let silent = self.last_ack_at.map(|at| Span::from_ms(ms(now) - ms(at)));
+        let age = self.last_ack_at.map(|at| Span::from_ms(ms(now) - ms(at)));
         Info {
             total_retrans: self.total_retrans,
             rtt: self.rtt,
-            last_ack_recv: silent.unwrap_or(UPTIME),
+            last_ack_recv: age.unwrap_or(UPTIME),
             segs_out: self.segs_out,
             segs_in: self.segs_in,
             data_segs_out: self.data_segs_out,
@@ -157,7 +157,7 @@ impl Socket {
         }
     }
 
-    /// How its dial went.
+    /// What happened to it.
     pub fn dialed(&self) -> Dialed {
         Dialed {
             dialed_at: self.dialed_at,

@@ -1,4 +1,4 @@
-//! When the loop of this host is held up.
+//! When the poll loop of this host stalls.
 
 use std::collections::VecDeque;
 
@@ -6,11 +6,11 @@ use crate::plan::{Hold, Plan};
 use crate::sim::random::Random;
 use crate::units::{Moment, Span};
 
-/// Whether the loop is held up.
+/// Whether the poll loop stalls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stalls {
     None,
-    /// One to three times, for 0.1 to 5 s each, at whatever step.
+    /// One to three times, for 0.1 to 5 s each, at any step.
     Some,
 }
 
@@ -22,7 +22,7 @@ pub struct Stall {
 }
 
 impl Stalls {
-    /// Some moments within what `plan` takes.
+    /// Random stalls within the length of `plan`.
     pub fn schedule(self, plan: &Plan, start: Moment, random: &mut Random) -> VecDeque<Stall> {
         if self == Stalls::None {
             return VecDeque::new();
@@ -35,10 +35,10 @@ impl Stalls {
         let most = dials + hold + plan.dial_timeout.unwrap_or(Span::from_s(5));
         let mut stalls: Vec<Stall> = (0..random.small(1, 3))
             .map(|_| {
-                // Short runs are over soon: as often within the dials as anywhere.
+                // Half of them within the dials: most of a run is hold.
                 let within = if random.chance(500) { dials + Span::from_ms(20) } else { most };
                 let at = start + random.span(Span::ZERO, within);
-                // As many short ones as long ones.
+                // Short ones are as likely as long ones.
                 let longest = random.pick(&[Span::from_ms(300), Span::from_s(1), Span::from_s(5)]);
                 Stall { at, length: random.span(Span::from_ms(100), longest) }
             })

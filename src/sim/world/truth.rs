@@ -1,5 +1,4 @@
-//! What came of a run: what the engine makes of it, what this host's counters say, and what really
-//! happened.
+//! The outcome of a run: the engine's summary, this host's counters, and what really happened.
 
 use super::path::Refused;
 use super::site::SiteTruth;
@@ -13,7 +12,7 @@ pub struct Outcome {
     pub turns: u64,
     pub counters: Counters,
     pub icmp: Vec<Icmp>,
-    /// Connections that the server sent something on before it closed them.
+    /// Connections on which the server sent data before it closed them.
     pub said: u64,
     pub truth: Truth,
 }
@@ -22,16 +21,16 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Icmp {
     pub code: u8,
-    /// Whether this host sent it itself.
+    /// Whether this host sent it.
     pub is_local: bool,
-    /// How many dials met it.
+    /// Dials that it ended.
     pub dials: u64,
     pub first: Moment,
     pub last: Moment,
 }
 
 impl Icmp {
-    /// Those that dials met, each kind once.
+    /// Those that dials received, each kind once.
     pub fn tally(dials: &[Dialed]) -> Vec<Icmp> {
         let mut kinds: Vec<Icmp> = Vec::new();
         for dial in dials {
@@ -56,12 +55,11 @@ pub struct Truth {
     pub end: Moment,
     /// In the order of dials.
     pub dials: Vec<Dialed>,
-    /// How many connections were established here, whenever that changed: as segments arrived, not
-    /// as the loop noticed.
+    /// Connections established here, at each change, when the segment arrived.
     pub levels: Vec<(Moment, u32)>,
     pub sites: Vec<SiteTruth>,
     pub refused: Refused,
-    /// When the loop was held up, from and to.
+    /// Stalls of the poll loop, from and to.
     pub stalls: Vec<(Moment, Moment)>,
 }
 
@@ -71,7 +69,7 @@ impl Truth {
         self.levels.iter().map(|(_, level)| *level).max().unwrap_or(0)
     }
 
-    /// The most that were established here together for `span`.
+    /// The most connections that were established here together for `span`.
     pub fn sustained(&self, span: Span) -> u32 {
         let lasted = |index: usize| {
             let (from, level) = self.levels[index];

@@ -1,14 +1,14 @@
-//! What passes over the wire, and the agenda of everything that is to happen.
+//! Segments, timers, and the agenda of everything that will happen.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use crate::units::{Moment, Span};
 
-/// Names one dial: where it stands in the order of dials.
+/// One dial, by its place in the order of dials.
 pub type Id = u32;
 
-/// The 4-tuple of a dial, with source and target as they stand in the plan's routes.
+/// The 4-tuple of a dial, with source and target by index in the routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuple {
     pub source: u32,
@@ -50,12 +50,12 @@ pub enum Body {
     Keepalive,
     Data {
         bytes: u32,
-        /// Whether the text that is expected is complete with it.
+        /// Whether it completes the expected text.
         is_expected: bool,
     },
     Fin,
     Rst,
-    /// Destination unreachable, by this host itself or not.
+    /// Destination unreachable, sent by this host or not.
     Icmp {
         code: u8,
         is_local: bool,
@@ -70,7 +70,7 @@ pub struct Segment {
     pub body: Body,
     pub seq: u8,
     pub ack: u8,
-    /// Of a SYN when it was sent, of a SYN-ACK that of its SYN, as the timestamps have it.
+    /// When the SYN was sent, also in its SYN-ACK, as TCP timestamps have it.
     pub echo: Moment,
 }
 
@@ -80,7 +80,7 @@ impl Segment {
     }
 }
 
-/// The timers of a connection, each with the generation that tells whether it still counts.
+/// The timers of a connection. An older generation is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
     /// The client's SYN, and the server's SYN-ACK.
@@ -106,7 +106,7 @@ pub enum Happening {
         index: u32,
         chore: Chore,
     },
-    /// An administrator of this host ends its connections.
+    /// An administrator of this host kills its connections.
     Kill,
 }
 
@@ -118,7 +118,7 @@ pub enum Chore {
     Return,
 }
 
-/// What a kernel has to say in answer to something: segments to send now, and what is due later.
+/// What a kernel does next: segments to send now, and what is due later.
 #[derive(Debug, Default)]
 pub struct Out {
     pub segments: Vec<Segment>,
@@ -138,7 +138,7 @@ impl Out {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     at: Moment,
-    /// What was scheduled first happens first.
+    /// First scheduled, first applied.
     sequence: u64,
     happening: Happening,
 }
@@ -155,7 +155,7 @@ impl PartialOrd for Entry {
     }
 }
 
-/// Everything that is to happen, earliest first.
+/// Everything that will happen, earliest first.
 #[derive(Debug, Default)]
 pub struct Agenda {
     entries: BinaryHeap<Reverse<Entry>>,
@@ -172,20 +172,20 @@ impl Agenda {
         self.entries.peek().map(|entry| entry.0.at)
     }
 
-    /// What happens next, if that is by `now`.
+    /// The next entry, if it is due by `now`.
     pub fn pop(&mut self, now: Moment) -> Option<(Moment, Happening)> {
         self.next_due().filter(|at| *at <= now)?;
         self.entries.pop().map(|Reverse(Entry { at, happening, .. })| (at, happening))
     }
 }
 
-/// At most so many segments with data or a FIN go one way in a connection.
+/// The most segments with data or a FIN in one direction.
 const UNITS_MAX: usize = 4;
 
-/// The least that a kernel waits for an acknowledgement. Source: `TCP_RTO_MIN`.
+/// The minimum retransmission timeout. Source: `TCP_RTO_MIN`.
 const RTO_MIN: Span = Span::from_ms(200);
 
-/// Both directions of an established connection as one end has them.
+/// Both directions of an established connection, at one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream {
     sent: [Body; UNITS_MAX],
@@ -228,7 +228,7 @@ impl Stream {
         out.at(now + wait, timer);
     }
 
-    /// The timer has come: sends again what was not acknowledged. Returns how many segments.
+    /// The timer has expired: retransmits what is not acknowledged. Returns how many segments.
     pub fn retransmit(&mut self, id: Id, to: To, rtt: Span, now: Moment, out: &mut Out) -> u32 {
         if self.unacked() == 0 || self.backoff > 7 {
             return 0;
