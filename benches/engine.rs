@@ -248,7 +248,7 @@ fn turn_idle(bencher: Bencher, connections: u32) {
         now = now + Span(1);
         engine.turn(now, &[], &mut actions);
         actions.clear();
-        black_box(engine.next_due())
+        black_box(engine.next_wake())
     });
 }
 

@@ -1,5 +1,5 @@
-//! What was typed: [`Args`] of a run, and those of the other verbs. [`Args::plan`] turns it into the
-//! [`Plan`] that it means.
+//! What was typed: [`Args`] of a run, and those of the other verbs. [`Args::plan`] turns it into
+//! the [`Plan`] that it means.
 
 use std::net::{IpAddr, SocketAddr};
 

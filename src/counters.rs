@@ -1,9 +1,9 @@
-//! Counters of this host's kernel. The difference over a run is evidence that does not depend on when
-//! this process was scheduled.
+//! Counters of this host's kernel. The difference over a run is evidence that does not depend on
+//! when this process was scheduled.
 //!
-//! Text → numbers; `os/counters.rs` reads the files. `None`: unknown, as the kernel is older, the file
-//! cannot be opened, or a module is not loaded. Counters are of the network namespace unless the field
-//! says otherwise, and of all processes, not of this run alone.
+//! Text → numbers; `os/counters.rs` reads the files. `None`: unknown, as the kernel is older, the
+//! file cannot be opened, or a module is not loaded. Counters are of the network namespace unless
+//! the field says otherwise, and of all processes, not of this run alone.
 
 #[cfg(test)]
 mod tests;
@@ -11,16 +11,18 @@ mod tests;
 /// The cumulative counters at one moment, or the difference of two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// `TcpExtTCPRetransFail`: retransmissions, SYNs included, that this host could not send: its own
-    /// firewall dropped them on output, or its neighbour table was full. Does not count first SYNs.
+    /// `TcpExtTCPRetransFail`: retransmissions, SYNs included, that this host could not send: its
+    /// own firewall dropped them on output, or its neighbour table was full. Does not count first
+    /// SYNs.
     pub syn_retrans_failed: Option<u64>,
     /// `TcpExtTCPSynRetrans`: retransmitted SYNs and SYN-ACKs.
     pub syn_retrans: Option<u64>,
-    /// `TcpExtTCPSpuriousRtxHostQueues`: retransmission timers that expired while the segment was still
-    /// queued on this host: for a neighbour without a reply to ARP or NDP, or for a slow interface.
+    /// `TcpExtTCPSpuriousRtxHostQueues`: retransmission timers that expired while the segment was
+    /// still queued on this host: for a neighbour without a reply to ARP or NDP, or for a slow
+    /// interface.
     pub rtx_still_queued: Option<u64>,
-    /// `TcpExtTCPSYNChallenge`: a SYN or SYN-ACK for an established connection: the server retransmits
-    /// its SYN-ACK.
+    /// `TcpExtTCPSYNChallenge`: a SYN or SYN-ACK for an established connection: the server
+    /// retransmits its SYN-ACK.
     pub syn_challenge: Option<u64>,
     /// `TcpExtListenOverflows`, `TcpExtListenDrops`: of servers in this namespace.
     pub listen_overflows: Option<u64>,
@@ -47,8 +49,8 @@ pub struct Counters {
     pub conntrack_insert_failed: Option<u64>,
     pub conntrack_drop: Option<u64>,
     pub conntrack_early_drop: Option<u64>,
-    /// `ndts_table_fulls` of the ARP and NDP tables: entries refused at `gc_thresh3`, in all network
-    /// namespaces.
+    /// `ndts_table_fulls` of the ARP and NDP tables: entries refused at `gc_thresh3`, in all
+    /// network namespaces.
     pub neighbour_table_full: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! The errors that stop the program, their messages and exit codes. A failed dial is no `Error`: it is
-//! data, and counted in the ledger.
+//! The errors that stop the program, their messages and exit codes. A failed dial is no `Error`: it
+//! is data, and counted in the ledger.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::escape::Printable;
 pub mod exit {
     /// Every connection was established.
     pub const ALL_ESTABLISHED: u8 = 0;
-    /// Not completed: usage, setup, declined at the prompt, interrupted with dials or checks pending,
-    /// output not written.
+    /// Not completed: usage, setup, declined at the prompt, interrupted with dials or checks
+    /// pending, output not written.
     pub const NOT_COMPLETED: u8 = 1;
     /// Completed with connection errors.
     pub const WITH_ERRORS: u8 = 2;

@@ -1,9 +1,10 @@
 //! The ICMP errors that dials received: type, sender, count.
 //!
-//! An entry in a socket's error queue proves a reject by ICMP, which the errno of the dial does not:
-//! the kernel maps "administratively prohibited" to EHOSTUNREACH, and a dial that timed out can have
-//! received ICMP errors. Senders limit the rate of ICMP errors, so there can be fewer errors than
-//! rejected dials. IPv6 sockets queue none: there only the errno is known, EACCES for "prohibited".
+//! An entry in a socket's error queue proves a reject by ICMP, which the errno of the dial does
+//! not: the kernel maps "administratively prohibited" to EHOSTUNREACH, and a dial that timed out
+//! can have received ICMP errors. Senders limit the rate of ICMP errors, so there can be fewer
+//! errors than rejected dials. IPv6 sockets queue none: there only the errno is known, EACCES for
+//! "prohibited".
 
 use std::net::IpAddr;
 

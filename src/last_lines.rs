@@ -1,5 +1,5 @@
-//! The last line that a server sent before it closed a connection, which often gives the reason: the
-//! most frequent ones, in constant memory.
+//! The last line that a server sent before it closed a connection, which often gives the reason:
+//! the most frequent ones, in constant memory.
 
 /// The most different lines that are counted.
 const LINES_MAX: usize = 16;
@@ -25,7 +25,7 @@ struct Line {
     open: u64,
 }
 
-/// Counts last lines; about 12 KiB. Lines beyond [`LINES_MAX`] are not counted.
+/// Counts last lines; about 12 KiB. Lines after the first 16 different ones are not counted.
 #[derive(Debug, Clone)]
 pub struct LastLineTally {
     lines: Vec<Line>,

@@ -43,6 +43,7 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     names.rs          what the resolver calls its errors
 //!     signals.rs        signals that can be polled, and the end of a child
 //!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
@@ -74,6 +75,14 @@
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
 //!   effects.rs          what a flag's value does
+//!   mistake.rs          what is wrong with a command line
+//!   correction.rs       what was meant, and the words to type instead
+//!   answer.rs           the two lines about a mistake
+//!   habits.rs           HABITS: one record a flag of other tools
+//!   fix_flag.rs         what was meant by a flag that is none
+//!   fix_value.rs        what was meant by a value
+//!   fix_word.rs         what was meant by a word
+//!   services.rs         the names of ports
 //!   explain.rs          the id of a cause, and suggestions for a mistyped one
 //!   target.rs           the grammar of targets
 //!   source.rs           the grammar of sources
@@ -139,7 +148,7 @@
 //!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
 //! engine/               the pure core: a function of (plan, moments, events)
-//!   event.rs            Event, EventKind, Action, Note: what passes between engine and edge
+//!   event.rs            Event, Action, Wake: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first
@@ -149,9 +158,11 @@
 //!   ending.rs           when a run is over: the hold, the settling, the end of a gap
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
-//!   account.rs          statistics kept during a run; Engine::{summary, audit}
-//!   handlers.rs         what follows as connections open, reply, and TCP_INFO is read
-//!   deadlines.rs        what is due: dial timeouts, checks, rounds
+//!   handlers.rs         what each event does
+//!   deadlines.rs        what deadlines do: dial timeouts, checks, rounds of keepalives
+//!   schedule.rs         what a turn starts by itself: samples, drains, dials; the next wake
+//!   queries.rs          what can be read between two turns: sample, summary, audit
+//!   stats.rs            what is counted for the summary
 //!   checks.rs           the checks of a run: replies and keepalives
 //!   check_table.rs      their transition table: (state, input) → (state, actions)
 //!   check_state.rs      their states, a byte a connection
@@ -160,12 +171,14 @@
 //!   tcp_info.rs         what TCP_INFO means for a check
 //!   expect.rs           a text in a reply, across segments
 //!   failure_times.rs    each end reason: first, last, how long it took
-//!   exhausted.rs        routes that have no port left
+//!   port_exhaustion.rs  routes that have no free port
+//!   pending_tcp_info.rs reads of TCP_INFO without a result
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
 //!   series.rs           the run over time, at no more than 512 moments
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //!   analysis/           the finished run, read once
-//!     dial.rs           what became of one dial
+//!     dial.rs           what became of one dial, in a byte
+//!     dials.rs          that of all, and which were closed on accept
 //!     timeline.rs       dials in the order of their SYNs
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age

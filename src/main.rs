@@ -1,5 +1,5 @@
-//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code: the only file
-//! that joins os/, cli/ and report/.
+//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code: the only
+//! file that joins os/, cli/ and report/.
 
 use std::env;
 use std::io::{self, BufReader, LineWriter, Write};
@@ -57,8 +57,8 @@ fn dispatch() -> Result<u8> {
     }
 }
 
-/// Prints to standard error, if that is open. It may block: no signals are blocked here, so they end
-/// the process.
+/// Prints to standard error, if that is open. It may block: no signals are blocked here, so they
+/// end the process.
 fn print_error(error: &Error) {
     let _ = Blocking(io::stderr()).write_all(format!("tcpgoon: {error}\n").as_bytes());
 }
@@ -126,7 +126,7 @@ fn run(args: &Args) -> Result<u8> {
     let signals = hold_signals()?;
     console.counters_before = console.counter_files.read();
     let ran = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console);
-    let ran = ran.and_then(|_| written(&console.streams.stdout));
+    let ran = ran.and_then(|_| check_written(&console.streams.stdout));
     // Each is printed; the last one by main().
     let failures = console.files.iter().filter_map(ReportFile::failure);
     let mut errors: Vec<Error> = ran.err().into_iter().chain(failures).collect();
@@ -175,7 +175,7 @@ fn serve(args: &ServeArgs) -> Result<u8> {
     let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
     let signals = hold_signals()?;
     os::serve::serve(args, &signals, &mut console)?;
-    written(&console.streams.stdout)?;
+    check_written(&console.streams.stdout)?;
     Ok(exit::ALL_ESTABLISHED)
 }
 
@@ -187,7 +187,7 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
         let _ = report::measured::write_calibration(&mut text, calibration);
         stdout.finish(&text, signals);
     })?;
-    written(&stdout)?;
+    check_written(&stdout)?;
     let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
     let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
     Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
@@ -198,11 +198,11 @@ fn streams() -> Result<Streams> {
 }
 
 fn hold_signals() -> Result<Signals> {
-    Signals::hold().map_err(|error| Error::system("cannot wait for signals", &error))
+    Signals::hold().map_err(|error| Error::system("cannot receive signals", &error))
 }
 
 /// A failed write is reported last.
-fn written(stdout: &Output) -> Result<()> {
+fn check_written(stdout: &Output) -> Result<()> {
     match stdout.failure() {
         Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
         None => Ok(()),

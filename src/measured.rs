@@ -60,8 +60,8 @@ pub struct Calibration {
     pub cpu: Span,
     /// User-space memory of this process for each connection, by the sizes of its tables.
     pub client_bytes_each: u64,
-    /// Growth of the resident memory of `serve`, and of all slabs of the kernel, over the run; `None`:
-    /// unknown.
+    /// Growth of the resident memory of `serve`, and of all slabs of the kernel, over the run;
+    /// `None`: unknown.
     pub serve_bytes: Option<u64>,
     pub kernel_bytes: Option<u64>,
 }

@@ -106,8 +106,8 @@ pub struct ReplyCheck {
 /// four system calls, and dials are waiting.
 pub const CHECK_COST: u32 = 8;
 
-/// At its reply deadline a connection is drained up to this number of reads at once; by default that
-/// is all of a reply that is ever searched.
+/// At its reply deadline a connection is drained up to this number of reads at once; by default
+/// that is all of a reply that is ever searched.
 pub const FINAL_DRAIN_FACTOR: u32 = 16;
 
 /// What such a drain costs of [`Budgets::expiries_max`]: four of them a turn, by default.
@@ -123,9 +123,9 @@ pub struct Budgets {
     pub dials_max: u32,
     /// Dials skipped because their route has no free port.
     pub skips_max: u32,
-    /// Deadlines fired, and wheel entries moved down a level. A deadline of an established connection
-    /// counts as [`CHECK_COST`] or [`FINAL_DRAIN_COST`]; the last one of a turn may exceed the
-    /// budget.
+    /// Deadlines fired, and wheel entries moved down a level. A deadline of an established
+    /// connection counts as [`CHECK_COST`] or [`FINAL_DRAIN_COST`]; the last one of a turn may
+    /// exceed the budget.
     pub expiries_max: u32,
     /// Connections drained; those at their reply deadline are not counted.
     pub drains_max: u32,
@@ -139,9 +139,9 @@ impl Budgets {
         dials_max: 1,
         skips_max: 256,
         expiries_max: 256,
-        // Beside 100 servers that never stop sending, four drains of 64 KiB a turn treble the p99 of
-        // the dials, one of 16 KiB doubles it; one of 4 KiB leaves it as it is beside silent servers
-        // (benches/floor/compare --flood 100).
+        // Beside 100 servers that never stop sending, four drains of 64 KiB a turn treble the p99
+        // of the dials, one of 16 KiB doubles it; one of 4 KiB leaves it as it is beside silent
+        // servers (benches/floor/compare --flood 100).
         drains_max: 1,
         drain_bytes_max: 4 * 1024,
     };
@@ -171,8 +171,8 @@ impl Budgets {
     }
 
     /// The most actions that one turn hands back: up to three for each event and each expiry (a
-    /// note, a read of TCP_INFO, and a send, check or close), each dial, skipped dial and drain, and
-    /// a sample.
+    /// note, a read of TCP_INFO, and a send, check or close), each dial, skipped dial and drain,
+    /// and a sample.
     pub fn turn_actions_max(&self) -> usize {
         let each_three_times = 3 * (self.turn_events_max() + self.expiries_max as usize);
         let others = self.dials_max + self.skips_max + self.drains_max + self.keepalives_max();

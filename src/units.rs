@@ -1,6 +1,7 @@
 //! Moments, spans, ticks, counts and rates: their types, and one table of units to parse and print
 //! them. All are integers: nanoseconds in `u64` last for 584 years.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Add, Sub};
 
@@ -31,8 +32,8 @@ impl Moment {
     }
 }
 
-/// The first of the moments start, start + interval, start + 2 × interval, … after `now`. Missed ones
-/// are skipped.
+/// The first of the moments start, start + interval, start + 2 × interval, … after `now`. Missed
+/// ones are skipped.
 ///
 /// # Panics
 /// If the interval is zero. (No interval is `None`.)
@@ -121,16 +122,19 @@ pub const fn low_32(value: u64) -> u32 {
     (value & 0xffff_ffff) as u32
 }
 
-/// The units of time in nanoseconds, longest first, with the names that are parsed; the first name is
-/// printed.
+/// The units of time in nanoseconds, longest first, with the names that are parsed; the first name
+/// is printed.
 const TIME_UNITS: [(u64, &[&str]); 6] = [
-    (3600 * NS_PER_S, &["h"]),
-    (60 * NS_PER_S, &["m"]),
-    (NS_PER_S, &["s"]),
-    (NS_PER_MS, &["ms"]),
-    (NS_PER_US, &["µs", "us", "μs"]),
-    (1, &["ns"]),
+    (3600 * NS_PER_S, &["h", "hr", "hrs", "hour", "hours"]),
+    (60 * NS_PER_S, &["m", "min", "mins", "minute", "minutes"]),
+    (NS_PER_S, &["s", "sec", "secs", "second", "seconds"]),
+    (NS_PER_MS, &["ms", "msec", "msecs", "millisecond", "milliseconds"]),
+    (NS_PER_US, &["µs", "us", "μs", "usec", "usecs", "microsecond", "microseconds"]),
+    (1, &["ns", "nsec", "nanosecond", "nanoseconds"]),
 ];
+
+/// A unit that is parsed and never printed, as Go does.
+const DAY: (u64, &[&str]) = (24 * 3600 * NS_PER_S, &["d", "day", "days"]);
 
 /// The format of a time, for error messages.
 pub const TIME_ACCEPTED: &str =
@@ -178,8 +182,9 @@ fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, word: &str) 
     f.write_str(word)
 }
 
-/// Parses a time such as `1.5` (in `bare_unit`), `250ms`, `1m30s`; at most [`SPAN_MAX`]. Fractions of a
-/// nanosecond are dropped, but the result is zero only for zero, which flags treat differently.
+/// Parses a time such as `1.5` (in `bare_unit`), `250ms`, `1m30s`; at most [`SPAN_MAX`]. Fractions
+/// of a nanosecond are dropped, but the result is zero only for zero, which flags treat
+/// differently.
 pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     let mut total_ns = 0u64;
     let mut rest = text;
@@ -192,7 +197,7 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
         let unit_ns = match word {
             // Only a number on its own can be without a unit: `1m30` is ambiguous.
             "" if number.len() == text.len() => bare_unit.0,
-            _ => TIME_UNITS.iter().find(|unit| unit.1.contains(&word))?.0,
+            _ => TIME_UNITS.iter().chain([&DAY]).find(|unit| unit.1.contains(&word))?.0,
         };
         total_ns = total_ns.checked_add(parse_scaled(number, unit_ns)?)?;
         rest = next;
@@ -203,20 +208,25 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
 }
 
-/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole (`1.5k`).
+/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole (`1.5k`);
+/// also `10,000`, `10_000` and `1e4`, which have one meaning each.
 pub fn parse_count(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
-    let thousandths = parse_scaled(number, unit.checked_mul(1000)?)?;
+    let number = without_separators(number)?;
+    let thousandths = parse_scaled(&number, unit.checked_mul(1000)?)?;
     // Decimals that parse_scaled() would drop are an error.
     let decimals = number.split_once('.').map_or(0, |(_, digits)| digits.len());
     let whole = thousandths.is_multiple_of(1000) && decimals <= unit.ilog10() as usize;
     whole.then_some(thousandths / 1000)
 }
 
-/// Parses a rate in thousandths a second: as a count, with any three decimals (`0.5`, `2.5k`).
+/// Parses a rate in thousandths a second: as a count, with any three decimals (`0.5`, `2.5k`), and
+/// with or without a `/s`.
 pub fn parse_rate_milli(text: &str) -> Option<u64> {
+    let per_second = ["/s", "/sec", "/second"];
+    let text = per_second.iter().find_map(|unit| text.strip_suffix(unit)).unwrap_or(text);
     let (number, unit) = split_count_unit(text);
-    parse_scaled(number, unit.checked_mul(1000)?)
+    parse_scaled(&without_separators(number)?, unit.checked_mul(1000)?)
 }
 
 fn split_count_unit(text: &str) -> (&str, u64) {
@@ -225,7 +235,25 @@ fn split_count_unit(text: &str) -> (&str, u64) {
             return (number, unit);
         }
     }
-    (text, 1)
+    let exponent = text.split_once(['e', 'E']).and_then(|(number, exponent)| {
+        let digits = !exponent.is_empty() && exponent.bytes().all(|b| b.is_ascii_digit());
+        let unit = 10u64.checked_pow(exponent.parse().ok().filter(|_| digits)?)?;
+        Some((number, unit))
+    });
+    exponent.unwrap_or((text, 1))
+}
+
+/// The digits of a number in groups of three: `10,000` and `10_000`. A comma elsewhere may be a
+/// decimal one or part two numbers: `None`.
+fn without_separators(number: &str) -> Option<Cow<'_, str>> {
+    let Some(separator) = number.chars().find(|c| [',', '_'].contains(c)) else {
+        return Some(Cow::Borrowed(number));
+    };
+    let whole = number.split('.').next().unwrap_or(number);
+    let mut groups = whole.split(separator);
+    let first = groups.next().is_some_and(|group| (1..=3).contains(&group.len()));
+    let fits = first && groups.all(|group| group.len() == 3) && whole != "0";
+    fits.then(|| Cow::Owned(number.replace(separator, "")))
 }
 
 /// A plain decimal number (`12`, `1.5`, `.5`) times `unit`, rounded down. No sign, no exponent.
@@ -265,166 +293,4 @@ pub fn rfc3339(unix_ns: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_print_as_go_prints_durations() {
-        // The left column is the output of Go's fmt.Println(time.Duration(n)).
-        for (shown, ns) in [
-            ("0s", 0),
-            ("1ns", 1),
-            ("1.1µs", 1_100),
-            ("99µs", 99_000),
-            ("2.2ms", 2_200_000),
-            ("17.929ms", 17_929_000),
-            ("999.999999ms", 999_999_999),
-            ("1s", 1_000_000_000),
-            ("3.3s", 3_300_000_000),
-            ("5.000819s", 5_000_819_000),
-            ("1m0s", 60_000_000_000),
-            ("1m0.5s", 60_500_000_000),
-            ("4m5s", 245_000_000_000),
-            ("4m5.001s", 245_001_000_000),
-            ("1h0m0s", 3_600_000_000_000),
-            ("5h6m7.001s", 18_367_001_000_000),
-            ("240h0m0s", SPAN_MAX.0),
-            ("8m0.000000001s", 480_000_000_001),
-            ("5124095h34m33.709551615s", u64::MAX),
-        ] {
-            assert_eq!(Span(ns).to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn a_printed_span_can_be_parsed() {
-        for ns in [
-            1,
-            999,
-            1_000,
-            99_000,
-            17_929_000,
-            5_000_819_000,
-            60_500_000_000,
-            18_367_001_000_000,
-            SPAN_MAX.0,
-        ] {
-            assert_eq!(parse_span(&Span(ns).to_string(), Span::from_s(1)), Some(Span(ns)));
-        }
-    }
-
-    #[test]
-    fn times_take_bare_numbers_fractions_and_units() {
-        for (text, bare, ns) in [
-            ("5", Span::from_s(1), 5_000_000_000),
-            ("10", Span::from_ms(1), 10_000_000),
-            ("0.5", Span::from_s(1), 500_000_000),
-            (".5", Span::from_s(1), 500_000_000),
-            ("1.", Span::from_s(1), 1_000_000_000),
-            ("250us", Span::from_s(1), 250_000),
-            ("2.5ms", Span::from_s(1), 2_500_000),
-            ("1m30s", Span::from_s(1), 90_000_000_000),
-            ("2h", Span::from_s(1), 7_200_000_000_000),
-            ("0", Span::from_s(1), 0),
-            ("0.0000000019", Span::from_s(1), 1),
-            ("0.00000000001", Span::from_s(1), 1),
-            ("0.000", Span::from_s(1), 0),
-        ] {
-            assert_eq!(parse_span(text, bare), Some(Span(ns)), "{text}");
-        }
-        for text in [
-            "",
-            ".",
-            "-1",
-            "+1",
-            "1e3",
-            "5 s",
-            "5x",
-            "s",
-            "1m30",
-            "1.2.3",
-            "241h",
-            "99999999999999999999",
-            "ten",
-        ] {
-            assert_eq!(parse_span(text, Span::from_s(1)), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn counts_take_k_and_m() {
-        for (text, count) in [
-            ("0", 0),
-            ("100", 100),
-            ("10k", 10_000),
-            ("1.5k", 1_500),
-            ("1m", 1_000_000),
-            ("64M", 64_000_000),
-        ] {
-            assert_eq!(parse_count(text), Some(count), "{text}");
-        }
-        for text in [
-            "",
-            "k",
-            "1.5",
-            "1.0005k",
-            "1.0000001m",
-            "-1",
-            "1g",
-            "1 k",
-            "0x10",
-            "1_000",
-            "99999999999999999999",
-        ] {
-            assert_eq!(parse_count(text), None, "{text}");
-        }
-        assert_eq!(parse_rate_milli("0.5"), Some(500));
-        assert_eq!(parse_rate_milli("2.5k"), Some(2_500_000));
-        assert_eq!(parse_rate_milli("x"), None);
-    }
-
-    #[test]
-    fn spans_are_rounded_to_three_digits() {
-        for (ns, rounded) in [
-            (0, 0),
-            (999, 999),
-            (1_234, 1_230),
-            (12_607, 12_600),
-            (12_650, 12_700),
-            (999_500, 1_000_000),
-        ] {
-            assert_eq!(Span(ns).rounded_to_3_digits(), Span(rounded), "{ns}");
-        }
-    }
-
-    #[test]
-    fn beats_do_not_drift_and_missed_ones_are_skipped() {
-        let (start, every) = (Moment(7), Span(10));
-        for (now, next) in [(0, 17), (7, 17), (16, 17), (17, 27), (59, 67)] {
-            assert_eq!(next_beat(start, every, Moment(now)), Moment(next), "{now}");
-        }
-    }
-
-    #[test]
-    fn deadlines_round_up_to_ticks_and_now_rounds_down() {
-        assert_eq!(Tick::at_or_after(Moment(0)), Tick(0));
-        assert_eq!(Tick::at_or_after(Moment(1)), Tick(1));
-        assert_eq!(Tick::at_or_after(Moment(250_000)), Tick(1));
-        assert_eq!(Tick::begun_by(Moment(249_999)), Tick(0));
-        assert_eq!(Tick::begun_by(Moment(250_000)), Tick(1));
-    }
-
-    #[test]
-    fn dates_follow_the_calendar() {
-        for (unix_s, shown) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (1_709_210_096, "2024-02-29T12:34:56.000Z"),
-            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(rfc3339(unix_s * NS_PER_S), shown);
-        }
-        assert_eq!(rfc3339(1_234_567), "1970-01-01T00:00:00.001Z");
-    }
-}
+mod tests;

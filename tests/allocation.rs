@@ -230,7 +230,7 @@ fn the_next_deadline_and_a_sample_allocate_nothing() {
     let mut engine = Engine::new(&checking_plan(100), Moment(0)).unwrap();
     engine.turn(Moment(0), &[], &mut Vec::new());
     let allocated = allocations(|| {
-        std::hint::black_box((engine.next_due(), engine.sample(), engine.is_over()));
+        std::hint::black_box((engine.next_wake(), engine.sample(), engine.is_over()));
     });
     assert_eq!(allocated, 0);
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # ingress_drops.sh: a host that drops packets that arrive, and the verdict on it.
 #
-# The queue that it takes is the whole machine's, so it is made short in a virtual machine; half a
-# minute. Exit status 0 says that the dials that were lost are blamed on this host.
+# The receive queue belongs to the whole machine, so it is shortened in a virtual machine. Half a
+# minute. Exit status 0: lost dials are attributed to this host.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-musl

@@ -140,16 +140,16 @@ fn the_sustained_level_counts_and_not_the_peak() {
         let (address, longest) = keeper_of_50();
         let run = run(&["-y", "-c", "2k", "-s", "0", "-i", "0", &address.to_string()]);
         run.assert_code(2);
-        let sustained = &run.find("Sustained: # open together for 100ms")[0];
+        let sustained: u64 = run.find("Sustained: # open together for 100ms")[0].parse().unwrap();
+        assert!((50..2000).contains(&sustained), "{run:#?}");
         let turn = span(&run.find("Longest turn of the loop = @ (*")[0]);
         // A stalled server does not close within 100 ms.
         let stall = longest.try_iter().last().unwrap_or_default().max(turn);
         if stall < Duration::from_millis(50) {
-            assert_eq!(sustained, "50", "{run:#?}");
-            return;
+            return assert_eq!(sustained, 50, "{run:#?}");
         }
     }
-    skip("this machine is too busy for a server that closes within 100 ms");
+    println!("this machine stalls in each run: only the bounds were checked");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# million.sh [CONNECTIONS]: hold a million connections, or so many, in one process for a minute.
+# million.sh [CONNECTIONS]: hold a million connections, or CONNECTIONS, in one process for a minute.
 #
-# The static binary dials its own `serve` in a virtual machine, where no limit on open files is in
-# the way. What is checked is in vm/hold.sh; exit status 0 says that all of it holds. Emulation dials
+# The static binary dials its own `serve` in a virtual machine without a limit on open files.
+# vm/hold.sh checks the run; exit status 0: all checks passed. Emulation dials
 # about a thousand a second and keeps two cores busy: a million take half an hour and 12 GB.
 #
 #   VM_MEM=12G VM_TIMEOUT=3600 HOLD_S=60 tests/million.sh 1000000

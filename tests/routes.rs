@@ -327,7 +327,7 @@ fn close_rst_leaves_nothing_and_close_fin_time_wait() {
     }
 }
 
-/// A run whose closes take 10 ms each.
+/// A run in which each close takes 10 ms.
 fn slow_to_close(target: &str) -> Option<Running> {
     if command("strace -V").output().is_err() {
         skip("system calls are slowed down by strace");

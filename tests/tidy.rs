@@ -1,5 +1,4 @@
-//! The rules of the house, held by reading its sources: layers, `unsafe`, clocks, bans, sizes, what
-//! lies around.
+//! Rules for the sources: layers, circles, `unsafe`, clocks, bans, sizes, language, the map.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +14,7 @@ mod source;
 
 use source::{Source, after_word, code_of, first_name, has_word, imports};
 
-/// The house from the roof to the floor: each part and what it may import. Everything named is
-/// further down.
+/// The layers, highest first, and what each may import: only lower ones.
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "os",
@@ -93,7 +91,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("escape", &[]),
 ];
 
-/// What may lie at the top level.
+/// What may be at the top level.
 const TOP_LEVEL: &[&str] = &[
     ".cargo",
     ".ci",
@@ -161,7 +159,7 @@ fn imports_point_down_the_house() {
         }
     }
     for source in sources() {
-        // They join the parts, and are none.
+        // They join the layers.
         if ["main", "lib"].contains(&source.part()) {
             continue;
         }
@@ -170,32 +168,25 @@ fn imports_point_down_the_house() {
         for name in imports(&source) {
             assert!(allowed.contains(&&*name), "src/{} imports {name}", source.path);
         }
-        // A way round the table.
+        // Would bypass the table.
         let climbs = source.places(&source.shipped, |line| line.contains("super::super"));
         none("one step up at a time", climbs);
     }
 }
 
-/// Circles that are still there: this list can only become shorter.
-const CIRCLES: &[&[&str]] = &[&["engine/account.rs", "engine/handlers.rs", "engine/mod.rs"]];
-
-/// An item is taken from the file that defines it, wherever it is re-exported: a file may re-export
-/// what its children define, and these may take nothing that it defines itself.
+/// An import counts for the file that defines the item, wherever it is re-exported: a file may re-export
+/// what its children define, and these may import nothing that it defines itself.
 #[test]
 fn files_import_in_no_circle() {
     let edges = imports::edges(&sources());
-    let named = |group: &[&str]| group.iter().map(|file| (*file).to_owned()).collect();
-    let known: Vec<BTreeSet<String>> = CIRCLES.iter().map(|group| named(group)).collect();
     let circles = imports::circles(&edges);
-    for circle in circles.iter().filter(|circle| !known.contains(circle)) {
+    for circle in &circles {
         let to = |file: &String| {
             let to: Vec<&String> = edges[file].intersection(circle).collect();
             format!("{file} → {to:?}")
         };
         none("a circle", circle.iter().map(to));
     }
-    let gone = known.iter().filter(|circle| !circles.contains(circle));
-    none("no circle any more: remove it from the list", gone.map(|circle| format!("{circle:?}")));
 }
 
 /// So do tests: a suite in a folder has its modules beside its `main.rs`.
@@ -205,8 +196,8 @@ fn tests_import_in_no_circle() {
     none("a circle in tests/", circles.iter().map(|circle| format!("{circle:?}")));
 }
 
-/// What the reference model may take from the program: what the engine is given and what it hands
-/// back. Anything else would be the engine checking itself.
+/// What the reference model may import: the engine's inputs and outputs. With anything else the engine
+/// would check itself.
 const SHADOW_IMPORTS: &[&str] = &[
     "engine::Action",
     "engine::CheckStats",
@@ -254,7 +245,7 @@ fn the_reference_model_uses_no_code_of_the_engine() {
 }
 
 #[test]
-fn unsafe_stands_in_one_file_and_says_why_it_is_sound() {
+fn unsafe_is_in_os_sys_with_a_safety_comment() {
     for source in sources() {
         let places = source.places(&source.code, |line| has_word(line, "unsafe"));
         if !source.path.starts_with("os/sys/") {
@@ -263,8 +254,8 @@ fn unsafe_stands_in_one_file_and_says_why_it_is_sound() {
         }
         let lines: Vec<&str> = source.text.lines().map(str::trim).collect();
         for (index, line) in source.code.iter().enumerate() {
-            let is_told = || {
-                // Up to the beginning of the statement, and the comment before it.
+            let has_comment = || {
+                // The comment before the statement.
                 let before = lines[..index].iter().rev();
                 let comment: Vec<_> = before
                     .skip_while(|line| {
@@ -276,7 +267,7 @@ fn unsafe_stands_in_one_file_and_says_why_it_is_sound() {
                 comment.iter().any(|line| line.starts_with("// SAFETY: "))
             };
             let place = format!("{}:{}", source.path, index + 1);
-            assert!(!has_word(line, "unsafe") || is_told(), "{place}: {line}");
+            assert!(!has_word(line, "unsafe") || has_comment(), "{place}: {line}");
         }
     }
 }
@@ -286,7 +277,7 @@ fn clocks_are_read_in_one_file() {
     for source in sources().iter().filter(|source| source.path != "os/clock.rs") {
         let names = ["Instant", "SystemTime", "UNIX_EPOCH"];
         let is_a_clock = |line: &str| {
-            // The system call itself is where the system calls are.
+            // The system call itself is in os/sys/.
             names.iter().any(|name| has_word(line, name)) || line.contains("sys::monotonic_ns")
         };
         none("time is a parameter", source.places(&source.code, is_a_clock));
@@ -305,7 +296,7 @@ fn nothing_that_ships_panics_or_prints_on_its_own() {
             }),
         );
         none(
-            "unfinished, or written past whoever watches",
+            "unfinished, or written past os/stdio.rs",
             source.places(&source.code, |line| {
                 ["print", "println", "eprint", "eprintln", "dbg", "todo", "unimplemented"]
                     .iter()
@@ -317,7 +308,7 @@ fn nothing_that_ships_panics_or_prints_on_its_own() {
 
 #[test]
 fn nothing_narrows_but_low_32() {
-    // System calls have types of their own, and the made-up network need not be exact.
+    // System calls have types of their own, and the simulated network need not be exact.
     for source in sources().iter().filter(|s| !s.path.starts_with("os/sys/") && s.part() != "sim") {
         let narrows = |line: &str| {
             after_word(line, "as").any(|rest| {
@@ -340,7 +331,7 @@ fn nothing_narrows_but_low_32() {
 #[test]
 fn files_are_short() {
     let long = sources().into_iter().filter(|source| source.code.len() > LINES_MAX);
-    none("longer than a reader likes", long.map(|s| format!("{}: {}", s.path, s.code.len())));
+    none("too long", long.map(|s| format!("{}: {}", s.path, s.code.len())));
 }
 
 #[test]
@@ -349,7 +340,7 @@ fn tests_wait_for_something_and_do_not_sleep() {
     for folder in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
         files_below(&top().join(folder), &mut files);
     }
-    // The one loop that looks again and again until a deadline.
+    // The one polling loop with a deadline.
     let is_test = |file: &Path| file != top().join("tests/common/wait.rs");
     for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
         let code = code_of(&fs::read_to_string(file).unwrap());
@@ -368,8 +359,8 @@ fn the_language_only_gets_plainer() {
     );
 }
 
-/// The lines of a map: a folder ends in `/`, what is indented below it is in it, and what is named
-/// in front is a file.
+/// The files of a map: a folder ends in `/`, what is indented below is in it, and each line begins with a
+/// name.
 fn mapped(map: &str) -> BTreeSet<String> {
     let mut files = BTreeSet::new();
     let mut folders: Vec<(usize, String)> = Vec::new();
@@ -402,7 +393,7 @@ fn the_map_names_every_file_and_no_other() {
     let docs = docs.join("\n");
     let mapped = mapped(docs.split("```").nth(1).expect("lib.rs has a map in a code block"));
     let paths = sources.iter().map(|source| source.path.clone());
-    // Tests are found beside what they test, and the map is in lib.rs.
+    // Test files are beside what they test, and the map is in lib.rs.
     let actual: BTreeSet<String> =
         paths.filter(|path| !path.ends_with("tests.rs") && path != "lib.rs").collect();
     none("on the map only", mapped.difference(&actual).cloned());
@@ -411,7 +402,7 @@ fn the_map_names_every_file_and_no_other() {
 
 #[test]
 fn the_top_level_holds_what_it_should() {
-    // Where git knows, by git: what a developer has lying about is nobody's business.
+    // By git if possible: untracked files do not count.
     let tracked = Command::new("git").args(["ls-files"]).current_dir(top()).output();
     let names: BTreeSet<String> = match tracked {
         Ok(output) if output.status.success() && !output.stdout.is_empty() => {
@@ -445,7 +436,7 @@ fn tree(words: &[&str]) -> BTreeSet<String> {
 fn what_ships_is_made_of_mio_lexopt_and_libc() {
     let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(tree(&["--depth", "1"]), names(&["lexopt", "libc", "mio", "tcpgoon"]));
-    // On Linux mio itself needs nothing else.
+    // On Linux mio needs nothing else.
     assert_eq!(tree(&[]), names(&["lexopt", "libc", "mio", "tcpgoon"]));
 }
 

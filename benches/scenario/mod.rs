@@ -81,7 +81,7 @@ pub fn run(mut engine: Engine, buffers: &mut Buffers) -> Engine {
             if engine.sample().level(State::Dialing) == 0 {
                 break;
             }
-            now = engine.next_due().unwrap_or(now).max(now);
+            now = engine.next_wake().due(now).unwrap_or(now).max(now);
         }
     }
     assert_outcome(&engine);

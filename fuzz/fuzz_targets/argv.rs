@@ -1,5 +1,5 @@
-//! Bytes → argv → `Args` → `Plan` → the first turn. No argument list makes any of them panic, what
-//! is accepted is in its bounds, and what is refused is refused in two plain lines.
+//! Bytes → argv → `Args` → `Plan` → the first turn. No argument list panics, what is accepted is within
+//! its bounds, and a wrong argument is two plain lines.
 
 #![no_main]
 
@@ -8,21 +8,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStringExt;
 
 use libfuzzer_sys::fuzz_target;
+use tcpgoon::args::Args;
 use tcpgoon::cli::flags::FLAGS;
 use tcpgoon::cli::parse::{Command, parse};
 use tcpgoon::engine::Engine;
 use tcpgoon::error::Error;
-use tcpgoon::args::Args;
 use tcpgoon::plan::{CONNECTIONS_MAX, Hold};
 use tcpgoon::route::{SOURCES_MAX, Target};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
-/// Longer lists of targets say nothing new and take long.
+/// Longer lists of targets are slow and cover nothing new.
 const TARGETS_MAX: usize = 1_000;
 const CONNECTIONS_TRIED_MAX: u32 = 1_000;
 
-/// Words are parted by zeros, as the kernel has them. One that begins with a byte that no text has
-/// names a flag of the table, so that the fuzzer need not guess whole names.
+/// Arguments are separated by zeros, as in the kernel. One that begins with a byte above ASCII is a flag
+/// of the table, so that the fuzzer need not guess names.
 fn argv(data: &[u8]) -> Vec<OsString> {
     let word = |bytes: &[u8]| match bytes {
         [first @ 0xf8..=0xff, rest @ ..] => {
@@ -69,12 +69,12 @@ fn run(args: &Args) {
     let targets = args.targets.iter().take(TARGETS_MAX);
     let targets = targets.map(|t| Target { host: t.host.clone(), address: address(t.port) });
     assert!(args.sources.len() <= SOURCES_MAX);
-    // A zone is some interface's, and here there is none.
+    // A zone needs an interface.
     let sources = args.sources.iter().filter_map(|source| source.parse::<IpAddr>().ok());
     let sources: Vec<_> = sources.map(|source| SocketAddr::new(source, 0)).collect();
     let plan = match args.plan(targets.collect(), &sources) {
         Ok(plan) => plan,
-        // Too many pairs, or no source of the targets' family.
+        // Too many routes, or no source of the targets' family.
         Err(error) => return assert!(!sources.is_empty(), "{error}"),
     };
     assert!(!plan.routes.to_string().is_empty());
@@ -100,7 +100,7 @@ fn check(argv: Vec<OsString>) {
 
 fuzz_target!(|data: &[u8]| {
     let words = argv(data);
-    // Most of what can be said about a run is heard only if it has a target.
+    // Most checks come after the target.
     let target = std::iter::once(OsString::from("127.0.0.1:80"));
     check(target.chain(words.iter().cloned()).collect());
     check(words);

@@ -1,6 +1,6 @@
-//! Any plan, any moments (backwards, too), any events: `turn` survives them, its books balance
-//! after each, and it keeps to its budgets. As long as the clock behaves the reference model agrees.
-//! Whatever it comes to is diagnosed and reported, without a contradiction.
+//! Any plan, any moments (backwards too), any events: `turn` does not panic, the ledger balances after
+//! each, and budgets hold. While the clock is plausible, the reference model checks each turn. The end is
+//! diagnosed and reported without a contradiction.
 
 #![no_main]
 
@@ -12,9 +12,9 @@ mod shadow;
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use tcpgoon::engine::{
-    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose, Wake,
 };
-use tcpgoon::plan::{Close, Hold, Budgets, Pace, Plan, Probe, ReplyCheck};
+use tcpgoon::plan::{Budgets, Close, Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
@@ -35,10 +35,10 @@ struct Input {
 #[derive(Debug)]
 struct Turn {
     now: Now,
-    /// Whether the dials that the turn before asked for were started.
+    /// Whether the dials of the turn before were started.
     dials: bool,
-    /// What the kernel says where the turn before has asked it, if anything.
-    look: Option<TcpInfo>,
+    /// The TCP_INFO that the turn before reads, if any.
+    tcp_info: Option<TcpInfo>,
     events: Vec<Event>,
 }
 
@@ -49,7 +49,7 @@ enum Now {
     WhenDue,
 }
 
-/// A number of any size: its number of bits is chosen before its bits.
+/// A number of any magnitude: first its number of bits, then the bits.
 fn number(u: &mut Unstructured<'_>, bits_max: u32) -> Result<u64> {
     let bits = u.int_in_range(0..=bits_max)?;
     let mask = 1u64.checked_shl(bits).map_or(u64::MAX, |bit| bit - 1);
@@ -104,7 +104,7 @@ fn reply_check(u: &mut Unstructured<'_>) -> Result<ReplyCheck> {
     Ok(ReplyCheck { send: send.as_bytes().into(), expect: expect.as_bytes().into(), reply_timeout })
 }
 
-fn look(u: &mut Unstructured<'_>) -> Result<TcpInfo> {
+fn tcp_info(u: &mut Unstructured<'_>) -> Result<TcpInfo> {
     let optional = |u: &mut Unstructured<'_>| -> Result<Option<Span>> {
         u.arbitrary::<bool>()?.then(|| Ok(Span(number(u, 64)?))).transpose()
     };
@@ -129,22 +129,22 @@ fn event(u: &mut Unstructured<'_>) -> Result<Event> {
         1 | 2 => EventKind::Opened(key),
         3 => EventKind::Failed(key, failure),
         4 => EventKind::PeerClosed(key, failure),
-        5 if u.ratio(1, 3)? => EventKind::Reset(key, failure, look(u)?),
+        5 if u.ratio(1, 3)? => EventKind::Reset(key, failure, tcp_info(u)?),
         5 => EventKind::Readable(key),
         6 => EventKind::Received { key, bytes: u.arbitrary()?, more: u.arbitrary()? },
         7 => EventKind::ReplyMatched(key),
         8 => {
-            let why = *u.choose(&[
+            let purpose = *u.choose(&[
                 TcpInfoPurpose::Rtt,
                 TcpInfoPurpose::Slow,
                 TcpInfoPurpose::Suspect,
                 TcpInfoPurpose::Keepalive,
             ])?;
-            EventKind::TcpInfo(key, why, look(u)?)
+            EventKind::TcpInfo(key, purpose, tcp_info(u)?)
         }
         9 => EventKind::PollBatchFull,
         10 => EventKind::Gap { since: Moment(number(u, 64)?), is_stop: u.arbitrary()? },
-        // A signal ends the run, so it is the rarest of all.
+        // A signal ends the run, so it is the rarest.
         _ if u.ratio(1, 20)? => EventKind::Stop,
         _ => EventKind::Readable(key),
     };
@@ -163,16 +163,17 @@ impl<'a> Arbitrary<'a> for Input {
             };
             let count = u.int_in_range(0..=4)?;
             let events = (0..count).map(|_| event(u)).collect::<Result<_>>()?;
-            let (dials, look) = (u.ratio(9, 10)?, u.ratio(3, 4)?.then(|| look(u)).transpose()?);
-            turns.push(Turn { now, dials, look, events });
+            let (dials, tcp_info) =
+                (u.ratio(9, 10)?, u.ratio(3, 4)?.then(|| tcp_info(u)).transpose()?);
+            turns.push(Turn { now, dials, tcp_info, events });
         }
         Ok(Input { plan, start, turns })
     }
 }
 
-/// Whether the model can follow a turn: it takes a clock that goes forward by hours at most, and
-/// counts intervals one by one. What is dated ahead of the clock has to be due within the reach of
-/// the wheel: 12.4 days, of which a timeout can take 10.
+/// Whether the model can check a turn: the clock goes forward by hours at most (it counts intervals one
+/// by one), and events are near it: deadlines must be within the reach of the wheel, 12.4 days, of which
+/// a timeout can take 10.
 fn is_tame(plan: &Plan, before: Moment, now: Moment, events: &[Event]) -> bool {
     let step = now.since(before);
     let intervals = plan.interval.map_or(0, |interval| step.0 / interval.0.max(1));
@@ -197,7 +198,7 @@ fuzz_target!(|input: Input| {
         now = match turn.now {
             Now::After(span) => now + span,
             Now::At(moment) => moment,
-            Now::WhenDue => engine.next_due().unwrap_or(now),
+            Now::WhenDue => engine.next_wake().due(now).unwrap_or(now),
         };
         let mut events: Vec<Event> = Vec::new();
         for action in actions.drain(..) {
@@ -206,16 +207,16 @@ fuzz_target!(|input: Input| {
                     events.push(Event { at: now, kind: EventKind::Dialed(key) });
                 }
                 Action::StartKeepalive(key) => {
-                    let kind = EventKind::KeepaliveStarted(key, turn.look);
+                    let kind = EventKind::KeepaliveStarted(key, turn.tcp_info);
                     events.push(Event { at: now, kind });
                 }
                 Action::Send(key) if turn.dials => {
                     events.push(Event { at: now, kind: EventKind::Sent(key) });
                 }
                 Action::Close(key) => closed[key.slot as usize] += 1,
-                Action::ReadTcpInfo(key, why) => {
-                    let looked = turn.look.map(|look| EventKind::TcpInfo(key, why, look));
-                    events.extend(looked.map(|kind| Event { at: now, kind }));
+                Action::ReadTcpInfo(key, purpose) => {
+                    let read = turn.tcp_info.map(|info| EventKind::TcpInfo(key, purpose, info));
+                    events.extend(read.map(|kind| Event { at: now, kind }));
                 }
                 _ => {}
             }
@@ -234,7 +235,7 @@ fuzz_target!(|input: Input| {
         assert_eq!(sample.levels.iter().sum::<u32>(), plan.connections);
         assert!(actions.len() <= budgets.turn_actions_max(), "{} actions", actions.len());
         assert!(engine.is_over() || !was_over, "over, and then not over");
-        assert!(!engine.is_over() || engine.next_due().is_none(), "over, but due");
+        assert!(!engine.is_over() || engine.next_wake() == Wake::Never, "over, but due");
         let goes_on = actions
             .iter()
             .any(|a| matches!(a, Action::Dial(_) | Action::Drain(_) | Action::DrainFully(_)));
@@ -270,10 +271,10 @@ fuzz_target!(|input: Input| {
             closed[key.slot as usize] += 1;
         }
     }
-    // A dial that was skipped has ended without anything to be closed.
+    // A skipped dial has no descriptor to close.
     let mut unclosed = 0;
     for slot in 0..plan.connections {
-        let connection = engine.connection(Key { slot, attempt: 0 }).expect("a seat");
+        let connection = engine.connection(Key { slot, attempt: 0 }).expect("a slot");
         let ended = matches!(connection.state, State::Closed | State::Error);
         assert!(closed[slot as usize] <= u32::from(ended), "slot {slot}");
         unclosed += u64::from(u32::from(ended) - closed[slot as usize]);

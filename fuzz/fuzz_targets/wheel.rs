@@ -1,4 +1,4 @@
-//! Any sequence of operations on the wheel, beside its oracle.
+//! Any sequence of operations on the timing wheel, beside a sorted set.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use wheel_model::{Pair, SLOTS, Step};
 
-/// Moments stay below this: a run of a million years.
+/// Ticks stay below this: a million years.
 const TIME_BITS_MAX: u32 = 56;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ struct Input {
     steps: Vec<Step>,
 }
 
-/// A number of any size: its number of bits is chosen before its bits.
+/// A number of any magnitude: first its number of bits, then the bits.
 fn number(u: &mut Unstructured<'_>, bits_max: u32) -> Result<u64> {
     let bits = u.int_in_range(0..=bits_max)?;
     Ok(u64::arbitrary(u)? & ((1 << bits) - 1))

@@ -57,8 +57,8 @@ fn listed(words: impl Iterator<Item = String>) -> String {
 /// the prompt begins on a new line, whether or not a terminal has echoed the newline of the answer.
 ///
 /// # Errors
-/// [`Error::Declined`] on no or an empty line; [`Error::Unanswered`] if the input ends, fails, or is
-/// not recognized `TRIES_MAX` times; [`Error::System`] if the prompt cannot be written.
+/// [`Error::Declined`] on no or an empty line; [`Error::Unanswered`] if the input ends, fails, or
+/// is not recognized `TRIES_MAX` times; [`Error::System`] if the prompt cannot be written.
 pub fn confirm(banner: &Banner<'_>, input: &mut dyn BufRead, output: &mut dyn Write) -> Result<()> {
     let failed = |error| Error::system("cannot prompt on standard output (-y skips it)", &error);
     warn(banner, output).map_err(failed)?;

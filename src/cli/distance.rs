@@ -3,9 +3,9 @@
 /// Longer words are not compared: no flag or cause has such a name.
 const COMPARED_CHARS_MAX: usize = 32;
 
-/// The number of characters to insert, delete, replace or swap with their neighbour to turn one word
-/// into the other: the optimal string alignment distance. `None` if a word is longer than any name
-/// here. O(length × length).
+/// The number of characters to insert, delete, replace or swap with their neighbour to turn one
+/// word into the other: the optimal string alignment distance. `None` if a word is longer than any
+/// name here. O(length × length).
 ///
 /// Source:
 /// <https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance>

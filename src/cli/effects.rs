@@ -1,10 +1,12 @@
 //! The effect of a flag: parses its value and stores it in a [`Draft`]. An error names what is
 //! accepted; the caller adds the flag and the value.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
+use crate::escape::quoted;
 use crate::outputs::{Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::thresholds::Threshold;
@@ -94,16 +96,51 @@ impl Draft {
 
     /// # Errors
     /// A target that is missing, incomplete or not valid.
-    pub fn into_run(self) -> Result<Args, String> {
+    pub fn into_run(self) -> Result<Args, Mistake> {
         let targets = super::target::assemble(self.host, &self.words, self.ports)?;
         if targets.is_empty() {
-            return Err("a host is required: give HOST:PORT, or --host HOST --port PORT".into());
+            return Err(Mistake::NoTarget);
         }
         let pace = match self.rate_milli {
             Some(rate_milli) => Pace::rate(rate_milli),
             None => Pace::sleep(self.sleep.unwrap_or_default()),
         };
         Ok(Args { targets, pace, interval: self.interval, ..self.run })
+    }
+
+    /// The words of `tcpgoon serve`: a port, or an address and a port; as if by --bind and --port,
+    /// which are added to the flags that were given.
+    ///
+    /// # Errors
+    /// Something else, or a second one.
+    pub fn listen_on_words(&mut self, given: &mut Vec<&'static str>) -> Result<(), Mistake> {
+        let Some(word) = self.words.first() else { return Ok(()) };
+        let wrong = |word: &String, why: &str| Mistake::Word {
+            word: word.clone(),
+            line: format!("{}: {why}", quoted(word)),
+        };
+        if let Some(second) = self.words.get(1) {
+            return Err(wrong(second, "one port is accepted, as in 'tcpgoon serve 8080'"));
+        }
+        let listen = match port_to_listen_on(word) {
+            Ok(port) => Ok((None, port)),
+            Err(_) => word.parse().map(|address: SocketAddr| (Some(address.ip()), address.port())),
+        };
+        let Ok((bind, port)) = listen else {
+            let why = "a port is accepted, or an IP address with one, as in 0.0.0.0:8080";
+            return Err(wrong(word, why));
+        };
+        let is_twice = |flag: &&str| given.contains(flag) && (*flag == "port" || bind.is_some());
+        if let Some(twice) = ["port", "bind"].into_iter().find(is_twice) {
+            return Err(wrong(word, &format!("--{twice} is given as well: give one of them")));
+        }
+        self.serve.port = port;
+        given.push("port");
+        if let Some(ip) = bind {
+            self.serve.bind = ip;
+            given.push("bind");
+        }
+        Ok(())
     }
 
     pub fn into_serve(self) -> ServeArgs {
@@ -197,7 +234,8 @@ pub fn milliseconds(value: &str) -> Result<Span, String> {
 }
 
 pub fn hold(value: &str) -> Result<Hold, String> {
-    if value == "forever" {
+    // As sleep(1) has it.
+    if ["forever", "inf", "infinity"].contains(&value) {
         return Ok(Hold::Forever);
     }
     seconds(value).map(Hold::For).map_err(|accepted| format!("{accepted}; or the word forever"))
@@ -319,7 +357,7 @@ mod tests {
         for value in ["0", "64.000001m", "4294967296", "99999999999999999999", "-1", "1.5", "ten"] {
             assert!(connections(value).is_err(), "{value}");
         }
-        for value in ["0", "0.0009", "10.000001m", "-1", "1/s", ""] {
+        for value in ["0", "0.0009", "10.000001m", "-1", "1/m", ""] {
             assert!(rate_milli(value).is_err(), "{value}");
         }
         assert_eq!(errors_max("18446744073709551"), Ok(18_446_744_073_709_551));

@@ -1,6 +1,7 @@
 //! Parses the id of a cause; suggests ids for a mistyped one.
 
 use super::distance::distance;
+use super::mistake::Mistake;
 use crate::diagnosis::causes::Cause;
 use crate::escape::quoted;
 
@@ -11,37 +12,44 @@ const SUGGESTED_MAX: usize = 3;
 ///
 /// # Errors
 /// An unknown id, with the nearest ones; or more than one word.
-pub fn cause(words: &[String]) -> Result<Option<Cause>, String> {
+pub fn cause(words: &[String]) -> Result<Option<Cause>, Mistake> {
     match words {
         [] => Ok(None),
-        [id] => Cause::find(id).map(Some).ok_or_else(|| unknown(id)),
-        [_, more, ..] => Err(format!(
+        [id] => Cause::find(id)
+            .map(Some)
+            .ok_or_else(|| Mistake::Word { word: id.clone(), line: unknown(id) }),
+        [_, more, ..] => Err(Mistake::Other(format!(
             "{}: 'tcpgoon explain' takes one id; for a host of that name use --host explain",
             quoted(more)
-        )),
+        ))),
     }
 }
 
 fn unknown(typed: &str) -> String {
+    let ids = nearest(typed);
+    let meant = match ids.split_last() {
+        None => "run 'tcpgoon explain' for the list".to_owned(),
+        Some((last, [])) => format!("did you mean {last}?"),
+        Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
+    };
+    format!("{}: no cause has this id; {meant}", quoted(typed))
+}
+
+/// The ids that may have been meant, nearest first.
+pub fn nearest(typed: &str) -> Vec<&'static str> {
     let typed_lower = typed.to_lowercase();
-    let mut ids: Vec<(usize, &str)> = Cause::ALL
+    let mut ids: Vec<(usize, &'static str)> = Cause::ALL
         .into_iter()
         .filter_map(|cause| Some((near(cause.id(), &typed_lower)?, cause.id())))
         .collect();
     // The sort is stable: equally near ones stay in the order of the table.
     ids.sort_by_key(|(count, _)| *count);
     ids.truncate(SUGGESTED_MAX);
-    let ids: Vec<&str> = ids.into_iter().map(|(_, id)| id).collect();
-    let hint = match ids.split_last() {
-        None => "run 'tcpgoon explain' for the list".to_owned(),
-        Some((last, [])) => format!("did you mean {last}?"),
-        Some((last, others)) => format!("did you mean {} or {last}?", others.join(", ")),
-    };
-    format!("{}: no cause has this id; {hint}", quoted(typed))
+    ids.into_iter().map(|(_, id)| id).collect()
 }
 
-/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it, or at
-/// most a third of its letters wrong.
+/// The distance of a typed id from a known one, if it is near enough to suggest it: a part of it,
+/// or at most a third of its letters wrong.
 fn near(id: &str, typed: &str) -> Option<usize> {
     let count = distance(id, typed)?;
     let is_part = typed.len() > 1 && id.contains(typed);
@@ -53,7 +61,8 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Option<Cause>, String> {
-        cause(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        cause(&words).map_err(|mistake| mistake.line())
     }
 
     #[test]
@@ -66,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_nearest_ids_are_suggested_for_an_unknown_one() {
-        for (typed, said) in [
+        for (typed, expected) in [
             ("accept-queue-ful", "did you mean accept-queue-full?"),
             ("queue", "did you mean accept-queue-full or accept-queue-overflow?"),
             ("Packet-Loss", "did you mean packet-loss?"),
@@ -77,7 +86,7 @@ mod tests {
             ("x", "run 'tcpgoon explain' for the list"),
             ("no-such-cause-at-all-whatever-it-is", "run 'tcpgoon explain' for the list"),
         ] {
-            assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {said}")));
+            assert_eq!(read(typed), Err(format!("'{typed}': no cause has this id; {expected}")));
         }
         let escaped = read("\u{1b}[2J").unwrap_err();
         assert!(escaped.starts_with("'\\u{1b}[2J': "), "{escaped}");
@@ -85,8 +94,8 @@ mod tests {
 
     #[test]
     fn more_than_one_id_is_an_error() {
-        let said = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
+        let expected = "'80': 'tcpgoon explain' takes one id; for a host of that name use \
                     --host explain";
-        assert_eq!(read("explain 80 81"), Err(said.into()));
+        assert_eq!(read("explain 80 81"), Err(expected.into()));
     }
 }

@@ -1,5 +1,5 @@
-//! `FLAGS`: every flag of every verb, one record each: the only source of the parser, the help and the
-//! tests.
+//! `FLAGS`: every flag of every verb, one record each: the only source of the parser, the help and
+//! the tests.
 
 use super::effects::{self, Draft, fill, store, switch};
 use super::source;
@@ -41,8 +41,8 @@ pub struct Flag {
     pub short: Option<char>,
     /// The word that stands for the value in the help; `None` for a switch.
     pub value: Option<&'static str>,
-    /// The value of a flag that is given without one. Its value has to follow `=`, or be a word that
-    /// the effect accepts: any other word is not the flag's.
+    /// The value of a flag that is given without one. Its value has to follow `=`, or be a word
+    /// that the effect accepts: any other word is not the flag's.
     pub alone: Option<&'static str>,
     /// The value if the flag is not given, as it would be typed. Parsed, and printed in the help.
     pub default: Option<&'static str>,

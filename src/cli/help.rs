@@ -5,17 +5,17 @@ use std::fmt::Write;
 use super::flags::{FLAGS, Flag, Verb};
 
 /// The second line of a usage error.
-pub const TRY: &str = "try 'tcpgoon --help'";
+pub const TRY: &str = "try: tcpgoon --help";
 
 /// As [`TRY`], for the help of a verb.
 pub const fn try_line(verb: Verb) -> &'static str {
     match verb {
         Verb::Run => TRY,
-        Verb::Serve => "try 'tcpgoon serve --help'",
-        Verb::Calibrate => "try 'tcpgoon calibrate --help'",
+        Verb::Serve => "try: tcpgoon serve --help",
+        Verb::Calibrate => "try: tcpgoon calibrate --help",
         // After a wrong id the list of ids helps.
-        Verb::Explain => "try 'tcpgoon explain'",
-        Verb::Schema => "try 'tcpgoon schema --help'",
+        Verb::Explain => "try: tcpgoon explain",
+        Verb::Schema => "try: tcpgoon schema --help",
     }
 }
 

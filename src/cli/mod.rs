@@ -8,15 +8,27 @@
 //! * [`help`]: every text that is printed from `FLAGS`.
 //! * [`confirm`]: the warning and the question before a run.
 //! * `explain`: the id of a cause, and suggestions for a mistyped one.
+//! * `mistake`, `correction`, `answer`: what is wrong, what was meant, and the two lines about it.
+//! * [`habits`]: `HABITS`, one record a flag of other tools.
+//! * `fix_flag`, `fix_value`, `fix_word`: what was meant by each.
+//! * `services`: the names of ports.
 //! * `distance`: the edit distance of two words.
 
+mod answer;
 pub mod confirm;
+mod correction;
 mod distance;
 mod effects;
 mod explain;
+mod fix_flag;
+mod fix_value;
+mod fix_word;
 pub mod flags;
+pub mod habits;
 pub mod help;
+mod mistake;
 pub mod parse;
+mod services;
 mod source;
 mod target;
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! argv → [`Command`]. A mistake is one line with the word and what is accepted, and a second one that
-//! points to the help.
+//! argv → [`Command`]. Every mistake is one line that names the word and what is accepted, and a
+//! second one with what to type: `answer` finds what was meant.
 
 use std::ffi::OsString;
 
-use super::distance::distance;
+use super::answer::{answer, wrong_dash};
 use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
-use super::help::try_line;
+use super::mistake::Mistake;
 use crate::args::{Args, CalibrateArgs, ServeArgs};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
@@ -15,9 +15,6 @@ use crate::escape::{Printable, quoted, quoted_os};
 
 /// First words that are reserved for later verbs, so that today's scripts keep their meaning.
 const RESERVED: [&str; 3] = ["merge", "completions", "man"];
-
-/// The greatest edit distance of a suggested flag.
-const DISTANCE_MAX: usize = 2;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,37 +32,71 @@ pub enum Command {
 
 /// Parses the arguments without the program's name (`std::env::args_os().skip(1)`).
 ///
-/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and other
-/// words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops at
-/// `--help` and `--version`: mistakes before them are reported, the rest is ignored.
+/// Only the first word can be a verb: `tcpgoon -y serve` dials a host named "serve". Flags and
+/// other words may be mixed; `--` ends the flags; the last of a repeated flag counts. Parsing stops
+/// at `--help` and `--version`: mistakes before them are reported, the rest is ignored.
 ///
 /// # Errors
-/// [`Error::Usage`] with two lines: the mistake, and the command for the help.
+/// [`Error::Usage`] with two lines: what is wrong, and what to type.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
-    let mut argv: Vec<OsString> = argv.into_iter().collect();
-    let first = argv.first().and_then(|word| word.to_str()).unwrap_or_default();
-    let (verb, is_word) = match first {
-        "serve" => (Verb::Serve, true),
-        "calibrate" => (Verb::Calibrate, true),
-        "explain" => (Verb::Explain, true),
-        "schema" => (Verb::Schema, true),
-        "version" => return parse_version(&argv[1..]).map_err(|what| usage(Verb::Run, what)),
-        word if RESERVED.contains(&word) => {
-            let what = format!(
-                "'{word}' is reserved for a verb of a later version; for a host of that name use --host {word}"
-            );
-            return Err(usage(Verb::Run, what));
-        }
-        _ => (Verb::Run, false),
-    };
-    if is_word {
-        argv.remove(0);
-    }
-    parse_verb(verb, argv).map_err(|what| usage(verb, what))
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    parse_words(&argv).map_err(|(verb, mistake)| {
+        let check = |words: &[String]| {
+            parse_words(&words.iter().map(OsString::from).collect::<Vec<_>>()).map(drop)
+        };
+        Error::Usage(answer(verb, &argv, &mistake, &check))
+    })
 }
 
-fn usage(verb: Verb, what: String) -> Error {
-    Error::Usage(format!("{what}\n{}", try_line(verb)))
+/// As [`parse`], with the mistake as it was found.
+fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
+    let (first, rest) =
+        argv.split_first().map_or((None, argv), |(first, rest)| (first.to_str(), rest));
+    let (verb, rest) = match first.unwrap_or_default() {
+        "serve" => (Verb::Serve, rest),
+        "calibrate" => (Verb::Calibrate, rest),
+        "explain" => (Verb::Explain, rest),
+        "schema" => (Verb::Schema, rest),
+        // As of the original's later versions.
+        "run" => (Verb::Run, rest),
+        "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
+        "version" => return parse_version(rest).map_err(|line| (Verb::Run, line.into())),
+        word if RESERVED.contains(&word) => {
+            let line = format!(
+                "'{word}' is reserved for a verb of a later version; for a host of that name use --host {word}"
+            );
+            return Err((Verb::Run, line.into()));
+        }
+        _ => (Verb::Run, argv),
+    };
+    parse_verb(verb, rest.to_vec()).map_err(|mistake| (verb, mistake))
+}
+
+/// `tcpgoon help [VERB]`.
+fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
+    let [word] = rest else {
+        return match rest {
+            [] => Ok(Command::Help(Verb::Run)),
+            [_, more, ..] | [more] => Err(Mistake::Other(format!(
+                "{}: 'tcpgoon help' takes one verb; for a host of that name use --host help",
+                quoted_os(more)
+            ))),
+        };
+    };
+    match word.to_str().unwrap_or_default() {
+        "serve" => Ok(Command::Help(Verb::Serve)),
+        "calibrate" => Ok(Command::Help(Verb::Calibrate)),
+        "explain" => Ok(Command::Help(Verb::Explain)),
+        "schema" => Ok(Command::Help(Verb::Schema)),
+        "run" | "help" | "version" | "--help" => Ok(Command::Help(Verb::Run)),
+        _ => Err(Mistake::Word {
+            word: word.to_string_lossy().into_owned(),
+            line: format!(
+                "{}: no such verb; for a host of that name use --host help",
+                quoted_os(word)
+            ),
+        }),
+    }
 }
 
 /// The arguments of `tcpgoon version`: none, or `--help`.
@@ -80,9 +111,9 @@ fn parse_version(rest: &[OsString]) -> Result<Command, String> {
     }
 }
 
-fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
+fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     let mut draft = Draft::new();
-    let given = read(verb, argv, &mut draft)?;
+    let mut given = read(verb, argv, &mut draft)?;
     if draft.help {
         return Ok(Command::Help(verb));
     }
@@ -91,6 +122,9 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
     }
     draft.check_conflicts()?;
     draft.check_dependencies()?;
+    if verb == Verb::Serve {
+        draft.listen_on_words(&mut given)?;
+    }
     for flag in FLAGS.iter().filter(|flag| flag.belongs_to(verb) && !given.contains(&flag.long)) {
         if let Some(default) = flag.default {
             apply(flag, &mut draft, default)?;
@@ -106,13 +140,17 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, String> {
 }
 
 /// Applies the flags and collects the other words; returns the names of the given flags.
-fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, String> {
+fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'static str>, Mistake> {
     let mut given = Vec::with_capacity(FLAGS.len());
     let mut parser = lexopt::Parser::from_args(argv);
     // In `-yc10` the `c10` is not a value of `-y`, in `-y=true` the `true` is. lexopt returns an
     // unused value at the next step, so a switch is on until then.
     let mut switched: Option<&'static Flag> = None;
     loop {
+        let wrong = parser.try_raw_args().and_then(|rest| wrong_dash(verb, rest.peek()?.to_str()?));
+        if let Some(mistake) = wrong.filter(|_| !draft.help && !draft.version) {
+            return Err(mistake);
+        }
         let flag = match parser.next() {
             Err(lexopt::Error::UnexpectedValue { value, .. }) if switched.is_some() => {
                 switched.take().map_or(Ok(()), |flag| apply_os(flag, draft, value))?;
@@ -120,7 +158,7 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
             }
             // Only now is it certain that no `=false` follows.
             _ if draft.help || draft.version => return Ok(given),
-            Err(error) => return Err(Printable(&error.to_string()).to_string()),
+            Err(error) => return Err(Printable(&error.to_string()).to_string().into()),
             Ok(None) => return Ok(given),
             Ok(Some(lexopt::Arg::Value(word))) => {
                 draft.words.push(read_word(verb, word)?);
@@ -128,10 +166,10 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 continue;
             }
             Ok(Some(lexopt::Arg::Long(long))) => {
-                by_long(verb, long).ok_or_else(|| unknown_long(verb, long))?
+                by_long(verb, long).ok_or_else(|| Mistake::Flag(format!("--{long}")))?
             }
             Ok(Some(lexopt::Arg::Short(short))) => {
-                by_short(verb, short).ok_or_else(|| unknown_short(verb, short))?
+                by_short(verb, short).ok_or_else(|| Mistake::Flag(format!("-{short}")))?
             }
         };
         if !given.contains(&flag.long) {
@@ -143,7 +181,8 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
                 switched = None;
             }
             Some(value_word) => {
-                let missing = |_| format!("--{}: the value ({value_word}) is missing", flag.long);
+                let line = format!("--{}: the value ({value_word}) is missing", flag.long);
+                let missing = |_| Mistake::NoValue { flag: flag.long, line };
                 apply_os(flag, draft, parser.value().map_err(missing)?)?;
                 switched = None;
             }
@@ -155,22 +194,30 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
     }
 }
 
-fn read_word(verb: Verb, word: OsString) -> Result<String, String> {
-    if !matches!(verb, Verb::Run | Verb::Explain) {
-        return Err(format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()));
-    }
-    word.into_string().map_err(|word| format!("{}: not UTF-8", quoted_os(&word)))
+fn read_word(verb: Verb, word: OsString) -> Result<String, Mistake> {
+    let line = match verb {
+        Verb::Calibrate => format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()),
+        _ => match word.into_string() {
+            Ok(word) => return Ok(word),
+            Err(word) => return Err(format!("{}: not UTF-8", quoted_os(&word)).into()),
+        },
+    };
+    Err(Mistake::Word { word: word.to_string_lossy().into_owned(), line })
 }
 
-fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), String> {
+fn apply_os(flag: &Flag, draft: &mut Draft, value: OsString) -> Result<(), Mistake> {
     match value.to_str() {
         Some(text) => apply(flag, draft, text),
-        None => Err(format!("--{} {}: not UTF-8", flag.long, quoted_os(&value))),
+        None => Err(format!("--{} {}: not UTF-8", flag.long, quoted_os(&value)).into()),
     }
 }
 
-fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), String> {
-    (flag.effect)(draft, value).map_err(|why| format!("--{} {}: {why}", flag.long, quoted(value)))
+fn apply(flag: &Flag, draft: &mut Draft, value: &str) -> Result<(), Mistake> {
+    (flag.effect)(draft, value).map_err(|why| Mistake::Value {
+        flag: flag.long,
+        value: value.into(),
+        line: format!("--{} {}: {why}", flag.long, quoted(value)),
+    })
 }
 
 /// A flag with an optional value: the next word is its value only if the effect accepts it.
@@ -178,7 +225,7 @@ fn apply_optional(
     flag: &Flag,
     draft: &mut Draft,
     parser: &mut lexopt::Parser,
-) -> Result<(), String> {
+) -> Result<(), Mistake> {
     if let Some(value) = parser.optional_value() {
         return apply_os(flag, draft, value);
     }
@@ -191,51 +238,6 @@ fn apply_optional(
         Some(word) => apply_os(flag, draft, word),
         None => apply(flag, draft, flag.alone.unwrap_or_default()),
     }
-}
-
-fn unknown_long(verb: Verb, long: &str) -> String {
-    if let Some(other) = FLAGS.iter().find(|flag| flag.long == long) {
-        return of_another_verb(verb, other, &format!("--{long}"));
-    }
-    // quoted() escapes and cuts it; the quotes do not belong after the dashes.
-    let typed = quoted(long);
-    let name = typed.trim_matches('\'');
-    // Of two equally near flags that of this verb comes first: `false` sorts before `true`.
-    let nearest = FLAGS
-        .iter()
-        .filter_map(|flag| Some((near(flag.long, long)?, !flag.belongs_to(verb), flag)))
-        .min_by_key(|(count, is_other, _)| (*count, *is_other));
-    match nearest {
-        Some((_, false, flag)) => format!("unknown flag --{name}: did you mean --{}?", flag.long),
-        Some((_, true, flag)) => {
-            let home = flag.verbs[0].command();
-            format!("unknown flag --{name}: did you mean --{} of '{home}'?", flag.long)
-        }
-        None => format!("unknown flag --{name}"),
-    }
-}
-
-/// The distance of a typed name from a flag, if it is near enough to suggest it. A part of the name or
-/// its beginning counts as 1: `--timeout`, `--conn`.
-fn near(long: &str, typed: &str) -> Option<usize> {
-    let is_part =
-        typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));
-    if is_part {
-        return Some(1);
-    }
-    let is_near = |count: &usize| *count <= DISTANCE_MAX && 2 * count < typed.chars().count();
-    distance(long, typed).filter(is_near)
-}
-
-fn unknown_short(verb: Verb, short: char) -> String {
-    match FLAGS.iter().find(|flag| flag.short == Some(short)) {
-        Some(other) => of_another_verb(verb, other, &format!("-{short}, --{}", other.long)),
-        None => format!("unknown flag -{}", Printable(short.encode_utf8(&mut [0; 4]))),
-    }
-}
-
-fn of_another_verb(verb: Verb, flag: &Flag, typed: &str) -> String {
-    format!("{typed} belongs to '{}', not to '{}'", flag.verbs[0].command(), verb.command())
 }
 
 #[cfg(test)]

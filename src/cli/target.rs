@@ -5,15 +5,17 @@
 //! group    = hosts [ ":" ports ]        IPv6 with a port needs brackets
 //! hosts    = name | address | address "-" address
 //!          | "[" address "]" | "[" address "-" address "]" | "[" address "]" "-" "[" address "]"
-//! ports    = span { "," span }          span = port | port "-" port
+//! ports    = span { "," span }          span = port | port "-" port | name of a service
 //! ```
 //!
-//! `A-B` is an address range only if both sides are IP literals: names can have dashes. A host name of
-//! digits only needs `--host`. Targets are counted before they are expanded.
+//! `A-B` is an address range only if both sides are IP literals: names can have dashes. A host name
+//! of digits only needs `--host`. Targets are counted before they are expanded.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
+use super::mistake::Mistake;
+use super::services;
 use crate::args::HostPort;
 use crate::escape::quoted;
 use crate::route::TARGETS_MAX;
@@ -55,6 +57,10 @@ impl Ports {
     pub fn parse(text: &str) -> Result<Ports, String> {
         let mut spans = Vec::new();
         for span in text.split(',') {
+            if let Some(port) = services::port(span) {
+                spans.push((port, port));
+                continue;
+            }
             let (low, high) = span.split_once('-').unwrap_or((span, span));
             let (low, high) = (parse_port(low)?, parse_port(high)?);
             if low > high {
@@ -239,6 +245,8 @@ fn check_name(name: &str) -> Result<(), String> {
         "a host does not begin with a dash"
     } else if name.contains('/') {
         "a host has no slash; a range of addresses is written 10.0.0.1-10.0.0.9"
+    } else if name.contains('@') {
+        "a host has no user"
     } else if name.contains(',') {
         "a host has no comma; give several targets as separate words"
     } else if name.contains(['[', ']']) {
@@ -251,8 +259,8 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(why.into())
 }
 
-/// The typed targets in order: `host` (from `--host`) first, then `words`. A word of ports applies to
-/// the hosts before it without ports, and `fallback` (from `--port`) to those that are left.
+/// The typed targets in order: `host` (from `--host`) first, then `words`. A word of ports applies
+/// to the hosts before it without ports, and `fallback` (from `--port`) to those that are left.
 ///
 /// # Errors
 /// One line with the word and what is accepted.
@@ -260,12 +268,15 @@ pub fn assemble(
     host: Option<Group>,
     words: &[String],
     fallback: Option<Ports>,
-) -> Result<Vec<HostPort>, String> {
+) -> Result<Vec<HostPort>, Mistake> {
     let mut groups: Vec<Group> = host.into_iter().collect();
     // All groups before this one have ports.
     let mut portless_from = 0;
     for word in words {
-        let named = |why: String| format!("{}: {why}", quoted(word));
+        let named = |why: String| Mistake::Word {
+            word: word.clone(),
+            line: format!("{}: {why}", quoted(word)),
+        };
         if !Ports::is_ports(word) {
             groups.push(Group::parse(word).map_err(named)?);
             continue;
@@ -288,19 +299,21 @@ pub fn assemble(
 }
 
 /// Counts before expanding, so that a mistyped range cannot exhaust memory.
-fn expand(groups: &[Group], fallback: Option<Rc<Ports>>) -> Result<Vec<HostPort>, String> {
+fn expand(groups: &[Group], fallback: Option<Rc<Ports>>) -> Result<Vec<HostPort>, Mistake> {
     let mut total = 0u128;
     let mut complete = Vec::with_capacity(groups.len());
     for group in groups {
         let typed = quoted(&group.typed);
         let Some(ports) = group.ports.as_ref().or(fallback.as_ref()) else {
             let form = if group.needs_brackets() { "[HOST]:PORT" } else { "HOST:PORT" };
-            return Err(format!("{typed} has no port: give {form}, HOST PORT or --port"));
+            let line = format!("{typed} has no port: give {form}, HOST PORT or --port");
+            return Err(Mistake::NoPort { word: group.typed.clone(), line });
         };
         total = total.saturating_add(group.hosts.count().saturating_mul(ports.count()));
         if total > TARGETS_MAX as u128 {
             let most = TARGETS_MAX;
-            return Err(format!("{typed}: {total} targets in all, at most {most} are accepted"));
+            let line = format!("{typed}: {total} targets in all, at most {most} are accepted");
+            return Err(line.into());
         }
         complete.push((group, ports));
     }

@@ -187,7 +187,7 @@ fn an_empty_missing_or_non_utf8_value_is_an_error_with_the_name_of_the_flag() {
             if let Some(value) = flag.value.filter(|_| flag.alone.is_none()) {
                 let line = mistake(vec![first.clone().into(), format!("--{}", flag.long).into()]);
                 let expected = format!("--{}: the value ({}) is missing", flag.long, value);
-                assert_eq!(line, expected);
+                assert!(line.starts_with(&expected), "{line}");
             }
         }
     }

@@ -72,7 +72,7 @@ pub enum Input {
     /// Its deadline has come.
     Due,
     /// A later round asks it.
-    Ask,
+    Recheck,
     /// The keepalive was sent, after this count of segments (modulo); or refused by this host.
     Started {
         segs: u8,
@@ -171,7 +171,7 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
         (Input::Unread, CheckState::ReplyPending) => (CheckState::ReplyDue, NO_ACTION),
         (Input::Unread, CheckState::PartialReply) => (CheckState::PartialReplyDue, NO_ACTION),
 
-        (Input::Ask, CheckState::Settled(reply, _)) => start(reply, NO_ACTION),
+        (Input::Recheck, CheckState::Settled(reply, _)) => start(reply, NO_ACTION),
         (Input::Started { segs }, CheckState::KeepaliveStarting(reply)) => {
             let deadline = Deadline::After(READS[0]);
             let after = CheckState::KeepaliveSent { reply, step: Step::Sent1, segs };
@@ -314,7 +314,7 @@ fn read(
 
 /// How long before its deadline a keepalive that is out was sent, or a doubt began, while the answer to a read can
 /// come; see [`due`].
-pub fn asked_before(step: Step) -> Span {
+pub fn sent_before_deadline(step: Step) -> Span {
     match step {
         Step::Sent1 => READS[0],
         Step::Sent2 => READS[0] + READS[1],

@@ -106,14 +106,9 @@ impl Checks {
         self.reply_timeout.filter(|_| self.state(slot).is_reply_pending())
     }
 
-    /// Whether the application has replied in time, whatever became of the connection.
-    pub fn has_replied(&self, slot: u32) -> bool {
-        self.state(slot).reply() == Reply::Replied
-    }
-
-    /// Whether it let its time pass, whatever became of the connection.
-    pub fn has_missed(&self, slot: u32) -> bool {
-        matches!(self.state(slot).reply(), Reply::NoReply | Reply::Wrong)
+    /// What is known of the reply of a slot, whatever became of the connection.
+    pub fn reply(&self, slot: u32) -> Reply {
+        self.state(slot).reply()
     }
 
     /// Takes what happened to a slot at `at`, and returns what is to be done.
@@ -212,7 +207,7 @@ impl Checks {
     }
 
     /// The next slot that the round under way has to ask, if one is; it may have ended.
-    pub fn next_to_ask(&mut self) -> Option<u32> {
+    pub fn next_of_round(&mut self) -> Option<u32> {
         self.rounds.next()
     }
 

@@ -1,12 +1,12 @@
-//! When a run is over, and what a gap changes about it.
+//! When a run is over: the hold, settling, and readiness that a gap has delayed.
 
 use super::gaps::{GAP_MIN, Unread};
 use super::{Engine, State};
 use crate::plan::Hold;
 use crate::units::{Moment, Span};
 
-/// For how long no close may have come before a run that settles is over: the connections dialed
-/// last have stayed open together for as long as those before them, see [`super::sustained`].
+/// A run has settled once no close came for this long: the last connections have stayed open
+/// together for as long as those before them, see [`super::sustained`].
 pub const QUIET: Span = super::sustained::WINDOW;
 
 impl Engine {
@@ -15,21 +15,20 @@ impl Engine {
         if not_initiated + dialing == 0 && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
         }
-        let held = self.end_due().is_some_and(|end| end <= self.now);
-        self.gave_up |= self.is_too_much();
-        let waits = self.readiness_may_be_pending() || self.checks.is_waiting();
-        // Once over, it stays over, whatever a late event says.
-        self.over |= self.stopped || self.gave_up || (held && !waits);
+        let is_held = self.end_due().is_some_and(|end| end <= self.now);
+        self.hit_max_errors |= self.has_max_errors();
+        let is_pending = self.readiness_may_be_pending() || self.checks.is_waiting();
+        self.over |= self.stopped || self.hit_max_errors || (is_held && !is_pending);
     }
 
-    /// Whether as many connections have failed or were closed as are put up with.
-    pub(super) fn is_too_much(&self) -> bool {
+    /// Whether errors and closes have reached `--max-errors`.
+    pub(super) fn has_max_errors(&self) -> bool {
         let ended = self.ledger.entered(State::Error) + self.ledger.entered(State::Closed);
         self.errors_max.is_some_and(|most| ended >= most)
     }
 
-    /// When the hold ends, and the run has settled. `None`: not before a signal, or a dial is not
-    /// decided.
+    /// When the hold is over and the run has settled. `None`: a dial is not decided, or the hold ends
+    /// by a signal.
     pub(super) fn end_due(&self) -> Option<Moment> {
         let decided_at = self.decided_at?;
         match self.hold {
@@ -38,8 +37,8 @@ impl Engine {
         }
     }
 
-    /// When no close will have come for [`QUIET`], or there was time enough for that. Where nothing
-    /// is open nothing can be closed.
+    /// When no close will have come for [`QUIET`], at most the plan's settle time after the last dial
+    /// was decided.
     fn settled_at(&self, decided_at: Moment) -> Moment {
         if self.ledger.level(State::Established) == 0 {
             return decided_at;
@@ -48,16 +47,14 @@ impl Engine {
         (decided_at + self.settle).min(quiet_since + QUIET)
     }
 
-    /// The schedule moves by a gap in which nothing could be dialed; everything else is a matter of
-    /// real time.
+    /// Moves the schedule of dials by a pause; everything else goes by real time.
     pub(super) fn notice_pause(&mut self, now: Moment) {
-        let expected = self.next_due().map(|due| due.max(self.now));
-        let gap = expected.map_or(Span::ZERO, |expected| now.since(expected));
-        if gap > GAP_MIN {
+        let late = self.wake.due(self.now).map_or(Span::ZERO, |due| now.since(due));
+        if late > GAP_MIN {
             self.checks.gap(now);
         }
-        if gap > super::PAUSE_MIN {
-            self.pacer.postpone(gap);
+        if late > super::PAUSE_MIN {
+            self.pacer.postpone(late);
         }
     }
 
@@ -69,11 +66,12 @@ impl Engine {
         self.gap_unread = Some(Unread::Batches(0));
     }
 
-    /// A batch has been read. A gap's is read with the first one that is not full, or once every
-    /// connection has been in one, and once what was to be drained then has been: an end can show
-    /// behind the bytes only.
-    pub(super) fn end_gap(&mut self, is_batch_full: bool) {
-        let is_polled = |batches: u32| !is_batch_full || batches >= self.batches();
+    /// The batch of a poll has been handled. All readiness of a gap has been read after the first
+    /// batch that was not full, or after as many as there are connections for; all data after the
+    /// drains that were waiting then, and a FIN or RST may stand behind data.
+    pub(super) fn end_batch(&mut self, is_full: bool) {
+        self.full_batches = if is_full { self.full_batches.saturating_add(1) } else { 0 };
+        let is_polled = |batches: u32| !is_full || batches >= self.batches();
         self.gap_unread = match self.gap_unread {
             None => return,
             Some(Unread::Batches(batches)) if !is_polled(batches) => {
@@ -81,7 +79,7 @@ impl Engine {
             }
             Some(Unread::Batches(_)) => self.ready.last().map(Unread::DrainsTo),
             Some(Unread::DrainsTo(slot)) => Some(Unread::DrainsTo(slot)),
-            // What the last of these drains has found was in this turn.
+            // The results of the last drain were among the events of this turn.
             Some(Unread::Drained) => None,
         };
         if self.gap_unread.is_none() {
@@ -89,9 +87,9 @@ impl Engine {
         }
     }
 
-    /// Whether readiness may wait in the kernel that is not in this turn. A full batch says
-    /// so; but after as many full batches in a row as there are batches of connections, everybody
-    /// has had a say, and servers that never stop sending must not keep deadlines from firing.
+    /// Whether the kernel may have readiness that is not in this turn, after a full batch. After as
+    /// many full batches in a row as there are batches of connections, each has been reported, and
+    /// servers that never stop sending must not hold up deadlines.
     pub(super) fn readiness_may_be_pending(&self) -> bool {
         (1..=self.batches()).contains(&self.full_batches)
     }
@@ -110,7 +108,7 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, EndReason, Event, EventKind, Failure, Key};
+    use super::super::{Action, EndReason, Event, EventKind, Failure, Key, Wake};
     use super::*;
     use crate::plan::Plan;
     use crate::route::{Routes, Target};
@@ -147,10 +145,10 @@ mod tests {
     #[test]
     fn a_run_settles_until_no_close_came_for_100_ms() {
         let mut engine = established(&plan(5, Span::ZERO, Span::from_s(1)));
-        assert_eq!(engine.next_due(), Some(ms(100)));
+        assert_eq!(engine.next_wake(), Wake::At(ms(100)));
         for (slot, at) in [(0, 40), (1, 139), (2, 200)] {
             close(&mut engine, slot, ms(at));
-            assert_eq!(engine.next_due(), Some(ms(at + 100)));
+            assert_eq!(engine.next_wake(), Wake::At(ms(at + 100)));
         }
         assert!(!engine.is_over());
         engine.turn(ms(300), &[], &mut Vec::new());
@@ -167,13 +165,13 @@ mod tests {
             let mut engine = established(&plan(50, Span::from_ms(hold), Span::from_ms(settle)));
             for slot in 0..49 {
                 let at = ms(50 * u64::from(slot) + 50);
-                if engine.next_due().is_some_and(|due| due <= at) {
+                if engine.next_wake().due(at).is_some_and(|due| due <= at) {
                     break;
                 }
                 close(&mut engine, slot, at);
             }
             let ends_at_once = end == 0 && engine.is_over();
-            assert!(ends_at_once || engine.next_due() == Some(ms(end)), "{hold} {settle}");
+            assert!(ends_at_once || engine.next_wake() == Wake::At(ms(end)), "{hold} {settle}");
         }
     }
 

@@ -89,6 +89,30 @@ pub enum Action {
     Note(Key, Note),
 }
 
+/// When the engine has to be turned again although nothing happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// At once: something did not fit into the budgets of the last turn, or readiness may be pending
+    /// in the kernel.
+    Now,
+    /// At this moment, which is later than the last turn. There may be nothing due then but a move of
+    /// deadlines down the levels of the wheel.
+    At(Moment),
+    /// The run is over, or goes on until a signal.
+    Never,
+}
+
+impl Wake {
+    /// As a deadline, for a caller that has turned the engine at `now`.
+    pub fn due(self, now: Moment) -> Option<Moment> {
+        match self {
+            Wake::Now => Some(now),
+            Wake::At(due) => Some(due),
+            Wake::Never => None,
+        }
+    }
+}
+
 /// Why `struct tcp_info` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TcpInfoPurpose {

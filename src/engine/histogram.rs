@@ -114,7 +114,7 @@ impl Histogram {
 }
 
 /// A time as the bucket that it falls into, plus one: all that a quantile needs, in two bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Code(NonZeroU16);
 
 const _: () = assert!(BUCKETS < u16::MAX as usize && size_of::<Option<Code>>() == 2);
@@ -162,25 +162,6 @@ impl Codes {
             seen >= rank
         });
         found.map_or(Span::ZERO, |(index, _)| Span(middle(index)))
-    }
-
-    /// As [`Histogram::quantile`] but for the clamping, and forgets what was recorded.
-    pub fn take_quantile(&mut self, permille: u32) -> Span {
-        let rank = (u64::from(self.count) * u64::from(permille)).div_ceil(1000).max(1);
-        let (mut seen, mut quantile) = (0, Span::ZERO);
-        // Most of it is empty: with thousands of targets that is worth knowing.
-        for (index, count) in (0..).zip(self.counts.iter_mut()) {
-            if seen == u64::from(self.count) {
-                break;
-            }
-            let before = seen;
-            seen += u64::from(std::mem::take(count));
-            if (before..seen).contains(&(rank - 1)) {
-                quantile = Span(middle(index));
-            }
-        }
-        self.count = 0;
-        quantile
     }
 }
 

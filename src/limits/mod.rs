@@ -1,7 +1,7 @@
 //! The local limits below a run: judges a [`Plan`] by a [`Host`]'s numbers.
 //!
-//! `os/host.rs` reads, this judges, `report/preflight.rs` prints. A finding stops no run: the limit may
-//! be raised, or prove not to apply, before it is reached.
+//! `os/host.rs` reads, this judges, `report/preflight.rs` prints. A finding stops no run: the limit
+//! may be raised, or prove not to apply, before it is reached.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -25,7 +25,8 @@ pub const DESCRIPTORS_OWN: u64 = 16;
 /// Those that a run opens after the limits are judged: poll set, timer, signals.
 const DESCRIPTORS_LATER: u64 = 3;
 
-/// The kernel's descriptor table grows in steps of this size, and never beyond `fs.nr_open`. Source: `alloc_fdtable` in `fs/file.c`.
+/// The kernel's descriptor table grows in steps of this size, and never beyond `fs.nr_open`.
+/// Source: `alloc_fdtable` in `fs/file.c`.
 const DESCRIPTORS_STEP: u64 = 64;
 
 /// Entries of the poll set beside the connections, with a reserve.
@@ -34,7 +35,8 @@ const WATCHES_OWN: u64 = 4;
 /// Memory of a run beside its tables: four times what was measured.
 pub const OWN_BYTES: u64 = 1 << 20;
 
-/// Kernel memory of one end of an idle connection: socket, file, inode, dentry and epoll watch. Measured as the growth of slabs on Linux 6.18: 8.1 KB for both ends.
+/// Kernel memory of one end of an idle connection: socket, file, inode, dentry and epoll watch.
+/// Measured as the growth of slabs on Linux 6.18: 8.1 KB for both ends.
 pub const KERNEL_BYTES_EACH_END: u64 = 4096;
 
 /// What a cgroup is charged for an accepted end: 1.5 KB, measured on Linux 6.18; a dialing end is
@@ -67,8 +69,8 @@ pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
     found
 }
 
-/// A process that may raise its hard limit has done so; then only `fs.nr_open` limits it. A server on
-/// this host has a limit of its own.
+/// A process that may raise its hard limit has done so; then only `fs.nr_open` limits it. A server
+/// on this host has a limit of its own.
 fn judge_descriptors(plan: &Plan, host: &Host, found: &mut Vec<Finding>) {
     let open = host.descriptors.map_or(0, |limit| limit.open);
     let needed = descriptors_needed(plan.connections, open);
@@ -225,7 +227,8 @@ impl Shares {
     }
 }
 
-/// Whether `connect()` reuses ports in TIME_WAIT. Source: `tcp_twsk_unique` in `net/ipv4/tcp_ipv4.c`.
+/// Whether `connect()` reuses ports in TIME_WAIT. Source: `tcp_twsk_unique` in
+/// `net/ipv4/tcp_ipv4.c`.
 fn is_time_wait_reused(plan: &Plan, host: &Host) -> bool {
     match host.time_wait_reuse {
         _ if host.timestamps == Some(0) => false,
@@ -249,8 +252,8 @@ impl Ends {
         Ends { targets: targets as u64, here: here as u64 }
     }
 
-    /// The cost of `connections` spread over the targets: `own` for our end, and `other` for a peer's
-    /// end on this host.
+    /// The cost of `connections` spread over the targets: `own` for our end, and `other` for a
+    /// peer's end on this host.
     fn total(self, connections: u64, own: u64, other: u64) -> u64 {
         let each =
             u128::from(own) * u128::from(self.targets) + u128::from(other) * u128::from(self.here);

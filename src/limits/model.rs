@@ -72,8 +72,8 @@ pub struct Host {
     /// `net.ipv4.ip_local_port_range` and `net.ipv4.ip_local_reserved_ports`.
     pub ports: Option<PortRange>,
     pub ports_reserved: Vec<PortRange>,
-    /// Ports of targets on this host with a listener, each once; of the first targets only, if there
-    /// are many.
+    /// Ports of targets on this host with a listener, each once; of the first targets only, if
+    /// there are many.
     pub ports_listened: Vec<u16>,
     /// Connections in TIME_WAIT, whatever their addresses.
     pub time_wait: Option<u64>,
@@ -174,7 +174,8 @@ pub struct PortsKnob {
     pub range: PortRange,
     /// Ports of the range for each pair.
     pub usable: u64,
-    /// Pairs of source and target, and the number needed with this range; `None`: no number is enough.
+    /// Pairs of source and target, and the number needed with this range; `None`: no number is
+    /// enough.
     pub pairs: u64,
     pub pairs_needed: Option<u64>,
     /// The connections that get a port if none is in TIME_WAIT.

@@ -1,6 +1,6 @@
-//! The neighbour table: an entry for each address on the link that this host sends to, a target or a
-//! router. If it is full (`gc_thresh3`), this host drops packets to new neighbours, and the dials time
-//! out. Source: `neigh_alloc` in net/core/neighbour.c.
+//! The neighbour table: an entry for each address on the link that this host sends to, a target or
+//! a router. If it is full (`gc_thresh3`), this host drops packets to new neighbours, and the dials
+//! time out. Source: `neigh_alloc` in net/core/neighbour.c.
 
 use super::model::{Finding, Host, Knob, Neighbours};
 use crate::plan::Plan;

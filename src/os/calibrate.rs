@@ -52,7 +52,7 @@ pub fn calibrate(
     let before = Usage::take(&server);
     let tables = Tables::new(&plan)?;
     // Only after the child has started: it would inherit the blocked signals.
-    let signals = Signals::hold().map_err(|e| Error::system("cannot wait for signals", &e))?;
+    let signals = Signals::hold().map_err(|e| Error::system("cannot receive signals", &e))?;
     let serve = server.address;
     let (cpu, after, ended) = (None, Usage::default(), None);
     let mut meter = Meter { server: &mut server, cpu, after, ended };
@@ -228,8 +228,8 @@ impl Drop for Server {
     }
 }
 
-/// The highest of the 1000 ports below `from` that is free on the loopback; 0, any free port, if none
-/// is.
+/// The highest of the 1000 ports below `from` that is free on the loopback; 0, any free port, if
+/// none is.
 fn free_port_below(from: u16) -> u16 {
     let free = |port: &u16| TcpListener::bind((LOOPBACK, *port)).is_ok();
     (1024..from).rev().take(1000).find(free).unwrap_or(0)

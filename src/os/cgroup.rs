@@ -1,12 +1,12 @@
-//! The memory limits of this process's cgroup and all its visible ancestors: cgroup v1, v2, and both
-//! mounted together.
+//! The memory limits of this process's cgroup and all its visible ancestors: cgroup v1, v2, and
+//! both mounted together.
 
 use std::{fs, str};
 
 use crate::limits::{CgroupMemory, Gauge};
 
-/// Limits of this size and above are none: v1 reports "none" as the greatest number of whole pages in
-/// 63 bits.
+/// Limits of this size and above are none: v1 reports "none" as the greatest number of whole pages
+/// in 63 bits.
 const UNLIMITED_BYTES: u64 = 1 << 62;
 
 /// The file names of one version.
@@ -87,8 +87,8 @@ fn directories(names: &Names, groups: &str, mounts: &str) -> Vec<String> {
     directories
 }
 
-/// The cgroup of a line of `/proc/self/cgroup`: `4:memory:/a/b` in v1, `0::/a/b` in v2. One outside of
-/// this namespace begins with `/..`.
+/// The cgroup of a line of `/proc/self/cgroup`: `4:memory:/a/b` in v1, `0::/a/b` in v2. One outside
+/// of this namespace begins with `/..`.
 fn group_in<'a>(line: &'a str, names: &Names) -> Option<&'a str> {
     let mut parts = line.splitn(3, ':');
     let (number, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);

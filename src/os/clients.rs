@@ -1,5 +1,5 @@
-//! The clients of `serve` by descriptor: sends the banner, reads, echoes, floods, and ends each after
-//! its time.
+//! The clients of `serve` by descriptor: sends the banner, reads, echoes, floods, and ends each
+//! after its time.
 //!
 //! All memory that grows with their number grows in [`Clients::reserve`], by pieces: doubling would
 //! allocate up to twice what is needed, and three times while it copies.
@@ -25,7 +25,7 @@ const PIECE_CLIENTS: usize = 1024;
 const NOT_READY: u32 = 0;
 const LAST: u32 = u32::MAX;
 
-/// Identifies one connection. The generation tells it from others with the same descriptor.
+/// Identifies one connection. The generation differs from that of others with the same descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientId {
     descriptor: u32,

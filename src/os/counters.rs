@@ -1,5 +1,5 @@
-//! Reads the counters of this host's kernel ([`Counters`]). The files are opened before a run and kept
-//! open: at its end there may be no free descriptor.
+//! Reads the counters of this host's kernel ([`Counters`]). The files are opened before a run and
+//! kept open: at its end there may be no free descriptor.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -30,7 +30,8 @@ pub struct CounterFiles {
 }
 
 impl CounterFiles {
-    /// Opens the files of this network namespace; the counters of those that do not open are `None`.
+    /// Opens the files of this network namespace; the counters of those that do not open are
+    /// `None`.
     pub fn open() -> CounterFiles {
         if sys::descriptor_limit().is_ok_and(|(soft, _)| soft < DESCRIPTORS_MIN) {
             return CounterFiles::default();

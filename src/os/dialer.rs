@@ -1,9 +1,9 @@
 //! Dials a connection, and confirms that it is established.
 //!
 //! By default the kernel tries ports of one parity first, and once half of the range is used each
-//! dial searches through thousands of used ports. Setting the whole range on each socket avoids that
-//! (IP_LOCAL_PORT_RANGE, since Linux 6.3). A source is bound without a port, so that one port of it
-//! can be used for every target.
+//! dial searches through thousands of used ports. Setting the whole range on each socket avoids
+//! that (IP_LOCAL_PORT_RANGE, since Linux 6.3). A source is bound without a port, so that one port
+//! of it can be used for every target.
 
 use std::io;
 use std::net::SocketAddr;
@@ -142,9 +142,9 @@ impl Dialer {
     }
 }
 
-/// Whether a target is dialed from its own address: then `connect()` can choose its port as the local
-/// one. True for this host's addresses, except most of 127.0.0.0/8, which the kernel dials from
-/// 127.0.0.1.
+/// Whether a target is dialed from its own address: then `connect()` can choose its port as the
+/// local one. True for this host's addresses, except most of 127.0.0.0/8, which the kernel dials
+/// from 127.0.0.1.
 fn is_dialed_from_itself(routes: &Routes, target: &SocketAddr) -> bool {
     let sources = routes.sources();
     if sources.is_empty() {

@@ -72,8 +72,8 @@ impl Tables {
 ///
 /// # Errors
 /// [`crate::error::Error::System`] if something that the loop needs is missing before the first
-/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures of
-/// connections are no errors here.
+/// dial, or if polling fails. The latter ends the run as a signal does, with its report. Failures
+/// of connections are no errors here.
 pub fn run(
     plan: &Plan,
     tables: Tables,
@@ -176,10 +176,11 @@ impl<'a> Driver<'a> {
                 watch.debug(key, DebugEvent::Received(&bytes));
             }
             if self.engine.is_over() {
-                self.engine.hear_last(&self.events);
+                // Results of the last actions; what they lead to is not carried out any more.
+                self.engine.turn(now, &self.events, &mut actions);
                 return Ok(());
             }
-            let (due, at_once) = (self.engine.next_due(), !self.events.is_empty());
+            let (due, at_once) = (self.engine.next_wake().due(now), !self.events.is_empty());
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;
             if let Some(Gap { since, is_stop }) = wake.gap {
@@ -327,7 +328,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Reads once: into the buffer, and up to `bytes_max` that are discarded where nothing looks at
+    /// Reads once: into the buffer, and up to `bytes_max` that are discarded if nothing uses
     /// them. With `--debug` the bytes are printed now, or after the next turn if there is no
     /// `watch`.
     fn read(&mut self, key: Key, bytes_max: usize, watch: &mut Option<&mut dyn Watch>) -> Read {

@@ -32,8 +32,8 @@ pub fn reason(stage: Stage, errno: i32) -> EndReason {
     }
 }
 
-/// A source is bound without a port, so ports cannot be exhausted here. Before Linux 4.2 bind() takes
-/// a port all the same, and fails with EADDRINUSE if there is no free one.
+/// A source is bound without a port, so ports cannot be exhausted here. Before Linux 4.2 bind()
+/// takes a port all the same, and fails with EADDRINUSE if there is no free one.
 fn bind(errno: i32) -> EndReason {
     match errno {
         // Not a lack of ports: the address was there at the start and is gone. ENODEV: a link-local

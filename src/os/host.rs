@@ -68,8 +68,8 @@ fn is_privileged(status: &str, capability: u32) -> bool {
     bits >> capability & 1 == 1 && text("/proc/self/uid_map").is_some_and(is_initial)
 }
 
-/// The limit on descriptors, after [`raise_nofile_limit`]: a hard limit that is still too low could not
-/// be raised.
+/// The limit on descriptors, after [`raise_nofile_limit`]: a hard limit that is still too low could
+/// not be raised.
 fn descriptors(connections: u32, nr_open: Option<u64>, is_capable: bool) -> Option<Descriptors> {
     let (soft, hard) = sys::descriptor_limit().ok()?;
     let open = descriptors_open(soft);
@@ -78,8 +78,8 @@ fn descriptors(connections: u32, nr_open: Option<u64>, is_capable: bool) -> Opti
     Some(Descriptors { soft, hard, open, may_raise })
 }
 
-/// The open descriptors of this process below `limit`; three if unknown. Those above it, from before
-/// the limit was lowered, do not count against it.
+/// The open descriptors of this process below `limit`; three if unknown. Those above it, from
+/// before the limit was lowered, do not count against it.
 fn descriptors_open(limit: u64) -> u64 {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return 3 };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
@@ -95,8 +95,8 @@ fn files_in(text: &str) -> Option<Gauge> {
     Some(Gauge { most, used: allocated.saturating_sub(unused) })
 }
 
-/// `tw` of the line `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 43` in `/proc/net/sockstat`, which costs no
-/// walk over all sockets.
+/// `tw` of the line `TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 43` in `/proc/net/sockstat`, which
+/// costs no walk over all sockets.
 fn time_wait_in(sockstat: &str) -> Option<u64> {
     let tcp = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
     let mut fields = tcp.split_whitespace().skip_while(|field| *field != "tw");
@@ -229,8 +229,8 @@ fn size_in(text: &str, field: &str) -> Option<u64> {
 }
 
 /// Raises RLIMIT_NOFILE: the soft limit to the hard one, and the hard one, if this process may, to
-/// what `connections` need, at most `fs.nr_open`. A failure is no error: dials without a descriptor are
-/// failures of this host.
+/// what `connections` need, at most `fs.nr_open`. A failure is no error: dials without a descriptor
+/// are failures of this host.
 pub fn raise_nofile_limit(connections: u32) {
     let Ok((_, hard)) = sys::descriptor_limit() else { return };
     let most = number("/proc/sys/fs/nr_open").unwrap_or(u64::MAX);
@@ -243,7 +243,7 @@ pub fn raise_nofile_limit(connections: u32) {
 }
 
 /// Checks that the tables of a run fit into the available memory, of this host and of its cgroups.
-/// Allocation alone does not tell: the kernel overcommits, and later kills the process.
+/// A successful allocation is no proof: the kernel overcommits, and later kills the process.
 ///
 /// # Errors
 /// [`Error::Memory`] if they do not fit.

@@ -1,5 +1,5 @@
-//! Reads the ICMP errors that dials received from their sockets, before these are closed: one system
-//! call for each dial that failed, none for one that opened.
+//! Reads the ICMP errors that dials received from their sockets, before these are closed: one
+//! system call for each dial that failed, none for one that opened.
 
 use super::clock::Clock;
 use super::sockets::Sockets;

@@ -1,5 +1,5 @@
-//! Neighbour tables, routes and addresses by netlink. It needs no privilege and works in every network
-//! namespace; `/proc/net/stat/arp_cache` exists in the initial one only.
+//! Neighbour tables, routes and addresses by netlink. It needs no privilege and works in every
+//! network namespace; `/proc/net/stat/arp_cache` exists in the initial one only.
 //!
 //! Requests and replies are in host byte order: `struct nlmsghdr`, a fixed part, attributes. The
 //! kernel handles a request before `send()` returns, so no read here blocks.
@@ -138,7 +138,8 @@ impl Netlink {
         }
     }
 
-    /// Whether an interface is point-to-point: all its IPv4 neighbours share one entry. Source: `ipv4_neigh_lookup` in net/ipv4/route.c.
+    /// Whether an interface is point-to-point: all its IPv4 neighbours share one entry. Source:
+    /// `ipv4_neigh_lookup` in net/ipv4/route.c.
     pub fn is_point_to_point(&mut self, interface: u32) -> bool {
         let mut request = [0; IFINFOMSG_BYTES];
         request[4..8].copy_from_slice(&interface.to_ne_bytes());

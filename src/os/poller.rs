@@ -13,7 +13,8 @@ use crate::engine::gaps::GAP_MIN;
 use crate::error::{Error, Result};
 use crate::units::{Moment, Span};
 
-/// The poller's own tokens. Slots and descriptors are below 2^31, so no connection has one of these.
+/// The poller's own tokens. Slots and descriptors are below 2^31, so no connection has one of
+/// these.
 const TIMER: Token = Token(u32::MAX as usize);
 pub const SIGNALS: Token = Token(u32::MAX as usize - 1);
 
@@ -87,9 +88,10 @@ impl Poller {
         self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()))
     }
 
-    /// Polls: without waiting if `at_once` or if `due` has passed, otherwise until `due` or readiness.
-    /// `ready` may be empty, or have the timer only ([`is_timer`]). After [`GAP_MIN`] or longer without
-    /// a poll it does not wait either, so that `ready` has only what happened in the gap.
+    /// Polls: without waiting if `at_once` or if `due` has passed, otherwise until `due` or
+    /// readiness. `ready` may be empty, or have the timer only ([`is_timer`]). After [`GAP_MIN`] or
+    /// longer without a poll it does not wait either, so that `ready` has only what happened in the
+    /// gap.
     ///
     /// # Errors
     /// [`Error::System`] if setting the timer or polling fails.
@@ -112,8 +114,8 @@ impl Poller {
         let was_stopped = matches!(&polled, Err(error) if error.kind() == ErrorKind::Interrupted);
         if was_stopped {
             // Unblocked signals are ignored or end the process, so EINTR means that the process was
-            // stopped and continued (signal(7)), since an unknown moment. Readiness from the stop has
-            // to come before deadlines from it: poll once more, without waiting.
+            // stopped and continued (signal(7)), since an unknown moment. Readiness from the stop
+            // has to come before deadlines from it: poll once more, without waiting.
             polled = self.poll.poll(ready, Some(Duration::ZERO));
         }
         let now = self.clock.now();
@@ -140,10 +142,10 @@ impl Poller {
     /// The time before `now` in which readiness was not seen, if any.
     ///
     /// A sleeping poll is woken by readiness, so it has no gap while the host runs the process. The
-    /// process did not run if it wakes long after its timer: since the timer expired, if nothing was
-    /// ready before that (epoll returns readiness in order). It was stopped if the poll was
-    /// interrupted, or if a SIGCONT is pending that is not in the batch: the stop came right after the
-    /// poll. Then the gap can have begun at any time since the last poll.
+    /// process did not run if it wakes long after its timer: since the timer expired, if nothing
+    /// was ready before that (epoll returns readiness in order). It was stopped if the poll was
+    /// interrupted, or if a SIGCONT is pending that is not in the batch: the stop came right after
+    /// the poll. Then the gap can have begun at any time since the last poll.
     fn gap(&self, signals: &Signals, slept: &Slept, now: Moment, ready: &Events) -> Option<Gap> {
         let Slept { woke, due, at_once, was_stopped } = *slept;
         let is_continued = signals.read();
@@ -164,14 +166,14 @@ impl Poller {
         self.turn_longest = self.turn_longest.max(took);
     }
 
-    /// The longest time between the end of a poll and the next sleep (or the end of the next poll that
-    /// did not sleep), of a late wake-up, or of a stop.
+    /// The longest time between the end of a poll and the next sleep (or the end of the next poll
+    /// that did not sleep), of a late wake-up, or of a stop.
     pub fn turn_longest(&self) -> Span {
         self.turn_longest
     }
 
-    /// Leaves the timer as it is if it is right, or if nothing is due: a needless expiry costs one loop
-    /// iteration, as much as setting it.
+    /// Leaves the timer as it is if it is right, or if nothing is due: a needless expiry costs one
+    /// loop iteration, as much as setting it.
     fn set_timer(&mut self, due: Option<Moment>) -> Result<()> {
         let Some(moment) = due.filter(|_| self.timer_due != due) else { return Ok(()) };
         self.timer_due = due;

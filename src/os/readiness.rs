@@ -1,4 +1,4 @@
-//! What one readiness of the poll means: asks the socket what happened to it, and dates it.
+//! What one readiness of the poll means: reads the state of the socket, and dates the event.
 
 use std::io;
 
@@ -104,7 +104,7 @@ impl Driver<'_> {
     /// Whether the next bytes of a connection can be a reply in time. Other connections are drained
     /// within the engine's budget.
     fn is_reply_pending(&self, key: Key) -> bool {
-        self.can_match(key.slot) && self.engine.awaits_answer(key)
+        self.can_match(key.slot) && self.engine.expects_reply(key)
     }
 
     /// The end of a connection, after the bytes before it: the reason that a server sent, or the

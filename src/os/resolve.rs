@@ -5,10 +5,10 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::sys;
+use super::sys::names::{EAI_ADDRFAMILY, EAI_CODES, gai_text};
 use crate::args::{Family, HostPort};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, why};
 use crate::escape::Printable;
-
 use crate::route::{OtherAddresses, TARGETS_MAX, Target};
 
 /// The most addresses of a name that the resolver returns: musl's, in the static binary.
@@ -32,8 +32,8 @@ pub struct Truncated {
     pub max: usize,
 }
 
-/// Resolves the typed targets: the first address of each, or with `all_addresses` all of them in the
-/// resolver's order. Each name is looked up once for all of its ports. Addresses that none of
+/// Resolves the typed targets: the first address of each, or with `all_addresses` all of them in
+/// the resolver's order. Each name is looked up once for all of its ports. Addresses that none of
 /// `sources` can dial, by their family, are left out.
 ///
 /// # Errors
@@ -133,9 +133,9 @@ fn mapped_v4(ip: IpAddr) -> Option<IpAddr> {
     Some(ip.to_canonical()).filter(|canonical| *canonical != ip)
 }
 
-/// Binds a socket to a source, as dials do. bind() also accepts broadcast, multicast and unspecified
-/// addresses, for which the kernel then chooses another source. So the socket is connected to the same
-/// address (port 9, discard; UDP, nothing is sent), and must keep its source.
+/// Binds a socket to a source, as dials do. bind() also accepts broadcast, multicast and
+/// unspecified addresses, for which the kernel then chooses another source. So the socket is
+/// connected to the same address (port 9, discard; UDP, nothing is sent), and must keep its source.
 fn try_source(source: &SocketAddr) -> io::Result<()> {
     let (ip, itself) = (source.ip(), SocketAddr::new(source.ip(), 9));
     let is_kept = !ip.is_unspecified()
@@ -181,11 +181,37 @@ fn reached_max(count: usize, resolver_max: Option<usize>) -> Option<usize> {
     resolver_max.filter(|max| count >= *max)
 }
 
-/// The resolver's message, without the standard library's prefix.
-fn reason(error: &std::io::Error) -> String {
+/// Why a name has no address. The standard library has the resolver's text and not its code, so the
+/// code is found by the text.
+fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    let short = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    short.to_owned()
+    let Some(text) = text.strip_prefix("failed to lookup address information: ") else {
+        return why(error);
+    };
+    let code = EAI_CODES.into_iter().find(|code| gai_text(*code) == text);
+    code.and_then(in_words).unwrap_or(text).to_owned()
+}
+
+/// An error of getaddrinfo(3), and what to do.
+///
+/// Source: its man page; resolv/res_query.c of glibc, by which SERVFAIL is `EAI_AGAIN` as no reply
+/// is, and REFUSED is `EAI_FAIL`.
+fn in_words(code: i32) -> Option<&'static str> {
+    Some(match code {
+        libc::EAI_AGAIN => {
+            "temporary DNS failure: no answer from the name servers of /etc/resolv.conf; try again, \
+             or give the IP address"
+        }
+        libc::EAI_FAIL => {
+            "permanent DNS failure: the name server refused the query; give the IP address"
+        }
+        libc::EAI_NONAME => "no such name in DNS or /etc/hosts",
+        libc::EAI_NODATA => "the name exists, but has no address",
+        EAI_ADDRFAMILY => "the name has no address of this family",
+        libc::EAI_FAMILY => "this host does not support the address family",
+        libc::EAI_MEMORY => "the resolver could not allocate memory",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -198,6 +224,22 @@ mod tests {
 
     fn found(typed: &[HostPort], family: Family) -> Vec<Target> {
         targets(typed, family, false, &[]).unwrap().targets
+    }
+
+    #[test]
+    fn each_error_of_the_resolver_is_in_our_words() {
+        for code in EAI_CODES {
+            let text = gai_text(code);
+            let error = io::Error::other(format!("failed to lookup address information: {text}"));
+            // musl has one text for the codes that it does not use.
+            let is_ours = Some(reason(&error).as_str()) == in_words(code);
+            assert!(is_ours || cfg!(target_env = "musl"), "{code}: {text}");
+        }
+        let again = in_words(libc::EAI_AGAIN).unwrap();
+        assert!(again.starts_with("temporary DNS failure: "), "{again}");
+        let unknown = io::Error::other("failed to lookup address information: Strange");
+        assert_eq!(reason(&unknown), "Strange");
+        assert!(reason(&io::Error::from_raw_os_error(libc::EMFILE)).contains("ulimit -n"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! `tcpgoon serve`: a listener to test against. One thread and one poll loop, like the driver. It must
-//! not be the bottleneck of a test, so a burst of dials is accepted in batches, not with one wake-up
-//! each.
+//! `tcpgoon serve`: a listener to test against. One thread and one poll loop, like the driver. It
+//! must not be the bottleneck of a test, so a burst of dials is accepted in batches, not with one
+//! wake-up each.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -34,8 +34,8 @@ const CLIENTS_SERVED_MAX: u32 = 16;
 /// this time.
 const BATCH_DELAY: Span = Span::from_us(500);
 
-/// When a resource was exhausted, accepting is tried again after this time even if no connection was
-/// closed.
+/// When a resource was exhausted, accepting is tried again after this time even if no connection
+/// was closed.
 const RETRY: Span = Span::from_ms(100);
 
 /// That it stops accepting is reported at most this often: at a limit that can change with every
@@ -55,8 +55,8 @@ pub trait ServeWatch {
 /// input ends.
 ///
 /// # Errors
-/// [`Error::Setup`] if it cannot listen; [`Error::System`] if something else that it needs is missing,
-/// or if polling fails: then the counts are reported all the same.
+/// [`Error::Setup`] if it cannot listen; [`Error::System`] if something else that it needs is
+/// missing, or if polling fails: then the counts are reported all the same.
 pub fn serve(args: &ServeArgs, signals: &Signals, watch: &mut dyn ServeWatch) -> Result<()> {
     let mut server = Server::new(args, signals, watch)?;
     let ended = server.run_loop(watch);
@@ -74,7 +74,7 @@ enum Accepting {
     /// It is not: accept() is called at this moment.
     Due(Moment),
     /// Not accepting until a connection is closed, or until this moment.
-    Full(Option<Moment>),
+    Paused(Option<Moment>),
 }
 
 struct Server<'a> {
@@ -170,7 +170,7 @@ impl<'a> Server<'a> {
         let accept = match self.accepting {
             Accepting::Off | Accepting::Watching => None,
             Accepting::Due(moment) => Some(moment),
-            Accepting::Full(moment) => moment,
+            Accepting::Paused(moment) => moment,
         };
         let end = self.clients.next_end();
         [accept, end, self.sample_due, self.end_due].into_iter().flatten().min()
@@ -203,7 +203,7 @@ impl<'a> Server<'a> {
     fn accept(&mut self, now: Moment, watch: &mut dyn ServeWatch) {
         match self.accepting {
             Accepting::Due(moment) if moment <= now => {}
-            Accepting::Full(Some(moment)) if moment <= now => {}
+            Accepting::Paused(Some(moment)) if moment <= now => {}
             _ => return,
         }
         let delay = self.args.accept_delay;
@@ -254,7 +254,7 @@ impl<'a> Server<'a> {
         event: ServeEvent,
         watch: &mut dyn ServeWatch,
     ) {
-        self.accepting = Accepting::Full(retry);
+        self.accepting = Accepting::Paused(retry);
         if self.event_due.is_some_and(|due| due <= now) {
             self.event_due = None;
             watch.event(event);
@@ -303,8 +303,8 @@ impl<'a> Server<'a> {
     fn close(&mut self, id: ClientId) {
         let closed = self.clients.remove(id);
         // accept() is tried again in this loop iteration.
-        if closed && matches!(self.accepting, Accepting::Full(_)) {
-            self.accepting = Accepting::Full(Some(Moment(0)));
+        if closed && matches!(self.accepting, Accepting::Paused(_)) {
+            self.accepting = Accepting::Paused(Some(Moment(0)));
         }
     }
 }

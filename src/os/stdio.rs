@@ -25,8 +25,8 @@ enum Sink {
     Polled(File),
 }
 
-/// Standard output and error. One [`Output`] if both are the same terminal or pipe: otherwise a line
-/// of one could follow half a line of the other.
+/// Standard output and error. One [`Output`] if both are the same terminal or pipe: otherwise a
+/// line of one could follow half a line of the other.
 #[derive(Debug)]
 pub struct Streams {
     pub stdout: Output,
@@ -139,8 +139,8 @@ impl Output {
         Output { sink, file_id, rest, lines, lines_dropped, lost: None, error: None }
     }
 
-    /// Writes a line (with its line feed), or drops and counts it if that would block. After an error
-    /// the next line is tried all the same: a full disk need not stay full.
+    /// Writes a line (with its line feed), or drops and counts it if that would block. After an
+    /// error the next line is tried all the same: a full disk need not stay full.
     pub fn line(&mut self, line: &str) {
         if self.error.is_some() {
             return;
@@ -176,8 +176,8 @@ impl Output {
         }
     }
 
-    /// Writes all of `text`, and waits for as long as that takes. The first signal meanwhile is taken
-    /// and ignored; the next one ends the process.
+    /// Writes all of `text`, and waits for as long as that takes. The first signal meanwhile is
+    /// taken and ignored; the next one ends the process.
     pub fn finish(&mut self, text: &str, signals: &Signals) {
         if self.error.is_some() {
             return;
@@ -220,7 +220,8 @@ impl Output {
         }
     }
 
-    /// Writes what does not block. Returns the number of bytes left, and the error, if there was one.
+    /// Writes what does not block. Returns the number of bytes left, and the error, if there was
+    /// one.
     fn write(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
         let mut left = bytes;
         while !left.is_empty() {

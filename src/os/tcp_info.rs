@@ -63,8 +63,8 @@ pub fn read(socket: BorrowedFd<'_>) -> TcpInfo {
 const KEEPALIVES_MAX: i32 = 127;
 
 /// Turns keepalive on: the first probe after a second without traffic, then one a second. The idle
-/// time is set last, so that a connection that was idle for that long sends its first probe at once.
-/// Source: `tcp_sock_set_keepidle_locked` in net/ipv4/tcp.c.
+/// time is set last, so that a connection that was idle for that long sends its first probe at
+/// once. Source: `tcp_sock_set_keepidle_locked` in net/ipv4/tcp.c.
 ///
 /// # Errors
 /// The system's.

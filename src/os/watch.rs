@@ -29,8 +29,8 @@ pub trait Watch {
     /// An event of one connection; only with `Plan::debug`.
     fn debug(&mut self, key: Key, event: DebugEvent<'_>);
 
-    /// The run is over; its sockets are still open. From here on the next signal, if it matters, has
-    /// to be taken from `signals`.
+    /// The run is over; its sockets are still open. From here on the next signal, if it matters,
+    /// has to be taken from `signals`.
     fn done(&mut self, run: &Run, signals: &Signals);
 
     /// Once a second while the sockets are closed.

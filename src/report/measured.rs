@@ -14,7 +14,8 @@ use crate::units::{NS_PER_S, Span};
 /// Below this number a connection's memory cannot be told from pages and slabs of other use.
 const MEMORY_CONNECTIONS_MIN: u32 = 1000;
 
-/// A loopback handshake that takes this long had its SYN or SYN-ACK retransmitted. Source: RFC 6298, 2.1.
+/// A loopback handshake that takes this long had its SYN or SYN-ACK retransmitted. Source: RFC
+/// 6298, 2.1.
 const SYN_RETRANSMITTED_AFTER: Span = Span::from_s(1);
 
 /// The first line of `serve`: the address is its last word.

@@ -12,7 +12,8 @@ use crate::units::Span;
 /// The most targets that are listed; then their number follows.
 const LISTED_MAX: usize = 8;
 
-/// A finding as one line: the limit, the connections that it allows, its knob and value, and the fix.
+/// A finding as one line: the limit, the connections that it allows, its knob and value, and the
+/// fix.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     pub plan: &'a Plan,

@@ -59,7 +59,7 @@ pub(super) fn bogus(
         6 => {
             let slot = states(&[State::Established])?;
             // Whether a reply is complete only the driver sees; without bytes it is not.
-            let is_awaited = engine.awaits_answer(Key { slot, attempt: 0 });
+            let is_awaited = engine.expects_reply(Key { slot, attempt: 0 });
             if is_awaited && view.has_bytes[slot as usize] {
                 return None;
             }

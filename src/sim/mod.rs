@@ -272,7 +272,7 @@ impl Sim {
             if is_stalled {
                 break;
             }
-            let due = self.engine.next_due();
+            let due = self.engine.next_wake().due(self.clock);
             let happens = self.network.next(self.clock);
             let waits = [due, happens, self.stop_at].into_iter().flatten().min();
             let Some(wake) = waits.filter(|wake| self.feedback.is_empty() && *wake > self.clock)

@@ -44,14 +44,8 @@ impl Network {
     pub fn new(plan: &Plan, until_would_block: bool) -> Network {
         Network {
             until_would_block,
-            sends: plan
-                .reply_check
-                .as_ref()
-                .is_some_and(|reply_check| !reply_check.send.is_empty()),
-            expects: plan
-                .reply_check
-                .as_ref()
-                .is_some_and(|reply_check| !reply_check.expect.is_empty()),
+            sends: plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty()),
+            expects: plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty()),
             descriptors: BTreeMap::new(),
             happenings: BTreeMap::new(),
             sequence: 0,
@@ -265,7 +259,7 @@ impl Network {
                     if open.until_reply.take().is_some() {
                         report(EventKind::ReplyMatched(key));
                     }
-                } else if ended.is_none() && engine.awaits_answer(key) {
+                } else if ended.is_none() && engine.expects_reply(key) {
                     open.read(budgets.drain_bytes_max, self.until_would_block)
                         .into_iter()
                         .for_each(&mut report);

@@ -31,7 +31,7 @@ impl Record {
             now,
             events,
             actions: actions.to_vec(),
-            next_due: engine.next_due(),
+            next_due: engine.next_wake().due(now),
             levels: sample.levels,
             deadlines: (0..sample.connections).filter_map(deadline).collect(),
             over: engine.is_over(),

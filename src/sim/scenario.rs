@@ -188,8 +188,7 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
         Hold::For(span) => span,
         Hold::Forever => Span::from_ms(200),
     };
-    let checks =
-        plan.reply_check.as_ref().map_or(Span::ZERO, |reply_check| reply_check.reply_timeout)
-            + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
+    let checks = plan.reply_check.as_ref().map_or(Span::ZERO, |reply| reply.reply_timeout)
+        + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
     plan.pace.offset(plan.connections) + dial + hold.max(checks) + Span::from_ms(20)
 }

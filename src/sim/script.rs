@@ -206,12 +206,9 @@ impl Script {
         let soon = random.span(Span::from_us(20), Span::from_ms(3));
         let later = random.span(Span::ZERO, Span::from_ms(60));
         let timeout = plan.dial_timeout.unwrap_or(Span::from_ms(80));
-        let reply_timeout = plan
-            .reply_check
-            .as_ref()
-            .map_or(Span::from_ms(20), |reply_check| reply_check.reply_timeout);
-        let sends =
-            plan.reply_check.as_ref().is_some_and(|reply_check| !reply_check.send.is_empty());
+        let reply_timeout =
+            plan.reply_check.as_ref().map_or(Span::from_ms(20), |reply| reply.reply_timeout);
+        let sends = plan.reply_check.as_ref().is_some_and(|reply| !reply.send.is_empty());
         let plain = Script::plain(soon, later, random);
         let fails = |reason| Script { handshake: Handshake::Fail(reason), ..plain };
         let accepts_after = |handshake_after| Script { handshake_after, ..plain };

@@ -1,5 +1,5 @@
-//! Trouble of the real world, small: each case makes one limit or fault in network namespaces of its
-//! own, dials into it, and holds the verdict against what is true.
+//! Limits and faults as they occur in production, small: each case makes one in network namespaces,
+//! dials into it, and compares the verdict with the truth.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -54,10 +54,10 @@ cases! {
         a_rule_of_this_host_rejects_above_fifty;
 }
 
-/// What a full accept queue of the server is called.
+/// The causes that are a full accept queue.
 const QUEUE: [&str; 2] = ["accept-queue-full", "accept-queue-overflow"];
 
-/// What connections that the server no longer knows of are called.
+/// The causes that end connections without a FIN or RST.
 const GONE: [&str; 3] = ["path-down", "state-expired", "host-down"];
 
 fn goon(client: &Namespace, words: &str) -> Outcome {

@@ -54,7 +54,7 @@ fn begin(cases: &'static [Case]) {
         for _ in 0..AT_A_TIME {
             thread::spawn(|| {
                 while let Some((name, case)) = cases.get(NEXT.fetch_add(1, Ordering::Relaxed)) {
-                    // A case that is skipped says so by the name of its thread.
+                    // A skipped case is reported with the name of its thread.
                     let thread = thread::Builder::new().name((*name).to_owned());
                     let run = move || panic::catch_unwind(case).map_err(|_| PANIC.take());
                     let result = thread.spawn(run).unwrap().join().unwrap();

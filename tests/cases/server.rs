@@ -93,10 +93,10 @@ pub fn a_full_queue_resets() {
     verdict.word("LIMIT", 2).first(&QUEUE);
 }
 
-/// A server that keeps 50 and says why to the others, dialed at full speed without --hold.
+/// A server that keeps 50 and sends the others an error line, dialed at full speed without --hold.
 pub fn at_full_speed_the_number_is_the_limit() {
     let Some(host) = Namespace::make() else { return };
-    let fault = Fault::Max { count: 50, says: "-ERR max clients reached\r\n" };
+    let fault = Fault::Max { count: 50, error_line: "-ERR max clients reached\r\n" };
     let _server = serve(&host, "127.0.0.1:80", fault);
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 200 -s 0"));
     verdict.word("LIMIT", 2).reached_is(50, 200).first(&["connection-limit"]);

@@ -12,7 +12,7 @@ const AFTER_FIRST: &str = "tcp flags & (syn | rst) == 0 ct original packets > 3"
 
 const HOLD: &str = "-y -c 40 -s 0 -i 0 --probe --hold 4s --close rst 127.0.0.1:80";
 
-/// A hold against a server whose firewall applies `verdict` after the first keepalive.
+/// A hold against a server behind a firewall that applies `verdict` after the first keepalive.
 fn held_while(verdict: &str) -> Option<Outcome> {
     let namespace = Namespace::make()?;
     namespace.firewall("input", &format!("tcp dport 80 {AFTER_FIRST} {verdict}"));

@@ -4,6 +4,7 @@
 mod common;
 
 mod escape;
+mod habits;
 mod preflight;
 mod prompt;
 mod readme;

@@ -144,7 +144,7 @@ fn a_wrong_argument_is_named_and_nothing_is_dialed() {
     let target = listener.target();
     for (wrong, named) in [
         (&["-c", "0"][..], "tcpgoon: --connections '0': "),
-        (&["-c", "1e3"], "tcpgoon: --connections '1e3': "),
+        (&["-c", "1e-3"], "tcpgoon: --connections '1e-3': "),
         (&["-c", "65m"], "tcpgoon: --connections '65m': "),
         (&["-s", "-1"], "tcpgoon: --sleep '-1': "),
         (&["-s", "1", "--rate", "1"], "tcpgoon: --rate and --sleep "),
@@ -156,29 +156,26 @@ fn a_wrong_argument_is_named_and_nothing_is_dialed() {
         (&["--hold", "always"], "tcpgoon: --hold 'always': "),
         (&["--port", "0"], "tcpgoon: --port '0': "),
         (&["--port", "65536"], "tcpgoon: --port '65536': "),
-        (&["--conections", "5"], "tcpgoon: unknown flag --conections: did you mean --connections?"),
-        (&["-x"], "tcpgoon: unknown flag -x"),
+        (&["-Q"], "tcpgoon: unknown flag -Q"),
         (&["-y=maybe"], "tcpgoon: --assume-yes 'maybe': "),
         (&["-c"], "tcpgoon: --connections: the value (int) is missing"),
         (&["--echo"], "tcpgoon: --echo belongs to 'tcpgoon serve'"),
-        (&["http://localhost/"], "tcpgoon: 'http://localhost/': "),
         (&["a\u{1b}[2Jb:80"], "tcpgoon: 'a\\u{1b}[2Jb:80': "),
         (&["[::1:80"], "tcpgoon: '[::1:80': "),
-        (&["localhost"], "tcpgoon: 'localhost' has no port: "),
     ] {
         let run = run(&[["-y", &target].as_slice(), wrong].concat());
-        assert_usage(&run, named, "try 'tcpgoon --help'");
+        assert_usage(&run, named, "try: tcpgoon --help");
     }
-    assert_usage(&run(&["-y"]), "tcpgoon: a host is required", "try 'tcpgoon --help'");
-    assert_usage(&run(&[]), "tcpgoon: a host is required", "try 'tcpgoon --help'");
-    let run = crate::common::run(&["serve", "--debug"]);
-    assert_usage(&run, "tcpgoon: --debug belongs to 'tcpgoon'", "try 'tcpgoon serve --help'");
-    let run = crate::common::run(&["calibrate", "-c", "none"]);
-    assert_usage(&run, "tcpgoon: --connections 'none': ", "try 'tcpgoon calibrate --help'");
+    assert_usage(&run(&["-y"]), "tcpgoon: a host is required", "try: tcpgoon --help");
+    assert_usage(&run(&[]), "tcpgoon: a host is required", "try: tcpgoon --help");
+    let run = crate::common::run(&["serve", "--debug=x"]);
+    assert_usage(&run, "tcpgoon: --debug belongs to 'tcpgoon'", "try: tcpgoon serve");
+    let run = crate::common::run(&["calibrate", "-c", "lots"]);
+    assert_usage(&run, "tcpgoon: --connections 'lots': ", "try: tcpgoon calibrate --help");
     let run = crate::common::run(&["explain", "accept-queue-ful"]);
     let named =
         "tcpgoon: 'accept-queue-ful': no cause has this id; did you mean accept-queue-full?";
-    assert_usage(&run, named, "try 'tcpgoon explain'");
+    assert_usage(&run, named, "try: tcpgoon explain accept-queue-full");
 }
 
 #[test]
@@ -197,6 +194,9 @@ fn a_name_without_an_address_is_one_line_and_nothing_is_dialed() {
         assert_eq!(run.stdout, "");
         assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
         assert!(run.stderr.starts_with(named), "{run:#?}");
+        // Which of them depends on the name servers here.
+        let in_words = ["no such name in DNS", "temporary DNS failure: ", "-4", "-6", "permanent"];
+        assert!(in_words.iter().any(|words| run.stderr.contains(words)), "{run:#?}");
     }
 }
 

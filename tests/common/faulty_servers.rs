@@ -23,10 +23,10 @@ use super::netns::inside;
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     Keep,
-    /// Keeps a number of connections; sends `says` on the others and closes them at once.
+    /// Keeps a number of connections; sends `error_line` on the others and closes them at once.
     Max {
         count: usize,
-        says: &'static str,
+        error_line: &'static str,
     },
     /// Keeps a number of new ones a second; closes the others at once.
     Rate(usize),
@@ -220,9 +220,9 @@ impl Server {
             _ => true,
         };
         if !is_admitted {
-            if let Fault::Max { says, .. } = self.fault {
+            if let Fault::Max { error_line, .. } = self.fault {
                 // The client may have closed.
-                let _ = stream.write_all(says.as_bytes());
+                let _ = stream.write_all(error_line.as_bytes());
             }
             return;
         }

@@ -1,25 +1,24 @@
-//! A run's output as a script made for the original reads it.
+//! A run's output, read as a script for the original reads it.
 
 use std::time::Duration;
 
 use super::output::{self, Stats, matches, span};
 use super::program::Outcome;
 
-/// What the original prints of a run.
+/// The lines that the original prints.
 #[derive(Debug)]
 pub struct Original {
-    /// The lines while it went on.
+    /// The lines during the run.
     pub stats: Vec<Stats>,
     /// The line below the header.
     pub last: Stats,
-    /// Of those established and those failed: min, avg, max, dev.
+    /// min, avg, max, dev.
     pub established: Option<[Duration; 4]>,
     pub failed: Option<[Duration; 4]>,
 }
 
-/// Reads a run's output as a script made for the original would, and makes sure that it is what
-/// that script expects: lines that begin with all NotInitiated and balance, the header, a last
-/// line, and timings of as many as there were.
+/// Reads a run's output strictly: lines that begin with all NotInitiated and balance, the header, a last
+/// line, and timings with matching counts.
 #[track_caller]
 pub fn original(run: &Outcome, target: &str) -> Original {
     let header = format!("--- {target} tcp test statistics ---\n");
@@ -44,9 +43,9 @@ pub fn original(run: &Outcome, target: &str) -> Original {
         assert_eq!(max.subsec_nanos() % 1000, 0, "it is truncated to microseconds: {words:?}");
         Some([min, avg, max, dev])
     };
-    // Those that the peer has closed since were established once.
+    // Closed ones were established.
     let established = timing("established", last.established + last.closed);
-    // A dial that was skipped took no time.
+    // Skipped dials have no time.
     let skipped = after.lines().find_map(|line| matches(line, "Dials skipped: #, *"));
     let skipped: u64 = skipped.map_or(0, |words| words[0].parse().unwrap());
     let failed = timing("failed", last.error - skipped);
@@ -55,13 +54,13 @@ pub fn original(run: &Outcome, target: &str) -> Original {
     Original { stats, last, established, failed }
 }
 
-/// The line at the end of a run in which everything was decided.
+/// The last line of a run in which everything is decided.
 pub fn decided(total: u64, established: u64, closed: u64) -> Stats {
     let error = total - established - closed;
     Stats { total, dialing: 0, established, closed, error, not_initiated: 0 }
 }
 
-/// What the report says of errors, without their number.
+/// The error reasons of the report.
 #[track_caller]
 pub fn errors(run: &Outcome) -> String {
     let [count, reasons] = &run.find("Errors: #, by reason: *")[..] else {

@@ -1,4 +1,4 @@
-//! The program's lines, read strictly: what a script would take apart is taken apart here.
+//! The program's lines, parsed strictly.
 
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ fn numbers(line: &str, shape: &str) -> Option<Vec<u64>> {
     Some(matches(line, shape)?.iter().map(|word| word.parse().unwrap()).collect())
 }
 
-/// Whether a line has this shape, and what stands in the places of its wildcards: `#` is a number,
-/// `@` a duration as Go prints it, `*` any text up to what follows in the shape.
+/// The wildcards of a line, if it has this shape: `#` is a number, `@` a duration as Go prints it, `*`
+/// any text up to what follows in the shape.
 pub fn matches(line: &str, shape: &str) -> Option<Vec<String>> {
     let Some(place) = shape.find(['#', '@', '*']) else {
         return (line == shape).then(Vec::new);
@@ -88,14 +88,14 @@ pub fn duration(text: &str) -> Option<Duration> {
     let (minutes, seconds) = rest.split_once('m').unwrap_or(("", rest));
     let whole = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
     let (hours, minutes, (seconds, ns)) = (whole(hours)?, whole(minutes)?, decimal(seconds, 9)?);
-    // What is less than a second has a smaller unit, but for nothing at all.
+    // Below a second the unit is smaller, except for 0s.
     let is_nothing = text == "0s";
     let fits = minutes < 60 && seconds < 60 && (hours + minutes + seconds > 0 || is_nothing);
     fits.then(|| Duration::new(hours * 3600 + minutes * 60 + seconds, ns as u32))
 }
 
-/// Digits, perhaps with a fraction of at most `places` digits that ends in none of 0; the fraction
-/// in the last place.
+/// A decimal with a fraction of at most `places` digits without trailing zeros, and that fraction in
+/// units of the last place.
 fn decimal(text: &str, places: usize) -> Option<(u64, u64)> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_whole = whole == "0" || !whole.starts_with('0');
@@ -113,7 +113,7 @@ pub fn is_rfc3339(text: &str) -> bool {
     shape == "dddd-dd-ddTdd:dd:dd.dddZ"
 }
 
-/// The duration that a wildcard stands for.
+/// The duration of a wildcard.
 #[track_caller]
 pub fn span(word: &str) -> Duration {
     duration(word).unwrap_or_else(|| panic!("'{word}' is no duration"))

@@ -145,7 +145,7 @@ pub fn sshd(scratch: &Scratch, port: u16, startups_max: u32) -> Option<Running> 
     );
     sshd.args(["-D", "-e", "-f"]).arg(config);
     let server = start(sshd, port);
-    wait_until("nobody is connected", || established_at(port) == 0);
+    wait_until("no connection is left", || established_at(port) == 0);
     Some(server)
 }
 
@@ -183,7 +183,7 @@ pub fn haproxy(
     let server = start(haproxy, port);
     let stats = scratch.path("stats");
     wait_until("its statistics socket accepts", || UnixStream::connect(&stats).is_ok());
-    wait_until("nobody is connected", || haproxy_clients(scratch) == 0);
+    wait_until("no connection is left", || haproxy_clients(scratch) == 0);
     Some(server)
 }
 

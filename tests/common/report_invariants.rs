@@ -1,4 +1,4 @@
-//! What a report may not say, whatever the run was: checked after simulated runs and fuzzed ones.
+//! Invariants of every report, checked after simulated and fuzzed runs.
 
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
@@ -14,7 +14,7 @@ use tcpgoon::units::Span;
 
 const COLUMNS: usize = 80;
 
-/// What is known of a run beside its summary.
+/// Evidence beside the summary of a run.
 #[derive(Default)]
 pub struct Beside {
     pub counters: Counters,
@@ -22,7 +22,7 @@ pub struct Beside {
     pub said: Vec<LastLine>,
 }
 
-/// The diagnosis of a run, and the report of it.
+/// The diagnosis and the report of a run.
 pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
     let report = Report {
         target: "10.0.0.1:80",
@@ -60,7 +60,7 @@ pub fn all_problems(diagnosis: &Diagnosis) -> Vec<&Problem> {
     problems
 }
 
-/// Everything in a report that contradicts the run, the plan or the report itself.
+/// What in a report contradicts the run, the plan or the report itself.
 pub fn contradictions(
     plan: &Plan,
     summary: &Summary,
@@ -83,8 +83,8 @@ fn check(holds: bool, found: &mut Vec<String>, what: impl FnOnce() -> String) {
 
 fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
-    let (asked, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
-    check(asked == plan.connections, found, || format!("{asked} asked for"));
+    let (connections, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
+    check(connections == plan.connections, found, || format!("{connections} connections"));
     check(sustained <= peak, found, || format!("sustained {sustained} > peak {peak}"));
     let ever = reached.established_ever;
     check(u64::from(peak) <= ever, found, || format!("peak {peak} of {ever} established"));
@@ -94,7 +94,7 @@ fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Ve
     check(replied <= ever, found, || format!("{replied} replied of {ever} established"));
     for problem in all_problems(diagnosis) {
         let share = problem.share;
-        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= asked;
+        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= connections;
         check(is_part, found, || format!("{:?}: {} of {}", problem.symptom, share.hits, share.all));
     }
 }
@@ -114,7 +114,7 @@ fn candidates(diagnosis: &Diagnosis, found: &mut Vec<String>) {
     }
 }
 
-/// The table of first words and exit codes, from the numbers of the run.
+/// The first word and the exit code, from the numbers of the run.
 fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
     let some_or_none = match summary.established_ever {
@@ -132,7 +132,7 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let all: Vec<&Problem> =
         problems.flat_map(|problem| std::iter::once(problem).chain(&problem.explains)).collect();
     let is_any = |symptom: fn(&Symptom) -> bool| all.iter().any(|p| symptom(&p.symptom));
-    // Established here only, as far as its kernel goes.
+    // Established on this host only.
     let is_one_sided = all
         .iter()
         .any(|problem| problem.symptom == Symptom::SynAckRepeated && problem.share.misses() > 0);
@@ -154,8 +154,8 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     } else {
         (Word::Ok, exit::ALL_ESTABLISHED)
     };
-    let said = (diagnosis.word, diagnosis.exit_code);
-    check(said == expected, found, || format!("{said:?}, and not {expected:?}"));
+    let actual = (diagnosis.word, diagnosis.exit_code);
+    check(actual == expected, found, || format!("{actual:?}, and not {expected:?}"));
 }
 
 fn layout(diagnosis: &Diagnosis, text: &str, found: &mut Vec<String>) {
@@ -168,21 +168,20 @@ fn layout(diagnosis: &Diagnosis, text: &str, found: &mut Vec<String>) {
     let mut is_in_checks = false;
     for line in verdict.lines() {
         is_in_checks = line.starts_with("Check ") || (is_in_checks && line.starts_with(' '));
-        // To be copied: a command stays in one line, and so does what a server said.
+        // Commands, and lines that a server sent, are not wrapped.
         let is_command = is_in_checks && line.starts_with("  ") && !line.starts_with("   ");
         let is_whole = is_command || line.contains('`') || line.starts_with("The server said");
         check(line.chars().count() <= COLUMNS || is_whole, found, || format!("too long: {line}"));
         check(line.trim_end() == line, found, || format!("blanks at the end: {line}"));
     }
     let peak = diagnosis.reached.peak;
-    for level in levels_said(verdict) {
+    for level in levels_in(verdict) {
         check(level <= peak, found, || format!("{level} open, and the peak is {peak}"));
     }
 }
 
-/// How many connections were open, wherever a verdict says so: `Above 17 open`, `From 19 to 21 open
-/// on`, `(peak 30)`.
-fn levels_said(verdict: &str) -> Vec<u32> {
+/// The levels in a verdict: `Above 17 open`, `From 19 to 21 open on`, `(peak 30)`.
+fn levels_in(verdict: &str) -> Vec<u32> {
     let words: Vec<&str> = verdict.split_whitespace().collect();
     let number = |word: &str| word.trim_end_matches([',', '.', ')']).replace(',', "").parse().ok();
     let mut levels = Vec::new();
@@ -202,5 +201,5 @@ fn levels_said(verdict: &str) -> Vec<u32> {
 fn levels_are_found_in_sentences() {
     let verdict = "LIMIT: 17 of 40 connections stayed open (peak 30). Above 1,700 open, every dial \
         timed\nout (23 of 23). From 19 to 21 open on, 3 of 9 dials failed, none before.";
-    assert_eq!(levels_said(verdict), [30, 1700, 21, 19]);
+    assert_eq!(levels_in(verdict), [30, 1700, 21, 19]);
 }

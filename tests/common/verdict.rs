@@ -1,5 +1,4 @@
-//! The verdict of a run, taken apart: tests assert on cause ids, sides and numbers, and on no
-//! sentence.
+//! The verdict of a run, parsed: tests assert on cause ids, sides and numbers, not on sentences.
 
 use std::process::Command;
 
@@ -10,25 +9,25 @@ use super::netns::Namespace;
 use super::output::span;
 use super::program::{self, Outcome, Running};
 
-/// The headers that begin a section of a verdict.
+/// The beginnings of sections.
 const SECTIONS: [&str; 5] =
     ["Cause, ", "Local limit: ", "Check ", "Also: ", "The server said, to "];
 
-/// What begins a sentence about a run that ended early.
+/// The beginnings of sentences about a run that ended early.
 const ENDED: [&str; 2] = ["A signal ended the run", "--max-errors ended the run"];
 
-/// A verdict. Its lines are joined where they were wrapped.
+/// A verdict, with wrapped lines joined.
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// OK, LIMIT, FAILED or STOPPED.
     pub word: String,
     /// What was reached.
     pub reached: String,
-    /// What a signal, or `--max-errors`, left undone.
+    /// What a signal or `--max-errors` ended early.
     pub ended: String,
     /// The most important first.
     pub problems: Vec<Problem>,
-    /// What the server said most often, and to how many.
+    /// The most frequent line of the server, and on how many connections.
     pub said: Option<(u64, String)>,
     /// The whole text, and the exit code.
     text: String,
@@ -56,7 +55,7 @@ pub struct Candidate {
     pub evidence: Vec<String>,
 }
 
-/// The verdict of a report. It is the last of all.
+/// The verdict of a report, its last part.
 #[track_caller]
 pub fn verdict(run: &Outcome) -> Verdict {
     let (_, text) =
@@ -148,7 +147,7 @@ impl Problem {
         self.candidates.iter().map(|candidate| &*candidate.id).collect()
     }
 
-    /// How many of how many dials, or connections, it is about.
+    /// The share of dials or connections: of these many.
     #[track_caller]
     pub fn share(&self) -> [u64; 2] {
         let words = words(&self.symptom);
@@ -158,7 +157,7 @@ impl Problem {
         [of[0], of[2]].map(|number| number.parse().expect("digits"))
     }
 
-    /// How many were open where it began: the same twice, or a range.
+    /// The level where it began: the same number twice, or a range.
     #[track_caller]
     pub fn open(&self) -> [u64; 2] {
         let words = words(&self.symptom);
@@ -169,7 +168,7 @@ impl Problem {
         [low, high]
     }
 
-    /// The moments and spans that it names, in seconds.
+    /// The times in it, in seconds.
     pub fn seconds(&self) -> Vec<f64> {
         let spans = words(&self.symptom)
             .into_iter()
@@ -220,7 +219,7 @@ impl Verdict {
         self
     }
 
-    /// How many stayed open, of how many.
+    /// How many stayed open, and of how many.
     #[track_caller]
     pub fn reached(&self) -> [u64; 2] {
         let words = words(&self.reached);
@@ -229,8 +228,8 @@ impl Verdict {
     }
 
     #[track_caller]
-    pub fn reached_is(&self, established: u64, asked: u64) -> &Verdict {
-        assert_eq!(self.reached(), [established, asked], "{self}");
+    pub fn reached_is(&self, established: u64, connections: u64) -> &Verdict {
+        assert_eq!(self.reached(), [established, connections], "{self}");
         self
     }
 
@@ -240,7 +239,7 @@ impl Verdict {
         self.problems.first().unwrap_or_else(|| panic!("no problem: {self}"))
     }
 
-    /// The number of open connections above which it began, where that is known to be this.
+    /// Asserts the exact level above which it began.
     #[track_caller]
     pub fn open(&self, open: u64) -> &Verdict {
         assert_eq!(self.main().open(), [open; 2], "{self}");
@@ -303,7 +302,7 @@ impl Verdict {
         self
     }
 
-    /// What the first problem's checks, or the fix, have in them: commands, ports, addresses.
+    /// Asserts words in the checks or the fix of the first problem.
     #[track_caller]
     pub fn checks(&self, words: &[&str]) -> &Verdict {
         let Problem { checks, fix, .. } = self.main();
@@ -312,13 +311,13 @@ impl Verdict {
         self
     }
 
-    /// No problem at all.
+    /// Asserts that there is no problem.
     #[track_caller]
     pub fn nothing(&self) {
         assert!(self.problems.is_empty(), "{self}");
     }
 
-    /// One problem only.
+    /// Asserts that there is no other problem.
     #[track_caller]
     pub fn nothing_else(&self) {
         assert_eq!(self.problems.len(), 1, "{self}");
@@ -331,7 +330,7 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// A misspelled id would never be among the candidates.
+/// Guards against misspelled ids.
 #[track_caller]
 fn known(ids: &[&str]) {
     assert!(ids.iter().all(|id| Cause::find(id).is_some()), "{ids:?}");

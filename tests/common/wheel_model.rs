@@ -1,5 +1,4 @@
-//! The wheel beside the plainest thing that does the same: a sorted set of (due, slot). For
-//! `tests/wheel.rs` and for the fuzzer.
+//! The timing wheel beside a sorted set of (due, slot), for the simulation suite and the fuzzer.
 
 use std::collections::BTreeSet;
 
@@ -8,81 +7,80 @@ use tcpgoon::units::Tick;
 
 pub const SLOTS: u32 = 24;
 
-/// The most that one deadline costs: five moves down, and to be fired.
+/// The most that one deadline costs: five moves down, and the expiry.
 const COST_MAX: u32 = 6;
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Give the slot a deadline so many ticks after now, or before it.
+    /// Give the slot a deadline, in ticks relative to now.
     Arm(u32, i64),
     Cancel(u32),
-    /// Let time pass, and fire with this budget in each of so many turns.
+    /// Let time pass, then expire with this budget in each of some turns.
     Advance {
         ticks: u64,
         budget: u32,
         turns: u32,
     },
-    /// Let time pass until the wheel says that it is due.
+    /// Let time pass until the wheel is due.
     Sleep,
-    /// Fire all that is due, however many turns it takes.
+    /// Expire everything that is due, in any number of turns.
     CatchUp {
         budget: u32,
     },
 }
 
-/// The wheel and its oracle, side by side.
+/// The wheel and the sorted set.
 pub struct Pair {
     wheel: Wheel,
-    oracle: BTreeSet<(u64, u32)>,
+    set: BTreeSet<(u64, u32)>,
     now: u64,
-    /// The last moment at which nothing that was due was left: the wheel's own time is this or
-    /// later.
+    /// When nothing due was left for the last time: the wheel's time is this or later.
     caught_up: u64,
 }
 
 impl Pair {
     pub fn new(start: u64) -> Pair {
         let wheel = Wheel::new(SLOTS).unwrap();
-        let mut pair = Pair { wheel, oracle: BTreeSet::new(), now: start, caught_up: 0 };
+        let mut pair = Pair { wheel, set: BTreeSet::new(), now: start, caught_up: 0 };
         assert!(pair.fire(1));
         pair
     }
 
     fn earliest(&self) -> Option<u64> {
-        self.oracle.first().map(|(due, _)| *due)
+        self.set.first().map(|(due, _)| *due)
     }
 
     fn arm(&mut self, slot: u32, after: i64) {
-        let asked = self.now.saturating_add_signed(after);
+        let wanted = self.now.saturating_add_signed(after);
         self.cancel(slot);
-        self.wheel.arm(slot, Tick(asked));
+        self.wheel.arm(slot, Tick(wanted));
         let due = self.wheel.due(slot).unwrap().0;
-        if asked.saturating_sub(self.caught_up) > REACH_TICKS {
-            // Out of reach it is brought forward, but to no less than the reach.
+        if wanted.saturating_sub(self.caught_up) > REACH_TICKS {
+            // Beyond the reach it is brought forward, to the reach at least.
             let least = self.caught_up + REACH_TICKS;
-            assert!((least..=asked.max(self.now)).contains(&due), "{due} instead of {asked}");
-        } else if asked < self.now {
-            assert!((asked..=self.now).contains(&due), "{due} instead of {asked}");
+            assert!((least..=wanted.max(self.now)).contains(&due), "{due} instead of {wanted}");
+        } else if wanted < self.now {
+            assert!((wanted..=self.now).contains(&due), "{due} instead of {wanted}");
         } else {
-            assert_eq!(due, asked);
+            assert_eq!(due, wanted);
         }
-        self.oracle.insert((due, slot));
+        self.set.insert((due, slot));
     }
 
     fn cancel(&mut self, slot: u32) {
         self.wheel.cancel(slot);
         assert_eq!(self.wheel.due(slot), None);
-        self.oracle.retain(|(_, armed)| *armed != slot);
+        self.set.retain(|(_, armed)| *armed != slot);
     }
 
-    /// One turn's worth of expiries; true if nothing is left that is due.
+    /// The expiries of one turn; true if nothing due is left.
     fn fire(&mut self, budget: u32) -> bool {
         let (mut left, mut fired) = (budget, 0);
         while let Some(slot) = self.wheel.pop_expired(Tick(self.now), &mut left) {
-            let due = self.oracle.iter().find(|(_, armed)| *armed == slot).map(|(due, _)| *due);
+            let due = self.set.iter().find(|(_, armed)| *armed == slot).map(|(due, _)| *due);
             let due = due.unwrap_or_else(|| panic!("slot {slot} fired, but is not armed"));
             assert!(due <= self.now, "slot {slot} is due at {due} and fired at {}", self.now);
-            self.oracle.remove(&(due, slot));
+            self.set.remove(&(due, slot));
             fired += 1;
         }
         assert!(fired <= budget - left, "{fired} fired for {} of budget", budget - left);
@@ -126,24 +124,24 @@ impl Pair {
 
     fn check(&self) {
         self.wheel.audit();
-        assert_eq!(self.wheel.armed() as usize, self.oracle.len());
-        for (due, slot) in &self.oracle {
+        assert_eq!(self.wheel.armed() as usize, self.set.len());
+        for (due, slot) in &self.set {
             assert_eq!(self.wheel.due(*slot), Some(Tick(*due)), "slot {slot}");
         }
         let next = self.wheel.next_due().map(|due| due.0);
-        assert_eq!(next.is_some(), !self.oracle.is_empty());
+        assert_eq!(next.is_some(), !self.set.is_empty());
         if let (Some(next), Some(earliest)) = (next, self.earliest()) {
             assert!(next <= earliest.max(self.now), "due at {next}, later than {earliest}");
         }
     }
 
-    /// Lets everything fire.
+    /// Expires everything.
     pub fn run_down(&mut self) {
         self.apply(&Step::CatchUp { budget: 3 });
         while let Some(next) = self.wheel.next_due() {
             assert!(next.0 > self.now, "what was due has fired, and the next time is no later");
             self.apply(&Step::Sleep);
         }
-        assert!(self.oracle.is_empty());
+        assert!(self.set.is_empty());
     }
 }

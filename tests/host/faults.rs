@@ -211,6 +211,19 @@ fn a_limit_too_small_to_start_is_one_line_with_its_fix() {
     }
 }
 
+/// As with `ulimit -n 3`, under which no dynamically linked program starts: the copy of a standard
+/// stream has to be above the limit.
+#[test]
+fn a_descriptor_limit_of_three_is_one_line_with_its_fix() {
+    let args = ["-y", "-c", "2", "-s", "0", "127.0.0.1:9"];
+    let Some(run) = with_failing("fcntl", "EINVAL", 5, &args) else { return };
+    run.assert_code(1);
+    let error = "tcpgoon: cannot open the standard streams: Too many open files (os error 24): \
+                 ulimit -n is too low, a run needs 16 file descriptors and one for each \
+                 connection; fix: ulimit -n 1024\n";
+    assert_eq!(run.stderr, error);
+}
+
 #[test]
 fn calibrate_without_proc_names_what_is_missing() {
     let hidden = "mount -t tmpfs none /proc; exec \"$@\"";

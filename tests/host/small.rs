@@ -108,7 +108,7 @@ fn ten_thousand_connections_fit_into_64_mib_and_half_a_processor() {
 }
 
 #[test]
-fn with_256_descriptors_the_report_says_where_they_ran_out() {
+fn with_256_descriptors_the_report_names_the_limit() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
     let args = ["-y", "-c", "1000", "-s", "1", &target];

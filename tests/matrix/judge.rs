@@ -68,7 +68,7 @@ fn is_of(ids: &[&str], candidate: &Candidate) -> bool {
 
 fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &mut Judged) {
     let problems = all_problems(diagnosis);
-    // A loop that was held up may know less: this is what it says then.
+    // After a stall the diagnosis may be uncertain: these causes mean that.
     let is_unsure = |candidate: &Candidate| {
         stalls == Stalls::Some && is_of(&["undetermined", "slow-host"], candidate)
     };
@@ -76,7 +76,7 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
     let fits = |candidate: &&Candidate| {
         is_of(scenario.truth, candidate) || is_of(scenario.alike, candidate)
     };
-    let is_told = |problem: &&Problem| {
+    let is_covered = |problem: &&Problem| {
         let fits_or_unsure = |c: &Candidate| fits(&c) || is_unsure(c);
         match stalls {
             Stalls::None => problem.candidates.iter().all(fits_or_unsure),
@@ -84,7 +84,7 @@ fn claims(scenario: &Scenario, diagnosis: &Diagnosis, stalls: Stalls, judged: &m
         }
     };
     if scenario.truth.is_empty() {
-        judged.is_named = problems.iter().all(is_told);
+        judged.is_named = problems.iter().all(is_covered);
         judged.is_first = judged.is_named;
     } else {
         // What a stall has skipped was perhaps not met at all.

@@ -1,10 +1,9 @@
-//! Does the diagnosis name what is true? Scenario × seeds, with and without stalls of the loop, as
-//! one table: the true cause is among the candidates always, first in nine of ten runs, and the
-//! wrong side is never certain or alone. A loop that was held up may make it less certain, never
-//! wrong.
+//! Does the diagnosis name the true cause? Scenarios × seeds, with and without stalls of the poll loop,
+//! as one table: the true cause is always among the candidates, first in nine of ten runs, and the wrong
+//! side is never certain or alone. A stall may make a diagnosis less certain, never wrong.
 //!
-//! `MATRIX_SEEDS=200` widens; `MATRIX_ONLY='a limit'` narrows to rows with such names, and
-//! `MATRIX_SEED=17` to one seed, whose reports are printed.
+//! `MATRIX_SEEDS=200` runs more, `MATRIX_ONLY='a limit'` only rows with such names, and
+//! `MATRIX_SEED=17` one seed, with its reports.
 
 mod judge;
 mod plans;

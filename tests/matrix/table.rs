@@ -175,7 +175,7 @@ pub const SCENARIOS: &[Scenario] = &[
         (paced(backlog + 30), to(never(backlog), near))
     })
     .at_any_pace(),
-    row("nothing is accepted, and a reply is asked for", QUEUE, &["drop-above-limit"], |r| {
+    row("nothing is accepted, with --expect", QUEUE, &["drop-above-limit"], |r| {
         let backlog = r.small(8, 60);
         (ask(paced(backlog + 30)), to(never(backlog), Path::default()))
     })
@@ -238,7 +238,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (hold(s(1), fast(paced(100))), to(server, far))
         },
     ),
-    row("a limit that says so", &["connection-limit"], &["client-limit"], |r| {
+    row("a limit with an error line", &["connection-limit"], &["client-limit"], |r| {
         let server = limited(LimitOn::Open(r.small(20, 60)), End::Fin, true);
         (hold(s(1), paced(100)), to(server, path(r)))
     })
@@ -430,15 +430,18 @@ pub const SCENARIOS: &[Scenario] = &[
         let expiry = Some(Expiry { idle: ms(r.between(3_000, 6_000)), resets: false });
         (probe(hold(s(15), paced(60))), to(Server::default(), Path { expiry, ..path(r) }))
     }),
-    row("state expires, and a RST says so", &["state-expired"], &["syn-proxy", "path-down"], |r| {
+    row("state expires, with RST", &["state-expired"], &["syn-proxy", "path-down"], |r| {
         let expiry = Some(Expiry { idle: ms(r.between(3_000, 6_000)), resets: true });
         (probe(hold(s(15), paced(60))), to(Server::default(), Path { expiry, ..path(r) }))
     }),
-    row("a router knows no host", &["host-down"], &["firewall-reject", "no-route-beyond"], |_| {
-        (paced(40), to(Server::default(), filtered(Refusal::Icmp(1))))
-    })
+    row(
+        "a router has no neighbour entry",
+        &["host-down"],
+        &["firewall-reject", "no-route-beyond"],
+        |_| (paced(40), to(Server::default(), filtered(Refusal::Icmp(1)))),
+    )
     .at_any_pace(),
-    row("a router knows no route", &["no-route-beyond"], &[], |_| {
+    row("a router has no route", &["no-route-beyond"], &[], |_| {
         (paced(40), to(Server::default(), filtered(Refusal::Icmp(0))))
     })
     .at_any_pace(),

@@ -1,5 +1,4 @@
-//! When the model's host was not looking, and how many connections stayed open together for all
-//! that is certain.
+//! Gaps without a poll, and how many connections certainly stayed open together.
 
 use tcpgoon::engine::{State, Summary};
 use tcpgoon::units::{Moment, Span};
@@ -7,10 +6,10 @@ use tcpgoon::units::{Moment, Span};
 use super::records::Verdict;
 use super::state::Shadow;
 
-/// For how long they must have stayed.
+/// How long they must stay open.
 const WINDOW: Span = Span::from_ms(100);
 
-/// By how much longer they may have to.
+/// The tolerance.
 const GRACE: Span = Span::from_ms(1);
 
 /// The most gaps that the engine keeps apart.
@@ -31,7 +30,7 @@ impl Shadow {
         self.stalls.push(at);
     }
 
-    /// One more is open, or one less, which was open since `since`.
+    /// One connection more, or one less, which had been in its state since `since`.
     pub(super) fn change_open(&mut self, to: State, at: Moment, since: Moment) {
         let change = if to == State::Established { 1 } else { -1 };
         self.changes.push((at.min(self.now), change, since));
@@ -69,14 +68,14 @@ impl Shadow {
             self.changes.iter().map(|change| self.certain(*change)).collect();
         certain.sort_by_key(|(at, _)| *at);
         let most = self.longest_lived(&certain, WINDOW, true);
-        // What is open at the end has stayed open as far as it could.
+        // What is open at the end counts without a full window.
         let left = |window: Span| {
             let is_late =
                 |(at, change, _): &&(Moment, i64, Moment)| *change < 0 && *at + window >= self.now;
             open.saturating_sub(self.changes.iter().filter(is_late).count() as u32)
         };
         let most = most.max(left(WINDOW));
-        // What the engine had counted when a sample showed that it was looking too late, it keeps.
+        // The engine keeps what it had counted when a gap is found later.
         check!(self.is_revised || theirs <= most, "{theirs} sustained, and not {most}");
         if self.gaps.is_empty() {
             let changes: Vec<_> = self.changes.iter().map(|(at, by, _)| (*at, *by)).collect();
@@ -92,15 +91,14 @@ impl Shadow {
         Ok(())
     }
 
-    /// A change at the worst moment: an undated close at the beginning of its gap, or as soon as it
-    /// was open.
+    /// A change at the worst moment: an undated close at the beginning of its gap, or when it opened.
     fn certain(&self, (at, change, since): (Moment, i64, Moment)) -> (Moment, i64) {
         let gap = self.gaps.iter().find(|(from, to, _)| *to == at && *from < at);
         (gap.filter(|_| change < 0).map_or(at, |(from, ..)| since.max(*from)), change)
     }
 
-    /// The highest level that no moment of some window is below. Changes of one moment count one by
-    /// one, or only as what they come to.
+    /// The highest level held for some whole window. Changes at one moment count one by one, or `at_once`
+    /// as their sum.
     fn longest_lived(&self, changes: &[(Moment, i64)], window: Span, at_once: bool) -> u32 {
         let mut levels = vec![(self.start, 0)];
         for (at, change) in changes {

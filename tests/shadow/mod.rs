@@ -1,9 +1,22 @@
-//! The reference model: what the engine should be and do, told from the design and not from its
-//! code. It shares nothing with the engine but the vocabulary: events, actions, plan, summary.
+//! The reference model of the engine: written from the design, not from the engine's code. It shares
+//! only events, actions, plan and summary with it.
 //!
-//! It keeps a record of its own for each connection, in the plainest way (lists, scans, repeated
-//! addition), is shown each turn as the driver saw it, and objects to whatever it would not have
-//! done. The simulation, the exhaustive walk and the fuzzer show it theirs.
+//! It is naive (lists, scans, repeated addition). As an [`Observer`] it sees each turn and objects to
+//! whatever it would not have done. The simulation, the exhaustive walk and the fuzzer use it.
+//!
+//! ```text
+//! turn         one turn, in the engine's order
+//!  ├ events      events → closes, notes
+//!  ├ deadlines   what expires
+//!  ├ checks      replies, suspects, keepalives: when, and what is read
+//!  ├ tcp_info    what a read means
+//!  ├ rounds      later rounds of keepalives
+//!  └ gaps        pauses, the sustained level
+//! summary      the end of the run, compared
+//!  ├ failures, distribution
+//!  └ routing     routes, exhausted ports
+//! state        everything that is kept; records: its parts
+//! ```
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 macro_rules! check {
@@ -25,6 +38,7 @@ mod rounds;
 mod routing;
 mod state;
 mod summary;
+mod tcp_info;
 mod turn;
 
 use tcpgoon::engine::{Engine, Key, Summary};
@@ -35,16 +49,16 @@ pub use state::Shadow;
 
 impl Observer for Shadow {
     fn turn(&mut self, engine: &Engine, record: &Record) -> Verdict {
-        self.watch(record)?;
+        self.check_turn(record)?;
         for slot in 0..self.plan.connections {
-            let awaits = engine.awaits_answer(Key { slot, attempt: 0 });
+            let awaits = engine.expects_reply(Key { slot, attempt: 0 });
             let same = awaits == self.awaits_answer(slot);
-            check!(same, "slot {slot}: to await an answer is {awaits}, and should not be");
+            check!(same, "slot {slot}: awaits_answer is {awaits}, and should not be");
         }
         Ok(())
     }
 
     fn end(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
-        self.settle(engine, summary)
+        self.compare_summary(engine, summary)
     }
 }

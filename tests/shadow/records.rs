@@ -1,61 +1,60 @@
-//! What the model remembers: of a connection, of a failure, of a keepalive, of times. Data only.
+//! The data of the model: connections, failures, keepalive checks, times.
 
 use std::collections::VecDeque;
 
 use tcpgoon::engine::{EndReason, Round, State};
 use tcpgoon::units::{Moment, Span};
 
-/// What the shadow objects to, in words.
+/// `Err` is what the model objects to.
 pub type Verdict = Result<(), String>;
 
-/// One seat, as the shadow sees it.
+/// One connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Seat {
+pub struct Conn {
     pub state: State,
     pub since: Moment,
     pub reason: Option<EndReason>,
-    /// How long its dial took, once it was established.
+    /// The time of its dial, once established.
     pub took: Option<Span>,
     pub dialed_at: Moment,
     pub opened_at: Option<Moment>,
-    /// From when on its reply timeout runs.
+    /// Where its reply timeout starts.
     pub sent_to_at: Moment,
     /// Whether its dial took a second or more.
     pub is_slow: bool,
     /// What it waits for once it is established, and until when.
     pub wait: Wait,
     pub wait_until: Moment,
-    /// Whether any byte came.
-    pub heard: bool,
-    pub answered: bool,
-    /// Of one that has answered: whether that was read when its time was up.
+    /// Whether any data was received.
+    pub has_data: bool,
+    pub replied: bool,
+    /// Whether its reply was read after the deadline.
     pub is_overdue: bool,
-    pub unanswered: bool,
-    /// Of one that is unanswered: whether it said something in time, or only afterwards.
-    pub misheard: bool,
-    pub late: bool,
-    /// Whether it was closed while an answer was waited for.
-    pub hung_up: bool,
-    /// Whether no keepalive was needed, as something came before it.
+    pub no_reply: bool,
+    /// Without a reply: whether data came in time, or only afterwards.
+    pub wrong_reply: bool,
+    pub late_reply: bool,
+    /// Whether it was closed while its reply was pending.
+    pub closed_before_reply: bool,
+    /// Whether no keepalive was needed, as data came before it.
     pub is_unneeded: bool,
-    /// Whether its last keepalive found nothing at all.
-    pub is_silent: bool,
-    /// Or that its server repeats its SYN-ACK.
-    pub is_repeating: bool,
-    /// What the one that is out asks for: what is newer than this, and how many segments (modulo)
-    /// there were before.
-    pub question: Moment,
+    /// Whether its last keepalive was not acknowledged.
+    pub is_unacknowledged: bool,
+    /// Whether its last keepalive found a server that repeats its SYN-ACK.
+    pub repeats: bool,
+    /// A keepalive is acknowledged by an ACK newer than this, or beyond this `segs_in` (modulo).
+    pub newer_than: Moment,
     pub segs: u32,
-    /// For how many turns it has waited for what was due.
+    /// For how many turns its deadline has been overdue.
     pub overdue_turns: u64,
-    /// Whether a last drain was waited for when its answer was due.
-    pub is_put_off: bool,
-    /// The turn in which it must have been drained at the latest.
+    /// Whether its reply timeout was deferred for a final drain.
+    pub is_deferred: bool,
+    /// The latest turn in which it is drained.
     pub drained_by: u64,
 }
 
-impl Seat {
-    pub const FRESH: Seat = Seat {
+impl Conn {
+    pub const NEW: Conn = Conn {
         state: State::NotInitiated,
         since: Moment(0),
         reason: None,
@@ -66,83 +65,84 @@ impl Seat {
         is_slow: false,
         wait: Wait::Nothing,
         wait_until: Moment(0),
-        heard: false,
-        answered: false,
+        has_data: false,
+        replied: false,
         is_overdue: false,
-        unanswered: false,
-        misheard: false,
-        late: false,
-        hung_up: false,
+        no_reply: false,
+        wrong_reply: false,
+        late_reply: false,
+        closed_before_reply: false,
         is_unneeded: false,
-        is_silent: false,
-        is_repeating: false,
-        question: Moment(0),
+        is_unacknowledged: false,
+        repeats: false,
+        newer_than: Moment(0),
         segs: 0,
         overdue_turns: 0,
-        is_put_off: false,
+        is_deferred: false,
         drained_by: 0,
     };
 }
 
-/// What the one deadline of an established seat is for.
+/// What the one deadline of an established connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     Nothing,
-    /// The application's answer, or the news that it did not come in time.
+    /// The reply.
     Reply,
-    /// To send a keepalive.
-    Keepalive,
-    /// To look at a suspect; and then, perhaps, to send a keepalive.
-    Suspicion {
+    /// A keepalive is sent.
+    KeepaliveDue,
+    /// TCP_INFO of a half-open suspect is read; then, perhaps, a keepalive is sent.
+    SuspectDue {
         is_probed: bool,
     },
-    /// The news that the keepalive was sent.
-    Sending,
-    /// To look for what the keepalive has brought, for the first time, the second or the third;
-    /// after so many looks for the last word of them, or for one more look.
-    Look(u32),
-    LastWord,
-    /// The answer to the look after that.
-    VeryLastWord,
-    /// Whether anything comes by itself, and the answer to the look at its end.
+    /// The driver reports that the keepalive is sent.
+    KeepaliveStarting,
+    /// TCP_INFO is read, for the first, second or third time.
+    Read(u32),
+    /// The result of the third read.
+    FinalRead,
+    /// The result of one more.
+    ExtraRead,
+    /// A repeated SYN-ACK may look like the ACK of a keepalive: waits for another one.
     Doubt,
-    DoubtWord,
+    /// The result of the read at the end of that.
+    DoubtRead,
 }
 
 impl Wait {
-    /// Whether a keepalive is out, or about to be.
-    pub fn is_asked(self) -> bool {
-        self == Wait::Sending || self.is_sent()
+    /// Whether a keepalive is sent, or is about to be.
+    pub fn is_pending(self) -> bool {
+        self == Wait::KeepaliveStarting || self.is_sent()
     }
 
-    /// Whether it is out, and not judged.
+    /// Whether it is sent and not judged.
     pub fn is_sent(self) -> bool {
-        matches!(self, Wait::Look(_) | Wait::LastWord | Wait::VeryLastWord) || self.is_doubt()
+        matches!(self, Wait::Read(_) | Wait::FinalRead | Wait::ExtraRead) || self.is_doubt()
     }
 
     pub fn is_doubt(self) -> bool {
-        matches!(self, Wait::Doubt | Wait::DoubtWord)
+        matches!(self, Wait::Doubt | Wait::DoubtRead)
     }
 
-    /// Whether the run that checks all waits for it.
+    /// Whether a run with `--probe` waits for it.
     pub fn is_open(self) -> bool {
-        matches!(self, Wait::Keepalive | Wait::Suspicion { .. }) || self.is_asked()
+        matches!(self, Wait::KeepaliveDue | Wait::SuspectDue { .. }) || self.is_pending()
     }
 }
 
-/// One thing that went wrong.
+/// One failure.
 #[derive(Debug, Clone, Copy)]
-pub struct Sighting {
+pub struct FailureTime {
     pub at: Moment,
     /// When its dial began, or its connection was established.
     pub since: Moment,
-    /// Whether it was tried at all, and took its time.
+    /// Whether it was tried, and so has a duration.
     pub is_timed: bool,
 }
 
-/// What a keepalive came to.
+/// The outcome of a keepalive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum Judgement {
     Confirmed,
     RepeatsSynAck,
     OtherTraffic,
@@ -158,12 +158,12 @@ pub enum Found {
 pub struct Check {
     pub slot: u32,
     pub round: Round,
-    /// How many rounds of watching had begun.
+    /// How many watch rounds had begun.
     pub watch: u32,
     pub sent_at: Option<Moment>,
-    pub found: Option<Found>,
+    pub found: Option<Judgement>,
     pub found_at: Moment,
-    /// The so-many-th of all that were found.
+    /// Its place in the order of judgements.
     pub order: usize,
 }
 
@@ -173,7 +173,7 @@ pub struct Rounds {
     pub begun: u32,
     pub watch_rounds: u32,
     pub later: Option<Round>,
-    /// The minute of the hold in which the last round of watching began.
+    /// The minute of the hold in which the last watch round began.
     pub minute: u64,
     pub is_last: bool,
     pub queue: VecDeque<u32>,
@@ -181,16 +181,16 @@ pub struct Rounds {
     pub finds: usize,
 }
 
-/// Times of one kind, one by one.
+/// A list of times.
 #[derive(Debug, Clone, Default)]
 pub struct Times(pub Vec<Span>);
 
-/// Whether a quantile is within 0.8% of what it is.
+/// Whether a quantile is within 0.8% of the exact one.
 pub fn near(quantile: Span, exact: Span) -> bool {
     quantile.0.abs_diff(exact.0) <= exact.0 / 128 + 1
 }
 
-/// What the account of a reason is called among the things that a run reaches.
+/// The mark for an end reason.
 pub fn name(reason: EndReason) -> &'static str {
     match reason {
         EndReason::HalfOpen => "half open",

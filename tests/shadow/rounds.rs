@@ -1,14 +1,14 @@
-//! When the model asks connections again, and what it counts of each round.
+//! Later rounds of keepalives: when they begin, and their counts.
 
 use tcpgoon::engine::{Action, EndReason, Key, Round, RoundStats, State};
 use tcpgoon::plan::{CHECK_COST, Hold, Probe};
 use tcpgoon::units::{Moment, Span};
 
-use super::records::{Check, Found, Seat, Wait};
+use super::records::{Check, Conn, Judgement, Wait};
 use super::state::Shadow;
 
 impl Shadow {
-    /// One of so many is in the sample.
+    /// The sample is every nth slot.
     fn stride(&self) -> u32 {
         let mut slots = 1..=self.plan.connections;
         slots.find(|slot| self.is_probed(*slot)).unwrap_or(u32::MAX)
@@ -27,7 +27,7 @@ impl Shadow {
         }
     }
 
-    pub fn is_asking(&self) -> bool {
+    pub fn is_sending(&self) -> bool {
         !self.rounds.queue.is_empty()
     }
 
@@ -35,10 +35,10 @@ impl Shadow {
         self.rounds.later.is_some()
     }
 
-    /// Whether the last round is still to be waited for.
+    /// Whether the run waits for the last round.
     pub fn waits_for_last(&self) -> bool {
-        let is_out = self.seats.iter().any(|seat| seat.wait.is_asked());
-        self.rounds.is_last && (self.is_asking() || is_out)
+        let is_out = self.conns.iter().any(|conn| conn.wait.is_pending());
+        self.rounds.is_last && (self.is_sending() || is_out)
     }
 
     fn last_due(&self) -> Option<Moment> {
@@ -61,7 +61,7 @@ impl Shadow {
 
     /// Whether any check is pending.
     fn is_checking(&self) -> bool {
-        self.seats.iter().any(|seat| seat.wait != Wait::Nothing)
+        self.conns.iter().any(|conn| conn.wait != Wait::Nothing)
     }
 
     pub fn round_due(&self) -> Option<Moment> {
@@ -73,7 +73,7 @@ impl Shadow {
 
     fn begin_round(&mut self) {
         let is_over = self.last_due().is_some_and(|due| due + Span::from_s(1) <= self.now);
-        if self.plan.probe == Probe::None || self.rounds.is_last || self.is_asking() {
+        if self.plan.probe == Probe::None || self.rounds.is_last || self.is_sending() {
             return;
         }
         if self.is_checking() {
@@ -98,13 +98,13 @@ impl Shadow {
                 self.now.since(self.decided_at.unwrap_or_default()).0 / 60_000_000_000;
             self.rounds.queue = all.filter(|slot| self.is_watch(*slot)).collect();
             self.rounds.begun += 1;
-            self.mark("a round of watching");
+            self.mark("a watch round");
         }
     }
 
     /// The keepalives that a later round sends in this turn.
-    pub fn ask_again<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
-        if self.stopped || self.unheard() {
+    pub fn later_checks<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
+        if self.stopped || self.readiness_may_be_pending() {
             return Ok(rest);
         }
         self.begin_round();
@@ -112,12 +112,12 @@ impl Shadow {
         while budget > 0
             && let Some(slot) = self.rounds.queue.pop_front()
         {
-            let is_open = self.seats[slot as usize].state == State::Established;
+            let is_open = self.conns[slot as usize].state == State::Established;
             budget = budget.saturating_sub(if is_open { CHECK_COST } else { 1 });
             if is_open {
                 let key = Key { slot, attempt: 0 };
                 let mut expected = Vec::new();
-                self.probe(key, &mut expected);
+                self.start_keepalive(key, &mut expected);
                 check!(rest.starts_with(&expected), "{expected:?} is the round's, not {rest:?}");
                 rest = &rest[expected.len()..];
             }
@@ -140,10 +140,10 @@ impl Shadow {
         });
     }
 
-    /// This host has refused it, or nothing was heard of it.
+    /// Setting it failed, or the driver reported nothing.
     pub fn not_sent(&mut self, slot: u32, at: Moment) {
         let (round, watch) = (self.round_of(slot), self.rounds.watch_rounds);
-        let found = Some(Found::NotSent);
+        let found = Some(Judgement::NotSent);
         self.rounds.checks.push(Check {
             slot,
             round,
@@ -155,19 +155,19 @@ impl Shadow {
         });
     }
 
-    /// What the last check of a slot has found.
-    pub fn find(&mut self, slot: u32, found: Found, at: Moment) {
+    /// The outcome of the last check of a slot.
+    pub fn judge(&mut self, slot: u32, found: Judgement, at: Moment) {
         self.mark(match found {
-            Found::Confirmed => "confirmed",
-            Found::RepeatsSynAck => "a SYN-ACK repeated",
-            Found::OtherTraffic => "other traffic",
-            Found::Unacknowledged => "a keepalive unanswered",
-            Found::Unknown => "a keepalive that nobody looked after",
-            Found::NotSent => "a keepalive not sent",
-            Found::HalfOpen => "a keepalive reset",
-            Found::Closed => "an end that tells nothing",
+            Judgement::Confirmed => "confirmed",
+            Judgement::RepeatsSynAck => "a SYN-ACK repeated",
+            Judgement::OtherTraffic => "other traffic",
+            Judgement::Unacknowledged => "a keepalive unacknowledged",
+            Judgement::Unknown => "an unknown outcome",
+            Judgement::NotSent => "a keepalive not sent",
+            Judgement::HalfOpen => "a keepalive reset",
+            Judgement::Closed => "an end that decides nothing",
         });
-        self.seats[slot as usize].is_repeating = found == Found::RepeatsSynAck;
+        self.conns[slot as usize].repeats = found == Judgement::RepeatsSynAck;
         let last = self.rounds.checks.iter_mut().rev().find(|check| check.slot == slot);
         if let Some(last) = last {
             self.rounds.finds += 1;
@@ -175,7 +175,7 @@ impl Shadow {
         }
     }
 
-    /// What is counted of a round: of watching the latest.
+    /// The counts of a round; of watch rounds, the latest.
     pub fn round_stats(&self, round: Round) -> RoundStats {
         let watch = self.rounds.watch_rounds;
         let all = || {
@@ -183,35 +183,35 @@ impl Shadow {
             checks.filter(move |check| round != Round::Watch || check.watch == watch)
         };
         let count = |found| all().filter(|check| check.found == found).count() as u64;
-        let unneeded = |seat: &&Seat| round == Round::First && seat.is_unneeded;
+        let unneeded = |conn: &&Conn| round == Round::First && conn.is_unneeded;
         RoundStats {
             sent: all().filter(|check| check.sent_at.is_some()).count() as u64,
-            not_sent: count(Some(Found::NotSent)),
-            unneeded: self.seats.iter().filter(unneeded).count() as u64,
-            confirmed: count(Some(Found::Confirmed)),
-            repeats_syn_ack: count(Some(Found::RepeatsSynAck)),
-            other_traffic: count(Some(Found::OtherTraffic)),
-            unacknowledged: count(Some(Found::Unacknowledged)),
-            unknown: count(Some(Found::Unknown)),
-            half_open: count(Some(Found::HalfOpen)),
-            closed: count(Some(Found::Closed)),
+            not_sent: count(Some(Judgement::NotSent)),
+            unneeded: self.conns.iter().filter(unneeded).count() as u64,
+            confirmed: count(Some(Judgement::Confirmed)),
+            repeats_syn_ack: count(Some(Judgement::RepeatsSynAck)),
+            other_traffic: count(Some(Judgement::OtherTraffic)),
+            unacknowledged: count(Some(Judgement::Unacknowledged)),
+            unknown: count(Some(Judgement::Unknown)),
+            half_open: count(Some(Judgement::HalfOpen)),
+            closed: count(Some(Judgement::Closed)),
             pending: count(None),
             first_at: all().find_map(|check| check.sent_at),
             last_at: all().rev().find_map(|check| check.sent_at),
             last_confirmed_at: all()
-                .filter(|check| check.found == Some(Found::Confirmed))
+                .filter(|check| check.found == Some(Judgement::Confirmed))
                 .max_by_key(|check| check.order)
                 .map(|check| check.found_at),
         }
     }
 
-    /// What the end of a connection says of a keepalive that is out.
-    pub fn found_by_end(reason: EndReason) -> Found {
+    /// The outcome of a pending keepalive when the connection ends.
+    pub fn judgement_of_end(reason: EndReason) -> Judgement {
         match reason {
-            EndReason::HalfOpen => Found::HalfOpen,
-            EndReason::PeerClosed => Found::Confirmed,
-            EndReason::Lost => Found::Unacknowledged,
-            _ => Found::Closed,
+            EndReason::HalfOpen => Judgement::HalfOpen,
+            EndReason::PeerClosed => Judgement::Confirmed,
+            EndReason::Lost => Judgement::Unacknowledged,
+            _ => Judgement::Closed,
         }
     }
 }

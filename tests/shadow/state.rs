@@ -6,29 +6,29 @@ use tcpgoon::engine::{EndReason, Key, State, TcpInfoPurpose};
 use tcpgoon::plan::Plan;
 use tcpgoon::units::{Moment, Span};
 
-use super::records::{Rounds, Seat, Sighting, Times};
+use super::records::{Conn, FailureTime, Rounds, Times};
 use super::routing::Routing;
 
 #[derive(Debug, Clone)]
 pub struct Shadow {
     pub plan: Plan,
     pub start: Moment,
-    pub seats: Vec<Seat>,
+    pub conns: Vec<Conn>,
     pub now: Moment,
     pub turn: u64,
     pub next_due: Option<Moment>,
-    pub asked: u32,
+    pub next_slot: u32,
     pub shift: Span,
     pub not_before: Moment,
     pub ready: VecDeque<u32>,
-    /// Those whose answer is due, to be drained in this turn.
+    /// Slots to drain in this turn, as their reply timeout is deferred.
     pub final_drains: Vec<u32>,
-    /// What the kernel was asked in the turn before, and has not told yet.
-    pub looks: Vec<(Key, TcpInfoPurpose)>,
+    /// TCP_INFO reads of the turn before that have no result yet.
+    pub reads: Vec<(Key, TcpInfoPurpose)>,
     pub full_turns: u32,
-    /// Turns in which nothing was heard, said or put off.
+    /// Turns without events, actions or deferred work.
     pub idle_turns: u32,
-    /// Whether the engine had reason to ask for a turn at once.
+    /// Whether the engine needed a turn at once.
     pub busy: bool,
     pub sample_due: Option<Moment>,
     pub decided_at: Option<Moment>,
@@ -40,13 +40,13 @@ pub struct Shadow {
     pub bytes: u64,
     pub closed_at: Option<Moment>,
     pub gaps: Vec<(Moment, Moment, bool)>,
-    /// Whether one of them began before something that was reported already.
+    /// Whether one of them began before an event that was reported already.
     pub is_revised: bool,
-    /// Every change of how many are open, and when it was stamped.
+    /// Changes of the number open: when, by how much, and since when it was in its state.
     pub changes: Vec<(Moment, i64, Moment)>,
-    /// Until when this host was not looking, each time.
+    /// The ends of stalls of this host.
     pub stalls: Vec<Moment>,
-    /// When a look was so late that the next one was due.
+    /// When a read was so late that the next one was due.
     pub late_at: Option<Moment>,
     pub rounds: Rounds,
     pub dialed: Vec<Moment>,
@@ -59,18 +59,17 @@ pub struct Shadow {
     pub handshakes: Times,
     pub first_bytes: Times,
     pub lifetimes: Times,
-    /// Given up by the kernel while a keepalive was out.
+    /// Ended by the kernel while a keepalive was pending.
     pub lost: u64,
-    pub sightings: Vec<(EndReason, Sighting)>,
-    pub misses: Vec<Sighting>,
+    pub failures: Vec<(EndReason, FailureTime)>,
+    pub reply_timeouts: Vec<FailureTime>,
     pub retransmitted: u64,
     pub repeats: u64,
     pub suspects_taken: u32,
-    pub suspects_looked_at: u64,
+    pub suspects_read: u64,
     pub suspects_half_open: u64,
     pub suspects_unacknowledged: u64,
-    /// What the run came across, and how often: so that a test can tell whether it tested
-    /// anything.
+    /// What the run covered, and how often.
     pub marks: BTreeMap<&'static str, u64>,
 }
 
@@ -79,16 +78,16 @@ impl Shadow {
         Shadow {
             plan: plan.clone(),
             start,
-            seats: vec![Seat::FRESH; plan.connections as usize],
+            conns: vec![Conn::NEW; plan.connections as usize],
             now: start,
             turn: 0,
             next_due: Some(start),
-            asked: 0,
+            next_slot: 0,
             shift: Span::ZERO,
             not_before: start,
             ready: VecDeque::new(),
             final_drains: Vec::new(),
-            looks: Vec::new(),
+            reads: Vec::new(),
             full_turns: 0,
             idle_turns: 0,
             busy: true,
@@ -118,12 +117,12 @@ impl Shadow {
             first_bytes: Times::default(),
             lifetimes: Times::default(),
             lost: 0,
-            sightings: Vec::new(),
-            misses: Vec::new(),
+            failures: Vec::new(),
+            reply_timeouts: Vec::new(),
             retransmitted: 0,
             repeats: 0,
             suspects_taken: 0,
-            suspects_looked_at: 0,
+            suspects_read: 0,
             suspects_half_open: 0,
             suspects_unacknowledged: 0,
             marks: BTreeMap::new(),
@@ -134,30 +133,30 @@ impl Shadow {
         *self.marks.entry(what).or_default() += 1;
     }
 
-    /// How many seats are in `state`, counted.
+    /// The number of connections in `state`.
     pub fn level(&self, state: State) -> u32 {
-        self.seats.iter().map(|seat| u32::from(seat.state == state)).sum()
+        self.conns.iter().map(|conn| u32::from(conn.state == state)).sum()
     }
 
     pub fn levels(&self) -> [u32; State::COUNT] {
         State::ALL.map(|state| self.level(state))
     }
 
-    /// A slot that nobody asked to dial yet.
+    /// The next slot that is not dialed yet.
     pub fn unasked(&self) -> Option<u32> {
-        (self.asked < self.plan.connections).then_some(self.asked)
+        (self.next_slot < self.plan.connections).then_some(self.next_slot)
     }
 
     pub fn state(&self, key: Key) -> Option<State> {
-        let seat = self.seats.get(key.slot as usize)?;
-        (key.attempt == 0).then_some(seat.state)
+        let conn = self.conns.get(key.slot as usize)?;
+        (key.attempt == 0).then_some(conn.state)
     }
 
     pub fn scheduled(&self, index: u32) -> Moment {
         self.start + self.plan.pace.offset(index) + self.shift
     }
 
-    pub fn unheard(&self) -> bool {
+    pub fn readiness_may_be_pending(&self) -> bool {
         let batches = self.plan.connections.div_ceil(self.plan.budgets.events_max);
         self.full_turns > 0 && self.full_turns <= batches
     }

@@ -1,11 +1,11 @@
-//! The shadow's books, and how they are compared with the engine's once the run is over.
+//! The summary of the engine, compared at the end of the run.
 
 use tcpgoon::engine::histogram::Histogram;
 use tcpgoon::engine::series::{POINTS_MAX, Point};
 use tcpgoon::engine::{EndReason, Engine, Key, State, Summary};
 use tcpgoon::units::Span;
 
-use super::records::{Seat, Times, Verdict, Wait, near};
+use super::records::{Conn, Times, Verdict, Wait, near};
 use super::state::Shadow;
 
 impl Times {
@@ -29,32 +29,32 @@ impl Times {
 }
 
 impl Shadow {
-    /// Compares the engine's last words with what the shadow has seen.
+    /// Compares the engine's summary.
     ///
     /// # Errors
     /// The first difference.
-    pub fn settle(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
-        for (slot, seat) in (0..).zip(&self.seats) {
+    pub fn compare_summary(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
+        for (slot, conn) in (0..).zip(&self.conns) {
             let theirs = engine.connection(Key { slot, attempt: 0 });
-            let same = theirs.is_some_and(|t| t.state == seat.state && t.reason == seat.reason);
-            check!(same, "slot {slot} is {theirs:?}, and should be {seat:?}");
+            let same = theirs.is_some_and(|t| t.state == conn.state && t.reason == conn.reason);
+            check!(same, "slot {slot} is {theirs:?}, and should be {conn:?}");
         }
         let levels = self.levels();
         check!(summary.last.levels == levels, "{:?} at the end, not {levels:?}", summary.last);
         for reason in EndReason::ALL {
-            let mine = self.seats.iter().filter(|seat| seat.reason == Some(reason)).count() as u64;
+            let mine = self.conns.iter().filter(|conn| conn.reason == Some(reason)).count() as u64;
             let theirs = summary.ended_by(reason);
             check!(theirs == mine, "{reason:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
         self.compare_series(summary)?;
-        self.bear_witness(summary)?;
-        self.routing.compare(&self.seats, summary)?;
+        self.compare_failures(summary)?;
+        self.routing.compare(&self.conns, summary)?;
         self.compare_gaps(summary)?;
-        if self.seats.iter().any(|seat| seat.wait.is_asked()) {
+        if self.conns.iter().any(|conn| conn.wait.is_pending()) {
             self.mark(match summary.probes_pending {
-                0 => "a keepalive of a sample out at the end",
-                _ => "a keepalive out at the end",
+                0 => "a keepalive of a sample pending at the end",
+                _ => "a keepalive pending at the end",
             });
         }
         let code = self.exit_code();
@@ -71,8 +71,8 @@ impl Shadow {
         self.first_bytes.compare("first byte", &summary.first_byte_times)?;
         self.lifetimes.compare("lifetime", &summary.lifetimes)?;
         let late = self.timeout_lateness_max;
-        let replies = self.seats.iter().filter(|seat| seat.wait == Wait::Reply).count() as u64;
-        let awaited = self.seats.iter().filter(|seat| self.is_undecided(seat)).count() as u64;
+        let replies = self.conns.iter().filter(|conn| conn.wait == Wait::Reply).count() as u64;
+        let awaited = self.conns.iter().filter(|conn| self.is_undecided(conn)).count() as u64;
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),
             ("established at once", summary.established_peak.into(), self.peak.into()),
@@ -108,7 +108,7 @@ impl Shadow {
         check!(last.at == end, "the series ends at {}, not {end}", last.at);
         check!(last.levels == self.levels(), "{:?} is the last point", last.levels);
         let dials: u64 = points.iter().flat_map(|p| p.dial_times).map(u64::from).sum();
-        let closed = self.seats.iter().filter(|seat| seat.state == State::Closed).count() as u64;
+        let closed = self.conns.iter().filter(|conn| conn.state == State::Closed).count() as u64;
         let failed = self.failed.0.len() as u64 + self.routing.skipped;
         let established = self.established.0.len() as u64;
         for (what, theirs, mine) in [
@@ -131,27 +131,27 @@ impl Shadow {
         Ok(())
     }
 
-    /// Whether a seat makes a run that is cut short incomplete: later rounds do not.
-    fn is_undecided(&self, seat: &Seat) -> bool {
-        let is_later = seat.wait != Wait::Reply && self.has_later_rounds();
-        self.is_waited_for(seat) && !is_later
+    /// Whether a connection makes a run that is ended early incomplete: later rounds do not.
+    fn is_undecided(&self, conn: &Conn) -> bool {
+        let is_later = conn.wait != Wait::Reply && self.has_later_rounds();
+        self.is_waited_for(conn) && !is_later
     }
 
-    /// The original's rule, told seat by seat.
+    /// The rule of the exit code, connection by connection.
     fn exit_code(&self) -> u8 {
         if self.gave_up {
             return 2;
         }
-        // Given up by the kernel while a keepalive was out.
+        // Ended by the kernel while a keepalive was pending.
         let mut code = if self.lost > 0 { 2 } else { 0 };
-        for seat in &self.seats {
-            match seat.state {
+        for conn in &self.conns {
+            match conn.state {
                 State::NotInitiated | State::Dialing => return 1,
-                _ if self.is_undecided(seat) => return 1,
+                _ if self.is_undecided(conn) => return 1,
                 State::Error => code = 2,
-                // Established, but not there, or without an answer.
-                _ if seat.unanswered || seat.hung_up => code = 2,
-                _ if seat.reason == Some(EndReason::HalfOpen) || seat.is_silent => code = 2,
+                // Established, but half-open, closed early or without a reply.
+                _ if conn.no_reply || conn.closed_before_reply => code = 2,
+                _ if conn.reason == Some(EndReason::HalfOpen) || conn.is_unacknowledged => code = 2,
                 State::Established | State::Closed => {}
             }
         }

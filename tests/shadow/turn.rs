@@ -1,11 +1,11 @@
-//! One turn, held against what the model would have done.
+//! One turn, compared with what the model would have done.
 
 use tcpgoon::engine::{Action, Key, State, TcpInfoPurpose};
 use tcpgoon::plan::Hold;
 use tcpgoon::sim::Record;
 use tcpgoon::units::{Moment, Span, low_32};
 
-use super::deadlines::Seen;
+use super::deadlines::Expired;
 use super::records::Verdict;
 use super::state::Shadow;
 
@@ -13,28 +13,28 @@ use super::state::Shadow;
 const PAUSE_MIN: Span = Span::from_s(1);
 
 impl Shadow {
-    /// Looks at one turn.
+    /// Checks one turn.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn watch(&mut self, record: &Record) -> Verdict {
+    pub fn check_turn(&mut self, record: &Record) -> Verdict {
         self.turn += 1;
         check!(!self.over, "a turn after the run was over");
         check!(record.now >= self.now, "the clock went backwards");
-        self.notice_pause(record.now);
+        self.on_pause(record.now);
         self.now = record.now;
         let budgets = self.plan.budgets;
         let (events, actions) = (record.events.len(), record.actions.len());
         check!(events <= budgets.turn_events_max(), "{events} events are too many");
         check!(actions <= budgets.turn_actions_max(), "{actions} actions are too many");
 
-        let answers = self.take_all(&record.events);
-        let (mine, rest) = record.actions.split_at(answers.len().min(actions));
-        check!(mine == answers, "the events should lead to {answers:?}, not {mine:?}");
-        let (seen, rest) = self.expiries(record, rest)?;
-        let rest = self.ask_again(rest)?;
+        let wanted = self.apply_all(&record.events);
+        let (mine, rest) = record.actions.split_at(wanted.len().min(actions));
+        check!(mine == wanted, "the events should lead to {wanted:?}, not {mine:?}");
+        let (expired, rest) = self.expiries(record, rest)?;
+        let rest = self.later_checks(rest)?;
         let rest = self.sample(rest)?;
-        self.conclude();
+        self.check_end();
         let rest = self.final_drains(rest)?;
         let rest = self.drains(rest)?;
         let rest = self.dials(rest)?;
@@ -43,17 +43,17 @@ impl Shadow {
         check!(record.over == self.over, "over is {}, and should be {}", record.over, self.over);
         let levels = self.levels();
         check!(record.levels == levels, "the levels are {:?}, not {levels:?}", record.levels);
-        self.awaits(record)?;
-        self.overdue()?;
-        self.idle(record)?;
-        self.wake(record, seen)?;
+        self.compare_deadlines(record)?;
+        self.check_overdue()?;
+        self.check_idle(record)?;
+        self.check_next_due(record, expired)?;
         self.next_due = record.next_due;
-        self.looks = looks(&record.actions);
+        self.reads = reads(&record.actions);
         Ok(())
     }
 
-    /// The schedule moves by whatever the loop overslept by more than a second.
-    fn notice_pause(&mut self, now: Moment) {
+    /// A loop that is late by more than a second moves the schedule by that.
+    fn on_pause(&mut self, now: Moment) {
         let Some(due) = self.next_due else { return };
         let overslept = now.since(due.max(self.now));
         if overslept > Span::from_ms(100) {
@@ -67,8 +67,8 @@ impl Shadow {
 
     fn sample<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
         let due = self.sample_due.filter(|due| *due <= self.now);
-        let asked = actions.first() == Some(&Action::Sample);
-        check!(asked == due.is_some(), "a sample was due at {:?}", self.sample_due);
+        let is_sampled = actions.first() == Some(&Action::Sample);
+        check!(is_sampled == due.is_some(), "a sample was due at {:?}", self.sample_due);
         if let Some(mut due) = due {
             self.sample_due = self.plan.interval.map(|interval| {
                 while due <= self.now {
@@ -77,11 +77,11 @@ impl Shadow {
                 due
             });
         }
-        Ok(&actions[usize::from(asked)..])
+        Ok(&actions[usize::from(is_sampled)..])
     }
 
-    /// When it has held for long enough, and has settled: no close for 100 ms, or no more time for
-    /// that, or nothing left that could be closed.
+    /// When the hold is over and the run has settled: no close for 100 ms, or the maximum for that, or
+    /// no connection left.
     fn hold_end(&self) -> Option<Moment> {
         let (decided_at, Hold::For(span)) = (self.decided_at?, self.plan.hold) else { return None };
         let mut end = decided_at + span;
@@ -93,25 +93,26 @@ impl Shadow {
         Some(end)
     }
 
-    fn conclude(&mut self) {
+    fn check_end(&mut self) {
         let undecided = self.level(State::NotInitiated) + self.level(State::Dialing);
         if undecided == 0 && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
         }
-        let held = self.hold_end().is_some_and(|end| end <= self.now) && !self.unheard();
+        let held =
+            self.hold_end().is_some_and(|end| end <= self.now) && !self.readiness_may_be_pending();
         if held && self.is_waiting() {
-            self.mark("answers waited for");
+            self.mark("the end waits for checks");
         }
-        if self.has_enough() {
-            self.mark("gave up");
+        if self.reached_max_errors() {
+            self.mark("max errors");
             self.gave_up = true;
         }
         self.over = self.stopped || self.gave_up || (held && !self.is_waiting());
         if self.stopped {
             self.mark(match undecided {
-                0 if held => "a signal as it was over anyway",
+                0 if held => "a signal at the end",
                 0 => "a signal in the hold",
-                all if all == self.plan.connections && self.asked == 0 => {
+                all if all == self.plan.connections && self.next_slot == 0 => {
                     "a signal before any dial"
                 }
                 _ => "a signal between the dials",
@@ -119,13 +120,13 @@ impl Shadow {
         }
     }
 
-    /// Whether there are as many errors and closes as the operator puts up with.
-    fn has_enough(&self) -> bool {
+    /// Whether errors and closes have reached `--max-errors`.
+    fn reached_max_errors(&self) -> bool {
         let ended = self.level(State::Error) + self.level(State::Closed);
         self.plan.errors_max.is_some_and(|most| u64::from(ended) >= most)
     }
 
-    /// One drain of each whose answer is due, in any order.
+    /// One final drain of each deferred slot, in any order.
     fn final_drains<'a>(&mut self, actions: &'a [Action]) -> Result<&'a [Action], String> {
         let mut due = std::mem::take(&mut self.final_drains);
         due.retain(|_| !self.over);
@@ -150,14 +151,14 @@ impl Shadow {
         }
         check!(count <= most, "{count} drains in a turn are too many");
         if !self.over {
-            let (seats, turn) = (&self.seats, self.turn);
-            let gone = |slot: u32| seats[slot as usize].state != State::Established;
-            let late = |slot: u32| seats[slot as usize].drained_by <= turn;
+            let (conns, turn) = (&self.conns, self.turn);
+            let gone = |slot: u32| conns[slot as usize].state != State::Established;
+            let late = |slot: u32| conns[slot as usize].drained_by <= turn;
             let starved = self.ready.iter().find(|slot| !gone(**slot) && late(**slot));
             check!(starved.is_none(), "slot {starved:?} is starved by the others");
             self.ready.retain(|slot| !(gone(*slot) && late(*slot)));
             if !self.ready.is_empty() {
-                self.mark("a drain put off");
+                self.mark("a drain deferred");
             }
         }
         Ok(&actions[count..])
@@ -166,11 +167,11 @@ impl Shadow {
     fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
         let limits = self.plan.budgets;
         let (mut dials, mut skipped) = (0, 0);
-        // Those that need no dial come first, and one of them may be an error too many.
+        // Skipped dials come first, and one of them may reach `--max-errors`.
         while !self.over && self.dial_due().is_some_and(|due| due <= self.now) {
-            let key = Key { slot: self.asked, attempt: 0 };
+            let key = Key { slot: self.next_slot, attempt: 0 };
             let mut expected = Vec::new();
-            if self.routing.is_forgone(key.slot, self.now) {
+            if self.routing.must_skip(key.slot, self.now) {
                 if dials > 0 || skipped == limits.skips_max {
                     break;
                 }
@@ -183,48 +184,49 @@ impl Shadow {
                 self.routing.dial(key.slot, self.now);
                 expected.push(Action::Dial(key));
             }
-            if self.scheduled(self.asked) < self.not_before {
+            if self.scheduled(self.next_slot) < self.not_before {
                 self.mark("a schedule caught up");
             }
-            self.asked += 1;
+            self.next_slot += 1;
             self.not_before = self.now + Span(self.plan.pace.offset(1).0 / 2);
             check!(rest.starts_with(&expected), "{expected:?} was due, not {rest:?}");
             rest = &rest[expected.len()..];
             if !matches!(expected[..], [Action::Dial(_)]) {
                 self.busy = true;
-                self.conclude();
+                self.check_end();
             }
         }
         Ok(rest)
     }
 
     fn dial_due(&self) -> Option<Moment> {
-        let due = self.scheduled(self.asked).max(self.not_before);
-        (self.asked < self.plan.connections).then_some(due)
+        let due = self.scheduled(self.next_slot).max(self.not_before);
+        (self.next_slot < self.plan.connections).then_some(due)
     }
 
-    /// A turn of nothing moves deadlines down the wheel, or finds closed what was ready; there is
-    /// an end to both.
-    fn idle(&mut self, record: &Record) -> Verdict {
+    /// A turn without events and actions moves deadlines down the wheel, or drops closed slots. Both are
+    /// bounded.
+    fn check_idle(&mut self, record: &Record) -> Verdict {
         let nothing = record.events.is_empty() && record.actions.is_empty();
         self.idle_turns += u32::from(nothing && !self.busy);
-        // For a dial, a reply, a keepalive, its reads and the last word, in each round.
+        // For a dial, a reply, a keepalive and its reads, in each round.
         let (idle, most) =
             (self.idle_turns, 9 * 6 * self.plan.connections * (2 + self.rounds.begun) + 2);
         check!(idle <= most, "it spins: {idle} turns of nothing");
         Ok(())
     }
 
-    /// Whether the engine wants to be woken when there is something to do, and not sooner.
-    fn wake(&mut self, record: &Record, seen: Seen) -> Verdict {
+    /// The engine is due when there is something to do, and not sooner.
+    fn check_next_due(&mut self, record: &Record, expired: Expired) -> Verdict {
         let next = record.next_due;
         if self.over {
             check!(next.is_none(), "it is over, and still due at {next:?}");
             return Ok(());
         }
         let past = |due: Option<Moment>| due.is_some_and(|due| due <= record.now);
-        let live = |slot: &u32| self.seats[*slot as usize].state == State::Established;
-        self.busy = self.unheard() || self.ready.iter().any(live) || self.is_asking();
+        let live = |slot: &u32| self.conns[*slot as usize].state == State::Established;
+        self.busy =
+            self.readiness_may_be_pending() || self.ready.iter().any(live) || self.is_sending();
         if self.busy {
             check!(past(next), "due at {next:?} instead of now");
             return Ok(());
@@ -236,10 +238,10 @@ impl Shadow {
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));
         check!(!late, "due at {next:?} instead of {wanted:?}");
-        // With no deadline to move about there is nothing to wake up for before the time.
+        // Without deadlines in the wheel there is no early wake-up.
         let exact = wheel.is_none() && self.ready.is_empty();
-        check!(!exact || next == wanted, "due at {next:?}, before {wanted:?}, for nothing");
-        let work = 6 * low_32(record.deadlines.len() as u64) + seen.cost_from_above();
+        check!(!exact || next == latest, "due at {next:?}, before {wanted:?}, for nothing");
+        let work = 6 * low_32(record.deadlines.len() as u64) + expired.cost_from_above();
         let deferred = work >= self.plan.budgets.expiries_max || !self.ready.is_empty();
         let reason = deferred || past(self.dial_due());
         check!(reason || !past(next), "due at {next:?}, which has passed, for nothing");
@@ -247,11 +249,11 @@ impl Shadow {
     }
 }
 
-/// What the kernel is asked for.
-fn looks(actions: &[Action]) -> Vec<(Key, TcpInfoPurpose)> {
-    let look = |action: &Action| match action {
-        Action::ReadTcpInfo(key, why) => Some((*key, *why)),
+/// The TCP_INFO reads among actions.
+fn reads(actions: &[Action]) -> Vec<(Key, TcpInfoPurpose)> {
+    let read = |action: &Action| match action {
+        Action::ReadTcpInfo(key, purpose) => Some((*key, *purpose)),
         _ => None,
     };
-    actions.iter().filter_map(look).collect()
+    actions.iter().filter_map(read).collect()
 }

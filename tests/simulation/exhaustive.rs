@@ -1,5 +1,5 @@
-//! Every short sequence of events on two slots, sane or not. The engine is `Clone`, so a walk of
-//! the tree of all sequences costs one turn a node; the reference model looks at each.
+//! Every short sequence of events on two slots, plausible or not. The engine is `Clone`, so walking the
+//! tree of all sequences costs one turn a node. The reference model checks each.
 
 use tcpgoon::engine::{
     Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
@@ -15,27 +15,26 @@ const START: Moment = Moment(1_000_000);
 const TIMEOUT: Span = Span::from_ms(1);
 const SLEEP: Span = Span::from_us(300);
 
-/// One turn: something happened, or nothing but time passed.
+/// One turn: an event, or only time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
-    Heard(EventKind),
-    Waited(Span),
+    Event(EventKind),
+    Wait(Span),
 }
 
-/// Whether anybody asks the connections of `plan` anything.
-fn asks(plan: &Plan) -> bool {
+/// Whether `plan` checks its connections.
+fn has_checks(plan: &Plan) -> bool {
     plan.probe != Probe::None || plan.reply_check.is_some()
 }
 
-/// Everything that can be heard of two slots, and the spans that matter; with what asking can
-/// bring, where anybody asks.
+/// All events of two slots and the spans that matter; with those of checks, if there are any.
 fn alphabet(plan: &Plan) -> Vec<Step> {
-    let asks = asks(plan);
+    let has_checks = has_checks(plan);
     let mut steps: Vec<Step> = Vec::new();
     for slot in 0..2 {
         let key = Key { slot, attempt: 0 };
         let failure = |reason| Failure { reason, errno: 0 };
-        for what in [
+        for kind in [
             EventKind::Dialed(key),
             EventKind::Opened(key),
             EventKind::Failed(key, failure(EndReason::Refused)),
@@ -45,22 +44,22 @@ fn alphabet(plan: &Plan) -> Vec<Step> {
             EventKind::Received { key, bytes: 10, more: true },
             EventKind::Received { key, bytes: 10, more: false },
         ] {
-            steps.push(Step::Heard(what));
+            steps.push(Step::Event(kind));
         }
-        let look = TcpInfo { last_ack_recv: Some(Span::from_us(1)), ..TcpInfo::default() };
+        let info = TcpInfo { last_ack_recv: Some(Span::from_us(1)), ..TcpInfo::default() };
         let half_open = failure(EndReason::HalfOpen);
-        for what in [
+        for kind in [
             EventKind::ReplyMatched(key),
             EventKind::PeerClosed(key, half_open),
-            EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, look),
+            EventKind::TcpInfo(key, TcpInfoPurpose::Keepalive, info),
         ] {
-            steps.extend(asks.then_some(Step::Heard(what)));
+            steps.extend(has_checks.then_some(Step::Event(kind)));
         }
     }
-    steps.extend(asks.then_some(Step::Waited(Span::from_s(1))));
-    steps.extend([EventKind::PollBatchFull, EventKind::Stop].map(Step::Heard));
+    steps.extend(has_checks.then_some(Step::Wait(Span::from_s(1))));
+    steps.extend([EventKind::PollBatchFull, EventKind::Stop].map(Step::Event));
     let past_timeout = TIMEOUT + Tick::LENGTH;
-    steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Waited));
+    steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Wait));
     steps
 }
 
@@ -87,7 +86,7 @@ fn plans() -> Vec<Plan> {
     vec![plain, paced, held, forever, probed, talking]
 }
 
-/// A run so far, with all that is counted from outside.
+/// A run so far, with independent counts.
 #[derive(Clone)]
 struct Walk {
     engine: Engine,
@@ -99,7 +98,7 @@ struct Walk {
     over: bool,
 }
 
-/// What a step came to.
+/// The effect of a step.
 #[derive(PartialEq)]
 enum Effect {
     Nothing,
@@ -118,14 +117,14 @@ impl Walk {
             notes: [None; 2],
             over: false,
         };
-        walk.step(Step::Waited(Span::ZERO), &[]);
+        walk.step(Step::Wait(Span::ZERO), &[]);
         walk
     }
 
     fn step(&mut self, step: Step, path: &[Step]) -> Effect {
         let (events, waited) = match step {
-            Step::Heard(kind) => (vec![Event { at: self.now, kind }], Span::ZERO),
-            Step::Waited(span) => (vec![], span),
+            Step::Event(kind) => (vec![Event { at: self.now, kind }], Span::ZERO),
+            Step::Wait(span) => (vec![], span),
         };
         self.now = self.now + waited;
         let ignored = self.shadow.ignored;
@@ -137,7 +136,7 @@ impl Walk {
             verdict.unwrap_or_else(|words| panic!("{path:?} then {step:?}: {words}"));
         }
         self.check(&record, path, step);
-        let idle = matches!(step, Step::Heard(_)) && self.shadow.ignored > ignored;
+        let idle = matches!(step, Step::Event(_)) && self.shadow.ignored > ignored;
         match (self.over, idle) {
             (true, _) => Effect::End,
             (_, true) => Effect::Nothing,
@@ -145,7 +144,7 @@ impl Walk {
         }
     }
 
-    /// What holds whatever anybody thinks of the details.
+    /// Invariants that do not depend on the model.
     fn check(&mut self, record: &Record, path: &[Step], step: Step) {
         for action in &record.actions {
             match *action {
@@ -157,7 +156,7 @@ impl Walk {
                     let (before, now) = match note {
                         Note::Dialing => (None, State::Dialing),
                         Note::Skipped => {
-                            // There is no descriptor that could be closed.
+                            // There is no descriptor to close.
                             self.closes[key.slot as usize] += 1;
                             (None, State::Error)
                         }
@@ -195,9 +194,8 @@ impl Walk {
     }
 }
 
-/// Walks all sequences of up to `depth` steps, and returns how many turns that took. With `prune`
-/// it does not go on after a step that changed nothing, and only one step further once the run is
-/// over.
+/// Walks all sequences of up to `depth` steps. Returns the number of turns. With `prune` it stops after a
+/// step without effect, and one step after the end of the run.
 fn walk(from: &Walk, steps: &[Step], path: &mut Vec<Step>, depth: usize, prune: bool) -> u64 {
     let mut turns = 0;
     for step in steps {
@@ -219,10 +217,10 @@ fn walk(from: &Walk, steps: &[Step], path: &mut Vec<Step>, depth: usize, prune: 
     turns
 }
 
-/// Walks on from where each plan is after `lead`, a thread each.
+/// Walks each plan from its state after `lead`, a thread each.
 fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
-    // An engine has hundreds of kilobytes. If they went back to the system after each step, getting
-    // them again would take most of the time.
+    // An engine has hundreds of kilobytes: returning them to the system after each step would take most
+    // of the time.
     // SAFETY: it only sets a number.
     unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 30) };
     std::thread::scope(|scope| {
@@ -234,7 +232,7 @@ fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
             }
             let steps = alphabet(&plan);
             // The longer the alphabet, the shorter the sequences.
-            let depth = if asks(&plan) && prune { depth - 1 } else { depth };
+            let depth = if has_checks(&plan) && prune { depth - 1 } else { depth };
             walk(&from, &steps, &mut path, depth, prune)
         };
         let walks = plans.into_iter().map(|plan| scope.spawn(move || walk_one(plan)));
@@ -244,24 +242,23 @@ fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
 }
 
 #[test]
-fn every_sequence_of_three_steps_is_survived() {
+fn every_sequence_of_three_steps() {
     let sequences = |steps: u64| steps + steps * steps + steps * steps * steps;
     assert_eq!(walk_all(plans(), &[], 3, false), 4 * sequences(21) + 2 * sequences(28));
 }
 
-/// An event that is ignored makes an empty turn, which is walked anyway; so is whatever may follow
-/// on it.
+/// An ignored event is an empty turn, which is a step of its own.
 #[test]
-fn every_sequence_of_five_steps_that_matter_is_survived() {
+fn every_sequence_of_five_effective_steps() {
     assert!(walk_all(plans(), &[], 5, true) > 100_000);
 }
 
 #[test]
-fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() {
+fn every_sequence_of_four_effective_steps_during_a_run() {
     let key = |slot| Key { slot, attempt: 0 };
-    let dialed = [0, 1].map(|slot| Step::Heard(EventKind::Dialed(key(slot))));
-    let opened = [0, 1].map(|slot| Step::Heard(EventKind::Opened(key(slot))));
-    let flooded = Step::Heard(EventKind::Received { key: key(0), bytes: 10, more: true });
+    let dialed = [0, 1].map(|slot| Step::Event(EventKind::Dialed(key(slot))));
+    let opened = [0, 1].map(|slot| Step::Event(EventKind::Opened(key(slot))));
+    let flooded = Step::Event(EventKind::Received { key: key(0), bytes: 10, more: true });
     for lead in [
         &[dialed[0], dialed[1]][..],
         &[dialed[0], opened[0], flooded],
@@ -273,17 +270,17 @@ fn every_sequence_of_four_steps_that_matter_in_the_midst_of_a_run_is_survived() 
 }
 
 #[test]
-fn every_sequence_of_four_steps_that_matter_while_keepalives_are_out_is_survived() {
+fn every_sequence_of_four_effective_steps_with_pending_keepalives() {
     let key = |slot| Key { slot, attempt: 0 };
     let [dialed, opened] =
-        [EventKind::Dialed, EventKind::Opened].map(|of| [0, 1].map(|s| Step::Heard(of(key(s)))));
-    let asked = Step::Waited(Span::from_s(1));
+        [EventKind::Dialed, EventKind::Opened].map(|of| [0, 1].map(|s| Step::Event(of(key(s)))));
+    let second = Step::Wait(Span::from_s(1));
     for lead in [
-        &[dialed[0], opened[0], asked, asked][..],
-        &[dialed[0], dialed[1], asked, opened[0], opened[1]],
-        &[dialed[0], dialed[1], opened[0], opened[1], asked, asked, asked],
+        &[dialed[0], opened[0], second, second][..],
+        &[dialed[0], dialed[1], second, opened[0], opened[1]],
+        &[dialed[0], dialed[1], opened[0], opened[1], second, second, second],
     ] {
-        let asking = plans().into_iter().filter(asks);
-        walk_all(asking.collect(), lead, 4, true);
+        let checking = plans().into_iter().filter(has_checks);
+        walk_all(checking.collect(), lead, 4, true);
     }
 }

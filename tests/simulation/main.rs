@@ -1,5 +1,5 @@
-//! The engine without sockets: on simulated networks, by every short sequence of events, and its
-//! wheel alone.
+//! The engine without sockets: on simulated networks, through every short sequence of events, and its
+//! timing wheel alone.
 
 #[path = "../common/report_invariants.rs"]
 mod report_invariants;

@@ -1,7 +1,7 @@
-//! Many small worlds, each from a seed: the unmodified engine on a fake network and a virtual
-//! clock, with the reference model as an observer that objects.
+//! Seeded runs of the unmodified engine on a fake network and a virtual clock, with the reference
+//! model as the observer.
 //!
-//! `SIM_SEEDS=20000` widens, `SIM_SEED=17` replays one and prints what happened in it.
+//! `SIM_SEEDS=20000` runs more, `SIM_SEED=17` replays one and prints its trace.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ fn seeds() -> u64 {
     from_environment("SIM_SEEDS").unwrap_or(SEEDS_DEFAULT)
 }
 
-/// The model, and what changes the records before it sees them.
+/// The model, with a lie that changes its records.
 struct Misled<'a> {
     shadow: Shadow,
     lie: &'a mut dyn FnMut(&mut Record),
@@ -48,7 +48,7 @@ impl Observer for Misled<'_> {
     }
 }
 
-/// Runs one seed; what went wrong, panics included, as a text that begins with the seed.
+/// Runs one seed. `Err` is a text that begins with the seed, also for a panic.
 fn attempt(sim: &mut Sim, seed: u64, lie: &mut dyn FnMut(&mut Record)) -> Result<Outcome, String> {
     let mut observer = Misled { shadow: Shadow::new(sim.plan(), sim.start()), lie };
     match catch_unwind(AssertUnwindSafe(|| sim.run(&mut observer))) {
@@ -60,14 +60,14 @@ fn attempt(sim: &mut Sim, seed: u64, lie: &mut dyn FnMut(&mut Record)) -> Result
     }
 }
 
-/// The same, and whatever its report says that cannot be.
+/// The same, and checks its report.
 fn attempt_and_report(sim: &mut Sim, seed: u64) -> Result<Outcome, String> {
     let outcome = attempt(sim, seed, &mut |_| {})?;
-    let told = || {
+    let report = || {
         let (diagnosis, text) = reported(sim.plan(), &outcome.summary, &Beside::default());
         (contradictions(sim.plan(), &outcome.summary, &diagnosis, &text), text)
     };
-    match catch_unwind(AssertUnwindSafe(told)) {
+    match catch_unwind(AssertUnwindSafe(report)) {
         Ok((found, _)) if found.is_empty() => Ok(outcome),
         Ok((found, text)) => Err(format!("seed {seed}: {}\n{text}", found.join("\n"))),
         Err(panic) => Err(format!("seed {seed}: its report: {}", words(&*panic))),
@@ -76,16 +76,16 @@ fn attempt_and_report(sim: &mut Sim, seed: u64) -> Result<Outcome, String> {
 
 fn words(panic: &(dyn Any + Send)) -> &str {
     let words = panic.downcast_ref::<String>().map(String::as_str);
-    words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+    words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
-/// Runs one seed that must hold; where it does not, it is run again to be read.
+/// Runs one seed that must pass; if it fails, with its trace.
 fn hold(seed: u64) -> Outcome {
     let outcome = attempt_and_report(&mut Sim::new(seed, false), seed);
     outcome.unwrap_or_else(|words| panic!("{}", explained(seed, &words)))
 }
 
-/// What went wrong with a seed, and the end of its trace.
+/// The failure of a seed, and the end of its trace.
 fn explained(seed: u64, words: &str) -> String {
     let mut sim = Sim::new(seed, true);
     let _ = attempt(&mut sim, seed, &mut |_| {});
@@ -96,30 +96,30 @@ fn explained(seed: u64, words: &str) -> String {
     format!("{words}\nthe end of its trace (SIM_SEED={seed} prints it all):\n{tail}\n{words}")
 }
 
-/// Of a run of many seeds, which reports are rendered: all, or one of four, as a report takes longer
-/// than most runs.
+/// Which seeds have their report checked: of many only every fourth, as a report takes longer than most
+/// runs.
 fn is_reported(seed: u64) -> bool {
     seeds() <= 1_000 || seed.is_multiple_of(4)
 }
 
-/// What is remembered of a run: a summary has 70 KiB, and there are many.
-struct Memory {
+/// What is kept of a run: a summary has 70 KiB.
+struct Kept {
     turns: u64,
     marks: BTreeMap<&'static str, u64>,
     met: [u64; Behaviour::ALL.len()],
     ended_by: [u64; EndReason::COUNT],
 }
 
-impl From<Outcome> for Memory {
-    fn from(outcome: Outcome) -> Memory {
+impl From<Outcome> for Kept {
+    fn from(outcome: Outcome) -> Kept {
         let Outcome { turns, marks, met, summary, .. } = outcome;
-        Memory { turns, marks, met, ended_by: summary.flow }
+        Kept { turns, marks, met, ended_by: summary.flow }
     }
 }
 
-/// Runs all seeds once, on all processors, for whichever test comes first.
-fn all() -> &'static BTreeMap<u64, Memory> {
-    static ALL: OnceLock<BTreeMap<u64, Memory>> = OnceLock::new();
+/// Runs all seeds once, on all processors, for all tests.
+fn all() -> &'static BTreeMap<u64, Kept> {
+    static ALL: OnceLock<BTreeMap<u64, Kept>> = OnceLock::new();
     ALL.get_or_init(|| {
         let (next, outcomes) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
         let failures = Mutex::new(BTreeMap::new());
@@ -137,7 +137,7 @@ fn all() -> &'static BTreeMap<u64, Memory> {
                         };
                         match outcome {
                             Ok(outcome) => {
-                                outcomes.lock().unwrap().insert(seed, Memory::from(outcome));
+                                outcomes.lock().unwrap().insert(seed, Kept::from(outcome));
                             }
                             Err(words) => _ = failures.lock().unwrap().insert(seed, words),
                         }
@@ -157,7 +157,7 @@ fn all() -> &'static BTreeMap<u64, Memory> {
 }
 
 #[test]
-fn no_seed_makes_the_engine_do_what_the_shadow_would_not() {
+fn the_reference_model_objects_to_no_seed() {
     if let Some(seed) = from_environment("SIM_SEED") {
         let mut sim = Sim::new(seed, true);
         let outcome = attempt_and_report(&mut sim, seed);
@@ -171,9 +171,9 @@ fn no_seed_makes_the_engine_do_what_the_shadow_would_not() {
     assert_eq!(all().len() as u64, seeds());
 }
 
-/// The checks of reports can fail: each lie about a run is found.
+/// The checks of reports can fail: each lie about a run is detected.
 #[test]
-fn a_report_that_contradicts_its_run_is_found() {
+fn a_report_that_contradicts_its_run_is_detected() {
     type Lie = fn(&mut Diagnosis, &mut String);
     let lies: [(&str, Lie); 8] = [
         ("sustained more than the peak", |d, _| d.reached.sustained = d.reached.peak + 1),
@@ -191,11 +191,11 @@ fn a_report_that_contradicts_its_run_is_found() {
     for seed in 0..40 {
         let mut sim = Sim::new(seed, false);
         let outcome = attempt(&mut sim, seed, &mut |_| {}).unwrap();
-        let told = reported(sim.plan(), &outcome.summary, &Beside::default());
+        let honest = reported(sim.plan(), &outcome.summary, &Beside::default());
         for (seen, (name, lie)) in seen.iter_mut().zip(lies) {
-            let (mut diagnosis, mut text) = told.clone();
+            let (mut diagnosis, mut text) = honest.clone();
             lie(&mut diagnosis, &mut text);
-            if (&diagnosis, &text) != (&told.0, &told.1) {
+            if (&diagnosis, &text) != (&honest.0, &honest.1) {
                 let found = contradictions(sim.plan(), &outcome.summary, &diagnosis, &text);
                 assert!(!found.is_empty(), "seed {seed}: {name}\n{text}");
                 *seen += 1;
@@ -217,7 +217,7 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
-fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
+fn the_seeds_cover_every_behaviour_every_end_reason_and_every_mark() {
     if seeds() < SEEDS_DEFAULT {
         println!("skipped: SIM_SEEDS={} is too few to reach everything", seeds());
         return;
@@ -238,11 +238,11 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "dialing to established",
         "dialing to error",
         "established to closed",
-        "a timeout of ours",
-        "a timeout put off",
+        "a dial timeout",
+        "a dial timeout deferred",
         "opened when its timeout was due",
         "a drain cut short",
-        "a drain put off",
+        "a drain deferred",
         "a full batch",
         "a pause",
         "a gap",
@@ -254,51 +254,51 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
         "a schedule caught up",
         "a note",
         "a dial skipped",
-        "a route relieved",
-        "a port after all",
+        "an exhausted route cleared",
+        "a port on an exhausted route",
         "a slow dial",
         "a SYN repeated",
-        "answered",
-        "answered when its timeout was due",
-        "an answer put off",
-        "an answer put off no more",
-        "answered by a last drain",
-        "answered, and read late",
+        "a reply",
+        "a reply when its timeout was due",
+        "a reply timeout deferred",
+        "a deferred reply timeout",
+        "a reply in a final drain",
+        "a reply read late",
         "read as soon as reported",
-        "unanswered",
-        "unanswered, but for something",
-        "too late an answer",
-        "closed before it answered",
-        "answers waited for",
-        "a question put off",
+        "no reply",
+        "a wrong reply",
+        "a late reply",
+        "a close before the reply",
+        "the end waits for checks",
+        "a check deferred",
         "a keepalive",
         "confirmed",
         "a SYN-ACK repeated",
         "other traffic",
-        "a keepalive that nobody looked after",
-        "a keepalive refused",
+        "an unknown outcome",
+        "a keepalive not set",
         "a keepalive reset",
-        "a doubt",
-        "looked once more",
-        "an acknowledgement after all",
-        "given up by the kernel",
-        "a round of watching",
+        "a SYN-ACK doubt",
+        "an extra read",
+        "a late acknowledgement",
+        "a connection lost",
+        "a watch round",
         "a last round",
         "first checks at the end of the hold",
         "the host was suspended",
-        "a keepalive unanswered",
-        "a keepalive out at the end",
-        "a keepalive of a sample out at the end",
-        "a goodbye before the keepalive",
-        "an end that tells nothing",
+        "a keepalive unacknowledged",
+        "a keepalive pending at the end",
+        "a keepalive of a sample pending at the end",
+        "a FIN before the keepalive",
+        "an end that decides nothing",
         "not in the sample",
         "half open",
         "a suspect",
         "a suspect half open",
-        "a suspect that acknowledges nothing",
-        "a suspect too many",
-        "a slow dial too many to suspect",
-        "gave up",
+        "a suspect without an acknowledgement",
+        "a suspect above the maximum",
+        "a slow dial above the maximum of suspects",
+        "max errors",
         "a signal before any dial",
         "a signal between the dials",
         "a signal in the hold",
@@ -324,10 +324,10 @@ fn the_seeds_reach_every_behaviour_and_every_cause_and_every_edge() {
     assert!(missing.is_empty(), "not reached by seeds 0..{}: {missing:?}", seeds());
 }
 
-/// Paused, stopped and suspended as it may be, this host calls nothing dead or half-open that is
-/// not. The simulation compares every outcome with the server of its connection; this is how many.
+/// However this host is paused, stopped or suspended, no healthy connection is called unacknowledged or
+/// half-open. The simulation compares every outcome with its server; here they are counted.
 #[test]
-fn no_stall_makes_a_connection_unacknowledged_or_half_open_that_is_not() {
+fn stalls_make_no_connection_unacknowledged_or_half_open() {
     let resets = [Behaviour::HalfOpen, Behaviour::Reset, Behaviour::Flood];
     let mut compared = BTreeMap::new();
     for (seed, run) in all() {
@@ -344,26 +344,25 @@ fn no_stall_makes_a_connection_unacknowledged_or_half_open_that_is_not() {
     }
 }
 
-/// How many of the default seeds object when `lie` changes what the shadow is told of a run. A lie
-/// that has nothing to change in a run is no lie.
+/// In how many of 64 seeds `lie` changes a record, and in how many the model objects.
 fn caught(lie: impl Fn(&mut Record) -> bool) -> (u32, u32) {
-    let (mut told, mut caught) = (0, 0);
+    let (mut lies, mut caught) = (0, 0);
     for seed in 0..64 {
         let mut lied = false;
         let mut tamper = |record: &mut Record| lied = lied || lie(record);
         let mut sim = Sim::new(seed, false);
         if sim.connections() > 500 {
-            // They take as long as all others together.
+            // These take longer than all others together.
             continue;
         }
         let outcome = attempt(&mut sim, seed, &mut tamper);
         if let Err(words) = &outcome {
             assert!(words.contains(&format!("seed {seed}")), "{words} does not name its seed");
         }
-        told += u32::from(lied);
+        lies += u32::from(lied);
         caught += u32::from(lied && outcome.is_err());
     }
-    (told, caught)
+    (lies, caught)
 }
 
 /// Removes the first action or event that fits.
@@ -385,42 +384,48 @@ fn repeat(actions: &mut Vec<Action>, fits: impl Fn(&Action) -> bool) -> bool {
 }
 
 #[test]
-fn the_checks_can_fail() {
+fn the_model_objects_to_every_lie() {
     type Lie = fn(&mut Record) -> bool;
     let lies: [(&str, Lie); 30] = [
         ("a close too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Close(_)))),
-        ("a close forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Close(_)))),
+        ("a close missing", |r| remove(&mut r.actions, |a| matches!(a, Action::Close(_)))),
         ("a dial too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Dial(_)))),
-        ("a dial forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Dial(_)))),
-        ("a dial of nobody", |r| {
+        ("a dial missing", |r| remove(&mut r.actions, |a| matches!(a, Action::Dial(_)))),
+        ("a dial of no slot", |r| {
             r.actions.push(Action::Dial(Key { slot: 1_000, attempt: 0 }));
             true
         }),
         ("a drain too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Drain(_)))),
-        ("a drain forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Drain(_)))),
+        ("a drain missing", |r| remove(&mut r.actions, |a| matches!(a, Action::Drain(_)))),
         ("a sample too many", |r| repeat(&mut r.actions, |a| *a == Action::Sample)),
-        ("a sample forgotten", |r| remove(&mut r.actions, |a| *a == Action::Sample)),
-        ("a note forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Note(..)))),
-        ("a look too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::ReadTcpInfo(..)))),
-        ("a look forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::ReadTcpInfo(..)))),
+        ("a sample missing", |r| remove(&mut r.actions, |a| *a == Action::Sample)),
+        ("a note missing", |r| remove(&mut r.actions, |a| matches!(a, Action::Note(..)))),
+        ("a TCP_INFO read too many", |r| {
+            repeat(&mut r.actions, |a| matches!(a, Action::ReadTcpInfo(..)))
+        }),
+        ("a TCP_INFO read missing", |r| {
+            remove(&mut r.actions, |a| matches!(a, Action::ReadTcpInfo(..)))
+        }),
         ("a keepalive too many", |r| {
             repeat(&mut r.actions, |a| matches!(a, Action::StartKeepalive(_)))
         }),
-        ("a keepalive forgotten", |r| {
+        ("a keepalive missing", |r| {
             remove(&mut r.actions, |a| matches!(a, Action::StartKeepalive(_)))
         }),
-        ("a hush too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::StopKeepalive(_)))),
-        ("a hush forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::StopKeepalive(_)))),
-        ("a word too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Send(_)))),
-        ("a word forgotten", |r| remove(&mut r.actions, |a| matches!(a, Action::Send(_)))),
-        ("an answer unheard of", |r| {
+        ("a keepalive stop too many", |r| {
+            repeat(&mut r.actions, |a| matches!(a, Action::StopKeepalive(_)))
+        }),
+        ("a keepalive stop missing", |r| {
+            remove(&mut r.actions, |a| matches!(a, Action::StopKeepalive(_)))
+        }),
+        ("a send too many", |r| repeat(&mut r.actions, |a| matches!(a, Action::Send(_)))),
+        ("a send missing", |r| remove(&mut r.actions, |a| matches!(a, Action::Send(_)))),
+        ("a reply hidden", |r| {
             remove(&mut r.events, |e| matches!(e.kind, EventKind::ReplyMatched(_)))
         }),
-        ("a gap not reported", |r| {
-            remove(&mut r.events, |e| matches!(e.kind, EventKind::Gap { .. }))
-        }),
-        ("a look unheard of", |r| {
-            // Not every one has something to tell.
+        ("a gap hidden", |r| remove(&mut r.events, |e| matches!(e.kind, EventKind::Gap { .. }))),
+        ("a TCP_INFO hidden", |r| {
+            // Only those that change a count.
             remove(&mut r.events, |e| match e.kind {
                 EventKind::TcpInfo(_, TcpInfoPurpose::Rtt, look) => {
                     look.total_retrans == 0 && look.rtt.is_some()
@@ -436,35 +441,35 @@ fn the_checks_can_fail() {
                 true
             })
         }),
-        ("a deadline forgotten", |r| r.deadlines.pop().is_some()),
-        ("a deadline put off for good", |r| {
+        ("a deadline missing", |r| r.deadlines.pop().is_some()),
+        ("a deadline too late", |r| {
             let last = r.deadlines.last_mut();
             last.is_some_and(|(_, due)| {
                 *due = Tick(due.0 + 1_000_000);
                 true
             })
         }),
-        ("an opening unheard of", |r| {
+        ("an opening hidden", |r| {
             remove(&mut r.events, |e| matches!(e.kind, EventKind::Opened(_)))
         }),
         ("a wake-up too late", |r| {
-            // While a deadline moves down the wheel the engine may ask for a turn too early, so a
-            // little is no lie.
+            // While a deadline moves down the wheel the engine may be due early, so a small delay is
+            // allowed.
             let late = if r.deadlines.is_empty() { Span(1) } else { HOUR };
             r.next_due = r.next_due.map(|due| due + late);
             r.next_due > Some(r.now + late)
         }),
-        ("a wake-up forgotten", |r| r.next_due.take().is_some()),
-        ("an end that was none", |r| {
+        ("a wake-up missing", |r| r.next_due.take().is_some()),
+        ("a false end", |r| {
             r.over = !r.over;
             true
         }),
         ("a timeout too early", |r| {
             let ends = r.actions.iter().filter(|a| matches!(a, Action::Close(_))).count();
-            let told =
+            let reported =
                 |e: &&Event| matches!(e.kind, EventKind::Failed(..) | EventKind::PeerClosed(..));
-            let timed_out = ends > r.events.iter().filter(told).count();
-            // What happened in a turn of the past happened too soon.
+            let timed_out = ends > r.events.iter().filter(reported).count();
+            // An hour earlier it is too soon.
             r.now = if timed_out { Moment(r.now.0.saturating_sub(HOUR.0)) } else { r.now };
             timed_out
         }),
@@ -474,9 +479,9 @@ fn the_checks_can_fail() {
         }),
     ];
     for (name, lie) in lies {
-        let (told, caught) = caught(lie);
-        println!("{name}: {caught} of {told} caught");
-        assert!(told >= 5, "{name}: only {told} seeds had an occasion");
-        assert_eq!(caught, told, "{name}: the shadow believed it");
+        let (lies, caught) = caught(lie);
+        println!("{name}: {caught} of {lies} detected");
+        assert!(lies >= 5, "{name}: only {lies} seeds allow it");
+        assert_eq!(caught, lies, "{name}: the model did not object");
     }
 }

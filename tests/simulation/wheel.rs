@@ -1,11 +1,10 @@
-//! The wheel against the plainest thing that does the same: a sorted set of (due, slot).
+//! The timing wheel compared with a sorted set of (due, slot).
 
 use crate::wheel_model::{Pair, SLOTS, Step};
 use proptest::prelude::*;
 use tcpgoon::engine::wheel::REACH_TICKS;
 
-/// Spans of every size, most of them near a power of the wheel's base, where it has to do
-/// something.
+/// Spans of every size, most of them near a power of the wheel's base.
 fn ticks() -> impl Strategy<Value = u64> {
     prop_oneof![
         4 => 0u64..200,
@@ -29,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    // A failure prints its smallest input; a file that remembers it would need a place in the tree.
+    // A failure prints its smallest input; no file in the tree for it.
     #![proptest_config(ProptestConfig {
         cases: 400,
         failure_persistence: None,
@@ -37,7 +36,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_wheel_does_what_a_sorted_set_does(
+    fn the_wheel_equals_a_sorted_set(
         start in prop_oneof![
             Just(0u64),
             0u64..5_000,

@@ -1,5 +1,5 @@
-//! The shared world does what Linux and its servers do, is the same for the same seed, and its
-//! truth bounds what the engine counts.
+//! The simulated world behaves as Linux and its servers do, is the same for the same seed, and its
+//! truth bounds the counts of the engine.
 
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::plan::{Hold, Pace, Plan, Probe, ReplyCheck};
@@ -51,7 +51,7 @@ fn ended(summary: &Summary, reason: EndReason) -> u64 {
     summary.flow[reason as usize]
 }
 
-/// Runs some seeds and checks what holds for all runs.
+/// Runs some seeds and checks invariants of all runs.
 fn each_seed(plan: &Plan, world: &World, check: impl Fn(&Outcome)) {
     for seed in 0..SEEDS {
         println!("seed {seed}");
@@ -96,9 +96,8 @@ fn a_backlog_of_16_takes_17_and_drops_the_other_syns() {
     });
 }
 
-/// At full speed SYNs are on their way while the queue fills: as many requests as the backlog, then
-/// SYN cookies; the final ACKs of all that do not fit are dropped, and the handshake looks complete
-/// from here.
+/// At full speed SYNs are in flight while the queue fills: the SYN queue fills to the backlog, then SYN
+/// cookies; final ACKs beyond the accept queue are dropped, and the handshake looks complete from here.
 #[test]
 fn final_acks_beyond_the_accept_queue_are_dropped_and_syn_acks_repeated() {
     let server = Server { accept: Accept::Never, backlog: 16, ..Server::default() };
@@ -107,19 +106,18 @@ fn final_acks_beyond_the_accept_queue_are_dropped_and_syn_acks_repeated() {
     each_seed(&fast, &World::new(server.clone(), path.clone()), |o| {
         assert_eq!(o.summary.established_peak, 40);
         assert_eq!(o.truth.sites[0].open_peak, 17);
-        // The 16 requests complete, and one cookie: of the others nothing is kept at the server.
+        // The 16 requests complete, and one cookie: the server keeps no state for the others.
         assert_eq!(o.truth.sites[0].cookies_sent, 24);
         assert_eq!(o.counters.syn_challenge, 0);
     });
-    // At a pace the queue fills beside fewer requests: those that do not fit in repeat their
-    // SYN-ACK after 1 and 3 s.
+    // Paced, the accept queue fills beside few requests: those repeat their SYN-ACK after 1 and 3 s.
     let paced = Plan { pace: Pace::sleep(ms(4)), ..holding(plan(40), Span::from_s(4)) };
     each_seed(&paced, &World::new(server, path), |o| {
         let overflowed = u64::from(o.summary.established_peak) - 17;
         assert!((8..=10).contains(&overflowed), "{overflowed}");
         assert_eq!((o.truth.sites[0].cookies_sent, o.counters.syn_challenge), (0, 2 * overflowed));
     });
-    // A keepalive finds those that are not there.
+    // Keepalives find the half-open ones.
     let all = Plan { probe: Probe::All, ..fast };
     let server = Server {
         accept: Accept::Every { period: ms(100), count: 1 },
@@ -286,7 +284,7 @@ fn a_stuck_listener_of_four_takes_its_share() {
         assert!((10..45).contains(&failed), "{failed}");
         assert_eq!(o.truth.sites[3].open_peak, 4);
     });
-    // Where each SYN has another chance, a dead backend is met again with one chance in four.
+    // If each SYN is balanced anew, it reaches the dead backend with probability 1/4.
     let mut servers = vec![Server::default(); 3];
     servers.push(Server { is_down: true, ..Server::default() });
     let world = World { servers, balance: Balance::PerSyn, ..World::default() };
@@ -363,7 +361,7 @@ fn an_outage_takes_what_is_dialed_in_it() {
         let failed = ended(&o.summary, EndReason::TimedOut);
         assert!((49..=51).contains(&failed), "{failed}");
     });
-    // What waits is not lost, and comes at once.
+    // Stalled packets are not lost, and arrive together.
     let stall = Window { from: ms(100), to: ms(700) };
     let world = on_path(Path { stall: Some(stall), ..Path::default() });
     each_seed(&plan(100), &world, |o| {

@@ -1,11 +1,11 @@
-//! Which file takes something from which: `use` and paths in the code, each followed to the file that
-//! defines the item, re-exports on the way notwithstanding. A `mod` line takes nothing.
+//! Which file imports from which: `use` and paths in the code, each followed through re-exports to the
+//! file that defines the item. A `mod` line imports nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Source, has_word};
 
-/// Each file of a tree, and the files that it takes something from; all below `src/`.
+/// Each file of a tree, and the files that it imports from.
 pub type Edges = BTreeMap<String, BTreeSet<String>>;
 
 type Path = Vec<String>;
@@ -15,7 +15,7 @@ struct Module {
     file: String,
     /// Every path in it, absolute.
     paths: Vec<Path>,
-    /// What it has in scope that others define: name → absolute path.
+    /// Imported names: name → absolute path.
     scope: BTreeMap<String, Path>,
 }
 
@@ -51,7 +51,7 @@ pub fn edges(sources: &[Source]) -> Edges {
     modules.values().map(of).collect()
 }
 
-/// Every path into another crate, without the name of the crate.
+/// Every path into another crate, without the crate's name.
 pub fn paths_of(source: &Source, krate: &str) -> Vec<String> {
     let text = source.shipped.join("\n");
     let mut found = Vec::new();
@@ -111,14 +111,14 @@ fn starts(text: &str, children: &[&str]) -> Vec<(usize, bool)> {
     found
 }
 
-/// Inside `use other::{…`: the path begins further left.
+/// Inside `use other::{…` the path begins further left.
 fn is_in_group(before: &str) -> bool {
     let statement = before.rsplit(';').next().unwrap_or_default();
     let open = statement.matches("::{").count();
     open > statement.matches('}').count() && has_word(statement, "use")
 }
 
-/// Reads `a::{b, c::{self, d as e}, *}`: each path, and the name that it has here.
+/// Parses `a::{b, c::{self, d as e}, *}`: each path, and its name here.
 fn tree(rest: &mut &str, prefix: &mut Path, found: &mut Vec<(Path, String)>) {
     let depth = prefix.len();
     loop {
@@ -182,7 +182,7 @@ fn absolute(own: &Path, path: Path) -> Path {
     from
 }
 
-/// The file in which what `path` names is defined.
+/// The file that defines the item of `path`.
 fn definer(modules: &BTreeMap<Path, Module>, path: &Path, steps: u32) -> Option<String> {
     assert!(steps < 20, "{path:?} leads in a circle");
     let length = (0..=path.len()).rev().find(|length| modules.contains_key(&path[..*length]))?;
@@ -209,7 +209,7 @@ fn an_import_leads_to_the_file_that_defines_the_item() {
     let to = |file: &str| edges[file].iter().map(String::as_str).collect::<Vec<_>>().join(" ");
     assert_eq!(to("a/mod.rs"), "a/b.rs");
     assert_eq!(to("a/b.rs"), "a/c.rs d.rs");
-    // The name is defined in b.rs, wherever it is taken from.
+    // The name is defined in b.rs.
     assert_eq!(to("a/c.rs"), "a/b.rs a/mod.rs");
     assert_eq!(to("d.rs"), "");
     let all: BTreeSet<String> = ["a/b.rs", "a/c.rs", "a/mod.rs"].map(str::to_owned).into();

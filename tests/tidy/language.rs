@@ -1,10 +1,10 @@
-//! Words that no engineer uses for programs and packets, counted per folder. Each count must equal
-//! its maximum below, so it can only fall.
+//! Words that no engineer uses for programs and packets, counted by folder. Each count must equal its
+//! maximum below, so it can only fall.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// For people, or in no manual.
+/// Words for people, and phrases that no manual has.
 const BANNED: &[&str] = &[
     "who",
     "whoever",
@@ -31,29 +31,29 @@ const BANNED: &[&str] = &[
 /// Right for people, rarely for packets: probed, sent, received, has state for, replies, expires.
 const DIALECT: &[&str] = &["asked", "told", "heard", "knows", "says", "forgets"];
 
-/// For each folder the number of words that are banned, and of those that are mostly dialect.
+/// By folder: banned words, and words of dialect.
 const MAXIMA: &[(&str, usize, usize)] = &[
-    ("README.md", 4, 15),
+    ("README.md", 1, 14),
     ("benches", 9, 1),
-    ("fuzz", 0, 4),
+    ("fuzz", 0, 0),
     ("src", 1, 2),
     ("src/cli", 0, 0),
     ("src/diagnosis", 2, 131),
-    ("src/engine", 35, 173),
+    ("src/engine", 35, 140),
     ("src/limits", 0, 0),
     ("src/os", 1, 0),
     ("src/report", 8, 38),
     ("src/sim", 0, 0),
-    ("tests", 42, 163),
+    ("tests", 2, 13),
 ];
 
-/// The folders that are read, and the one file.
+/// What is counted.
 const READ: [&str; 6] = ["src", "tests", "benches", "fuzz/fuzz_targets", ".ci", "README.md"];
 
-/// This file.
+/// This file, which is not.
 const WORD_LIST: &str = "tests/tidy/language.rs";
 
-/// The words of a text in lower case, each with its line; names in code are taken apart.
+/// The words of a text in lower case, each with its line; identifiers are split.
 fn words(text: &str) -> Vec<(usize, String)> {
     let mut words: Vec<(usize, String)> = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
@@ -93,7 +93,7 @@ fn folder(file: &Path) -> String {
     }
 }
 
-/// What is wrong with each folder's counts.
+/// The folders with a wrong maximum.
 pub fn complaints(top: &Path, files_below: impl Fn(&Path, &mut Vec<PathBuf>)) -> Vec<String> {
     let mut files = Vec::new();
     for name in READ.map(|name| top.join(name)) {

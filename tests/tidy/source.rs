@@ -1,16 +1,16 @@
-//! Rust sources, read as far as rules about them need it: what is code, what of it ships, what it
-//! imports. The sources are formatted, so lines are enough; this is no parser.
+//! Rust sources: what is code, what of it ships, what it imports. The sources are formatted, so lines
+//! suffice; this is no parser.
 
 use std::collections::BTreeSet;
 
-/// A source file: as it is, and what of it is code.
+/// A source file, and its code.
 pub struct Source {
     /// Below `src/`.
     pub path: String,
     pub text: String,
     /// Line for line as `text`, without comments and the contents of strings.
     pub code: Vec<String>,
-    /// How it is with tests left out: those lines are empty.
+    /// The code without tests: those lines are empty.
     pub shipped: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl Source {
         Source { path, text, code, shipped }
     }
 
-    /// The part of the house that it belongs to.
+    /// Its layer.
     pub fn part(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.trim_end_matches(".rs")
@@ -34,7 +34,7 @@ impl Source {
         self.path == format!("{part}.rs") || self.path == format!("{part}/mod.rs")
     }
 
-    /// The lines of `lines` in which `is_bad`, as compilers name places.
+    /// The lines that are bad, as `file:line: text`.
     pub fn places<'a>(
         &'a self,
         lines: &'a [String],
@@ -45,7 +45,7 @@ impl Source {
     }
 }
 
-/// Blanks comments and what stands in quotes; line breaks stay where they are.
+/// Blanks comments and strings; line breaks stay.
 pub fn code_of(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -70,7 +70,7 @@ pub fn code_of(text: &str) -> String {
             rest = &rest[first.len_utf8()..];
             continue;
         };
-        // A space: what stood on both sides stays apart.
+        // A space keeps both sides apart.
         out.push(' ');
         out.extend(rest[..length].chars().filter(|c| *c == '\n'));
         rest = &rest[length..];
@@ -94,8 +94,7 @@ fn quoted_length(rest: &str, quote: char) -> usize {
     end.unwrap().0 + 1
 }
 
-/// Blanks every item behind `#[cfg(test)]`, up to the brace that closes it, or to a semicolon
-/// before any brace.
+/// Blanks every item after `#[cfg(test)]`, to its closing brace, or to a semicolon before any brace.
 fn without_tests(code: &[String]) -> Vec<String> {
     let (mut in_test, mut depth) = (false, 0);
     let mut shipped = Vec::with_capacity(code.len());
@@ -116,7 +115,7 @@ fn without_tests(code: &[String]) -> Vec<String> {
     shipped
 }
 
-/// Where `word` stands in a line as a word of its own, and what follows.
+/// What follows each occurrence of `word` as a whole word.
 pub fn after_word<'a>(line: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).filter_map(move |(at, _)| {
@@ -129,7 +128,7 @@ pub fn has_word(line: &str, word: &str) -> bool {
     after_word(line, word).next().is_some()
 }
 
-/// The parts of the house that a source takes something from.
+/// The layers that a source imports from.
 pub fn imports(source: &Source) -> BTreeSet<String> {
     let text = source.shipped.join("\n");
     let mut found = BTreeSet::new();
@@ -159,7 +158,7 @@ pub fn imports(source: &Source) -> BTreeSet<String> {
         let above = after_word(&text, "super").filter_map(|rest| rest.strip_prefix("::"));
         found.extend(above.map(first_name));
     }
-    // What begins with a capital is an item of the crate's root.
+    // A capital: an item of the crate root.
     found.retain(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
     found.remove(source.part());
     found

@@ -1,10 +1,10 @@
 # shellcheck shell=dash
-# What ../ingress_drops.sh runs in the guest: a host whose own queue for what comes in takes two packets at
-# a time, and a verdict that says so instead of blaming the server.
+# Run by ../ingress_drops.sh in the guest: the receive queue of this host holds two packets, and the
+# verdict names that instead of the server.
 set -eu
 
 sysctl -qw net.core.netdev_max_backlog=1
-# Through the queue of another processor, which is not always there in time.
+# Through the queue of another processor, which is not always scheduled in time.
 [ -d /sys/class/net ] || mount -t sysfs sysfs /sys
 echo 2 >/sys/class/net/lo/queues/rx-0/rps_cpus
 
@@ -16,7 +16,7 @@ until grep -q Listening /tmp/serve.out; do
   [ "$looks" -lt 100 ] || exit 1
   usleep 100000
 done
-# Shorter than the time after which a SYN is repeated: what is lost stays lost.
+# Shorter than the SYN retransmission timeout: a lost SYN fails the dial.
 code=0
 tcpgoon 127.0.0.1:8080 -c 4000 -s 0 -t 0.9 -i 0 -y >/tmp/client.out || code=$?
 kill "$server"

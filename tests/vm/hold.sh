@@ -1,16 +1,16 @@
 # shellcheck shell=dash disable=SC3043,SC2154
-# What ../million.sh runs in the guest, after a first line that sets `connections` and `hold_s`: so
-# many connections in one process against one `serve`, held, measured, and every figure checked. The
-# shell is busybox's, and the exit status is 0 only if nothing failed.
+# Run by ../million.sh in the guest, after a line that sets `connections` and `hold_s`: that number of
+# connections in one process to one `serve`, held, measured and checked. For the shell of busybox. The
+# exit status is 0 only if nothing failed.
 set -eu
 
 # Each pair of addresses gets less than half of the ephemeral ports: on this kernel connect() walks
 # the taken ones beyond that.
 targets=127.0.0.1-127.0.0.80:8080
-# The smaller run, from which to the larger one the memory of a connection is measured.
+# The smaller of two runs; memory of a connection is the slope between them.
 few=10000
 bytes_max=49
-# Slower than this is no emulation but a hang.
+# Anything slower is a hang.
 connections_per_s_min=400
 failures=0
 
@@ -29,7 +29,7 @@ die() {
   exit 1
 }
 
-# Each line of the standard input behind the uptime at which it came.
+# Prefixes each line of standard input with the uptime.
 stamp() {
   local line uptime rest
   while read -r line; do
@@ -42,14 +42,14 @@ last_line() { tail -n 1 "$1" 2>/dev/null || true; }
 
 has() { case $1 in *"$2"*) true ;; *) false ;; esac }
 
-client_says() { has "$(last_line /tmp/client.out)" "$1"; }
+client_prints() { has "$(last_line /tmp/client.out)" "$1"; }
 
-serve_says() { has "$(last_line /tmp/serve.out)" "$1"; }
+serve_prints() { has "$(last_line /tmp/serve.out)" "$1"; }
 
-# Ended or gone; what it ended with is for `wait` to say.
+# Ended or gone; `wait` gets its exit status.
 is_over() { ! grep -qs '^State:.[^Z]' "/proc/$1/status"; }
 
-is_open() { client_says "Established: $1," || is_over "$client"; }
+is_open() { client_prints "Established: $1," || is_over "$client"; }
 
 wait_for() { # SECONDS COMMAND...
   local left=$1 total=$1
@@ -86,7 +86,7 @@ dial() { # CONNECTIONS SECONDS: begins a run and returns when all are open at bo
   client=$!
   wait_for $((60 + $1 / connections_per_s_min)) is_open "$1" || die "the dials take too long"
   ! is_over "$client" || die "the client has ended"
-  wait_for 10 serve_says "Open: $1," || die "serve does not have as many open as the client"
+  wait_for 10 serve_prints "Open: $1," || die "serve does not have the same number open as the client"
 }
 
 hang_up() { # CONNECTIONS: waits for the end of a run and leaves its exit code in `code`
@@ -131,7 +131,7 @@ dial "$few" 5
 client_few=$(kib "$client" Rss smaps_rollup) serve_few=$(kib "$serve" Rss smaps_rollup)
 hang_up "$few"
 check "exit code $code of the run of $few" [ "$code" -eq 0 ]
-wait_for 60 serve_says 'Open: 0,' || die "serve keeps connections that are closed"
+wait_for 60 serve_prints 'Open: 0,' || die "serve keeps connections that are closed"
 
 free_kib=$(kib . MemFree meminfo)
 dial "$connections" "$hold_s"
@@ -142,7 +142,7 @@ client_bytes=$(per_connection "$client_few" "$(most_kib "$client")")
 serve_bytes=$(per_connection "$serve_few" "$(most_kib "$serve")")
 kernel_bytes=$(per_connection "$(kib . MemFree meminfo)" "$free_kib")
 wait_for $((hold_s + 60)) grep -q 'run report' /tmp/client.out || die "there is no report"
-wait_for 10 client_says 'a time can be over by this' || true
+wait_for 10 client_prints 'a time can be over by this' || true
 sed 's/^[0-9.]* //; /tcp test statistics/,$!d' /tmp/client.out
 hang_up "$connections"
 
@@ -155,7 +155,7 @@ $connections at the end, 0 closed by the peer" /tmp/client.out
 check "serve's count" grep -q "Open: $connections, MostOpen: $connections," /tmp/serve.out
 check "the client's memory" at_most "$client_bytes" "$bytes_max"
 check "the memory of serve" at_most "$serve_bytes" "$bytes_max"
-# A long end shows that it goes on, and nothing else is to be complained of.
+# A long close prints progress; nothing else may be on standard error.
 other_than_closing() {
   grep -qv '^tcpgoon: closing: ' /tmp/client.err
 }
@@ -166,7 +166,7 @@ cat <<TABLE
 connections held for $hold_s s       $connections
 bytes a connection, client     $client_bytes (from $few to $connections; $bytes_max at most)
 bytes a connection, serve      $serve_bytes (likewise)
-bytes a connection, all told   $kernel_bytes (less free memory in the guest: both ends and the kernel)
+bytes a connection, in total   $kernel_bytes (less free memory in the guest: both ends and the kernel)
 exit code                      $code
 checks that failed             $failures
 TABLE

@@ -5,7 +5,7 @@ use super::*;
 /// Each target as `host port`, in order.
 fn targets(typed: &[&str]) -> Result<Vec<String>, String> {
     let words: Vec<String> = typed.iter().map(|word| word.to_string()).collect();
-    let targets = assemble(None, &words, None)?;
+    let targets = assemble(None, &words, None).map_err(|mistake| mistake.line())?;
     Ok(targets.iter().map(|target| format!("{} {}", target.host, target.port)).collect())
 }
 
@@ -32,6 +32,9 @@ fn each_form_of_a_target_is_read() {
         (&["a-b-c:80"], &["a-b-c 80"]),
         (&["10.0.0.1-b.example:80"], &["10.0.0.1-b.example 80"]),
         (&["80:81"], &["80 81"]),
+        (&["h:http"], &["h 80"]),
+        (&["[::1]:HTTP-alt"], &["::1 8080"]),
+        (&["h:8000-8001,ssh"], &["h 8000", "h 8001", "h 22"]),
         (&["3com.example:80"], &["3com.example 80"]),
         (&["bücher.example:80"], &["bücher.example 80"]),
     ] {
@@ -94,7 +97,8 @@ fn each_mistake_is_one_line_that_names_the_word() {
         (&["h", "0"], "'0'", "port '0' does not exist"),
         (&["h:70000"], "'h:70000'", "port '70000' does not exist, ports are 1 to 65535"),
         (&["h", "99999999999999999999"], "'99999999999999999999'", "does not exist"),
-        (&["h:http"], "'h:http'", "ports are 1 to 65535"),
+        (&["h:htp"], "'h:htp'", "ports are 1 to 65535"),
+        (&["h:http-https"], "'h:http-https'", "ports are 1 to 65535"),
         (&["h:+80"], "'h:+80'", "ports are 1 to 65535"),
         (&["h:80,"], "'h:80,'", "ports are 1 to 65535"),
         (&["h", "80-"], "'80-'", "ports are 1 to 65535"),
@@ -198,7 +202,10 @@ proptest! {
     ) {
         match assemble(None, &words, None) {
             Ok(targets) => prop_assert!(targets.len() <= TARGETS_MAX),
-            Err(why) => prop_assert!(!why.contains(|c: char| c.is_control()), "{}", why),
+            Err(mistake) => {
+                let why = mistake.line();
+                prop_assert!(!why.contains(|c: char| c.is_control()), "{}", why);
+            }
         }
     }
 }

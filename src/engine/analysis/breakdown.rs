@@ -1,9 +1,10 @@
-//! The run by target and by source. Nothing is kept for it while the run goes on: the table knows
-//! it all, and is gone through once at the end.
+//! The run by target and by source. Nothing is kept for it while the run goes on: it is read from the
+//! table at the end.
 
-use super::dial::{Dial, OnAccept, Outcome, RunView};
+use super::dial::{Fate, Outcome, RunView};
+use super::dials::Dials;
 use crate::engine::connection::{EndReason, State};
-use crate::engine::histogram::Codes;
+use crate::engine::histogram::Code;
 use crate::units::Span;
 
 /// The most rows that are kept.
@@ -142,34 +143,40 @@ pub struct Breakdown {
 }
 
 impl Breakdown {
-    /// O(connections).
-    pub fn by_target(view: &RunView<'_>, on_accept: &OnAccept) -> Breakdown {
-        let slots = |index| view.routes.slots_to(index, view.table.count());
-        Breakdown::by(view, on_accept, view.routes.targets().len(), slots)
+    /// O(connections + targets). Allocates two bytes for each established connection.
+    pub fn by_target(view: &RunView<'_>, dials: &Dials) -> Breakdown {
+        let count = view.routes.targets().len();
+        Breakdown::by(view, dials, count, |slot| Some(view.routes.target_index(slot)))
     }
 
-    /// O(connections + routes).
-    pub fn by_source(view: &RunView<'_>, on_accept: &OnAccept) -> Breakdown {
-        let slots = |index| view.routes.slots_from(index, view.table.count());
-        Breakdown::by(view, on_accept, view.routes.sources().len(), slots)
+    /// O(connections + sources). Allocates the same.
+    pub fn by_source(view: &RunView<'_>, dials: &Dials) -> Breakdown {
+        let count = view.routes.sources().len();
+        Breakdown::by(view, dials, count, |slot| view.routes.source_index(slot))
     }
 
-    fn by<I: Iterator<Item = u32>>(
+    fn by(
         view: &RunView<'_>,
-        on_accept: &OnAccept,
+        dials: &Dials,
         count: usize,
-        slots: impl Fn(u32) -> I,
+        row_of: impl Fn(u32) -> Option<u32>,
     ) -> Breakdown {
         if count < 2 {
             return Breakdown { count, ..Breakdown::default() };
         }
-        let mut codes = Codes::new();
+        let mut sums = vec![Sums::ZERO; count];
+        for (slot, fate) in dials.fates().filter(|(_, fate)| fate.is_dialed()) {
+            if let Some(row) = row_of(slot) {
+                sums[row as usize].add(fate, dials);
+            }
+        }
+        let p99s = p99s(view, &sums, row_of);
         let rows =
-            (0..).take(count).map(|index| row(index, (view, on_accept), slots(index), &mut codes));
+            (0..).zip(sums.iter().zip(p99s)).map(|(index, (sums, p99))| sums.row(index, p99));
         Breakdown::of(count, rows)
     }
 
-    /// Of so many rows, in the order of their index.
+    /// Of `count` rows, in the order of their index.
     pub fn of(count: usize, rows: impl Iterator<Item = Row>) -> Breakdown {
         let mut all = Breakdown { count, ..Breakdown::default() };
         rows.for_each(|row| all.add(&row));
@@ -195,35 +202,83 @@ impl Breakdown {
     }
 }
 
-fn row(
-    index: u32,
-    (view, on_accept): (&RunView<'_>, &OnAccept),
-    slots: impl Iterator<Item = u32>,
-    codes: &mut Codes,
-) -> Row {
-    let mut row = Row { index, ..Row::default() };
-    for slot in slots {
-        let connection = view.table.of(slot);
-        row.dialed += u32::from(connection.state != State::NotInitiated);
-        row.errors += u32::from(connection.state == State::Error);
-        row.closed += u32::from(connection.state == State::Closed);
-        row.unanswered += u32::from(view.checks.has_missed(slot));
-        row.answered += u32::from(view.checks.has_replied(slot));
-        if let Some(dial) = Dial::of(view, on_accept, slot).filter(|dial| !dial.outcome.is_local())
-        {
+/// The slots of one row, by fate.
+#[derive(Clone)]
+struct Sums {
+    fates: [u32; Fate::COUNT],
+    onset: Onset,
+}
+
+impl Sums {
+    const ZERO: Sums =
+        Sums { fates: [0; Fate::COUNT], onset: Onset { before: 0, after: 0, hits: 0 } };
+
+    fn add(&mut self, fate: Fate, dials: &Dials) {
+        self.fates[fate.index()] += 1;
+        if let Some(dial) = dials.dial(fate).filter(|dial| !dial.outcome.is_local()) {
             let is_in = matches!(dial.outcome, Outcome::Through | Outcome::Slow);
-            row.closed_at_once += u32::from(dial.closed_at_once);
-            row.quiet += u32::from(matches!(dial.outcome, Outcome::Slow | Outcome::Pending));
-            row.onset.add(!is_in || dial.closed_at_once);
-        }
-        if let Some(reason) = connection.reason {
-            row.reasons[reason as usize] += 1;
-        }
-        if let Some(code) = connection.dial_time {
-            row.established += 1;
-            codes.record(code);
+            self.onset.add(!is_in || dial.closed_at_once);
         }
     }
-    row.p99 = codes.take_quantile(990);
-    row
+
+    fn row(&self, index: u32, p99: Span) -> Row {
+        let mut row = Row { index, onset: self.onset, p99, ..Row::default() };
+        for (fate, count) in self.fates.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let fate = Fate::at(fate);
+            row.dialed += count;
+            if fate.is_established() {
+                row.established += count;
+            }
+            if let Some(reason) = fate.reason() {
+                row.reasons[reason as usize] += count;
+                match reason.ends_in() {
+                    State::Error => row.errors += count,
+                    _ => row.closed += count,
+                }
+            }
+            let Some(dial) = fate.dial() else { continue };
+            let sums = [
+                (&mut row.answered, dial.replied),
+                (&mut row.unanswered, dial.no_reply),
+                (&mut row.closed_at_once, dial.closed_at_once),
+                (&mut row.quiet, matches!(dial.outcome, Outcome::Slow | Outcome::Pending)),
+            ];
+            sums.into_iter().filter(|(_, is)| *is).for_each(|(sum, _)| *sum += count);
+        }
+        row
+    }
+
+    fn established(&self) -> usize {
+        let established =
+            self.fates.iter().enumerate().filter(|(f, _)| Fate::at(*f).is_established());
+        established.map(|(_, count)| *count as usize).sum()
+    }
+}
+
+/// The 99th percentile of the dial times of each row: all times grouped by row, then a selection in
+/// each.
+fn p99s(view: &RunView<'_>, sums: &[Sums], row_of: impl Fn(u32) -> Option<u32>) -> Vec<Span> {
+    let mut ends = Vec::with_capacity(sums.len());
+    let mut all = 0;
+    for sums in sums {
+        ends.push(all);
+        all += sums.established();
+    }
+    let mut times = vec![Code::of(Span::ZERO); all];
+    for (slot, connection) in (0..).zip(view.table.iter()) {
+        if let Some(time) = connection.dial_time
+            && let Some(row) = row_of(slot)
+        {
+            let end = &mut ends[row as usize];
+            times[*end] = time;
+            *end += 1;
+        }
+    }
+    let mut first = 0;
+    let p99 = |end: &usize| {
+        let times = &mut times[std::mem::replace(&mut first, *end)..*end];
+        let rank = (times.len() * 990).div_ceil(1000).checked_sub(1);
+        rank.map_or(Span::ZERO, |rank| times.select_nth_unstable(rank).1.middle())
+    };
+    ends.iter().map(p99).collect()
 }

@@ -2,6 +2,7 @@
 //! nothing for a while before and after.
 
 use super::dial::RunView;
+use super::dials::Dials;
 use crate::engine::connection::{Connection, EndReason, State};
 use crate::engine::histogram::Codes;
 use crate::units::{Moment, Span, low_32};
@@ -67,29 +68,25 @@ pub struct Closes {
 }
 
 impl Closes {
-    /// Those of the slots that `is_meant`; O(closes × log closes + connections × pulses kept).
-    pub fn of(view: &RunView<'_>, is_meant: &dyn Fn(u32) -> bool) -> Closes {
-        let slots = (0..view.table.count()).filter(|slot| is_meant(*slot));
-        let mut all: Vec<&Connection> = slots.map(|slot| view.table.of(slot)).collect();
-        if all.is_empty() {
+    /// Those by the peer that were not on accept; O(connections + closes).
+    pub fn of(view: &RunView<'_>, dials: &Dials) -> Closes {
+        let later = dials.closed.iter().filter(|(_, slot)| dials.is_closed_later(view, *slot));
+        let all: Vec<&Connection> = later.map(|(_, slot)| view.table.of(*slot)).collect();
+        let (Some(first), Some(last)) = (all.first(), all.last()) else {
             return Closes::default();
-        }
-        all.sort_unstable_by_key(|connection| connection.since);
+        };
+        let [p2, p98] = [all.len() / 50, all.len() - 1 - all.len() / 50].map(|i| all[i].since);
         let mut closes = Closes {
             count: low_32(all.len() as u64),
-            first: view.gaps.earliest(all[0].since),
-            last: all[all.len() - 1].since,
-            moments: all[all.len() - 1 - all.len() / 50]
-                .since
-                .since(view.gaps.earliest(all[all.len() / 50].since)),
+            first: view.gaps.earliest(first.since),
+            last: last.since,
+            moments: p98.since(view.gaps.earliest(p2)),
             age_min: Span(u64::MAX),
+            kept: dials.open,
+            kept_age_max: dials.oldest_open.map_or(Span::ZERO, |oldest| view.now.since(oldest)),
             ..Closes::default()
         };
         closes.measure_ages(view, &all);
-        for connection in view.table.iter().filter(|c| c.state == State::Established) {
-            closes.kept += 1;
-            closes.kept_age_max = closes.kept_age_max.max(view.now.since(connection.since));
-        }
         closes.is_oldest_first = closes.undated * 20 <= closes.count && is_oldest_first(&all);
         closes.find_pulses(view, &all);
         closes
@@ -120,9 +117,7 @@ impl Closes {
         pulses.sort_by_key(|pulse| std::cmp::Reverse(pulse.count));
         pulses.truncate(PULSES_MAX);
         pulses.sort_by_key(|pulse| pulse.from);
-        for pulse in &mut pulses {
-            pulse.look_around(view);
-        }
+        look_around(view, &mut pulses);
         self.pulses = pulses;
     }
 }
@@ -164,24 +159,66 @@ fn pulse(view: &RunView<'_>, some: &[&Connection]) -> Pulse {
     pulse
 }
 
-impl Pulse {
-    fn look_around(&mut self, view: &RunView<'_>) {
-        let soon = view.gaps.acted_on(self.to, SOON) + SOON;
-        self.kept_age_min = Span(u64::MAX);
-        for connection in view.table.iter() {
-            let Some(established_at) = connection.established_at() else { continue };
-            self.newcomers += u32::from((self.to..soon).contains(&established_at));
-            let is_open = connection.state == State::Established || connection.since > self.to;
-            if is_open && established_at < self.to {
-                let age = self.to.since(established_at);
-                self.kept += 1;
-                self.kept_established_to = self.kept_established_to.max(established_at);
-                self.kept_age_max = self.kept_age_max.max(age);
-                self.kept_age_min = self.kept_age_min.min(age);
-            }
+/// Counts who was established before each pulse and stayed open after it, and who came soon after; for
+/// pulses in the order of time, O(connections).
+fn look_around(view: &RunView<'_>, pulses: &mut [Pulse]) {
+    let ends: Vec<Moment> = pulses.iter().map(|pulse| pulse.to).collect();
+    let soons: Vec<Moment> = ends.iter().map(|to| view.gaps.acted_on(*to, SOON) + SOON).collect();
+    let count = pulses.len() + 1;
+    // A connection spans the pulses from one to another. Many span the same ones.
+    let mut spans = vec![Spanning::NONE; count * count];
+    for connection in view.table.iter() {
+        let Some(established_at) = connection.established_at() else { continue };
+        let first = ends.partition_point(|to| *to <= established_at);
+        let soon = soons.partition_point(|soon| *soon <= established_at);
+        pulses[soon.min(first)..first].iter_mut().for_each(|pulse| pulse.newcomers += 1);
+        let after = match connection.state {
+            State::Established => pulses.len(),
+            _ => ends.partition_point(|to| *to < connection.since),
+        };
+        if first < after {
+            spans[first * count + after].add(established_at);
         }
     }
+    for (index, pulse) in pulses.iter_mut().enumerate() {
+        let mut sum = Spanning::NONE;
+        for first in 0..=index {
+            spans[first * count + index + 1..(first + 1) * count].iter().for_each(|s| sum.merge(s));
+        }
+        pulse.kept = sum.count;
+        pulse.kept_established_to = sum.last;
+        let age = |at: Moment| pulse.to.since(at);
+        (pulse.kept_age_max, pulse.kept_age_min) = match sum.count {
+            0 => (Span::ZERO, Span(u64::MAX)),
+            _ => (age(sum.first), age(sum.last)),
+        };
+    }
+}
 
+/// Connections that stayed open through the same pulses, and when the first and the last of them was
+/// established.
+#[derive(Clone, Copy)]
+struct Spanning {
+    count: u32,
+    first: Moment,
+    last: Moment,
+}
+
+impl Spanning {
+    const NONE: Spanning = Spanning { count: 0, first: Moment(u64::MAX), last: Moment(0) };
+
+    fn add(&mut self, established_at: Moment) {
+        self.merge(&Spanning { count: 1, first: established_at, last: established_at });
+    }
+
+    fn merge(&mut self, other: &Spanning) {
+        self.count += other.count;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl Pulse {
     /// How long it can have taken.
     pub fn length(&self) -> Span {
         self.to.since(self.from)

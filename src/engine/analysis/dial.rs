@@ -1,23 +1,12 @@
-//! What became of one dial and its connection, as the table has it.
+//! What became of one dial and its connection: in words, and packed into a byte.
 
+use crate::engine::check_state::Reply;
 use crate::engine::checks::Checks;
 use crate::engine::connection::{Connection, EndReason, Side, State, Table};
 use crate::engine::failure_times::SLOW_DIAL_MIN;
 use crate::engine::gaps::Gaps;
 use crate::route::Routes;
 use crate::units::{Moment, Span};
-
-/// A server that closes as soon as its application has accepted does so within this and two RTT.
-pub const AT_ONCE_MIN: Span = Span::from_ms(50);
-
-/// What is closed as far apart as this can have been closed at one moment.
-const TOGETHER_MAX: Span = Span::from_ms(10);
-
-/// Of ages that differ by less, nothing is made.
-const AGES_APART_MIN: Span = Span::from_ms(5);
-
-/// A server that replies once and closes does so within this of the establishment.
-const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 
 /// What a finished run is read from.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +16,7 @@ pub struct RunView<'a> {
     pub checks: &'a Checks,
     pub gaps: &'a Gaps,
     pub now: Moment,
-    /// The shortest handshake: an RTT, or somewhat more.
+    /// The shortest dial: an RTT, or somewhat more.
     pub rtt: Span,
 }
 
@@ -36,9 +25,9 @@ pub struct RunView<'a> {
 pub enum Outcome {
     /// Established in less than a second: its first SYN was answered.
     Through,
-    /// Established after a second and more: its first SYN, or the SYN-ACK, was lost.
+    /// Established after a second or more: its first SYN, or the SYN-ACK, was lost.
     Slow,
-    /// Under way for a second and more when the run ended.
+    /// Pending for a second or more when the run ended.
     Pending,
     Failed(EndReason),
 }
@@ -55,30 +44,13 @@ impl Outcome {
         }
     }
 
-    /// `None`: not dialed, or so lately that nothing can be said of it.
-    pub fn of(connection: &Connection, now: Moment) -> Option<Outcome> {
-        match connection.state {
-            State::NotInitiated => None,
-            State::Dialing => {
-                let is_pending = now.since(connection.dialed_at) >= SLOW_DIAL_MIN;
-                is_pending.then_some(Outcome::Pending)
-            }
-            State::Error => connection.reason.map(Outcome::Failed),
-            State::Established | State::Closed => {
-                let is_slow =
-                    connection.dial_time.is_some_and(|time| time.middle() >= SLOW_DIAL_MIN);
-                Some(if is_slow { Outcome::Slow } else { Outcome::Through })
-            }
-        }
-    }
-
     /// Whether this host refused it before anything was sent.
     pub fn is_local(self) -> bool {
         matches!(self, Outcome::Failed(reason) if reason.side() == Side::ThisHost)
     }
 }
 
-/// One dial of those that are decided, with what came of its connection.
+/// One decided dial, with what came of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dial {
     pub outcome: Outcome,
@@ -89,103 +61,191 @@ pub struct Dial {
 }
 
 impl Dial {
-    pub(super) fn of(view: &RunView<'_>, on_accept: &OnAccept, slot: u32) -> Option<Dial> {
-        let connection = view.table.of(slot);
+    /// Whether its first SYN made a connection that was not closed on accept.
+    pub fn is_through(self) -> bool {
+        self.outcome == Outcome::Through && !self.closed_at_once
+    }
+}
+
+/// All that is counted of one slot, in a byte:
+///
+/// ```text
+/// 0               not dialed
+/// 1               dialing, for less than a second
+/// 2               Pending
+/// 3 + reason      Failed
+/// 19 + 24 × slow + 3 × end + reply      established: Through or Slow
+///      end: 0 open, 1 to 5 the reasons of a close, 6 FIN and 7 RST on accept
+///      reply: 0 none expected, 1 replied, 2 no reply
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fate(u8);
+
+const PENDING: usize = 2;
+const FAILED_FROM: usize = 3;
+const ESTABLISHED_FROM: usize = FAILED_FROM + EndReason::PeerClosed as usize;
+const REPLIES: usize = 3;
+const ON_ACCEPT_FROM: usize = 1 + EndReason::COUNT - EndReason::PeerClosed as usize;
+const ENDS: usize = ON_ACCEPT_FROM + 2;
+
+/// From a close by the peer to the same on accept.
+const TO_ON_ACCEPT: usize = REPLIES * (ON_ACCEPT_FROM - 1);
+
+impl Fate {
+    pub const COUNT: usize = ESTABLISHED_FROM + 2 * ENDS * REPLIES;
+
+    /// That of a connection at `now`, not closed on accept as far as it goes.
+    pub fn of(connection: &Connection, reply: Reply, now: Moment) -> Fate {
+        let Connection { state, reason, dialed_at, .. } = *connection;
+        let reason = reason.map(|reason| reason as usize);
+        let index = match state {
+            State::NotInitiated => 0,
+            State::Dialing => 1 + usize::from(now.since(dialed_at) >= SLOW_DIAL_MIN),
+            State::Error => FAILED_FROM + reason.unwrap_or_default(),
+            State::Established | State::Closed => {
+                let slow = connection.dial_time.is_some_and(|time| time.middle() >= SLOW_DIAL_MIN);
+                let end = reason.map_or(0, |reason| 1 + reason - EndReason::PeerClosed as usize);
+                let reply = match reply {
+                    Reply::NotAsked => 0,
+                    Reply::Replied => 1,
+                    Reply::NoReply | Reply::Wrong => 2,
+                };
+                ESTABLISHED_FROM + (ENDS * usize::from(slow) + end) * REPLIES + reply
+            }
+        };
+        Fate::at(index)
+    }
+
+    /// The same, of a connection closed by the peer on accept.
+    pub fn on_accept(self) -> Fate {
+        Fate::at(self.index() + TO_ON_ACCEPT)
+    }
+
+    /// # Panics
+    /// If there is none.
+    pub fn at(index: usize) -> Fate {
+        assert!(index < Fate::COUNT, "{index} is no fate");
+        Fate(u8::try_from(index).unwrap_or(u8::MAX))
+    }
+
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Whether it is established and slow, how it ended, and whether it replied.
+    fn parts(self) -> Option<(bool, usize, usize)> {
+        let above = self.index().checked_sub(ESTABLISHED_FROM)?;
+        Some((above >= ENDS * REPLIES, above / REPLIES % ENDS, above % REPLIES))
+    }
+
+    pub fn is_dialed(self) -> bool {
+        self.index() > 0
+    }
+
+    pub fn is_established(self) -> bool {
+        self.index() >= ESTABLISHED_FROM
+    }
+
+    pub fn replied(self) -> bool {
+        self.parts().is_some_and(|(_, _, reply)| reply == 1)
+    }
+
+    pub fn is_slow(self) -> bool {
+        self.parts().is_some_and(|(is_slow, ..)| is_slow)
+    }
+
+    pub fn is_closed_on_accept(self) -> bool {
+        self.parts().is_some_and(|(_, end, _)| end >= ON_ACCEPT_FROM)
+    }
+
+    /// What ended the dial or the connection.
+    pub fn reason(self) -> Option<EndReason> {
+        let index = match self.parts() {
+            None => self.index().checked_sub(FAILED_FROM)?,
+            Some((_, 0, _)) => return None,
+            Some((_, end, _)) => {
+                let end = if end < ON_ACCEPT_FROM { end - 1 } else { end - ON_ACCEPT_FROM };
+                EndReason::PeerClosed as usize + end
+            }
+        };
+        Some(EndReason::ALL[index])
+    }
+
+    /// `None`: not decided, or not dialed.
+    pub fn dial(self) -> Option<Dial> {
+        let outcome = match self.parts() {
+            Some((true, ..)) => Outcome::Slow,
+            Some((false, ..)) => Outcome::Through,
+            None if self.index() == PENDING => Outcome::Pending,
+            None => Outcome::Failed(self.reason()?),
+        };
         Some(Dial {
-            outcome: Outcome::of(connection, view.now)?,
-            closed_at_once: on_accept.has(view, slot),
-            replied: view.checks.has_replied(slot),
-            no_reply: view.checks.has_missed(slot),
+            outcome,
+            closed_at_once: self.is_closed_on_accept(),
+            replied: self.replied(),
+            no_reply: self.parts().is_some_and(|(_, _, reply)| reply == 2),
         })
     }
 }
 
-/// By FIN or RST, and at the latest moment at which it can have been still within the time that a
-/// server needs which closes what it has just accepted. One that had replied as it was to did what
-/// servers do.
-pub(super) fn is_closed_young(view: &RunView<'_>, slot: u32) -> bool {
-    let connection = view.table.of(slot);
-    age_of_close(connection).is_some_and(|age| age < at_once_max(view.rtt))
-        && !view.checks.has_replied(slot)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::histogram::Code;
 
-/// Closed by the peer later than on accept, and not right after its reply.
-pub(super) fn is_closed_later(view: &RunView<'_>, slot: u32) -> bool {
-    let connection = view.table.of(slot);
-    let Some(age) = age_of_close(connection) else { return false };
-    if !view.checks.has_replied(slot) {
-        return age >= at_once_max(view.rtt);
+    fn connection(state: State, reason: Option<EndReason>, dial_time: Option<Span>) -> Connection {
+        let dial_time = dial_time.map(Code::of);
+        let (dialed_at, since) = (Moment(0), Moment(0));
+        Connection { dialed_at, since, attempt: 0, state, reason, dial_time }
     }
-    // Its request can have been sent only when this host could act on its establishment.
-    let from = Moment(connection.since.0.saturating_sub(age.0));
-    let looking = Span(age.0.saturating_sub(view.gaps.within(from, connection.since).0));
-    looking >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
-}
 
-/// How old a connection was when the peer closed it, at the most.
-pub(super) fn age_of_close(connection: &Connection) -> Option<Span> {
-    let is_close = matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
-    let established_at = connection.established_at().filter(|_| is_close)?;
-    Some(connection.since.since(established_at))
-}
-
-/// The age up to which a close counts as one on accept.
-pub fn at_once_max(rtt: Span) -> Span {
-    AT_ONCE_MIN + Span(rtt.0.saturating_mul(2))
-}
-
-/// Which of the connections that were closed young were closed on accept, and not with older ones at
-/// one moment.
-#[derive(Debug)]
-pub struct OnAccept {
-    /// When older ones were closed, in order.
-    older: Vec<Moment>,
-    /// Whether those closed young were closed together, at different ages.
-    are_together: bool,
-}
-
-impl OnAccept {
-    /// O(connections + closes × log closes).
-    pub fn of(view: &RunView<'_>) -> OnAccept {
-        let mut older: Vec<Moment> = Vec::new();
-        let (mut moments, mut ages): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
-        for slot in 0..view.table.count() {
-            let connection = view.table.of(slot);
-            let Some(age) = age_of_close(connection) else { continue };
-            if is_closed_young(view, slot) {
-                moments.push(connection.since.0);
-                ages.push(age.0);
-            } else {
-                older.push(connection.since);
+    #[test]
+    fn a_fate_says_all_that_went_into_it() {
+        let second = Span::from_s(1);
+        let mut fates = Vec::new();
+        for reason in EndReason::ALL {
+            let state = reason.ends_in();
+            for dial_time in [Span::from_ms(1), Span::from_s(3)] {
+                for reply in [Reply::NotAsked, Reply::Replied, Reply::NoReply] {
+                    let is_open = state == State::Closed;
+                    let closed =
+                        connection(state, Some(reason), Some(dial_time).filter(|_| is_open));
+                    let fate = Fate::of(&closed, reply, Moment(0));
+                    assert_eq!(fate.reason(), Some(reason));
+                    let dial = fate.dial().unwrap();
+                    let outcome = match (is_open, dial_time < second) {
+                        (false, _) => Outcome::Failed(reason),
+                        (true, true) => Outcome::Through,
+                        (true, false) => Outcome::Slow,
+                    };
+                    assert_eq!((dial.outcome, dial.closed_at_once), (outcome, false));
+                    let replies = [Reply::Replied, Reply::NoReply].map(|r| is_open && r == reply);
+                    assert_eq!([dial.replied, dial.no_reply], replies);
+                    fates.push(fate.index());
+                    if reason.is_close_as(EndReason::PeerClosed) {
+                        let on_accept = fate.on_accept();
+                        assert_eq!(on_accept.reason(), Some(reason));
+                        assert_eq!(on_accept.dial(), Some(Dial { closed_at_once: true, ..dial }));
+                        fates.push(on_accept.index());
+                    }
+                }
             }
         }
-        older.sort_unstable();
-        // On accept each is closed at about the same age, at moments as far apart as the dials; an end
-        // of the process spares none.
-        let first = moments.iter().min().copied().unwrap_or(u64::MAX);
-        let is_kept = |c: &Connection| c.state == State::Established && c.since < Moment(first);
-        let (ages, moments) = (half_range(ages), half_range(moments));
-        let is_told = ages >= AGES_APART_MIN.0 && moments.saturating_mul(2) < ages;
-        let are_together = is_told && !view.table.iter().any(is_kept);
-        OnAccept { older, are_together }
-    }
-
-    pub(super) fn has(&self, view: &RunView<'_>, slot: u32) -> bool {
-        if !is_closed_young(view, slot) || self.are_together {
-            return false;
+        for (state, dial_time) in [
+            (State::NotInitiated, None),
+            (State::Dialing, None),
+            (State::Established, Some(Span::from_ms(1))),
+            (State::Established, Some(Span::from_s(3))),
+        ] {
+            for reply in [Reply::NotAsked, Reply::Replied, Reply::Wrong] {
+                let open = connection(state, None, dial_time);
+                let early = Fate::of(&open, reply, Moment(0));
+                assert_eq!((early.reason(), early.dial().is_some()), (None, dial_time.is_some()));
+                fates.extend([early.index(), Fate::of(&open, reply, Moment(0) + second).index()]);
+            }
         }
-        let at = view.table.of(slot).since;
-        let from = Moment(at.0.saturating_sub(TOGETHER_MAX.0));
-        let first = self.older.partition_point(|moment| *moment < from);
-        let with = self.older[first..].iter().take_while(|moment| **moment <= at + TOGETHER_MAX);
-        with.take(3).count() < 3
+        fates.sort_unstable();
+        fates.dedup();
+        assert_eq!(fates, (0..Fate::COUNT).collect::<Vec<usize>>());
     }
-}
-
-/// How far apart the middle half of some values are.
-fn half_range(mut values: Vec<u64>) -> u64 {
-    values.sort_unstable();
-    let quarter = values.len() / 4;
-    let (low, high) = (values.get(quarter), values.iter().nth_back(quarter));
-    high.copied().unwrap_or(0).saturating_sub(low.copied().unwrap_or(0))
 }

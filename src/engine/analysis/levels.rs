@@ -1,105 +1,110 @@
 //! How many connections were open at each dial, and what became of the dials at each level: a limit
-//! on a count shows there, also beside connections that end.
+//! on a count shows there, also while connections end.
 //!
-//! A server, or a device on the path, sees SYNs in the order in which they were sent (FIFO): open at
-//! a dial are those dialed before it that came through, those that came through by a repeat since
-//! that came, without those closed. What was on its way is an interval: a close takes half an RTT to
-//! be noticed here, and a SYN half an RTT to arrive there.
+//! A server, or a device on the path, receives SYNs in the order in which they were sent: open at a
+//! dial are the earlier dials that came through, those that came through by a retransmission since,
+//! without those closed. What was in flight is an interval: a close takes half an RTT to be noticed
+//! here, and a SYN half an RTT to arrive there.
 
 use std::ops::Range;
 
-use super::dial::{Dial, OnAccept, Outcome, RunView};
+use super::dial::{Dial, RunView};
+use super::dials::Dials;
 use super::timeline::Counts;
-use crate::engine::connection::State;
-use crate::units::{Moment, Span, low_32};
+use crate::route::Routes;
+use crate::units::{Moment, low_32};
 
 /// The most cells by level.
 pub const CELLS_MAX: usize = 512;
 
-/// Where a slot counts: everywhere, at its target, at its source.
-pub(super) type PlaceOf<'a> = &'a dyn Fn(u32) -> Option<usize>;
-
-/// When connections of one place came through late, and when they were closed, each in order.
-#[derive(Debug, Clone, Default)]
-struct Ends {
-    slow: Vec<Moment>,
-    closed: Vec<Moment>,
+/// Where dials are counted: everywhere, and at each target and each source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<'a> {
+    pub routes: &'a Routes,
+    /// How many of each are counted, 0 for none.
+    pub targets: usize,
+    pub sources: usize,
 }
 
-/// How far the walk is at one place.
+impl Places<'_> {
+    /// Everywhere is the first; then targets, then sources.
+    pub fn count(&self) -> usize {
+        1 + self.targets + self.sources
+    }
+
+    /// Calls `each` with the places of a slot.
+    fn of(&self, slot: u32, mut each: impl FnMut(usize)) {
+        each(0);
+        if self.targets > 0 {
+            each(1 + self.routes.target_index(slot) as usize);
+        }
+        if self.sources > 0 {
+            let index = self.routes.source_index(slot);
+            each(1 + self.targets + index.unwrap_or_default() as usize);
+        }
+    }
+}
+
+/// How many connections were opened and closed at one place up to a moment.
 #[derive(Debug, Clone, Copy, Default)]
-struct Position {
-    through: u32,
-    slow: usize,
-    closed_surely: usize,
-    closed_maybe: usize,
+struct Open {
+    opened: u32,
+    closed_surely: u32,
+    closed_maybe: u32,
 }
 
-/// Goes through the dials of some places at once.
+impl Open {
+    fn level(&self) -> Range<u32> {
+        let least = self.opened.saturating_sub(self.closed_maybe);
+        least..self.opened.saturating_sub(self.closed_surely)
+    }
+}
+
+/// Goes through the decided dials in the order of their SYNs.
 pub(super) struct LevelWalk<'a> {
     view: &'a RunView<'a>,
-    on_accept: &'a OnAccept,
-    place_of: PlaceOf<'a>,
-    ends: Vec<Ends>,
+    dials: &'a Dials,
+    places: Places<'a>,
+    /// What is closed on accept takes no place.
+    closed: Vec<(Moment, u32)>,
 }
 
 impl<'a> LevelWalk<'a> {
-    pub fn new(
-        view: &'a RunView<'a>,
-        on_accept: &'a OnAccept,
-        places: usize,
-        place_of: PlaceOf<'a>,
-    ) -> LevelWalk<'a> {
-        let mut ends = vec![Ends::default(); places];
-        for (slot, connection) in (0..).zip(view.table.iter()) {
-            let Some(ends) = place_of(slot).and_then(|place| ends.get_mut(place)) else { continue };
-            if Outcome::of(connection, view.now) == Some(Outcome::Slow) {
-                ends.slow.extend(connection.established_at());
-            }
-            // What is closed on accept takes no place.
-            if connection.state == State::Closed && !on_accept.has(view, slot) {
-                // Undated closes can have been as early as this.
-                ends.closed.push(view.gaps.earliest(connection.since));
-            }
+    pub fn new(view: &'a RunView<'a>, dials: &'a Dials, places: Places<'a>) -> LevelWalk<'a> {
+        let counted = dials.closed.iter().filter(|(_, s)| !dials.fate(*s).is_closed_on_accept());
+        // Undated closes can have been as early as this.
+        let mut closed: Vec<(Moment, u32)> =
+            counted.map(|(at, slot)| (view.gaps.earliest(*at), *slot)).collect();
+        if !view.gaps.list().is_empty() {
+            closed.sort_unstable();
         }
-        for ends in &mut ends {
-            ends.slow.sort_unstable();
-            ends.closed.sort_unstable();
-        }
-        LevelWalk { view, on_accept, place_of, ends }
+        LevelWalk { view, dials, places, closed }
     }
 
-    /// Hands out each decided dial with its place, in the order of their SYNs, and the fewest and the
-    /// most connections that were open there when it came to the server.
-    pub fn go(&self, mut each: impl FnMut(usize, u32, Dial, Range<u32>)) {
-        let mut positions = vec![Position::default(); self.ends.len()];
-        for slot in 0..self.view.table.count() {
-            let Some(place) = (self.place_of)(slot) else { continue };
-            let Some(dial) = Dial::of(self.view, self.on_accept, slot) else { continue };
-            let (Some(ends), Some(position)) = (self.ends.get(place), positions.get_mut(place))
-            else {
-                continue;
+    /// Calls `each` with a place, the moment of the SYN, the dial, and the fewest and the most
+    /// connections that were open there when it came to the server.
+    pub fn go(&self, mut each: impl FnMut(usize, Moment, Dial, Range<u32>)) {
+        let mut open = vec![Open::default(); self.places.count()];
+        let (mut slow, mut surely, mut maybe) =
+            (self.dials.slow.iter(), self.closed.iter(), self.closed.iter());
+        for (slot, dial) in self.dials.decided() {
+            let at = self.view.table.of(slot).dialed_at;
+            let mut count = |events: &mut std::slice::Iter<'_, (Moment, u32)>,
+                             until: Moment,
+                             add: fn(&mut Open)| {
+                while let Some((_, slot)) = events.as_slice().first().filter(|e| e.0 <= until) {
+                    events.next();
+                    self.places.of(*slot, |place| add(&mut open[place]));
+                }
             };
-            let level = position.step(ends, self.view.table.of(slot).dialed_at, self.view.rtt);
-            each(place, slot, dial, level);
-            let is_in = dial.outcome == Outcome::Through && !dial.closed_at_once;
-            position.through += u32::from(is_in);
+            count(&mut slow, at, |open| open.opened += 1);
+            count(&mut surely, at, |open| open.closed_surely += 1);
+            count(&mut maybe, at + self.view.rtt, |open| open.closed_maybe += 1);
+            self.places.of(slot, |place| {
+                each(place, at, dial, open[place].level());
+                open[place].opened += u32::from(dial.is_through());
+            });
         }
-    }
-}
-
-impl Position {
-    /// Goes on to a dial at `at`.
-    fn step(&mut self, ends: &Ends, at: Moment, rtt: Span) -> Range<u32> {
-        let until = |all: &[Moment], from: usize, until: Moment| {
-            from + all[from..].iter().take_while(|moment| **moment <= until).count()
-        };
-        self.slow = until(&ends.slow, self.slow, at);
-        self.closed_surely = until(&ends.closed, self.closed_surely, at);
-        self.closed_maybe = until(&ends.closed, self.closed_maybe, at + rtt);
-        let opened = self.through + low_32(self.slow as u64);
-        let least = opened.saturating_sub(low_32(self.closed_maybe as u64));
-        least..opened.saturating_sub(low_32(self.closed_surely as u64))
     }
 }
 
@@ -120,8 +125,7 @@ impl Levels {
     }
 
     pub(super) fn add(&mut self, dial: Dial, level: Range<u32>) {
-        let is_in = dial.outcome == Outcome::Through && !dial.closed_at_once;
-        let level = if is_in { level.start } else { level.end };
+        let level = if dial.is_through() { level.start } else { level.end };
         if let Some(cell) = self.cells.get_mut((level / self.width.max(1)) as usize) {
             cell.add_one(dial);
         }

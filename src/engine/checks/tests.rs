@@ -150,11 +150,11 @@ fn a_connection_that_replies_need_not_be_asked() {
     assert!(partial.on_reply(0, NOW, true).is_none());
     let stats = closed(partial.clone(), EndReason::PeerReset);
     assert_eq!((stats.replied, stats.replied_late_read, first(&stats).unneeded), (1, 1, 1));
-    assert!(partial.has_replied(0) && !partial.has_missed(0));
+    assert_eq!(partial.reply(0), Reply::Replied);
 
     let missed = after(Probe::All, expecting(), &[Input::Due]);
     assert_eq!((missed.stats().no_reply, missed.probes_pending()), (1, 1));
-    assert!(missed.state(0).is_starting() && missed.has_missed(0));
+    assert!(missed.state(0).is_starting() && missed.reply(0) == Reply::NoReply);
     let late = after(Probe::All, expecting(), &[Input::Due, Input::Data]).stats();
     assert_eq!((late.no_reply, late.late_reply, late.wrong_reply), (1, 1, 0));
     let wrong = after(Probe::All, expecting(), &[Input::Data, Input::Due]).stats();
@@ -240,7 +240,7 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
         Input::Reply,
         Input::Unread,
         Input::Due,
-        Input::Ask,
+        Input::Recheck,
         Input::Started { segs: 3 },
         Input::Refused,
         Input::ReadInDoubt { evidence: Evidence::Acknowledged },

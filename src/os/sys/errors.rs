@@ -1,6 +1,6 @@
 //! The error queue of a socket. The kernel queues ICMP errors for an IPv4 dial also without
-//! `IP_RECVERR` (since Linux 5.8; before that, and for IPv6, the queue is empty). The option is never
-//! set here: it would make a transient ICMP error fail a read of an established connection.
+//! `IP_RECVERR` (since Linux 5.8; before that, and for IPv6, the queue is empty). The option is
+//! never set here: it would make a transient ICMP error fail a read of an established connection.
 //! Source: `tcp_v4_err` in net/ipv4/tcp_ipv4.c, `tcp_v6_err` in net/ipv6/tcp_ipv6.c; ip(7).
 
 use std::mem::zeroed;
@@ -29,8 +29,8 @@ const OFFENDER_V6: usize = OFFENDER + 8;
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
 
-/// Takes the oldest error off the error queue of a socket; `None` if there is none, or it is no ICMP
-/// error.
+/// Takes the oldest error off the error queue of a socket; `None` if there is none, or it is no
+/// ICMP error.
 pub fn read_icmp_error(socket: BorrowedFd<'_>) -> Option<IcmpError> {
     let mut control = [0_u8; CONTROL_BYTES];
     // SAFETY: all-zero bytes are a valid message without any buffers.

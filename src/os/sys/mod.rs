@@ -3,6 +3,7 @@
 //! * here: sockets and limits;
 //! * [`errors`]: the error queue of a socket;
 //! * `time`: the clock and the timer;
+//! * [`names`]: what the resolver calls its errors;
 //! * [`signals`]: signals, and the end of a child;
 //! * [`streams`]: the standard streams.
 //!
@@ -17,6 +18,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 mod check;
 pub mod errors;
+pub mod names;
 pub mod signals;
 pub mod streams;
 mod time;
@@ -133,8 +135,8 @@ pub fn has_listener(address: &SocketAddr) -> bool {
     shared.is_ok() && bound.is_err_and(|error| error.raw_os_error() == Some(libc::EADDRINUSE))
 }
 
-/// The source address that the kernel chooses for `target` by its routes, or given `source`; its port
-/// is meaningless. `connect()` of a datagram socket sends nothing.
+/// The source address that the kernel chooses for `target` by its routes, or given `source`; its
+/// port is meaningless. `connect()` of a datagram socket sends nothing.
 pub fn source_for(target: &SocketAddr, source: Option<&SocketAddr>) -> io::Result<SocketAddr> {
     let family = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers.
@@ -220,12 +222,12 @@ pub fn address(socket: BorrowedFd<'_>, end: End) -> io::Result<SocketAddr> {
     // SAFETY: all-zero bytes are a valid address of no family.
     let mut address: SockAddr = unsafe { zeroed() };
     let mut length = size_of::<SockAddr>() as socklen_t;
-    let (fd, place) = (socket.as_raw_fd(), (&raw mut address).cast());
+    let (fd, start) = (socket.as_raw_fd(), (&raw mut address).cast());
     let returned = match end {
-        // SAFETY: `place` points to `length` writable bytes.
-        End::Local => unsafe { libc::getsockname(fd, place, &raw mut length) },
-        // SAFETY: `place` points to `length` writable bytes.
-        End::Peer => unsafe { libc::getpeername(fd, place, &raw mut length) },
+        // SAFETY: `start` points to `length` writable bytes.
+        End::Local => unsafe { libc::getsockname(fd, start, &raw mut length) },
+        // SAFETY: `start` points to `length` writable bytes.
+        End::Peer => unsafe { libc::getpeername(fd, start, &raw mut length) },
     };
     check(returned)?;
     from_sockaddr(&address).ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
@@ -240,25 +242,25 @@ pub fn discard(socket: BorrowedFd<'_>, limit: usize) -> io::Result<usize> {
 
 /// Receives into `buffer`.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: `place` points to `length` writable bytes.
-    check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, libc::MSG_DONTWAIT) })
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `start` points to `length` writable bytes.
+    check_length(unsafe { libc::recv(socket.as_raw_fd(), start, length, libc::MSG_DONTWAIT) })
 }
 
 /// Copies received bytes into `buffer` without removing them.
 pub fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
-    // SAFETY: `place` points to `length` writable bytes.
-    check_length(unsafe { libc::recv(socket.as_raw_fd(), place, length, flags) })
+    // SAFETY: `start` points to `length` writable bytes.
+    check_length(unsafe { libc::recv(socket.as_raw_fd(), start, length, flags) })
 }
 
 /// Sends what fits into the send buffer; never blocks, never raises SIGPIPE.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    let (place, length) = (bytes.as_ptr().cast(), bytes.len());
-    // SAFETY: `place` points to `length` readable bytes.
-    check_length(unsafe { libc::send(socket.as_raw_fd(), place, length, flags) })
+    let (start, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: `start` points to `length` readable bytes.
+    check_length(unsafe { libc::send(socket.as_raw_fd(), start, length, flags) })
 }
 
 /// Waits until one of `fds` has one of its events (`POLLIN`, `POLLOUT`) or an error, or for
@@ -292,8 +294,8 @@ pub fn descriptor_limit() -> io::Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Sets RLIMIT_NOFILE, soft and hard. Source: setrlimit(2): `EPERM` if the process may not raise the
-/// hard limit, or it is above `fs.nr_open`.
+/// Sets RLIMIT_NOFILE, soft and hard. Source: setrlimit(2): `EPERM` if the process may not raise
+/// the hard limit, or it is above `fs.nr_open`.
 pub fn set_descriptor_limit(most: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
     // SAFETY: `limit` lives until the call returns.

@@ -17,13 +17,13 @@ use crate::units::Span;
 
 /// A signalfd for SIGINT, SIGTERM and SIGHUP (except those that were ignored at the start), SIGXCPU
 /// (the limit on CPU time is reached), and SIGCONT, which shows that the process was stopped: it
-/// continues the process even while blocked (signal(7)), and a blocked signal stays pending although
-/// its default is to be ignored.
+/// continues the process even while blocked (signal(7)), and a blocked signal stays pending
+/// although its default is to be ignored.
 ///
-/// They are blocked from [`Signals::hold`] on, and unblocked when the first one is taken. Another one
-/// within a second belongs to the same end and changes nothing; a later one, or a SIGINT after more
-/// than 250 ms, ends the process at once. Further SIGXCPUs, one a second of CPU time, are ignored: the
-/// hard limit ends the process (setrlimit(2)).
+/// They are blocked from [`Signals::hold`] on, and unblocked when the first one is taken. Another
+/// one within a second belongs to the same end and changes nothing; a later one, or a SIGINT after
+/// more than 250 ms, ends the process at once. Further SIGXCPUs, one a second of CPU time, are
+/// ignored: the hard limit ends the process (setrlimit(2)).
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
@@ -136,8 +136,8 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// Restores the default actions, as the signals are not read any more. Pending ones are dropped:
-    /// the run has ended anyway.
+    /// Restores the default actions, as the signals are not read any more. Pending ones are
+    /// dropped: the run has ended anyway.
     fn drop(&mut self) {
         if !self.is_released() {
             self.read();
@@ -150,8 +150,8 @@ impl Drop for Signals {
 /// When the first signal was taken; monotonic clock.
 static TAKEN_AT_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Signals within this time are one request to end: when a terminal is closed the kernel and the shell
-/// send SIGHUP, and `timeout` sends SIGTERM to the process and to its group.
+/// Signals within this time are one request to end: when a terminal is closed the kernel and the
+/// shell send SIGHUP, and `timeout` sends SIGTERM to the process and to its group.
 const SAME_END: Span = Span::from_s(1);
 
 /// A SIGINT after this time is a second Ctrl-C that was typed.

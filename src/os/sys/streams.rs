@@ -10,16 +10,16 @@ use super::check::{check, check_length};
 
 /// read(2).
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    let (place, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: `place` points to `length` writable bytes.
-    check_length(unsafe { libc::read(fd.as_raw_fd(), place, length) })
+    let (start, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: `start` points to `length` writable bytes.
+    check_length(unsafe { libc::read(fd.as_raw_fd(), start, length) })
 }
 
 /// write(2). Unlike the standard library's streams it returns `EBADF` for a closed stream.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let (place, length) = (bytes.as_ptr().cast(), bytes.len());
-    // SAFETY: `place` points to `length` readable bytes.
-    check_length(unsafe { libc::write(fd.as_raw_fd(), place, length) })
+    let (start, length) = (bytes.as_ptr().cast(), bytes.len());
+    // SAFETY: `start` points to `length` readable bytes.
+    check_length(unsafe { libc::write(fd.as_raw_fd(), start, length) })
 }
 
 /// Whether it is open for writing.
@@ -32,13 +32,13 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
 /// Runs before `main` and before the standard library checks the streams: in place of a closed one
 /// that opens `/dev/null`, so that a report would be lost without an error, or aborts without it.
 #[used]
-// SAFETY: the C library calls the functions in this section once it is initialized; this one takes no
-// arguments and uses nothing of the standard library.
+// SAFETY: the C library calls the functions in this section once it is initialized; this one takes
+// no arguments and uses nothing of the standard library.
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = fill_closed_streams;
 
-/// Replaces each closed stream by the reading end of an empty pipe: a read returns end of file, and a
-/// write fails.
+/// Replaces each closed stream by the reading end of an empty pipe: a read returns end of file, and
+/// a write fails.
 extern "C" fn fill_closed_streams() {
     const STREAMS: [c_int; 3] = [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO];
     // SAFETY: no pointers.

@@ -123,7 +123,7 @@ impl<'a> Driver<'a> {
             }
             if self.engine.is_over() {
                 let last = std::mem::take(&mut self.events);
-                return self.engine.hear_last(&last);
+                return self.engine.turn(now, &last, &mut actions);
             }
             now = self.wait();
             self.batch_at = self.events.len();
@@ -193,7 +193,7 @@ impl<'a> Driver<'a> {
     /// ready. Returns the time afterwards.
     fn wait(&mut self) -> Moment {
         self.work(CALL_COST);
-        let due = self.engine.next_due();
+        let due = self.engine.next_wake().due(self.polled_at);
         let began = self.clock;
         let mut was_stopped = false;
         let is_at_once = !self.events.is_empty() || due.is_some_and(|due| due <= self.polled_at);
@@ -280,7 +280,7 @@ impl<'a> Driver<'a> {
             }
             self.on_end(at, id, CLOSED);
         } else if self.network.client.has_unread(id) {
-            if self.can_match(key.slot) && self.engine.awaits_answer(key) {
+            if self.can_match(key.slot) && self.engine.expects_reply(key) {
                 self.receive(at, id);
             } else {
                 self.push(at, EventKind::Readable(key));
@@ -313,19 +313,13 @@ impl<'a> Driver<'a> {
     }
 
     fn can_match(&self, slot: u32) -> bool {
-        let reply_check = self.plan.reply_check.as_ref();
-        reply_check.is_some_and(|reply_check| {
-            reply_check.expect.is_empty() || !self.is_matched[slot as usize]
-        })
+        let reply = self.plan.reply_check.as_ref();
+        reply.is_some_and(|reply| reply.expect.is_empty() || !self.is_matched[slot as usize])
     }
 
     /// Whether bytes that were read complete the expected text for the first time.
     fn is_match(&mut self, slot: u32, is_expected: bool) -> bool {
-        let expects = self
-            .plan
-            .reply_check
-            .as_ref()
-            .is_some_and(|reply_check| !reply_check.expect.is_empty());
+        let expects = self.plan.reply_check.as_ref().is_some_and(|reply| !reply.expect.is_empty());
         let is_first = expects && is_expected && !self.is_matched[slot as usize];
         self.is_matched[slot as usize] |= is_first;
         is_first
@@ -371,11 +365,8 @@ impl<'a> Driver<'a> {
             Action::Drain(_) => self.receive(now, id),
             Action::DrainFully(_) => self.receive_all(now, id),
             Action::Send(_) => {
-                let bytes = self
-                    .plan
-                    .reply_check
-                    .as_ref()
-                    .map_or(0, |reply_check| reply_check.send.len() as u32);
+                let bytes =
+                    self.plan.reply_check.as_ref().map_or(0, |reply| reply.send.len() as u32);
                 self.network.call(now, |client, out| client.send(now, id, bytes, out));
                 self.push(now, EventKind::Sent(key));
             }

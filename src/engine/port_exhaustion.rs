@@ -16,7 +16,7 @@ pub const TRIED_EVERY: Span = Span::from_s(1);
 
 /// A bit a route; O(1) each, and next to nothing as long as no route is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exhausted {
+pub struct ExhaustedRoutes {
     routes: Routes,
     bits: Box<[u64]>,
     count: u32,
@@ -24,14 +24,14 @@ pub struct Exhausted {
     trial_due: Moment,
 }
 
-impl Exhausted {
+impl ExhaustedRoutes {
     /// None of `routes` is.
     ///
     /// # Errors
     /// When the memory is not to be had.
-    pub fn new(routes: &Routes) -> Result<Exhausted, TryReserveError> {
+    pub fn new(routes: &Routes) -> Result<ExhaustedRoutes, TryReserveError> {
         let bits = filled(0, routes.numbers().div_ceil(64))?;
-        Ok(Exhausted { routes: routes.clone(), bits, count: 0, trial_due: Moment(0) })
+        Ok(ExhaustedRoutes { routes: routes.clone(), bits, count: 0, trial_due: Moment(0) })
     }
 
     /// Whether the route of `slot` is.
@@ -43,7 +43,7 @@ impl Exhausted {
     }
 
     /// Whether a dial of `slot` is not to be tried at `now`.
-    pub fn forbids(&self, slot: u32, now: Moment) -> bool {
+    pub fn must_skip(&self, slot: u32, now: Moment) -> bool {
         self.contains(slot) && now < self.trial_due
     }
 
@@ -63,7 +63,7 @@ impl Exhausted {
     }
 
     /// The connection of `slot` has opened, or closed: there are ports.
-    pub fn relieve(&mut self, slot: u32) {
+    pub fn clear(&mut self, slot: u32) {
         if self.contains(slot) {
             let (word, mask) = self.place(slot);
             self.bits[word] &= !mask;
@@ -92,13 +92,13 @@ mod tests {
                 Target { host: "127.0.0.1".into(), address }
             };
             let routes = Routes::new((1..100).map(target).collect(), &[]).unwrap();
-            let mut exhausted = Exhausted::new(&routes).unwrap();
+            let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();
             let mut oracle = HashSet::new();
             for (slot, step) in steps {
                 let route = slot % 99;
                 match step {
                     0 => { exhausted.insert(slot, Moment(0)); oracle.insert(route); }
-                    1 => { exhausted.relieve(slot); oracle.remove(&route); }
+                    1 => { exhausted.clear(slot); oracle.remove(&route); }
                     _ => prop_assert_eq!(exhausted.contains(slot), oracle.contains(&route)),
                 }
                 prop_assert_eq!(exhausted.count as usize, oracle.len());
@@ -110,15 +110,15 @@ mod tests {
     fn one_dial_a_second_is_let_through() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
         let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
-        let mut exhausted = Exhausted::new(&routes).unwrap();
+        let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();
         let at = |ms| Moment(0) + Span::from_ms(ms);
-        assert!(!exhausted.forbids(0, at(0)));
+        assert!(!exhausted.must_skip(0, at(0)));
         exhausted.insert(0, at(500));
-        assert!(exhausted.forbids(1, at(1_499)));
-        assert!(!exhausted.forbids(2, at(1_500)));
+        assert!(exhausted.must_skip(1, at(1_499)));
+        assert!(!exhausted.must_skip(2, at(1_500)));
         exhausted.dial(2, at(1_500));
-        assert!(exhausted.forbids(3, at(1_501)));
-        exhausted.relieve(2);
-        assert!(!exhausted.forbids(4, at(1_502)));
+        assert!(exhausted.must_skip(3, at(1_501)));
+        exhausted.clear(2);
+        assert!(!exhausted.must_skip(4, at(1_502)));
     }
 }

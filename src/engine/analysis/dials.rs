@@ -1,0 +1,184 @@
+//! The dials of a finished run, read from the table once: the fate of each, and which connections were
+//! closed on accept.
+
+use super::dial::{Dial, Fate, RunView};
+use crate::engine::connection::{Connection, EndReason, State};
+use crate::units::{Moment, Span};
+
+/// A server that closes as soon as its application has accepted does so within this and two RTT.
+pub const AT_ONCE_MIN: Span = Span::from_ms(50);
+
+/// Connections closed within this of each other can have been closed at one moment.
+const TOGETHER_MAX: Span = Span::from_ms(10);
+
+/// Ages that differ by less are the same.
+const AGES_APART_MIN: Span = Span::from_ms(5);
+
+/// A server that replies once and closes does so within this of the establishment.
+const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
+
+/// The connections closed by the peer on accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OnAccept {
+    /// By FIN and by RST.
+    pub counts: [u32; 2],
+    pub age_max: Span,
+    /// When the first and the last of them was closed.
+    pub seen: Option<(Moment, Moment)>,
+}
+
+/// What the rest of the analysis goes by.
+#[derive(Debug)]
+pub struct Dials {
+    fates: Vec<Fate>,
+    /// By fate.
+    decoded: [Option<Dial>; Fate::COUNT],
+    /// Slots of slow dials by when they were established.
+    pub slow: Vec<(Moment, u32)>,
+    /// Slots of closed connections by when they were found closed.
+    pub closed: Vec<(Moment, u32)>,
+    pub on_accept: OnAccept,
+    /// How many connections are open in the end, and since when the oldest is.
+    pub open: u32,
+    pub oldest_open: Option<Moment>,
+}
+
+impl Dials {
+    /// O(connections + closes × log closes). Allocates a byte a connection, and 16 for each closed and
+    /// each slow one.
+    pub fn read(view: &RunView<'_>) -> Dials {
+        let mut dials = Dials {
+            fates: Vec::with_capacity(view.table.count() as usize),
+            decoded: std::array::from_fn(|index| Fate::at(index).dial()),
+            slow: Vec::new(),
+            closed: Vec::new(),
+            on_accept: OnAccept::default(),
+            open: 0,
+            oldest_open: None,
+        };
+        for (slot, connection) in (0..).zip(view.table.iter()) {
+            let fate = Fate::of(connection, view.checks.reply(slot), view.now);
+            dials.fates.push(fate);
+            if fate.is_slow() {
+                dials.slow.extend(connection.established_at().map(|at| (at, slot)));
+            }
+            match connection.state {
+                State::Established => {
+                    dials.open += 1;
+                    let oldest = dials.oldest_open.unwrap_or(connection.since);
+                    dials.oldest_open = Some(oldest.min(connection.since));
+                }
+                State::Closed => dials.closed.push((connection.since, slot)),
+                _ => {}
+            }
+        }
+        dials.slow.sort_unstable();
+        dials.closed.sort_unstable();
+        dials.find_on_accept(view);
+        dials
+    }
+
+    /// By slot.
+    pub fn fates(&self) -> impl Iterator<Item = (u32, Fate)> {
+        (0..).zip(self.fates.iter().copied())
+    }
+
+    pub fn fate(&self, slot: u32) -> Fate {
+        self.fates[slot as usize]
+    }
+
+    /// Each decided dial, by slot.
+    pub fn decided(&self) -> impl Iterator<Item = (u32, Dial)> {
+        self.fates().filter_map(|(slot, fate)| Some((slot, self.dial(fate)?)))
+    }
+
+    pub fn dial(&self, fate: Fate) -> Option<Dial> {
+        self.decoded[fate.index()]
+    }
+
+    /// Which of the connections that were closed young were closed on accept, and not together with
+    /// older ones or, at different ages, with each other.
+    fn find_on_accept(&mut self, view: &RunView<'_>) {
+        let (mut young, mut ages, mut older) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, slot) in &self.closed {
+            let Some(age) = age_of_close(view.table.of(*slot)) else { continue };
+            if age < at_once_max(view.rtt) && !self.fate(*slot).replied() {
+                young.push((*at, *slot));
+                ages.push(age.0);
+            } else {
+                older.push(*at);
+            }
+        }
+        if self.are_together(&young, ages) {
+            return;
+        }
+        let mut first = 0;
+        for (at, slot) in young {
+            let from = Moment(at.0.saturating_sub(TOGETHER_MAX.0));
+            first += older[first..].iter().take_while(|moment| **moment < from).count();
+            let third = older.get(first + 2);
+            if third.is_none_or(|third| *third > at + TOGETHER_MAX) {
+                self.fates[slot as usize] = self.fates[slot as usize].on_accept();
+                self.on_accept.add(view.table.of(slot));
+            }
+        }
+    }
+
+    /// Closed on accept, each is of about the same age, at moments as far apart as the dials; an end
+    /// of the process closes all at one moment and spares none.
+    fn are_together(&self, young: &[(Moment, u32)], mut ages: Vec<u64>) -> bool {
+        ages.sort_unstable();
+        let moments: Vec<u64> = young.iter().map(|(at, _)| at.0).collect();
+        let (ages, moments) = (half_range(&ages), half_range(&moments));
+        let are_apart = ages >= AGES_APART_MIN.0 && moments.saturating_mul(2) < ages;
+        let spares_any = young
+            .first()
+            .is_some_and(|(first, _)| self.oldest_open.is_some_and(|oldest| oldest < *first));
+        are_apart && !spares_any
+    }
+
+    /// Whether a connection was closed by the peer, not on accept, and not right after its reply.
+    pub fn is_closed_later(&self, view: &RunView<'_>, slot: u32) -> bool {
+        let (connection, fate) = (view.table.of(slot), self.fate(slot));
+        let Some(age) = age_of_close(connection).filter(|_| !fate.is_closed_on_accept()) else {
+            return false;
+        };
+        if !fate.replied() {
+            return true;
+        }
+        // Its request may have been sent only once this host was looking.
+        let from = Moment(connection.since.0.saturating_sub(age.0));
+        let looking = Span(age.0.saturating_sub(view.gaps.within(from, connection.since).0));
+        looking >= at_once_max(view.rtt) + REPLIED_AND_CLOSED_MAX
+    }
+}
+
+impl OnAccept {
+    fn add(&mut self, connection: &Connection) {
+        let is_reset = connection.reason == Some(EndReason::PeerReset);
+        self.counts[usize::from(is_reset)] += 1;
+        self.age_max = self.age_max.max(age_of_close(connection).unwrap_or_default());
+        let at = connection.since;
+        let (first, last) = self.seen.unwrap_or((at, at));
+        self.seen = Some((first.min(at), last.max(at)));
+    }
+}
+
+/// The greatest age at which the peer can have closed a connection.
+fn age_of_close(connection: &Connection) -> Option<Span> {
+    let is_close = matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
+    let established_at = connection.established_at().filter(|_| is_close)?;
+    Some(connection.since.since(established_at))
+}
+
+/// The age up to which a close counts as one on accept.
+pub fn at_once_max(rtt: Span) -> Span {
+    AT_ONCE_MIN + Span(rtt.0.saturating_mul(2))
+}
+
+/// How far apart the middle half of some sorted values is.
+fn half_range(values: &[u64]) -> u64 {
+    let quarter = values.len() / 4;
+    let (low, high) = (values.get(quarter), values.iter().nth_back(quarter));
+    high.copied().unwrap_or(0).saturating_sub(low.copied().unwrap_or(0))
+}
