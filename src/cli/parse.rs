@@ -19,7 +19,7 @@ const RESERVED: [&str; 3] = ["merge", "completions", "man"];
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    Run(Args),
+    Run(Box<Args>),
     Serve(ServeArgs),
     Calibrate(CalibrateArgs),
     /// One cause, or the list of them.
@@ -125,7 +125,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         }
     }
     Ok(match verb {
-        Verb::Run => Command::Run(draft.into_run()?),
+        Verb::Run => Command::Run(Box::new(draft.into_run()?)),
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
