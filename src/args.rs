@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::display::Display;
 use crate::error::{Error, Result};
+use crate::outputs::Outputs;
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_HOLD_MIN};
 use crate::route::{ROUTES_MAX, RouteError, Routes, SOURCES_MAX, TARGETS_MAX, Target};
 use crate::units::Span;
@@ -76,6 +77,7 @@ pub struct Args {
     /// Print the plan and the local limits below it, and dial nothing.
     pub dry_run: bool,
     pub display: Display,
+    pub outputs: Outputs,
 }
 
 impl Args {
@@ -99,6 +101,7 @@ impl Args {
             assume_yes: false,
             dry_run: false,
             display: Display::default(),
+            outputs: Outputs::default(),
         }
     }
 

@@ -19,11 +19,13 @@ const RESERVED: [&str; 3] = ["merge", "completions", "man"];
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    Run(Args),
+    Run(Box<Args>),
     Serve(ServeArgs),
     Calibrate(CalibrateArgs),
     /// One cause, or the list of them.
     Explain(Option<Cause>),
+    /// The JSON Schema of a report.
+    Schema,
     Help(Verb),
     Version,
 }
@@ -54,6 +56,7 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
         "serve" => (Verb::Serve, rest),
         "calibrate" => (Verb::Calibrate, rest),
         "explain" => (Verb::Explain, rest),
+        "schema" => (Verb::Schema, rest),
         // As of the original's later versions.
         "run" => (Verb::Run, rest),
         "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
@@ -122,10 +125,11 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         }
     }
     Ok(match verb {
-        Verb::Run => Command::Run(draft.into_run()?),
+        Verb::Run => Command::Run(Box::new(draft.into_run()?)),
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
+        Verb::Schema => Command::Schema,
     })
 }
 

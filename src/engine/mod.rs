@@ -85,6 +85,7 @@ mod queries;
 pub mod ready;
 mod rounds;
 mod schedule;
+pub mod series;
 pub mod stall;
 mod stats;
 pub mod summary;
@@ -106,6 +107,7 @@ use pacer::Pacer;
 use pending_tcp_info::PendingTcpInfo;
 use port_exhaustion::ExhaustedRoutes;
 use ready::Ready;
+use series::Series;
 use stall::Stalled;
 use stats::Stats;
 use sustained::Sustained;
@@ -176,6 +178,7 @@ pub struct Engine {
     hit_max_errors: bool,
     over: bool,
     wake: Wake,
+    series: Series,
     stats: Stats,
 }
 
@@ -225,6 +228,7 @@ impl Engine {
             hit_max_errors: false,
             over: false,
             wake: Wake::Now,
+            series: Series::new(connections),
             stats: Stats::new(),
         })
     }
@@ -232,6 +236,7 @@ impl Engine {
     /// Takes what happened up to `now` and appends what to do next; see the
     /// [contract](self#the-contract).
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
+        self.advance_series(now);
         self.notice_pause(now);
         self.now = self.now.max(now);
         self.pending_reads.begin_turn();

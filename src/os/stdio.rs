@@ -60,7 +60,7 @@ impl Streams {
     }
 }
 
-/// One of the two standard streams.
+/// One of the two standard streams, or a file that is written as the run goes on.
 #[derive(Debug)]
 pub struct Output {
     sink: Sink,
@@ -101,6 +101,11 @@ impl Output {
         Output::new(io::stderr().as_fd(), io::stderr().is_terminal(), "/proc/self/fd/2")
     }
 
+    /// Any other file, from a description of our own: of a pipe or a terminal a non-blocking one.
+    pub fn of(file: File) -> Output {
+        Output::by(Sink::Reopened(file), None)
+    }
+
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
         let file = fd.try_clone_to_owned().map_err(|error| match error.raw_os_error() {
             // F_DUPFD above the standard streams, and the descriptor limit is below that.
@@ -129,9 +134,13 @@ impl Output {
         } else {
             Sink::Direct(file)
         };
+        Ok(Output::by(sink, file_id))
+    }
+
+    fn by(sink: Sink, file_id: Option<(u64, u64)>) -> Output {
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
         let live = LiveRow::default();
-        Ok(Output { sink, file_id, rest, lines, lines_dropped, lost: None, live, error: None })
+        Output { sink, file_id, rest, lines, lines_dropped, lost: None, live, error: None }
     }
 
     /// Writes a line (with its line feed), or drops and counts it if that would block. After an

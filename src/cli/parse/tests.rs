@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::args::{CheckArgs, End, Family, HostPort};
 use crate::display::Display;
+use crate::outputs::Outputs;
 use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
 
@@ -15,7 +16,7 @@ pub fn typed(line: &str) -> Result<Command, Error> {
 
 fn run(line: &str) -> Args {
     match typed(line) {
-        Ok(Command::Run(args)) => args,
+        Ok(Command::Run(args)) => *args,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -63,6 +64,7 @@ fn a_run_has_the_defaults_of_the_original() {
         assume_yes: false,
         dry_run: false,
         display: Display::default(),
+        outputs: Outputs::default(),
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
         assert_eq!(run(line), expected, "{line}");
