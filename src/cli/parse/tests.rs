@@ -15,7 +15,7 @@ pub fn typed(line: &str) -> Result<Command, Error> {
 
 fn run(line: &str) -> Args {
     match typed(line) {
-        Ok(Command::Run(args)) => args,
+        Ok(Command::Run(args)) => *args,
         other => panic!("{line}: {other:?}"),
     }
 }
