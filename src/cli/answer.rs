@@ -1,13 +1,14 @@
 //! The answer to a mistake, in two lines: the mistake with what was probably meant, then what to
 //! type. A suggested command line has been parsed without a mistake.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::correction::{Correction, Next, Part};
 use super::flags::{FLAGS, Verb};
 use super::help::try_line;
 use super::mistake::{Mistake, printable};
 use super::{fix_flag, fix_value, fix_word, habits};
+use crate::error::Error;
 use crate::escape::command_line;
 use crate::escape::quoted;
 
@@ -39,19 +40,19 @@ pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>
 /// The line with what to type, if there is one.
 fn hint(mut next: Next, check: Check<'_>) -> Option<String> {
     for _ in 0..CORRECTIONS_MAX {
-        let words = match next {
+        let mut words = match next {
             Next::Help => return None,
             Next::Command(command) => return Some(format!("try: {command}")),
-            Next::Template(words) => return suggested(words),
             Next::Words(words) => words,
         };
         if words.iter().map(String::len).sum::<usize>() > SUGGESTED_BYTES_MAX {
             return None;
         }
-        next = match check(&words) {
+        next = match check(&filled_in(&words)) {
             Ok(()) => return suggested(words),
             Err((_, Mistake::NoTarget)) => {
-                Next::Template([words, vec!["HOST:PORT".to_owned()]].concat())
+                words.push("HOST:PORT".into());
+                Next::Words(words)
             }
             Err((verb, mistake)) => correct(verb, &words, &mistake).next,
         };
@@ -59,9 +60,30 @@ fn hint(mut next: Next, check: Check<'_>) -> Option<String> {
     None
 }
 
+/// The words with a host and a port where the operator is to put one.
+fn filled_in(words: &[String]) -> Vec<String> {
+    let fill = |word: &String| match word.strip_suffix(":PORT") {
+        Some(host) => format!("{host}:80"),
+        None => word.clone(),
+    };
+    words.iter().map(fill).collect()
+}
+
 fn suggested(words: Vec<String>) -> Option<String> {
     let line = command_line(["tcpgoon".to_owned()].into_iter().chain(words));
     (line.len() <= SUGGESTED_BYTES_MAX).then(|| format!("try: {line}"))
+}
+
+/// A name that does not resolve and is the first word may have been meant as a verb: `serv 8080`.
+pub fn with_verb(error: Error, first: Option<&OsStr>) -> Error {
+    match error {
+        Error::Resolve { name, why } if first.is_some_and(|word| word == name.as_str()) => {
+            let verb = fix_word::nearest_verb(&name);
+            let hint = verb.map(|verb| format!("; did you mean 'tcpgoon {verb}'?"));
+            Error::Resolve { name, why: why + &hint.unwrap_or_default() }
+        }
+        other => other,
+    }
 }
 
 fn correct(verb: Verb, words: &[String], mistake: &Mistake) -> Correction {

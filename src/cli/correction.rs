@@ -10,10 +10,9 @@ pub struct Correction {
 /// What to type next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// The words of the whole command line, which may have mistakes of their own.
+    /// The words of the whole command line, which may have mistakes of their own; a host can be HOST
+    /// and a port PORT, to be replaced.
     Words(Vec<String>),
-    /// As `Words`, with HOST or PORT to be replaced.
-    Template(Vec<String>),
     /// Another command.
     Command(&'static str),
     /// The help: there is no suggestion.

@@ -53,6 +53,11 @@ pub fn missing(verb: Verb, words: &[String], long: &str, line: &str) -> Correcti
             line: format!("{line}; a server to test against is 'tcpgoon serve'"),
             next: Next::Words(vec!["serve".into()]),
         },
+        // Of oha and iperf3 it takes no file.
+        (Verb::Run, "json", _) => Correction {
+            line: format!("{line}; - is standard output"),
+            next: Next::Words([words, &["-".to_owned()]].concat()),
+        },
         _ => Correction { line: line.to_owned(), next: Next::Help },
     }
 }
@@ -90,6 +95,10 @@ fn another_flag(verb: Verb, flag: &Flag, value: &str, part: &Part) -> Option<Cor
         "interval" if is_interface(value) => {
             let what = "the time between stats updates is accepted; where to dial from is --source";
             let line = format!("--interval {}: {what}", quoted(value));
+            return Some(Correction { line, next: Next::Command("ip -br address") });
+        }
+        "source" if is_interface(value) => {
+            let line = format!("--source {}: give the addresses of the interface", quoted(value));
             return Some(Correction { line, next: Next::Command("ip -br address") });
         }
         _ => return None,

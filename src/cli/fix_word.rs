@@ -8,11 +8,11 @@ use super::explain;
 use super::fix_flag;
 use super::flags::{Verb, by_long};
 use super::services;
-use super::target::{Ports, is_literal};
+use super::target::{NO_HOST, Ports, is_literal};
 use crate::escape::quoted;
 use crate::units::{Span, parse_count, parse_span};
 
-/// First words of other tools, or mistyped, with ours.
+/// First words of other tools, and ours for them.
 const VERBS: &[(&str, &[&str])] = &[
     ("serve", &["server", "listen", "listener", "service"]),
     ("calibrate", &["calibration", "selftest", "doctor"]),
@@ -27,7 +27,10 @@ pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
     let help = Correction { line: line.to_owned(), next: Next::Help };
     let Some(part) = Part::word(words, word) else { return help };
     match verb {
-        Verb::Run => target(words, word, part).unwrap_or(help),
+        Verb::Run => {
+            let found = target(words, word, part.clone());
+            found.or_else(|| number(words, word, part, line)).unwrap_or(help)
+        }
         Verb::Serve => to_listen_on(word, part).unwrap_or(help),
         Verb::Calibrate if parse_count(word).is_some() => {
             let next = Next::Words(part.replaced(["-c".into(), word.to_owned()]));
@@ -37,7 +40,7 @@ pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
             [id] => Correction { next: Next::Words(part.replaced([id.to_owned()])), ..help },
             _ => help,
         },
-        Verb::Calibrate => help,
+        _ => help,
     }
 }
 
@@ -61,7 +64,7 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
     } else {
         format!("[{word}]:PORT")
     };
-    Correction { next: Next::Template(part.replaced([form])), ..help }
+    Correction { next: Next::Words(part.replaced([form])), ..help }
 }
 
 fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
@@ -91,7 +94,7 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
         let line = named(&format!("did you mean --{key}?"));
         return Some(Correction { line, next: Next::Words(flags_of(words)) });
     }
-    number(words, word, part)
+    None
 }
 
 /// `-d 30s`: the duration of a run in wrk and k6.
@@ -114,50 +117,58 @@ fn flags_of(words: &[String]) -> Vec<String> {
     words.iter().map(flag).collect()
 }
 
-/// A number after a host with a port is the number of connections; before any host it is a port.
-fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
+/// A number behind a host that has its port is the count of connections; before any host it is a
+/// port of this one.
+fn number(words: &[String], word: &str, mut part: Part, line: &str) -> Option<Correction> {
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     // The number after -d was parsed as the port.
     if let Some(index) = part.before.windows(2).position(|pair| is_hold(&pair[0], &pair[1])) {
-        let mut part = part;
         let time = part.before[index + 1].clone();
         let rest: Vec<String> = part.before.drain(index..).skip(2).collect();
         part.after = [rest, vec![word.to_owned()], part.after].concat();
         return Some(fix_flag::hold(Some(part), &time));
     }
-    let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
-    let has_host = part.before.iter().any(|word| !word.starts_with('-'));
-    if has_host && !words.iter().any(is_flag) && parse_count(word) != Some(0) {
-        let line = format!(
-            "{}: the hosts before it have their port already: did you mean -c {word} \
-             (connections)?",
-            quoted(word)
-        );
-        let with = ["-c".to_owned(), word.to_owned()];
-        return Some(Correction { line, next: Next::Words(part.replaced(with)) });
+    if line.ends_with(NO_HOST) {
+        Ports::parse(word).ok()?;
+        let next = Next::Words(part.replaced([format!("localhost:{word}")]));
+        return Some(Correction { line: line.to_owned(), next });
     }
-    if has_host || Ports::parse(word).is_err() {
-        return None;
+    let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
+    if words.iter().any(is_flag) {
+        // `h 80 81` and `h:80 81`.
+        let before =
+            part.before.pop().filter(|before| Ports::parse(word).is_ok() && is_ported(before))?;
+        let next = Next::Words(part.replaced([format!("{before},{word}")]));
+        return Some(Correction { line: line.to_owned(), next });
     }
     let line = format!(
-        "{}: this is a port, and no host comes before it: give HOST PORT or HOST:PORT",
+        "{}: the hosts before it have their port already: did you mean -c {word} (connections)?",
         quoted(word)
     );
-    let with = [format!("localhost:{word}")];
+    let with = ["-c".to_owned(), word.to_owned()];
     Some(Correction { line, next: Next::Words(part.replaced(with)) })
 }
 
-/// The verb nearest to the first word, if it is near enough.
+/// Whether a word is ports, or ends in them.
+fn is_ported(word: &str) -> bool {
+    let ports = word.rsplit_once(':').map_or(word, |(_, ports)| ports);
+    Ports::parse(ports).is_ok()
+}
+
+/// The verb that was meant by the first word, if it is near to one.
 pub fn nearest_verb(word: &str) -> Option<&'static str> {
     let lower = word.to_lowercase();
-    let count = |verb: &'static str| distance(verb, &lower).filter(|count| 3 * count < verb.len());
-    let near = |(verb, others): &(&'static str, &[&str])| match others.contains(&lower.as_str()) {
-        true => Some((0, *verb)),
-        false => Some((count(verb)?, *verb)),
+    if let Some((verb, _)) = VERBS.iter().find(|(_, others)| others.contains(&lower.as_str())) {
+        return Some(verb);
+    }
+    let ours = Verb::ALL.into_iter().filter_map(|verb| verb.command().strip_prefix("tcpgoon "));
+    let near = |verb: &'static str| {
+        let count = distance(verb, &lower).filter(|count| 3 * count < verb.len())?;
+        Some((count, verb))
     };
-    VERBS.iter().filter_map(near).min().map(|(_, verb)| verb)
+    ours.chain(["version", "help", "run"]).filter_map(near).min().map(|(_, verb)| verb)
 }
 
 /// The address or port for `tcpgoon serve` to listen on.

@@ -211,7 +211,7 @@ pub static HABITS: &[Habit] = &[
         Takes::Word, Fix::Drop, "the report goes to standard output: redirect it with '> FILE'"),
     run(&["latency", "percentiles", "histogram", "stats", "time-stats"], "wrk", Takes::Nothing, Fix::Drop,
         "dial times are in each report"),
-    run(&["min", "expect-min", "at-least", "fail-under"], "CI", Takes::Number, Fix::AtLeast,
+    run(&["min", "expect-min", "at-least", "fail-under"], "CI", Takes::Word, Fix::AtLeast,
         "what fails a run is --fail-if EXPR"),
     run(&["threshold", "thresholds", "assert", "fail", "fail-on"], "k6", Takes::Word, Fix::Flag("fail-if"),
         "when it holds, the exit code is 3"),
