@@ -15,6 +15,7 @@ pub const fn try_line(verb: Verb) -> &'static str {
         Verb::Calibrate => "try: tcpgoon calibrate --help",
         // After a wrong id the list of ids helps.
         Verb::Explain => "try: tcpgoon explain",
+        Verb::Schema => "try: tcpgoon schema --help",
     }
 }
 
@@ -39,16 +40,22 @@ Values:
   source  10.0.0.7,10.0.0.10-10.0.0.29,10.0.1.0/24: addresses of this host, no names
   counts  1 to 64m connections, 0.001 to 10m dials per second: 100 1.5k 2m 10,000
   flags   the last of a repeated flag counts; -y is the same as -y=true, and -y=false undoes it
+  EXPR    METRIC, then < <= > >= or ==, then a count, a percentage of --connections (95%) or a time
+          with its unit (20ms); METRICS: established established_peak errors closed unanswered
+          half_open dial_p50 dial_p90 dial_p99 dial_p999 dial_max rate lateness_p99
+  FILE    a regular file is replaced at the end; a pipe or a device is written to
 
 Exit codes:
   0  all connections were open together, or with --expect or --send all got a reply
   1  not completed: wrong usage, setup failed, no confirmation, interrupted, report not written
   2  completed: fewer stayed open, replies are missing, or connections are half-open or expired
+  3  a condition of --fail-if holds; with conditions there is no 2
 
 Other verbs, as the first word:
   tcpgoon serve             a server to test against
   tcpgoon calibrate         measure the limits of this machine
   tcpgoon explain [ID]      print a cause that a verdict names, or the list of all causes
+  tcpgoon schema            print the JSON Schema of --json and --events
   tcpgoon version           print the version
   tcpgoon help [VERB]       print this help, or that of a verb
 ";
@@ -87,12 +94,21 @@ Exit codes:
   1  unknown id
 ";
 
+const SCHEMA_NOTES: &str = "
+Prints the JSON Schema of what --json and --events write, with a description of each field.
+Dials nothing.
+
+Exit codes:
+  0  printed
+";
+
 /// The flags of a run by what they are about, in the order of a first run. One that is not named here
 /// is in the last group.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Target", &["host", "port", "ipv4", "ipv6", "all-addresses", "source"]),
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
     ("Connections", &["hold", "send", "expect", "reply-timeout", "probe", "settle", "close"]),
+    ("Reports", &["fail-if", "json", "events", "markdown", "junit"]),
     ("Prompt and output", &[]),
 ];
 
@@ -118,6 +134,10 @@ pub fn usage(verb: Verb) -> String {
         Verb::Explain => {
             text.push_str("\n  tcpgoon explain [ID]\n");
             EXPLAIN_NOTES
+        }
+        Verb::Schema => {
+            text.push_str("\n  tcpgoon schema\n");
+            SCHEMA_NOTES
         }
     };
     let flags: Vec<&Flag> = FLAGS.iter().filter(|flag| flag.belongs_to(verb)).collect();

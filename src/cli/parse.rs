@@ -24,6 +24,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// One cause, or the list of them.
     Explain(Option<Cause>),
+    /// The JSON Schema of a report.
+    Schema,
     Help(Verb),
     Version,
 }
@@ -54,6 +56,7 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
         "serve" => (Verb::Serve, rest),
         "calibrate" => (Verb::Calibrate, rest),
         "explain" => (Verb::Explain, rest),
+        "schema" => (Verb::Schema, rest),
         // As of the original's later versions.
         "run" => (Verb::Run, rest),
         "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
@@ -126,6 +129,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
+        Verb::Schema => Command::Schema,
     })
 }
 

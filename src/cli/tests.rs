@@ -33,11 +33,13 @@ fn line_of(verb: Verb, flags: &str) -> String {
         }
         Verb::Run if flags.contains("--port") => format!("{flags} h"),
         // It needs another flag.
+        Verb::Run if flags.contains("--junit") => format!("{flags} --fail-if errors>0 h:80"),
         Verb::Run if flags.contains("--reply-timeout") => format!("{flags} --send x h:80"),
         Verb::Run => format!("{flags} h:80"),
         Verb::Serve => format!("serve {flags}"),
         Verb::Calibrate => format!("calibrate {flags}"),
         Verb::Explain => format!("explain {flags}"),
+        Verb::Schema => format!("schema {flags}"),
     }
 }
 
@@ -141,6 +143,7 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
                 ("close", _) => "rst",
                 ("probe", _) => "sample",
                 ("host", _) => "x:7",
+                ("fail-if", _) => "errors>7",
                 _ => "7",
             };
             let plain = typed(&line_of(verb, &format!("--{}={value}", flag.long))).unwrap();

@@ -72,6 +72,7 @@ fn check(habit: &Habit, name: &str) {
         (Verb::Serve, _) => "serve ",
         (Verb::Calibrate, _) => "calibrate ",
         (Verb::Explain, _) => "explain ",
+        (Verb::Schema, _) => "schema ",
     };
     let line = format!("{verb}{flag}{value}");
     let (said, next) = answers(&line);

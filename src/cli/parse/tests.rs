@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::args::{CheckArgs, End, Family, HostPort};
+use crate::outputs::Outputs;
 use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
 
@@ -61,6 +62,7 @@ fn a_run_has_the_defaults_of_the_original() {
         debug: false,
         assume_yes: false,
         dry_run: false,
+        outputs: Outputs::default(),
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
         assert_eq!(run(line), expected, "{line}");
