@@ -156,7 +156,7 @@ impl Facts {
             confirmed_last: checks.round(Round::Last).confirmed,
             confirmed_at: checks.rounds.iter().filter_map(|round| round.last_confirmed_at).max(),
             other_traffic: checks.rounds.iter().map(|round| round.other_traffic).sum(),
-            keepalives_sent: checks.asked(),
+            keepalives_sent: checks.keepalives_sent(),
             confirmed: checks.confirmed(),
             is_probing_all: case.plan.probe == Probe::All,
             icmp: remote,

@@ -102,14 +102,14 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
     let [not_dialed, dialing] =
         [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
     let early = EndedEarly {
-        by_signal: summary.stopped && !summary.gave_up,
+        by_signal: summary.stopped && !summary.hit_max_errors,
         not_dialed,
         dialing,
         replies_pending: summary.replies_pending,
         checks_pending: summary.probes_pending,
     };
     let is_undone = not_dialed + dialing + summary.replies_pending + summary.probes_pending > 0;
-    (is_undone && (summary.stopped || summary.gave_up)).then_some(early)
+    (is_undone && (summary.stopped || summary.hit_max_errors)).then_some(early)
 }
 
 /// The first word, and the exit code that goes with it.
@@ -119,7 +119,7 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };
     let is_undecided =
         summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;
-    if summary.gave_up {
+    if summary.hit_max_errors {
         return (some_or_none, exit::WITH_ERRORS);
     }
     if summary.stopped && (is_undecided || summary.replies_pending > 0) {

@@ -5,7 +5,7 @@ use super::Case;
 use super::facts::{Facts, SameCount};
 use super::model::Scope;
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, is_anywhere, levels_of};
-use crate::engine::analysis::breakdown::{Breakdown, Matter, Row};
+use crate::engine::analysis::breakdown::{Breakdown, HitKind, Row};
 use crate::engine::analysis::{Counts, Spread};
 use crate::units::Moment;
 
@@ -16,7 +16,7 @@ pub struct What<'a> {
     /// The hits of a row of targets or sources.
     pub row_hits: &'a dyn Fn(&Row) -> u32,
     /// What stands for them where there are more rows than are kept.
-    pub matter: Matter,
+    pub matter: HitKind,
     /// Whether a limit, which can be one of each place, does it.
     pub may_be_a_limit: bool,
     /// Whether it is the place alone that decides: then no number of hits is too few.
@@ -152,7 +152,7 @@ fn some_of(breakdown: &Breakdown, what: &What<'_>, hits: u32, population: u32) -
         let places = met.iter().map(|(_, row)| row.index).collect();
         (Some { places, count, part: Part { all: all.max(hits), hits } }, is_dead)
     } else {
-        let met = breakdown.met(what.matter);
+        let met = breakdown.hits(what.matter);
         let (worst, _) = met.worst?;
         if met.hits != u64::from(hits) {
             return None;

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::model::{Scope, Symptom};
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of};
 use super::places::{Found, What, find};
-use crate::engine::analysis::breakdown::{Matter, Row};
+use crate::engine::analysis::breakdown::{HitKind, Row};
 use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
 use crate::units::Moment;
@@ -70,7 +70,7 @@ fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
             all: &|counts| through(counts) + hits(counts),
             hits: &hits,
             row_hits: &|row| row.reasons[reason as usize],
-            matter: Matter::EndReason(reason),
+            matter: HitKind::EndReason(reason),
             may_be_a_limit: false,
             is_of_places: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
         };
@@ -183,9 +183,9 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
         row_hits: &|row| {
             let failed: u32 =
                 group.reasons.iter().map(|reason| row.reasons[*reason as usize]).sum();
-            failed + if group.is_silent { row.quiet } else { 0 }
+            failed + if group.is_silent { row.slow_or_pending } else { 0 }
         },
-        matter: group.reasons.first().map_or(Matter::Closed, |reason| Matter::EndReason(*reason)),
+        matter: group.reasons.first().map_or(HitKind::Closed, |reason| HitKind::EndReason(*reason)),
         may_be_a_limit: true,
         is_of_places: false,
     };
@@ -234,8 +234,8 @@ fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Obs
     let what = What {
         all: &|counts| group.all(counts),
         hits: &|counts| group.hits(counts),
-        row_hits: &|row| row.quiet,
-        matter: Matter::Closed,
+        row_hits: &|row| row.slow_or_pending,
+        matter: HitKind::Closed,
         may_be_a_limit: false,
         is_of_places: false,
     };
@@ -256,7 +256,7 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         all: &|counts| through(counts) - counts.unsettled,
         hits: &|counts| counts.closed_at_once,
         row_hits: &|row| row.closed_at_once,
-        matter: Matter::Closed,
+        matter: HitKind::Closed,
         may_be_a_limit: true,
         is_of_places: false,
     };
@@ -282,7 +282,7 @@ fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
             + row.reasons[EndReason::PeerReset as usize];
         closed - row.closed_at_once.min(closed)
     };
-    let scope = scope_of_rows(case, facts, &hits, Matter::Closed, closes.count);
+    let scope = scope_of_rows(case, facts, &hits, HitKind::Closed, closes.count);
     let pattern = if closes.count >= of { Pattern::All } else { Pattern::Irregular };
     let ages = [closes.age_min, closes.age_p50, closes.age_max];
     let (resets, first, last) = (closes.resets, closes.first, closes.last);
@@ -295,7 +295,7 @@ fn scope_of_rows(
     case: &Case<'_>,
     facts: &Facts,
     row_hits: &dyn Fn(&Row) -> u32,
-    matter: Matter,
+    matter: HitKind,
     hits: u32,
 ) -> Scope {
     let established = narrow(case.summary.established_ever);
@@ -328,7 +328,7 @@ fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
 
 fn scope_of_reason(case: &Case<'_>, facts: &Facts, reason: EndReason, hits: u32) -> Scope {
     let count = |row: &Row| row.reasons[reason as usize];
-    scope_of_rows(case, facts, &count, Matter::EndReason(reason), hits)
+    scope_of_rows(case, facts, &count, HitKind::EndReason(reason), hits)
 }
 
 // What checks and replies say.
@@ -345,7 +345,7 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         all.push(Observed { symptom: Symptom::HalfOpen, fit, scope, began: failures.first });
     }
     let checks = &summary.checks;
-    let judged = narrow(checks.asked());
+    let judged = narrow(checks.keepalives_sent());
     let found = |symptom, hits: u64, began| {
         let hits = narrow(hits);
         let pattern = if hits >= judged { Pattern::All } else { Pattern::Irregular };
@@ -407,14 +407,14 @@ fn syn_ack_pattern(case: &Case<'_>) -> Pattern {
 }
 
 fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
-    if case.summary.unanswered.is_none() {
+    if case.summary.no_reply.is_none() {
         return Vec::new();
     }
     let what = What {
         all: &|counts| counts.replied + counts.no_reply,
         hits: &|counts| counts.no_reply,
-        row_hits: &|row| row.unanswered,
-        matter: Matter::Unanswered,
+        row_hits: &|row| row.no_reply,
+        matter: HitKind::NoReply,
         may_be_a_limit: true,
         is_of_places: false,
     };

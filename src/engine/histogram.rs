@@ -1,5 +1,4 @@
-//! Times: log-linear buckets for the quantiles, and exact minimum, average, maximum and deviation
-//! beside them.
+//! Times: log-linear buckets for quantiles, and an exact minimum, average, maximum and deviation.
 
 use std::num::NonZeroU16;
 
@@ -10,7 +9,7 @@ use crate::units::Span;
 const PARTS: u64 = 64;
 const PARTS_BITS: u32 = PARTS.ilog2();
 
-/// Times of 2^50 ns (13 days) and more share the last bucket; no flag asks for more than 10 days.
+/// Times of 2^50 ns (13 days) and more share the last bucket; no flag takes more than 10 days.
 const VALUE_BITS_MAX: u32 = 50;
 const BUCKETS: usize = ((VALUE_BITS_MAX - PARTS_BITS + 1) as usize) * PARTS as usize;
 
@@ -62,12 +61,12 @@ impl Histogram {
         self.count
     }
 
-    /// The least, exactly; zero where there is none.
+    /// Exact; zero if there is none.
     pub fn min(&self) -> Span {
         if self.count == 0 { Span::ZERO } else { self.min }
     }
 
-    /// The greatest, exactly.
+    /// Exact; zero if there is none.
     pub fn max(&self) -> Span {
         self.max
     }
@@ -91,8 +90,15 @@ impl Histogram {
         narrow((around_q.saturating_sub(rest * rest / n) / n).isqrt())
     }
 
+    /// What was counted, by bucket: from a time on, and below another one. The same in each run, so
+    /// that several can be added up; the last one holds everything above it.
+    pub fn buckets(&self) -> impl Iterator<Item = (Span, Span, u64)> + '_ {
+        let counted = (0..).zip(self.counts.iter()).filter(|(_, count)| **count > 0);
+        counted.map(|(index, count)| (Span(edge(index)), Span(edge(index + 1)), *count))
+    }
+
     /// The value that `permille` of 1000 values do not exceed, to within 0.8%; O(buckets). Zero
-    /// where there is none.
+    /// if there is none.
     pub fn quantile(&self, permille: u32) -> Span {
         let rank = (self.count * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -124,7 +130,7 @@ impl Code {
     }
 }
 
-/// Times by their codes alone: for a quantile now and then.
+/// Times by their codes alone, for quantiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
     counts: Box<[u32]>,
@@ -133,7 +139,7 @@ pub struct Codes {
 
 impl Codes {
     pub fn new() -> Codes {
-        // Zeroed memory that nobody writes to is not even there.
+        // Zeroed pages take no memory until they are written to.
         Codes { counts: vec![0; BUCKETS].into(), count: 0 }
     }
 
@@ -146,7 +152,7 @@ impl Codes {
         self.record(Code::of(span));
     }
 
-    /// As [`Histogram::quantile`], but for the clamping.
+    /// As [`Histogram::quantile`], without clamping.
     pub fn quantile(&self, permille: u32) -> Span {
         let rank = (u64::from(self.count) * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -174,12 +180,18 @@ fn bucket(ns: u64) -> usize {
 
 /// The middle of a bucket: the inverse of [`bucket`].
 fn middle(index: u64) -> u64 {
+    let (from, below) = (edge(index), edge(index + 1));
+    from + (below - from) / 2
+}
+
+/// The least value of a bucket.
+fn edge(index: u64) -> u64 {
     if index < 2 * PARTS {
         return index;
     }
     let shift = index / PARTS - 1;
     let part = index % PARTS + PARTS;
-    (part << shift) + (1 << shift) / 2
+    part << shift
 }
 
 fn narrow(ns: u128) -> Span {
@@ -203,6 +215,21 @@ mod tests {
         for span in [empty.min(), empty.avg(), empty.max(), empty.dev(), empty.quantile(500)] {
             assert_eq!(span, Span::ZERO);
         }
+    }
+
+    #[test]
+    fn buckets_hold_what_was_counted() {
+        let values = [0, 1, 63, 64, 127, 128, 129, 1_000, 1_000, 123_456_789, 1 << 49];
+        let histogram = of(&values);
+        let buckets: Vec<(Span, Span, u64)> = histogram.buckets().collect();
+        assert!(buckets.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{buckets:?}");
+        let mut left = values.to_vec();
+        for (from, below, count) in buckets {
+            let before = left.len();
+            left.retain(|value| !(from.0..below.0).contains(value));
+            assert_eq!((before - left.len()) as u64, count, "{from} to {below}");
+        }
+        assert_eq!(left, [0; 0]);
     }
 
     #[test]

@@ -85,6 +85,7 @@ mod queries;
 pub mod ready;
 mod rounds;
 mod schedule;
+pub mod series;
 mod stats;
 pub mod summary;
 pub mod sustained;
@@ -105,6 +106,7 @@ use pacer::Pacer;
 use pending_tcp_info::PendingTcpInfo;
 use port_exhaustion::ExhaustedRoutes;
 use ready::Ready;
+use series::Series;
 use stats::Stats;
 use sustained::Sustained;
 use wheel::Wheel;
@@ -114,7 +116,7 @@ use crate::plan::{Budgets, Hold, Plan};
 use crate::route::Routes;
 use crate::units::{Moment, Span, Tick};
 
-/// A loop that did not run for longer than this was stopped or suspended, not busy.
+/// A loop that did not run for this time was stopped or suspended, not busy.
 pub const PAUSE_MIN: Span = Span::from_s(1);
 
 /// User-space bits a connection in any run: its record, its ready link, its wheel link.
@@ -151,7 +153,7 @@ pub struct Engine {
     exhausted_routes: ExhaustedRoutes,
     checks: Checks,
     pending_reads: PendingTcpInfo,
-    /// Slots whose reply is due, to be drained in this turn.
+    /// Slots with a reply due, to be drained in this turn.
     final_drains: Vec<u32>,
     /// Whether a text is sent on each connection.
     sends: bool,
@@ -173,6 +175,7 @@ pub struct Engine {
     hit_max_errors: bool,
     over: bool,
     wake: Wake,
+    series: Series,
     stats: Stats,
 }
 
@@ -221,6 +224,7 @@ impl Engine {
             hit_max_errors: false,
             over: false,
             wake: Wake::Now,
+            series: Series::new(connections),
             stats: Stats::new(),
         })
     }
@@ -228,6 +232,7 @@ impl Engine {
     /// Takes what happened up to `now` and appends what to do next; see the
     /// [contract](self#the-contract).
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
+        self.advance_series(now);
         self.notice_pause(now);
         self.now = self.now.max(now);
         self.pending_reads.begin_turn();

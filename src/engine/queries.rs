@@ -3,6 +3,7 @@
 use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, Dials, RunView};
 use super::check_state::CheckState;
+use super::series::Point;
 use super::{Connection, EndReason, Engine, Key, Sample, State, Summary, Wake};
 use crate::units::Tick;
 
@@ -24,6 +25,18 @@ impl Engine {
             after: self.now.since(self.start),
             connections: self.connections,
             levels: self.ledger.levels(),
+        }
+    }
+
+    /// The accounts and flows as they are, for the series; O(1).
+    pub(super) fn point(&self) -> Point {
+        Point {
+            levels: self.ledger.levels(),
+            dials: self.ledger.entered(State::Dialing),
+            established: self.ledger.entered(State::Established),
+            closed: self.ledger.entered(State::Closed),
+            errors: self.ledger.entered(State::Error),
+            ..Point::START
         }
     }
 
@@ -79,11 +92,11 @@ impl Engine {
             notice_times: stats.notice_times,
             lifetimes: stats.lifetimes,
             first_byte_times: stats.first_byte_times,
-            unanswered: stats.unanswered.summarize(no_reply),
+            no_reply: stats.no_reply.summarize(no_reply),
             checks: self.checks.stats(),
             replies_pending: self.checks.replies_pending(),
             probes_pending: self.checks.probes_pending(),
-            gave_up: self.hit_max_errors,
+            hit_max_errors: self.hit_max_errors,
             last: self.sample(),
             start: self.start,
             end: self.now,
@@ -104,6 +117,7 @@ impl Engine {
             received_bytes: stats.received_bytes,
             gaps: self.gaps.clone(),
             events_ignored: stats.events_ignored,
+            series: self.series.finished(self.now.since(self.start), &self.point()),
             stopped: self.stopped,
             loop_failed: false,
         }
@@ -132,7 +146,7 @@ impl Engine {
             let has_ended = matches!(connection.state, State::Closed | State::Error);
             assert_eq!(has_ended, connection.reason.is_some(), "slot {slot}: {connection:?}");
             let is_fresh = connection.state == State::NotInitiated;
-            assert!(is_fresh || slot < self.pacer.asked(), "slot {slot} has no dial action");
+            assert!(is_fresh || slot < self.pacer.taken(), "slot {slot} has no dial action");
         }
         assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
         assert_eq!(self.stats.established_times.count(), self.ledger.entered(State::Established));

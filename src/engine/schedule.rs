@@ -1,9 +1,18 @@
 //! What a turn starts by itself: samples, drains, dials, and when the next turn is due.
 
 use super::{Action, EndReason, Engine, Key, Note, State, Wake};
-use crate::units::{Tick, next_beat};
+use crate::units::{Moment, Tick, next_beat};
 
 impl Engine {
+    /// At the beginning of a turn, when nothing has changed since the one before.
+    pub(super) fn advance_series(&mut self, now: Moment) {
+        let after = now.since(self.start);
+        if self.series.is_due(after) {
+            let (last_turn, point) = (self.now.since(self.start), self.point());
+            self.series.advance(last_turn, after, &point);
+        }
+    }
+
     pub(super) fn sample_if_due(&mut self, actions: &mut Vec<Action>) {
         if self.sample_due.is_some_and(|due| due <= self.now) {
             actions.push(Action::Sample);
@@ -30,7 +39,7 @@ impl Engine {
         // the maximum of errors.
         let mut skipped = 0;
         while skipped < self.budgets.skips_max
-            && self.exhausted_routes.must_skip(self.pacer.asked(), self.now)
+            && self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
             skipped += 1;
@@ -45,7 +54,7 @@ impl Engine {
         let mut dials = 0;
         while !self.over
             && dials < self.budgets.dials_max
-            && !self.exhausted_routes.must_skip(self.pacer.asked(), self.now)
+            && !self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
             dials += 1;

@@ -189,15 +189,19 @@ fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt
     if candidate.cause.side() != Side::ThisHost {
         return Ok(());
     }
+    write_wrapped(out, &format!("Local limit: {}", fix_words(case, candidate)), 0)
+}
+
+/// What would help if it is this cause.
+pub fn fix_words(case: &Case<'_>, candidate: &Candidate) -> String {
     let finding = candidate
         .knob
         .as_ref()
         .and_then(|knob| case.findings.iter().find(|finding| finding.knob == *knob));
-    let fix = match finding {
+    match finding {
         Some(finding) => super::preflight::Line { plan: case.plan, finding }.to_string(),
         None => candidate.cause.record().fix.to_owned(),
-    };
-    write_wrapped(out, &format!("Local limit: {fix}"), 0)
+    }
 }
 
 /// One line a command, for all candidates that it tells apart.
@@ -265,7 +269,7 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
 }
 
 /// The command for the target that the problem is at; `None` where it asks for what the run has not.
-fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
+pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
     let routes = &case.plan.routes;
     let target = match &problem.scope {
         Scope::Targets { places, .. } => places.first().copied().unwrap_or(0),

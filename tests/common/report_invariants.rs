@@ -35,10 +35,13 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         turn_longest: Span::ZERO,
         counters: &beside.counters,
         icmp: &beside.icmp,
+        limits: &tcpgoon::limits::Host::default(),
         findings: &[],
         last_lines: &beside.said,
         ended_by: None,
         lines_dropped: 0,
+        judged: &[],
+        exit_code: 0,
     };
     let diagnosis = diagnose(&report.case());
     let mut text = String::new();
@@ -138,7 +141,7 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
         || is_one_sided;
     let is_closed =
         is_any(|symptom| matches!(symptom, Symptom::Closed { .. } | Symptom::KilledHere));
-    let expected = if summary.gave_up {
+    let expected = if summary.hit_max_errors {
         (some_or_none, exit::WITH_ERRORS)
     } else if summary.stopped && is_undone {
         (Word::Stopped, exit::NOT_COMPLETED)

@@ -129,8 +129,8 @@ impl<'a> LevelWalk<'a> {
 }
 
 /// Dials by level, `width` levels to a cell, from 0 on. Where the level is an interval, a dial that
-/// came through counts at the least of it and one that did not at the most: what no threshold can
-/// part so, none can.
+/// came through counts at the least of it and one that did not at the most: dials that no
+/// threshold separates then, none can.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Levels {
     pub width: u32,
