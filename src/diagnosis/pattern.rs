@@ -19,7 +19,7 @@ const PARTLY_HITS_MIN: u32 = 5;
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
 const CALM_CHANCE_MAX: f64 = 0.001;
 
-/// So many more, and a fifth of it, can be open above a count that is known no better than that.
+/// This many more, and a fifth of it, can be open above a count that is not known exactly.
 const PASSED_MIN: u32 = 2;
 
 /// Fewer hits are reported as they are, and nothing is made of them.
