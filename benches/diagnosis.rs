@@ -1,5 +1,5 @@
-//! What comes after a run of a million: the table is read into a summary, and that is diagnosed. An
-//! operator waits for both with the sockets still open.
+//! The end of a run of a million connections: the table is read into a summary, and that is diagnosed.
+//! An operator waits for both, with the sockets still open. Both together are to take 100 ms.
 
 use divan::{Bencher, black_box};
 use tcpgoon::counters::Counters;
@@ -14,7 +14,7 @@ use tcpgoon::units::{Moment, Span};
 const CONNECTIONS: [u32; 2] = [10_000, 1_000_000];
 const TARGETS: u16 = 20;
 
-/// What a dial takes on loopback.
+/// A dial on loopback.
 const TURN: Span = Span::from_us(13);
 
 /// How many turns after its dial a connection fails or opens, and how many later it is closed.
@@ -31,8 +31,8 @@ fn plan(connections: u32) -> Plan {
     Plan { hold: Hold::Forever, ..Plan::plain(connections, routes) }
 }
 
-/// Three reasons for which dials fail and two for which connections end, in random order: so no
-/// stretch of the timeline is longer than a few dials, which is the most that there is to read.
+/// Three reasons of failed dials and two of closed connections, in random order: no stretch of the
+/// timeline is longer than a few dials, which is the worst case.
 fn fate(slot: u32) -> Option<EndReason> {
     Some(match Random::new(slot.into()).small(0, 15) {
         0 => EndReason::Refused,
@@ -82,7 +82,7 @@ fn failure(reason: EndReason) -> Failure {
     Failure { reason, errno: 0 }
 }
 
-/// The table, read once.
+/// The table, read into a summary.
 #[divan::bench(args = CONNECTIONS, sample_count = 10, sample_size = 1)]
 fn summary(bencher: Bencher, connections: u32) {
     let engine = finished(&plan(connections));

@@ -1,5 +1,5 @@
-//! What the core costs: the wheel beside a binary heap, a turn of the engine, the histogram, the
-//! statistics line. Whether runs of millions cost the same by the connection, `growth.rs` judges.
+//! The cost of the core: the wheel beside a binary heap, a turn of the engine, the histogram, the
+//! statistics line. Whether a connection costs the same in runs of millions is in `growth.rs`.
 
 mod scenario;
 
@@ -17,13 +17,13 @@ use tcpgoon::report::text;
 use tcpgoon::sim::random::Random;
 use tcpgoon::units::{Moment, Span, Tick};
 
-/// How many deadlines are armed while one operation is looked at.
+/// How many deadlines are armed during a measurement.
 const ARMED: [u32; 3] = [1_000, 100_000, 1_000_000];
 
-/// So many operations in a sample, at other slots each time: a cache that knew them would flatter.
+/// Operations in a sample, at other slots each time, so that they are not in the cache.
 const OPERATIONS: u32 = 1_000;
 
-/// Five seconds of ticks: the deadlines of a busy run lie in such a stretch.
+/// Five seconds: the deadlines of a busy run lie within that.
 const STRETCH_TICKS: u64 = 20_000;
 
 fn main() {
@@ -82,7 +82,7 @@ fn wheel_cancel(bencher: Bencher, slots: u32) {
         });
 }
 
-/// Five seconds go by, all deadlines fire; by the deadline, moves down the levels included.
+/// All deadlines fire within five seconds; a deadline, with its moves down the levels.
 #[divan::bench(args = ARMED, sample_count = 8, sample_size = 1)]
 fn wheel_advance(bencher: Bencher, slots: u32) {
     let wheel = armed_wheel(slots);
@@ -98,7 +98,7 @@ fn wheel_advance(bencher: Bencher, slots: u32) {
     );
 }
 
-/// The same by the obvious means, which cannot cancel: it carries the dead until they are due.
+/// The same with a binary heap, which cannot cancel: cancelled deadlines stay until they are due.
 #[divan::bench(args = ARMED, sample_count = 8, sample_size = 1)]
 fn heap_advance(bencher: Bencher, slots: u32) {
     let mut random = Random::new(1);
@@ -116,15 +116,15 @@ fn heap_advance(bencher: Bencher, slots: u32) {
     );
 }
 
-/// A dial timeout of five seconds, and a dial every 13 µs: so many others start in between.
+/// Dials within a timeout of five seconds, one every 13 µs.
 const TIMEOUT_DIALS: u32 = 384_615;
 const DIALS_PER_TICK: u32 = 19;
 
-/// All but one in so many connections open, ten dials after their own.
+/// One connection in this number never opens; all others do, ten dials after their own.
 const SILENT_ONE_IN: u32 = 16;
 
-/// What a run does with its deadlines: each dial arms one, nearly each open takes one away, and the
-/// rest fire. By the dial.
+/// The deadlines of a run: each dial arms one, nearly each open cancels one, and the rest fire; a
+/// dial.
 trait Deadlines {
     fn arm(&mut self, slot: u32, due: u64);
     fn cancel(&mut self, slot: u32);
@@ -151,8 +151,8 @@ impl Deadlines for Wheel {
     }
 }
 
-/// A heap cannot cancel: it notes by the slot who is dead, and carries them until they are due. Its
-/// best case as well: what is pushed is later than all that is in it, and stays at the bottom.
+/// A heap cannot cancel: it marks the slot, and keeps the deadline until it is due. This is its best
+/// case: each push is later than all before, and stays at the bottom.
 struct Heap {
     due: BinaryHeap<Reverse<(u64, u32)>>,
     is_armed: Box<[bool]>,
@@ -210,15 +210,15 @@ fn run_heap(bencher: Bencher, dials: u32) {
     bencher
         .counter(ItemsCount::new(dials))
         .with_inputs(|| {
-            // With room for what lives at once, so that neither of the two allocates on the way.
+            // With enough capacity that neither of the two allocates during the run.
             let due = BinaryHeap::with_capacity(2 * TIMEOUT_DIALS as usize);
             Heap { due, is_armed: vec![false; dials as usize].into() }
         })
         .bench_local_values(|heap| deadlines_of_a_run(heap, dials));
 }
 
-/// Whole runs: dials, opens, and for some of the connections bytes, closes and timeouts; by the
-/// connection. The tables are made beforehand.
+/// Whole runs: dials, opens, and for some connections data, closes and timeouts; a connection. The
+/// tables are allocated before.
 #[divan::bench(
     args = [10_000, 1_000_000, 2_000_000, 4_000_000, 8_000_000],
     sample_count = 8,
@@ -238,7 +238,7 @@ fn held(connections: u32) -> Engine {
     scenario::run(engine, &mut Buffers::new())
 }
 
-/// A turn in which nothing happens, while the connections are held.
+/// A turn without events, while connections are held.
 #[divan::bench(args = [10_000, 1_000_000], sample_count = 50)]
 fn turn_idle(bencher: Bencher, connections: u32) {
     let mut engine = held(connections);
@@ -252,7 +252,7 @@ fn turn_idle(bencher: Bencher, connections: u32) {
     });
 }
 
-/// The statistics line, taken and written: the same however many there are.
+/// The statistics line, taken and written; independent of the number of connections.
 #[divan::bench(args = [10_000, 1_000_000], sample_count = 50)]
 fn text_line(bencher: Bencher, connections: u32) {
     let engine = held(connections);

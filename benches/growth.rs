@@ -1,10 +1,10 @@
-//! Whether a connection costs the same however many there are: whole runs of the engine at four
-//! sizes, one after the other in each round, so that a machine that drifts moves all of them.
+//! Whether a connection costs the same at any number of them: whole runs of the engine at four sizes,
+//! one after the other in each round, so that drift of the machine moves all of them.
 //!
 //!     cargo bench --bench growth [-- --test]
 //!
-//! Ends with 1 if the sizes differ by more than 20%. With `--test` they are tiny, and nothing is
-//! judged.
+//! Exits with 1 if the sizes differ by more than 20%. With `--test` they are tiny, and any difference
+//! passes.
 
 mod scenario;
 
@@ -53,10 +53,10 @@ fn main() -> ExitCode {
     if test || ratio <= RATIO_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Nanoseconds by the connection of a run; making and dropping the tables is not part of it.
+/// Nanoseconds a connection, without allocating and dropping the tables.
 fn time(connections: u32, buffers: &mut Buffers) -> f64 {
     let engine = Engine::new(&scenario::plan(connections), Moment(0)).expect("memory");
-    // Not the time of day: others may want the processor as well.
+    // Not wall time: the machine is shared.
     let began = cpu_time().expect("a clock");
     let engine = scenario::run(engine, buffers);
     let took = cpu_time().expect("a clock").0 - began.0;

@@ -122,6 +122,7 @@
 //! diagnosis/            evidence → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
 //!   facts.rs            the numbers that the rules go by
+//!   fitting.rs          which checks fit a run
 //!   symptoms.rs         what went wrong, each with its pattern and its scope
 //!   places.rs           where a symptom is, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level

@@ -76,7 +76,8 @@ fn print(text: &str) -> Result<u8> {
 fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
     let Resolved { targets, truncated, others } =
-        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
+        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)
+            .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
     let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
     host::raise_nofile_limit(plan.connections);
     let files = if args.dry_run { Vec::new() } else { open_files(&args.outputs)? };

@@ -1,5 +1,5 @@
-//! A run to measure: every event of it follows from a slot's number and the number of the turn, so
-//! there is nothing to remember and nothing to search, and its time is the engine's.
+//! A run to measure: every event follows from the numbers of the slot and the turn, without state or
+//! search, so that its time is the engine's.
 
 use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, State};
 use tcpgoon::plan::{Budgets, Hold, Plan};
@@ -10,13 +10,13 @@ use tcpgoon::units::{Moment, Span};
 /// A turn dials one connection, and this is what a dial takes on loopback.
 const TURN: Span = Span::from_us(13);
 
-/// How many turns after its dial a connection opens, has bytes, and is closed by its peer. A silent
-/// one times out after some 380,000.
+/// How many turns after its dial a connection opens, has data, and is closed by its peer. A silent one
+/// times out after some 380,000.
 const OPENED_AFTER: u32 = 10;
 const READABLE_AFTER: u32 = 500;
 const CLOSED_AFTER: u32 = 1_000;
 
-/// Of so many connections in a row, one is silent, one is closed and one has bytes.
+/// Of this number of connections, one is silent, one is closed and one has data.
 const SHARE: u32 = 16;
 const SILENT: u32 = 3;
 const CLOSED: u32 = 7;
@@ -33,7 +33,7 @@ pub fn plan(connections: u32) -> Plan {
     }
 }
 
-/// What a run needs beside the engine, with room for a turn.
+/// What a run needs beside the engine, with capacity for a turn.
 pub struct Buffers {
     events: Vec<Event>,
     actions: Vec<Action>,
@@ -88,8 +88,8 @@ pub fn run(mut engine: Engine, buffers: &mut Buffers) -> Engine {
     engine
 }
 
-/// What the network says in a turn. Slot `i` is dialed in turn `i`.
-fn happenings(turn: u32, connections: u32, mut say: impl FnMut(EventKind)) {
+/// What happens in a turn. Slot `i` is dialed in turn `i`.
+fn happenings(turn: u32, connections: u32, mut report: impl FnMut(EventKind)) {
     let dialed = |turns_ago| {
         let slot = turn.checked_sub(turns_ago).filter(|slot| *slot < connections)?;
         Some((Key { slot, attempt: 0 }, slot % SHARE))
@@ -97,17 +97,17 @@ fn happenings(turn: u32, connections: u32, mut say: impl FnMut(EventKind)) {
     if let Some((key, share)) = dialed(OPENED_AFTER)
         && share != SILENT
     {
-        say(EventKind::Opened(key));
+        report(EventKind::Opened(key));
     }
     if let Some((key, TALKING)) = dialed(READABLE_AFTER) {
-        say(EventKind::Readable(key));
+        report(EventKind::Readable(key));
     }
     if let Some((key, CLOSED)) = dialed(CLOSED_AFTER) {
-        say(EventKind::PeerClosed(key, Failure { reason: EndReason::PeerClosed, errno: 0 }));
+        report(EventKind::PeerClosed(key, Failure { reason: EndReason::PeerClosed, errno: 0 }));
     }
 }
 
-/// Had the engine dropped an event, its time would be worth nothing.
+/// If the engine drops an event, its time means nothing.
 fn assert_outcome(engine: &Engine) {
     let (sample, summary) = (engine.sample(), engine.summary());
     let one_of = |share| (sample.connections + SHARE - 1 - share) / SHARE;

@@ -254,7 +254,7 @@ fuzz_target!(|input: Input| {
         assert!(times.min() <= times.avg() && times.avg() <= times.max());
         assert!(times.quantile(500) <= times.max() && times.dev() <= times.max());
     }
-    for failures in summary.failures.iter().chain([&summary.unanswered]).flatten() {
+    for failures in summary.failures.iter().chain([&summary.no_reply]).flatten() {
         assert!(failures.first <= failures.last && failures.count > 0, "{failures:?}");
         assert!(failures.min <= failures.p50 && failures.p50 <= failures.max, "{failures:?}");
     }

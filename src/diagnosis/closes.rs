@@ -32,20 +32,26 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     let is_one_age = ages.0 <= middle.0 / 3;
     let is_told = ages.max(moments) >= SPREAD_MIN;
     if is_one_age && is_told && ages.0.saturating_mul(3) <= moments.0 {
-        let is_outlived = closes.kept_age_max.0 > old.0 + old.0 / 4;
+        let is_outlived = closes.survivor_age_max.0 > old.0 + old.0 / 4;
         return match is_outlived {
             true => ClosePattern::AtAgeWithSurvivors { age },
             false => ClosePattern::AtAge { age },
         };
     }
-    if let Some(pattern) = by_pulses(closes, is_small(ages), age) {
+    // Of ages below that, none is told from another.
+    if old >= SPREAD_MIN
+        && let Some(pattern) = by_pulses(closes, is_small(ages), age)
+    {
         return pattern;
     }
     if is_one_age && is_small(ages) && is_small(moments) {
         return ClosePattern::AgeOrMoment { age, at: closes.first };
     }
     let goes_on = closes.last > last_dial + SAME_MOMENT;
-    match closes.is_oldest_first && !goes_on && closes.kept > 0 {
+    if closes.undated * 2 > closes.count {
+        return ClosePattern::Undated;
+    }
+    match closes.is_oldest_first && !goes_on && closes.survivors > 0 {
         true => ClosePattern::OldestFirst,
         false => ClosePattern::Mixed,
     }
@@ -56,10 +62,10 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
 fn newest_only(closes: &Closes) -> Option<u32> {
     let in_pulses: u32 = closes.pulses.iter().map(|pulse| pulse.count).sum();
     let is_newest = |pulse: &Pulse| {
-        pulse.kept >= HITS_MIN && pulse.kept_established_to <= pulse.established_from
+        pulse.survivors >= HITS_MIN && pulse.survivors_established_to <= pulse.established_from
     };
     let is_it = in_pulses == closes.count && closes.pulses.iter().all(is_newest);
-    let kept = closes.pulses.iter().map(|pulse| pulse.kept).min();
+    let kept = closes.pulses.iter().map(|pulse| pulse.survivors).min();
     kept.filter(|_| is_it)
 }
 
@@ -78,13 +84,14 @@ fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePa
         // Ages as alike as moments: both may be.
         let is_one = large.len() == 1 && large[0].length() <= SAME_MOMENT;
         let at = large[0].from;
-        return (is_one && are_ages_alike && large[0].kept == 0)
+        return (is_one && are_ages_alike && large[0].survivors == 0)
             .then_some(ClosePattern::AgeOrMoment { age, at });
     }
     // A sweep leaves the young ones: none of those kept is older than any that was closed.
-    let spares_the_young =
-        |pulse: &&Pulse| pulse.kept == 0 || pulse.kept_age_max <= pulse.age_min + SPREAD_MIN;
-    let spared: Vec<&Pulse> = large.iter().copied().filter(|pulse| pulse.kept > 0).collect();
+    let spares_the_young = |pulse: &&Pulse| {
+        pulse.survivors == 0 || pulse.survivor_age_max <= pulse.age_min + SPREAD_MIN
+    };
+    let spared: Vec<&Pulse> = large.iter().copied().filter(|pulse| pulse.survivors > 0).collect();
     if large.iter().all(spares_the_young) && (!spared.is_empty() || large.len() > 1) {
         let older_than = large.iter().map(|pulse| pulse.age_min).min().unwrap_or_default();
         let gaps = large.windows(2).map(|pair| pair[1].from.since(pair[0].from));
@@ -92,8 +99,8 @@ fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePa
         return Some(ClosePattern::Sweep { older_than: older_than.rounded_to_3_digits(), every });
     }
     let [pulse] = large[..] else { return None };
-    let (at, of) = (pulse.from, pulse.count + pulse.kept);
-    Some(match pulse.kept {
+    let (at, of) = (pulse.from, pulse.count + pulse.survivors);
+    Some(match pulse.survivors {
         0 => ClosePattern::Simultaneous { at, of, newcomers: pulse.newcomers > 0 },
         kept => ClosePattern::Together { at, kept },
     })

@@ -3,7 +3,7 @@
 //!
 //! * [`model`]: what a diagnosis is;
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
-//! * [`facts`]: what rules go by;
+//! * [`facts`]: what rules go by; [`fitting`]: which checks fit a run;
 //! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
 //!   were closed; [`chance`]: what either is tested against;
 //! * [`rank`]: which symptom comes first, and what it explains;
@@ -13,6 +13,7 @@ pub mod causes;
 pub mod chance;
 pub mod closes;
 pub mod facts;
+pub mod fitting;
 pub mod model;
 pub mod pattern;
 pub mod places;
@@ -101,14 +102,14 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
     let [not_dialed, dialing] =
         [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
     let early = EndedEarly {
-        by_signal: summary.stopped && !summary.gave_up,
+        by_signal: summary.stopped && !summary.hit_max_errors,
         not_dialed,
         dialing,
         replies_pending: summary.replies_pending,
         checks_pending: summary.probes_pending,
     };
     let is_undone = not_dialed + dialing + summary.replies_pending + summary.probes_pending > 0;
-    (is_undone && (summary.stopped || summary.gave_up)).then_some(early)
+    (is_undone && (summary.stopped || summary.hit_max_errors)).then_some(early)
 }
 
 /// The first word, and the exit code that goes with it.
@@ -118,7 +119,7 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };
     let is_undecided =
         summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;
-    if summary.gave_up {
+    if summary.hit_max_errors {
         return (some_or_none, exit::WITH_ERRORS);
     }
     if summary.stopped && (is_undecided || summary.replies_pending > 0) {
@@ -133,8 +134,12 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
         || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
     let is_without_answer = all().any(|problem| {
         match problem.symptom {
-            // All of them: a server that defers accept() does so, and has every one.
-            Symptom::SynAckRepeated => problem.pattern != Pattern::All,
+            // All of them: a server that defers accept() does so, and has every one. Here and there:
+            // final ACKs were lost, and the answers to the repeats complete the handshake.
+            Symptom::SynAckRepeated => {
+                problem.pattern != Pattern::All
+                    && !symptoms::are_final_acks_lost(case, &problem.pattern, problem.share)
+            }
             Symptom::Lost { .. } | Symptom::HalfOpen | Symptom::KeepaliveUnacked { .. } => true,
             _ => false,
         }

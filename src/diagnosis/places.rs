@@ -5,7 +5,7 @@ use super::Case;
 use super::facts::{Facts, SameCount};
 use super::model::Scope;
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, is_anywhere, levels_of};
-use crate::engine::analysis::breakdown::{Breakdown, Matter, Row};
+use crate::engine::analysis::breakdown::{Breakdown, HitKind, Row};
 use crate::engine::analysis::{Counts, Spread};
 use crate::units::Moment;
 
@@ -16,7 +16,7 @@ pub struct What<'a> {
     /// The hits of a row of targets or sources.
     pub row_hits: &'a dyn Fn(&Row) -> u32,
     /// What stands for them where there are more rows than are kept.
-    pub matter: Matter,
+    pub matter: HitKind,
     /// Whether a limit, which can be one of each place, does it.
     pub may_be_a_limit: bool,
     /// Whether it is the place alone that decides: then no number of hits is too few.
@@ -60,14 +60,14 @@ fn found(spread: &Spread, what: &What<'_>, scope: Scope) -> Found {
     let bits = bits_of(&spread.timeline, what.all, what.hits);
     let levels = levels_of(&spread.levels, what.all, what.hits);
     let began = bits.iter().find(|bit| bit.hits > 0).map_or(Moment(0), |bit| bit.from);
-    Found { fit: fit(&bits, &levels), scope, began }
+    Found { fit: fit(&bits, &levels, spread.levels.reached), scope, began }
 }
 
 fn each_of(facts: &Facts, what: &What<'_>) -> Scope {
     if !what.may_be_a_limit {
         return Scope::Everywhere;
     }
-    let range = |same: SameCount| (same.open..same.open, same.places);
+    let range = |same: SameCount| (same.least..same.open, same.places);
     match (facts.each_source.map(range), facts.each_target.map(range)) {
         (Some((open, count)), _) => Scope::EachSource { open, count },
         (_, Some((open, count))) => Scope::EachTarget { open, count },
@@ -106,7 +106,7 @@ fn at_some(
         true => Pattern::All,
         false => whole.fit.pattern,
     };
-    Found { fit: Fit { pattern, part, outside: 0, or_else: None }, scope, ..whole }
+    Found { fit: Fit { pattern, part, ..Fit::NONE }, scope, ..whole }
 }
 
 /// Each place with hits, if each of them has a clear pattern, and not all the same one.
@@ -152,7 +152,7 @@ fn some_of(breakdown: &Breakdown, what: &What<'_>, hits: u32, population: u32) -
         let places = met.iter().map(|(_, row)| row.index).collect();
         (Some { places, count, part: Part { all: all.max(hits), hits } }, is_dead)
     } else {
-        let met = breakdown.met(what.matter);
+        let met = breakdown.hits(what.matter);
         let (worst, _) = met.worst?;
         if met.hits != u64::from(hits) {
             return None;

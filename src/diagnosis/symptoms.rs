@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::model::{Scope, Symptom};
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of};
 use super::places::{Found, What, find};
-use crate::engine::analysis::breakdown::{Matter, Row};
+use crate::engine::analysis::breakdown::{HitKind, Row};
 use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
 use crate::units::Moment;
@@ -46,7 +46,7 @@ pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
 }
 
 fn whole(pattern: Pattern, hits: u32, all: u32) -> Fit {
-    Fit { pattern, part: Part { all: all.max(hits), hits }, outside: 0, or_else: None }
+    Fit { pattern, part: Part { all: all.max(hits), hits }, ..Fit::NONE }
 }
 
 fn narrow(count: u64) -> u32 {
@@ -70,7 +70,7 @@ fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
             all: &|counts| through(counts) + hits(counts),
             hits: &hits,
             row_hits: &|row| row.reasons[reason as usize],
-            matter: Matter::EndReason(reason),
+            matter: HitKind::EndReason(reason),
             may_be_a_limit: false,
             is_of_places: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
         };
@@ -108,7 +108,7 @@ impl Group {
         let spread = &case.summary.analysis.everywhere;
         let (all, hits) = (|counts: &Counts| self.all(counts), |counts: &Counts| self.hits(counts));
         let bits = bits_of(&spread.timeline, &all, &hits);
-        fit(&bits, &levels_of(&spread.levels, &all, &hits))
+        fit(&bits, &levels_of(&spread.levels, &all, &hits), spread.levels.reached)
     }
 }
 
@@ -183,9 +183,9 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
         row_hits: &|row| {
             let failed: u32 =
                 group.reasons.iter().map(|reason| row.reasons[*reason as usize]).sum();
-            failed + if group.is_silent { row.quiet } else { 0 }
+            failed + if group.is_silent { row.slow_or_pending } else { 0 }
         },
-        matter: group.reasons.first().map_or(Matter::Closed, |reason| Matter::EndReason(*reason)),
+        matter: group.reasons.first().map_or(HitKind::Closed, |reason| HitKind::EndReason(*reason)),
         may_be_a_limit: true,
         is_of_places: false,
     };
@@ -234,8 +234,8 @@ fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Obs
     let what = What {
         all: &|counts| group.all(counts),
         hits: &|counts| group.hits(counts),
-        row_hits: &|row| row.quiet,
-        matter: Matter::Closed,
+        row_hits: &|row| row.slow_or_pending,
+        matter: HitKind::Closed,
         may_be_a_limit: false,
         is_of_places: false,
     };
@@ -252,10 +252,11 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         return Vec::new();
     }
     let what = What {
-        all: &through,
+        // Of those established last it is not known yet.
+        all: &|counts| through(counts) - counts.unsettled,
         hits: &|counts| counts.closed_at_once,
         row_hits: &|row| row.closed_at_once,
-        matter: Matter::Closed,
+        matter: HitKind::Closed,
         may_be_a_limit: true,
         is_of_places: false,
     };
@@ -281,7 +282,7 @@ fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
             + row.reasons[EndReason::PeerReset as usize];
         closed - row.closed_at_once.min(closed)
     };
-    let scope = scope_of_rows(case, facts, &hits, Matter::Closed, closes.count);
+    let scope = scope_of_rows(case, facts, &hits, HitKind::Closed, closes.count);
     let pattern = if closes.count >= of { Pattern::All } else { Pattern::Irregular };
     let ages = [closes.age_min, closes.age_p50, closes.age_max];
     let (resets, first, last) = (closes.resets, closes.first, closes.last);
@@ -294,7 +295,7 @@ fn scope_of_rows(
     case: &Case<'_>,
     facts: &Facts,
     row_hits: &dyn Fn(&Row) -> u32,
-    matter: Matter,
+    matter: HitKind,
     hits: u32,
 ) -> Scope {
     let established = narrow(case.summary.established_ever);
@@ -327,7 +328,7 @@ fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
 
 fn scope_of_reason(case: &Case<'_>, facts: &Facts, reason: EndReason, hits: u32) -> Scope {
     let count = |row: &Row| row.reasons[reason as usize];
-    scope_of_rows(case, facts, &count, Matter::EndReason(reason), hits)
+    scope_of_rows(case, facts, &count, HitKind::EndReason(reason), hits)
 }
 
 // What checks and replies say.
@@ -344,7 +345,7 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         all.push(Observed { symptom: Symptom::HalfOpen, fit, scope, began: failures.first });
     }
     let checks = &summary.checks;
-    let judged = narrow(checks.asked());
+    let judged = narrow(checks.keepalives_sent());
     let found = |symptom, hits: u64, began| {
         let hits = narrow(hits);
         let pattern = if hits >= judged { Pattern::All } else { Pattern::Irregular };
@@ -370,22 +371,50 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     }
     // No SYN-ACK met an established connection: what came was something else.
     // A lost segment or two look the same.
-    let are_many = checks.repeats_syn_ack >= u64::from(HITS_MIN);
-    if are_many && case.counters.syn_challenge != Some(0) {
-        all.push(found(Symptom::SynAckRepeated, checks.repeats_syn_ack, checked_at));
+    let repeated = syn_acks_repeated(case);
+    if repeated >= u64::from(HITS_MIN) && case.counters.syn_challenge != Some(0) {
+        let observed = found(Symptom::SynAckRepeated, repeated, checked_at);
+        let is_all = observed.fit.pattern == Pattern::All;
+        let pattern = if is_all { Pattern::All } else { syn_ack_pattern(case) };
+        all.push(Observed { fit: Fit { pattern, ..observed.fit }, ..observed });
     }
     all
 }
 
+/// To how many connections the server goes on repeating its SYN-ACK: those of the latest check, or
+/// of the first where the latest found segments and no acknowledgement.
+fn syn_acks_repeated(case: &Case<'_>) -> u64 {
+    let checks = &case.summary.checks;
+    let other = [Round::Last, Round::Watch].map(|round| checks.round(round).other_traffic);
+    let since_first = checks.round(Round::First).repeats_syn_ack.min(other.iter().sum());
+    checks.repeats_syn_ack.max(since_first)
+}
+
+/// Whether a server that repeats its SYN-ACK to some may have lost their final ACKs on the path: to a
+/// few here and there, or to no more than had their SYN repeated.
+pub fn are_final_acks_lost(case: &Case<'_>, pattern: &Pattern, share: Part) -> bool {
+    let is_strewn = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
+    let are_few = u64::from(share.hits) * 20 <= u64::from(share.all);
+    is_strewn && (are_few || case.summary.slow.through() >= u64::from(share.hits))
+}
+
+/// How those are spread over the dials: a queue that is full does it above a count, or in bursts.
+fn syn_ack_pattern(case: &Case<'_>) -> Pattern {
+    let spread = &case.summary.analysis.everywhere;
+    let hits = |counts: &Counts| counts.syn_ack_repeated;
+    let bits = bits_of(&spread.timeline, &through, &hits);
+    fit(&bits, &levels_of(&spread.levels, &through, &hits), spread.levels.reached).pattern
+}
+
 fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
-    if case.summary.unanswered.is_none() {
+    if case.summary.no_reply.is_none() {
         return Vec::new();
     }
     let what = What {
         all: &|counts| counts.replied + counts.no_reply,
         hits: &|counts| counts.no_reply,
-        row_hits: &|row| row.unanswered,
-        matter: Matter::Unanswered,
+        row_hits: &|row| row.no_reply,
+        matter: HitKind::NoReply,
         may_be_a_limit: true,
         is_of_places: false,
     };

@@ -1,25 +1,25 @@
-//! What is checked of each connection and how far that is, packed into a byte.
+//! The state of a connection's checks, packed into a byte.
 //!
-//! A connection has a reply part (does the application reply?) and a keepalive part (does the
-//! server's kernel have it?), at any time at most one deadline, and while a keepalive is out the
-//! number of segments that had come before it, modulo 7. That is enough to tell whether anything
-//! came since: what comes without an acknowledgement is a repeated SYN-ACK or a keepalive of the
-//! server's own, at most one a second, and the longest wait is 3.5 s.
+//! It has a part for the reply (does the application reply?) and one for the keepalive (does the
+//! server's kernel have the connection?), and at most one deadline. While a keepalive is out it has
+//! the number of segments received before, modulo 7. That shows whether any came since: those without
+//! an acknowledgement are repeated SYN-ACKs or keepalives of the server, at most one a second, and the
+//! longest wait is 3.5 s.
 
 use std::collections::TryReserveError;
 
 use super::connection::filled;
 
-/// What is known of the application's reply once none is awaited any more.
+/// The application's reply, once none is pending any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reply {
-    /// None is expected; or it was closed before its time was up.
-    NotAsked,
+    /// None is expected, or the connection closed before the timeout.
+    NotExpected,
     /// As expected, in time.
     Replied,
-    /// Not a byte.
+    /// Not a byte in time.
     NoReply,
-    /// Something, but not what was expected, or not in time.
+    /// Bytes, but not those expected, or not in time.
     Wrong,
 }
 
@@ -32,61 +32,60 @@ pub enum Outcome {
     Confirmed,
     /// The server repeats its SYN-ACK: for it the handshake is not complete.
     RepeatsSynAck,
-    /// Something came, but no acknowledgement.
+    /// Segments came, but no acknowledgement.
     OtherTraffic,
-    /// Nothing came at all.
+    /// No segment came.
     Unacknowledged,
-    /// This host was not looking.
+    /// This host was not polling.
     Unknown,
     /// This host could not send it.
     NotSent,
 }
 
-/// How long a keepalive is out.
+/// How far the check by a keepalive that is out is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Not read since.
+    /// TCP_INFO was not read since.
     Sent1,
-    /// TCP_INFO was read once, twice, for the last time, and once more as this host had not been
-    /// looking.
+    /// It was read once, twice, for the last time, and once more as this host had not been polling.
     Sent2,
     Sent3,
     Sent4,
     Sent5,
-    /// Acknowledged, but more segments came than that takes. The keepalive is off, and whatever
-    /// comes now comes by itself.
+    /// Acknowledged, but with more segments than that takes. Keepalive is off, so that further
+    /// segments answer none.
     Doubt,
-    /// The same, and TCP_INFO was read at its end.
+    /// The same, and TCP_INFO was read.
     DoubtRead,
 }
 
-/// How a connection stands with its checks.
+/// How far the checks of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CheckState {
-    /// Nothing is to be done; [`CheckState::UNCHECKED`] is one of these.
+    /// Nothing is pending; [`CheckState::UNCHECKED`] is one of these.
     Settled(Reply, Outcome),
-    /// The application's reply is awaited, and nothing came yet.
+    /// The reply is pending, and no byte came yet.
     ReplyPending,
-    /// Something came, but not yet what was expected.
+    /// The reply is pending, and bytes came, but not yet those expected.
     PartialReply,
-    /// The reply is due, and what has come is read for a last time; nothing had come before.
+    /// The reply timeout is over, and what has come is read for a last time; no byte before.
     ReplyDue,
-    /// The same, and something had.
+    /// The same, with bytes before.
     PartialReplyDue,
     /// The first keepalive is to be sent.
     KeepaliveScheduled,
     /// TCP_INFO is to be read, and then, in the sample, the first keepalive sent.
     SuspectScheduled,
-    /// The driver was told to send a keepalive, and has not reported that it has.
+    /// The driver is to send a keepalive, and has not reported that it has.
     KeepaliveStarting(Reply),
-    /// A keepalive is out; `segs` segments had come before it, modulo [`SEGS_MODULUS`].
+    /// A keepalive is out; `segs` segments came before it, modulo [`SEGS_MODULUS`].
     KeepaliveSent { reply: Reply, step: Step, segs: u8 },
 }
 
-/// Of the count of segments this much is kept.
+/// Segments are counted modulo this.
 pub const SEGS_MODULUS: u8 = 7;
 
-const REPLIES: [Reply; 4] = [Reply::NotAsked, Reply::Replied, Reply::NoReply, Reply::Wrong];
+const REPLIES: [Reply; 4] = [Reply::NotExpected, Reply::Replied, Reply::NoReply, Reply::Wrong];
 const OUTCOMES: [Outcome; 7] = [
     Outcome::None,
     Outcome::Confirmed,
@@ -118,7 +117,7 @@ impl CheckState {
         matches!(self, CheckState::ReplyPending | CheckState::PartialReply)
     }
 
-    pub const UNCHECKED: CheckState = CheckState::Settled(Reply::NotAsked, Outcome::None);
+    pub const UNCHECKED: CheckState = CheckState::Settled(Reply::NotExpected, Outcome::None);
 
     /// How many there are, apart from the segments.
     pub const KINDS: usize = 66;
@@ -172,17 +171,17 @@ impl CheckState {
         }
     }
 
-    /// What is known of the reply.
+    /// What came of the reply.
     pub fn reply(self) -> Reply {
         match self {
             CheckState::Settled(reply, _)
             | CheckState::KeepaliveStarting(reply)
             | CheckState::KeepaliveSent { reply, .. } => reply,
-            _ => Reply::NotAsked,
+            _ => Reply::NotExpected,
         }
     }
 
-    /// The same state with another reply, where it has one.
+    /// The same state with another reply, if it has one.
     pub fn with_reply(self, reply: Reply) -> CheckState {
         match self {
             CheckState::Settled(_, outcome) => CheckState::Settled(reply, outcome),
@@ -202,17 +201,17 @@ impl CheckState {
         }
     }
 
-    /// Whether the application's reply may still come in time.
+    /// Whether the reply may still count as in time.
     pub fn is_reply_pending(self) -> bool {
         self.is_silent_so_far() || self.is_partial()
     }
 
-    /// Whether it may, and nothing came yet.
+    /// Whether it may, and no byte came yet.
     pub fn is_silent_so_far(self) -> bool {
         matches!(self, CheckState::ReplyPending | CheckState::ReplyDue)
     }
 
-    /// Whether it may, and something came.
+    /// Whether it may, and bytes came.
     pub fn is_partial(self) -> bool {
         matches!(self, CheckState::PartialReply | CheckState::PartialReplyDue)
     }
@@ -222,17 +221,17 @@ impl CheckState {
         matches!(self, CheckState::KeepaliveScheduled | CheckState::SuspectScheduled)
     }
 
-    /// Whether a keepalive is out and not judged.
+    /// Whether a keepalive is out.
     pub fn is_sent(self) -> bool {
         matches!(self, CheckState::KeepaliveSent { .. })
     }
 
-    /// Whether one is, or is about to be.
+    /// Whether one is, or is to be sent.
     pub fn is_in_flight(self) -> bool {
         self.is_sent() || self.is_starting()
     }
 
-    /// Whether the driver was told to send a keepalive, and has not reported.
+    /// Whether the driver is to send a keepalive, and has not reported.
     pub fn is_starting(self) -> bool {
         matches!(self, CheckState::KeepaliveStarting(_))
     }
@@ -260,7 +259,7 @@ fn position<T: PartialEq>(all: &[T], wanted: T) -> u8 {
         .unwrap_or_else(|| unreachable!("all are there"))
 }
 
-/// User-space bits that a slot takes, where anything is checked.
+/// User-space bits a slot, if anything is checked.
 pub const BITS_PER_CONNECTION: u64 = 8;
 
 /// The state of each slot, a byte each; O(1).
@@ -270,7 +269,7 @@ pub struct CheckStates {
 }
 
 impl CheckStates {
-    /// Room for `count` slots, all unchecked.
+    /// `count` slots, all unchecked.
     ///
     /// # Errors
     /// If allocation fails.
@@ -278,13 +277,13 @@ impl CheckStates {
         Ok(CheckStates { codes: filled(0, count)? })
     }
 
-    /// The state of a slot; one without room is unchecked.
+    /// The state of a slot; beyond the last one, unchecked.
     pub fn get(&self, slot: u32) -> CheckState {
         CheckState::from_code(self.codes.get(slot as usize).copied().unwrap_or(0))
     }
 
     /// # Panics
-    /// If there is no room for the slot.
+    /// If there is no such slot.
     pub fn set(&mut self, slot: u32, state: CheckState) {
         self.codes[slot as usize] = state.code();
     }
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_without_room_is_unchecked() {
+    fn a_slot_beyond_the_last_is_unchecked() {
         let mut states = CheckStates::new(2).unwrap();
         states.set(1, CheckState::KeepaliveScheduled);
         assert_eq!(states.get(1), CheckState::KeepaliveScheduled);

@@ -1,5 +1,5 @@
-//! The ledger of the checks: how many connections are in each state, and what has flowed between
-//! them. One mutator, so that nothing is counted by hand and it always balances.
+//! The ledger of the checks: how many connections are in each state, and what flowed between them.
+//! [`CheckLedger::post`] is the only mutator of levels, so that they always balance.
 
 use super::check_state::{CheckState, Outcome, Reply};
 use super::connection::EndReason;
@@ -9,11 +9,11 @@ use crate::units::Moment;
 /// Which keepalive check of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Round {
-    /// A second after the handshake, or when no reply came in time.
+    /// A second after the handshake, or after the reply timeout.
     First,
-    /// Once a minute in a hold, of a tenth of the sample; the latest.
+    /// Once a minute in a hold, of a tenth of the sample; counts are of the latest.
     Watch,
-    /// At the end of the hold, of those that were left alone since the first one.
+    /// At the end of the hold, of those idle since the first one.
     Last,
 }
 
@@ -34,17 +34,17 @@ pub struct RoundStats {
     pub confirmed: u64,
     /// The server repeats its SYN-ACK: for it the handshake is not complete.
     pub repeats_syn_ack: u64,
-    /// Something came, but no acknowledgement.
+    /// Segments came, but no acknowledgement.
     pub other_traffic: u64,
-    /// Nothing came at all, while this host was looking; or the kernel gave the connection up.
+    /// No segment came, while this host was polling; or the kernel gave the connection up.
     pub unacknowledged: u64,
-    /// This host was not looking.
+    /// This host was not polling.
     pub unknown: u64,
     /// Answered with RST.
     pub half_open: u64,
-    /// The connection ended otherwise before anything could be told.
+    /// The connection ended otherwise before a result.
     pub closed: u64,
-    /// Not judged yet.
+    /// No result yet.
     pub pending: u64,
     /// When the first and the last one were sent.
     pub first_at: Option<Moment>,
@@ -54,7 +54,7 @@ pub struct RoundStats {
 }
 
 impl RoundStats {
-    /// Those of which something was found out, or will be.
+    /// Those with a result.
     fn judged(&self) -> u64 {
         let answered = self.confirmed + self.repeats_syn_ack + self.other_traffic;
         answered + self.unacknowledged + self.unknown + self.half_open + self.closed
@@ -66,30 +66,30 @@ impl RoundStats {
 pub struct CheckStats {
     /// Replied as expected, in time.
     pub replied: u64,
-    /// Of these: read when the time was up. What came in time could not be read in time.
+    /// Of these: received in time, but read only after the timeout.
     pub replied_late_read: u64,
     /// No reply as expected in time.
     pub no_reply: u64,
-    /// Of these: sent something in time, but not what was expected.
+    /// Of these: sent bytes in time, but not those expected.
     pub wrong_reply: u64,
-    /// Of these: sent something, but only when the time was up.
+    /// Of these: sent bytes, but only after the timeout.
     pub late_reply: u64,
     /// Closed before the reply.
     pub closed_before_reply: u64,
     /// By [`Round`].
     pub rounds: [RoundStats; 3],
     pub watch_rounds: u32,
-    /// Connections of which the latest check found nothing at all, and nothing came since; those
-    /// that the kernel gave up while a keepalive was out are among them.
+    /// Connections with the latest keepalive unacknowledged and no data since; those that the kernel
+    /// gave up while a keepalive was out included.
     pub unacknowledged: u64,
-    /// Connections of which the latest check found that the server repeats its SYN-ACK.
+    /// Connections with that result of the latest check.
     pub repeats_syn_ack: u64,
-    /// TCP_INFO read on suspicion.
+    /// Reads of TCP_INFO on suspicion of a half-open connection.
     pub suspects: u64,
-    /// Of these: the server had repeated its SYN-ACK, and acknowledged nothing.
+    /// Of these: the server had repeated its SYN-ACK, and acknowledged no data.
     pub suspects_half_open: u64,
-    /// Of the others: nothing that was sent was acknowledged, by a server that does not have the
-    /// connection or by a network that loses everything.
+    /// Of the others: the data sent was not acknowledged, by a server that does not have the connection
+    /// or because of packet loss.
     pub suspects_unacknowledged: u64,
 }
 
@@ -98,15 +98,14 @@ impl CheckStats {
         &self.rounds[round as usize]
     }
 
-    /// How many connections were checked at all: asked by a keepalive, or settled before it came to
-    /// that.
+    /// How many connections were checked: by a keepalive, or settled before one was sent.
     pub fn checked(&self) -> u64 {
         let first = self.round(Round::First);
         first.sent + first.not_sent + first.unneeded
     }
 
-    /// How many connections the server's kernel has, as far as the latest check of all tells: the
-    /// one at the end of the hold, or else the first.
+    /// How many connections the server's kernel has, by the latest check of all: at the end of the
+    /// hold, or else the first.
     pub fn confirmed(&self) -> u64 {
         let [first, watch, last] = &self.rounds;
         match last.sent {
@@ -115,8 +114,8 @@ impl CheckStats {
         }
     }
 
-    /// How many connections that check sent a keepalive to.
-    pub fn asked(&self) -> u64 {
+    /// How many keepalives that check sent.
+    pub fn keepalives_sent(&self) -> u64 {
         let [first, watch, last] = &self.rounds;
         if last.sent == 0 { first.sent } else { last.sent + watch.sent }
     }
@@ -130,10 +129,12 @@ pub struct Posting {
     pub round: Round,
     /// Whether the slot is in the sample.
     pub is_sampled: bool,
-    /// What closed it, if that is why.
+    /// What ended the connection, if that is the reason.
     pub end: Option<EndReason>,
-    /// Whether a reply was read when its time was up.
+    /// Whether a reply was read only after its timeout.
     pub is_late_read: bool,
+    /// Whether TCP_INFO is read on suspicion.
+    pub reads_suspect: bool,
     pub at: Moment,
 }
 
@@ -141,12 +142,14 @@ pub struct Posting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckLedger {
     level: [u32; CheckState::KINDS],
-    /// Levels of two groups of states, as every turn asks for them.
+    /// Levels of two groups of states, read in every turn.
     replies_pending: u32,
     in_flight: u32,
     flows: CheckStats,
     /// Given up by the kernel while a keepalive was out.
     lost: u64,
+    /// Connections that were taken for suspects.
+    suspects_taken: u32,
 }
 
 impl CheckLedger {
@@ -155,22 +158,27 @@ impl CheckLedger {
         let mut level = [0; CheckState::KINDS];
         level[CheckState::UNCHECKED.kind()] = slots;
         let flows = CheckStats::default();
-        CheckLedger { level, replies_pending: 0, in_flight: 0, flows, lost: 0 }
+        CheckLedger { level, replies_pending: 0, in_flight: 0, flows, lost: 0, suspects_taken: 0 }
     }
 
     /// Moves one connection from one state to another; O(1).
     ///
     /// # Panics
-    /// If there is none in the state: a defect of the caller.
+    /// If the level is 0: a defect of the caller.
     pub fn post(&mut self, posting: &Posting) {
         let Posting { from, to, .. } = *posting;
         let left = self.level[from.kind()].checked_sub(1);
-        self.level[from.kind()] = left.unwrap_or_else(|| unreachable!("no one is {from:?}"));
+        self.level[from.kind()] = left.unwrap_or_else(|| unreachable!("{from:?} is empty"));
         self.level[to.kind()] += 1;
         self.replies_pending -= u32::from(from.is_reply_pending());
         self.replies_pending += u32::from(to.is_reply_pending());
         self.in_flight -= u32::from(from.is_in_flight());
         self.in_flight += u32::from(to.is_in_flight());
+        let is_suspect = match to {
+            CheckState::SuspectScheduled => true,
+            _ => posting.reads_suspect && from != CheckState::SuspectScheduled,
+        };
+        self.suspects_taken += u32::from(is_suspect);
         self.post_reply(posting);
         self.post_keepalive(posting);
     }
@@ -186,7 +194,7 @@ impl CheckLedger {
                     flows.no_reply += 1;
                     flows.wrong_reply += 1;
                 }
-                Reply::NotAsked => flows.closed_before_reply += 1,
+                Reply::NotExpected => flows.closed_before_reply += 1,
             }
             flows.replied_late_read += u64::from(is_late_read && to.reply() == Reply::Replied);
         } else if from.reply() == Reply::NoReply && to.reply() == Reply::Wrong {
@@ -223,11 +231,11 @@ impl CheckLedger {
             stats.not_sent += 1;
         }
         let is_before = from.is_scheduled() || from.is_reply_pending();
-        let is_told = to.outcome() == Outcome::Confirmed || end == Some(EndReason::PeerClosed);
-        stats.unneeded += u64::from(is_sampled && is_before && is_told);
+        let is_settled = to.outcome() == Outcome::Confirmed || end == Some(EndReason::PeerClosed);
+        stats.unneeded += u64::from(is_sampled && is_before && is_settled);
     }
 
-    /// A read on suspicion has found what it has found.
+    /// The result of a read on suspicion.
     pub fn suspect(&mut self, found: HalfOpenSuspect) {
         self.flows.suspects += 1;
         let repeats = found == HalfOpenSuspect::RepeatsSynAck;
@@ -247,9 +255,14 @@ impl CheckLedger {
         self.replies_pending
     }
 
-    /// How many keepalives are out and not judged, or about to be sent; O(1).
+    /// How many keepalives are out, or to be sent; O(1).
     pub fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// How many connections have been taken for suspects; O(1).
+    pub fn suspects_taken(&self) -> u32 {
+        self.suspects_taken
     }
 
     /// How many connections are in a state that `fits`; O(kinds).
@@ -290,5 +303,6 @@ impl CheckLedger {
         assert_eq!(pending, u64::from(self.count(CheckState::is_sent)), "{stats:?}");
         assert!(stats.wrong_reply + stats.late_reply <= stats.no_reply, "{stats:?}");
         assert!(stats.replied_late_read <= stats.replied, "{stats:?}");
+        assert!(stats.suspects <= u64::from(self.suspects_taken), "{stats:?}");
     }
 }

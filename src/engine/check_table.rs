@@ -8,53 +8,52 @@
 //!   byte │      │   KeepaliveScheduled  SuspectScheduled: read TCP_INFO, then as beside it
 //!  PartialReply │ due      │ due 1 s       │ due 1.2 s
 //!   match│  │due └──────────┴───────┬───────┘
-//!  Replied Wrong  (no byte at all)  │           a later round asks settled ones again
+//!  Replied Wrong  (no byte at all)  │           a later round checks settled ones again
 //!                           KeepaliveStarting ◄──────────────────────────── Settled
 //!                 reported sent │        └ refused, or never reported ─► NotSent
 //!                             Sent1 ── 0.5 s, read ─► Sent2 ── 1 s, read ─► Sent3
 //!                                                                 2 s, read │
-//!      Unacknowledged ◄─ nothing came, and we were looking ─────────────── Sent4
-//!      OtherTraffic, RepeatsSynAck ◄─ something came, no acknowledgement ────┤
-//!      Unknown ◄──── still not told ──── Sent5 ◄── 2 s more, read ── we were not looking
+//!      Unacknowledged ◄─ no segment, and this host was polling ─────────── Sent4
+//!      OtherTraffic, RepeatsSynAck ◄─ segments, but no acknowledgement ──────┤
+//!      Unknown ◄──── still unclear ───── Sent5 ◄── 2 s more, read ── it was not polling
 //!
 //!   In Sent2 to Sent5 an acknowledgement confirms; one with more segments than that takes leads to
 //!   Doubt: keepalive off, 3.25 s; then one segment more that does not acknowledge is RepeatsSynAck,
 //!   or Unknown after a stall; none (or many) is Confirmed.
 //! ```
 //!
-//! Every read carries the evidence of [`tcp_info::evidence`], which does not age. That nothing came
-//! is only believed if this host was looking for the last `LOOKED_FOR` before the read: after a
-//! stall of the loop the kernel may just have woken up as well. What came without an acknowledgement
-//! tells only of a host that was looking ever since the keepalive was sent: after a stall it is not
-//! known when that was. Bytes that are read prove nothing
-//! of a keepalive that is out, as they may have come before it; the next read of TCP_INFO does.
+//! Every read carries the evidence of [`tcp_info::evidence`], which does not age. "No segment" counts
+//! only if this host was polling for `POLLED_FOR` before the read: after a stall the kernel may just
+//! have resumed as well. Segments without an acknowledgement count only if it was polling all the time
+//! since the keepalive was sent: after a stall that moment is unknown. Data does not confirm a keepalive
+//! that is out, as it may have come before it; the next read of TCP_INFO does.
 
 use super::check_state::{CheckState, Outcome, Reply, Step};
 use super::tcp_info::Evidence;
 use crate::units::Span;
 
-/// From the handshake to the first keepalive: the kernel sends one after so long without segments.
+/// From the handshake to the first keepalive: the idle time after which the kernel sends one.
 pub const KEEPALIVE_AFTER: Span = Span::from_s(1);
 
-/// From a slow dial to the read whether its server has repeated its SYN-ACK: by now it has repeated
-/// one to which it did not take the answer, as it does after 1 s. Source: RFC 6298, 2.1.
+/// From a slow dial to the read on suspicion: a server that did not process the final ACK has repeated
+/// its SYN-ACK by then, as it does after 1 s. Source: RFC 6298, 2.1.
 pub const SUSPECTED_AFTER: Span = Span::from_ms(1_200);
 
 /// From the keepalive to the first read, and from each to the next.
 const READS: [Span; 3] = [Span::from_ms(500), Span::from_s(1), Span::from_s(2)];
 
-/// A read is answered in the next turn.
+/// For the result of a read, which comes in the next turn.
 const ANSWER_TAKES: Span = Span::from_ms(250);
 
 /// After a stall, until the read that decides.
 const ONCE_MORE: Span = Span::from_s(2);
 
-/// A repeat of the SYN-ACK at 3 s falls into this time, and the ones at 1 s and 7 s do not.
+/// The SYN-ACK repeated at 3 s falls into this time, those at 1 s and 7 s do not.
 const DOUBT: Span = Span::from_ms(3_250);
 
-/// For how long before a read this host has to have looked, if that nothing came is to be believed:
-/// the kernel has sent a keepalive and had a second for the acknowledgement.
-pub const LOOKED_FOR: Span = Span::from_s(2);
+/// For how long this host has to have polled before a read that shows no segment: the kernel has sent
+/// a keepalive and had a second for the acknowledgement.
+pub const POLLED_FOR: Span = Span::from_s(2);
 
 /// What happened to the checks of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,31 +64,31 @@ pub enum Input {
     },
     /// Bytes came.
     Data,
-    /// What was expected came.
+    /// The expected reply came.
     Reply,
-    /// Its reply is due while what has come was not read whole.
+    /// Its reply is due, but what has come was not read completely.
     Unread,
     /// Its deadline has come.
     Due,
-    /// A later round asks it.
+    /// It is in a later round.
     Recheck,
     /// The keepalive was sent, after this count of segments (modulo); or refused by this host.
     Started {
         segs: u8,
     },
     Refused,
-    /// TCP_INFO was read for the keepalive. Whether this host was looking; how many segments had
-    /// come by now (modulo).
+    /// TCP_INFO was read for the keepalive: its evidence, whether this host was polling, and the
+    /// segments received so far (modulo).
     Read {
         evidence: Evidence,
-        is_looking: bool,
+        was_polling: bool,
         segs: u8,
     },
-    /// The same, while nothing of ours was out.
+    /// The same in a doubt.
     ReadInDoubt {
         evidence: Evidence,
     },
-    /// The same, of one that was unacknowledged: it was acknowledged since.
+    /// The same, after an unacknowledged one: it was acknowledged since.
     ReadLate,
     /// The connection has ended.
     Closed,
@@ -101,21 +100,21 @@ pub enum Deadline {
     #[default]
     Keep,
     Cancel,
-    /// After what is passed on, from now.
+    /// From the moment of the input.
     After(Span),
-    /// The same, from when the last one was due; if that has passed, from now.
+    /// From when the last one was due; if that has passed, from now.
     AfterDue(Span),
 }
 
 /// What is to be done about one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CheckActions {
-    /// To report that no reply came in time.
+    /// Report that no reply came in time.
     pub reply_timed_out: bool,
-    /// To read TCP_INFO on suspicion, before anything else.
+    /// Read TCP_INFO on suspicion, before anything else.
     pub read_suspect: bool,
     pub start_keepalive: bool,
-    /// To read TCP_INFO for the keepalive.
+    /// Read TCP_INFO for the keepalive.
     pub read: bool,
     pub stop_keepalive: bool,
     pub deadline: Deadline,
@@ -124,7 +123,7 @@ pub struct CheckActions {
 /// What the table depends on beside state and input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// How long a reply is waited for, where one is expected.
+    /// If a reply is expected.
     pub reply_timeout: Option<Span>,
     /// Whether the connection is in the sample.
     pub is_sampled: bool,
@@ -156,7 +155,7 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
         (Input::Data, CheckState::ReplyPending) => (CheckState::PartialReply, NO_ACTION),
         (Input::Data, CheckState::ReplyDue) => (CheckState::PartialReplyDue, NO_ACTION),
         (Input::Data, _) if state.is_scheduled() => {
-            (CheckState::Settled(Reply::NotAsked, confirmed), cancel)
+            (CheckState::Settled(Reply::NotExpected, confirmed), cancel)
         }
         (Input::Data, _) => {
             let is_late = state.reply() == Reply::NoReply;
@@ -164,7 +163,6 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
             let read = state.outcome() == Outcome::Unacknowledged;
             (after, CheckActions { read, ..NO_ACTION })
         }
-        // Without a byte it is nonsense.
         (Input::Reply, _) if state.is_partial() => {
             (CheckState::Settled(Reply::Replied, confirmed), cancel)
         }
@@ -181,11 +179,11 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
             (CheckState::Settled(reply, Outcome::NotSent), cancel)
         }
         (
-            Input::Read { evidence, is_looking, segs },
+            Input::Read { evidence, was_polling, segs },
             CheckState::KeepaliveSent { reply, step, segs: before },
         ) => {
             let renewed = |segs| CheckState::KeepaliveSent { reply, step, segs };
-            read(renewed, reply, (evidence, is_looking), (before, segs))
+            read(renewed, reply, (evidence, was_polling), (before, segs))
         }
         (
             Input::ReadInDoubt { evidence },
@@ -217,7 +215,7 @@ fn opened(is_slow: bool, rules: &Rules) -> (CheckState, CheckActions) {
     }
 }
 
-/// The driver is told to send a keepalive. Should it never report that, the deadline does.
+/// The driver is to send a keepalive. If it never reports that, the deadline ends the check.
 fn start(reply: Reply, actions: CheckActions) -> (CheckState, CheckActions) {
     let deadline = Deadline::After(READS[0]);
     let actions = CheckActions { start_keepalive: true, deadline, ..actions };
@@ -227,7 +225,7 @@ fn start(reply: Reply, actions: CheckActions) -> (CheckState, CheckActions) {
 fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
     let late = CheckActions { reply_timed_out: true, ..NO_ACTION };
     match state {
-        // Suspicious is a server that has sent nothing at all.
+        // Not a byte: the connection may be half-open.
         _ if state.is_silent_so_far() => {
             let late = CheckActions { read_suspect: rules.has_suspects_left, ..late };
             match rules.is_sampled {
@@ -239,11 +237,11 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
             let confirmed = if rules.is_sampled { Outcome::Confirmed } else { Outcome::None };
             (CheckState::Settled(Reply::Wrong, confirmed), late)
         }
-        CheckState::KeepaliveScheduled => start(Reply::NotAsked, NO_ACTION),
+        CheckState::KeepaliveScheduled => start(Reply::NotExpected, NO_ACTION),
         CheckState::SuspectScheduled => {
             let suspect = CheckActions { read_suspect: true, ..NO_ACTION };
             match rules.is_sampled {
-                true => start(Reply::NotAsked, suspect),
+                true => start(Reply::NotExpected, suspect),
                 false => (CheckState::UNCHECKED, suspect),
             }
         }
@@ -262,7 +260,7 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
                     let stop = CheckActions { stop_keepalive: true, ..NO_ACTION };
                     return (CheckState::Settled(reply, Outcome::Unknown), stop);
                 }
-                // It was acknowledged, and the socket has gone since.
+                // It was acknowledged, and its socket was gone at the read.
                 Step::DoubtRead => {
                     return (CheckState::Settled(reply, Outcome::Confirmed), NO_ACTION);
                 }
@@ -272,7 +270,7 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
             (CheckState::KeepaliveSent { reply, step, segs }, actions)
         }
         CheckState::Settled(..) => (state, NO_ACTION),
-        _ => unreachable!("{state:?} is awaited or partial"),
+        _ => unreachable!("{state:?} is pending without a byte or partial"),
     }
 }
 
@@ -280,7 +278,7 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
 fn read(
     same: impl Fn(u8) -> CheckState,
     reply: Reply,
-    (evidence, is_looking): (Evidence, bool),
+    (evidence, was_polling): (Evidence, bool),
     (before, now): (u8, u8),
 ) -> (CheckState, CheckActions) {
     let CheckState::KeepaliveSent { step, .. } = same(before) else {
@@ -302,9 +300,9 @@ fn read(
         _ if !decides => (same(before), NO_ACTION),
         Evidence::RepeatsSynAck => settle(Outcome::RepeatsSynAck),
         Evidence::OtherTraffic => settle(Outcome::OtherTraffic),
-        Evidence::Nothing if is_looking => settle(Outcome::Unacknowledged),
+        Evidence::Nothing if was_polling => settle(Outcome::Unacknowledged),
         _ if step == Step::Sent5 => settle(Outcome::Unknown),
-        // Asked once more, from now.
+        // Once more, from now.
         Evidence::Nothing | Evidence::Unclear => {
             let deadline = Deadline::After(ONCE_MORE);
             (same(now), CheckActions { deadline, ..NO_ACTION })
@@ -312,8 +310,7 @@ fn read(
     }
 }
 
-/// How long before its deadline a keepalive that is out was sent, or a doubt began, while the answer to a read can
-/// come; see [`due`].
+/// How long before its present deadline a keepalive was sent, or a doubt began; see [`due`].
 pub fn sent_before_deadline(step: Step) -> Span {
     match step {
         Step::Sent1 => READS[0],

@@ -1,21 +1,21 @@
-//! The checks of a run: where each connection stands in the transition table of `check_table.rs`,
-//! and the ledger over that.
+//! The checks of a run: the state of each connection in the transition table of `check_table.rs`, and
+//! the ledger over these.
 
 use std::collections::TryReserveError;
 
-use super::check_state::{CheckState, CheckStates, Reply};
+use super::check_state::{CheckState, CheckStates, Outcome, Reply};
 use super::check_stats::{CheckLedger, CheckStats, Posting, Round};
-use super::check_table::{CheckActions, Input, LOOKED_FOR, Rules, step};
+use super::check_table::{CheckActions, Input, POLLED_FOR, Rules, step};
 use super::connection::EndReason;
 use super::rounds::Rounds;
 use super::tcp_info::HalfOpenSuspect;
 use crate::plan::{Hold, Plan, Probe, ReplyCheck};
 use crate::units::{Moment, Span};
 
-/// The most connections that are taken for suspects.
+/// The most connections taken for suspects.
 pub const SUSPECTS_MAX: u32 = 1_000;
 
-/// The checks of a run: a byte a slot where anything is checked, nothing else.
+/// A byte a slot, if anything is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checks {
     slots: CheckStates,
@@ -24,14 +24,13 @@ pub struct Checks {
     reply_timeout: Option<Span>,
     /// Whether any byte is a reply.
     any_byte: bool,
-    /// The run waits for all keepalives, not only for those at its end.
+    /// Whether the run waits for all keepalives, and not only for those at its end.
     waits_for_first: bool,
-    suspects_left: u32,
     ledger: CheckLedger,
     rounds: Rounds,
-    /// When this host was last found not to have been looking.
+    /// When the last gap ended.
     gap_ended: Option<Moment>,
-    /// When a read was last so late that it is not known any more when its keepalive was sent.
+    /// When a read was last so late that the send time of its keepalive is lost.
     late_at: Option<Moment>,
 }
 
@@ -53,7 +52,6 @@ impl Checks {
                 .as_ref()
                 .is_some_and(|reply_check| reply_check.expect.is_empty()),
             waits_for_first: plan.probe == Probe::All,
-            suspects_left: SUSPECTS_MAX,
             ledger: CheckLedger::new(slots),
             rounds: Rounds::new(plan),
             gap_ended: None,
@@ -61,26 +59,27 @@ impl Checks {
         })
     }
 
-    /// Everything found so far.
+    /// The results so far.
     pub fn stats(&self) -> CheckStats {
         self.ledger.stats()
     }
 
-    /// Whether the run has to go on for the sake of a check.
+    /// Whether the run has to wait for a check.
     pub fn is_waiting(&self) -> bool {
         let waits_for_first = self.waits_for_first && self.keepalives_pending() > 0;
         let is_last = self.rounds.is_last_begun();
-        let waits_for_last = is_last && (self.rounds.is_asking() || self.ledger.in_flight() > 0);
+        let waits_for_last =
+            is_last && (self.rounds.is_in_progress() || self.ledger.in_flight() > 0);
         self.ledger.replies_pending() > 0 || waits_for_first || waits_for_last
     }
 
-    /// How many replies of applications may still come.
+    /// How many replies may still come in time.
     pub fn replies_pending(&self) -> u32 {
         self.ledger.replies_pending()
     }
 
-    /// How many connections, of all which the run was to check by a keepalive, are not judged; those
-    /// of which a reply is awaited first are not among them.
+    /// How many connections have no result yet, in a run that checks all by a keepalive; without those
+    /// with a reply pending.
     pub fn probes_pending(&self) -> u32 {
         let waits = self.waits_for_first && !self.rounds.has_later();
         if waits { self.keepalives_pending() } else { 0 }
@@ -101,28 +100,32 @@ impl Checks {
         self.slots.get(slot)
     }
 
-    /// For how long in all a reply of a slot is waited for, if one is.
+    /// The reply timeout of a slot, if a reply is pending.
     pub fn reply_timeout(&self, slot: u32) -> Option<Span> {
         self.reply_timeout.filter(|_| self.state(slot).is_reply_pending())
     }
 
-    /// What is known of the reply of a slot, whatever became of the connection.
+    /// Whether the server repeats its SYN-ACK to a slot, as far as the latest check tells.
+    pub fn repeats_syn_ack(&self, slot: u32) -> bool {
+        self.state(slot).outcome() == Outcome::RepeatsSynAck
+    }
+
+    /// What came of the reply of a slot, open or not.
     pub fn reply(&self, slot: u32) -> Reply {
         self.state(slot).reply()
     }
 
-    /// Takes what happened to a slot at `at`, and returns what is to be done.
+    /// What happened to a slot at `at`; returns what is to be done.
     pub fn take(&mut self, slot: u32, input: Input, at: Moment) -> CheckActions {
         self.post(slot, input, at, None, false)
     }
 
-    /// The connection is closed by `reason`. An orderly end is the server's own; of any other it is
-    /// unknown who sent it.
+    /// The connection has ended.
     pub fn close(&mut self, slot: u32, reason: EndReason, at: Moment) {
         self.post(slot, Input::Closed, at, Some(reason), false);
     }
 
-    /// Bytes came. Returns whether they were the first of a reply that is waited for.
+    /// Bytes came. Returns whether they were the first of a pending reply.
     pub fn on_data(&mut self, slot: u32, at: Moment, is_late: bool) -> (bool, CheckActions) {
         let is_first = self.state(slot).is_silent_so_far();
         let mut actions = self.take(slot, Input::Data, at);
@@ -132,7 +135,7 @@ impl Checks {
         (is_first, actions)
     }
 
-    /// What was expected came. `None`: without having been awaited, or without a byte.
+    /// The expected reply came. `None`: none was pending, or no byte came.
     pub fn on_reply(&mut self, slot: u32, at: Moment, is_late: bool) -> Option<CheckActions> {
         let is_partial = self.state(slot).is_partial();
         is_partial.then(|| self.post(slot, Input::Reply, at, None, is_late))
@@ -154,51 +157,58 @@ impl Checks {
         let rules = Rules {
             reply_timeout: self.reply_timeout,
             is_sampled,
-            has_suspects_left: self.suspects_left > 0,
+            has_suspects_left: self.ledger.suspects_taken() < SUSPECTS_MAX,
         };
         let (to, actions) = step(from, input, &rules);
-        let is_taken = to == CheckState::SuspectScheduled
-            || (actions.read_suspect && from != CheckState::SuspectScheduled);
-        self.suspects_left -= u32::from(is_taken);
         let round = self.rounds.round_of(slot);
         if from != to {
             self.slots.set(slot, to);
-            self.ledger.post(&Posting { from, to, round, is_sampled, end, is_late_read, at });
+            let reads_suspect = actions.read_suspect;
+            self.ledger.post(&Posting {
+                from,
+                to,
+                round,
+                is_sampled,
+                end,
+                is_late_read,
+                reads_suspect,
+                at,
+            });
         }
         actions
     }
 
-    /// A read on suspicion has found what it has found.
+    /// The result of a read on suspicion.
     pub fn suspect(&mut self, found: HalfOpenSuspect) {
         self.ledger.suspect(found);
     }
 
-    /// This host was not looking until `at`.
+    /// A gap ended at `at`.
     pub fn gap(&mut self, at: Moment) {
         self.gap_ended = Some(self.gap_ended.map_or(at, |before| before.max(at)));
     }
 
-    /// A read is late by more than the time to the next one.
+    /// A read was late by more than the time to the next one.
     pub fn late(&mut self, at: Moment) {
         self.late_at = Some(at);
     }
 
-    /// Whether this host was looking ever since `asked`, and read in time.
-    pub fn was_looking_since(&self, asked: Moment) -> bool {
-        [self.gap_ended, self.late_at].into_iter().flatten().all(|at| at <= asked)
+    /// Whether this host was polling all the time since `sent_at`, and read in time.
+    pub fn was_polling_since(&self, sent_at: Moment) -> bool {
+        [self.gap_ended, self.late_at].into_iter().flatten().all(|at| at <= sent_at)
     }
 
-    /// Whether this host was looking long enough before `at`, or ever since `asked`.
-    pub fn was_looking(&self, asked: Moment, at: Moment) -> bool {
-        self.gap_ended.is_none_or(|ended| ended <= asked || at.since(ended) >= LOOKED_FOR)
+    /// Whether this host was polling for long enough before `at`, or all the time since `sent_at`.
+    pub fn was_polling(&self, sent_at: Moment, at: Moment) -> bool {
+        self.gap_ended.is_none_or(|ended| ended <= sent_at || at.since(ended) >= POLLED_FOR)
     }
 
-    /// Whether the keepalive that is out is its connection's first.
+    /// Whether the keepalive that is out is the first on its connection.
     pub fn is_first(&self, slot: u32) -> bool {
         self.rounds.round_of(slot) == Round::First
     }
 
-    /// Begins a later round if one is due, in a run of which the last dial was decided at `decided`.
+    /// Begins a later round if one is due; the last dial was decided at `decided`.
     pub fn begin_round(&mut self, now: Moment, decided: Option<Moment>, hold: Hold) {
         let is_busy = self.keepalives_pending() + self.ledger.replies_pending() > 0;
         if self.rounds.begin(now, decided, hold, is_busy) == Some(Round::Watch) {
@@ -206,7 +216,7 @@ impl Checks {
         }
     }
 
-    /// The next slot that the round under way has to ask, if one is; it may have ended.
+    /// The next slot of the round in progress; it may have ended.
     pub fn next_of_round(&mut self) -> Option<u32> {
         self.rounds.next()
     }

@@ -33,12 +33,12 @@ impl State {
     }
 }
 
-/// Who ran out of something, or said no.
+/// The side on which a resource ran out or a dial was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     Server,
     Network,
-    /// Server or network: from here they look the same.
+    /// Server or network: not distinguishable from this host.
     Beyond,
     ThisHost,
 }
@@ -54,8 +54,7 @@ impl Side {
     }
 }
 
-/// What ended a connection, or the attempt at one. Which system error means which is told in
-/// `os/errno.rs`.
+/// How one dial or connection ended. `os/errno.rs` maps errno to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum EndReason {
@@ -110,18 +109,18 @@ impl EndReason {
         EndReason::Aborted,
     ];
 
-    /// The side that it is on. What `connect()` itself refuses is this host's doing; the same error
-    /// arriving later was sent by somebody on the way.
+    /// An error that `connect()` returns at once is this host's; the same error later was sent by a
+    /// host on the path.
     pub fn side(self) -> Side {
         self.record().1
     }
 
-    /// As the report names it.
+    /// In reports.
     pub fn word(self) -> &'static str {
         self.record().0
     }
 
-    /// Whether both are closes by the peer, be they orderly or resets.
+    /// Whether both are closes by the peer, by FIN or by RST.
     pub fn is_close_as(self, other: EndReason) -> bool {
         let is_close = |reason| matches!(reason, EndReason::PeerClosed | EndReason::PeerReset);
         is_close(self) && is_close(other)
@@ -141,7 +140,7 @@ impl EndReason {
 
     fn record(self) -> (&'static str, Side) {
         match self {
-            // By a closed port or by a firewall in front of it: the packet is the same.
+            // A closed port and a firewall that rejects send the same RST.
             EndReason::Refused => ("refused", Side::Beyond),
             EndReason::TimedOut => ("timed out", Side::Beyond),
             EndReason::Reset => ("reset", Side::Beyond),
@@ -162,7 +161,7 @@ impl EndReason {
             EndReason::PeerReset => ("reset by the peer", Side::Beyond),
             EndReason::HalfOpen => ("half-open: the keepalive was answered with RST", Side::Beyond),
             EndReason::Lost => ("lost", Side::Beyond),
-            // By an administrator of this host, or a program of theirs: SOCK_DESTROY.
+            // SOCK_DESTROY.
             EndReason::Aborted => ("closed on this host (ss -K)", Side::ThisHost),
         }
     }
@@ -171,9 +170,9 @@ impl EndReason {
 /// Names one attempt of one slot; packs into the 64 bits that a poll hands back with an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// A numbered seat, which keeps its route.
+    /// Keeps its route for the whole run.
     pub slot: u32,
-    /// The generation: what was meant for an earlier attempt dies in [`Table::get`].
+    /// The generation: [`Table::get`] drops what is meant for an earlier one.
     pub attempt: u32,
 }
 
@@ -199,13 +198,12 @@ impl Connection {
     }
 }
 
-/// One seat. What it would be nice to know but is not kept here is asked of the socket when it
-/// matters.
+/// What is kept of one slot; anything else is read from its socket when needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connection {
-    /// The moment of its `connect()`: what happens to a dial is dated by its SYN.
+    /// The moment of its `connect()`, and so of its SYN.
     pub dialed_at: Moment,
-    /// When it entered its state, as the event said.
+    /// When it entered its state, by the stamp of the event.
     pub since: Moment,
     pub attempt: u32,
     pub state: State,
@@ -216,7 +214,7 @@ pub struct Connection {
 
 const _: () = assert!(size_of::<Connection>() == 24);
 
-/// All connections of a run, by slot. Allocated once.
+/// All connections of a run, by slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     connections: Box<[Connection]>,
@@ -226,7 +224,7 @@ impl Table {
     /// `count` connections, none initiated.
     ///
     /// # Errors
-    /// When the memory is not to be had.
+    /// If allocation fails.
     pub fn new(count: u32) -> Result<Table, TryReserveError> {
         let fresh = Connection {
             dialed_at: Moment(0),
@@ -239,8 +237,8 @@ impl Table {
         Ok(Table { connections: filled(fresh, count)? })
     }
 
-    /// The connection that `key` names, unless that attempt is over or never was: the only place
-    /// that compares.
+    /// The connection that `key` names, if that attempt is the current one. The only place that
+    /// compares attempts.
     pub fn get(&self, key: Key) -> Option<&Connection> {
         self.connections.get(key.slot as usize).filter(|c| c.attempt == key.attempt)
     }
@@ -256,8 +254,7 @@ impl Table {
     /// Moves a connection along a legal edge and returns what it was.
     ///
     /// # Panics
-    /// If the edge is not legal, or the reason does not go with the state: the engine has asked
-    /// before.
+    /// If the edge is not legal, or the reason does not go with the state: a defect of the caller.
     pub fn step(
         &mut self,
         slot: u32,
@@ -300,7 +297,10 @@ impl Table {
     }
 }
 
-/// A boxed slice of `count` times `value`, or the news that the memory is not to be had.
+/// A boxed slice of `count` times `value`.
+///
+/// # Errors
+/// If allocation fails.
 pub(super) fn filled<T: Clone>(value: T, count: u32) -> Result<Box<[T]>, TryReserveError> {
     let mut all = Vec::new();
     all.try_reserve_exact(count as usize)?;
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_another_attempt_names_nobody() {
+    fn a_key_of_another_attempt_names_no_connection() {
         let table = Table::new(2).unwrap();
         assert!(table.get(Key { slot: 1, attempt: 0 }).is_some());
         assert!(table.get(Key { slot: 1, attempt: 1 }).is_none());
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_is_listed_once_at_its_own_place() {
+    fn every_state_and_end_reason_is_listed_once_at_its_index() {
         for (index, reason) in EndReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
         }
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn this_host_is_never_blamed_on_the_server() {
+    fn a_failure_of_this_host_is_never_the_servers() {
         for reason in [
             EndReason::NoDescriptors,
             EndReason::NoPorts,

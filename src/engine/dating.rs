@@ -1,12 +1,12 @@
-//! The stamps of readiness: when what a poll returns late has happened, as far as the kernel has
+//! The stamps of readiness: when what a poll returned late has happened, as far as the kernel
 //! recorded it.
 //!
 //! The driver's half of the rule in `gaps.rs`: after a gap all readiness is stamped with the gap's
-//! end, until a batch is not full; but a SYN-ACK and a FIN move `tcpi_last_ack_recv`, which has
-//! survived the gap, right to the kernel's tick (1 to 10 ms). A RST or an ICMP error moves nothing.
+//! end, until a batch is not full; but a SYN-ACK and a FIN set `tcpi_last_ack_recv`, to the kernel's tick
+//! (1 to 10 ms), and so have a date. A RST or an ICMP error has none.
 //!
-//! Outside of gaps one FIN in `SAMPLE_EVERY` is dated as well, to find out whether readiness has
-//! waited in the kernel although the loop was polling: then that is a gap, too.
+//! Outside of gaps one FIN in `SAMPLE_EVERY` is dated as well: if its readiness has waited in the
+//! kernel although the loop was polling, that is a gap, too.
 
 use super::event::TcpInfo;
 use super::gaps::GAP_MIN;
@@ -15,7 +15,7 @@ use crate::units::{Moment, Span};
 /// How often a FIN is dated outside of gaps, at most.
 const SAMPLE_EVERY: Span = Span::from_ms(10);
 
-/// A gap whose readiness is still being read.
+/// A gap with readiness still to be read.
 #[derive(Debug, Clone, Copy)]
 struct AfterGap {
     since: Moment,
@@ -24,12 +24,12 @@ struct AfterGap {
     batches: u32,
 }
 
-/// See the module's page. It takes time as a parameter, so the simulation stamps as the driver does.
+/// See the module's page; used by the driver and the simulation alike.
 #[derive(Debug)]
 pub struct Dating {
     after: Option<AfterGap>,
     sample_due: Moment,
-    /// After as many batches every connection has been in one.
+    /// After this number of batches every connection has been in one.
     batches_max: u32,
 }
 
@@ -43,7 +43,7 @@ impl Dating {
         self.after = Some(AfterGap { since, to, batches: 0 });
     }
 
-    /// Whether readiness is read that may have waited in a gap.
+    /// Whether readiness may have waited in a gap.
     pub fn is_after_gap(&self) -> bool {
         self.after.is_some()
     }
@@ -68,8 +68,7 @@ impl Dating {
         }
     }
 
-    /// The same of a dial that succeeded; `date` is that of its SYN-ACK, if there is one. It is
-    /// asked for only where it matters.
+    /// The same of a dial that succeeded; `date` is that of its SYN-ACK, called only if needed.
     pub fn opened(
         &self,
         now: Moment,
@@ -83,8 +82,8 @@ impl Dating {
         }
     }
 
-    /// The same of a connection that its peer closed; `date` is that of the FIN, if there is one.
-    /// Also the beginning of the gap that the date reveals, if it does.
+    /// The same of a connection that its peer closed; `date` is that of the FIN, called only if
+    /// needed. Also returns the beginning of a gap that the date reveals.
     pub fn closed(
         &mut self,
         now: Moment,
@@ -116,14 +115,14 @@ pub fn date_of_last(info: &TcpInfo, now: Moment) -> Option<Moment> {
     Some(Moment(now.0.saturating_sub(ago.0)))
 }
 
-/// When the SYN-ACK came, where nothing else did.
+/// When the SYN-ACK came, if nothing else did.
 pub fn date_of_syn_ack(info: &TcpInfo, now: Moment) -> Option<Moment> {
     date_of_last(info, now).filter(|_| info.segs_in == Some(1))
 }
 
 impl AfterGap {
-    /// A date as a stamp that is exact: not before the gap, which would be too late by the poll
-    /// before it, nor at its end; but undated where the state itself began no earlier.
+    /// A date as an exact stamp: neither before the gap, where the poll before it would have returned
+    /// it, nor at its end, unless the state began only then.
     fn within(&self, date: Moment, began: Moment) -> Moment {
         let last = Moment(self.to.0 - 1);
         let date = date.max(self.since).min(last).max(began);

@@ -52,7 +52,7 @@ impl Engine {
         }
         let checks = self.checks.take(key.slot, Input::Due, self.now);
         if checks.reply_timed_out {
-            self.stats.unanswered.add(self.now, self.now.since(since));
+            self.stats.no_reply.add(self.now, self.now.since(since));
         }
         self.carry_out(key, self.now, &checks, actions);
         CHECK_COST
@@ -107,7 +107,7 @@ impl Engine {
             Deadline::Cancel => self.wheel.cancel(slot),
             Deadline::After(span) => self.wheel.arm(slot, Tick::at_or_after(at + span)),
             // It has just fired, so the wheel stands where it was due. Counted from there, the send
-            // time of the keepalive can be told from any of its deadlines.
+            // time of the keepalive follows from any of its deadlines.
             Deadline::AfterDue(span) => {
                 let mut due = self.wheel.current().moment() + span;
                 if due <= self.now {

@@ -66,9 +66,9 @@ impl Engine {
         self.gap_unread = Some(Unread::Batches(0));
     }
 
-    /// The batch of a poll has been handled. All readiness of a gap has been read after the first
-    /// batch that was not full, or after as many as there are connections for; all data after the
-    /// drains that were waiting then, and a FIN or RST may stand behind data.
+    /// The batch of a poll has been handled. The readiness of a gap has been read with the first batch
+    /// that was not full, or once every connection was in one; its data with the drains that were
+    /// waiting then, and a FIN or RST may follow data.
     pub(super) fn end_batch(&mut self, is_full: bool) {
         self.full_batches = if is_full { self.full_batches.saturating_add(1) } else { 0 };
         let is_polled = |batches: u32| !is_full || batches >= self.batches();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn it_settles_for_no_longer_than_it_may_and_within_the_hold() {
+    fn it_settles_within_its_limit_and_within_the_hold() {
         for (hold, settle, end) in
             [(0, 1_000, 1_000), (0, 0, 0), (0, 70, 70), (3_000, 1_000, 3_000)]
         {
@@ -175,9 +175,9 @@ mod tests {
         }
     }
 
-    /// Readiness says of some ends only that there is something to read.
+    /// The readiness of some ends is only that of data.
     #[test]
-    fn an_end_that_is_read_after_a_gap_was_perhaps_one_before_it() {
+    fn a_close_read_after_a_gap_may_have_come_before_it() {
         let mut engine = established(&plan(3, Span::from_s(10), Span::ZERO));
         let at = ms(1_010);
         let readable = EventKind::Readable(Key { slot: 0, attempt: 0 });
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_open_there_is_nothing_to_settle() {
+    fn a_run_without_open_connections_does_not_settle() {
         let mut engine = established(&plan(2, Span::ZERO, Span::from_s(1)));
         close(&mut engine, 0, ms(10));
         close(&mut engine, 1, ms(20));

@@ -1,5 +1,4 @@
-//! The vocabulary between the engine and its driver: what can have happened, and what is to be
-//! done.
+//! What passes between the engine and its driver: what has happened, and what is to be done.
 
 use super::connection::{EndReason, Key};
 use crate::units::{Moment, Span};
@@ -24,30 +23,30 @@ pub enum EventKind {
     PeerClosed(Key, Failure),
     /// The same, by RST; with TCP_INFO as it was left.
     Reset(Key, Failure, TcpInfo),
-    /// There are bytes to read, or were.
+    /// There may be bytes to read.
     Readable(Key),
-    /// Bytes were read and dropped; `more` unless the socket reported that none are left.
+    /// Bytes were read and dropped; `more` unless the read returned `EWOULDBLOCK`.
     Received { key: Key, bytes: u32, more: bool },
     /// The expected reply is complete, with the bytes just reported.
     ReplyMatched(Key),
-    /// `struct tcp_info` was read. Comes in the turn after the [`Action::ReadTcpInfo`], or never.
+    /// The result of [`Action::ReadTcpInfo`], in the turn after it, or never.
     TcpInfo(Key, TcpInfoPurpose, TcpInfo),
-    /// No poll returned between `since` and this event's own moment: what is found from now on, until
+    /// No poll returned between `since` and this event's moment: what polls return from now on, until
     /// a batch is not full, can have happened at any time between the two. See [`super::gaps`].
     Gap { since: Moment, is_stop: bool },
-    /// A keepalive was sent, after what TCP_INFO told just before it; `None`: this host refused it.
-    /// Comes in the turn after the [`Action::StartKeepalive`], or never.
+    /// The result of [`Action::StartKeepalive`], in the turn after it, or never: TCP_INFO just before
+    /// the keepalive was sent; `None` if this host refused it.
     KeepaliveStarted(Key, Option<TcpInfo>),
-    /// The text of the plan was sent: from now on a reply is awaited. Comes in the turn after the
-    /// [`Action::Send`], or never.
+    /// The result of [`Action::Send`], in the turn after it, or never: the text of the plan was sent,
+    /// and a reply is pending from now on.
     Sent(Key),
     /// The poll's batch was full: more readiness may be pending in the kernel.
     PollBatchFull,
-    /// An operator's signal: no new dials, and an end.
+    /// A signal: the run ends.
     Stop,
 }
 
-/// What ended something, with the system's own error number (0 where it has none).
+/// What ended a dial or a connection, with its errno (0 if it has none).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
     pub reason: EndReason,
@@ -55,35 +54,31 @@ pub struct Failure {
 }
 
 /// Something to do. Within a turn they come in this order: what events and then deadlines call for,
-/// one connection after the other (of one a note, reads of TCP_INFO, and then what is sent; but a
-/// read for a failure, a note, a close); a sample; drains, the final ones first; notes of dials
-/// skipped; dials. A dial comes last, so that nothing stands between its `connect()` and the poll
-/// that reports its success.
+/// connection by connection (a note, reads of TCP_INFO, then what is sent; for a failure a read, a
+/// note, a close); a sample; final drains, then others; notes of skipped dials; dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Close the descriptor.
     Close(Key),
     /// Print a statistics line.
     Sample,
-    /// Read and drop what the server sent, up to `drain_bytes_max`; answer with
-    /// [`EventKind::Received`] or what else it is.
+    /// Read and drop at most `drain_bytes_max`; results in [`EventKind::Received`] or the end of the
+    /// connection.
     Drain(Key),
-    /// Read all that has come, up to [`FINAL_DRAIN_FACTOR`](crate::plan::FINAL_DRAIN_FACTOR)
-    /// drains, and answer the same.
+    /// The same, for at most [`FINAL_DRAIN_FACTOR`](crate::plan::FINAL_DRAIN_FACTOR) drains.
     DrainFully(Key),
-    /// Open a socket, report [`EventKind::Dialed`], connect; answer [`EventKind::Failed`] if that
-    /// fails at once.
+    /// Open a socket and connect; results in [`EventKind::Dialed`], stamped just before `connect()`,
+    /// and in [`EventKind::Failed`] if that fails at once.
     Dial(Key),
-    /// Send the text of the plan; answer with [`EventKind::Sent`].
+    /// Send the text of the plan; results in [`EventKind::Sent`].
     Send(Key),
-    /// Read TCP_INFO, and turn keepalive on, so that a probe goes out at once if nothing came for a
-    /// second; answer with [`EventKind::KeepaliveStarted`].
+    /// Read TCP_INFO, and turn keepalive on, so that a probe is sent at once if nothing came for a
+    /// second; results in [`EventKind::KeepaliveStarted`].
     StartKeepalive(Key),
-    /// Turn it off: its result is known, and probes would go on for as long as the connection is
-    /// held.
+    /// Turn it off: probes would go on for as long as the connection is held.
     StopKeepalive(Key),
-    /// Read `struct tcp_info`; answer with [`EventKind::TcpInfo`], stamped before the read. It may
-    /// stand just before a close.
+    /// Read `struct tcp_info`; results in [`EventKind::TcpInfo`], stamped before the read. May stand
+    /// just before a close.
     ReadTcpInfo(Key, TcpInfoPurpose),
     /// Report to the operator; only with `Plan::debug`.
     Note(Key, Note),
@@ -116,31 +111,31 @@ impl Wake {
 /// Why `struct tcp_info` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TcpInfoPurpose {
-    /// How long the kernel's own handshake took.
+    /// The RTT that the kernel measured in the handshake.
     Rtt,
     /// The dial took a second or more.
     Slow,
-    /// The server may not have the connection.
+    /// The connection may be half-open.
     Suspect,
     /// Whether the keepalive was acknowledged.
     Keepalive,
 }
 
-/// What the kernel has recorded of a connection, in the words of `ss -i`. `None`: not reported.
+/// `struct tcp_info`, with the names of `ss -i`. `None`: the kernel is too old for the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct TcpInfo {
-    /// Segments that were retransmitted.
+    /// Segments retransmitted.
     pub total_retrans: u32,
-    /// The smoothed RTT; just after the handshake, that of the handshake.
+    /// Smoothed; just after the handshake, that of the handshake.
     pub rtt: Option<Span>,
-    /// How long before the event the last acknowledgement came, in whole milliseconds.
+    /// The age of the last acknowledgement, in whole milliseconds.
     pub last_ack_recv: Option<Span>,
-    /// Segments that came, and of these with data in them.
+    /// Segments received, and of these with data.
     pub segs_in: Option<u32>,
     pub data_segs_in: Option<u32>,
-    /// Segments that were sent and not acknowledged.
+    /// Segments sent and not acknowledged.
     pub unacked: u32,
-    /// Keepalives that were sent since the last acknowledgement.
+    /// Keepalives sent since the last acknowledgement.
     pub probes: Option<u32>,
 }
 
@@ -148,7 +143,7 @@ pub struct TcpInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
     Dialing,
-    /// Not dialed, as its route has no free port.
+    /// Not dialed: its route has no free port.
     Skipped,
     Established {
         after: Span,
@@ -161,6 +156,6 @@ pub enum Note {
         failure: Failure,
         after: Span,
     },
-    /// No reply in time, and still open.
+    /// Still open.
     ReplyTimedOut,
 }

@@ -6,52 +6,51 @@ use std::sync::Arc;
 use super::connection::filled;
 use crate::plan::TEXT_BYTES_MAX;
 
-/// The most bytes of a reply that are looked at.
+/// The most bytes of a reply that are searched.
 pub const SEEN_BYTES_MAX: u32 = 65_535;
 
-/// User-space bits that a slot takes, where a text is expected.
+/// User-space bits a slot, if a text is expected.
 pub const BITS_PER_CONNECTION: u64 = 24;
 
-/// Texts of up to so many bytes have the bytes of a reply counted one by one. To count those for a
-/// longer text as finely, beside how far it has matched, 24 bits are too few.
+/// Up to this length of text the bytes of a reply are counted one by one. For a longer one, 24 bits
+/// are too few for that and for how far it has matched.
 const FINE_BYTES_MAX: usize = 256;
 
-/// How far one reply has got while its text is still waited for: how many bytes of it the last
-/// bytes are the beginning of, and how many steps of the reply were looked at.
+/// How far the search is in one reply: how many bytes of the text the last bytes match, and how many
+/// steps of the reply were searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
     matched: usize,
     steps: usize,
 }
 
-/// A progress by number, or [`CLOSED`].
+/// A progress as a number, or [`CLOSED`].
 type Packed = [u8; 3];
 
 const _: () = assert!(8 * size_of::<Packed>() as u64 == BITS_PER_CONNECTION);
 
-/// The text was seen, or is not looked for any more.
+/// The text was found, or the search was given up.
 const CLOSED: Packed = [0xff; 3];
 
-/// 3 bytes a slot where a text is expected. Each byte that is looked at costs amortized O(1).
+/// 3 bytes a slot if a text is expected. Each byte costs amortized O(1).
 /// Source: Knuth, Morris, Pratt, "Fast Pattern Matching in Strings", SIAM J. Comput. 6 (1977).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expect {
     text: Arc<[u8]>,
-    /// By length of a beginning of the text, less one: how long the longest shorter beginning is
-    /// that it ends with.
+    /// By length of a prefix of the text, less one: the length of its longest border.
     borders: Box<[u16]>,
-    /// So many bytes of a reply are one step, and so are fewer of them that came alone.
+    /// Bytes of a reply in a step; a shorter read is a step, too.
     step_bytes: usize,
     steps_max: usize,
     slots: Box<[Packed]>,
 }
 
 impl Expect {
-    /// Waits for `text`, which has at most [`TEXT_BYTES_MAX`] bytes, from each of so many slots; for
-    /// an empty one nobody waits.
+    /// Searches the replies of `slots` slots for `text`, of at most [`TEXT_BYTES_MAX`] bytes; none if
+    /// it is empty.
     ///
     /// # Errors
-    /// When the memory is not to be had.
+    /// If allocation fails.
     pub fn new(text: Arc<[u8]>, slots: u32) -> Result<Expect, TryReserveError> {
         let mut borders = vec![0u16; text.len()];
         let mut matched = 0u16;
@@ -68,15 +67,14 @@ impl Expect {
         Ok(Expect { text, borders: borders.into(), step_bytes, steps_max, slots })
     }
 
-    /// Whether more bytes of a slot can matter: the text was not seen yet, and not so many bytes
-    /// came that it is not waited for any more.
+    /// Whether the text may still be found in more bytes of a slot.
     pub fn is_open(&self, slot: u32) -> bool {
         self.progress(slot).is_some()
     }
 
-    /// Takes the next bytes of a slot. Returns whether they complete the text. The steps of a text
-    /// of up to 256 bytes are of one byte, and of a longer one of up to 16: of a reply that comes in
-    /// smaller pieces fewer bytes are looked at.
+    /// Takes the next bytes of a slot. Returns whether they complete the text. A step is one byte for
+    /// texts of up to 256 bytes, and up to 16 bytes for longer ones: of a reply that comes in smaller
+    /// pieces fewer bytes are searched.
     pub fn feed(&mut self, slot: u32, bytes: &[u8]) -> bool {
         let Some(Progress { mut matched, mut steps }) = self.progress(slot) else { return false };
         let room = (self.steps_max - steps) * self.step_bytes;
@@ -112,7 +110,7 @@ impl Expect {
     }
 }
 
-/// Whether a progress of each kind has a number, with a text of so many bytes.
+/// Whether each progress has a number, with a text of this length.
 const fn is_packable(text_bytes: usize) -> bool {
     let steps = SEEN_BYTES_MAX as usize / text_bytes.div_ceil(FINE_BYTES_MAX);
     steps * text_bytes < 0xff_ffff
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_bytes_are_looked_at() {
+    fn only_the_first_bytes_are_searched() {
         let mut expect = expect(b"x");
         assert!(!expect.feed(0, &[b'.'; 60_000]));
         assert!(!expect.feed(0, &[[b'.'; 5_535].as_slice(), b"x"].concat()));
@@ -156,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_text_no_more_is_looked_at_and_fewer_bytes_in_small_pieces() {
+    fn a_long_text_is_searched_in_fewer_bytes_if_they_come_in_small_pieces() {
         for (length, step) in [(256, 1), (257, 2), (512, 2), (513, 3), (TEXT_BYTES_MAX, 16)] {
             let text: Vec<u8> =
                 (0..length).map(|index| if index == 0 { b'x' } else { b'a' }).collect();
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_nothing() {
+    fn an_empty_text_is_never_found() {
         let mut nothing = expect(b"");
         assert!(!nothing.is_open(0) && !nothing.feed(0, b"x"));
     }

@@ -1,9 +1,9 @@
-//! When this host was not looking: the stretches between two polls in which it was stopped, starved
-//! or busy, as a short list.
+//! When this host was not polling: the times between two polls in which it was stopped, starved or
+//! busy, as a short list.
 //!
-//! What happened in such a gap is noticed at its end, all at once, and most of it has no date of its
-//! own. So the stamp of an event is read by one rule: **an event stamped exactly at the end of a gap
-//! is undated and happened somewhere between the gap's two ends; any other stamp is exact.** The
+//! What happened in such a gap is noticed at its end, and most of it has no date of its own. So the
+//! stamp of an event is read by one rule: **an event stamped exactly at the end of a gap
+//! is undated and happened somewhere in the gap; any other stamp is exact.** The
 //! driver keeps its half of the rule: after a gap it stamps all readiness with the gap's end until a
 //! poll returns a batch that is not full, but for a SYN-ACK or a FIN that the kernel has dated.
 
@@ -11,21 +11,21 @@ use std::ops::RangeInclusive;
 
 use crate::units::{Moment, Span};
 
-/// Between two returns of a poll less than this is work, and more is a gap.
+/// Less than this between two polls is work, more is a gap.
 pub const GAP_MIN: Span = Span::from_ms(100);
 
 /// The most that are kept apart.
 pub const GAPS_MAX: usize = 32;
 
-/// One stretch.
+/// One gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Gap {
     pub from: Moment,
     pub to: Moment,
     /// Whether the process was stopped (SIGSTOP, Ctrl-Z) for all or part of it.
     pub is_stop: bool,
-    /// Whether several were joined, with what lies between them. Where the first ones ended is not
-    /// recorded any more, so any stamp within is undated.
+    /// Whether several were joined, with the time between them. Where the first ones ended is lost, so
+    /// any stamp within is undated.
     pub is_joined: bool,
 }
 
@@ -48,7 +48,7 @@ impl Gap {
     }
 }
 
-/// All of a run: disjoint and in order of time.
+/// All gaps of a run, disjoint and in order of time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Gaps {
     list: Vec<Gap>,
@@ -57,13 +57,13 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// Allocates for all that there can be.
+    /// Allocates for [`GAPS_MAX`].
     pub fn new() -> Gaps {
         Gaps { list: Vec::with_capacity(GAPS_MAX + 1), ..Gaps::default() }
     }
 
-    /// Adds one. Joins what overlaps, and where the list is full the two that lie closest together:
-    /// nothing that was a gap ceases to be one. O([`GAPS_MAX`]).
+    /// Adds one. Joins those that overlap and, if the list is full, the two closest ones, so that no
+    /// gap is lost. O([`GAPS_MAX`]).
     pub fn push(&mut self, from: Moment, to: Moment, is_stop: bool) {
         if to <= from {
             return;
@@ -102,8 +102,7 @@ impl Gaps {
         self.count
     }
 
-    /// How long they were together; no moment is counted twice unless it was joined with others
-    /// before.
+    /// Their total length; no moment counts twice unless it was joined with others before.
     pub fn total(&self) -> Span {
         self.total
     }
@@ -123,8 +122,8 @@ impl Gaps {
         }
     }
 
-    /// When this host could first act on what happened at `at`: a gap that begins within `soon` of it
-    /// may have begun before that, and so may the next one.
+    /// When this host could first act on what happened at `at`, if it acts within `soon` while it
+    /// polls. Monotone in `at`.
     pub fn acted_on(&self, at: Moment, soon: Span) -> Moment {
         let first = self.list.partition_point(|gap| gap.to < at);
         let is_next = |at: &mut Moment, gap: &Gap| {
@@ -135,26 +134,26 @@ impl Gaps {
         self.list[first..].iter().scan(at, is_next).last().unwrap_or(at)
     }
 
-    /// For how long of a stretch of time this host was not looking.
+    /// For how long this host was not polling from `from` to `to`.
     pub fn within(&self, from: Moment, to: Moment) -> Span {
         let overlap = |gap: &Gap| gap.to.min(to).since(gap.from.max(from)).0;
         Span(self.list.iter().map(overlap).sum())
     }
 
-    /// Whether this host was not looking at any moment of a stretch of time.
+    /// Whether this host was not polling at any moment of `stretch`.
     pub fn touch(&self, stretch: RangeInclusive<Moment>) -> bool {
         self.list.iter().any(|gap| gap.from < *stretch.end() && *stretch.start() < gap.to)
     }
 }
 
-/// What is still to be read of what happened in a gap.
+/// What has not been read yet of what happened in a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unread {
-    /// Batches of readiness: how many were read, all of them full.
+    /// Batches of readiness; this number was read, all of them full.
     Batches(u32),
-    /// Connections that were to be drained, as far as this slot.
+    /// Connections on the ready list, up to this slot.
     DrainsTo(u32),
-    /// Nothing but what the last of these drains finds.
+    /// The result of the last of these drains.
     Drained,
 }
 
@@ -191,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_overlaps_is_joined_and_every_stamp_in_it_is_undated() {
+    fn overlapping_gaps_are_joined_and_every_stamp_in_them_is_undated() {
         let mut gaps = of(&[(100, 300), (500, 600), (200, 550)]);
         gaps.push(ms(700), ms(900), true);
         let joined = Gap { from: ms(100), to: ms(600), is_stop: false, is_joined: true };
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_list_joins_the_closest_and_covers_all_that_it_did() {
+    fn a_full_list_joins_the_closest_and_covers_what_it_covered() {
         let mut gaps = Gaps::new();
         // Each a little further from the one before than that is from its own.
         let starts: Vec<u64> = (0..200u64).map(|index| index * 1_000 + index * index).collect();

@@ -3,14 +3,14 @@
 use super::check_state::{CheckState, Outcome, Step};
 use super::check_table::{Input, sent_before_deadline};
 use super::failure_times::SLOW_DIAL_MIN;
-use super::tcp_info::{self, Evidence, Question, reduced};
+use super::tcp_info::{self, Evidence, SentKeepalive, reduced};
 use super::{Action, EndReason, Engine, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose};
 use crate::units::{Moment, Span, Tick};
 
 impl Engine {
     /// Whether `key` was handed out by [`Action::Dial`] and not reported as dialed.
     pub(super) fn is_dial_pending(&self, key: Key) -> bool {
-        self.is(key, State::NotInitiated) && key.slot < self.pacer.asked()
+        self.is(key, State::NotInitiated) && key.slot < self.pacer.taken()
     }
 
     pub(super) fn dialed(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
@@ -224,21 +224,21 @@ impl Engine {
                 let due = self.wheel.due(key.slot)?.moment();
                 let sent_at = Moment(due.0.saturating_sub(sent_before_deadline(step).0));
                 let is_first = self.checks.is_first(key.slot);
-                let question = Question { at: sent_at, sends: self.sends, is_first, segs };
-                let was_always = self.checks.was_looking_since(sent_at);
+                let sent = SentKeepalive { at: sent_at, sends: self.sends, is_first, segs };
+                let always_polled = self.checks.was_polling_since(sent_at);
                 if step == Step::DoubtRead {
-                    let evidence = tcp_info::evidence_in_doubt(info, at, &question, was_always);
+                    let evidence = tcp_info::evidence_in_doubt(info, at, &sent, always_polled);
                     return Some(Input::ReadInDoubt { evidence });
                 }
-                let evidence = match tcp_info::evidence(info, at, &question) {
-                    Evidence::RepeatsSynAck | Evidence::OtherTraffic if !was_always => {
+                let evidence = match tcp_info::evidence(info, at, &sent) {
+                    Evidence::RepeatsSynAck | Evidence::OtherTraffic if !always_polled => {
                         Evidence::Unclear
                     }
                     evidence => evidence,
                 };
                 Some(Input::Read {
                     evidence,
-                    is_looking: self.checks.was_looking(sent_at, at),
+                    was_polling: self.checks.was_polling(sent_at, at),
                     segs: reduced(info.segs_in.unwrap_or(0)),
                 })
             }

@@ -1,5 +1,4 @@
-//! Times: log-linear buckets for the quantiles, and exact minimum, average, maximum and deviation
-//! beside them.
+//! Times: log-linear buckets for quantiles, and an exact minimum, average, maximum and deviation.
 
 use std::num::NonZeroU16;
 
@@ -10,7 +9,7 @@ use crate::units::Span;
 const PARTS: u64 = 64;
 const PARTS_BITS: u32 = PARTS.ilog2();
 
-/// Times of 2^50 ns (13 days) and more share the last bucket; no flag asks for more than 10 days.
+/// Times of 2^50 ns (13 days) and more share the last bucket; no flag takes more than 10 days.
 const VALUE_BITS_MAX: u32 = 50;
 const BUCKETS: usize = ((VALUE_BITS_MAX - PARTS_BITS + 1) as usize) * PARTS as usize;
 
@@ -62,12 +61,12 @@ impl Histogram {
         self.count
     }
 
-    /// The least, exactly; zero where there is none.
+    /// Exact; zero if there is none.
     pub fn min(&self) -> Span {
         if self.count == 0 { Span::ZERO } else { self.min }
     }
 
-    /// The greatest, exactly.
+    /// Exact; zero if there is none.
     pub fn max(&self) -> Span {
         self.max
     }
@@ -99,7 +98,7 @@ impl Histogram {
     }
 
     /// The value that `permille` of 1000 values do not exceed, to within 0.8%; O(buckets). Zero
-    /// where there is none.
+    /// if there is none.
     pub fn quantile(&self, permille: u32) -> Span {
         let rank = (self.count * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
@@ -131,7 +130,7 @@ impl Code {
     }
 }
 
-/// Times by their codes alone: for a quantile now and then.
+/// Times by their codes alone, for quantiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
     counts: Box<[u32]>,
@@ -140,7 +139,7 @@ pub struct Codes {
 
 impl Codes {
     pub fn new() -> Codes {
-        // Zeroed memory that nobody writes to is not even there.
+        // Zeroed pages take no memory until they are written to.
         Codes { counts: vec![0; BUCKETS].into(), count: 0 }
     }
 
@@ -153,7 +152,7 @@ impl Codes {
         self.record(Code::of(span));
     }
 
-    /// As [`Histogram::quantile`], but for the clamping.
+    /// As [`Histogram::quantile`], without clamping.
     pub fn quantile(&self, permille: u32) -> Span {
         let rank = (u64::from(self.count) * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;

@@ -1,10 +1,9 @@
-//! Double entry: what is in each account now, and what ever flowed. One mutator, so it always
+//! Double entry: the level of each account, and all that ever flowed. One mutator, so that it always
 //! balances.
 
 use super::connection::{EndReason, State};
 
-/// How many connections are in each state now, and how many ever took each way. Nothing is ever
-/// recounted.
+/// How many connections are in each state now, and how many ever entered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ledger {
     connections: u32,
@@ -24,7 +23,7 @@ impl Ledger {
         Ledger { connections, level, entered, flow, established_peak: 0 }
     }
 
-    /// Moves one connection from one account to another, and books what caused it; O(1).
+    /// Moves one connection from one account to another, with the reason; O(1).
     ///
     /// # Panics
     /// If the account is empty, or the move has no reason although its state needs one: a defect of
@@ -67,7 +66,7 @@ impl Ledger {
         self.established_peak
     }
 
-    /// Checks that levels and flows tell the same story; O(states and reasons).
+    /// Checks that levels and flows agree; O(states + reasons).
     ///
     /// # Panics
     /// If they do not.
@@ -108,7 +107,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "is empty")]
-    fn an_empty_account_pays_nothing() {
+    fn an_empty_account_cannot_be_posted_from() {
         Ledger::new(1).post(State::Dialing, State::Established, None);
     }
 }

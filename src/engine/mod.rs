@@ -116,7 +116,7 @@ use crate::plan::{Budgets, Hold, Plan};
 use crate::route::Routes;
 use crate::units::{Moment, Span, Tick};
 
-/// A loop that did not run for longer than this was stopped or suspended, not busy.
+/// A loop that did not run for this time was stopped or suspended, not busy.
 pub const PAUSE_MIN: Span = Span::from_s(1);
 
 /// User-space bits a connection in any run: its record, its ready link, its wheel link.
@@ -153,7 +153,7 @@ pub struct Engine {
     exhausted_routes: ExhaustedRoutes,
     checks: Checks,
     pending_reads: PendingTcpInfo,
-    /// Slots whose reply is due, to be drained in this turn.
+    /// Slots with a reply due, to be drained in this turn.
     final_drains: Vec<u32>,
     /// Whether a text is sent on each connection.
     sends: bool,

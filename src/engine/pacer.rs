@@ -9,7 +9,7 @@ use crate::units::{Moment, Span};
 pub struct Pacer {
     pace: Pace,
     dials: u32,
-    asked: u32,
+    taken: u32,
     start: Moment,
     /// By how much pauses have moved the schedule so far.
     shift: Span,
@@ -20,12 +20,12 @@ pub struct Pacer {
 impl Pacer {
     /// A schedule of `dials` dials, the first of them due at `start`.
     pub fn new(pace: Pace, dials: u32, start: Moment) -> Pacer {
-        Pacer { pace, dials, asked: 0, start, shift: Span::ZERO, not_before: start }
+        Pacer { pace, dials, taken: 0, start, shift: Span::ZERO, not_before: start }
     }
 
-    /// The number of dials asked for so far, which is also the index of the next one.
-    pub fn asked(&self) -> u32 {
-        self.asked
+    /// The number of dials taken so far, which is also the index of the next one.
+    pub fn taken(&self) -> u32 {
+        self.taken
     }
 
     /// Whether there is a schedule at all.
@@ -38,10 +38,10 @@ impl Pacer {
         self.start + self.pace.offset(index) + self.shift
     }
 
-    /// When the next dial may start; `None` once all have been asked for.
+    /// When the next dial may start; `None` once all are taken.
     pub fn next_due(&self) -> Option<Moment> {
-        let next = self.scheduled(self.asked).max(self.not_before);
-        (self.asked < self.dials).then_some(next)
+        let next = self.scheduled(self.taken).max(self.not_before);
+        (self.taken < self.dials).then_some(next)
     }
 
     /// Takes the next dial, if it is due by `now`, and returns its index.
@@ -49,13 +49,13 @@ impl Pacer {
         if self.next_due()? > now {
             return None;
         }
-        let index = self.asked;
-        self.asked += 1;
+        let index = self.taken;
+        self.taken += 1;
         self.not_before = now + Span(self.pace.offset(1).0 / 2);
         Some(index)
     }
 
-    /// Moves what is left of the schedule by a time in which nothing could be dialed.
+    /// Moves the rest of the schedule by a time in which nothing could be dialed.
     pub fn postpone(&mut self, pause: Span) {
         self.shift = self.shift + pause;
     }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_is_caught_up_at_twice_the_pace() {
+    fn late_dials_catch_up_at_twice_the_pace() {
         let mut pacer = every_10_ms();
         let late = START + Span::from_ms(40);
         assert_eq!(pacer.take(late), Some(0));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_moves_what_is_left() {
+    fn a_pause_moves_the_rest_of_the_schedule() {
         let mut pacer = every_10_ms();
         pacer.take(START);
         pacer.postpone(Span::from_s(3));

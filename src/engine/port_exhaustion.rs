@@ -1,9 +1,9 @@
-//! Routes that have no port left. To find that out costs the kernel a walk through all of them,
-//! milliseconds of it, so it is asked once, and then not again before something has closed there.
+//! Routes that have no free port. The kernel finds that out by a search of the whole port range, which
+//! takes milliseconds, so after one failure dials on that route are skipped until a connection of it
+//! closes.
 //!
-//! A port can be free later than our end of it (its last acknowledgement is on the way), and others
-//! let go of theirs without a word (TIME_WAIT, another process). So one dial a second is let
-//! through all the same: were it the last close that came too early, the route would stay shut.
+//! A port may become free later than our close (its last acknowledgement is in flight), or unnoticed
+//! (TIME_WAIT ends, another process closes). So one dial a second is tried all the same.
 
 use std::collections::TryReserveError;
 
@@ -11,30 +11,30 @@ use super::connection::filled;
 use crate::route::Routes;
 use crate::units::{Moment, Span};
 
-/// How often it is tried whether a route has a port again.
+/// Between two dials that are tried on exhausted routes.
 pub const TRIED_EVERY: Span = Span::from_s(1);
 
-/// A bit a route; O(1) each, and next to nothing as long as no route is in it.
+/// A set of routes, a bit each; O(1), and next to nothing while it is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExhaustedRoutes {
     routes: Routes,
     bits: Box<[u64]>,
     count: u32,
-    /// When one dial on any of them is let through.
+    /// When the next dial on any of them is tried.
     trial_due: Moment,
 }
 
 impl ExhaustedRoutes {
-    /// None of `routes` is.
+    /// The empty set.
     ///
     /// # Errors
-    /// When the memory is not to be had.
+    /// If allocation fails.
     pub fn new(routes: &Routes) -> Result<ExhaustedRoutes, TryReserveError> {
         let bits = filled(0, routes.numbers().div_ceil(64))?;
         Ok(ExhaustedRoutes { routes: routes.clone(), bits, count: 0, trial_due: Moment(0) })
     }
 
-    /// Whether the route of `slot` is.
+    /// Whether the route of `slot` has no free port, as far as is known.
     pub fn contains(&self, slot: u32) -> bool {
         self.count > 0 && {
             let (word, mask) = self.place(slot);
@@ -42,12 +42,12 @@ impl ExhaustedRoutes {
         }
     }
 
-    /// Whether a dial of `slot` is not to be tried at `now`.
+    /// Whether a dial of `slot` is to be skipped at `now`.
     pub fn must_skip(&self, slot: u32, now: Moment) -> bool {
         self.contains(slot) && now < self.trial_due
     }
 
-    /// A dial of `slot` is tried.
+    /// `slot` is dialed.
     pub fn dial(&mut self, slot: u32, now: Moment) {
         if self.contains(slot) {
             self.trial_due = now + TRIED_EVERY;
@@ -62,7 +62,7 @@ impl ExhaustedRoutes {
         self.bits[word] |= mask;
     }
 
-    /// The connection of `slot` has opened, or closed: there are ports.
+    /// The connection of `slot` has opened or ended otherwise: its route has free ports.
     pub fn clear(&mut self, slot: u32) {
         if self.contains(slot) {
             let (word, mask) = self.place(slot);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dial_a_second_is_let_through() {
+    fn one_dial_a_second_is_tried() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
         let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
         let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();

@@ -92,11 +92,11 @@ impl Engine {
             notice_times: stats.notice_times,
             lifetimes: stats.lifetimes,
             first_byte_times: stats.first_byte_times,
-            unanswered: stats.unanswered.summarize(no_reply),
+            no_reply: stats.no_reply.summarize(no_reply),
             checks: self.checks.stats(),
             replies_pending: self.checks.replies_pending(),
             probes_pending: self.checks.probes_pending(),
-            gave_up: self.hit_max_errors,
+            hit_max_errors: self.hit_max_errors,
             last: self.sample(),
             start: self.start,
             end: self.now,
@@ -146,7 +146,7 @@ impl Engine {
             let has_ended = matches!(connection.state, State::Closed | State::Error);
             assert_eq!(has_ended, connection.reason.is_some(), "slot {slot}: {connection:?}");
             let is_fresh = connection.state == State::NotInitiated;
-            assert!(is_fresh || slot < self.pacer.asked(), "slot {slot} has no dial action");
+            assert!(is_fresh || slot < self.pacer.taken(), "slot {slot} has no dial action");
         }
         assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
         assert_eq!(self.stats.established_times.count(), self.ledger.entered(State::Established));

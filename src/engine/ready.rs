@@ -1,5 +1,5 @@
-//! The ready list: slots whose edge-triggered readiness was not used up, each at most once, first
-//! come first served.
+//! The ready list: slots with edge-triggered readiness that was not used up, each at most once, first in,
+//! first out.
 
 use std::collections::TryReserveError;
 
@@ -11,17 +11,17 @@ const LAST: u32 = u32::MAX;
 /// A queue with its links by slot: 4 bytes a slot, and no operation costs more than O(1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
-    /// By slot: [`ABSENT`], the follower's slot plus one, or [`LAST`].
+    /// By slot: [`ABSENT`], the next slot plus one, or [`LAST`].
     next: Box<[u32]>,
     /// The first slot plus one, or [`ABSENT`].
     first: u32,
-    /// The last slot plus one; says nothing where the list is empty.
+    /// The last slot plus one; undefined if the list is empty.
     last: u32,
 }
 
 impl Ready {
     /// # Errors
-    /// When the memory is not to be had.
+    /// If allocation fails.
     pub fn new(slots: u32) -> Result<Ready, TryReserveError> {
         let next = filled(ABSENT, slots)?;
         Ok(Ready { next, first: ABSENT, last: ABSENT })
@@ -31,7 +31,7 @@ impl Ready {
         self.first == ABSENT
     }
 
-    /// Puts a slot at the end, unless it is on the list already.
+    /// Appends a slot, unless it is on the list already.
     pub fn push(&mut self, slot: u32) {
         if self.next[slot as usize] != ABSENT {
             return;
@@ -50,7 +50,7 @@ impl Ready {
         self.next[slot as usize] != ABSENT
     }
 
-    /// The last slot: once it is taken, everything that is on the list now has been.
+    /// The last slot: once it is popped, so are all that are on the list now.
     pub fn last(&self) -> Option<u32> {
         (!self.is_empty()).then(|| self.last - 1)
     }

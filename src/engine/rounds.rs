@@ -1,9 +1,9 @@
 //! When a hold checks its connections again, and which of them.
 //!
 //! A keepalive refreshes the state of every NAT and firewall on the path. So a tenth of the sample
-//! is checked once a minute and watches the path; the rest stays silent from its first check to the
-//! end, and only it tells whether state expires. The last round begins a second before the end of
-//! the hold, and the run waits for it. A round does not begin while any check is pending: where
+//! is checked once a minute, to watch the path; the rest stays idle from its first check to the end,
+//! and shows whether idle state expires. The last round begins a second before the end of
+//! the hold, and the run waits for it. A round does not begin while any check is pending: if
 //! first ones still are when the hold ends, they are the last ones, too.
 
 use super::check_stats::Round;
@@ -16,23 +16,23 @@ pub const WATCH_EVERY: Span = Span::from_s(60);
 /// From the last round to the end of the hold.
 pub const LAST_BEFORE: Span = Span::from_s(1);
 
-/// One of so many in the sample watches.
+/// One slot of this number in the sample watches the path.
 pub const WATCH_ONE_OF: u32 = 10;
 
-/// A round of watching takes no longer, and none begins so shortly before the last round.
+/// The longest that a round of watching takes: none begins later than this before the last round.
 const ROUND_TAKES: Span = Span::from_s(5);
 
 /// The rounds of a run; O(1) a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rounds {
     connections: u32,
-    /// One of so many slots is in the sample; 0: none.
+    /// One slot of this number is in the sample; 0: none.
     stride: u32,
     /// The round after the first one that has begun, if any has.
     later: Option<Round>,
-    /// The last beat of a minute at which a round of watching began; 0 before any.
+    /// The number of the minute at which the latest round of watching began; 0 before any.
     beat: u32,
-    /// The next slot that the round under way has to ask.
+    /// The next slot of the round in progress.
     cursor: Option<u32>,
     /// No more rounds: the last one has begun, or first checks were still pending.
     is_last_begun: bool,
@@ -71,13 +71,13 @@ impl Rounds {
         self.is_last_begun
     }
 
-    /// Whether the round under way has slots left to ask.
-    pub fn is_asking(&self) -> bool {
+    /// Whether the round in progress has slots left.
+    pub fn is_in_progress(&self) -> bool {
         self.cursor.is_some()
     }
 
-    /// Begins a round if it is time, and says whether it is the last one or one of watching; the
-    /// last one is both where there were others.
+    /// Begins a round if one is due. Returns [`Round::Watch`] also for the last one if connections
+    /// were watched before: it checks these, too.
     pub fn begin(
         &mut self,
         now: Moment,
@@ -101,7 +101,7 @@ impl Rounds {
             return None;
         }
         (self.later, self.cursor) = (Some(Round::Watch), Some(0));
-        // One for each beat that was missed would be no more telling.
+        // Rounds that were missed are not made up for.
         let beats = now.since(decided).0 / WATCH_EVERY.0;
         self.beat = u32::try_from(beats).unwrap_or(u32::MAX);
         Some(Round::Watch)
@@ -123,7 +123,7 @@ impl Rounds {
         }
     }
 
-    /// The next slot to ask; `None` when the round has asked all.
+    /// The next slot to check; `None` at the end of the round.
     pub fn next(&mut self) -> Option<u32> {
         let slot = self.cursor?;
         let each = if self.is_last_begun { 1 } else { WATCH_ONE_OF };
@@ -132,7 +132,7 @@ impl Rounds {
         Some(slot)
     }
 
-    /// When there is something to do: a round to begin, or slots to ask.
+    /// When there is something to do: a round to begin, or slots to check.
     pub fn next_due(
         &self,
         now: Moment,
@@ -171,41 +171,41 @@ mod tests {
         Rounds::new(&Plan { probe, ..Plan::plain(connections, routes) })
     }
 
-    fn asked(rounds: &mut Rounds) -> Vec<u32> {
+    fn checked(rounds: &mut Rounds) -> Vec<u32> {
         std::iter::from_fn(|| rounds.next()).collect()
     }
 
-    /// What begins at a time after the last dial was decided.
+    /// What begins `at` after the last dial was decided.
     fn begin(rounds: &mut Rounds, at: Span, hold: Hold) -> Option<Round> {
         rounds.begin(DECIDED + at, Some(DECIDED), hold, false)
     }
 
     #[test]
-    fn a_short_hold_asks_all_once_more_a_second_before_its_end() {
+    fn a_short_hold_checks_all_once_more_a_second_before_its_end() {
         let hold = Hold::For(Span::from_s(15));
         let mut rounds = rounds(30, Probe::All);
         let due = DECIDED + Span::from_s(14);
         assert_eq!(rounds.next_due(DECIDED, Some(DECIDED), hold, false), Some(due));
         assert_eq!(begin(&mut rounds, Span::from_ms(13_999), hold), None);
         assert_eq!(begin(&mut rounds, Span::from_s(14), hold), Some(Round::Last));
-        assert_eq!(asked(&mut rounds), (0..30).collect::<Vec<u32>>());
+        assert_eq!(checked(&mut rounds), (0..30).collect::<Vec<u32>>());
         assert_eq!([0, 1].map(|slot| rounds.round_of(slot)), [Round::Last; 2]);
         assert_eq!(begin(&mut rounds, Span::from_s(15), hold), None);
         assert_eq!(rounds.next_due(due, Some(DECIDED), hold, false), None);
     }
 
     #[test]
-    fn a_tenth_watches_once_a_minute_and_the_rest_is_left_alone_to_the_end() {
+    fn a_tenth_watches_once_a_minute_and_the_rest_stays_idle_to_the_end() {
         let hold = Hold::For(Span::from_s(150));
         let mut rounds = rounds(35, Probe::All);
         for beat in [60, 120] {
             assert_eq!(begin(&mut rounds, Span::from_s(beat - 1), hold), None);
             assert_eq!(begin(&mut rounds, Span::from_s(beat), hold), Some(Round::Watch));
-            assert_eq!(asked(&mut rounds), [0, 10, 20, 30]);
+            assert_eq!(checked(&mut rounds), [0, 10, 20, 30]);
             assert_eq!(rounds.round_of(10), Round::Watch);
         }
         assert_eq!(begin(&mut rounds, Span::from_s(149), hold), Some(Round::Watch));
-        assert_eq!(asked(&mut rounds).len(), 35);
+        assert_eq!(checked(&mut rounds).len(), 35);
         assert_eq!(
             [0, 9, 10].map(|slot| rounds.round_of(slot)),
             [Round::Watch, Round::Last, Round::Watch]
@@ -213,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_small_sample_watches_and_a_hold_without_end_does_nothing_else() {
+    fn one_of_a_small_sample_watches_and_an_endless_hold_does_nothing_else() {
         let mut rounds = rounds(3, Probe::Sample);
         assert_eq!(begin(&mut rounds, Span::from_s(3_600), Hold::Forever), Some(Round::Watch));
-        assert_eq!(asked(&mut rounds), [0]);
+        assert_eq!(checked(&mut rounds), [0]);
         assert_eq!(begin(&mut rounds, Span::from_s(3_659), Hold::Forever), None);
         assert_eq!(begin(&mut rounds, Span::from_s(3_660), Hold::Forever), Some(Round::Watch));
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_probed_or_held_for_long_enough_there_are_no_rounds() {
+    fn without_a_sample_or_in_a_short_hold_there_are_no_rounds() {
         let long = Hold::For(Span::from_s(1_000));
         assert_eq!(begin(&mut rounds(3, Probe::None), Span::from_s(999), long), None);
         let short = Hold::For(Span::from_ms(1_999));

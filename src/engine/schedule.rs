@@ -39,7 +39,7 @@ impl Engine {
         // the maximum of errors.
         let mut skipped = 0;
         while skipped < self.budgets.skips_max
-            && self.exhausted_routes.must_skip(self.pacer.asked(), self.now)
+            && self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
             skipped += 1;
@@ -54,7 +54,7 @@ impl Engine {
         let mut dials = 0;
         while !self.over
             && dials < self.budgets.dials_max
-            && !self.exhausted_routes.must_skip(self.pacer.asked(), self.now)
+            && !self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
             dials += 1;

@@ -17,7 +17,7 @@ pub struct Stats {
     pub skipped: u64,
     /// By reason.
     pub failure_times: Box<[FailureTimes]>,
-    pub unanswered: FailureTimes,
+    pub no_reply: FailureTimes,
     pub slow: Slow,
     pub handshake_times: Histogram,
     pub notice_times: Histogram,
@@ -39,7 +39,7 @@ impl Stats {
             timeout_lateness_max: Span::ZERO,
             skipped: 0,
             failure_times: failure_times(),
-            unanswered: FailureTimes::default(),
+            no_reply: FailureTimes::default(),
             slow: Slow::default(),
             handshake_times: Histogram::new(),
             notice_times: Histogram::new(),

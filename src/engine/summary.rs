@@ -36,68 +36,68 @@ pub struct Summary {
     pub end: Moment,
     /// Every connection ever established, those since closed included.
     pub established_ever: u64,
-    /// The most that were established at once.
+    /// The most open at once.
     pub established_peak: u32,
     /// The most that stayed open together for [`WINDOW`](super::sustained::WINDOW).
     pub sustained: u32,
-    /// Whether some of them were open for less, as the run ended.
+    /// Whether some of these were open for less, as the run ended.
     pub is_cut_short: bool,
     pub errors: u64,
     /// How many connections each reason ended, by [`EndReason`].
     pub flow: [u64; EndReason::COUNT],
-    /// The system's number for the first of each reason; 0 where it has none.
+    /// The errno of the first of each reason; 0 if it has none.
     pub first_errno: [i32; EndReason::COUNT],
-    /// From `connect()` to the news that it succeeded.
+    /// From `connect()` to the poll that reported its success.
     pub established_times: Histogram,
-    /// From `connect()` to the error; skipped dials are not among them.
+    /// From `connect()` to the error, without skipped dials.
     pub failed_times: Histogram,
-    /// Dials that were not even tried, as their route was known to have no port left.
+    /// Dials skipped because their route had no free port.
     pub skipped: u64,
-    /// Each end reason in numbers, by [`EndReason`]; `None` for those that were not met.
+    /// By [`EndReason`]; `None` for those that did not occur.
     pub failures: [Option<Failures>; EndReason::COUNT],
     /// What became of the dials, read from the table.
     pub analysis: Analysis,
     /// Dials of a second and more.
     pub slow: Slow,
-    /// The kernel's own measure of handshakes, of at most 100 a second.
+    /// The RTT that the kernel measured in handshakes, of at most 100 a second.
     pub handshake_times: Histogram,
-    /// Of each of these, how much longer its dial took: from the SYN-ACK to when this host noticed.
+    /// How much longer each of these dials took: from the SYN-ACK to the poll that reported it.
     pub notice_times: Histogram,
-    /// From the establishment to the first byte; only where an answer is awaited.
+    /// From the establishment to the first byte; only if a reply is expected.
     pub first_byte_times: Histogram,
-    /// Of those that did not answer in time.
-    pub unanswered: Option<Failures>,
-    /// What the checks found.
+    /// Of those without the expected reply in time.
+    pub no_reply: Option<Failures>,
+    /// Results of the checks.
     pub checks: CheckStats,
-    /// How many answers were still awaited, where a signal ended the run.
+    /// Replies still pending when a signal ended the run.
     pub replies_pending: u32,
-    /// Of how many it was still to be told whether the server has them, where a signal ended a run
-    /// that was to tell it of each; 0 for a sample.
+    /// Connections without a result of their keepalive when a signal ended a run that checks each; 0
+    /// for a sample.
     pub probes_pending: u32,
-    /// How long the closed connections had been established.
+    /// Of closed connections.
     pub lifetimes: Histogram,
-    /// Whether there were as many errors as `--max-errors` allows.
-    pub gave_up: bool,
+    /// Whether errors reached `--max-errors`.
+    pub hit_max_errors: bool,
     pub targets: Breakdown,
     pub sources: Breakdown,
-    /// How late dials started against their schedule; empty where there was none (`--sleep 0`).
+    /// How late dials started against their schedule; empty without one (`--sleep 0`).
     pub dial_lateness: Histogram,
     /// Of the first and the last `connect()`.
     pub first_dial: Option<Moment>,
     pub last_dial: Option<Moment>,
-    /// How late the worst dial timeout fired after it was due.
+    /// Of dial timeouts.
     pub timeout_lateness_max: Span,
     pub received_bytes: u64,
-    /// When this host was not looking.
+    /// When this host was not polling.
     pub gaps: Gaps,
-    /// Events for attempts that were over, answers that nobody waits for (any more), and what made no
-    /// sense; dropped. For tests: an honest network has stale ones too.
+    /// Events that were stale, repeated or impossible, and dropped. For tests: real networks have stale
+    /// ones, too.
     pub events_ignored: u64,
     /// The run over time.
     pub series: Series,
-    /// Whether a signal ended it, or the poll loop could not go on.
+    /// Whether a signal ended it, or a failure of the poll loop.
     pub stopped: bool,
-    /// The latter, as the driver reports it.
+    /// The latter, set by the driver.
     pub loop_failed: bool,
 }
 
@@ -109,7 +109,7 @@ impl Summary {
             + self.replies_pending
             + self.probes_pending;
         let unanswered = self.checks.no_reply + self.checks.closed_before_reply;
-        if self.gave_up {
+        if self.hit_max_errors {
             exit::WITH_ERRORS
         } else if undecided > 0 {
             exit::NOT_COMPLETED

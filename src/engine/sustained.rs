@@ -2,17 +2,17 @@
 //!
 //! The maximum over a run of the minimum level in a sliding window, in constant memory and O(1) a
 //! change, amortized: time is cut into buckets, each bucket has the lowest level in it, and a window
-//! is a row of whole buckets. The minima of the window are kept as a queue that only rises. Source:
+//! is a number of whole buckets. The minima of the window are kept as a rising queue. Source:
 //! D. Lemire, "Streaming maximum-minimum filter using no more than three comparisons per element",
 //! Nordic J. of Computing 13 (2006).
 //!
-//! It never overstates. It can miss what stayed open together for less than one bucket more than the
-//! window. A level that did not change at all for the window counts exactly.
+//! It never overstates. It can miss connections that stayed open together for less than a window and
+//! a bucket. A level that did not change for the window counts exactly.
 //!
 //! A run can end within a window of its last dials: then the level at its end counts, less the closes
 //! of its last window.
 //!
-//! Where this host was not looking (a gap), a connection that was found closed afterwards counts as
+//! In a gap, when this host was not polling, a connection that was found closed afterwards counts as
 //! closed from the gap's beginning on, and one that was found open as open from its end on.
 
 use std::collections::VecDeque;
@@ -40,25 +40,25 @@ struct Minimum {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sustained {
     start: Moment,
-    /// How many are open, but for those found open in a gap that is not over.
+    /// How many are open, without those found open in a gap that is not over.
     level: u32,
     /// How many those are.
     found_open: u32,
-    /// Since when the level is what it is.
+    /// Since when the level has not changed.
     since: Moment,
     /// The bucket that is not over, and the lowest level in it so far.
     bucket: u64,
     lowest: u32,
-    /// Rising in both; the first is the lowest level of the whole window.
+    /// Rising in both fields; the first is the lowest level of the window.
     minima: VecDeque<Minimum>,
     best: u32,
-    /// How many were found closed, by bucket, of the window that ends with the last of them.
+    /// Closes by bucket, of the window that ends with the last of them.
     closes: VecDeque<(u64, u32)>,
     gap_from: Option<Moment>,
 }
 
 impl Sustained {
-    /// Nothing is open at `start`, nor was before.
+    /// Nothing is open at `start`.
     pub fn new(start: Moment) -> Sustained {
         // One for each bucket of the window, one before it, and one that is being added.
         let mut minima = VecDeque::with_capacity(BUCKETS as usize + 2);
@@ -87,8 +87,8 @@ impl Sustained {
         }
     }
 
-    /// One of them, open since `opened_at`, was found closed at `at`. What opened in the very moment in
-    /// which a gap began counts as open before it, and as closed from there on.
+    /// One of them, open since `opened_at`, was found closed at `at`. One opened at the moment at which
+    /// a gap began counts as open before it.
     pub fn close(&mut self, opened_at: Moment, at: Moment) {
         self.count_close(at);
         match self.gap_from {
@@ -100,9 +100,9 @@ impl Sustained {
         }
     }
 
-    /// This host was not looking since `from`: what is found from now on can have happened then.
-    /// What was found since `from` already (a delay that was discovered later) is counted anew, but
-    /// for windows that were complete.
+    /// This host was not polling since `from`: what is found from now on can have happened then. What
+    /// was found since `from` already (if the gap was discovered later) is counted again, except in
+    /// complete windows.
     pub fn begin_gap(&mut self, from: Moment) {
         if from >= self.since && self.gap_from.is_none() {
             self.advance(from);
@@ -128,14 +128,13 @@ impl Sustained {
         }
     }
 
-    /// The sustained level of a run that ends at `now`. What is open then has stayed open as far as it
-    /// could, the connections of the last window included, but that each close in this window speaks
-    /// for one more to come. O(`BUCKETS`).
+    /// The sustained level of a run that ends at `now`. Connections of the last window count, less one
+    /// for each close in it, as a sign of another to come. O(`BUCKETS`).
     pub fn at_end(&self, now: Moment) -> u32 {
         if now.since(self.start) < WINDOW {
             return self.open_count();
         }
-        // What was open in a gap that is not read to its end may be closed.
+        // Connections open in a gap that is not read to its end may be closed.
         let open = if self.gap_from.is_some() { 0 } else { self.level };
         self.of_windows(now).max(open.saturating_sub(self.closes_in_window(now)))
     }
@@ -176,7 +175,7 @@ impl Sustained {
         self.level + self.found_open
     }
 
-    /// Checks that it remembers no more than a window.
+    /// Checks that it keeps no more than a window.
     ///
     /// # Panics
     /// If it does.
@@ -195,7 +194,7 @@ impl Sustained {
         self.since = self.since.max(at);
     }
 
-    /// Closes the buckets before `at`, in all of which the level did not change but in the first.
+    /// Closes the buckets before `at`; the level changed in the first of them only.
     fn advance(&mut self, at: Moment) {
         if at.since(self.since) >= WINDOW {
             self.best = self.best.max(self.level);
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_stay_for_the_window_does_not_count() {
+    fn connections_open_for_less_than_the_window_do_not_count() {
         let mut sustained = opened(50, us(300));
         for round in 1..100 {
             (0..30).for_each(|_| sustained.open(ms(10 * round)));
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_stays_counts_to_the_moment_and_not_before() {
+    fn a_level_counts_once_it_has_lasted_for_the_window() {
         let sustained = opened(7, us(5_300));
         for (end_us, level) in [(105_299, 0), (105_300, 7), (500_000, 7)] {
             assert_eq!(sustained.of_windows(us(end_us)), level, "{end_us}");
@@ -276,26 +275,26 @@ mod tests {
     }
 
     #[test]
-    fn of_a_short_run_the_level_at_the_end_counts() {
+    fn in_a_short_run_the_level_at_the_end_counts() {
         let mut sustained = opened(9, ms(1));
         close(&mut sustained, 2, ms(40));
         assert_eq!((sustained.at_end(ms(99)), sustained.of_windows(ms(100))), (7, 0));
     }
 
     #[test]
-    fn what_is_open_at_the_end_has_stayed_open_as_far_as_it_could() {
+    fn connections_open_at_the_end_count() {
         let mut sustained = opened(1, ms(1));
         (0..499).for_each(|_| sustained.open(ms(300)));
         assert_eq!(sustained.of_windows(ms(310)), 1);
         assert_eq!((sustained.at_end(ms(310)), sustained.is_cut_short(ms(310))), (500, true));
         assert_eq!((sustained.at_end(ms(400)), sustained.is_cut_short(ms(400))), (500, false));
-        // Each that was closed speaks for one more.
+        // Each close counts for one more to come.
         close(&mut sustained, 2, ms(305));
         assert_eq!(sustained.at_end(ms(310)), 496);
         assert_eq!(sustained.at_end(ms(406)), 498, "they were closed more than a window ago");
         close(&mut sustained, 400, ms(310));
         assert_eq!(sustained.at_end(ms(320)), 1);
-        // What came in a gap that is not read to its end is not known to be open.
+        // Connections opened in a gap that is not read to its end may be closed.
         let mut unread = opened(3, ms(1));
         unread.begin_gap(ms(500));
         (0..9).for_each(|_| unread.open(ms(900)));
@@ -329,9 +328,9 @@ mod tests {
             if end.since(Moment(0)) < WINDOW {
                 continue;
             }
-            let told = sustained.of_windows(end);
+            let found = sustained.of_windows(end);
             let (all, most) = (naive(&changes, end, WINDOW), naive(&changes, end, WINDOW + BUCKET));
-            assert!((most..=all).contains(&told), "{told}, not {most} to {all}: {changes:?}");
+            assert!((most..=all).contains(&found), "{found}, not {most} to {all}: {changes:?}");
         }
     }
 

@@ -1,93 +1,91 @@
 //! What TCP_INFO means for a check. Pure, so that the simulation and the fuzzer reach it.
 //!
-//! Facts that do not age with the moment at which we look (Linux, net/ipv4/tcp_input.c):
+//! Facts that do not depend on when it is read (Linux, net/ipv4/tcp_input.c):
 //!
 //! - `last_ack_recv` moves with each segment that carries an acceptable acknowledgement: a SYN-ACK,
-//!   data, a FIN, the answer to a keepalive. It does not with a RST, with a keepalive of the
-//!   server's (its sequence number is old, so it is answered before its acknowledgement is looked
-//!   at) or with a repeated SYN-ACK (answered by a challenge ACK).
+//!   data, a FIN, the ACK of a keepalive. It does not with a RST, with a keepalive of the
+//!   server's (its sequence number is old, so its acknowledgement is not processed) or with a
+//!   repeated SYN-ACK (answered by a challenge ACK).
 //! - `segs_in` moves with each of them.
 //! - `probes` counts the keepalives since the last acknowledgement; a RST leaves it as it is.
 
 use super::event::TcpInfo;
 use crate::units::{Moment, Span};
 
-/// A server repeats its SYN-ACK after a second. With an RTT of half of that and more it may do so
-/// because the answer to it is under way. Source: RFC 6298, 2.1.
+/// A server repeats its SYN-ACK after a second: at an RTT of half of that and more also while our ACK
+/// is in flight. Source: RFC 6298, 2.1.
 const NEAR_RTT_MAX: Span = Span::from_ms(500);
 
-/// By how much a time of the kernel's can be wrong: it ticks every 10 ms where `CONFIG_HZ` is 100.
+/// The error of the kernel's times: its tick is 10 ms if `CONFIG_HZ` is 100.
 const CLOCK_SLACK: Span = Span::from_ms(11);
 
-/// What a handshake takes of the server's segments, and a keepalive.
+/// Segments that a server sends in a handshake, and for a keepalive.
 const HANDSHAKE_SEGS: u32 = 1;
 const KEEPALIVE_SEGS: u32 = 1;
 
-/// A SYN-ACK is repeated after so long, and the next keepalive sent.
+/// After this a SYN-ACK is repeated, and the next keepalive sent.
 const ALONE: Span = Span::from_s(1);
 
-/// So many keepalives without an acknowledgement: the first one had two seconds for it, however late
-/// this host reads that.
+/// With this number of keepalives unacknowledged, the first one had two seconds, however late this
+/// host reads that.
 const UNANSWERED_PROBES: u32 = 3;
 
-/// What a keepalive was to find out, and when.
+/// A keepalive that is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Question {
-    /// When it was asked.
+pub struct SentKeepalive {
+    /// When it was sent, or a doubt began.
     pub at: Moment,
-    /// Whether data was sent before: its acknowledgement is asked for as well.
+    /// Whether data was sent before, which has to be acknowledged as well.
     pub sends: bool,
     /// Whether it is the connection's first keepalive.
     pub is_first: bool,
-    /// How many segments had come, modulo [`SEGS_MODULUS`](super::check_state::SEGS_MODULUS).
+    /// Segments received before, modulo [`SEGS_MODULUS`](super::check_state::SEGS_MODULUS).
     pub segs: u8,
 }
 
-/// What TCP_INFO tells of a keepalive that is out.
+/// What TCP_INFO shows of a keepalive that is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
-    /// An acknowledgement that is newer than the question, by an RTT at least.
+    /// An acknowledgement that is newer than the keepalive, by an RTT at least.
     Acknowledged,
-    /// The same, but more segments came than a handshake and a keepalive take: one was duplicated,
-    /// or the server repeats its SYN-ACK.
+    /// The same, with more segments than a handshake and a keepalive take: one was duplicated, or the
+    /// server repeats its SYN-ACK.
     AcknowledgedInDoubt,
-    /// None, but segments without data, so early that they can be repeats of the SYN-ACK.
+    /// None, but segments without data that can be repeats of the SYN-ACK.
     RepeatsSynAck,
-    /// None, but something came.
+    /// None, but other segments.
     OtherTraffic,
-    /// Nothing came, and it was asked for.
+    /// No segment, although a keepalive or data is out.
     Nothing,
-    /// It cannot be told whether anything was asked for or came.
+    /// Unknown whether anything was sent or came.
     Unclear,
 }
 
-/// What the half-open suspicion of a slow dial or of a missing reply has found.
+/// What a read on suspicion of a half-open connection shows, after a slow dial or a missing reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HalfOpenSuspect {
     Unfounded,
-    /// The server repeats its SYN-ACK, and acknowledges nothing that was sent.
+    /// The server repeats its SYN-ACK, and acknowledges no data.
     RepeatsSynAck,
-    /// Nothing that was sent was acknowledged.
+    /// The data sent was not acknowledged.
     Unacknowledged,
 }
 
-/// What `info`, read at `at`, tells of a question.
-pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
-    // Something that left the server after the question, unless the RTT has fallen since it was
+/// What `info`, read at `at`, shows of `sent`.
+pub fn evidence(info: &TcpInfo, at: Moment, sent: &SentKeepalive) -> Evidence {
+    // A segment that left the server after the keepalive, unless the RTT has fallen since it was
     // measured; then a later keepalive is confirmed.
-    let newest = newest_ack(info, at, question.at + info.rtt.unwrap_or(Span::ZERO));
+    let newest = newest_ack(info, at, sent.at + info.rtt.unwrap_or(Span::ZERO));
     let segs = info.segs_in.map(reduced);
     let is_acknowledged = match newest {
         Order::After => true,
         // As early as that, no other segment is expected than the answer.
-        Order::Unclear => {
-            at.since(question.at) < ALONE && segs.is_some_and(|segs| segs != question.segs)
-        }
+        Order::Unclear => at.since(sent.at) < ALONE && segs.is_some_and(|segs| segs != sent.segs),
         Order::Before => false,
     };
-    let is_taken = !question.sends || info.unacked == 0;
+    let is_taken = !sent.sends || info.unacked == 0;
     if is_taken && is_acknowledged {
-        let is_doubt = question.is_first && !question.sends;
+        let is_doubt = sent.is_first && !sent.sends;
         let most = HANDSHAKE_SEGS + KEEPALIVE_SEGS;
         return match is_doubt && is_more_than(info, most) {
             true => Evidence::AcknowledgedInDoubt,
@@ -96,17 +94,17 @@ pub fn evidence(info: &TcpInfo, at: Moment, question: &Question) -> Evidence {
     }
     let Some(segs) = segs else { return Evidence::Unclear };
     let is_out = info.unacked > 0 || info.probes.is_none_or(|count| count >= UNANSWERED_PROBES);
-    match segs == question.segs {
-        // It may have acknowledged the question, or just before that the handshake.
+    match segs == sent.segs {
+        // The acknowledgement may be of the keepalive, or of the handshake just before it.
         false if is_taken && newest == Order::Unclear => Evidence::Unclear,
-        false if question.is_first && is_more_than(info, HANDSHAKE_SEGS) => Evidence::RepeatsSynAck,
+        false if sent.is_first && is_more_than(info, HANDSHAKE_SEGS) => Evidence::RepeatsSynAck,
         false => Evidence::OtherTraffic,
         true if is_out && info.last_ack_recv.is_some() => Evidence::Nothing,
         true => Evidence::Unclear,
     }
 }
 
-/// How two times lie that are from different clocks.
+/// The order of two times of different clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     Before,
@@ -114,7 +112,7 @@ enum Order {
     After,
 }
 
-/// How the newest acknowledgement lies to `moment`, which is stamped before the read.
+/// When the newest acknowledgement came in relation to `moment`; `at` is stamped before the read.
 fn newest_ack(info: &TcpInfo, at: Moment, moment: Moment) -> Order {
     let Some(age) = info.last_ack_recv else { return Order::Before };
     let (sum, slack) = (moment.0.saturating_add(age.0), CLOCK_SLACK.0);
@@ -125,29 +123,29 @@ fn newest_ack(info: &TcpInfo, at: Moment, moment: Moment) -> Order {
     }
 }
 
-/// The number of segments as a check keeps it.
+/// A number of segments as a check keeps it.
 pub fn reduced(segs_in: u32) -> u8 {
     let rest = segs_in % u32::from(super::check_state::SEGS_MODULUS);
     u8::try_from(rest).unwrap_or_default()
 }
 
-/// What `info`, read at `at`, tells of a [`Doubt`](super::check_state::Step::Doubt) that `question`
-/// began, which has the segments that had come by then.
+/// What `info`, read at `at`, shows of a [`Doubt`](super::check_state::Step::Doubt), with `sent` as of
+/// its beginning.
 ///
-/// A server that repeats its SYN-ACK does so once within that time, at 3 s of its age, and that does
-/// not acknowledge. More is keepalives of its own; less, or an acknowledgement, is answers to
-/// keepalives that were out as ours were turned off.
+/// A server that repeats its SYN-ACK does so once within it, at 3 s, without acknowledging. More
+/// segments are keepalives of the server; none, or an acknowledgement, belong to keepalives that were
+/// in flight when ours were turned off.
 pub fn evidence_in_doubt(
     info: &TcpInfo,
     at: Moment,
-    question: &Question,
-    is_looking: bool,
+    sent: &SentKeepalive,
+    was_polling: bool,
 ) -> Evidence {
     let modulus = super::check_state::SEGS_MODULUS;
-    let came = |segs| (reduced(segs) + modulus - question.segs % modulus) % modulus;
+    let came = |segs| (reduced(segs) + modulus - sent.segs % modulus) % modulus;
     let came = info.segs_in.filter(|_| info.data_segs_in == Some(0)).map(came);
-    match (came, newest_ack(info, at, question.at)) {
-        (Some(1), Order::Before) if is_looking => Evidence::RepeatsSynAck,
+    match (came, newest_ack(info, at, sent.at)) {
+        (Some(1), Order::Before) if was_polling => Evidence::RepeatsSynAck,
         (Some(1), Order::Before | Order::Unclear) => Evidence::Unclear,
         // A SYN-ACK may be one of two.
         (Some(2), Order::Unclear | Order::After) => Evidence::Unclear,
@@ -155,19 +153,18 @@ pub fn evidence_in_doubt(
     }
 }
 
-/// Whether a RST that ended a connection with a keepalive out was the answer to that: it was sent,
-/// and no acknowledgement came. A server that has the connection acknowledges it before it does
-/// anything else.
+/// Whether a RST answered a keepalive: one was sent and not acknowledged. A server that has the
+/// connection acknowledges it before it does anything else.
 pub fn is_reset_by_keepalive(info: &TcpInfo) -> bool {
     info.probes.is_some_and(|count| count > 0)
 }
 
-/// Whether a keepalive that stayed unacknowledged was acknowledged after all.
+/// Whether a keepalive that was judged unacknowledged was acknowledged later.
 pub fn is_acknowledged_late(info: &TcpInfo) -> bool {
     info.probes == Some(0)
 }
 
-/// What a read tells of a suspect to which something was sent, or nothing.
+/// What a read shows of a suspect; `sends`: whether data was sent to it.
 pub fn suspicion(info: &TcpInfo, sends: bool) -> HalfOpenSuspect {
     let is_repeated = is_more_than(info, HANDSHAKE_SEGS);
     match (sends, info.unacked) {
@@ -179,7 +176,7 @@ pub fn suspicion(info: &TcpInfo, sends: bool) -> HalfOpenSuspect {
 }
 
 /// Whether more segments than `part` came, and no data: then the server may repeat its SYN-ACK. Each
-/// repeat of ours may have drawn an answer as well.
+/// retransmission of ours may have had a response, too.
 fn is_more_than(info: &TcpInfo, part: u32) -> bool {
     let came = info.segs_in.map(|count| count.saturating_sub(info.total_retrans));
     let is_near = info.rtt.is_none_or(|rtt| rtt < NEAR_RTT_MAX);
@@ -191,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_suspect_is_half_open_if_its_server_repeats_itself_and_takes_nothing() {
+    fn a_suspect_is_half_open_if_its_server_repeats_its_syn_ack_and_acknowledges_no_data() {
         use HalfOpenSuspect::{RepeatsSynAck, Unacknowledged, Unfounded};
         let info = |total_retrans, segs_in, data_segs_in, unacked| TcpInfo {
             total_retrans,
@@ -221,11 +218,11 @@ mod tests {
         }
     }
 
-    const ASKED: Question =
-        Question { at: Moment(10_000_000_000), sends: false, is_first: true, segs: 1 };
+    const SENT: SentKeepalive =
+        SentKeepalive { at: Moment(10_000_000_000), sends: false, is_first: true, segs: 1 };
 
-    /// What TCP_INFO holds 500 ms after the question.
-    fn told(age_ms: u64, segs_in: u32, probes: u32, question: &Question) -> Evidence {
+    /// The evidence 500 ms after the keepalive.
+    fn after_500_ms(age_ms: u64, segs_in: u32, probes: u32, sent: &SentKeepalive) -> Evidence {
         let info = TcpInfo {
             rtt: Some(Span::from_ms(50)),
             last_ack_recv: Some(Span::from_ms(age_ms)),
@@ -234,17 +231,21 @@ mod tests {
             probes: Some(probes),
             ..TcpInfo::default()
         };
-        evidence(&info, question.at + Span::from_ms(500), question)
+        evidence(&info, sent.at + Span::from_ms(500), sent)
     }
 
     #[test]
-    fn only_what_is_newer_than_the_question_by_an_rtt_is_an_acknowledgement() {
-        assert_eq!(told(400, 2, 0, &ASKED), Evidence::Acknowledged);
-        assert_eq!(told(439, 2, 0, &ASKED), Evidence::Acknowledged);
+    fn only_what_is_newer_than_the_keepalive_by_an_rtt_acknowledges_it() {
+        assert_eq!(after_500_ms(400, 2, 0, &SENT), Evidence::Acknowledged);
+        assert_eq!(after_500_ms(439, 2, 0, &SENT), Evidence::Acknowledged);
         for age_ms in [440, 450, 461] {
-            assert_eq!(told(age_ms, 2, 0, &ASKED), Evidence::Acknowledged, "the kernel's clock");
-            assert_eq!(told(age_ms, 1, 0, &ASKED), Evidence::Unclear, "the SYN-ACK");
-            let earlier = Question { at: Moment(ASKED.at.0 - 500_000_000), ..ASKED };
+            assert_eq!(
+                after_500_ms(age_ms, 2, 0, &SENT),
+                Evidence::Acknowledged,
+                "the kernel's clock"
+            );
+            assert_eq!(after_500_ms(age_ms, 1, 0, &SENT), Evidence::Unclear, "the SYN-ACK");
+            let earlier = SentKeepalive { at: Moment(SENT.at.0 - 500_000_000), ..SENT };
             let info = |segs_in| TcpInfo {
                 rtt: Some(Span::from_ms(50)),
                 last_ack_recv: Some(Span::from_ms(age_ms + 500)),
@@ -253,31 +254,35 @@ mod tests {
                 probes: Some(1),
                 ..TcpInfo::default()
             };
-            let late = evidence(&info(2), ASKED.at + Span::from_ms(500), &earlier);
+            let late = evidence(&info(2), SENT.at + Span::from_ms(500), &earlier);
             assert_eq!(late, Evidence::Unclear, "the SYN-ACK, which was repeated");
         }
-        assert_eq!(told(462, 2, 0, &ASKED), Evidence::RepeatsSynAck);
-        assert_eq!(told(1_500, 1, 3, &ASKED), Evidence::Nothing);
-        // A SYN-ACK just before the question, and a server that does not acknowledge anything.
-        assert_eq!(told(450, 1, 3, &ASKED), Evidence::Nothing);
+        assert_eq!(after_500_ms(462, 2, 0, &SENT), Evidence::RepeatsSynAck);
+        assert_eq!(after_500_ms(1_500, 1, 3, &SENT), Evidence::Nothing);
+        // A SYN-ACK just before the keepalive, and a server that does not acknowledge anything.
+        assert_eq!(after_500_ms(450, 1, 3, &SENT), Evidence::Nothing);
     }
 
     #[test]
-    fn segments_without_an_acknowledgement_are_never_nothing() {
-        let later = Question { is_first: false, segs: 3, ..ASKED };
-        assert_eq!(told(1_500, 2, 3, &ASKED), Evidence::RepeatsSynAck);
-        assert_eq!(told(1_500, 4, 3, &later), Evidence::OtherTraffic);
-        assert_eq!(told(1_500, 3, 3, &later), Evidence::Nothing);
+    fn segments_without_an_acknowledgement_are_other_traffic() {
+        let later = SentKeepalive { is_first: false, segs: 3, ..SENT };
+        assert_eq!(after_500_ms(1_500, 2, 3, &SENT), Evidence::RepeatsSynAck);
+        assert_eq!(after_500_ms(1_500, 4, 3, &later), Evidence::OtherTraffic);
+        assert_eq!(after_500_ms(1_500, 3, 3, &later), Evidence::Nothing);
         // More than the handshake's and the keepalive's, but only of the first keepalive.
-        assert_eq!(told(400, 3, 0, &ASKED), Evidence::AcknowledgedInDoubt);
-        assert_eq!(told(400, 9, 0, &later), Evidence::Acknowledged);
+        assert_eq!(after_500_ms(400, 3, 0, &SENT), Evidence::AcknowledgedInDoubt);
+        assert_eq!(after_500_ms(400, 9, 0, &later), Evidence::Acknowledged);
     }
 
     #[test]
-    fn what_was_not_asked_for_or_is_not_known_is_unclear() {
-        assert_eq!(told(1_500, 1, 0, &ASKED), Evidence::Unclear, "no keepalive went out");
-        assert_eq!(told(1_500, 1, 2, &ASKED), Evidence::Unclear, "it had no two seconds yet");
-        let nothing = evidence(&TcpInfo::default(), ASKED.at, &ASKED);
+    fn without_a_keepalive_sent_or_a_known_count_the_evidence_is_unclear() {
+        assert_eq!(after_500_ms(1_500, 1, 0, &SENT), Evidence::Unclear, "no keepalive went out");
+        assert_eq!(
+            after_500_ms(1_500, 1, 2, &SENT),
+            Evidence::Unclear,
+            "it had no two seconds yet"
+        );
+        let nothing = evidence(&TcpInfo::default(), SENT.at, &SENT);
         assert_eq!(nothing, Evidence::Unclear);
         let unacked = TcpInfo {
             unacked: 1,
@@ -286,13 +291,13 @@ mod tests {
             probes: Some(0),
             ..TcpInfo::default()
         };
-        let sends = Question { sends: true, ..ASKED };
-        assert_eq!(evidence(&unacked, ASKED.at, &sends), Evidence::Nothing, "data was out");
+        let sends = SentKeepalive { sends: true, ..SENT };
+        assert_eq!(evidence(&unacked, SENT.at, &sends), Evidence::Nothing, "data was out");
     }
 
     #[test]
-    fn what_was_sent_has_to_be_acknowledged_as_well() {
-        let sends = Question { sends: true, ..ASKED };
+    fn data_has_to_be_acknowledged_as_well() {
+        let sends = SentKeepalive { sends: true, ..SENT };
         let info = TcpInfo {
             unacked: 1,
             last_ack_recv: Some(Span::ZERO),
@@ -307,8 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn one_segment_in_a_doubt_is_a_syn_ack_unless_it_acknowledges() {
-        let began = Question { segs: 6, ..ASKED };
+    fn one_segment_in_a_doubt_is_a_syn_ack_unless_it_is_an_acknowledgement() {
+        let began = SentKeepalive { segs: 6, ..SENT };
         let info = |segs_in, age_ms| TcpInfo {
             segs_in: Some(segs_in),
             data_segs_in: Some(0),
@@ -316,8 +321,8 @@ mod tests {
             ..TcpInfo::default()
         };
         let at = began.at + Span::from_ms(3_500);
-        let found = |info: TcpInfo, is_looking| evidence_in_doubt(&info, at, &began, is_looking);
-        for (segs_in, age_ms, is_looking, expected) in [
+        let found = |info: TcpInfo, was_polling| evidence_in_doubt(&info, at, &began, was_polling);
+        for (segs_in, age_ms, was_polling, expected) in [
             (7, 4_000, true, Evidence::RepeatsSynAck),
             (7, 4_000, false, Evidence::Unclear),
             (6, 4_000, true, Evidence::Acknowledged),
@@ -330,14 +335,14 @@ mod tests {
             // Keepalives of its own.
             (9, 4_000, true, Evidence::Acknowledged),
         ] {
-            assert_eq!(found(info(segs_in, age_ms), is_looking), expected, "{segs_in} {age_ms}");
+            assert_eq!(found(info(segs_in, age_ms), was_polling), expected, "{segs_in} {age_ms}");
         }
         let data = TcpInfo { data_segs_in: Some(1), ..info(7, 4_000) };
         assert_eq!(found(data, true), Evidence::Acknowledged);
     }
 
     #[test]
-    fn a_reset_is_the_keepalives_if_one_was_out() {
+    fn a_rst_answers_a_keepalive_if_one_was_out() {
         let info = |probes| TcpInfo { probes, ..TcpInfo::default() };
         assert!(is_reset_by_keepalive(&info(Some(1))));
         assert!(!is_reset_by_keepalive(&info(Some(0))));

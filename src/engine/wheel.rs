@@ -2,8 +2,8 @@
 //!
 //! Six levels of 64 buckets. A bucket of level 0 is one tick, of level 1 it is 64 ticks, and so on:
 //! a deadline sits at the level of the highest digit (base 64) in which it differs from the current
-//! tick, and moves down as that comes nearer. At most five moves in its life, and nearly every
-//! deadline is cancelled before the first.
+//! tick, and moves down as time passes: at most five times, and nearly every deadline is cancelled
+//! before the first move.
 //!
 //! Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987); the levels by
 //! exclusive-or are tokio's (`tokio/src/runtime/time/wheel`).
@@ -21,7 +21,7 @@ const BUCKETS: usize = 1 << DIGIT_BITS;
 /// In [`Link::prev`]: the rest is the number of a bucket, not a slot.
 const BUCKET_MARK: u32 = 1 << 31;
 
-/// The furthest that a deadline can be, in ticks: what its 32 bits can tell apart.
+/// The furthest deadline, in ticks: what 32 bits hold.
 pub const REACH_TICKS: u64 = u32::MAX as u64;
 
 /// A slot's place: 12 bytes. All zero means unarmed, so that untouched memory is right as it is.
@@ -51,7 +51,7 @@ pub struct Wheel {
     armed: u32,
 }
 
-/// The earliest bucket: where it is, and the tick at which it begins.
+/// The earliest bucket that is not empty, and the tick at which it begins.
 struct Earliest {
     level: usize,
     bucket: usize,
@@ -59,10 +59,10 @@ struct Earliest {
 }
 
 impl Wheel {
-    /// A wheel for `slots` slots (fewer than 2^31) whose time begins at tick 0.
+    /// A wheel for `slots` slots (fewer than 2^31) that begins at tick 0.
     ///
     /// # Errors
-    /// When the memory is not to be had.
+    /// If allocation fails.
     pub fn new(slots: u32) -> Result<Wheel, TryReserveError> {
         assert!(slots < BUCKET_MARK, "a slot plus one must leave the mark free");
         Ok(Wheel {
@@ -91,16 +91,15 @@ impl Wheel {
         Tick(self.current)
     }
 
-    /// Gives the slot a deadline, in place of one that it may have. One that has passed is due at
-    /// once; one beyond [`REACH_TICKS`] is brought forward to there, so whoever asks for such spans
-    /// looks again when it fires.
+    /// Sets the slot's deadline. One that has passed is due at once. One beyond [`REACH_TICKS`] fires
+    /// there, too early: the caller has to arm it again.
     pub fn arm(&mut self, slot: u32, due: Tick) {
         self.cancel(slot);
         self.link(slot, due.0.clamp(self.current, self.current.saturating_add(REACH_TICKS)));
         self.armed += 1;
     }
 
-    /// Takes the slot's deadline away, if it has one.
+    /// Clears the slot's deadline, if it has one.
     pub fn cancel(&mut self, slot: u32) {
         if self.links[slot as usize].prev != 0 {
             self.unlink(slot);
@@ -114,8 +113,8 @@ impl Wheel {
         self.earliest().map(|earliest| Tick(earliest.begins))
     }
 
-    /// The next slot that is due by `now`, its deadline taken away; `None` when there is no more,
-    /// or when `budget` is used up. A slot fired and a slot moved down a level cost one each.
+    /// The next slot that is due by `now`, its deadline cleared; `None` if there is none, or `budget`
+    /// is used up. A slot fired and a slot moved down a level cost one each.
     pub fn pop_expired(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
         loop {
             let earliest = self.earliest().filter(|earliest| earliest.begins <= now.0);
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn no_next_due_is_left_behind_the_time_it_was_asked_about() {
+    fn after_a_deadline_fires_the_next_one_is_later() {
         // After a timer fires at `now`, the next deadline is later than `now`: else a loop would
         // spin.
         let mut wheel = Wheel::new(3).unwrap();

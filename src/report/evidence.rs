@@ -80,7 +80,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         })
     });
     let mut rows: Vec<Row<'_>> = ended_by.collect();
-    if let Some(failures) = &summary.unanswered {
+    if let Some(failures) = &summary.no_reply {
         // An answer can be lost on its way as well.
         rows.push(Row {
             name: UNANSWERED.into(),

@@ -32,14 +32,14 @@ fn write_table(
     writeln!(out, "{title}: {count}, {which}")?;
     let names: Vec<String> = rows.iter().map(|row| name(row.index as usize)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let answers = rows.iter().any(|row| row.answered + row.unanswered > 0);
+    let answers = rows.iter().any(|row| row.replied + row.no_reply > 0);
     let headings = ["asked", "established", "errors", "closed", "unanswered"];
     let columns = if answers { &headings[..] } else { &headings[..4] };
     write!(out, "  {:width$}", "")?;
     columns.iter().try_for_each(|heading| write!(out, "  {heading:>COLUMN$}"))?;
     writeln!(out, "  p99")?;
     for (row, name) in rows.iter().zip(names) {
-        let counts = [row.dialed, row.established, row.errors, row.closed, row.unanswered];
+        let counts = [row.dialed, row.established, row.errors, row.closed, row.no_reply];
         write!(out, "  {name:width$}")?;
         counts.iter().zip(columns).try_for_each(|(count, _)| write!(out, "  {count:COLUMN$}"))?;
         match row.established {
@@ -87,7 +87,7 @@ Targets: 80, the worst 3
 "
         );
         breakdown.count = 3;
-        breakdown.worst[1].unanswered = 12;
+        breakdown.worst[1].no_reply = 12;
         text.clear();
         write_table(&mut text, "Sources", &breakdown, name).unwrap();
         assert!(text.starts_with("Sources: 3, worst first\n"), "{text}");

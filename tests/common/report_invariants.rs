@@ -141,7 +141,7 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
         || is_one_sided;
     let is_closed =
         is_any(|symptom| matches!(symptom, Symptom::Closed { .. } | Symptom::KilledHere));
-    let expected = if summary.gave_up {
+    let expected = if summary.hit_max_errors {
         (some_or_none, exit::WITH_ERRORS)
     } else if summary.stopped && is_undone {
         (Word::Stopped, exit::NOT_COMPLETED)

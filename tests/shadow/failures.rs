@@ -19,7 +19,7 @@ impl Shadow {
             let is_dial = reason.ends_in() == State::Error;
             self.compare(reason.word(), is_dial, &mine, theirs)?;
         }
-        self.compare("unanswered", false, &self.reply_timeouts, summary.unanswered.as_ref())?;
+        self.compare("unanswered", false, &self.reply_timeouts, summary.no_reply.as_ref())?;
         self.compare_slow(summary)?;
         let checks = self.check_stats();
         check!(summary.checks == checks, "{:?}, and not {checks:?}", summary.checks);

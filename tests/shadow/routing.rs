@@ -101,7 +101,7 @@ impl Routing {
             let same = mine.fits(row);
             check!(same, "{kind} {}: {row:?}, and should be {mine:?}", row.index);
         }
-        let severity = |row: &Row| (row.errors, row.closed + row.unanswered, row.p99);
+        let severity = |row: &Row| (row.errors, row.closed + row.no_reply, row.p99);
         let order = |row: &Row| (std::cmp::Reverse(severity(row)), row.index);
         let is_sorted = theirs.worst.is_sorted_by_key(order);
         check!(is_sorted, "the worst {kind} is not the first: {:?}", theirs.worst);
@@ -150,7 +150,7 @@ impl Group {
         let near = row.p99.0.abs_diff(exact.0) <= exact.0 / 64;
         let ends = (self.dialed, count, self.errors, self.closed, self.reasons);
         let replies = (self.replied, self.no_reply);
-        near && replies == (row.answered, row.unanswered)
+        near && replies == (row.replied, row.no_reply)
             && ends == (row.dialed, row.established as usize, row.errors, row.closed, row.reasons)
     }
 }

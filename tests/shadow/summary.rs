@@ -84,7 +84,7 @@ impl Shadow {
             ("awaited", summary.replies_pending.into(), replies),
             ("unsettled", summary.probes_pending.into(), awaited - replies),
             ("stopped", summary.stopped.into(), self.stopped.into()),
-            ("gave up", summary.gave_up.into(), self.gave_up.into()),
+            ("gave up", summary.hit_max_errors.into(), self.gave_up.into()),
             ("start", summary.start.0, self.start.0),
             ("end", summary.end.0, self.now.0),
         ] {

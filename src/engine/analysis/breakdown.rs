@@ -10,11 +10,11 @@ use crate::units::Span;
 /// The most rows that are kept.
 pub const ROWS_MAX: usize = 20;
 
-/// Where trouble began among the dials of one row: a dial that failed beyond this host, or was closed
+/// How the hits of one row are spread over its dials: those that failed beyond this host or were closed
 /// on accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Onset {
-    /// Those that came through before the first such dial, and after it.
+    /// Dials that came through before the first hit, and after it.
     pub before: u32,
     pub after: u32,
     pub hits: u32,
@@ -30,7 +30,7 @@ impl Onset {
         *count += 1;
     }
 
-    /// Whether it came through up to some number, and hardly any more after that.
+    /// Whether dials came through up to some number, and hardly any after that.
     pub fn is_clean(&self) -> bool {
         self.before > 0 && self.hits >= 3 && self.after * 20 <= self.hits + self.after
     }
@@ -39,78 +39,78 @@ impl Onset {
 /// What became of the dials to one target, or from one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Row {
-    /// Where it stands among [`targets`](crate::route::Routes::targets) or
+    /// Its index in [`targets`](crate::route::Routes::targets) or
     /// [`sources`](crate::route::Routes::sources).
     pub index: u32,
-    /// How many dials it was its turn for, those that were skipped included.
+    /// Skipped dials included.
     pub dialed: u32,
     /// Those since closed included.
     pub established: u32,
     pub errors: u32,
-    /// Those that were closed, in whatever way.
+    /// For any reason.
     pub closed: u32,
-    /// How many each reason ended, by [`EndReason`].
+    /// By [`EndReason`].
     pub reasons: [u32; EndReason::COUNT],
-    /// Those that did not answer in time, and those that did.
-    pub unanswered: u32,
-    pub answered: u32,
+    /// Without the expected reply in time, and with it.
+    pub no_reply: u32,
+    pub replied: u32,
     /// Closed by the peer on accept.
     pub closed_at_once: u32,
-    /// Under way for a second and more, or established only after that.
-    pub quiet: u32,
+    /// Pending for a second or more, or established only after that.
+    pub slow_or_pending: u32,
     pub onset: Onset,
-    /// Of its dial times, to within 0.8%; zero where nothing was established.
+    /// Of its dial times, to within 0.8%; zero if none was established.
     pub p99: Span,
 }
 
 impl Row {
-    /// How many of its connections something happened to.
-    pub fn count(&self, matter: Matter) -> u32 {
+    /// How many of its connections had a hit.
+    pub fn count(&self, kind: HitKind) -> u32 {
         let of = |reason: EndReason| self.reasons[reason as usize];
-        match matter {
-            Matter::EndReason(reason) => of(reason),
-            Matter::Closed => of(EndReason::PeerClosed) + of(EndReason::PeerReset),
-            Matter::Unanswered => self.unanswered,
+        match kind {
+            HitKind::EndReason(reason) => of(reason),
+            HitKind::Closed => of(EndReason::PeerClosed) + of(EndReason::PeerReset),
+            HitKind::NoReply => self.no_reply,
         }
     }
 
-    /// Worse ones first: by errors, by what became of the others, then by the time.
-    fn badness(&self) -> (u32, u32, Span, u32) {
-        (self.errors, self.closed + self.unanswered, self.p99, u32::MAX - self.index)
+    /// The order of rows: by errors, by other hits, by dial time.
+    fn severity(&self) -> (u32, u32, Span, u32) {
+        (self.errors, self.closed + self.no_reply, self.p99, u32::MAX - self.index)
     }
 }
 
-/// Something that can become of connections.
+/// What a row counts as a hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matter {
+pub enum HitKind {
     EndReason(EndReason),
     /// Closed by the peer, in either way.
     Closed,
-    Unanswered,
+    NoReply,
 }
 
-impl Matter {
+impl HitKind {
     const COUNT: usize = EndReason::COUNT + 2;
 
-    fn all() -> impl Iterator<Item = Matter> {
+    fn all() -> impl Iterator<Item = HitKind> {
         EndReason::ALL
             .into_iter()
-            .map(Matter::EndReason)
-            .chain([Matter::Closed, Matter::Unanswered])
+            .map(HitKind::EndReason)
+            .chain([HitKind::Closed, HitKind::NoReply])
     }
 
     fn index(self) -> usize {
         match self {
-            Matter::EndReason(reason) => reason as usize,
-            Matter::Closed => EndReason::COUNT,
-            Matter::Unanswered => EndReason::COUNT + 1,
+            HitKind::EndReason(reason) => reason as usize,
+            HitKind::Closed => EndReason::COUNT,
+            HitKind::NoReply => EndReason::COUNT + 1,
         }
     }
 }
 
-/// All the rows in which something happened, those that are not kept included.
+/// All rows with a hit of one kind, those that are not kept included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Met {
+pub struct Hits {
     pub rows: usize,
     pub hits: u64,
     pub dialed: u64,
@@ -119,7 +119,7 @@ pub struct Met {
     pub worst: Option<(u32, u32)>,
 }
 
-impl Met {
+impl Hits {
     fn add(&mut self, row: &Row, hits: u32) {
         self.rows += 1;
         self.hits += u64::from(hits);
@@ -131,15 +131,14 @@ impl Met {
     }
 }
 
-/// All targets, or all sources. There are no rows where there is but one: they would repeat the
-/// whole.
+/// All targets, or all sources. A single one has no row, which would repeat the whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Breakdown {
     /// How many there are.
     pub count: usize,
     /// The worst first, at most [`ROWS_MAX`].
     pub worst: Vec<Row>,
-    met: Vec<Met>,
+    hits: Vec<Hits>,
 }
 
 impl Breakdown {
@@ -185,20 +184,20 @@ impl Breakdown {
 
     /// O([`ROWS_MAX`]).
     fn add(&mut self, row: &Row) {
-        self.met.resize(Matter::COUNT, Met::default());
-        for matter in Matter::all().filter(|matter| row.count(*matter) > 0) {
-            self.met[matter.index()].add(row, row.count(matter));
+        self.hits.resize(HitKind::COUNT, Hits::default());
+        for kind in HitKind::all().filter(|kind| row.count(*kind) > 0) {
+            self.hits[kind.index()].add(row, row.count(kind));
         }
-        let place = self.worst.partition_point(|other| other.badness() > row.badness());
+        let place = self.worst.partition_point(|other| other.severity() > row.severity());
         if place < ROWS_MAX {
             self.worst.truncate(ROWS_MAX - 1);
             self.worst.insert(place, *row);
         }
     }
 
-    /// The rows in which something happened.
-    pub fn met(&self, matter: Matter) -> Met {
-        self.met.get(matter.index()).copied().unwrap_or_default()
+    /// The rows with a hit.
+    pub fn hits(&self, kind: HitKind) -> Hits {
+        self.hits.get(kind.index()).copied().unwrap_or_default()
     }
 }
 
@@ -238,10 +237,13 @@ impl Sums {
             }
             let Some(dial) = fate.dial() else { continue };
             let sums = [
-                (&mut row.answered, dial.replied),
-                (&mut row.unanswered, dial.no_reply),
+                (&mut row.replied, dial.replied),
+                (&mut row.no_reply, dial.no_reply),
                 (&mut row.closed_at_once, dial.closed_at_once),
-                (&mut row.quiet, matches!(dial.outcome, Outcome::Slow | Outcome::Pending)),
+                (
+                    &mut row.slow_or_pending,
+                    matches!(dial.outcome, Outcome::Slow | Outcome::Pending),
+                ),
             ];
             sums.into_iter().filter(|(_, is)| *is).for_each(|(sum, _)| *sum += count);
         }

@@ -1,5 +1,5 @@
-//! When connections were closed by the peer, and how old they were: as pulses, each some closes with
-//! nothing for a while before and after.
+//! When connections were closed by the peer, and at which age: as pulses, each a number of closes with
+//! none for a while before and after.
 
 use super::dial::RunView;
 use super::dials::Dials;
@@ -16,7 +16,7 @@ const SOON: Span = Span::from_ms(500);
 /// The most pulses that are kept: the largest.
 pub const PULSES_MAX: usize = 16;
 
-/// Some closes with nothing before and after them.
+/// A number of closes with none before and after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pulse {
     /// The first can have been as early as `from`, the last as late as `to`.
@@ -29,17 +29,17 @@ pub struct Pulse {
     pub age_max: Span,
     /// How many were established before it and stayed open after it, and how old the oldest and the
     /// youngest of these were at its end.
-    pub kept: u32,
-    pub kept_age_max: Span,
-    pub kept_age_min: Span,
+    pub survivors: u32,
+    pub survivor_age_max: Span,
+    pub survivor_age_min: Span,
     /// When the first of those closed was established, and the last of those that stayed open.
     pub established_from: Moment,
-    pub kept_established_to: Moment,
+    pub survivors_established_to: Moment,
     /// How many were established within half a second after it.
     pub newcomers: u32,
 }
 
-/// All closes by the peer of one kind.
+/// All closes by the peer that were not on accept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Closes {
     pub count: u32,
@@ -54,15 +54,15 @@ pub struct Closes {
     pub age_p50: Span,
     pub age_p98: Span,
     pub age_max: Span,
-    /// How many of them are dated no better than by a stretch in which this host was not looking.
+    /// How many of them have no date but a gap.
     pub undated: u32,
     /// The largest, in the order of time.
     pub pulses: Vec<Pulse>,
     /// How many pulses there were.
     pub pulses_count: u32,
     /// How many connections are open in the end, and the age of the oldest.
-    pub kept: u32,
-    pub kept_age_max: Span,
+    pub survivors: u32,
+    pub survivor_age_max: Span,
     /// Whether they were closed in the order in which they were established.
     pub is_oldest_first: bool,
 }
@@ -82,8 +82,8 @@ impl Closes {
             last: last.since,
             moments: p98.since(view.gaps.earliest(p2)),
             age_min: Span(u64::MAX),
-            kept: dials.open,
-            kept_age_max: dials.oldest_open.map_or(Span::ZERO, |oldest| view.now.since(oldest)),
+            survivors: dials.open,
+            survivor_age_max: dials.oldest_open.map_or(Span::ZERO, |oldest| view.now.since(oldest)),
             ..Closes::default()
         };
         closes.measure_ages(view, &all);
@@ -159,8 +159,8 @@ fn pulse(view: &RunView<'_>, some: &[&Connection]) -> Pulse {
     pulse
 }
 
-/// Counts who was established before each pulse and stayed open after it, and who came soon after; for
-/// pulses in the order of time, O(connections).
+/// Counts the survivors of each pulse, and the connections established soon after it; for pulses in the
+/// order of time, O(connections).
 fn look_around(view: &RunView<'_>, pulses: &mut [Pulse]) {
     let ends: Vec<Moment> = pulses.iter().map(|pulse| pulse.to).collect();
     let soons: Vec<Moment> = ends.iter().map(|to| view.gaps.acted_on(*to, SOON) + SOON).collect();
@@ -185,10 +185,10 @@ fn look_around(view: &RunView<'_>, pulses: &mut [Pulse]) {
         for first in 0..=index {
             spans[first * count + index + 1..(first + 1) * count].iter().for_each(|s| sum.merge(s));
         }
-        pulse.kept = sum.count;
-        pulse.kept_established_to = sum.last;
+        pulse.survivors = sum.count;
+        pulse.survivors_established_to = sum.last;
         let age = |at: Moment| pulse.to.since(at);
-        (pulse.kept_age_max, pulse.kept_age_min) = match sum.count {
+        (pulse.survivor_age_max, pulse.survivor_age_min) = match sum.count {
             0 => (Span::ZERO, Span(u64::MAX)),
             _ => (age(sum.first), age(sum.last)),
         };

@@ -58,6 +58,10 @@ pub struct Dial {
     pub closed_at_once: bool,
     pub replied: bool,
     pub no_reply: bool,
+    /// Open, and so young as the run ended that it may have been closed on accept.
+    pub is_unsettled: bool,
+    /// The server repeats its SYN-ACK, as far as its latest check tells.
+    pub syn_ack_repeated: bool,
 }
 
 impl Dial {
@@ -106,7 +110,7 @@ impl Fate {
                 let slow = connection.dial_time.is_some_and(|time| time.middle() >= SLOW_DIAL_MIN);
                 let end = reason.map_or(0, |reason| 1 + reason - EndReason::PeerClosed as usize);
                 let reply = match reply {
-                    Reply::NotAsked => 0,
+                    Reply::NotExpected => 0,
                     Reply::Replied => 1,
                     Reply::NoReply | Reply::Wrong => 2,
                 };
@@ -184,6 +188,9 @@ impl Fate {
             closed_at_once: self.is_closed_on_accept(),
             replied: self.replied(),
             no_reply: self.parts().is_some_and(|(_, _, reply)| reply == 2),
+            // These two are no part of a fate.
+            is_unsettled: false,
+            syn_ack_repeated: false,
         })
     }
 }
@@ -200,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fate_says_all_that_went_into_it() {
+    fn a_fate_keeps_all_that_it_was_made_of() {
         let second = Span::from_s(1);
         let mut fates = Vec::new();
         for reason in EndReason::ALL {
             let state = reason.ends_in();
             for dial_time in [Span::from_ms(1), Span::from_s(3)] {
-                for reply in [Reply::NotAsked, Reply::Replied, Reply::NoReply] {
+                for reply in [Reply::NotExpected, Reply::Replied, Reply::NoReply] {
                     let is_open = state == State::Closed;
                     let closed =
                         connection(state, Some(reason), Some(dial_time).filter(|_| is_open));
@@ -237,7 +244,7 @@ mod tests {
             (State::Established, Some(Span::from_ms(1))),
             (State::Established, Some(Span::from_s(3))),
         ] {
-            for reply in [Reply::NotAsked, Reply::Replied, Reply::Wrong] {
+            for reply in [Reply::NotExpected, Reply::Replied, Reply::Wrong] {
                 let open = connection(state, None, dial_time);
                 let early = Fate::of(&open, reply, Moment(0));
                 assert_eq!((early.reason(), early.dial().is_some()), (None, dial_time.is_some()));

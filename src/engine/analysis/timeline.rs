@@ -1,5 +1,5 @@
-//! Dials in the order of their SYNs, as a short list of stretches in which the same became of all;
-//! where there would be too many of these, neighbours are added up.
+//! Dials in the order of their SYNs, as a short list of cells with the same outcome for all; if there
+//! are too many of these, neighbours are merged.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::units::Moment;
 /// The most cells of a timeline.
 pub const CELLS_MAX: usize = 512;
 
-/// What became of some dials.
+/// A number of dials by outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     pub dials: u32,
@@ -18,6 +18,8 @@ pub struct Counts {
     pub closed_at_once: u32,
     pub replied: u32,
     pub no_reply: u32,
+    pub unsettled: u32,
+    pub syn_ack_repeated: u32,
 }
 
 impl Counts {
@@ -27,9 +29,11 @@ impl Counts {
         closed_at_once: 0,
         replied: 0,
         no_reply: 0,
+        unsettled: 0,
+        syn_ack_repeated: 0,
     };
 
-    /// How many came to an outcome.
+    /// How many had an outcome.
     pub fn of(&self, outcome: Outcome) -> u32 {
         self.outcomes[outcome.index()]
     }
@@ -40,6 +44,8 @@ impl Counts {
         self.closed_at_once += u32::from(dial.closed_at_once);
         self.replied += u32::from(dial.replied);
         self.no_reply += u32::from(dial.no_reply);
+        self.unsettled += u32::from(dial.is_unsettled);
+        self.syn_ack_repeated += u32::from(dial.syn_ack_repeated);
     }
 
     fn add(&mut self, other: &Counts) {
@@ -48,10 +54,12 @@ impl Counts {
         self.closed_at_once += other.closed_at_once;
         self.replied += other.replied;
         self.no_reply += other.no_reply;
+        self.unsettled += other.unsettled;
+        self.syn_ack_repeated += other.syn_ack_repeated;
     }
 }
 
-/// Some dials in a row.
+/// Consecutive dials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// When the first and the last of their SYNs was sent.
@@ -61,7 +69,7 @@ pub struct Cell {
     pub level: Range<u32>,
     pub level_at_first: Range<u32>,
     pub counts: Counts,
-    /// What became of all of them, if it was the same.
+    /// If it is the same for all of them.
     alike: Option<Dial>,
 }
 
@@ -77,14 +85,14 @@ impl Cell {
         self.counts.of(outcome)
     }
 
-    /// Takes in the dial that follows.
+    /// Adds the next dial.
     fn add_one(&mut self, at: Moment, dial: Dial, level: &Range<u32>) {
         self.to = at;
         self.level = self.level.start.min(level.start)..self.level.end.max(level.end);
         self.counts.add_one(dial);
     }
 
-    /// Takes in the one that follows.
+    /// Adds the next cell.
     fn add(&mut self, next: &Cell) {
         self.to = next.to;
         self.level = self.level.start.min(next.level.start)..self.level.end.max(next.level.end);
@@ -97,7 +105,7 @@ impl Cell {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Timeline {
     pub cells: Vec<Cell>,
-    /// Cells of so few dials may be added up.
+    /// Cells of up to this number of dials may be merged.
     coarse: u32,
 }
 
@@ -121,7 +129,7 @@ impl Timeline {
         }
     }
 
-    /// Adds up neighbours that together have no more than the coarse number of dials.
+    /// Merges neighbours that together have at most `coarse` dials.
     fn coarsen(&mut self) {
         let mut cells: Vec<Cell> = Vec::with_capacity(CELLS_MAX + 1);
         for next in self.cells.drain(..) {
@@ -157,11 +165,18 @@ mod tests {
     use crate::engine::EndReason;
 
     fn dial(outcome: Outcome) -> Dial {
-        Dial { outcome, closed_at_once: false, replied: false, no_reply: false }
+        Dial {
+            outcome,
+            closed_at_once: false,
+            replied: false,
+            no_reply: false,
+            is_unsettled: false,
+            syn_ack_repeated: false,
+        }
     }
 
     #[test]
-    fn a_clean_edge_stays_exact_however_long_the_run() {
+    fn a_clean_edge_stays_exact_in_a_long_run() {
         let mut timeline = Timeline::default();
         for index in 0..100_000u32 {
             let failed = index >= 64_123;

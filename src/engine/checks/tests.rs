@@ -1,4 +1,4 @@
-//! What is counted of a connection that is checked, and when.
+//! What the checks of a connection count.
 
 use super::*;
 use crate::engine::check_state::{Outcome, Step};
@@ -21,7 +21,7 @@ fn expecting() -> Option<ReplyCheck> {
     Some(ReplyCheck { send: [].into(), expect, reply_timeout: Span::from_s(5) })
 }
 
-/// Checks of which the first slot is open and has met `inputs`.
+/// Checks after `inputs` to the first slot.
 fn after(probe: Probe, reply_check: Option<ReplyCheck>, inputs: &[Input]) -> Checks {
     let mut checks = Checks::new(&plan(probe, reply_check)).unwrap();
     checks.take(0, Input::Opened { is_slow: false }, NOW);
@@ -32,7 +32,7 @@ fn after(probe: Probe, reply_check: Option<ReplyCheck>, inputs: &[Input]) -> Che
     checks
 }
 
-/// What is found once that connection is closed.
+/// The results once that connection is closed.
 fn closed(mut checks: Checks, reason: EndReason) -> CheckStats {
     checks.close(0, reason, NOW);
     checks.audit();
@@ -41,7 +41,7 @@ fn closed(mut checks: Checks, reason: EndReason) -> CheckStats {
     checks.stats()
 }
 
-/// Numbers of the first round, without its moments.
+/// Counts of the first round, without its moments.
 fn first(stats: &CheckStats) -> RoundStats {
     let first = *stats.round(Round::First);
     RoundStats { first_at: None, last_at: None, last_confirmed_at: None, ..first }
@@ -51,11 +51,11 @@ const SENT: [Input; 2] = [Input::Due, Input::Started { segs: 1 }];
 const LATER: Input = Input::Due;
 
 fn read(evidence: Evidence) -> Input {
-    Input::Read { evidence, is_looking: true, segs: 1 }
+    Input::Read { evidence, was_polling: true, segs: 1 }
 }
 
 #[test]
-fn a_connection_that_ends_before_its_keepalive_was_not_asked() {
+fn a_connection_that_ends_before_its_keepalive_has_none_sent() {
     let due = || after(Probe::All, None, &[]);
     assert_eq!(due().stats(), CheckStats::default());
     let unneeded = RoundStats { unneeded: 1, ..RoundStats::default() };
@@ -91,26 +91,26 @@ fn a_keepalive_that_is_out_is_pending_until_it_is_judged() {
 }
 
 #[test]
-fn nothing_at_all_is_judged_by_the_last_read_and_only_by_a_host_that_was_looking() {
+fn unacknowledged_takes_the_last_read_and_a_host_that_was_polling() {
     let last = [&SENT[..], &[LATER, LATER, LATER]].concat();
     let judged = |more: &[Input]| after(Probe::All, None, &[&last[..], more].concat()).stats();
-    let nothing = |is_looking| Input::Read { evidence: Evidence::Nothing, is_looking, segs: 1 };
+    let nothing = |was_polling| Input::Read { evidence: Evidence::Nothing, was_polling, segs: 1 };
     assert_eq!(judged(&[nothing(true)]).unacknowledged, 1);
     assert_eq!(judged(&[nothing(false)]).round(Round::First).pending, 1);
     let again = [nothing(false), LATER];
     assert_eq!(judged(&[&again[..], &[nothing(true)]].concat()).unacknowledged, 1);
     let stats = judged(&[&again[..], &[nothing(false)]].concat());
     assert_eq!((stats.unacknowledged, stats.round(Round::First).unknown), (0, 1));
-    // The first reads judge nothing.
+    // The first reads decide nothing.
     let early = after(Probe::All, None, &[&SENT[..], &[LATER, nothing(true)]].concat());
     assert_eq!(early.stats().round(Round::First).pending, 1);
-    // An acknowledgement after all.
+    // Acknowledged later.
     let stats = judged(&[nothing(true), Input::Data, Input::ReadLate]);
     assert_eq!((stats.unacknowledged, stats.round(Round::First).unacknowledged), (0, 1));
 }
 
 #[test]
-fn more_segments_than_an_acknowledgement_takes_are_a_doubt_that_settles_itself() {
+fn more_segments_than_an_acknowledgement_takes_are_a_doubt() {
     let doubt = [&SENT[..], &[LATER, read(Evidence::AcknowledgedInDoubt)]].concat();
     let waiting = after(Probe::All, None, &doubt);
     assert!(!waiting.state(0).is_keepalive_on() && waiting.state(0).is_sent());
@@ -121,7 +121,7 @@ fn more_segments_than_an_acknowledgement_takes_are_a_doubt_that_settles_itself()
     ] {
         let end = [LATER, Input::ReadInDoubt { evidence }];
         let checks = after(Probe::All, None, &[&doubt[..], &end].concat());
-        assert_eq!(checks.state(0), CheckState::Settled(Reply::NotAsked, found));
+        assert_eq!(checks.state(0), CheckState::Settled(Reply::NotExpected, found));
     }
 }
 
@@ -135,7 +135,7 @@ fn a_keepalive_that_this_host_refuses_or_never_reports_is_not_sent() {
 }
 
 #[test]
-fn a_connection_that_replies_need_not_be_asked() {
+fn a_connection_that_replies_needs_no_keepalive() {
     let waiting = || after(Probe::All, expecting(), &[]);
     assert_eq!((waiting().replies_pending(), waiting().probes_pending()), (1, 0));
     let stats = closed(waiting(), EndReason::PeerReset);
@@ -162,7 +162,7 @@ fn a_connection_that_replies_need_not_be_asked() {
 }
 
 #[test]
-fn any_byte_is_a_reply_where_none_is_expected_by_its_text() {
+fn any_byte_is_a_reply_if_no_text_is_expected() {
     let reply_check = Some(ReplyCheck { expect: [].into(), ..expecting().unwrap() });
     let mut checks = after(Probe::None, reply_check, &[]);
     assert_eq!(checks.on_reply(0, NOW, false), None, "without a byte");
@@ -172,7 +172,7 @@ fn any_byte_is_a_reply_where_none_is_expected_by_its_text() {
 }
 
 #[test]
-fn a_sample_is_not_waited_for_and_the_others_are_not_in_it() {
+fn the_run_does_not_wait_for_a_sample() {
     let out = after(Probe::Sample, None, &SENT);
     assert_eq!((out.stats().round(Round::First).pending, out.probes_pending()), (1, 0));
     assert!(!out.is_waiting());
@@ -181,7 +181,7 @@ fn a_sample_is_not_waited_for_and_the_others_are_not_in_it() {
     assert!(!sample.state(1).is_pending());
     sample.close(1, EndReason::PeerClosed, NOW);
     assert_eq!(sample.stats(), CheckStats::default());
-    // A suspect is looked at all the same.
+    // A suspect is read all the same.
     sample.take(3, Input::Opened { is_slow: true }, NOW);
     assert!(sample.state(3).is_pending());
     let actions = sample.take(3, Input::Due, NOW);
@@ -190,7 +190,7 @@ fn a_sample_is_not_waited_for_and_the_others_are_not_in_it() {
 }
 
 #[test]
-fn where_nothing_is_checked_nothing_is_kept() {
+fn a_run_without_checks_keeps_nothing() {
     let mut checks = Checks::new(&plan(Probe::None, None)).unwrap();
     assert_eq!(checks.slots, CheckStates::new(0).unwrap());
     for input in [Input::Opened { is_slow: true }, Input::Data, Input::Reply, Input::Due] {
@@ -211,18 +211,18 @@ fn there_are_no_more_suspects_than_the_limit() {
 }
 
 #[test]
-fn a_stall_is_over_once_this_host_has_looked_for_two_seconds() {
+fn a_stall_is_over_once_this_host_has_polled_for_two_seconds() {
     let mut checks = Checks::new(&plan(Probe::All, None)).unwrap();
     let at = |ms| Moment(0) + Span::from_ms(ms);
-    assert!(checks.was_looking(at(0), at(3_500)));
+    assert!(checks.was_polling(at(0), at(3_500)));
     checks.gap(at(1_000));
     checks.gap(at(500));
-    assert!(checks.was_looking(at(1_000), at(1_001)), "before the question");
-    assert!(!checks.was_looking(at(999), at(2_999)));
-    assert!(checks.was_looking(at(999), at(3_000)));
+    assert!(checks.was_polling(at(1_000), at(1_001)), "before the keepalive");
+    assert!(!checks.was_polling(at(999), at(2_999)));
+    assert!(checks.was_polling(at(999), at(3_000)));
 }
 
-/// The table walked: every state with every input.
+/// Every state with every input.
 #[test]
 fn every_state_takes_every_input_and_the_ledger_balances() {
     let evidences = [
@@ -249,8 +249,8 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
         Input::ReadLate,
         Input::Closed,
     ];
-    for is_looking in [false, true] {
-        let read = |evidence| Input::Read { evidence, is_looking, segs: 6 };
+    for was_polling in [false, true] {
+        let read = |evidence| Input::Read { evidence, was_polling, segs: 6 };
         inputs.extend(evidences.map(read));
     }
     for kind in 0..CheckState::KINDS {
@@ -258,36 +258,40 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
         for (input, is_sampled, has_suspects_left) in
             inputs.iter().flat_map(|i| [(*i, false, true), (*i, true, true), (*i, true, false)])
         {
-            // It opens once, and nothing is known of it then.
+            // It opens once, unchecked.
             if matches!(input, Input::Opened { .. }) && from != CheckState::UNCHECKED {
                 continue;
             }
             let reply_timeout = from.is_reply_pending().then_some(Span::from_s(1));
             let rules = Rules { reply_timeout, is_sampled, has_suspects_left };
             let (to, actions) = step(from, input, &rules);
-            let told = format!("{from:?} {input:?} {rules:?} → {to:?} {actions:?}");
-            // Whoever has a deadline got it or keeps it, and no one else does.
+            let context = format!("{from:?} {input:?} {rules:?} → {to:?} {actions:?}");
+            // Exactly the pending states have a deadline.
             let is_due = input == Input::Due;
             match actions.deadline {
-                Deadline::Keep if is_due => assert!(!to.is_pending(), "{told}"),
-                Deadline::Keep if input == Input::Closed => assert!(!to.is_pending(), "{told}"),
-                Deadline::Keep => assert_eq!(to.is_pending(), from.is_pending(), "{told}"),
-                Deadline::Cancel => assert!(!to.is_pending(), "{told}"),
-                Deadline::After(_) => assert!(to.is_pending(), "{told}"),
-                Deadline::AfterDue(_) => assert!(to.is_pending() && is_due, "{told}"),
+                Deadline::Keep if is_due => assert!(!to.is_pending(), "{context}"),
+                Deadline::Keep if input == Input::Closed => assert!(!to.is_pending(), "{context}"),
+                Deadline::Keep => assert_eq!(to.is_pending(), from.is_pending(), "{context}"),
+                Deadline::Cancel => assert!(!to.is_pending(), "{context}"),
+                Deadline::After(_) => assert!(to.is_pending(), "{context}"),
+                Deadline::AfterDue(_) => assert!(to.is_pending() && is_due, "{context}"),
             }
-            // Keepalive goes on and off as it is told.
+            // Keepalive is on in the states in which it should be.
             let is_off = from.is_keepalive_on() && !to.is_keepalive_on();
             let is_moot = matches!(input, Input::Closed | Input::Refused | Input::Opened { .. });
-            assert_eq!(actions.stop_keepalive, is_off && !is_moot, "{told}");
-            assert_eq!(actions.start_keepalive, to.is_starting() && !from.is_starting(), "{told}");
-            // What ends is settled, and what was replied stays.
+            assert_eq!(actions.stop_keepalive, is_off && !is_moot, "{context}");
+            assert_eq!(
+                actions.start_keepalive,
+                to.is_starting() && !from.is_starting(),
+                "{context}"
+            );
+            // A connection that ends is settled, and the result of its reply stays.
             if input == Input::Closed {
-                assert!(matches!(to, CheckState::Settled(_, Outcome::None)), "{told}");
+                assert!(matches!(to, CheckState::Settled(_, Outcome::None)), "{context}");
             }
-            if from.reply() != Reply::NotAsked && !matches!(input, Input::Opened { .. }) {
+            if from.reply() != Reply::NotExpected && !matches!(input, Input::Opened { .. }) {
                 let is_late = from.reply() == Reply::NoReply && to.reply() == Reply::Wrong;
-                assert!(to.reply() == from.reply() || is_late, "{told}");
+                assert!(to.reply() == from.reply() || is_late, "{context}");
             }
             if to.outcome() == Outcome::Unacknowledged && from.outcome() != to.outcome() {
                 let last = matches!(
@@ -296,8 +300,8 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
                 );
                 assert!(
                     last && input
-                        == Input::Read { evidence: Evidence::Nothing, is_looking: true, segs: 6 },
-                    "{told}"
+                        == Input::Read { evidence: Evidence::Nothing, was_polling: true, segs: 6 },
+                    "{context}"
                 );
             }
         }

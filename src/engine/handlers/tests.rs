@@ -4,7 +4,7 @@ use crate::plan::{Plan, ReplyCheck};
 use crate::route::{Routes, Target};
 use crate::units::Tick;
 
-/// So many, of whom an answer is waited for.
+/// `connections` that are to reply.
 fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
     let address = "127.0.0.1:1".parse().unwrap();
     let talk = ReplyCheck { send: [].into(), expect: expect.as_bytes().into(), reply_timeout };
@@ -12,7 +12,7 @@ fn talking(connections: u32, expect: &str, reply_timeout: Span) -> Plan {
     Plan { reply_check: Some(talk), ..Plan::plain(connections, routes) }
 }
 
-/// With all connections of `plan` established at its start.
+/// All connections of `plan` are established at its start.
 fn established(plan: &Plan) -> Engine {
     let mut engine = Engine::new(plan, Moment(0)).unwrap();
     for slot in 0..plan.connections {
@@ -25,7 +25,7 @@ fn established(plan: &Plan) -> Engine {
     engine
 }
 
-fn drained_whole(actions: &[Action]) -> Vec<u32> {
+fn drained_fully(actions: &[Action]) -> Vec<u32> {
     let whole = |action: &Action| match action {
         Action::DrainFully(key) => Some(key.slot),
         _ => None,
@@ -56,74 +56,75 @@ fn days_without_a_turn_make_no_reply_late_before_its_time() {
 }
 
 #[test]
-fn an_answer_is_awaited_from_the_dial_until_it_is_there_or_its_time_is_up() {
+fn a_reply_is_expected_from_the_dial_until_it_came_or_timed_out() {
     let second = Span::from_s(1);
     let mut engine = Engine::new(&talking(2, "", second), Moment(0)).unwrap();
     let keys = [0, 1].map(|slot| Key { slot, attempt: 0 });
-    let mut hear = |now, kind| {
+    let mut take = |now, kind| {
         engine.turn(now, &[Event { at: now, kind }], &mut Vec::new());
         keys.map(|key| engine.expects_reply(key))
     };
-    assert_eq!(hear(Moment(0), EventKind::PollBatchFull), [true, true]);
+    assert_eq!(take(Moment(0), EventKind::PollBatchFull), [true, true]);
     for key in keys {
-        assert_eq!(hear(Moment(0), EventKind::Dialed(key)), [true, true]);
-        assert_eq!(hear(Moment(0), EventKind::Opened(key)), [true, true]);
+        assert_eq!(take(Moment(0), EventKind::Dialed(key)), [true, true]);
+        assert_eq!(take(Moment(0), EventKind::Opened(key)), [true, true]);
     }
-    let said = EventKind::Received { key: keys[0], bytes: 1, more: true };
-    assert_eq!(hear(Moment(0), said), [false, true]);
-    assert_eq!(hear(Moment(0) + second, EventKind::PollBatchFull), [false, true]);
-    assert_eq!(hear(Moment(0) + second, EventKind::Readable(keys[0])), [false, false]);
+    let received = EventKind::Received { key: keys[0], bytes: 1, more: true };
+    assert_eq!(take(Moment(0), received), [false, true]);
+    assert_eq!(take(Moment(0) + second, EventKind::PollBatchFull), [false, true]);
+    assert_eq!(take(Moment(0) + second, EventKind::Readable(keys[0])), [false, false]);
     let plain = Plan { reply_check: None, ..talking(1, "", second) };
     assert!(!Engine::new(&plain, Moment(0)).unwrap().expects_reply(keys[0]));
 }
 
-/// Replies whose first piece was read, and whose rest waits for its turn as the answer is due:
-/// one has the answer in it, one does not, and one never ends.
+/// The first piece of three replies was read, and the rest waits to be drained at the timeout: one has
+/// the expected text in it, one does not, and one never ends.
 #[test]
-fn what_came_in_time_and_was_not_read_yet_is_read_before_it_is_missed() {
+fn data_that_came_in_time_is_read_before_the_reply_times_out() {
     let second = Span::from_s(1);
     let mut engine = established(&talking(3, "+PONG", second));
     let keys = [0, 1, 2].map(|slot| Key { slot, attempt: 0 });
     let mut actions = Vec::new();
     let now = Moment(0) + second;
-    let said = |key, more| EventKind::Received { key, bytes: 9, more };
-    let begun = keys.map(|key| Event { at: now, kind: said(key, true) });
+    let received = |key, more| EventKind::Received { key, bytes: 9, more };
+    let begun = keys.map(|key| Event { at: now, kind: received(key, true) });
     engine.turn(now, &begun, &mut actions);
     engine.audit();
-    let mut read = drained_whole(&actions);
+    let mut read = drained_fully(&actions);
     read.sort_unstable();
     assert_eq!(read, [0, 1, 2]);
     actions.clear();
     assert_eq!(engine.summary().checks.no_reply, 0);
 
-    let whats = [said(keys[0], false), EventKind::ReplyMatched(keys[0]), said(keys[1], false)];
+    let kinds =
+        [received(keys[0], false), EventKind::ReplyMatched(keys[0]), received(keys[1], false)];
     let later = now + Tick::LENGTH;
-    let events = whats.map(|kind| Event { at: later, kind });
-    let endless = Event { at: later, kind: said(keys[2], true) };
+    let events = kinds.map(|kind| Event { at: later, kind });
+    let endless = Event { at: later, kind: received(keys[2], true) };
     engine.turn(later, &[&events[..], &[endless]].concat(), &mut actions);
     engine.audit();
     let checks = engine.summary().checks;
     assert_eq!((checks.replied, checks.no_reply, checks.wrong_reply), (1, 2, 2));
     assert_eq!(checks.replied_late_read, 1);
-    assert!(engine.is_over() && drained_whole(&actions).is_empty());
+    assert!(engine.is_over() && drained_fully(&actions).is_empty());
 }
 
 #[test]
-fn few_are_read_whole_in_a_turn_and_all_of_them_in_the_end() {
+fn a_few_replies_are_drained_fully_in_a_turn_and_all_in_the_end() {
     let (second, slots) = (Span::from_s(1), 0..50);
     let mut engine = established(&talking(50, "+PONG", second));
     let (now, mut read) = (Moment(0) + second, Vec::new());
     let key = |slot| Key { slot, attempt: 0 };
-    let said = |slot| EventKind::Received { key: key(slot), bytes: 9, more: true };
+    let received = |slot| EventKind::Received { key: key(slot), bytes: 9, more: true };
     let mut events: Vec<Event> =
-        slots.clone().map(|slot| Event { at: now, kind: said(slot) }).collect();
+        slots.clone().map(|slot| Event { at: now, kind: received(slot) }).collect();
     for _ in slots.clone() {
         let mut actions = Vec::new();
         engine.turn(now, &events, &mut actions);
         engine.audit();
-        let whole = drained_whole(&actions);
-        assert!(whole.len() <= 4, "{whole:?}");
-        read.extend(whole);
+        let drained = drained_fully(&actions);
+        assert!(drained.len() <= 4, "{drained:?}");
+        read.extend(drained);
         events.clear();
     }
     read.sort_unstable();
@@ -149,10 +150,10 @@ fn the_last_turn_takes_what_came_of_the_last_actions_and_fires_no_deadline() {
     assert!(matches!(wake, Wake::At(due) if due <= Moment(0) + second), "{wake:?}");
 
     let now = Moment(0) + second;
-    let (wake, summary, asked) = turn(now, &[EventKind::Stop]);
+    let (wake, summary, actions) = turn(now, &[EventKind::Stop]);
     assert_eq!((wake, summary.slow.dials, summary.slow.retransmitted), (Wake::Never, 1, 0));
     let read = Action::ReadTcpInfo(keys[0], TcpInfoPurpose::Slow);
-    assert!(asked.contains(&read), "{asked:?}");
+    assert!(actions.contains(&read), "{actions:?}");
 
     let info = TcpInfo { total_retrans: 1, ..TcpInfo::default() };
     let result = EventKind::TcpInfo(keys[0], TcpInfoPurpose::Slow, info);

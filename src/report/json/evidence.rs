@@ -58,7 +58,7 @@ fn write_checks(json: &mut Json, summary: &Summary) {
     ] {
         number(json, key, count);
     }
-    json.key("no_reply").optional(summary.unanswered, |json, failures| {
+    json.key("no_reply").optional(summary.no_reply, |json, failures| {
         json.object(|json| write_failures(json, summary, &failures));
     });
     json.key("keepalives").object(|json| {

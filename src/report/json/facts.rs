@@ -20,6 +20,11 @@ fn id(fact: &Fact) -> &'static str {
         Fact::AllReplied { .. } => "all-replied",
         Fact::SynAckRepeated { .. } => "syn-ack-repeated",
         Fact::HalfOpen { .. } => "half-open",
+        Fact::NoneAcknowledged { .. } => "none-acknowledged",
+        Fact::ShortTimeout { .. } => "short-timeout",
+        Fact::ResetAsRefused { .. } => "reset-as-refused",
+        Fact::IcmpSentHere { .. } => "icmp-sent-here",
+        Fact::ClosedMeanwhile { .. } => "closed-meanwhile",
         Fact::ResetAfterHandshake { .. } => "reset-after-handshake",
         Fact::SynNotSent { .. } => "syn-not-sent",
         Fact::SynStillQueued { .. } => "syn-still-queued",
@@ -52,7 +57,9 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
         Fact::SynAckRepeated { connections } | Fact::HalfOpen { connections } => {
             number(json, "connections_count", *connections);
         }
-        Fact::ResetAfterHandshake { connections } => {
+        Fact::NoneAcknowledged { connections }
+        | Fact::ResetAsRefused { connections }
+        | Fact::ResetAfterHandshake { connections } => {
             number(json, "connections_count", *connections);
         }
         Fact::SynNotSent { count, repeats } | Fact::SynStillQueued { count, repeats } => {
@@ -61,6 +68,7 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
         }
         Fact::NeighbourTableFull { count }
         | Fact::ConntrackDrops { count }
+        | Fact::IcmpSentHere { count }
         | Fact::IngressDrops { count }
         | Fact::ListenOverflows { count } => number(json, "events_count", *count),
         Fact::Icmp { kind, code, is_v6, offender, is_local, count } => {
@@ -84,7 +92,10 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
             number(json, "confirmed_count", *confirmed);
             number(json, "sent_count", *sent);
         }
-        Fact::AfterLastDial { closes } => number(json, "connections_count", *closes),
+        Fact::ShortTimeout { timeout } => span(json, "timeout_ns", *timeout),
+        Fact::AfterLastDial { closes } | Fact::ClosedMeanwhile { closes } => {
+            number(json, "connections_count", *closes)
+        }
         Fact::LastLine => {}
         Fact::RefusedAfter { dials } => number(json, "dials_count", *dials),
     }

@@ -156,6 +156,7 @@ pub fn close_pattern(how: &ClosePattern) -> &'static str {
         ClosePattern::AgeOrMoment { .. } => "age-or-moment",
         ClosePattern::NewestOnly { .. } => "newest-only",
         ClosePattern::OldestFirst => "oldest-first",
+        ClosePattern::Undated => "undated",
         ClosePattern::Mixed => "mixed",
         ClosePattern::TooFew => "too-few",
     }

@@ -66,7 +66,7 @@ fn write_totals(json: &mut Json, report: &Report<'_>) {
     span(json, "longest_turn_ns", report.turn_longest);
     number(json, "lines_dropped_count", report.lines_dropped);
     boolean(json, "was_stopped", summary.stopped);
-    boolean(json, "hit_max_errors", summary.gave_up);
+    boolean(json, "hit_max_errors", summary.hit_max_errors);
 }
 
 fn write_reason(json: &mut Json, summary: &Summary, reason: EndReason) {
@@ -115,9 +115,9 @@ fn write_row(json: &mut Json, name: &str, row: &Row) {
         ("errors_count", row.errors),
         ("closed_count", row.closed),
         ("closed_on_accept_count", row.closed_at_once),
-        ("replied_count", row.answered),
-        ("no_reply_count", row.unanswered),
-        ("slow_count", row.quiet),
+        ("replied_count", row.replied),
+        ("no_reply_count", row.no_reply),
+        ("slow_count", row.slow_or_pending),
     ] {
         number(json, key, count);
     }
