@@ -34,12 +34,12 @@ const DIALECT: &[&str] = &["asked", "told", "heard", "knows", "says", "forgets"]
 /// By folder: banned words, and words of dialect.
 const MAXIMA: &[(&str, usize, usize)] = &[
     ("README.md", 1, 14),
-    ("benches", 9, 1),
+    ("benches", 0, 0),
     ("fuzz", 0, 0),
     ("src", 1, 2),
     ("src/cli", 0, 0),
-    ("src/diagnosis", 2, 131),
-    ("src/engine", 35, 140),
+    ("src/diagnosis", 4, 151),
+    ("src/engine", 0, 1),
     ("src/limits", 0, 0),
     ("src/os", 1, 0),
     ("src/report", 8, 38),

@@ -57,19 +57,20 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
         Fact::SynAckRepeated { connections } | Fact::HalfOpen { connections } => {
             number(json, "connections_count", *connections);
         }
-        Fact::NoneAcknowledged { connections }
-        | Fact::ResetAsRefused { connections }
-        | Fact::ResetAfterHandshake { connections } => {
+        Fact::ResetAfterHandshake { connections }
+        | Fact::NoneAcknowledged { connections }
+        | Fact::ResetAsRefused { connections } => {
             number(json, "connections_count", *connections);
         }
+        Fact::ShortTimeout { timeout } => span(json, "timeout_ns", *timeout),
         Fact::SynNotSent { count, repeats } | Fact::SynStillQueued { count, repeats } => {
             number(json, "events_count", *count);
             number(json, "repeats_count", *repeats);
         }
         Fact::NeighbourTableFull { count }
         | Fact::ConntrackDrops { count }
-        | Fact::IcmpSentHere { count }
         | Fact::IngressDrops { count }
+        | Fact::IcmpSentHere { count }
         | Fact::ListenOverflows { count } => number(json, "events_count", *count),
         Fact::Icmp { kind, code, is_v6, offender, is_local, count } => {
             text(json, "protocol", if *is_v6 { "icmpv6" } else { "icmp" });
@@ -92,7 +93,6 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
             number(json, "confirmed_count", *confirmed);
             number(json, "sent_count", *sent);
         }
-        Fact::ShortTimeout { timeout } => span(json, "timeout_ns", *timeout),
         Fact::AfterLastDial { closes } | Fact::ClosedMeanwhile { closes } => {
             number(json, "connections_count", *closes)
         }
