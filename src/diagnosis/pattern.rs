@@ -171,8 +171,16 @@ pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
         Pattern::AboveCount { open } => reached > open.end + open.end / 5 + PASSED_MIN,
         _ => false,
     };
-    let by_order = spread.stretch(bits).filter(|(pattern, _)| !is_passed(pattern));
-    let by_level = threshold(levels).filter(|(pattern, _)| !is_passed(pattern));
+    let (by_order, by_level) = (spread.stretch(bits), threshold(levels));
+    let passed = [&by_order, &by_level]
+        .into_iter()
+        .flatten()
+        .find(|(found, part)| is_passed(found) && part.hits == whole.hits);
+    if let Some((Pattern::AboveCount { open }, part)) = passed {
+        return found(Pattern::PartlyAboveCount { open: open.clone() }, *part);
+    }
+    let by_order = by_order.filter(|(pattern, _)| !is_passed(pattern));
+    let by_level = by_level.filter(|(pattern, _)| !is_passed(pattern));
     match (by_order, by_level) {
         (Some((pattern, part)), Some((level, _))) if pattern.is_over() => {
             let fit = found(pattern.clone(), part);
