@@ -10,14 +10,14 @@
 //!
 //! # The map
 //!
-//! Folders are layers, in this order: imports point down only, and inside a folder they never make a
-//! circle. Each folder's own file is its `mod.rs`. `os` knows no face: it is given a watcher.
-//! `tests/tidy.rs` holds all of it.
+//! Folders are layers, in this order: imports point down only, without circles inside a folder. Each
+//! folder's own file is its `mod.rs`. `os` prints nothing itself: it is given a `Watch`.
+//! `tests/tidy.rs` checks all of this.
 //!
 //! ```text
-//! main.rs               parse → resolve → plan → preflight → confirm → drive → report → exit
+//! main.rs               parse → resolve → plan → confirm → drive → diagnose → report → exit
 //! os/                   the impure edge: mio, libc, the real clock, files, children
-//!   watch.rs            Watch: what is reported of a run, as it goes on and at its end
+//!   watch.rs            Watch: the reports of a run, while it goes on and at its end
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
 //!   readiness.rs        what one readiness means: Opened, Failed, PeerClosed, and when
 //!   dialer.rs           socket, options, bind and connect of one dial
@@ -27,16 +27,16 @@
 //!   serve.rs            the listener to test against
 //!   clients.rs          its clients by descriptor: banner, read, echo, flood
 //!   calibrate.rs        serve as a child, and a run against it
-//!   poller.rs           what both loops use: poll set, exact timer, signals
+//!   poller.rs           the poll set of both loops, with an exact timer and signals
 //!   sockets.rs          a run's descriptors by slot
 //!   resolve.rs          names → addresses, before anything is dialed
-//!   host.rs             reads this host's limits into plain numbers
+//!   host.rs             reads this host's limits
 //!   cgroup.rs           the memory limits of its cgroups
 //!   counters.rs         this host's kernel counters, before and after a run
 //!   netlink.rs          this host's neighbour tables, routes and addresses
 //!   neighbours.rs       the neighbour table entries that a plan needs
 //!   report_file.rs      a file that a report is written to, found writable before the run
-//!   stdio.rs            standard output and error that cannot block the only thread
+//!   stdio.rs            standard output and error that never block
 //!   errno.rs            errno → EndReason
 //!   terminal.rs         whether a stream is a terminal that can redraw, and how wide
 //!   clock.rs            the only place that reads a clock
@@ -44,8 +44,8 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
-//!     names.rs          what the resolver calls its errors
-//!     signals.rs        signals that can be polled, and the end of a child
+//!     names.rs          the resolver's error codes
+//!     signals.rs        signals as a descriptor, and the end of a child
 //!     streams.rs        the standard streams as descriptors
 //! sim/                  the other edge: a seeded fake network and a virtual clock, the same engine
 //!   scenario.rs         seed → plan, scripts of servers, faults
@@ -75,14 +75,14 @@
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
-//!   effects.rs          what a flag's value does
-//!   mistake.rs          what is wrong with a command line
-//!   correction.rs       what was meant, and the words to type instead
+//!   effects.rs          parses and stores the value of a flag
+//!   mistake.rs          a mistake in a command line
+//!   correction.rs       a correction: the words to type instead
 //!   answer.rs           the two lines about a mistake
 //!   habits.rs           HABITS: one record a flag of other tools
-//!   fix_flag.rs         what was meant by a flag that is none
-//!   fix_value.rs        what was meant by a value
-//!   fix_word.rs         what was meant by a word
+//!   fix_flag.rs         corrections of unknown flags
+//!   fix_value.rs        corrections of values
+//!   fix_word.rs         corrections of other words
 //!   services.rs         the names of ports
 //!   explain.rs          the id of a cause, and suggestions for a mistyped one
 //!   target.rs           the grammar of targets
@@ -202,8 +202,8 @@
 //! icmp.rs               ICMP errors that dials received
 //! json.rs               JSON, written as it goes
 //! escape.rs             escaping and quoting of text from outside
-//! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
-//! error.rs              Error, its words, the exit codes
+//! units.rs              Moment, Span, Tick; times, counts and rates: one table to parse and print
+//! error.rs              Error, its messages, the exit codes
 //! ```
 //!
 //! All but `os/` and `main.rs` is pure: same inputs, same outputs, on any machine, and that is
@@ -212,7 +212,7 @@
 #![deny(unsafe_code)]
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
-compile_error!("tcpgoon runs on 64-bit Linux: it stands on epoll, signalfd, timerfd and /proc");
+compile_error!("tcpgoon runs on 64-bit Linux: it needs epoll, signalfd, timerfd and /proc");
 
 pub mod args;
 pub mod cli;

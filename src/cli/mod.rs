@@ -8,9 +8,9 @@
 //! * [`help`]: every text that is printed from `FLAGS`.
 //! * [`confirm`]: the warning and the question before a run.
 //! * `explain`: the id of a cause, and suggestions for a mistyped one.
-//! * `mistake`, `correction`, `answer`: what is wrong, what was meant, and the two lines about it.
+//! * `mistake`, `correction`, `answer`: a mistake, what to type instead, and the two lines about it.
 //! * [`habits`]: `HABITS`, one record a flag of other tools.
-//! * `fix_flag`, `fix_value`, `fix_word`: what was meant by each.
+//! * `fix_flag`, `fix_value`, `fix_word`: the corrections.
 //! * `services`: the names of ports.
 //! * `distance`: the edit distance of two words.
 

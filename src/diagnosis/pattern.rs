@@ -19,7 +19,7 @@ const PARTLY_HITS_MIN: u32 = 5;
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
 const CALM_CHANCE_MAX: f64 = 0.001;
 
-/// So many more, and a fifth of it, can be open above a count that is known no better than that.
+/// This many more, and a fifth of it, can be open above a count that is not known exactly.
 const PASSED_MIN: u32 = 2;
 
 /// Fewer hits are reported as they are, and nothing is made of them.
@@ -171,8 +171,16 @@ pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
         Pattern::AboveCount { open } => reached > open.end + open.end / 5 + PASSED_MIN,
         _ => false,
     };
-    let by_order = spread.stretch(bits).filter(|(pattern, _)| !is_passed(pattern));
-    let by_level = threshold(levels).filter(|(pattern, _)| !is_passed(pattern));
+    let (by_order, by_level) = (spread.stretch(bits), threshold(levels));
+    let passed = [&by_order, &by_level]
+        .into_iter()
+        .flatten()
+        .find(|(found, part)| is_passed(found) && part.hits == whole.hits);
+    if let Some((Pattern::AboveCount { open }, part)) = passed {
+        return found(Pattern::PartlyAboveCount { open: open.clone() }, *part);
+    }
+    let by_order = by_order.filter(|(pattern, _)| !is_passed(pattern));
+    let by_level = by_level.filter(|(pattern, _)| !is_passed(pattern));
     match (by_order, by_level) {
         (Some((pattern, part)), Some((level, _))) if pattern.is_over() => {
             let fit = found(pattern.clone(), part);

@@ -164,7 +164,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
 }
 
 /// The side of a candidate; what this host refused is its own, whatever the cause.
-fn side_of(problem: &Problem, candidate: &Candidate) -> Side {
+pub fn side_of(problem: &Problem, candidate: &Candidate) -> Side {
     match problem.symptom {
         Symptom::LocalFailure { .. } | Symptom::KilledHere => Side::ThisHost,
         _ => candidate.cause.side(),

@@ -388,14 +388,14 @@ fn readiness_during_a_stop_comes_before_deadlines() {
     listen(&listener, Backlog::new(1).unwrap()).unwrap();
     let target = listener.local_addr().unwrap().to_string();
     let run =
-        Running::start(tcpgoon(&["-y", "-c", "3", "-s", "0", "-i", "20ms", "-t", "4", &target]));
+        Running::start(tcpgoon(&["-y", "-c", "3", "-s", "0", "-i", "20ms", "-t", "8", &target]));
     run.wait_for_stats("one has to wait", |stats| stats.established == 2 && stats.dialing == 1);
     run.signal(Signal::SIGSTOP);
     run.wait_until_stopped();
     // The kernel repeats the SYN of the third, and then the queue has a free place.
     listener.set_nonblocking(true).unwrap();
     let _streams = [(); 3].map(|()| wait_until("they are accepted", || listener.accept().ok()));
-    let over = run.begun() + Duration::from_millis(4500);
+    let over = run.begun() + Duration::from_millis(8500);
     wait_until("the timeout is over", || (Instant::now() >= over).then_some(()));
     run.signal(Signal::SIGCONT);
     let run = run.outcome();

@@ -129,6 +129,10 @@ fn a_count_that_dials_go_on_to_pass_is_no_limit() {
         fit(&bits, &by_level(&bits), highest(&bits)).pattern
     };
     assert_eq!(rate(10), Pattern::PartlyAboveCount { open: 5..5 });
+    // All after the first five, and yet most of them are open in the end.
+    let hits = bits((0..60).map(|index| index >= 5));
+    let queue = fit(&hits, &by_level(&hits), 60).pattern;
+    assert_eq!(queue, Pattern::PartlyAboveCount { open: 5..5 });
     for every in [12, 20, 40] {
         let found = rate(every);
         assert!(!matches!(found, Pattern::AboveCount { .. }), "{every}: {found:?}");

@@ -46,7 +46,7 @@ pub fn four_tuple_against(view: &View<'_>) -> Told {
     Some((Effect::RulesOut, None))
 }
 
-/// A balancer that goes around its backends makes one dial in so many fail.
+/// A round-robin balancer with a failed backend makes every n-th dial fail.
 pub fn in_turn(view: &View<'_>) -> Told {
     let is_its = is_failed(view) || matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
     (is_its && view.observed.fit.is_in_turn).then_some(())?;

@@ -14,7 +14,7 @@ use crate::engine::EndReason;
 use crate::json::Json;
 use crate::report::Report;
 use crate::report::sentences::Words;
-use crate::report::verdict::{filled, fix_words, write_verdict};
+use crate::report::verdict::{filled, fix_words, side_of, write_verdict};
 use crate::route::Target;
 use crate::units::Moment;
 
@@ -212,7 +212,7 @@ impl Problems<'_> {
     fn write_candidate(&self, json: &mut Json, problem: &Problem, candidate: &Candidate) {
         let (record, case) = (candidate.cause.record(), self.report.case());
         text(json, "cause", record.id);
-        text(json, "side", names::side(record.side));
+        text(json, "side", names::side(side_of(problem, candidate)));
         text(json, "title", record.title);
         text(json, "likelihood", names::likelihood(candidate.likelihood));
         json.key("evidence").array(|json| {
