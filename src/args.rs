@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::error::{Error, Result};
+use crate::outputs::Outputs;
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_HOLD_MIN};
 use crate::route::{ROUTES_MAX, RouteError, Routes, SOURCES_MAX, TARGETS_MAX, Target};
 use crate::units::Span;
@@ -74,6 +75,7 @@ pub struct Args {
     pub assume_yes: bool,
     /// Print the plan and the local limits below it, and dial nothing.
     pub dry_run: bool,
+    pub outputs: Outputs,
 }
 
 impl Args {
@@ -96,6 +98,7 @@ impl Args {
             debug: false,
             assume_yes: false,
             dry_run: false,
+            outputs: Outputs::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::escape::Printable;
 
-/// The exit codes of the original.
+/// The exit codes: the original's, and one more.
 pub mod exit {
     /// Every connection was established.
     pub const ALL_ESTABLISHED: u8 = 0;
@@ -14,6 +14,9 @@ pub mod exit {
     pub const NOT_COMPLETED: u8 = 1;
     /// Completed with connection errors.
     pub const WITH_ERRORS: u8 = 2;
+    /// A condition of `--fail-if` holds. With conditions these alone decide between this and
+    /// [`ALL_ESTABLISHED`], but for a run that was [`NOT_COMPLETED`].
+    pub const CONDITION_FAILED: u8 = 3;
 }
 
 /// Source: errno(3).

@@ -35,6 +35,7 @@
 //!   counters.rs         this host's kernel counters, before and after a run
 //!   netlink.rs          this host's neighbour tables, routes and addresses
 //!   neighbours.rs       the neighbour table entries that a plan needs
+//!   report_file.rs      a file that a report is written to, found writable before the run
 //!   stdio.rs            standard output and error that cannot block the only thread
 //!   errno.rs            errno → EndReason
 //!   clock.rs            the only place that reads a clock
@@ -100,11 +101,28 @@
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
+//!   json/               the document of a run
+//!     run.rs            the plan, and this host before the run
+//!     totals.rs         what was counted, by reason, by target, by source
+//!     times.rs          percentiles, and buckets that add up
+//!     timeline.rs       the run over time
+//!     evidence.rs       checks, ICMP, kernel counters, what the server said
+//!     diagnosis.rs      problems and candidates
+//!     facts.rs          what was counted for and against them
+//!     fields.rs         a key with its unit, and its value
+//!     names.rs          the ids of everything that is an enum
+//!     errno.rs          the names of system errors
+//!   format.rs           which renderer writes which format
+//!   events.rs           the run as it goes on, as JSON, one object a line
+//!   markdown.rs         the result as a table for a CI job's summary
+//!   junit.rs            the conditions as JUnit XML
+//!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   wrap.rs             text at 80 columns
 //! diagnosis/            evidence → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
 //!   facts.rs            the numbers that the rules go by
+//!   fitting.rs          which checks fit a run
 //!   symptoms.rs         what went wrong, each with its pattern and its scope
 //!   places.rs           where a symptom is, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level
@@ -157,6 +175,7 @@
 //!   port_exhaustion.rs  routes that have no free port
 //!   pending_tcp_info.rs reads of TCP_INFO without a result
 //!   histogram.rs        log-linear latency buckets + exact min/avg/max/dev
+//!   series.rs           the run over time, at no more than 512 moments
 //!   summary.rs          Sample, Summary, and the exit code that follows
 //!   analysis/           the finished run, read once
 //!     dial.rs           what became of one dial, in a byte
@@ -165,12 +184,16 @@
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
+//! judgement.rs          the conditions of --fail-if against a finished run
 //! args.rs               what was typed
 //! plan.rs               the validated run that it means
+//! outputs.rs            files in other formats, and the conditions of a run
+//! thresholds.rs         --fail-if: a metric, a comparison, a value
 //! last_lines.rs         the last line that a server sent before it closed
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
+//! json.rs               JSON, written as it goes
 //! escape.rs             escaping and quoting of text from outside
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table parses and prints
 //! error.rs              Error, its words, the exit codes
@@ -192,14 +215,18 @@ pub mod engine;
 pub mod error;
 pub mod escape;
 pub mod icmp;
+pub mod json;
+pub mod judgement;
 pub mod last_lines;
 pub mod limits;
 pub mod measured;
 pub mod os;
+pub mod outputs;
 pub mod plan;
 pub mod report;
 pub mod route;
 pub mod sim;
+pub mod thresholds;
 pub mod units;
 
 /// As it is printed: `tcpgoon 0.1.0`.

@@ -14,18 +14,21 @@ use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
+use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::measured::{ServeCounts, ServeEvent};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
+use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Blocking, Output, Streams};
 use tcpgoon::os::sys::{self, Signals};
 use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve};
+use tcpgoon::outputs::{self, Format, Outputs};
 use tcpgoon::plan::Plan;
 use tcpgoon::report::debug::Debug;
-use tcpgoon::report::{self, Report, preflight, text};
+use tcpgoon::report::{self, Report, Start, format, preflight, text};
 
 fn main() -> ExitCode {
     sys::exit_on_abort();
@@ -49,6 +52,7 @@ fn dispatch() -> Result<u8> {
         Command::Calibrate(args) => calibrate(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
         Command::Help(verb) => print(&cli::help::usage(verb)),
+        Command::Schema => print(report::json::SCHEMA),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
     }
 }
@@ -72,9 +76,11 @@ fn print(text: &str) -> Result<u8> {
 fn run(args: &Args) -> Result<u8> {
     let sources = resolve::sources(&args.sources)?;
     let Resolved { targets, truncated, others } =
-        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)?;
+        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)
+            .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
     let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
     host::raise_nofile_limit(plan.connections);
+    let files = if args.dry_run { Vec::new() } else { open_files(&args.outputs)? };
     // Before the limits are read, so that these descriptors count as open.
     let counter_files = CounterFiles::open();
     let mut streams = streams()?;
@@ -100,11 +106,14 @@ fn run(args: &Args) -> Result<u8> {
             streams.stderr().line(&format!("tcpgoon: {line}\n"));
         }
     } else {
-        confirm(&plan, &findings)?;
+        confirm(&plan, &findings, args.outputs.on_stdout().is_some())?;
     }
     let mut console = Console {
         plan: &plan,
+        limits: &host,
         findings: &findings,
+        outputs: &args.outputs,
+        files,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
         host: host::name(),
         counter_files,
@@ -117,9 +126,22 @@ fn run(args: &Args) -> Result<u8> {
     };
     let signals = hold_signals()?;
     console.counters_before = console.counter_files.read();
-    driver::run(&plan, tables, host::local_port_range(), &signals, &mut console)?;
-    check_written(&console.streams.stdout)?;
-    Ok(console.exit_code)
+    let ran = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console);
+    let ran = ran.and_then(|_| check_written(&console.streams.stdout));
+    // Each is printed; the last one by main().
+    let failures = console.files.iter().filter_map(ReportFile::failure);
+    let mut errors: Vec<Error> = ran.err().into_iter().chain(failures).collect();
+    let last = errors.pop();
+    errors.iter().for_each(print_error);
+    last.map_or(Ok(console.exit_code), Err)
+}
+
+/// Before anything is dialed.
+fn open_files(outputs: &Outputs) -> Result<Vec<ReportFile>> {
+    let formats = Format::ALL.into_iter();
+    let files = formats.filter_map(|format| Some((format, outputs.path(format)?)));
+    let files = files.filter(|(_, path)| *path != outputs::STDOUT);
+    files.map(|(format, path)| ReportFile::open(format, path)).collect()
 }
 
 /// Prints the plan and the local limits below it; succeeds if there are none.
@@ -130,15 +152,23 @@ fn dry_run(plan: &Plan, host: &Host, findings: &[Finding]) -> Result<u8> {
     Ok(if findings.is_empty() { code } else { exit::NOT_COMPLETED })
 }
 
-fn confirm(plan: &Plan, findings: &[Finding]) -> Result<()> {
+fn confirm(plan: &Plan, findings: &[Finding], is_stdout_taken: bool) -> Result<()> {
     let mut text = String::new();
     let _ = preflight::write_findings(&mut text, plan, findings);
     let (host, port) = cli::confirm::hosts_and_ports(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
     let mut input = BufReader::new(Blocking(io::stdin()));
-    let mut output = LineWriter::new(Blocking(io::stdout()));
-    cli::confirm::confirm(&banner, &mut input, &mut output)
+    match is_stdout_taken {
+        false => {
+            let mut output = LineWriter::new(Blocking(io::stdout()));
+            cli::confirm::confirm(&banner, &mut input, &mut output)
+        }
+        true => {
+            let mut output = LineWriter::new(Blocking(io::stderr()));
+            cli::confirm::confirm(&banner, &mut input, &mut output)
+        }
+    }
 }
 
 fn serve(args: &ServeArgs) -> Result<u8> {
@@ -187,7 +217,10 @@ fn lossy(word: std::ffi::OsString) -> String {
 /// Prints a run: the original's lines to standard output, debug lines to standard error.
 struct Console<'a> {
     plan: &'a Plan,
+    limits: &'a Host,
     findings: &'a [Finding],
+    outputs: &'a Outputs,
+    files: Vec<ReportFile>,
     command_line: String,
     /// Read before the run: at its end there may be no free descriptor.
     host: Option<String>,
@@ -204,12 +237,44 @@ struct Console<'a> {
     text: String,
 }
 
+impl Console<'_> {
+    /// An object of `--events`.
+    fn event(&mut self, line: &str) {
+        if self.outputs.on_stdout() == Some(Format::Events) {
+            return self.streams.stdout.line(line);
+        }
+        let events = |file: &&mut ReportFile| file.format() == Format::Events;
+        self.files.iter_mut().filter(events).for_each(|file| file.line(line));
+    }
+
+    fn lines_dropped(&self) -> u64 {
+        let files = self.files.iter().map(ReportFile::lines_dropped).sum::<u64>();
+        self.streams.lines_dropped() + files
+    }
+
+    fn start(&self, start_unix_ns: u64) -> Start<'_> {
+        let Console { plan, command_line, limits, findings, .. } = self;
+        let host = self.host.as_deref();
+        Start { plan, command_line, host, start_unix_ns, limits, findings }
+    }
+}
+
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
-        self.start_unix_ns.get_or_insert_with(clock::unix_ns);
-        self.text.clear();
-        let _ = text::write_sample(&mut self.text, sample);
-        self.streams.stdout.line(&self.text);
+        let now_unix_ns = clock::unix_ns();
+        if self.outputs.path(Format::Events).is_some() {
+            if self.start_unix_ns.is_none() {
+                let start = report::events::start(&self.start(now_unix_ns));
+                self.event(&start);
+            }
+            self.event(&report::events::interval(now_unix_ns, sample));
+        }
+        self.start_unix_ns.get_or_insert(now_unix_ns);
+        if self.outputs.on_stdout().is_none() {
+            self.text.clear();
+            let _ = text::write_sample(&mut self.text, sample);
+            self.streams.stdout.line(&self.text);
+        }
     }
 
     fn debug(&mut self, key: Key, event: DebugEvent<'_>) {
@@ -231,7 +296,6 @@ impl Watch for Console<'_> {
     }
 
     fn done(&mut self, run: &Run, signals: &Signals) {
-        self.text.clear();
         for line in self.debug.lines(|slot| self.plan.routes.target(slot)) {
             self.streams.stderr().line(&line);
         }
@@ -239,7 +303,8 @@ impl Watch for Console<'_> {
         let counters = self.counter_files.read().since(&self.counters_before);
         let mut icmp = run.icmp.clone();
         icmp.find_local(|ip| self.counter_files.is_own(ip));
-        let report = Report {
+        let judged = judgement::judge(&self.outputs.fail_if, &run.summary);
+        let mut report = Report {
             target: &self.plan.routes.to_string(),
             plan: self.plan,
             command_line: &self.command_line,
@@ -250,15 +315,26 @@ impl Watch for Console<'_> {
             turn_longest: run.turn_longest,
             counters: &counters,
             icmp: &icmp,
+            limits: self.limits,
             findings: self.findings,
             last_lines: &run.last_lines,
             ended_by: run.ended_by.as_deref(),
-            lines_dropped: self.streams.lines_dropped(),
+            lines_dropped: self.lines_dropped(),
+            judged: &judged,
+            exit_code: exit::NOT_COMPLETED,
         };
         let diagnosis = diagnose(&report.case());
-        self.exit_code = diagnosis.exit_code;
-        let _ = text::write_report(&mut self.text, &report, &diagnosis);
-        self.streams.stdout.finish(&self.text, signals);
+        report.exit_code = judgement::exit_code(&judged, diagnosis.exit_code);
+        self.exit_code = report.exit_code;
+        let text = match self.outputs.on_stdout() {
+            Some(format) => format::write(format, &report, &diagnosis),
+            None => text::report(&report, &diagnosis),
+        };
+        self.streams.stdout.finish(&text, signals);
+        // One that cannot be written costs no other.
+        for file in &mut self.files {
+            file.finish(&format::write(file.format(), &report, &diagnosis), signals);
+        }
     }
 }
 

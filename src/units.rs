@@ -208,8 +208,8 @@ pub fn parse_span(text: &str, bare_unit: Span) -> Option<Span> {
     (!text.is_empty() && total_ns <= SPAN_MAX.0).then_some(Span(total_ns))
 }
 
-/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole (`1.5k`);
-/// also `10,000`, `10_000` and `1e4`, which have one meaning each.
+/// Parses a count: digits with an optional `k` or `m`, and decimals if the result is whole
+/// (`1.5k`); also `10,000`, `10_000` and `1e4`, which have one meaning each.
 pub fn parse_count(text: &str) -> Option<u64> {
     let (number, unit) = split_count_unit(text);
     let number = without_separators(number)?;

@@ -251,17 +251,17 @@ fn a_source_that_is_not_local_is_an_error_without_a_dial() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap().to_string();
     for (source, error) in [
-        ("192.0.2.1", "--source 192.0.2.1: this host has no such address; *"),
-        ("0.0.0.0", "--source 0.0.0.0: this host has no such address; *"),
-        ("::", "--source ::: this host has no such address; *"),
-        ("224.0.0.1", "--source 224.0.0.1: this host has no such address; *"),
-        ("255.255.255.255", "--source 255.255.255.255: this host has no such address; *"),
+        ("192.0.2.1", "--source 192.0.2.1: this host has no such address (*"),
+        ("0.0.0.0", "--source 0.0.0.0: this host has no such address (*"),
+        ("::", "--source ::: this host has no such address (*"),
+        ("224.0.0.1", "--source 224.0.0.1: this host has no such address (*"),
+        ("255.255.255.255", "--source 255.255.255.255: this host has no such address (*"),
         (
             "127.255.255.254-127.255.255.255",
-            "--source 127.255.255.255: this host has no such address; *",
+            "--source 127.255.255.255: this host has no such address (*",
         ),
-        ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address; *"),
-        ("::1", "--source: * has to be dialed from an IPv4 address, and none is given"),
+        ("127.0.0.1,192.0.2.9", "--source 192.0.2.9: this host has no such address (*"),
+        ("::1", "--source: * needs an IPv4 source address, and there is none"),
         ("127.0.0.1/33", "--source '127.0.0.1/33': addresses of this host are accepted, *"),
         ("fe80::1", "--source fe80::1: a link-local address needs its interface: fe80::1%eth0"),
     ] {

@@ -1,34 +1,35 @@
-//! The answer to a mistake, in two lines: what is wrong and what was meant, then what to type. A
-//! command line that is suggested was parsed and is accepted.
+//! The answer to a mistake, in two lines: the mistake with what was probably meant, then what to
+//! type. A suggested command line has been parsed without a mistake.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::correction::{Correction, Next, Part};
 use super::flags::{FLAGS, Verb};
 use super::help::try_line;
 use super::mistake::{Mistake, printable};
 use super::{fix_flag, fix_value, fix_word, habits};
+use crate::error::Error;
 use crate::escape::command_line;
 use crate::escape::quoted;
 
 /// The most mistakes of one command line that are corrected.
 const CORRECTIONS_MAX: usize = 16;
 
-/// The longest command line that is suggested, in bytes: a longer one is not read.
+/// The longest command line that is suggested, in bytes.
 const SUGGESTED_BYTES_MAX: usize = 400;
 
-/// The dashes that are no hyphens: what a word processor makes of `-` and `--`.
+/// Dashes that a word processor puts in place of `-` and `--`.
 const DASHES: [char; 7] =
     ['\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}', '\u{2014}', '\u{2015}', '\u{2212}'];
 
 /// A parser of whole command lines.
 pub type Check<'a> = &'a dyn Fn(&[String]) -> Result<(), (Verb, Mistake)>;
 
-/// Two lines. `check` parses what was meant, until nothing is wrong with it.
+/// Two lines. `check` parses each correction, until there is no mistake left.
 pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>) -> String {
     let words: Option<Vec<String>> =
         argv.iter().map(|word| word.to_str().map(str::to_owned)).collect();
-    // What is not UTF-8 cannot be typed again; what is said of a flag stays true.
+    // Words that are not UTF-8 cannot be suggested; the line about a flag is still right.
     let is_text = words.is_some();
     let words = words.unwrap_or_default();
     let Correction { line, next } = correct(verb, &words, mistake);
@@ -36,22 +37,22 @@ pub fn answer(verb: Verb, argv: &[OsString], mistake: &Mistake, check: Check<'_>
     format!("{line}\n{}", hint.unwrap_or_else(|| try_line(verb).to_owned()))
 }
 
-/// What to type, if it is known.
+/// The line with what to type, if there is one.
 fn hint(mut next: Next, check: Check<'_>) -> Option<String> {
     for _ in 0..CORRECTIONS_MAX {
-        let words = match next {
+        let mut words = match next {
             Next::Help => return None,
             Next::Command(command) => return Some(format!("try: {command}")),
-            Next::Template(words) => return suggested(words),
             Next::Words(words) => words,
         };
         if words.iter().map(String::len).sum::<usize>() > SUGGESTED_BYTES_MAX {
             return None;
         }
-        next = match check(&words) {
+        next = match check(&filled_in(&words)) {
             Ok(()) => return suggested(words),
             Err((_, Mistake::NoTarget)) => {
-                Next::Template([words, vec!["HOST:PORT".to_owned()]].concat())
+                words.push("HOST:PORT".into());
+                Next::Words(words)
             }
             Err((verb, mistake)) => correct(verb, &words, &mistake).next,
         };
@@ -59,9 +60,30 @@ fn hint(mut next: Next, check: Check<'_>) -> Option<String> {
     None
 }
 
+/// The words with a host and a port where the operator is to put one.
+fn filled_in(words: &[String]) -> Vec<String> {
+    let fill = |word: &String| match word.strip_suffix(":PORT") {
+        Some(host) => format!("{host}:80"),
+        None => word.clone(),
+    };
+    words.iter().map(fill).collect()
+}
+
 fn suggested(words: Vec<String>) -> Option<String> {
     let line = command_line(["tcpgoon".to_owned()].into_iter().chain(words));
     (line.len() <= SUGGESTED_BYTES_MAX).then(|| format!("try: {line}"))
+}
+
+/// A name that does not resolve and is the first word may have been meant as a verb: `serv 8080`.
+pub fn with_verb(error: Error, first: Option<&OsStr>) -> Error {
+    match error {
+        Error::Resolve { name, why } if first.is_some_and(|word| word == name.as_str()) => {
+            let verb = fix_word::nearest_verb(&name);
+            let hint = verb.map(|verb| format!("; did you mean 'tcpgoon {verb}'?"));
+            Error::Resolve { name, why: why + &hint.unwrap_or_default() }
+        }
+        other => other,
+    }
 }
 
 fn correct(verb: Verb, words: &[String], mistake: &Mistake) -> Correction {
@@ -78,7 +100,7 @@ fn correct(verb: Verb, words: &[String], mistake: &Mistake) -> Correction {
     }
 }
 
-/// A word that would be a flag of the verb, or of another tool, with other dashes.
+/// A word that would be a flag of the verb, or of another tool, with the right dashes.
 pub fn wrong_dash(verb: Verb, word: &str) -> Option<Mistake> {
     let name = word.trim_start_matches(DASHES);
     if name.len() < word.len() && !name.is_empty() {

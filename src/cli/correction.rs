@@ -1,6 +1,6 @@
-//! What was meant by a mistake: the line about it, and the words to type instead.
+//! A correction of a mistake: the line about it, and the words to type instead.
 
-/// An answer to a mistake.
+/// A correction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
     pub line: String,
@@ -10,30 +10,29 @@ pub struct Correction {
 /// What to type next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// The words of the whole command line, which may have mistakes of their own.
+    /// The words of the whole command line, which may have mistakes of their own; a host can be HOST
+    /// and a port PORT, to be replaced.
     Words(Vec<String>),
-    /// As `Words`, with HOST or PORT to be replaced.
-    Template(Vec<String>),
     /// Another command.
     Command(&'static str),
-    /// The help: it cannot be said what was meant.
+    /// The help: there is no suggestion.
     Help,
 }
 
-/// A part of the command line that is to be replaced.
+/// A part of the command line to replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The flag, in the form in which it was typed: `-t` or `--dial-timeout`.
     name: String,
     pub before: Vec<String>,
-    /// The value, or what else is behind a short name in its word.
+    /// The value, or the text after a short name in its word.
     pub inline: Option<String>,
     pub after: Vec<String>,
 }
 
 impl Part {
-    /// A flag, by what was typed of it: `--timeout`, `-n`, `-duration`. What it is the value of
-    /// another flag is not seen.
+    /// A flag as it was typed: `--timeout`, `-n`, `-duration`. The same text as a value of another
+    /// flag is not recognized.
     pub fn flag(words: &[String], typed: &str) -> Option<Part> {
         let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
         let short = short_of(typed);
@@ -81,7 +80,7 @@ impl Part {
         Part { name: name.into(), before, inline, after: words[index + 1..].to_vec() }
     }
 
-    /// The words with another value of the same flag; `joined` by `=` where nothing else will do.
+    /// The words with another value of the same flag; `joined` by `=` if necessary.
     pub fn with_value(self, value: String, joined: bool) -> Vec<String> {
         let name = self.name.clone();
         if joined || value.starts_with('-') {
@@ -117,7 +116,7 @@ pub fn short_of(typed: &str) -> Option<char> {
     rest.next().is_none().then_some(letter)
 }
 
-/// Of `--rate=5` the `5`, of `--rate` nothing.
+/// `5` for `--rate=5`, `None` for `--rate`.
 fn split_long(word: &str, typed: &str) -> Option<Option<String>> {
     match word.strip_prefix(typed)? {
         "" => Some(None),
@@ -125,7 +124,7 @@ fn split_long(word: &str, typed: &str) -> Option<Option<String>> {
     }
 }
 
-/// Of `-zn5`, looking for `n`: `-z` and `5`. A letter behind `=` is no flag.
+/// `-zn5` for the letter `n`: `-z` and `5`. A letter after `=` is no flag.
 fn split_cluster(word: &str, letter: char) -> Option<(Option<String>, Option<String>)> {
     let cluster = word.strip_prefix('-').filter(|rest| !rest.starts_with('-'))?;
     let (head, rest) = cluster.split_once(letter).filter(|(head, _)| !head.contains('='))?;

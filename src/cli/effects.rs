@@ -7,7 +7,9 @@ use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
 use crate::escape::quoted;
+use crate::outputs::{Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
+use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
 /// The maximum of `--rate`: some ten times what one thread can dial.
@@ -89,7 +91,7 @@ impl Draft {
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }
-        Ok(())
+        self.run.outputs.check()
     }
 
     /// # Errors
@@ -166,6 +168,22 @@ pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> 
     } else if *family == wanted {
         *family = Family::Any;
     }
+    Ok(())
+}
+
+/// The file of a format.
+pub fn output(outputs: &mut Outputs, format: Format, path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("a file is accepted, or - for standard output instead of the text".into());
+    }
+    outputs.set(format, path.to_owned());
+    Ok(())
+}
+
+/// One more condition.
+pub fn fail_if(outputs: &mut Outputs, text: &str) -> Result<(), String> {
+    let threshold = Threshold::parse(text)?;
+    outputs.fail_if.push(threshold);
     Ok(())
 }
 

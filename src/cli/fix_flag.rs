@@ -1,4 +1,4 @@
-//! What was meant by a flag that is none, and by a value that a flag does not accept.
+//! Corrections of unknown flags.
 
 use super::correction::{Correction, Next, Part, short_of};
 use super::distance::distance;
@@ -45,7 +45,7 @@ pub fn unknown(verb: Verb, words: &[String], typed: &str) -> Correction {
     }
 }
 
-/// The flag of a verb that has it, by what was typed.
+/// The flag of another verb with this name.
 fn other_verbs(name: &str, short: Option<char>) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| match short {
         Some(letter) => flag.short == Some(letter),
@@ -53,15 +53,15 @@ fn other_verbs(name: &str, short: Option<char>) -> Option<&'static Flag> {
     })
 }
 
-/// `-d30s`: of wrk and k6 it is the time that a run takes, and here it would be --debug.
+/// The time of `-d30s`: the duration of a run in wrk and k6, while here -d is --debug.
 pub fn joined_time(verb: Verb, word: &str) -> Option<&str> {
     let time = word.strip_prefix("-d").filter(|_| verb == Verb::Run)?;
     let is_time = parse_span(time, Span::from_s(1)).is_some();
-    // `-d46` is made of flags.
+    // `-d46` is three flags.
     (is_time && !time.bytes().all(|b| b"46".contains(&b))).then_some(time)
 }
 
-/// A time where only --debug can stand: the words with --hold instead.
+/// A time after -d: the words with --hold instead.
 pub fn hold(part: Option<Part>, time: &str) -> Correction {
     let line = format!(
         "-d is --debug and takes no value: did you mean --hold {} (time to hold the connections)?",
@@ -99,7 +99,7 @@ fn instead(verb: Verb, takes: Takes, fix: Fix, typed: &str, mut part: Part) -> V
         return renamed(part, flag, typed, has_value);
     }
     let value = if has_value { part.inline.take().or_else(|| part.take_next()) } else { None };
-    // What follows a switch in its word are more switches.
+    // The letters after a switch are more switches.
     let rest = part.inline.take().filter(|_| short_of(typed).is_some());
     let rest = rest.map(|rest| format!("-{rest}"));
     let mut with: Vec<String> = match fix {
@@ -135,7 +135,7 @@ fn is_given(flag: &Flag, part: &Part) -> bool {
     })
 }
 
-/// The words with our flag in place of what was typed, in the same form.
+/// The words with our flag in place of the typed one, in the same form.
 fn renamed(mut part: Part, flag: &Flag, typed: &str, has_value: bool) -> Vec<String> {
     let is_short = short_of(typed).is_some();
     let name = match flag.short.filter(|_| is_short) {
@@ -144,7 +144,7 @@ fn renamed(mut part: Part, flag: &Flag, typed: &str, has_value: bool) -> Vec<Str
     };
     let inline = part.inline.take();
     if flag.value.is_none() {
-        // What follows a switch in its word are more switches.
+        // The letters after a switch are more switches.
         let rest = inline.filter(|_| is_short && !has_value).map(|rest| format!("-{rest}"));
         return part.replaced([name].into_iter().chain(rest));
     }
@@ -155,7 +155,7 @@ fn renamed(mut part: Part, flag: &Flag, typed: &str, has_value: bool) -> Vec<Str
     }
 }
 
-/// `-c, --connections`, where a short name was typed, else the long one alone.
+/// `-c, --connections` if a short name was typed, otherwise the long one alone.
 fn names(flag: &Flag, typed: &str) -> String {
     match flag.short.filter(|_| short_of(typed).is_some()) {
         Some(short) => format!("-{short}, --{}", flag.long),
@@ -163,8 +163,8 @@ fn names(flag: &Flag, typed: &str) -> String {
     }
 }
 
-/// The flag that was meant by an unknown one, if a name is near enough. Of two equally near the one
-/// that this verb has comes first, as `false` sorts before `true`.
+/// The nearest flag to an unknown one, if it is near enough. Of two equally near ones that of this
+/// verb comes first: `false` sorts before `true`.
 fn nearest(verb: Verb, typed: &str) -> Option<&'static Flag> {
     let lower = typed.to_lowercase();
     let mut letters = lower.chars();
@@ -177,8 +177,8 @@ fn nearest(verb: Verb, typed: &str) -> Option<&'static Flag> {
     nearest.map(|(_, _, flag)| flag)
 }
 
-/// How far what was typed is from a flag, where it is near enough to have been meant. A word of it,
-/// or its beginning, is as near as one typing mistake: `--timeout`, `--conn`.
+/// The distance of a typed name from a flag, if it is near enough to suggest it. A part of the name
+/// or its beginning counts as 1: `--timeout`, `--conn`.
 fn typos(long: &str, typed: &str) -> Option<usize> {
     let is_part =
         typed.len() > 2 && (long.starts_with(typed) || long.split('-').any(|part| part == typed));

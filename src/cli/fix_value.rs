@@ -1,4 +1,4 @@
-//! What was meant by a value that a flag does not accept.
+//! Corrections of values that a flag does not accept.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -36,7 +36,7 @@ pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) ->
     help()
 }
 
-/// `-h` alone is the help elsewhere.
+/// `-h` alone: the help, in other tools.
 pub fn no_host() -> Correction {
     Correction {
         line: "--host: the value (string) is missing; help is --help".into(),
@@ -44,21 +44,25 @@ pub fn no_host() -> Correction {
     }
 }
 
-/// A flag without its value, at the end.
+/// The last word is a flag without its value.
 pub fn missing(verb: Verb, words: &[String], long: &str, line: &str) -> Correction {
     match (verb, long, words) {
         (Verb::Run, "host", _) => no_host(),
-        // Of iperf3 it is the server.
+        // In iperf3 it is the server.
         (Verb::Run, "sleep", [only]) if only == "-s" => Correction {
             line: format!("{line}; a server to test against is 'tcpgoon serve'"),
             next: Next::Words(vec!["serve".into()]),
+        },
+        // Of oha and iperf3 it takes no file.
+        (Verb::Run, "json", _) => Correction {
+            line: format!("{line}; - is standard output"),
+            next: Next::Words([words, &["-".to_owned()]].concat()),
         },
         _ => Correction { line: line.to_owned(), next: Next::Help },
     }
 }
 
-/// The value belongs to another flag of ours, or to none: what is short for two things here and
-/// there.
+/// A short name with another meaning in other tools: the value belongs to another flag of ours.
 fn another_flag(verb: Verb, flag: &Flag, value: &str, part: &Part) -> Option<Correction> {
     if verb != Verb::Run {
         return None;
@@ -93,13 +97,17 @@ fn another_flag(verb: Verb, flag: &Flag, value: &str, part: &Part) -> Option<Cor
             let line = format!("--interval {}: {what}", quoted(value));
             return Some(Correction { line, next: Next::Command("ip -br address") });
         }
+        "source" if is_interface(value) => {
+            let line = format!("--source {}: give the addresses of the interface", quoted(value));
+            return Some(Correction { line, next: Next::Command("ip -br address") });
+        }
         _ => return None,
     };
     let line = format!("--{} {}: {what}", flag.long, quoted(value));
     Some(Correction { line, next: Next::Words(part.clone().replaced(with)) })
 }
 
-/// As eth0, enp3s0, br-lan, wlan0.
+/// Names such as eth0, enp3s0, br-lan, wlan0.
 fn is_interface(value: &str) -> bool {
     let known = ["eth", "en", "wl", "br", "bond", "tun", "tap", "veth", "lo", "wg", "docker"];
     known.iter().any(|prefix| value.starts_with(prefix)) && value.len() <= 15
@@ -112,7 +120,7 @@ fn is_target(value: &str) -> bool {
     looks && (Group::parse(value).is_ok() || rewritten(value).is_some())
 }
 
-/// The value in a spelling that the flag accepts.
+/// The value in a form that the flag accepts.
 fn spelled(flag: &Flag, value: &str) -> Option<String> {
     let lower = value.to_lowercase();
     let word = match (flag.value.is_none(), lower.as_str()) {
@@ -127,13 +135,13 @@ fn spelled(flag: &Flag, value: &str) -> Option<String> {
         word.map(str::to_owned),
         Some(lower.clone()),
         Some(joined),
-        // A comma for the decimal point, a range with another sign, a port with its protocol.
+        // A decimal comma, a range with another sign, a port with its protocol.
         Some(value.replacen(',', ".", 1)),
         Some(value.replace("..", "-")),
         Some(value.replacen(':', "-", 1)),
         Some(value.trim_start_matches(':').to_owned()),
         value.split_once('/').filter(|_| flag.long == "port").map(|(port, _)| port.to_owned()),
-        // Minutes behind hours, seconds behind minutes.
+        // Minutes after hours, seconds after minutes.
         match lower.chars().rfind(|c| c.is_ascii_alphabetic()) {
             Some('h') => Some(format!("{lower}m")),
             Some('m') => Some(format!("{lower}s")),

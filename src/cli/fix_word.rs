@@ -1,4 +1,4 @@
-//! What was meant by a word that is no target, or no word of the verb.
+//! Corrections of words that are no target, or no word of the verb.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,11 +8,11 @@ use super::explain;
 use super::fix_flag;
 use super::flags::{Verb, by_long};
 use super::services;
-use super::target::{Ports, is_literal};
+use super::target::{NO_HOST, Ports, is_literal};
 use crate::escape::quoted;
 use crate::units::{Span, parse_count, parse_span};
 
-/// What other tools, and tired fingers, have for first words; and ours.
+/// First words of other tools, and ours for them.
 const VERBS: &[(&str, &[&str])] = &[
     ("serve", &["server", "listen", "listener", "service"]),
     ("calibrate", &["calibration", "selftest", "doctor"]),
@@ -22,12 +22,15 @@ const VERBS: &[(&str, &[&str])] = &[
     ("run", &["connect", "client", "attack", "dial", "test", "bench", "start", "tcp"]),
 ];
 
-/// A word that cannot be read, and the line about it.
+/// A word that cannot be parsed, and the line about it.
 pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
     let help = Correction { line: line.to_owned(), next: Next::Help };
     let Some(part) = Part::word(words, word) else { return help };
     match verb {
-        Verb::Run => target(words, word, part).unwrap_or(help),
+        Verb::Run => {
+            let found = target(words, word, part.clone());
+            found.or_else(|| number(words, word, part, line)).unwrap_or(help)
+        }
         Verb::Serve => to_listen_on(word, part).unwrap_or(help),
         Verb::Calibrate if parse_count(word).is_some() => {
             let next = Next::Words(part.replaced(["-c".into(), word.to_owned()]));
@@ -37,7 +40,7 @@ pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
             [id] => Correction { next: Next::Words(part.replaced([id.to_owned()])), ..help },
             _ => help,
         },
-        Verb::Calibrate => help,
+        _ => help,
     }
 }
 
@@ -48,7 +51,7 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
     if let Some(found) = target(words, word, part.clone()) {
         return found;
     }
-    // `localhost http`: the name of a port reads as another host.
+    // `localhost http`: the name of a port is parsed as another host.
     if let Some((name, port)) = part.next().and_then(|next| Some((next, services::port(next)?))) {
         let line = format!("{}: a port in a separate word must be a number", quoted(name));
         let mut part = part.clone();
@@ -61,7 +64,7 @@ pub fn no_port(words: &[String], word: &str, line: &str) -> Correction {
     } else {
         format!("[{word}]:PORT")
     };
-    Correction { next: Next::Template(part.replaced([form])), ..help }
+    Correction { next: Next::Words(part.replaced([form])), ..help }
 }
 
 fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
@@ -91,21 +94,21 @@ fn target(words: &[String], word: &str, part: Part) -> Option<Correction> {
         let line = named(&format!("did you mean --{key}?"));
         return Some(Correction { line, next: Next::Words(flags_of(words)) });
     }
-    number(words, word, part)
+    None
 }
 
-/// `-d 30s`: of wrk and k6 the time that a run takes.
+/// `-d 30s`: the duration of a run in wrk and k6.
 fn is_hold(before: &str, word: &str) -> bool {
     ["-d", "--debug"].contains(&before) && parse_span(word, Span::from_s(1)).is_some()
 }
 
-/// Of `port=80` the flag that is named.
+/// The flag of `port=80`.
 fn assigned(word: &str) -> Option<&str> {
     let (key, _) = word.split_once('=')?;
     by_long(Verb::Run, key).map(|flag| flag.long)
 }
 
-/// The words with all that are like `port=80` as flags.
+/// The words with each `port=80` as a flag.
 fn flags_of(words: &[String]) -> Vec<String> {
     let flag = |word: &String| match assigned(word) {
         Some(_) => format!("--{word}"),
@@ -116,52 +119,59 @@ fn flags_of(words: &[String]) -> Vec<String> {
 
 /// A number behind a host that has its port is the count of connections; before any host it is a
 /// port of this one.
-fn number(words: &[String], word: &str, part: Part) -> Option<Correction> {
+fn number(words: &[String], word: &str, mut part: Part, line: &str) -> Option<Correction> {
     if !word.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // The number behind -d was taken for the port.
+    // The number after -d was parsed as the port.
     if let Some(index) = part.before.windows(2).position(|pair| is_hold(&pair[0], &pair[1])) {
-        let mut part = part;
         let time = part.before[index + 1].clone();
         let rest: Vec<String> = part.before.drain(index..).skip(2).collect();
         part.after = [rest, vec![word.to_owned()], part.after].concat();
         return Some(fix_flag::hold(Some(part), &time));
     }
-    let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
-    let has_host = part.before.iter().any(|word| !word.starts_with('-'));
-    if has_host && !words.iter().any(is_flag) && parse_count(word) != Some(0) {
-        let line = format!(
-            "{}: the hosts before it have their port already: did you mean -c {word} \
-             (connections)?",
-            quoted(word)
-        );
-        let with = ["-c".to_owned(), word.to_owned()];
-        return Some(Correction { line, next: Next::Words(part.replaced(with)) });
+    if line.ends_with(NO_HOST) {
+        Ports::parse(word).ok()?;
+        let next = Next::Words(part.replaced([format!("localhost:{word}")]));
+        return Some(Correction { line: line.to_owned(), next });
     }
-    if has_host || Ports::parse(word).is_err() {
-        return None;
+    let is_flag = |word: &String| word.starts_with("-c") || word.starts_with("--connections");
+    if words.iter().any(is_flag) {
+        // `h 80 81` and `h:80 81`.
+        let before =
+            part.before.pop().filter(|before| Ports::parse(word).is_ok() && is_ported(before))?;
+        let next = Next::Words(part.replaced([format!("{before},{word}")]));
+        return Some(Correction { line: line.to_owned(), next });
     }
     let line = format!(
-        "{}: this is a port, and no host comes before it: give HOST PORT or HOST:PORT",
+        "{}: the hosts before it have their port already: did you mean -c {word} (connections)?",
         quoted(word)
     );
-    let with = [format!("localhost:{word}")];
+    let with = ["-c".to_owned(), word.to_owned()];
     Some(Correction { line, next: Next::Words(part.replaced(with)) })
+}
+
+/// Whether a word is ports, or ends in them.
+fn is_ported(word: &str) -> bool {
+    let ports = word.rsplit_once(':').map_or(word, |(_, ports)| ports);
+    Ports::parse(ports).is_ok()
 }
 
 /// The verb that was meant by the first word, if it is near to one.
 pub fn nearest_verb(word: &str) -> Option<&'static str> {
     let lower = word.to_lowercase();
-    let count = |verb: &'static str| distance(verb, &lower).filter(|count| 3 * count < verb.len());
-    let near = |(verb, others): &(&'static str, &[&str])| match others.contains(&lower.as_str()) {
-        true => Some((0, *verb)),
-        false => Some((count(verb)?, *verb)),
+    if let Some((verb, _)) = VERBS.iter().find(|(_, others)| others.contains(&lower.as_str())) {
+        return Some(verb);
+    }
+    let ours = Verb::ALL.into_iter().filter_map(|verb| verb.command().strip_prefix("tcpgoon "));
+    let near = |verb: &'static str| {
+        let count = distance(verb, &lower).filter(|count| 3 * count < verb.len())?;
+        Some((count, verb))
     };
-    VERBS.iter().filter_map(near).min().map(|(_, verb)| verb)
+    ours.chain(["version", "help", "run"]).filter_map(near).min().map(|(_, verb)| verb)
 }
 
-/// What `tcpgoon serve` was to listen on.
+/// The address or port for `tcpgoon serve` to listen on.
 fn to_listen_on(word: &str, part: Part) -> Option<Correction> {
     let (host, port) = word.rsplit_once(':')?;
     let _ = port.parse::<u16>().ok()?;
@@ -184,8 +194,8 @@ fn to_listen_on(word: &str, part: Part) -> Option<Correction> {
 
 const IN_BRACKETS: &str = "an IPv6 address with a port is in brackets";
 
-/// A target in the form in which it is accepted, as one word or several, and why. It may have
-/// mistakes left.
+/// A target in an accepted form, as one word or several, and the reason. It may have further
+/// mistakes.
 pub fn rewritten(word: &str) -> Option<(String, Vec<String>)> {
     let one = |why: &str, target: String| Some((why.to_owned(), vec![target]));
     if let Some((scheme, rest)) = word.split_once("://") {
@@ -223,7 +233,7 @@ pub fn rewritten(word: &str) -> Option<(String, Vec<String>)> {
     if is_port && is_v6 {
         return one(IN_BRACKETS, format!("[{host}]:{port}"));
     }
-    // As tcpdump prints it.
+    // The format of tcpdump.
     if is_port && host.parse::<Ipv4Addr>().is_ok() && !word.contains(':') {
         return one("a colon separates host and port", format!("{host}:{port}"));
     }
@@ -252,7 +262,7 @@ fn url(scheme: &str, rest: &str) -> (String, Vec<String>) {
     (format!("a host and a port are accepted, not a URL{more}"), vec![target])
 }
 
-/// `user@host:80/path` → `host:80`; of `host/80` the path is the port, as in /dev/tcp/host/80.
+/// `user@host:80/path` → `host:80`; in `host/80` the path is the port, as in /dev/tcp/host/80.
 fn without_user_and_path(text: &str) -> String {
     let text = text.strip_prefix("/dev/tcp/").unwrap_or(text);
     let (authority, path) = text.split_once(['/', '?', '#']).unwrap_or((text, ""));
@@ -261,8 +271,8 @@ fn without_user_and_path(text: &str) -> String {
     if is_port && !host.contains(':') { format!("{host}:{path}") } else { host.to_owned() }
 }
 
-/// `a:1,b:2` → `a:1 b:2`, and `a,b:80` → `a:80 b:80`. A number in it is one more port of the host
-/// before it.
+/// `a:1,b:2` → `a:1 b:2`, and `a,b:80` → `a:80 b:80`. A number is another port of the host before
+/// it.
 fn listed(word: &str) -> Option<(String, Vec<String>)> {
     let mut targets: Vec<String> = Vec::new();
     for part in word.split(',').filter(|part| !part.is_empty()) {

@@ -5,6 +5,7 @@ use super::effects::{self, Draft, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
 use crate::args::Family;
+use crate::outputs::Format;
 
 /// The commands of the program: the first word, or a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +14,12 @@ pub enum Verb {
     Serve,
     Calibrate,
     Explain,
+    Schema,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 4] = [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain];
+    pub const ALL: [Verb; 5] =
+        [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain, Verb::Schema];
 
     /// The command line of the verb, without flags.
     pub fn command(self) -> &'static str {
@@ -25,6 +28,7 @@ impl Verb {
             Verb::Serve => "tcpgoon serve",
             Verb::Calibrate => "tcpgoon calibrate",
             Verb::Explain => "tcpgoon explain",
+            Verb::Schema => "tcpgoon schema",
         }
     }
 }
@@ -191,10 +195,24 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "events",
+        value: Some("FILE"),
+        help: "Append the run to FILE as it goes on, as JSON, one object a line",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Events, value),
+        ..BASE
+    },
+    Flag {
         long: "expect",
         value: Some("TEXT"),
         help: "Expect TEXT in a reply on each connection, and count the replies",
         effect: |draft, value| store(&mut draft.run.checks.expect, effects::text(value)),
+        ..BASE
+    },
+    Flag {
+        long: "fail-if",
+        value: Some("EXPR"),
+        help: "Exit with 3 if EXPR holds, as established<95%; can be given several times",
+        effect: |draft, value| effects::fail_if(&mut draft.run.outputs, value),
         ..BASE
     },
     Flag {
@@ -249,6 +267,27 @@ pub const FLAGS: &[Flag] = &[
         short: Some('6'),
         help: "Dial only the IPv6 addresses of a name",
         effect: |draft, value| effects::prefer(&mut draft.run.family, Family::V6, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "json",
+        value: Some("FILE"),
+        help: "Write the report to FILE as JSON; - is standard output, without the text",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Json, value),
+        ..BASE
+    },
+    Flag {
+        long: "junit",
+        value: Some("FILE"),
+        help: "Write the conditions of --fail-if to FILE as JUnit XML",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Junit, value),
+        ..BASE
+    },
+    Flag {
+        long: "markdown",
+        value: Some("FILE"),
+        help: "Append the result to FILE as a Markdown table",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Markdown, value),
         ..BASE
     },
     Flag {

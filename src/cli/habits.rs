@@ -1,9 +1,9 @@
-//! `HABITS`: flags that people bring from other tools, one record each: what is typed, which tools
-//! have it, what is answered, and what to type instead.
+//! `HABITS`: flags of other tools, one record each: the names, the tools that have it, the answer,
+//! and what to type instead.
 //!
-//! None of them is an alias: the same name can mean something else there (`-n` of ab counts
-//! requests, not connections). A flag of ours comes first: a record is never reached once its name
-//! is a flag, and it is passed over while its answer needs a flag that the verb does not have.
+//! None of them is an alias: the meaning can differ (`-n` of ab counts requests, not connections).
+//! Our own flags come first: a record is unused if its name is a flag of the verb, or if its answer
+//! needs a flag that the verb does not have.
 
 use std::net::IpAddr;
 
@@ -14,18 +14,18 @@ use crate::units::{Span, parse_rate_milli, parse_span};
 #[derive(Debug, Clone, Copy)]
 pub struct Habit {
     pub verb: Verb,
-    /// Its names there, without dashes; one letter is a short name.
+    /// Its names, without dashes; one letter is a short name.
     pub names: &'static [&'static str],
-    /// Which tools have it.
+    /// The tools that have it.
     pub tools: &'static str,
     pub takes: Takes,
     pub fix: Fix,
-    /// Behind "did you mean --flag" in brackets, or the whole answer if there is no such flag.
+    /// Printed in brackets after "did you mean --flag", or alone if there is no such flag.
     pub text: &'static str,
 }
 
-/// What the flag takes there. But for the first two, a record is about the flag with such a value
-/// only.
+/// The value of the flag in the other tool. Except for the first two, a record applies to such
+/// values only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     Nothing,
@@ -47,16 +47,16 @@ pub enum Fix {
     Words(&'static [&'static str]),
     /// The value alone: it is a target, or an address to listen on.
     Value,
-    /// The value as the least that is to be reached.
+    /// The value as a minimum to reach.
     AtLeast,
-    /// This verb, and the value as its word.
+    /// This verb with the value as its word.
     Verb(&'static str),
-    /// Another command that tells what is needed.
+    /// Another command with the wanted output.
     Command(&'static str),
 }
 
 impl Takes {
-    /// Whether a record is about a flag that is followed by this word.
+    /// Whether a record applies to a flag before this word.
     fn accepts(self, next: Option<&str>) -> bool {
         match self {
             Takes::Nothing | Takes::Word => true,
@@ -84,7 +84,7 @@ pub fn is_known(verb: Verb, name: &str) -> bool {
     HABITS.iter().any(|habit| habit.verb == verb && habit.names.contains(&name))
 }
 
-/// What is answered to a flag that is followed by this word.
+/// The record for a flag before this word.
 pub fn find(verb: Verb, name: &str, next: Option<&str>) -> Option<&'static Habit> {
     HABITS.iter().find(|habit| {
         habit.verb == verb
@@ -130,10 +130,10 @@ const NO_HTTP: &str = "HTTP is not supported; --send sends bytes as they are";
 const ONE_THREAD: &str = "one thread opens all connections";
 const ONCE: &str = "each connection is dialed once";
 
-/// By what they are about. Of records with the same name the first that fits counts.
+/// By subject. Of several records with a name the first that applies counts.
 #[rustfmt::skip]
 pub static HABITS: &[Habit] = &[
-    // How many.
+    // Number of connections.
     run(&["n", "requests", "number", "num", "total"], "ab oha hey", Takes::Number, Fix::Flag("connections"),
         "connections open at once, each dialed once"),
     run(&["concurrency", "clients", "conns", "sockets", "users", "vus", "workers-max"], "ab k6 locust siege",
@@ -145,7 +145,7 @@ pub static HABITS: &[Habit] = &[
     run(&["n"], "nc hping3 iperf3", Takes::Nothing, Fix::Drop, "an IP address is never looked up"),
     run(&["threads", "workers", "cpus"], "wrk tcpkali hey", Takes::Word, Fix::Drop, ONE_THREAD),
 
-    // How fast.
+    // Rate.
     run(&["rps", "qps", "cps", "max-rate", "min-rate", "connect-rate", "spawn-rate", "arrival-rate", "throughput"],
         "k6 tcpkali nmap locust", Takes::Word, Fix::Flag("rate"), "dials per second"),
     run(&["q", "r", "R"], "oha hey wrk2 locust", Takes::Number, Fix::Flag("rate"), "dials per second"),
@@ -156,7 +156,7 @@ pub static HABITS: &[Habit] = &[
     run(&["ramp", "ramp-up", "rampup", "stage", "stages"], "k6 JMeter", Takes::Word, Fix::Drop,
         "the pace is constant: give --rate, dials per second"),
 
-    // How long.
+    // Times.
     run(&["timeout", "connect-timeout", "max-time", "W", "m"], "curl wrk oha iperf3 tcpkali ping", Takes::Word,
         Fix::Flag("dial-timeout"), "time for one handshake, in s"),
     run(&["w", "wait"], "nc", Takes::Time, Fix::Flag("dial-timeout"), "time for one handshake, in s"),
@@ -167,7 +167,7 @@ pub static HABITS: &[Habit] = &[
     run(&["forever", "infinite", "keep-open"], "hold", Takes::Nothing, Fix::Words(&["--hold", "forever"]),
         "to hold the connections until Ctrl-C, give --hold forever"),
 
-    // To where, from where.
+    // Targets and sources.
     run(&["target", "targets", "url", "address", "addr", "hostname", "ip", "server", "dest"], "vegeta locust k6",
         Takes::Word, Fix::Value, "a target is a word of its own: HOST:PORT"),
     run(&["ports", "dport", "destport", "dest-port"], "hping3 iptables", Takes::Word, Fix::Flag("port"),
@@ -191,7 +191,7 @@ pub static HABITS: &[Habit] = &[
     run(&["l", "listen", "server", "lk"], "nc iperf3", Takes::Nothing, Fix::Verb("serve"),
         "a server to test against is 'tcpgoon serve'"),
 
-    // The report, and the way to it.
+    // Output.
     run(&["f", "force", "yes", "non-interactive", "batch", "no-confirm", "no-prompt"], "rm apt", Takes::Nothing,
         Fix::Flag("assume-yes"), "no question before the run"),
     run(&["v", "vv", "verbose", "trace"], "curl nc ssh", Takes::Nothing, Fix::Flag("debug"),
@@ -211,14 +211,14 @@ pub static HABITS: &[Habit] = &[
         Takes::Word, Fix::Drop, "the report goes to standard output: redirect it with '> FILE'"),
     run(&["latency", "percentiles", "histogram", "stats", "time-stats"], "wrk", Takes::Nothing, Fix::Drop,
         "dial times are in each report"),
-    run(&["min", "expect-min", "at-least", "fail-under"], "CI", Takes::Number, Fix::AtLeast,
+    run(&["min", "expect-min", "at-least", "fail-under"], "CI", Takes::Word, Fix::AtLeast,
         "what fails a run is --fail-if EXPR"),
     run(&["threshold", "thresholds", "assert", "fail", "fail-on"], "k6", Takes::Word, Fix::Flag("fail-if"),
         "when it holds, the exit code is 3"),
     run(&["stop-on-error", "exit-on-error", "abort-on-error"], "k6", Takes::Nothing, Fix::Words(&["--max-errors", "1"]),
         "to stop at the first error, give --max-errors 1"),
 
-    // What is sent.
+    // Data to send.
     run(&["tls", "ssl", "https", "insecure", "starttls", "mtls", "tlsv1.2", "tlsv1.3"], "curl ncat oha tcpkali",
         Takes::Nothing, Fix::Drop, NO_TLS),
     run(&["cacert", "cert", "key", "sni", "servername", "E"], "curl ncat openssl", Takes::Word, Fix::Drop, NO_TLS),
@@ -247,7 +247,7 @@ pub static HABITS: &[Habit] = &[
     run(&["D", "daemon", "background"], "iperf3 curl", Takes::Nothing, Fix::Drop,
         "to run in the background, end the line with &"),
 
-    // A server.
+    // Servers.
     serve(&["h", "?", "usage"], "GNU", Takes::Nothing, Fix::Flag("help"), ""),
     serve(&["l", "listen", "address", "addr"], "nc", Takes::Word, Fix::Value, "the port is a word of its own: [ADDR:]PORT"),
     serve(&["host", "hostname", "ip", "interface", "source", "listen-address", "B", "b"], "iperf3 http.server",

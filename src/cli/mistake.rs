@@ -1,14 +1,14 @@
-//! What is wrong with a command line, as the parser found it. What is printed about it, and what to
-//! type instead, follow from it in `answer`.
+//! A mistake in a command line, as the parser found it. `answer` prints it, with what to type
+//! instead.
 
 use crate::escape::quoted;
 
-/// The first mistake of a command line. A `line` names the word and what is accepted.
+/// The first mistake of a command line. A `line` has the word and what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mistake {
     /// A flag that the verb does not have, as it was typed: `--timeout`, `-n`, `-duration`.
     Flag(String),
-    /// A flag of the verb behind the wrong dash: `-port`, `—port=80`.
+    /// A flag of the verb with the wrong dash: `-port`, `—port=80`.
     Dash(String),
     /// A value that the flag of this long name does not accept.
     Value {
@@ -21,7 +21,7 @@ pub enum Mistake {
         flag: &'static str,
         line: String,
     },
-    /// A word that is no flag and cannot be read.
+    /// A word that is no flag and cannot be parsed.
     Word {
         word: String,
         line: String,
@@ -32,7 +32,7 @@ pub enum Mistake {
         line: String,
     },
     NoTarget,
-    /// All else: nothing can be said but this line.
+    /// All else: only this line.
     Other(String),
 }
 
@@ -43,7 +43,7 @@ impl From<String> for Mistake {
 }
 
 impl Mistake {
-    /// What is wrong, where that can be said without knowing what was meant.
+    /// The line about the mistake, without a suggestion.
     pub fn line(&self) -> String {
         match self {
             Mistake::Flag(typed) => format!("unknown flag {}", printable(typed)),
@@ -60,8 +60,7 @@ impl Mistake {
     }
 }
 
-/// Fit to print, cut short when it is long, and without the quotes that would stand between the
-/// dashes and the name.
+/// As [`quoted`], without the quotes: they do not belong after the dashes.
 pub fn printable(typed: &str) -> String {
     let typed = quoted(typed);
     typed.trim_matches('\'').to_owned()

@@ -34,5 +34,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub use answer::with_verb;
 pub use flags::Verb;
 pub use parse::{Command, parse};

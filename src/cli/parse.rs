@@ -24,6 +24,8 @@ pub enum Command {
     Calibrate(CalibrateArgs),
     /// One cause, or the list of them.
     Explain(Option<Cause>),
+    /// The JSON Schema of a report.
+    Schema,
     Help(Verb),
     Version,
 }
@@ -54,6 +56,7 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
         "serve" => (Verb::Serve, rest),
         "calibrate" => (Verb::Calibrate, rest),
         "explain" => (Verb::Explain, rest),
+        "schema" => (Verb::Schema, rest),
         // As of the original's later versions.
         "run" => (Verb::Run, rest),
         "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
@@ -71,27 +74,22 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
 
 /// `tcpgoon help [VERB]`.
 fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
-    let [word] = rest else {
-        return match rest {
-            [] => Ok(Command::Help(Verb::Run)),
-            [_, more, ..] | [more] => Err(Mistake::Other(format!(
-                "{}: 'tcpgoon help' takes one verb; for a host of that name use --host help",
-                quoted_os(more)
-            ))),
-        };
+    let Some(word) = rest.first() else { return Ok(Command::Help(Verb::Run)) };
+    let named = |what: &str| Mistake::Word {
+        word: rest[rest.len() - 1].to_string_lossy().into_owned(),
+        line: format!("{}: {what}; for a host of that name use --host help", quoted_os(word)),
     };
-    match word.to_str().unwrap_or_default() {
-        "serve" => Ok(Command::Help(Verb::Serve)),
-        "calibrate" => Ok(Command::Help(Verb::Calibrate)),
-        "explain" => Ok(Command::Help(Verb::Explain)),
-        "run" | "help" | "version" | "--help" => Ok(Command::Help(Verb::Run)),
-        _ => Err(Mistake::Word {
-            word: word.to_string_lossy().into_owned(),
-            line: format!(
-                "{}: no such verb; for a host of that name use --host help",
-                quoted_os(word)
-            ),
-        }),
+    if rest.len() > 1 {
+        return Err(named("'tcpgoon help' takes one verb"));
+    }
+    let typed = word.to_str().unwrap_or_default();
+    let is_named = |verb: &Verb| verb.command().strip_prefix("tcpgoon ") == Some(typed);
+    match Verb::ALL.into_iter().find(is_named) {
+        Some(verb) => Ok(Command::Help(verb)),
+        None if ["run", "help", "version", "--help"].contains(&typed) => {
+            Ok(Command::Help(Verb::Run))
+        }
+        None => Err(named("no such verb")),
     }
 }
 
@@ -131,6 +129,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
+        Verb::Schema => Command::Schema,
     })
 }
 

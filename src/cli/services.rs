@@ -1,7 +1,7 @@
 //! The names of ports: `localhost:http`.
 
-/// Those of services over TCP with names that operators use. A table of our own, so that a command
-/// line means the same on every host, with or without an /etc/services.
+/// Common TCP services. Not from /etc/services, so that a command line means the same on every
+/// host.
 ///
 /// Source: <https://www.iana.org/assignments/service-names-port-numbers>
 const SERVICES: &[(&str, u16)] = &[
@@ -58,7 +58,7 @@ mod tests {
         for name in ["", "ort", "htt", "80"] {
             assert_eq!(port(name), None, "{name}");
         }
-        // A range of ports is not to be taken for a name.
+        // A range of ports is no name.
         assert!(SERVICES.iter().all(|(name, _)| name.contains(|c: char| c.is_ascii_alphabetic())));
     }
 }

@@ -23,6 +23,10 @@ use crate::route::TARGETS_MAX;
 const PORTS_ACCEPTED: &str =
     "ports are 1 to 65535, alone or in a list with ranges as in 8000-8009,9000";
 
+/// Of a port that is the first of the targets.
+pub const NO_HOST: &str =
+    "this is a port, and no host comes before it: give HOST PORT or HOST:PORT";
+
 /// The longest host name. Source: RFC 1035, section 2.3.4 (255 octets on the wire, which is 253 as
 /// text).
 const NAME_BYTES_MAX: usize = 253;
@@ -286,7 +290,7 @@ pub fn assemble(
             groups[portless_from..].iter_mut().filter(|group| group.ports.is_none()).peekable();
         if waiting.peek().is_none() {
             let why = if groups.is_empty() {
-                "this is a port, and no host comes before it: give HOST PORT"
+                NO_HOST
             } else {
                 "the hosts before this port already have one: give several ports as 80,90"
             };

@@ -98,6 +98,20 @@ pub fn is_random_order(parts: &[Part]) -> bool {
     (runs - mean).abs() <= 3.3 * variance.max(0.25).sqrt()
 }
 
+/// Whether hits and misses take turns more evenly than chance makes them in all but one run in a
+/// thousand, as a balancer that goes around does.
+pub fn is_in_turn(parts: &[Part]) -> bool {
+    let whole = parts.iter().copied().fold(Part::default(), Part::add);
+    let is_exact = parts.iter().all(|part| part.hits == 0 || part.hits == part.all);
+    if !is_exact || whole.hits == 0 || whole.hits > EXACT_HITS_MAX {
+        return false;
+    }
+    let is_hit = |part: &&Part| part.hits > 0;
+    let begins = parts.windows(2).filter(|pair| pair[0].hits == 0 && pair[1].hits > 0).count();
+    let groups = low_32(begins as u64) + u32::from(parts.first().as_ref().is_some_and(is_hit));
+    groups > 1 && 1.0 - p_value_of_groups(groups - 1, whole) <= GROUPS_CHANCE_MAX
+}
+
 /// How likely it is that hits in random order make no more than `groups` groups: of h hits and m
 /// misses, k groups have the chance C(h-1, k-1) × C(m+1, k) / C(h+m, h).
 fn p_value_of_groups(groups: u32, whole: Part) -> f64 {

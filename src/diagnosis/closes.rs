@@ -38,13 +38,19 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
             false => ClosePattern::AtAge { age },
         };
     }
-    if let Some(pattern) = by_pulses(closes, is_small(ages), age) {
+    // Of ages below that, none is told from another.
+    if old >= SPREAD_MIN
+        && let Some(pattern) = by_pulses(closes, is_small(ages), age)
+    {
         return pattern;
     }
     if is_one_age && is_small(ages) && is_small(moments) {
         return ClosePattern::AgeOrMoment { age, at: closes.first };
     }
     let goes_on = closes.last > last_dial + SAME_MOMENT;
+    if closes.undated * 2 > closes.count {
+        return ClosePattern::Undated;
+    }
     match closes.is_oldest_first && !goes_on && closes.survivors > 0 {
         true => ClosePattern::OldestFirst,
         false => ClosePattern::Mixed,

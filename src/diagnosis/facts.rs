@@ -41,6 +41,8 @@ pub struct Case<'a> {
 pub struct SameCount {
     /// How many each of them admits.
     pub open: u32,
+    /// The least of those, which is the same or one less.
+    pub least: u32,
     /// How many of them show it, of how many.
     pub places: u32,
     pub of: u32,
@@ -82,6 +84,9 @@ pub struct Facts {
     /// ICMP errors of others, and of this host.
     pub icmp: Vec<IcmpCount>,
     pub icmp_local: Vec<IcmpCount>,
+    /// ICMP errors that this host sent, whatever to.
+    pub icmp_out: u64,
+    pub dial_timeout: Option<Span>,
     pub syn_not_sent: u64,
     pub neighbour_table_full: u64,
     /// Segments that still waited on this host when they were due again.
@@ -156,6 +161,8 @@ impl Facts {
             is_probing_all: case.plan.probe == Probe::All,
             icmp: remote,
             icmp_local: local,
+            icmp_out: counters.icmp_out_dest_unreachs.unwrap_or(0),
+            dial_timeout: case.plan.dial_timeout,
             syn_not_sent: counters.syn_retrans_failed.unwrap_or(0),
             neighbour_table_full: counters.neighbour_table_full.unwrap_or(0),
             unsent: counters.rtx_still_queued.unwrap_or(0),
@@ -204,7 +211,10 @@ impl Facts {
     /// Whether the router on the target's link asked in vain for as long.
     pub fn is_beyond_unresolved(&self) -> bool {
         let is_host = |count: &IcmpCount| count.error.is_host_unreachable();
-        self.icmp.iter().any(is_host) && self.unreachable_p50 >= NEIGHBOUR_FAILS_AFTER
+        // Over IPv6 it is not known where an error came from.
+        let may_be = self.icmp.iter().any(is_host)
+            || (self.icmp.is_empty() && self.icmp_local.is_empty() && self.unreachable > 0);
+        may_be && self.unreachable_p50 >= NEIGHBOUR_FAILS_AFTER
     }
 
     /// Whether refusals came back sooner than the nearest server could have sent them.
@@ -228,7 +238,8 @@ fn same_count(breakdown: &Breakdown) -> Option<SameCount> {
     let open = met.iter().copied().max()?;
     let near = |count: &&u32| **count + 1 + open / 20 >= open;
     let places = u32::try_from(met.iter().filter(near).count()).ok()?;
+    let least = met.iter().filter(near).min().copied()?;
     let of = u32::try_from(met.len()).ok()?;
     (breakdown.count <= breakdown.worst.len() && places >= 2 && 2 * places > of)
-        .then_some(SameCount { open, places, of })
+        .then_some(SameCount { open, least, places, of })
 }

@@ -3,7 +3,7 @@
 //!
 //! * [`model`]: what a diagnosis is;
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
-//! * [`facts`]: what rules go by;
+//! * [`facts`]: what rules go by; [`fitting`]: which checks fit a run;
 //! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
 //!   were closed; [`chance`]: what either is tested against;
 //! * [`rank`]: which symptom comes first, and what it explains;
@@ -13,6 +13,7 @@ pub mod causes;
 pub mod chance;
 pub mod closes;
 pub mod facts;
+pub mod fitting;
 pub mod model;
 pub mod pattern;
 pub mod places;
@@ -133,8 +134,12 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
         || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
     let is_without_answer = all().any(|problem| {
         match problem.symptom {
-            // All of them: a server that defers accept() does so, and has every one.
-            Symptom::SynAckRepeated => problem.pattern != Pattern::All,
+            // All of them: a server that defers accept() does so, and has every one. Here and there:
+            // final ACKs were lost, and the answers to the repeats complete the handshake.
+            Symptom::SynAckRepeated => {
+                problem.pattern != Pattern::All
+                    && !symptoms::are_final_acks_lost(case, &problem.pattern, problem.share)
+            }
             Symptom::Lost { .. } | Symptom::HalfOpen | Symptom::KeepaliveUnacked { .. } => true,
             _ => false,
         }

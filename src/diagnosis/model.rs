@@ -118,6 +118,8 @@ pub enum ClosePattern {
     NewestOnly { kept: u32 },
     /// In the order in which they were established, at different ages, as long as dials went on.
     OldestFirst,
+    /// At moments and ages that are not known: this host was not looking.
+    Undated,
     /// At different ages and moments.
     Mixed,
     /// Too few to tell, or not dated well enough.
@@ -211,6 +213,26 @@ pub enum Fact {
     },
     HalfOpen {
         connections: u64,
+    },
+    /// No keepalive was acknowledged since.
+    NoneAcknowledged {
+        connections: u32,
+    },
+    /// Each dial had no longer than this.
+    ShortTimeout {
+        timeout: Span,
+    },
+    /// Connections that were reset as dials began to be refused.
+    ResetAsRefused {
+        connections: u32,
+    },
+    /// ICMP errors that this host sent itself, most likely to these dials.
+    IcmpSentHere {
+        count: u64,
+    },
+    /// Its application closed connections meanwhile: it had accepted them.
+    ClosedMeanwhile {
+        closes: u32,
     },
     /// RST about one RTT after the final ACK.
     ResetAfterHandshake {

@@ -3,7 +3,9 @@
 
 use std::ops::{Add, Range};
 
-use super::chance::{CHANCE_MAX, is_random_order, p_value_of_block, p_value_of_lead_in};
+use super::chance::{
+    CHANCE_MAX, is_in_turn, is_random_order, p_value_of_block, p_value_of_lead_in,
+};
 pub use super::chance::{Part, is_anywhere};
 use crate::engine::analysis::{Cell, Counts, Levels, Timeline};
 use crate::units::{Moment, low_32};
@@ -16,6 +18,9 @@ const PARTLY_HITS_MIN: u32 = 5;
 
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
 const CALM_CHANCE_MAX: f64 = 0.001;
+
+/// So many more, and a fifth of it, can be open above a count that is known no better than that.
+const PASSED_MIN: u32 = 2;
 
 /// Fewer hits are reported as they are, and nothing is made of them.
 pub const HITS_MIN: u32 = 3;
@@ -81,6 +86,19 @@ pub struct Fit {
     pub outside: u32,
     /// An outage that a count would explain as well.
     pub or_else: Option<Pattern>,
+    /// Whether they come in turn with others, more evenly than chance would make them.
+    pub is_in_turn: bool,
+}
+
+impl Fit {
+    /// Nothing was hit.
+    pub const NONE: Fit = Fit {
+        pattern: Pattern::TooFew,
+        part: Part { all: 0, hits: 0 },
+        outside: 0,
+        or_else: None,
+        is_in_turn: false,
+    };
 }
 
 /// Some dials in a row, or at one level.
@@ -136,20 +154,25 @@ pub fn levels_of(
 }
 
 /// How hits are spread over dials in the order of their SYNs (`bits`), which are the same by how
-/// many connections were open (`levels`).
-pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
+/// many connections were open (`levels`), of which at least `reached` were open at some time.
+pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
     let spread = Spread::of(bits);
     let whole = spread.whole();
     let found =
-        |pattern, part: Part| Fit { pattern, part, outside: whole.hits - part.hits, or_else: None };
+        |pattern, part: Part| Fit { pattern, part, outside: whole.hits - part.hits, ..Fit::NONE };
     if whole.hits == whole.all {
         return found(Pattern::All, whole);
     }
     if whole.hits < HITS_MIN {
         return found(Pattern::TooFew, whole);
     }
-    let by_order = spread.stretch(bits);
-    let by_level = threshold(levels);
+    // A limit that dials go on to pass is none.
+    let is_passed = |pattern: &Pattern| match pattern {
+        Pattern::AboveCount { open } => reached > open.end + open.end / 5 + PASSED_MIN,
+        _ => false,
+    };
+    let by_order = spread.stretch(bits).filter(|(pattern, _)| !is_passed(pattern));
+    let by_level = threshold(levels).filter(|(pattern, _)| !is_passed(pattern));
     match (by_order, by_level) {
         (Some((pattern, part)), Some((level, _))) if pattern.is_over() => {
             let fit = found(pattern.clone(), part);
@@ -176,7 +199,7 @@ pub fn fit(bits: &[Bit], levels: &[Bit]) -> Fit {
     }
     let parts: Vec<Part> = bits.iter().map(Bit::part).collect();
     match is_random_order(&parts) {
-        true => found(Pattern::Scattered, whole),
+        true => Fit { is_in_turn: is_in_turn(&parts), ..found(Pattern::Scattered, whole) },
         false => found(Pattern::Irregular, whole),
     }
 }

@@ -60,14 +60,14 @@ fn found(spread: &Spread, what: &What<'_>, scope: Scope) -> Found {
     let bits = bits_of(&spread.timeline, what.all, what.hits);
     let levels = levels_of(&spread.levels, what.all, what.hits);
     let began = bits.iter().find(|bit| bit.hits > 0).map_or(Moment(0), |bit| bit.from);
-    Found { fit: fit(&bits, &levels), scope, began }
+    Found { fit: fit(&bits, &levels, spread.levels.reached), scope, began }
 }
 
 fn each_of(facts: &Facts, what: &What<'_>) -> Scope {
     if !what.may_be_a_limit {
         return Scope::Everywhere;
     }
-    let range = |same: SameCount| (same.open..same.open, same.places);
+    let range = |same: SameCount| (same.least..same.open, same.places);
     match (facts.each_source.map(range), facts.each_target.map(range)) {
         (Some((open, count)), _) => Scope::EachSource { open, count },
         (_, Some((open, count))) => Scope::EachTarget { open, count },
@@ -106,7 +106,7 @@ fn at_some(
         true => Pattern::All,
         false => whole.fit.pattern,
     };
-    Found { fit: Fit { pattern, part, outside: 0, or_else: None }, scope, ..whole }
+    Found { fit: Fit { pattern, part, ..Fit::NONE }, scope, ..whole }
 }
 
 /// Each place with hits, if each of them has a clear pattern, and not all the same one.

@@ -3,7 +3,7 @@
 
 use super::closes::SAME_MOMENT;
 use super::model::{ClosePattern, Scope, Symptom};
-use super::pattern::HITS_MIN;
+use super::pattern::{HITS_MIN, Pattern};
 use super::symptoms::Observed;
 use crate::engine::EndReason;
 
@@ -95,6 +95,17 @@ fn may_follow_an_end(symptom: &Symptom) -> bool {
     }
 }
 
+/// Whether those closed were reset within a moment of the first refusal, as a listener's are that is
+/// closed with connections in its queue.
+pub fn is_reset_as_refused(refused: &Observed, closed: &Observed) -> bool {
+    let is_refused = matches!(&refused.symptom, Symptom::DialsFailed { reasons, .. }
+        if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
+    let is_reset = matches!(closed.symptom, Symptom::ClosedOnAccept { resets, .. }
+        if resets == closed.fit.part.hits);
+    let (first, then) = (closed.began, refused.began);
+    is_refused && is_reset && first + SAME_MOMENT >= then && then + SAME_MOMENT >= first
+}
+
 /// Whether the second is a sign of the first.
 fn explains(cause: &Observed, effect: &Observed) -> bool {
     if !is_there(cause, effect) {
@@ -117,6 +128,9 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
                 && effect.fit.pattern.is_over()
                 && effect.began + SAME_MOMENT >= *at
         }
+        (Symptom::DialsFailed { .. }, Symptom::ClosedOnAccept { .. }) => {
+            is_reset_as_refused(cause, effect) && effect.fit.part.hits < cause.fit.part.hits
+        }
         (
             failed @ Symptom::DialsFailed { .. },
             Symptom::HalfOpen
@@ -125,7 +139,9 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
             | Symptom::DialsSlow { .. },
         ) => is_silent(failed),
         (Symptom::DialsFailed { .. }, Symptom::KeepaliveUnacked { .. } | Symptom::Lost { .. }) => {
-            is_silent(&cause.symptom) && begins_after && !cause.fit.pattern.is_a_count()
+            // None at all: even a server that has stopped accepting would acknowledge.
+            let is_all = effect.fit.pattern == Pattern::All;
+            is_silent(&cause.symptom) && begins_after && (is_all || !cause.fit.pattern.is_a_count())
         }
         (Symptom::KeepaliveUnacked { .. }, Symptom::Lost { .. }) => true,
         (Symptom::KeepaliveUnacked { .. }, dials @ Symptom::DialsFailed { .. }) => {

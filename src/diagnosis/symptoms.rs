@@ -46,7 +46,7 @@ pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
 }
 
 fn whole(pattern: Pattern, hits: u32, all: u32) -> Fit {
-    Fit { pattern, part: Part { all: all.max(hits), hits }, outside: 0, or_else: None }
+    Fit { pattern, part: Part { all: all.max(hits), hits }, ..Fit::NONE }
 }
 
 fn narrow(count: u64) -> u32 {
@@ -108,7 +108,7 @@ impl Group {
         let spread = &case.summary.analysis.everywhere;
         let (all, hits) = (|counts: &Counts| self.all(counts), |counts: &Counts| self.hits(counts));
         let bits = bits_of(&spread.timeline, &all, &hits);
-        fit(&bits, &levels_of(&spread.levels, &all, &hits))
+        fit(&bits, &levels_of(&spread.levels, &all, &hits), spread.levels.reached)
     }
 }
 
@@ -252,7 +252,8 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         return Vec::new();
     }
     let what = What {
-        all: &through,
+        // Of those established last it is not known yet.
+        all: &|counts| through(counts) - counts.unsettled,
         hits: &|counts| counts.closed_at_once,
         row_hits: &|row| row.closed_at_once,
         matter: HitKind::Closed,
@@ -370,11 +371,39 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     }
     // No SYN-ACK met an established connection: what came was something else.
     // A lost segment or two look the same.
-    let are_many = checks.repeats_syn_ack >= u64::from(HITS_MIN);
-    if are_many && case.counters.syn_challenge != Some(0) {
-        all.push(found(Symptom::SynAckRepeated, checks.repeats_syn_ack, checked_at));
+    let repeated = syn_acks_repeated(case);
+    if repeated >= u64::from(HITS_MIN) && case.counters.syn_challenge != Some(0) {
+        let observed = found(Symptom::SynAckRepeated, repeated, checked_at);
+        let is_all = observed.fit.pattern == Pattern::All;
+        let pattern = if is_all { Pattern::All } else { syn_ack_pattern(case) };
+        all.push(Observed { fit: Fit { pattern, ..observed.fit }, ..observed });
     }
     all
+}
+
+/// To how many connections the server goes on repeating its SYN-ACK: those of the latest check, or
+/// of the first where the latest found segments and no acknowledgement.
+fn syn_acks_repeated(case: &Case<'_>) -> u64 {
+    let checks = &case.summary.checks;
+    let other = [Round::Last, Round::Watch].map(|round| checks.round(round).other_traffic);
+    let since_first = checks.round(Round::First).repeats_syn_ack.min(other.iter().sum());
+    checks.repeats_syn_ack.max(since_first)
+}
+
+/// Whether a server that repeats its SYN-ACK to some may have lost their final ACKs on the path: to a
+/// few here and there, or to no more than had their SYN repeated.
+pub fn are_final_acks_lost(case: &Case<'_>, pattern: &Pattern, share: Part) -> bool {
+    let is_strewn = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
+    let are_few = u64::from(share.hits) * 20 <= u64::from(share.all);
+    is_strewn && (are_few || case.summary.slow.through() >= u64::from(share.hits))
+}
+
+/// How those are spread over the dials: a queue that is full does it above a count, or in bursts.
+fn syn_ack_pattern(case: &Case<'_>) -> Pattern {
+    let spread = &case.summary.analysis.everywhere;
+    let hits = |counts: &Counts| counts.syn_ack_repeated;
+    let bits = bits_of(&spread.timeline, &through, &hits);
+    fit(&bits, &levels_of(&spread.levels, &through, &hits), spread.levels.reached).pattern
 }
 
 fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {

@@ -3,7 +3,7 @@
 
 use std::collections::TryReserveError;
 
-use super::check_state::{CheckState, CheckStates, Reply};
+use super::check_state::{CheckState, CheckStates, Outcome, Reply};
 use super::check_stats::{CheckLedger, CheckStats, Posting, Round};
 use super::check_table::{CheckActions, Input, POLLED_FOR, Rules, step};
 use super::connection::EndReason;
@@ -103,6 +103,11 @@ impl Checks {
     /// The reply timeout of a slot, if a reply is pending.
     pub fn reply_timeout(&self, slot: u32) -> Option<Span> {
         self.reply_timeout.filter(|_| self.state(slot).is_reply_pending())
+    }
+
+    /// Whether the server repeats its SYN-ACK to a slot, as far as the latest check tells.
+    pub fn repeats_syn_ack(&self, slot: u32) -> bool {
+        self.state(slot).outcome() == Outcome::RepeatsSynAck
     }
 
     /// What came of the reply of a slot, open or not.

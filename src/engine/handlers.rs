@@ -30,6 +30,7 @@ impl Engine {
         let after = self.post(key, State::Established, at, None);
         self.exhausted_routes.clear(key.slot);
         self.stats.established_times.record(after);
+        self.series.established(after);
         self.note(key, Note::Established { after }, actions);
         let is_slow = after >= SLOW_DIAL_MIN;
         if is_slow {

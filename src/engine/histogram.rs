@@ -90,6 +90,13 @@ impl Histogram {
         narrow((around_q.saturating_sub(rest * rest / n) / n).isqrt())
     }
 
+    /// What was counted, by bucket: from a time on, and below another one. The same in each run, so
+    /// that several can be added up; the last one holds everything above it.
+    pub fn buckets(&self) -> impl Iterator<Item = (Span, Span, u64)> + '_ {
+        let counted = (0..).zip(self.counts.iter()).filter(|(_, count)| **count > 0);
+        counted.map(|(index, count)| (Span(edge(index)), Span(edge(index + 1)), *count))
+    }
+
     /// The value that `permille` of 1000 values do not exceed, to within 0.8%; O(buckets). Zero
     /// if there is none.
     pub fn quantile(&self, permille: u32) -> Span {
@@ -173,12 +180,18 @@ fn bucket(ns: u64) -> usize {
 
 /// The middle of a bucket: the inverse of [`bucket`].
 fn middle(index: u64) -> u64 {
+    let (from, below) = (edge(index), edge(index + 1));
+    from + (below - from) / 2
+}
+
+/// The least value of a bucket.
+fn edge(index: u64) -> u64 {
     if index < 2 * PARTS {
         return index;
     }
     let shift = index / PARTS - 1;
     let part = index % PARTS + PARTS;
-    (part << shift) + (1 << shift) / 2
+    part << shift
 }
 
 fn narrow(ns: u128) -> Span {
@@ -202,6 +215,21 @@ mod tests {
         for span in [empty.min(), empty.avg(), empty.max(), empty.dev(), empty.quantile(500)] {
             assert_eq!(span, Span::ZERO);
         }
+    }
+
+    #[test]
+    fn buckets_hold_what_was_counted() {
+        let values = [0, 1, 63, 64, 127, 128, 129, 1_000, 1_000, 123_456_789, 1 << 49];
+        let histogram = of(&values);
+        let buckets: Vec<(Span, Span, u64)> = histogram.buckets().collect();
+        assert!(buckets.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{buckets:?}");
+        let mut left = values.to_vec();
+        for (from, below, count) in buckets {
+            let before = left.len();
+            left.retain(|value| !(from.0..below.0).contains(value));
+            assert_eq!((before - left.len()) as u64, count, "{from} to {below}");
+        }
+        assert_eq!(left, [0; 0]);
     }
 
     #[test]

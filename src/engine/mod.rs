@@ -85,6 +85,7 @@ mod queries;
 pub mod ready;
 mod rounds;
 mod schedule;
+pub mod series;
 mod stats;
 pub mod summary;
 pub mod sustained;
@@ -105,6 +106,7 @@ use pacer::Pacer;
 use pending_tcp_info::PendingTcpInfo;
 use port_exhaustion::ExhaustedRoutes;
 use ready::Ready;
+use series::Series;
 use stats::Stats;
 use sustained::Sustained;
 use wheel::Wheel;
@@ -173,6 +175,7 @@ pub struct Engine {
     hit_max_errors: bool,
     over: bool,
     wake: Wake,
+    series: Series,
     stats: Stats,
 }
 
@@ -221,6 +224,7 @@ impl Engine {
             hit_max_errors: false,
             over: false,
             wake: Wake::Now,
+            series: Series::new(connections),
             stats: Stats::new(),
         })
     }
@@ -228,6 +232,7 @@ impl Engine {
     /// Takes what happened up to `now` and appends what to do next; see the
     /// [contract](self#the-contract).
     pub fn turn(&mut self, now: Moment, events: &[Event], actions: &mut Vec<Action>) {
+        self.advance_series(now);
         self.notice_pause(now);
         self.now = self.now.max(now);
         self.pending_reads.begin_turn();

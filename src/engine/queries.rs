@@ -3,6 +3,7 @@
 use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, Dials, RunView};
 use super::check_state::CheckState;
+use super::series::Point;
 use super::{Connection, EndReason, Engine, Key, Sample, State, Summary, Wake};
 use crate::units::Tick;
 
@@ -24,6 +25,18 @@ impl Engine {
             after: self.now.since(self.start),
             connections: self.connections,
             levels: self.ledger.levels(),
+        }
+    }
+
+    /// The accounts and flows as they are, for the series; O(1).
+    pub(super) fn point(&self) -> Point {
+        Point {
+            levels: self.ledger.levels(),
+            dials: self.ledger.entered(State::Dialing),
+            established: self.ledger.entered(State::Established),
+            closed: self.ledger.entered(State::Closed),
+            errors: self.ledger.entered(State::Error),
+            ..Point::START
         }
     }
 
@@ -104,6 +117,7 @@ impl Engine {
             received_bytes: stats.received_bytes,
             gaps: self.gaps.clone(),
             events_ignored: stats.events_ignored,
+            series: self.series.finished(self.now.since(self.start), &self.point()),
             stopped: self.stopped,
             loop_failed: false,
         }

@@ -1,9 +1,18 @@
 //! What a turn starts by itself: samples, drains, dials, and when the next turn is due.
 
 use super::{Action, EndReason, Engine, Key, Note, State, Wake};
-use crate::units::{Tick, next_beat};
+use crate::units::{Moment, Tick, next_beat};
 
 impl Engine {
+    /// At the beginning of a turn, when nothing has changed since the one before.
+    pub(super) fn advance_series(&mut self, now: Moment) {
+        let after = now.since(self.start);
+        if self.series.is_due(after) {
+            let (last_turn, point) = (self.now.since(self.start), self.point());
+            self.series.advance(last_turn, after, &point);
+        }
+    }
+
     pub(super) fn sample_if_due(&mut self, actions: &mut Vec<Action>) {
         if self.sample_due.is_some_and(|due| due <= self.now) {
             actions.push(Action::Sample);

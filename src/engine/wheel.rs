@@ -242,7 +242,7 @@ mod tests {
             let mut wheel = Wheel::new(1).unwrap();
             wheel.arm(0, Tick(due));
             if due > 0 {
-                assert_eq!(pop_all(&mut wheel, due - 1), [], "{due} was early");
+                assert!(pop_all(&mut wheel, due - 1).is_empty(), "{due} was early");
             }
             assert_eq!(wheel.due(0), Some(Tick(due)));
             assert_eq!(pop_all(&mut wheel, due), [0], "{due} was late");
@@ -267,11 +267,11 @@ mod tests {
     fn deadlines_beyond_the_digits_of_the_top_level_come_round() {
         let mut wheel = Wheel::new(2).unwrap();
         let now = (1u64 << 36) - 5;
-        assert_eq!(pop_all(&mut wheel, now), []);
+        assert!(pop_all(&mut wheel, now).is_empty());
         wheel.arm(0, Tick(now + 10));
         wheel.arm(1, Tick(now + REACH_TICKS));
         wheel.audit();
-        assert_eq!(pop_all(&mut wheel, now + 9), []);
+        assert!(pop_all(&mut wheel, now + 9).is_empty());
         assert_eq!(pop_all(&mut wheel, now + 10), [0]);
         assert_eq!(wheel.due(1), Some(Tick(now + REACH_TICKS)));
         assert_eq!(pop_all(&mut wheel, now + REACH_TICKS), [1]);

@@ -51,7 +51,8 @@ fn here(errno: i32) -> EndReason {
         libc::ENOBUFS | libc::ENOMEM => EndReason::NoBuffers,
         libc::ENOSPC => EndReason::NoWatches,
         libc::EHOSTUNREACH | libc::EHOSTDOWN => EndReason::NoRouteToHost,
-        libc::ENETUNREACH | libc::ENETDOWN => EndReason::NoRouteToNetwork,
+        // EINVAL: a blackhole route, or a link-local address without its interface.
+        libc::ENETUNREACH | libc::ENETDOWN | libc::EINVAL => EndReason::NoRouteToNetwork,
         libc::EPERM | libc::EACCES => EndReason::NotPermitted,
         // The reply can arrive before connect() returns.
         libc::ECONNREFUSED => EndReason::Refused,
@@ -99,6 +100,7 @@ mod tests {
             assert_eq!(reason(Stage::Here, errno).side(), Side::ThisHost, "{errno}");
             assert_eq!(reason(Stage::Dialing, errno).side(), Side::Network, "{errno}");
         }
+        assert_eq!(reason(Stage::Here, libc::EINVAL), EndReason::NoRouteToNetwork);
         for errno in [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOSPC]
         {
             assert_eq!(reason(Stage::Here, errno).side(), Side::ThisHost, "{errno}");

@@ -15,6 +15,7 @@ pub mod neighbours;
 pub mod netlink;
 pub mod poller;
 mod readiness;
+pub mod report_file;
 pub mod resolve;
 pub mod serve;
 pub mod sockets;

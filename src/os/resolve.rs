@@ -181,8 +181,8 @@ fn reached_max(count: usize, resolver_max: Option<usize>) -> Option<usize> {
     resolver_max.filter(|max| count >= *max)
 }
 
-/// Why a name has no address. The standard library has the resolver's text and not its code, so the
-/// code is found by the text.
+/// Why a name has no address. The standard library returns the resolver's text without its code, so
+/// the code is found by the text.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let Some(text) = text.strip_prefix("failed to lookup address information: ") else {

@@ -59,7 +59,7 @@ impl Streams {
     }
 }
 
-/// One of the two standard streams.
+/// One of the two standard streams, or a file that is written as the run goes on.
 #[derive(Debug)]
 pub struct Output {
     sink: Sink,
@@ -98,6 +98,11 @@ impl Output {
         Output::new(io::stderr().as_fd(), io::stderr().is_terminal(), "/proc/self/fd/2")
     }
 
+    /// Any other file, from a description of our own: of a pipe or a terminal a non-blocking one.
+    pub fn of(file: File) -> Output {
+        Output::by(Sink::Reopened(file), None)
+    }
+
     fn new(fd: BorrowedFd<'_>, is_terminal: bool, path: &str) -> io::Result<Output> {
         let file = fd.try_clone_to_owned().map_err(|error| match error.raw_os_error() {
             // F_DUPFD above the standard streams, and the descriptor limit is below that.
@@ -126,8 +131,12 @@ impl Output {
         } else {
             Sink::Direct(file)
         };
+        Ok(Output::by(sink, file_id))
+    }
+
+    fn by(sink: Sink, file_id: Option<(u64, u64)>) -> Output {
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
-        Ok(Output { sink, file_id, rest, lines, lines_dropped, lost: None, error: None })
+        Output { sink, file_id, rest, lines, lines_dropped, lost: None, error: None }
     }
 
     /// Writes a line (with its line feed), or drops and counts it if that would block. After an

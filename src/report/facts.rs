@@ -23,6 +23,21 @@ pub fn fact_words(fact: &Fact) -> String {
         Fact::HalfOpen { connections } => {
             format!("{connections} are half-open: the keepalive was answered with RST")
         }
+        Fact::NoneAcknowledged { connections } => {
+            format!("none of {connections} keepalives was acknowledged since")
+        }
+        Fact::ShortTimeout { timeout } => {
+            format!("no dial had more than {timeout}: what takes longer looks like silence")
+        }
+        Fact::ResetAsRefused { connections } => {
+            format!("RST on {connections} that waited to be accepted, as refusals began")
+        }
+        Fact::IcmpSentHere { count } => {
+            format!("this host sent {count} ICMP unreachable errors itself (IcmpOutDestUnreachs)")
+        }
+        Fact::ClosedMeanwhile { closes } => {
+            format!("its application closed {closes} connections: it does accept")
+        }
         Fact::ResetAfterHandshake { connections } => {
             format!("RST right after the handshake on {connections}, and no data")
         }

@@ -175,7 +175,7 @@ impl Words<'_> {
                 format!("Between {from} and {to} into the run, {each}{place} {how} ({numbers}).")
             }
             Pattern::Scattered => {
-                format!("{}{place} {}, in random order.", capital(&some), aside(&how))
+                format!("{}{place} {}, spread over the run.", capital(&some), aside(&how))
             }
             Pattern::Irregular => format!("{}{place} {}.", capital(&some), aside(&how)),
             Pattern::TooFew => {
@@ -239,7 +239,8 @@ impl Words<'_> {
         let place = self.place(problem);
         let [young, _, old] = ages.map(Span::rounded_to_3_digits);
         let closed = format!("The peer closed {those}{place} ({by})");
-        let ages = if young == old { format!("at {old}") } else { format!("{young} to {old} old") };
+        let ages =
+            if young == old { format!("{old} old") } else { format!("{young} to {old} old") };
         match how {
             ClosePattern::AtAge { age } => format!("{closed}, each {age} old."),
             ClosePattern::AtAgeWithSurvivors { age } => {
@@ -273,6 +274,13 @@ impl Words<'_> {
             }
             ClosePattern::OldestFirst => {
                 format!("{closed}, the oldest first, {ages}, as long as dials went on.")
+            }
+            ClosePattern::Undated => {
+                let (first, last) = (self.at(first), self.at(last));
+                format!(
+                    "{closed}, {ages}, {first} to {last} into the run, when this host was not \
+                     looking."
+                )
             }
             ClosePattern::Mixed | ClosePattern::TooFew => {
                 let (first, last) = (self.at(first), self.at(last));

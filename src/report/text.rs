@@ -7,6 +7,7 @@ use super::escape::{Escaped, Printable};
 use super::evidence::{reason_words, write_evidence, write_handshake_times};
 use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
+use super::thresholds::write_thresholds;
 use super::verdict::write_verdict;
 use crate::NAME_AND_VERSION;
 use crate::diagnosis::model::Diagnosis;
@@ -31,6 +32,14 @@ pub fn write_sample(out: &mut dyn Write, sample: &Sample) -> fmt::Result {
         sample.level(State::Error),
         sample.level(State::NotInitiated),
     )
+}
+
+/// As [`write_report`].
+pub fn report(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut text, report, diagnosis);
+    text
 }
 
 /// The end of a run: what the original prints, then a part of our own.
@@ -61,7 +70,8 @@ pub fn write_report(
     write_tables(out, summary, &report.plan.routes)?;
     write_evidence(out, summary, report.plan)?;
     write_host_evidence(out, report.counters, report.icmp)?;
-    write_verdict(out, &report.case(), diagnosis)
+    write_verdict(out, &report.case(), diagnosis)?;
+    write_thresholds(out, report.judged)
 }
 
 /// The original's timing line, left out where there is nothing to time.
@@ -337,10 +347,13 @@ mod tests {
             turn_longest: Span::from_us(120),
             counters: &crate::counters::Counters::default(),
             icmp: &IcmpTally::default(),
+            limits: &crate::limits::Host::default(),
             findings: &[],
             last_lines: &[],
             ended_by: None,
             lines_dropped: 2,
+            judged: &[],
+            exit_code: 0,
         };
         let mut text = String::new();
         let diagnosis = crate::diagnosis::diagnose(&report.case());

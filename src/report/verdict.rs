@@ -10,11 +10,15 @@ use super::sentences::Words;
 use super::wrap::{COLUMNS, write_wrapped};
 use crate::diagnosis::Case;
 use crate::diagnosis::causes::{Check, Place};
+use crate::diagnosis::fitting::is_fitting;
 use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
 use crate::engine::Side;
 use crate::last_lines::LastLine;
+use crate::plan::{Hold, Plan};
+use crate::route::Target;
+use crate::units::Span;
 
 /// Checks that are printed of one candidate, and of a problem.
 const CHECKS_EACH_MAX: usize = 2;
@@ -41,8 +45,11 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
     writeln!(out, "--- verdict ---")?;
     let words =
         Words { plan: case.plan, start: case.summary.start, peak: case.summary.established_peak };
-    let mut headline =
-        format!("{}: {}", diagnosis.word.text(), reached(diagnosis, case.summary.loop_failed));
+    let mut headline = format!(
+        "{}: {}",
+        diagnosis.word.text(),
+        reached(diagnosis, case.plan, case.summary.loop_failed)
+    );
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
@@ -72,7 +79,7 @@ fn with_signs(words: &Words<'_>, problem: &Problem) -> String {
     sentences.join(" ")
 }
 
-fn reached(diagnosis: &Diagnosis, loop_failed: bool) -> String {
+fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     let reached = &diagnosis.reached;
     let (asked, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
     let mut text = match (reached.replied, diagnosis.word) {
@@ -89,6 +96,11 @@ fn reached(diagnosis: &Diagnosis, loop_failed: bool) -> String {
     }
     if diagnosis.word == Word::Ok {
         let reach = match reached.reach {
+            // As of the last dial: what a server closes after it has accepted comes later.
+            Reach::Handshake if plan.settle == Span::ZERO && plan.hold == Hold::For(Span::ZERO) => {
+                "handshakes only, not watched after the last dial; --settle and --hold do"
+                    .to_owned()
+            }
             Reach::Handshake => "handshakes only; --expect tests the application".to_owned(),
             Reach::Kernel { confirmed, checked } => format!(
                 "{confirmed} of {checked} checked are confirmed by the server's kernel; --expect \
@@ -125,7 +137,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
     let candidates = &problem.candidates;
     let Some(first) = candidates.first() else { return Ok(()) };
     let certain = candidates.iter().filter(|one| one.likelihood == Likelihood::Certain).count();
-    let sides = sides(if certain > 0 { &candidates[..certain] } else { candidates });
+    let sides = sides(problem, if certain > 0 { &candidates[..certain] } else { candidates });
     let how_sure = match first.likelihood {
         Likelihood::Certain => " (certain)",
         _ if candidates.len() == 1 => "",
@@ -137,7 +149,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
     let width = candidates.iter().map(|one| one.cause.id().len()).max().unwrap_or(0);
     for (number, candidate) in (1..).zip(candidates) {
         let record = candidate.cause.record();
-        let (id, side, title) = (record.id, record.side.word(), record.title);
+        let (id, side, title) = (record.id, side_of(problem, candidate).word(), record.title);
         writeln!(out, "  {number}. {id:width$}  {side:9}  {title}")?;
         for evidence in &candidate.evidence {
             let sign = if evidence.is_for { '+' } else { '-' };
@@ -151,10 +163,18 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
     write_checks(out, case, problem)
 }
 
+/// The side of a candidate; what this host refused is its own, whatever the cause.
+fn side_of(problem: &Problem, candidate: &Candidate) -> Side {
+    match problem.symptom {
+        Symptom::LocalFailure { .. } | Symptom::KilledHere => Side::ThisHost,
+        _ => candidate.cause.side(),
+    }
+}
+
 /// `server or network`, each side once, in the order of the candidates.
-fn sides(candidates: &[Candidate]) -> String {
+fn sides(problem: &Problem, candidates: &[Candidate]) -> String {
     let mut sides: Vec<&str> = Vec::new();
-    for side in candidates.iter().map(|candidate| candidate.cause.side()) {
+    for side in candidates.iter().map(|candidate| side_of(problem, candidate)) {
         // It is one of both.
         let word = if side == Side::Beyond { continue } else { side.word() };
         if !sides.contains(&word) {
@@ -169,15 +189,19 @@ fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt
     if candidate.cause.side() != Side::ThisHost {
         return Ok(());
     }
+    write_wrapped(out, &format!("Local limit: {}", fix_words(case, candidate)), 0)
+}
+
+/// What would help if it is this cause.
+pub fn fix_words(case: &Case<'_>, candidate: &Candidate) -> String {
     let finding = candidate
         .knob
         .as_ref()
         .and_then(|knob| case.findings.iter().find(|finding| finding.knob == *knob));
-    let fix = match finding {
+    match finding {
         Some(finding) => super::preflight::Line { plan: case.plan, finding }.to_string(),
         None => candidate.cause.record().fix.to_owned(),
-    };
-    write_wrapped(out, &format!("Local limit: {fix}"), 0)
+    }
 }
 
 /// One line a command, for all candidates that it tells apart.
@@ -245,13 +269,16 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
 }
 
 /// The command for the target that the problem is at; `None` where it asks for what the run has not.
-fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
+pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
     let routes = &case.plan.routes;
     let target = match &problem.scope {
         Scope::Targets { places, .. } => places.first().copied().unwrap_or(0),
         _ => 0,
     };
-    let address = routes.targets().get(target as usize)?.address;
+    let Target { host, address } = routes.targets().get(target as usize)?;
+    if !is_fitting(case, &problem.symptom, check, host) {
+        return None;
+    }
     let source = match &problem.scope {
         Scope::Sources { places, .. } => places.first().copied().unwrap_or(0),
         _ => 0,
@@ -274,5 +301,5 @@ fn write_said(out: &mut dyn Write, said: &[LastLine]) -> fmt::Result {
     let Some(LastLine { line, connections }) = said.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
     let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
-    writeln!(out, "The server said, to {connections}: \"{shown}{more}\"")
+    write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)
 }

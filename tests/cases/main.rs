@@ -36,6 +36,10 @@ cases! {
         a_firewall_counts_and_the_server_closes_all_later
         the_path_fails_in_the_hold
         a_limit_on_the_count_beside_connections_that_end
+        an_ipv6_address_that_no_host_on_the_link_has
+        the_path_fails_as_dials_go_on
+        final_acks_are_lost
+        a_rate_lets_some_through_at_any_level
         an_address_that_no_host_on_the_link_has;
     server:
         one_of_two_reuseport_listeners_is_stuck
@@ -50,6 +54,7 @@ cases! {
         a_full_queue_behind_50_ms_is_no_failed_path
         replied_as_expected_and_closed;
     this_host:
+        a_blackhole_route_of_this_host
         a_rule_of_this_host_drops_above_fifty
         a_rule_of_this_host_rejects_above_fifty;
 }

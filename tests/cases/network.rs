@@ -110,6 +110,44 @@ pub fn a_limit_on_the_count_beside_connections_that_end() {
     assert!(levels.into_iter().any(|problem| is_known(problem.open())), "{verdict}");
 }
 
+/// Over IPv6 the error does not tell where it came from; that this host has sent it does.
+pub fn an_ipv6_address_that_no_host_on_the_link_has() {
+    let Some([client, _host]) = topology::two() else { return };
+    client.run("ip addr add fd00:77::1/64 dev c nodad");
+    let verdict = verdict(&goon(&client, "[fd00:77::99]:80 -s 20 -c 20"));
+    verdict.word("FAILED", 2).reached_is(0, 20).share(20, 20).first(&["neighbour-unresolved"]);
+}
+
+/// Nothing passes any more while dials go on: not even a server that has stopped accepting would leave
+/// all keepalives unacknowledged.
+pub fn the_path_fails_as_dials_go_on() {
+    let knobs = Knobs { rtt: 2 * MS, dead: Some(1000 * MS), ..Knobs::default() };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
+    let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 200 -t 2 --hold 3 --probe"));
+    verdict.word("LIMIT", 2).first(&["path-down"]);
+    verdict.never(&[&QUEUE[..], &["drop-above-limit", "rate-limit"]].concat()).nothing_else();
+}
+
+/// Bare ACKs are lost: a server that repeats its SYN-ACK to a few has them all in the end.
+pub fn final_acks_are_lost() {
+    let knobs = Knobs { rtt: 20 * MS, ack_loss: 0.1, seed: 5, ..Knobs::default() };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
+    let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 300 -s 5 --hold 4 --probe"));
+    verdict.word("OK", 0).reached_is(300, 300).never(&[&QUEUE[..], &GONE].concat());
+}
+
+/// Repeated SYNs come through for as long as the run takes: no number of open connections is a limit.
+pub fn a_rate_lets_some_through_at_any_level() {
+    let Some([client, router, host]) = topology::three() else { return };
+    let _server = serve(&host, "10.2.0.2:80", Fault::Keep);
+    let rule = "tcp dport 80 ct state new limit rate over 20/second burst 5 packets drop";
+    router.firewall("forward", rule);
+    let verdict = verdict(&goon(&client, "10.2.0.2:80 -c 200 -s 5 -t 2"));
+    verdict.word("LIMIT", 2).first(&["rate-limit"]).never(&["accept-queue-full", "path-down"]);
+}
+
 pub fn an_address_that_no_host_on_the_link_has() {
     let Some([client, _host]) = topology::two() else { return };
     let verdict = verdict(&goon(&client, "10.77.0.99:80 -s 60 -c 50"));

@@ -14,6 +14,14 @@ fn above_fifty(action: &str) -> Option<Verdict> {
     Some(verdict(&goon(&client, "10.77.0.2:80 -c 80 -s 1")))
 }
 
+/// `connect()` fails with EINVAL.
+pub fn a_blackhole_route_of_this_host() {
+    let Some([client, _host]) = topology::two() else { return };
+    client.run("ip route add blackhole 10.99.0.0/24");
+    let verdict = verdict(&goon(&client, "10.99.0.1:80 -c 20 -s 1"));
+    verdict.word("FAILED", 2).reached_is(0, 20).share(20, 20).first(&["no-route"]);
+}
+
 pub fn a_rule_of_this_host_drops_above_fifty() {
     let Some(verdict) = above_fifty("drop") else { return };
     verdict.word("LIMIT", 2).reached_is(50, 80).open(50).share(30, 30).names(&["local-firewall"]);

@@ -80,10 +80,13 @@ fn report() -> String {
         turn_longest: Span::ZERO,
         counters: &Counters::default(),
         icmp: &IcmpTally::default(),
+        limits: &tcpgoon::limits::Host::default(),
         findings: &[finding()],
         last_lines: &[LastLine { line: EVIL.into(), connections: 1 }],
         ended_by: None,
         lines_dropped: 0,
+        judged: &[],
+        exit_code: 0,
     };
     let mut out = String::new();
     text::write_report(&mut out, &report, &diagnose(&report.case())).unwrap();

@@ -28,6 +28,8 @@ pub struct Knobs {
     pub rtt: Duration,
     /// The probability that a packet is lost, both ways.
     pub loss: f64,
+    /// The same of bare ACKs from A to B.
+    pub ack_loss: f64,
     /// When all packets stall, counted from the first TCP packet, and for how long.
     pub stall: Option<(Duration, Duration)>,
     /// When the path fails, counted from the first TCP packet.
@@ -37,7 +39,7 @@ pub struct Knobs {
 
 impl Default for Knobs {
     fn default() -> Knobs {
-        Knobs { rtt: Duration::ZERO, loss: 0.0, stall: None, dead: None, seed: 1 }
+        Knobs { rtt: Duration::ZERO, loss: 0.0, ack_loss: 0.0, stall: None, dead: None, seed: 1 }
     }
 }
 
@@ -156,6 +158,10 @@ impl Carrier {
                 (Some(first), Some(after)) => now >= first + after,
                 _ => false,
             };
+            let is_ack = direction == 0 && self.knobs.ack_loss > 0.0 && is_bare_ack(packet);
+            if is_ack && self.chance() < self.knobs.ack_loss {
+                continue;
+            }
             if !is_dead && self.chance() >= self.knobs.loss {
                 let due = now + self.knobs.rtt / 2;
                 self.waiting[direction].push_back((due, packet.to_vec()));
@@ -170,4 +176,15 @@ impl Carrier {
         self.random ^= self.random << 17;
         (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+/// Whether an IPv4 packet is a TCP segment with nothing but an acknowledgement.
+fn is_bare_ack(packet: &[u8]) -> bool {
+    let header = usize::from(packet[0] & 15) * 4;
+    let is_tcp = packet[0] >> 4 == 4 && packet[9] == 6;
+    is_tcp
+        && packet.get(header + 12..header + 14).is_some_and(|bytes| {
+            let (data, flags) = (usize::from(bytes[0] >> 4) * 4, bytes[1]);
+            flags & 0x17 == 0x10 && packet.len() == header + data
+        })
 }

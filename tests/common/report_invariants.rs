@@ -35,10 +35,13 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         turn_longest: Span::ZERO,
         counters: &beside.counters,
         icmp: &beside.icmp,
+        limits: &tcpgoon::limits::Host::default(),
         findings: &[],
         last_lines: &beside.said,
         ended_by: None,
         lines_dropped: 0,
+        judged: &[],
+        exit_code: 0,
     };
     let diagnosis = diagnose(&report.case());
     let mut text = String::new();

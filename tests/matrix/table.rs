@@ -298,6 +298,21 @@ pub const SCENARIOS: &[Scenario] = &[
         let slow = Plan { pace: Pace::sleep(ms(10)), ..paced(150) };
         (hold(s(1), slow), to(server, path(r)))
     }),
+    row("the oldest is evicted within milliseconds", &["evicts-oldest"], &["idle-timeout"], |r| {
+        let server = Server { evicts_above: Some(r.small(20, 40)), ..Server::default() };
+        let quick = Plan { pace: Pace::sleep(Span::from_us(500)), ..paced(300) };
+        (hold(s(1), quick), to(server, near(r)))
+    })
+    .never(&["rejects-client"]),
+    row("a limit on all, from three sources", &["connection-limit"], &["client-limit"], |r| {
+        let server = limited(LimitOn::Open(r.small(50, 90)), End::Fin, false);
+        (towards(1, 3, hold(s(1), paced(150))), to(server, near(r)))
+    }),
+    row("a few accepts a second", &["accept-rate-limit"], &["connection-limit"], |r| {
+        let on = LimitOn::Rate { per_s: r.small(8, 20), burst: r.small(5, 10) };
+        let slow = Plan { pace: Pace::sleep(ms(10)), ..paced(300) };
+        (hold(s(1), slow), to(limited(on, End::Fin, false), path(r)))
+    }),
     row("the application is silent", &["app-silent"], &["wrong-reply", "accept-queue-full"], |r| {
         (ask(paced(60)), to(Server::default(), path(r)))
     })
@@ -455,6 +470,11 @@ pub const SCENARIOS: &[Scenario] = &[
         },
     )
     .at_any_pace(),
+    row("the path fails as dials go on", &["path-down"], &["host-down"], |r| {
+        let outage = Some(Window { from: ms(r.between(60, 180)), to: s(3_600) });
+        let dials = probe(hold(s(4), paced(150)));
+        (dials, to(Server::default(), Path { outage, ..near(r) }))
+    }),
     row("large replies are lost", &["path-mtu"], &["app-silent", "app-overloaded"], |r| {
         let reply = Some(Reply { bytes: 1_400, ..Reply::AT_ONCE });
         let narrow = Path { mtu: Some(1_200), ..path(r) };

@@ -11,10 +11,10 @@ use nix::unistd::Pid;
 const LINES: [&str; 9] = [
     concat!("--- tcpgoon ", env!("CARGO_PKG_VERSION"), " calibration of this machine ---"),
     "Connections reached: 5000 of 5000 (from one address to 127.0.0.1:#)",
-    "Stopped by: --connections; this machine's limits allow more",
+    "Limited by: --connections; this machine's limits allow more",
     "Connections per second: #",
     "Client CPU per connection: @",
-    "Memory per connection: client # bytes, serve *, kernel (both ends, *) *",
+    "Memory per connection: client # bytes, serve *, kernel * (both ends, *)",
     "Errors: 0",
     "Dial times p50/p90/p99/p99.9 = @/@/@/@",
     "Longest turn of the loop = @ (*",
@@ -92,7 +92,7 @@ fn a_killed_server_is_reported_as_such() {
     running.signal(Signal::SIGCONT);
     let run = running.outcome();
     run.assert_code(1);
-    run.find("Stopped by: 'tcpgoon serve', the other end, which ended (signal: 9 (SIGKILL))");
+    run.find("Limited by: the end of 'tcpgoon serve', the server (signal: 9 (SIGKILL))");
     assert!(!run.stdout.contains("network"), "{run:#?}");
 }
 
@@ -103,7 +103,7 @@ fn a_server_that_does_not_start_times_out() {
     let Some(running) = calibrate_with(inject, &["-c", "10"]) else { return };
     let run = running.outcome();
     run.assert_code(1);
-    let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: within 5s it does not listen\n";
+    let error = "tcpgoon: cannot start 'tcpgoon serve' to dial: it did not listen within 5s\n";
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", error));
 }
 
@@ -112,13 +112,13 @@ fn a_small_cgroup_is_a_limit_and_no_oom_kill() {
     let Some(cgroup) = Cgroup::make(32 << 20) else { return };
     let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
     run.assert_code(0);
-    run.find("Stopped by: a limit of this host; memory of the cgroup: *");
+    run.find("Limited by: memory of the cgroup: *");
     run.find("Errors: 0");
     drop(cgroup);
-    let Some(cgroup) = Cgroup::make(3 << 20) else { return };
+    let Some(cgroup) = Cgroup::make(5 << 19) else { return };
     let run = Running::start(cgroup.tcpgoon(&["calibrate"])).outcome();
     run.assert_code(1);
-    let error = "tcpgoon: no memory is left for a single connection and its server: ";
+    let error = "tcpgoon: not enough memory for one connection and its server: ";
     assert!(run.stderr.starts_with(error), "{run:#?}");
 }
 
@@ -150,7 +150,7 @@ fn a_signal_ends_it_and_its_server_with_exit_code_1() {
         let run = running.outcome();
         // Before it blocks the signals one kills it.
         match run.code() {
-            Some(1) => assert!(run.stdout.contains("Stopped by: a signal\n"), "{run:#?}"),
+            Some(1) => assert!(run.stdout.contains("Limited by: a signal\n"), "{run:#?}"),
             // It finished before the signal.
             Some(0) => assert!(run.stdout.contains("Connections reached: "), "{run:#?}"),
             _ => assert_eq!(run.signal(), Some(signal), "{run:#?}"),
@@ -164,7 +164,7 @@ fn too_few_descriptors_are_reported_as_the_limit() {
     let command = crate::common::tcpgoon_after("ulimit -n 80", &["calibrate"]);
     let run = Running::start(command).outcome();
     run.assert_code(0);
-    run.find("Stopped by: the limit of 80 open files a process (ulimit -Hn)");
+    run.find("Limited by: the limit of 80 open files per process (ulimit -Hn)");
     let found = run.find("Connections reached: # of # (*");
     assert_eq!(found[0], found[1], "{run:#?}");
 }

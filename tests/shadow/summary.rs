@@ -1,7 +1,9 @@
 //! The summary of the engine, compared at the end of the run.
 
 use tcpgoon::engine::histogram::Histogram;
+use tcpgoon::engine::series::{POINTS_MAX, Point};
 use tcpgoon::engine::{EndReason, Engine, Key, State, Summary};
+use tcpgoon::units::Span;
 
 use super::records::{Conn, Times, Verdict, Wait, near};
 use super::state::Shadow;
@@ -45,6 +47,7 @@ impl Shadow {
             check!(theirs == mine, "{reason:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
+        self.compare_series(summary)?;
         self.compare_failures(summary)?;
         self.routing.compare(&self.conns, summary)?;
         self.compare_gaps(summary)?;
@@ -90,6 +93,41 @@ impl Shadow {
         let (first, last) = (self.dialed.first().copied(), self.dialed.last().copied());
         check!(summary.first_dial == first, "the first dial was at {first:?}");
         check!(summary.last_dial == last, "the last dial was at {last:?}");
+        Ok(())
+    }
+
+    /// The last point is the run's end, and on the way nothing that was counted is taken back.
+    fn compare_series(&self, summary: &Summary) -> Verdict {
+        let points = summary.series.points();
+        let (Some(first), Some(last)) = (points.first(), points.last()) else {
+            return Err("the series is empty".into());
+        };
+        check!(points.len() <= POINTS_MAX, "{} points", points.len());
+        check!(first.at == Span::ZERO, "the series begins at {}", first.at);
+        let end = self.now.since(self.start);
+        check!(last.at == end, "the series ends at {}, not {end}", last.at);
+        check!(last.levels == self.levels(), "{:?} is the last point", last.levels);
+        let dials: u64 = points.iter().flat_map(|p| p.dial_times).map(u64::from).sum();
+        let closed = self.conns.iter().filter(|conn| conn.state == State::Closed).count() as u64;
+        let failed = self.failed.0.len() as u64 + self.routing.skipped;
+        let established = self.established.0.len() as u64;
+        for (what, theirs, mine) in [
+            ("dials", last.dials, self.dialed.len() as u64 + self.routing.skipped),
+            ("established", last.established, established),
+            ("dial times", dials, established),
+            ("closed", last.closed, closed),
+            ("errors", last.errors, failed),
+        ] {
+            check!(theirs == mine, "series: {what}: {theirs}, not {mine}");
+        }
+        let connections = summary.last.connections;
+        let is_whole = |p: &Point| p.levels.iter().sum::<u32>() == connections;
+        check!(points.iter().all(is_whole), "not {connections} at each point: {points:?}");
+        for pair in points.windows(2) {
+            let counts = |p: &Point| [p.dials, p.established, p.closed, p.errors];
+            let only_grow = counts(&pair[0]).iter().zip(counts(&pair[1])).all(|(a, b)| *a <= b);
+            check!(pair[0].at < pair[1].at && only_grow, "{:?}, then {:?}", pair[0], pair[1]);
+        }
         Ok(())
     }
 

@@ -72,6 +72,7 @@ fn check(habit: &Habit, name: &str) {
         (Verb::Serve, _) => "serve ",
         (Verb::Calibrate, _) => "calibrate ",
         (Verb::Explain, _) => "explain ",
+        (Verb::Schema, _) => "schema ",
     };
     let line = format!("{verb}{flag}{value}");
     let (said, next) = answers(&line);
@@ -107,7 +108,7 @@ fn first_lines_of_other_tools_end_in_a_command_that_runs() {
             "tcpgoon -t12 -c400 --hold 30s 127.0.0.1:8080",
         ),
         ("-t2 -c100 -d30s -R2000 http://h/", "tcpgoon -t2 -c100 --hold 30s --rate 2000 h:80"),
-        ("-z 10s -c 50 -q 100 http://h:80", "tcpgoon --hold 10s -c 50 --rate 100 h:80"),
+        ("-z 10s -c 50 --qps 100 http://h:80", "tcpgoon --hold 10s -c 50 --rate 100 h:80"),
         ("run --vus 10 --duration 30s h:80", "tcpgoon run --connections 10 --hold 30s h:80"),
         ("-u 10 -d 30s h:80", "tcpgoon -c 10 --hold 30s h:80"),
         ("attack -duration=5s -rate=100/s h:80", "tcpgoon run --hold=5s --rate=100/s h:80"),
@@ -329,13 +330,19 @@ fn a_value_in_another_spelling_is_shown_in_ours() {
         ("h:80 -c lots", "--help"),
         ("h 80 100", "h 80 -c 100"),
         ("80", "localhost:80"),
+        ("-t 5 80", "-t 5 localhost:80"),
+        ("-c 5 80", "-c 5 localhost:80"),
+        ("-c 5 h 80 81", "-c 5 h 80,81"),
+        ("-c 5 h:80 81", "-c 5 h:80,81"),
         ("port=80 host=h", "--port=80 --host=h"),
         ("h -d 30 80", "h --hold 30 80"),
         ("h:80 -d=30s", "h:80 --hold 30s"),
     ] {
         assert_eq!(answers(typed).1, format!("tcpgoon {next}"), "{typed}");
     }
-    assert_eq!(answers("h:80 -i eth0").1, "ip -br address");
+    for line in ["h:80 -i eth0", "h:80 --source eth0", "h:80 --bind eth0", "h:80 -B eth0"] {
+        assert_eq!(answers(line).1, "ip -br address", "{line}");
+    }
 }
 
 #[test]
@@ -365,6 +372,18 @@ fn a_verb_is_recognized_where_no_target_can_be_meant() {
     assert_eq!(answers("serve localhost:8080").1, "tcpgoon serve 127.0.0.1:8080");
     assert_eq!(answers("explain accept-queue-ful").1, "tcpgoon explain accept-queue-full");
     assert_eq!(answers("explain fd").1, "tcpgoon explain");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_may_be_a_verb() {
+    let error = |name: &str, first: &str| {
+        let error = Error::Resolve { name: name.into(), why: "no such name".into() };
+        crate::cli::with_verb(error, Some(first.as_ref())).to_string()
+    };
+    let hint = "cannot resolve serv: no such name; did you mean 'tcpgoon serve'?";
+    assert_eq!(error("serv", "serv"), hint);
+    assert_eq!(error("serv", "-y"), "cannot resolve serv: no such name");
+    assert_eq!(error("example", "example"), "cannot resolve example: no such name");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::args::{CheckArgs, End, Family, HostPort};
+use crate::outputs::Outputs;
 use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
 
@@ -61,6 +62,7 @@ fn a_run_has_the_defaults_of_the_original() {
         debug: false,
         assume_yes: false,
         dry_run: false,
+        outputs: Outputs::default(),
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
         assert_eq!(run(line), expected, "{line}");
@@ -309,6 +311,43 @@ fn bytes_of_arguments_are_escaped() {
     assert!(mistake(vec![format!("--{}", "x".repeat(100_000)).into()]).chars().count() < 150);
 }
 
+/// What other tools accept, and what is half typed.
+const HABITS: &[&str] = &[
+    "--timeout",
+    "--delay=5",
+    "-zv",
+    "-n",
+    "-n100",
+    "--tls",
+    "-port",
+    "-host=h",
+    "\u{2014}port",
+    "-d30s",
+    "-lk",
+    "http://u@h/p",
+    "a:1,b:2",
+    "a,b",
+    "::1:80",
+    ":80",
+    "h:",
+    "h/80",
+    "10.0.0.0/24",
+    "10.0.0.1-9",
+    "port=80",
+    "serv",
+    "run",
+    "help",
+    "localhost",
+    "http",
+    "1h30",
+    "5S",
+    "--bind",
+    "--interface",
+    "eth0",
+    "-h",
+    "-V",
+];
+
 const VALUES: &[&str] =
     &["", "0", "1", "5k", "0.5", "1m30s", "forever", "h:80", "::1", "80-90", "\\x41", "\n"];
 
@@ -322,9 +361,18 @@ fn any_word() -> impl Strategy<Value = OsString> {
         prop::sample::select(longs).prop_map(|long| format!("--{long}").into()),
         "-[a-z46=]{1,4}".prop_map(OsString::from),
         prop::sample::select(VALUES).prop_map(OsString::from),
+        prop::sample::select(HABITS).prop_map(OsString::from),
         prop::sample::select(&["serve", "calibrate", "explain", "version", "merge", "--", "-"][..])
             .prop_map(OsString::from),
     ]
+}
+
+/// Whether a command line that is suggested is accepted, once its HOST and PORT are filled in; one
+/// that only a shell can read is not tried.
+fn is_accepted(hint: &str) -> bool {
+    let Some(line) = hint.strip_prefix("try: tcpgoon ") else { return true };
+    let line = line.replace("HOST:PORT", "h:80").replace(":PORT", ":80");
+    line.contains(['\'', '\\']) || typed(&line).is_ok()
 }
 
 proptest! {
@@ -340,6 +388,7 @@ proptest! {
                 prop_assert!((hint.starts_with("try: tcpgoon ") || hint == "try: ip -br address") && !line.is_empty());
                 prop_assert!(!(line.to_string() + hint).contains(|c: char| c.is_control()), "{}", lines);
                 prop_assert!(line.chars().count() < 400, "{}", line);
+                prop_assert!(is_accepted(hint), "{:?}: {}", argv, hint);
             }
             Err(other) => prop_assert!(false, "{:?}: {:?}", argv, other),
         }

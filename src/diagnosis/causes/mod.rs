@@ -6,7 +6,7 @@
 
 mod application;
 mod network;
-mod record;
+pub mod record;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         cause: Cause::FirewallDrop,
         id: "firewall-drop",
         side: Side::Network,
-        title: "a firewall drops every SYN to that port",
+        title: "a firewall drops SYNs to that port",
         explanation: "No dial gets any reply, neither SYN-ACK nor RST nor ICMP: a firewall or a \
             cloud security group drops SYNs to the port, on the path or on the server. A host \
             without a listener would answer with RST. If the host answers a ping, it is up and \
@@ -104,7 +104,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         cause: Cause::FirewallReject,
         id: "firewall-reject",
         side: Side::Network,
-        title: "a firewall rejects every dial",
+        title: "a firewall rejects dials to that port",
         explanation: "Every dial is refused (RST) or answered with ICMP. ICMP is a device's or a \
             firewall's: a kernel without a listener sends RST. Port unreachable (iptables' \
             default reject) shows as refused too. With RST it looks exactly like no-listener, \
@@ -142,7 +142,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         cause: Cause::PathDown,
         id: "path-down",
         side: Side::Network,
-        title: "the path failed during the run",
+        title: "the path failed",
         explanation: "From some moment on nothing arrives at all: dials time out, and connections \
             that worked no longer acknowledge keepalive probes, which even a server that never \
             accepts would do. A link, router or tunnel failed, or routing changed. A host that \

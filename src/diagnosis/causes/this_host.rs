@@ -114,11 +114,11 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "no-route",
         side: Side::ThisHost,
         title: "it has no route to that address",
-        explanation: "connect() failed at once with ENETUNREACH or EHOSTUNREACH, and no packet \
-            was sent: the routing table has no route for that address from that source, or an \
-            unreachable one, or the interface is down. Often it is IPv6 without a default route.",
+        explanation: "connect() failed at once with ENETUNREACH, EHOSTUNREACH or EINVAL, and no \
+            packet was sent: the routing table has no route for that address from that source, an \
+            unreachable or a blackhole one, or the interface is down. Often it is IPv6 without a default route.",
         checks: &[
-            here(ROUTE, "unreachable, or an error"),
+            here(ROUTE, "unreachable, blackhole, or an error"),
             here("ip rule; ip route; ip -6 route", "no default, or a rule for the source"),
             here("ip -br link", "the interface is DOWN"),
         ],

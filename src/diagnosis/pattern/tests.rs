@@ -24,7 +24,7 @@ fn of_parts(parts: &[(u32, u32)]) -> Pattern {
         .iter()
         .flat_map(|(count, every)| (0..*count).map(move |index| *every > 0 && index % every == 0));
     let bits = bits(hits);
-    fit(&bits, &by_level(&bits)).pattern
+    fit(&bits, &by_level(&bits), highest(&bits)).pattern
 }
 
 fn by_level(bits: &[Bit]) -> Vec<Bit> {
@@ -36,6 +36,10 @@ fn by_level(bits: &[Bit]) -> Vec<Bit> {
         cell.hits += bit.hits;
     }
     levels.into_values().collect()
+}
+
+fn highest(bits: &[Bit]) -> u32 {
+    bits.iter().map(|bit| bit.level.start).max().unwrap_or(0)
 }
 
 fn above(open: u32) -> Pattern {
@@ -80,13 +84,14 @@ fn chance_is_called_scattered_and_nothing_else_is() {
     for _ in 0..200 {
         let hits: Vec<bool> = (0..300).map(|_| random() % 100 < 5).collect();
         let bits = bits(hits);
-        scattered += u32::from(fit(&bits, &by_level(&bits)).pattern == Pattern::Scattered);
+        scattered +=
+            u32::from(fit(&bits, &by_level(&bits), highest(&bits)).pattern == Pattern::Scattered);
     }
     assert!(scattered >= 190, "{scattered} of 200");
     // In blocks, which chance does not make.
     let blocks: Vec<bool> = (0..300).map(|index| index / 10 % 3 == 1).collect();
     let bits = bits(blocks);
-    assert_ne!(fit(&bits, &by_level(&bits)).pattern, Pattern::Scattered);
+    assert_ne!(fit(&bits, &by_level(&bits), highest(&bits)).pattern, Pattern::Scattered);
 }
 
 #[test]
@@ -112,8 +117,35 @@ fn a_count_is_found_beside_connections_that_end() {
             open -= 12.min(open);
         }
     }
-    let found = fit(&bits, &by_level(&bits)).pattern;
+    let found = fit(&bits, &by_level(&bits), highest(&bits)).pattern;
     assert_eq!(found, above(20), "{found:?}");
+}
+
+/// A rate lets some through at any level.
+#[test]
+fn a_count_that_dials_go_on_to_pass_is_no_limit() {
+    let rate = |every: usize| {
+        let bits = bits((0..400).map(|index| index >= 5 && index % every != 0));
+        fit(&bits, &by_level(&bits), highest(&bits)).pattern
+    };
+    assert_eq!(rate(10), Pattern::PartlyAboveCount { open: 5..5 });
+    for every in [12, 20, 40] {
+        let found = rate(every);
+        assert!(!matches!(found, Pattern::AboveCount { .. }), "{every}: {found:?}");
+        assert!(!matches!(found, Pattern::FromMoment { .. }), "{every}: {found:?}");
+    }
+}
+
+#[test]
+fn what_comes_in_turn_is_no_chance() {
+    let in_turn = |every: usize| {
+        let bits = bits((0..90).map(|index| index % every == 0));
+        let fit = fit(&bits, &by_level(&bits), highest(&bits));
+        (fit.pattern, fit.is_in_turn)
+    };
+    for every in [2, 3, 4] {
+        assert_eq!(in_turn(every), (Pattern::Scattered, true), "{every}");
+    }
 }
 
 #[test]

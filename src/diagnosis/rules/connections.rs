@@ -3,6 +3,7 @@
 use super::view::{Effect, Told, View, is_failed, told};
 use crate::diagnosis::closes::SAME_MOMENT;
 use crate::diagnosis::model::{ClosePattern, Fact, Symptom};
+use crate::diagnosis::symptoms::Observed;
 use crate::engine::{EndReason, Round};
 use crate::units::Span;
 
@@ -64,9 +65,13 @@ pub fn after_last_dial(view: &View<'_>) -> Told {
     told(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
 }
 
+/// Nothing new had to make room: they went on, or all came, after the last dial.
 pub fn after_last_dial_against(view: &View<'_>) -> Told {
-    after_last_dial(view)?;
-    Some((Effect::RulesOut, None))
+    let Symptom::Closed { first, .. } = view.observed.symptom else { return None };
+    // What was done for the last dial shows here an RTT later.
+    let done = view.facts.last_dial + SAME_MOMENT + view.facts.handshake_min;
+    let is_it = after_last_dial(view).is_some() || first > done;
+    is_it.then_some((Effect::RulesOut, None))
 }
 
 /// Dials after a close of all that were refused, or came through.
@@ -79,6 +84,40 @@ pub fn refused_after(view: &View<'_>) -> Told {
         matches!(other.symptom, Symptom::DialsFailed { .. }) && other.began + SAME_MOMENT >= *at
     })?;
     told(Effect::By(3), Fact::RefusedAfter { dials: after.fit.part.hits })
+}
+
+/// A timeout closes connections, and no listener.
+pub fn refused_after_against(view: &View<'_>) -> Told {
+    refused_after(view)?;
+    let is_refused = |other: &Observed| match &other.symptom {
+        Symptom::DialsFailed { reasons, .. } => {
+            reasons.first().is_some_and(|(reason, _)| *reason == EndReason::Refused)
+        }
+        _ => false,
+    };
+    view.others.iter().any(is_refused).then_some((Effect::RulesOut, None))
+}
+
+/// A reply was expected; something else came, and then the close.
+pub fn said_instead(view: &View<'_>) -> Told {
+    let facts = view.facts;
+    let is_close =
+        matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. });
+    (is_close && facts.asks_reply && facts.replied == 0 && facts.has_said).then_some(())?;
+    Some((Effect::By(4), None))
+}
+
+/// The application goes on closing connections, each at its age: it had accepted them.
+pub fn closed_meanwhile(view: &View<'_>) -> Told {
+    (is_failed(view) && view.is_silent()).then_some(())?;
+    let began = view.observed.began;
+    let closes = view.others.iter().find_map(|other| match &other.symptom {
+        Symptom::Closed { how: ClosePattern::AtAge { .. }, last, .. } if *last > began => {
+            Some(other.fit.part.hits)
+        }
+        _ => None,
+    })?;
+    told(Effect::By(-3), Fact::ClosedMeanwhile { closes })
 }
 
 fn is_unacked(view: &View<'_>) -> bool {

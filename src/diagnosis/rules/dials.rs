@@ -1,10 +1,21 @@
 //! Facts about dials: what decides which of them fail.
 
+use std::net::IpAddr;
+
 use super::view::{Effect, Told, View, icmp_fact, is_dial, is_failed, told};
 use crate::diagnosis::model::{Fact, Scope, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
+use crate::diagnosis::rank::is_reset_as_refused;
 use crate::engine::EndReason;
 use crate::engine::failure_times::SLOW_DIAL_MIN;
+use crate::route::Target;
+use crate::units::Span;
+
+/// An RTT may be as long, and an address of the link takes as long to be given up.
+const SHORT_TIMEOUT: Span = Span::from_s(3);
+
+/// An RTT from which on a SYN is repeated before its answer is here.
+const NEAR_REPEAT: Span = Span::from_ms(900);
 
 fn decides(view: &View<'_>) -> Option<(u64, u32)> {
     let part = view.observed.fit.part;
@@ -35,6 +46,13 @@ pub fn four_tuple_against(view: &View<'_>) -> Told {
     Some((Effect::RulesOut, None))
 }
 
+/// A balancer that goes around its backends makes one dial in so many fail.
+pub fn in_turn(view: &View<'_>) -> Told {
+    let is_its = is_failed(view) || matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
+    (is_its && view.observed.fit.is_in_turn).then_some(())?;
+    Some((Effect::By(2), None))
+}
+
 pub fn repeats_through(view: &View<'_>) -> Told {
     let (through, failed) = (view.facts.slow_through, view.facts.failed_repeats);
     (is_failed(view) && view.is_silent() && through >= u64::from(HITS_MIN)).then_some(())?;
@@ -54,13 +72,17 @@ pub fn each_source(view: &View<'_>) -> Told {
     let same = view.facts.each_source?;
     matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. }).then_some(())?;
     let fact = Fact::SameCount { open: same.open, places: same.places, is_source: true };
-    told(Effect::By(5), fact)
+    // Sources that take turns reach a limit on all of them with as many each, but for one more or
+    // less, and for those that begin with some in use.
+    match (same.places < same.of, same.least == same.open) {
+        (true, _) => told(Effect::By(5), fact),
+        (false, true) => told(Effect::By(2), fact),
+        (false, false) => None,
+    }
 }
 
 pub fn each_source_against(view: &View<'_>) -> Told {
     each_source(view)?;
-    // Sources that take turns reach a limit on all of them with as many each, but for those that
-    // begin with some in use.
     let same = view.facts.each_source?;
     Some((Effect::By(if same.places < same.of { -3 } else { 0 }), None))
 }
@@ -82,6 +104,82 @@ pub fn some_sources_rule_out(view: &View<'_>) -> Told {
     let is_it = matches!(view.observed.scope, Scope::Sources { .. });
     (is_it && is_failed(view)).then_some(())?;
     Some((Effect::RulesOut, None))
+}
+
+/// Dials that had less than a second: whatever takes longer looks like silence.
+pub fn short_timeout(view: &View<'_>) -> Told {
+    let timeout = view.facts.dial_timeout.filter(|timeout| *timeout < SHORT_TIMEOUT)?;
+    let summary = view.case.summary;
+    // The kernel's own times, where there are some: a host that is busy notices late.
+    let established = match summary.handshake_times.count() {
+        0 => &summary.established_times,
+        _ => &summary.handshake_times,
+    };
+    let is_near = timeout < SLOW_DIAL_MIN
+        && established.count() > 0
+        && established.quantile(900).0 * 2 >= timeout.0;
+    let by = match (is_near, view.facts.established_ever, timeout < SLOW_DIAL_MIN) {
+        (true, ..) => 5,
+        (false, 0, true) => 2,
+        (false, 0, false) => 1,
+        _ => return None,
+    };
+    (is_failed(view) && view.is_silent()).then_some(())?;
+    told(Effect::By(by), Fact::ShortTimeout { timeout })
+}
+
+/// Dials that ended before this host gives up an address of its own link that does not resolve.
+pub fn may_be_unresolved(view: &View<'_>) -> Told {
+    let timeout = view.facts.dial_timeout.filter(|timeout| *timeout <= SHORT_TIMEOUT)?;
+    let is_near = |target: &Target| match target.address.ip().to_canonical() {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    };
+    let is_it = is_failed(view)
+        && view.is_silent()
+        && view.facts.established_ever == 0
+        && view.case.plan.routes.targets().iter().any(is_near);
+    is_it.then_some(())?;
+    told(Effect::By(1), Fact::ShortTimeout { timeout })
+}
+
+/// With the shortest handshake near a second each SYN is repeated before its answer is here.
+pub fn handshakes_are_long(view: &View<'_>) -> Told {
+    let is_it = is_dial(view) && view.facts.handshake_min >= NEAR_REPEAT;
+    is_it.then_some(())?;
+    Some((Effect::By(3), None))
+}
+
+/// None of the connections that were established is acknowledged since dials began to fail, which
+/// even a server that has stopped accepting would do.
+pub fn none_acknowledged(view: &View<'_>) -> Told {
+    let (facts, began) = (view.facts, view.observed.began);
+    let is_open = !view.observed.fit.pattern.is_over();
+    let unacked = view.others.iter().find(|other| {
+        matches!(other.symptom, Symptom::KeepaliveUnacked { .. })
+            && other.fit.pattern == Pattern::All
+    })?;
+    let is_since = facts.confirmed_at.is_none_or(|at| at <= began + SLOW_DIAL_MIN);
+    let is_it = is_failed(view) && view.is_silent() && is_open && is_since;
+    is_it.then_some(())?;
+    told(Effect::By(5), Fact::NoneAcknowledged { connections: unacked.fit.part.hits })
+}
+
+pub fn none_acknowledged_against(view: &View<'_>) -> Told {
+    none_acknowledged(view)?;
+    Some((Effect::RulesOut, None))
+}
+
+/// What waits to be accepted is reset when the listener is closed.
+pub fn reset_as_refused(view: &View<'_>) -> Told {
+    (view.failed_by(EndReason::Refused) >= HITS_MIN).then_some(())?;
+    let resets = view.others.iter().find_map(|other| match other.symptom {
+        Symptom::ClosedOnAccept { resets, .. } if is_reset_as_refused(view.observed, other) => {
+            Some(resets)
+        }
+        _ => None,
+    })?;
+    told(Effect::By(3), Fact::ResetAsRefused { connections: resets })
 }
 
 pub fn outage_or_else(view: &View<'_>) -> Told {

@@ -5,6 +5,7 @@ use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
 use crate::diagnosis::model::{ClosePattern, Symptom};
 use crate::diagnosis::pattern::Pattern;
+use crate::diagnosis::symptoms::are_final_acks_lost;
 use crate::engine::EndReason;
 
 /// A cause and its weight.
@@ -19,7 +20,7 @@ pub fn of(view: &View<'_>) -> Priors {
         Symptom::DialsSlow { repeats: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
         Symptom::DialsSlow { .. } => slow(&fit.pattern),
         Symptom::ClosedOnAccept { .. } => on_accept(&fit.pattern),
-        Symptom::Closed { how, .. } => closed(how),
+        Symptom::Closed { how, .. } => closed(how, fit.pattern == Pattern::All),
         Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
         Symptom::KilledHere => &[(KilledHere, 4)],
         Symptom::HalfOpen => {
@@ -33,8 +34,11 @@ pub fn of(view: &View<'_>) -> Priors {
             ]
         }
         Symptom::KeepaliveUnacked { .. } => &[(PathDown, 3), (StateExpired, 3), (HostDown, 2)],
-        Symptom::SynAckRepeated => match facts.confirmed_first {
-            0 => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
+        Symptom::SynAckRepeated => match (&fit.pattern, facts.confirmed_first) {
+            _ if are_final_acks_lost(view.case, &fit.pattern, fit.part) => {
+                &[(PacketLoss, 4), (AcceptDeferred, 0)]
+            }
+            (_, 0) => &[(AcceptDeferred, 4), (AcceptQueueFull, 3), (AcceptQueueOverflow, 2)],
             _ => &[
                 (AcceptQueueFull, 4),
                 (AcceptQueueOverflow, 3),
@@ -96,12 +100,21 @@ fn dials_failed(view: &View<'_>) -> Priors {
         return &[(Undetermined, 0)];
     }
     let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
-    silent(&fit.pattern, decides)
+    let came_through = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
+    silent(&fit.pattern, decides, came_through)
 }
 
 /// No reply to the SYN.
-fn silent(pattern: &Pattern, four_tuple_decides: bool) -> Priors {
+fn silent(pattern: &Pattern, four_tuple_decides: bool, came_through: bool) -> Priors {
     match pattern {
+        // Nothing drops every SYN where repeats come through.
+        Pattern::All | Pattern::NearlyAll if came_through => &[
+            (RateLimit, 3),
+            (AcceptQueueOverflow, 3),
+            (LongRtt, 2),
+            (BackendDown, 2),
+            (PacketLoss, 1),
+        ],
         Pattern::Scattered | Pattern::Irregular | Pattern::NearlyAll if four_tuple_decides => {
             &[(BackendDown, 4), (ListenerStuck, 3), (PathDown, 1)]
         }
@@ -133,7 +146,7 @@ fn silent(pattern: &Pattern, four_tuple_decides: bool) -> Priors {
             &[(PathDown, 3), (HostDown, 3), (AcceptQueueFull, 2), (FirewallDrop, 1)]
         }
         Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
-            &[(Outage, 4), (AcceptQueueOverflow, 2), (ProcessRestarted, 1)]
+            &[(Outage, 3), (AcceptQueueOverflow, 3), (ProcessRestarted, 1)]
         }
         Pattern::Scattered => {
             &[(PacketLoss, 3), (RateLimit, 2), (AcceptQueueOverflow, 2), (BackendDown, 1)]
@@ -221,7 +234,7 @@ fn slow(pattern: &Pattern) -> Priors {
             &[(AcceptQueueOverflow, 3), (RateLimit, 3), (DropAboveLimit, 2), (PacketLoss, 1)]
         }
         Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
-            &[(Outage, 4), (AcceptQueueOverflow, 2)]
+            &[(Outage, 3), (AcceptQueueOverflow, 3)]
         }
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
         // A queue overflows in bursts, and above some count.
@@ -246,7 +259,14 @@ fn on_accept(pattern: &Pattern) -> Priors {
         Pattern::FromMoment { .. } => {
             &[(BackendUnreachable, 3), (ConnectionLimit, 2), (RejectsClient, 1)]
         }
-        Pattern::InitialOutage { .. } | Pattern::Outage { .. } => {
+        // Those that stay are the last: where all is quick, the others may have made room for them.
+        Pattern::InitialOutage { .. } => &[
+            (BackendUnreachable, 3),
+            (ProcessRestarted, 2),
+            (EvictsOldest, 2),
+            (AcceptRateLimit, 1),
+        ],
+        Pattern::Outage { .. } => {
             &[(BackendUnreachable, 3), (ProcessRestarted, 2), (AcceptRateLimit, 1)]
         }
         Pattern::PartlyAboveCount { .. } | Pattern::Irregular => {
@@ -261,9 +281,12 @@ fn on_accept(pattern: &Pattern) -> Priors {
     }
 }
 
-fn closed(how: &ClosePattern) -> Priors {
+fn closed(how: &ClosePattern, closes_all: bool) -> Priors {
     match how {
-        ClosePattern::AtAge { .. } => &[(IdleTimeout, 5), (EvictsOldest, 1)],
+        // A proxy that tries a backend in vain closes after a time of its own, too.
+        ClosePattern::AtAge { .. } => {
+            &[(IdleTimeout, 5), (EvictsOldest, 1), (BackendUnreachable, 1)]
+        }
         ClosePattern::AtAgeWithSurvivors { .. } | ClosePattern::OldestFirst => {
             &[(EvictsOldest, 4), (IdleTimeout, 2)]
         }
@@ -276,6 +299,12 @@ fn closed(how: &ClosePattern) -> Priors {
             &[(ProcessRestarted, 3), (IdleTimeout, 2), (BackendDown, 1)]
         }
         ClosePattern::AgeOrMoment { .. } => &[(IdleTimeout, 3), (ProcessRestarted, 3)],
+        ClosePattern::Undated if closes_all => {
+            &[(ProcessRestarted, 3), (IdleTimeout, 3), (EvictsOldest, 1)]
+        }
+        ClosePattern::Undated => {
+            &[(IdleTimeout, 3), (ProcessRestarted, 2), (EvictsOldest, 1), (ConnectionLimit, 1)]
+        }
         ClosePattern::Mixed => &[(IdleTimeout, 2), (EvictsOldest, 1), (Undetermined, 0)],
         ClosePattern::TooFew => {
             &[(Undetermined, 0), (IdleTimeout, 1), (ConnectionLimit, 1), (ProcessRestarted, 1)]

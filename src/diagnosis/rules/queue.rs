@@ -3,7 +3,7 @@
 use super::view::{Effect, Told, View, is_dial, is_failed, told};
 use crate::diagnosis::model::{Fact, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
-use crate::diagnosis::symptoms::Observed;
+use crate::diagnosis::symptoms::{Observed, are_final_acks_lost};
 use crate::engine::EndReason;
 use crate::engine::failure_times::SLOW_DIAL_MIN;
 use crate::limits::is_loopback;
@@ -13,7 +13,12 @@ fn is_about_queue(view: &View<'_>) -> bool {
 }
 
 pub fn syn_ack_repeated(view: &View<'_>) -> Told {
-    let connections = view.facts.syn_ack_repeated;
+    // Here and there: final ACKs are lost as well.
+    let is_loss = view.others.iter().any(|other| {
+        other.symptom == Symptom::SynAckRepeated
+            && are_final_acks_lost(view.case, &other.fit.pattern, other.fit.part)
+    });
+    let connections = if is_loss { 0 } else { view.facts.syn_ack_repeated };
     (is_about_queue(view) && connections >= u64::from(HITS_MIN)).then_some(())?;
     told(Effect::By(3), Fact::SynAckRepeated { connections })
 }

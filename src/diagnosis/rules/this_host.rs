@@ -82,13 +82,36 @@ pub fn neighbour_unresolved(view: &View<'_>) -> Told {
     told(Effect::Proves, icmp_fact(count, true))
 }
 
+/// Of IPv6 no error tells where it came from; but this host has sent as many errors itself. It asks in
+/// vain for some seconds before it does for a neighbour.
+fn unreachable_here(view: &View<'_>) -> Option<Fact> {
+    let facts = view.facts;
+    let hits = view.failed_by(EndReason::HostUnreachable) + view.failed_by(EndReason::Prohibited);
+    let is_it = is_failed(view)
+        && facts.icmp.is_empty()
+        && facts.icmp_local.is_empty()
+        && hits > 0
+        && facts.icmp_out >= u64::from(hits);
+    is_it.then_some(Fact::IcmpSentHere { count: facts.icmp_out })
+}
+
+pub fn neighbour_unreachable_here(view: &View<'_>) -> Told {
+    let fact = unreachable_here(view).filter(|_| view.facts.is_beyond_unresolved())?;
+    told(Effect::By(8), fact)
+}
+
+pub fn rejected_here(view: &View<'_>) -> Told {
+    let fact = unreachable_here(view).filter(|_| !view.facts.is_beyond_unresolved())?;
+    told(Effect::By(6), fact)
+}
+
 /// SYNs that still waited on this host when they were due again, as they do for a neighbour's address.
 pub fn syns_still_queued(view: &View<'_>) -> Told {
     let facts = view.facts;
     let is_it = is_failed(view)
         && !facts.is_neighbour_unresolved()
-        && facts.failed_repeats > 0
-        && facts.unsent * 10 >= facts.failed_repeats * 9;
+        && facts.unsent > 0
+        && facts.unsent * 10 >= facts.failed_repeats.max(view.observed.fit.part.hits.into()) * 9;
     is_it.then_some(())?;
     told(Effect::By(7), Fact::SynStillQueued { count: facts.unsent, repeats: facts.failed_repeats })
 }

@@ -58,6 +58,10 @@ pub struct Dial {
     pub closed_at_once: bool,
     pub replied: bool,
     pub no_reply: bool,
+    /// Open, and so young as the run ended that it may have been closed on accept.
+    pub is_unsettled: bool,
+    /// The server repeats its SYN-ACK, as far as its latest check tells.
+    pub syn_ack_repeated: bool,
 }
 
 impl Dial {
@@ -184,6 +188,9 @@ impl Fate {
             closed_at_once: self.is_closed_on_accept(),
             replied: self.replied(),
             no_reply: self.parts().is_some_and(|(_, _, reply)| reply == 2),
+            // These two are no part of a fate.
+            is_unsettled: false,
+            syn_ack_repeated: false,
         })
     }
 }

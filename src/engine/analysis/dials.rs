@@ -14,6 +14,9 @@ const TOGETHER_MAX: Span = Span::from_ms(10);
 /// Ages that differ by less are the same.
 const AGES_APART_MIN: Span = Span::from_ms(5);
 
+/// Of fewer connections it is not told whether the oldest were closed.
+const EVICTED_MIN: usize = 3;
+
 /// A server that replies once and closes does so within this of the establishment.
 const REPLIED_AND_CLOSED_MAX: Span = Span::from_s(1);
 
@@ -109,7 +112,7 @@ impl Dials {
                 older.push(*at);
             }
         }
-        if self.are_together(&young, ages) {
+        if self.are_together(&young, ages) || are_evicted(view, &young) {
             return;
         }
         let mut first = 0;
@@ -162,6 +165,25 @@ impl OnAccept {
         let (first, last) = self.seen.unwrap_or((at, at));
         self.seen = Some((first.min(at), last.max(at)));
     }
+}
+
+/// Whether those that stayed open are newer than all that were closed young, and were established
+/// before the last of these was closed: it made room for them. A server that closes on accept up to
+/// some moment closes the last one before it keeps another.
+fn are_evicted(view: &RunView<'_>, young: &[(Moment, u32)]) -> bool {
+    let last = young.iter().map(|(at, _)| view.gaps.earliest(*at)).max();
+    let Some(last) = last.filter(|_| young.len() >= EVICTED_MIN) else { return false };
+    let before = Moment(last.0.saturating_sub(view.rtt.0.saturating_mul(2)));
+    let (mut kept, mut kept_before, mut kept_from) = (0, 0, Moment(u64::MAX));
+    for connection in view.table.iter().filter(|c| c.state == State::Established) {
+        kept += 1;
+        kept_before += usize::from(connection.since < before);
+        kept_from = kept_from.min(connection.since);
+    }
+    let is_newer = |slot: u32| view.table.of(slot).established_at() > Some(kept_from);
+    let newer = young.iter().filter(|(_, slot)| is_newer(*slot)).count();
+    // Those of the last RTT are not before it either way.
+    kept_before >= EVICTED_MIN && kept_before * 3 >= kept && newer * 20 <= young.len()
 }
 
 /// The greatest age at which the peer can have closed a connection.

@@ -9,8 +9,9 @@
 use std::ops::Range;
 
 use super::dial::{Dial, RunView};
-use super::dials::Dials;
+use super::dials::{Dials, at_once_max};
 use super::timeline::Counts;
+use crate::engine::connection::State;
 use crate::route::Routes;
 use crate::units::{Moment, low_32};
 
@@ -81,14 +82,33 @@ impl<'a> LevelWalk<'a> {
         LevelWalk { view, dials, places, closed }
     }
 
+    /// How many are open in the end at each place.
+    pub fn open_in_the_end(&self) -> Vec<u32> {
+        let mut open = vec![0; self.places.count()];
+        for (slot, connection) in (0..).zip(self.view.table.iter()) {
+            if connection.state == State::Established {
+                self.places.of(slot, |place| open[place] += 1);
+            }
+        }
+        open
+    }
+
     /// Calls `each` with a place, the moment of the SYN, the dial, and the fewest and the most
     /// connections that were open there when it came to the server.
     pub fn go(&self, mut each: impl FnMut(usize, Moment, Dial, Range<u32>)) {
         let mut open = vec![Open::default(); self.places.count()];
+        let young = at_once_max(self.view.rtt);
         let (mut slow, mut surely, mut maybe) =
             (self.dials.slow.iter(), self.closed.iter(), self.closed.iter());
         for (slot, dial) in self.dials.decided() {
-            let at = self.view.table.of(slot).dialed_at;
+            let connection = self.view.table.of(slot);
+            let at = connection.dialed_at;
+            let is_open = connection.state == State::Established;
+            let dial = Dial {
+                is_unsettled: is_open && self.view.now.since(connection.since) < young,
+                syn_ack_repeated: is_open && self.view.checks.repeats_syn_ack(slot),
+                ..dial
+            };
             let mut count = |events: &mut std::slice::Iter<'_, (Moment, u32)>,
                              until: Moment,
                              add: fn(&mut Open)| {
@@ -115,6 +135,8 @@ impl<'a> LevelWalk<'a> {
 pub struct Levels {
     pub width: u32,
     pub cells: Vec<Counts>,
+    /// The most that were open at a dial for sure, or in the end.
+    pub reached: u32,
 }
 
 impl Levels {

@@ -76,13 +76,15 @@ impl Analysis {
 fn spreads(view: &RunView<'_>, dials: &Dials, places: Places<'_>) -> Vec<Spread> {
     let walk = LevelWalk::new(view, dials, places);
     let mut spreads = vec![Spread::default(); places.count()];
-    let mut highest = vec![0; places.count()];
+    let (mut highest, mut reached) = (vec![0; places.count()], walk.open_in_the_end());
     walk.go(|place, at, dial, level| {
         highest[place] = level.end.max(highest[place]);
+        reached[place] = level.start.max(reached[place]);
         spreads[place].timeline.push(at, dial, level);
     });
-    for (spread, highest) in spreads.iter_mut().zip(highest) {
+    for ((spread, highest), reached) in spreads.iter_mut().zip(highest).zip(reached) {
         spread.levels.make_room(highest);
+        spread.levels.reached = reached;
     }
     walk.go(|place, _, dial, level| spreads[place].levels.add(dial, level));
     spreads

@@ -18,6 +18,8 @@ pub struct Counts {
     pub closed_at_once: u32,
     pub replied: u32,
     pub no_reply: u32,
+    pub unsettled: u32,
+    pub syn_ack_repeated: u32,
 }
 
 impl Counts {
@@ -27,6 +29,8 @@ impl Counts {
         closed_at_once: 0,
         replied: 0,
         no_reply: 0,
+        unsettled: 0,
+        syn_ack_repeated: 0,
     };
 
     /// How many had an outcome.
@@ -40,6 +44,8 @@ impl Counts {
         self.closed_at_once += u32::from(dial.closed_at_once);
         self.replied += u32::from(dial.replied);
         self.no_reply += u32::from(dial.no_reply);
+        self.unsettled += u32::from(dial.is_unsettled);
+        self.syn_ack_repeated += u32::from(dial.syn_ack_repeated);
     }
 
     fn add(&mut self, other: &Counts) {
@@ -48,6 +54,8 @@ impl Counts {
         self.closed_at_once += other.closed_at_once;
         self.replied += other.replied;
         self.no_reply += other.no_reply;
+        self.unsettled += other.unsettled;
+        self.syn_ack_repeated += other.syn_ack_repeated;
     }
 }
 
@@ -157,7 +165,14 @@ mod tests {
     use crate::engine::EndReason;
 
     fn dial(outcome: Outcome) -> Dial {
-        Dial { outcome, closed_at_once: false, replied: false, no_reply: false }
+        Dial {
+            outcome,
+            closed_at_once: false,
+            replied: false,
+            no_reply: false,
+            is_unsettled: false,
+            syn_ack_repeated: false,
+        }
     }
 
     #[test]

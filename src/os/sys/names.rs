@@ -1,9 +1,9 @@
-//! What the resolver of the C library calls its errors.
+//! The error codes and texts of the C library's resolver.
 
 use std::ffi::{CStr, c_int};
 
-/// The error codes of getaddrinfo(3) that an operator can do something about. The standard library
-/// hands over their text only.
+/// Error codes of getaddrinfo(3) with a message of ours. The standard library returns only their
+/// text.
 pub const EAI_CODES: [c_int; 7] = [
     EAI_ADDRFAMILY,
     libc::EAI_AGAIN,
@@ -19,7 +19,7 @@ pub const EAI_ADDRFAMILY: c_int = -9;
 
 /// The text of an error code of getaddrinfo(3).
 pub fn gai_text(code: c_int) -> String {
-    // SAFETY: takes any code.
+    // SAFETY: it accepts any code.
     let text = unsafe { libc::gai_strerror(code) };
     if text.is_null() {
         return String::new();

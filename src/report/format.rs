@@ -1,0 +1,18 @@
+//! Which renderer writes which format.
+
+use super::{Report, events, json, junit, markdown};
+use crate::diagnosis::model::Diagnosis;
+use crate::outputs::Format;
+
+/// A report in another format than the text; of events the last one.
+pub fn write(format: Format, report: &Report<'_>, diagnosis: &Diagnosis) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = match format {
+        Format::Events => return events::end(report, diagnosis),
+        Format::Json => return json::document(report, diagnosis),
+        Format::Junit => junit::write(&mut text, report, diagnosis),
+        Format::Markdown => markdown::write(&mut text, report, diagnosis),
+    };
+    text
+}

@@ -1,0 +1,188 @@
+//! The ids of everything that is an enum: kebab-case, and stable, whatever the words of the text
+//! report become.
+
+use crate::diagnosis::causes::Place;
+use crate::diagnosis::model::{ClosePattern, Likelihood, Reach, Scope, Symptom, Word};
+use crate::diagnosis::pattern::Pattern;
+use crate::engine::{EndReason, Side, State};
+use crate::limits::Knob;
+use crate::plan::{Close, Probe};
+
+pub fn side(side: Side) -> &'static str {
+    match side {
+        Side::Server => "server",
+        Side::Network => "network",
+        Side::Beyond => "server-or-network",
+        Side::ThisHost => "this-host",
+    }
+}
+
+pub fn reason(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Refused => "refused",
+        EndReason::TimedOut => "timed-out",
+        EndReason::Reset => "reset",
+        EndReason::HostUnreachable => "host-unreachable",
+        EndReason::NetworkUnreachable => "network-unreachable",
+        EndReason::Prohibited => "prohibited",
+        EndReason::OtherBeyond => "other",
+        EndReason::NoDescriptors => "no-descriptors",
+        EndReason::NoPorts => "no-ports",
+        EndReason::NoSource => "no-source",
+        EndReason::NoBuffers => "no-buffers",
+        EndReason::NoWatches => "no-epoll-watches",
+        EndReason::NoRouteToHost => "no-route-to-host",
+        EndReason::NoRouteToNetwork => "no-route-to-network",
+        EndReason::NotPermitted => "not-permitted",
+        EndReason::OtherHere => "other-here",
+        EndReason::PeerClosed => "closed-by-peer",
+        EndReason::PeerReset => "reset-by-peer",
+        EndReason::HalfOpen => "half-open",
+        EndReason::Lost => "lost",
+        EndReason::Aborted => "closed-here",
+    }
+}
+
+/// The key of its level.
+pub fn level(state: State) -> &'static str {
+    match state {
+        State::NotInitiated => "not_initiated_count",
+        State::Dialing => "dialing_count",
+        State::Established => "established_count",
+        State::Closed => "closed_count",
+        State::Error => "error_count",
+    }
+}
+
+pub fn state(state: State) -> &'static str {
+    match state {
+        State::NotInitiated => "not-initiated",
+        State::Dialing => "dialing",
+        State::Established => "established",
+        State::Closed => "closed",
+        State::Error => "error",
+    }
+}
+
+pub fn close(close: Close) -> &'static str {
+    match close {
+        Close::Fin => "fin",
+        Close::Rst => "rst",
+    }
+}
+
+pub fn probe(probe: Probe) -> &'static str {
+    match probe {
+        Probe::None => "none",
+        Probe::Sample => "sample",
+        Probe::All => "all",
+    }
+}
+
+pub fn knob(knob: &Knob) -> &'static str {
+    match knob {
+        Knob::SoftDescriptors { .. } => "soft-descriptors",
+        Knob::HardDescriptors { .. } => "hard-descriptors",
+        Knob::NrOpen { .. } => "nr-open",
+        Knob::FileMax { .. } => "file-max",
+        Knob::Watches { .. } => "epoll-watches",
+        Knob::Ports(_) => "port-range",
+        Knob::Conntrack { .. } => "conntrack",
+        Knob::Neighbours { .. } => "neighbour-table",
+        Knob::Memory { .. } => "memory",
+        Knob::Cgroup { .. } => "cgroup-memory",
+        Knob::AddressSpace { .. } => "address-space",
+    }
+}
+
+/// The first word of a verdict, in lower case.
+pub fn verdict_word(word: Word) -> &'static str {
+    match word {
+        Word::Ok => "ok",
+        Word::Limit => "limit",
+        Word::Failed => "failed",
+        Word::Stopped => "stopped",
+    }
+}
+
+pub fn reach(reach: &Reach) -> &'static str {
+    match reach {
+        Reach::Handshake => "handshake",
+        Reach::Kernel { .. } => "kernel",
+        Reach::Application => "application",
+    }
+}
+
+pub fn likelihood(likelihood: Likelihood) -> &'static str {
+    match likelihood {
+        Likelihood::Certain => "certain",
+        Likelihood::Likely => "likely",
+        Likelihood::Possible => "possible",
+    }
+}
+
+pub fn place(place: Place) -> &'static str {
+    match place {
+        Place::Server => "server",
+        Place::Hop => "hop",
+        Place::Here => "this-host",
+        Place::FromHere => "from-here",
+    }
+}
+
+pub fn symptom(symptom: &Symptom) -> &'static str {
+    match symptom {
+        Symptom::LocalFailure { .. } => "local-failure",
+        Symptom::DialsFailed { .. } => "dials-failed",
+        Symptom::DialsSlow { .. } => "dials-slow",
+        Symptom::ClosedOnAccept { .. } => "closed-on-accept",
+        Symptom::Closed { .. } => "closed",
+        Symptom::Lost { .. } => "lost",
+        Symptom::KilledHere => "closed-here",
+        Symptom::HalfOpen => "half-open",
+        Symptom::KeepaliveUnacked { .. } => "keepalive-unacked",
+        Symptom::SynAckRepeated => "syn-ack-repeated",
+        Symptom::NoReply { .. } => "no-reply",
+    }
+}
+
+pub fn close_pattern(how: &ClosePattern) -> &'static str {
+    match how {
+        ClosePattern::AtAge { .. } => "at-age",
+        ClosePattern::AtAgeWithSurvivors { .. } => "at-age-with-survivors",
+        ClosePattern::Simultaneous { .. } => "simultaneous",
+        ClosePattern::Sweep { .. } => "sweep",
+        ClosePattern::Together { .. } => "together",
+        ClosePattern::AgeOrMoment { .. } => "age-or-moment",
+        ClosePattern::NewestOnly { .. } => "newest-only",
+        ClosePattern::OldestFirst => "oldest-first",
+        ClosePattern::Undated => "undated",
+        ClosePattern::Mixed => "mixed",
+        ClosePattern::TooFew => "too-few",
+    }
+}
+
+pub fn pattern(pattern: &Pattern) -> &'static str {
+    match pattern {
+        Pattern::All => "all",
+        Pattern::NearlyAll => "nearly-all",
+        Pattern::AboveCount { .. } => "above-count",
+        Pattern::PartlyAboveCount { .. } => "partly-above-count",
+        Pattern::FromMoment { .. } => "from-moment",
+        Pattern::InitialOutage { .. } => "initial-outage",
+        Pattern::Outage { .. } => "outage",
+        Pattern::Scattered => "scattered",
+        Pattern::Irregular => "irregular",
+        Pattern::TooFew => "too-few",
+    }
+}
+
+pub fn scope(scope: &Scope) -> &'static str {
+    match scope {
+        Scope::Everywhere => "everywhere",
+        Scope::Targets { .. } => "targets",
+        Scope::Sources { .. } => "sources",
+        Scope::EachTarget { .. } => "each-target",
+        Scope::EachSource { .. } => "each-source",
+    }
+}

@@ -1,0 +1,53 @@
+//! The result as Markdown, made for a summary of a CI job (`$GITHUB_STEP_SUMMARY`): a table of what
+//! was reached, one of the conditions, and the verdict as it is printed.
+
+use std::fmt::{self, Write};
+
+use super::Report;
+use super::verdict::write_verdict;
+use crate::diagnosis::model::Diagnosis;
+use crate::engine::State;
+use crate::units::rfc3339;
+
+/// Begins and ends with an empty line, as it is appended to what others wrote.
+pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) -> fmt::Result {
+    let summary = report.summary;
+    let level = |state| summary.last.level(state);
+    writeln!(out, "\n### tcpgoon: {} ({})\n", diagnosis.word.text(), code(report.target))?;
+    writeln!(out, "| | |\n|---|---|")?;
+    row(out, "Command", &code(report.command_line))?;
+    row(out, "Start", &rfc3339(report.start_unix_ns))?;
+    row(out, "Connections", &summary.last.connections.to_string())?;
+    row(out, "Established at the end", &level(State::Established).to_string())?;
+    row(out, "Established at once", &summary.established_peak.to_string())?;
+    row(out, "Errors", &summary.errors.to_string())?;
+    row(out, "Closed", &level(State::Closed).to_string())?;
+    let times = &summary.established_times;
+    if times.count() > 0 {
+        let of = |permille| times.quantile(permille).rounded_to_3_digits();
+        let (p50, p99, max) = (of(500), of(990), times.max().rounded_to_3_digits());
+        row(out, "Dial time p50, p99, max", &format!("{p50}, {p99}, {max}"))?;
+    }
+    row(out, "Exit code", &report.exit_code.to_string())?;
+    if !report.judged.is_empty() {
+        writeln!(out, "\n| `--fail-if` | actual | |\n|---|---|---|")?;
+        for one in report.judged {
+            let word = if one.failed { "**FAILED**" } else { "ok" };
+            writeln!(out, "| {} | {} | {word} |", code(&one.threshold.text), one.actual)?;
+        }
+    }
+    let mut verdict = String::new();
+    write_verdict(&mut verdict, &report.case(), diagnosis)?;
+    // No line of it begins with a fence: what a server said stands in quotes.
+    writeln!(out, "\n```text\n{}```\n", verdict)
+}
+
+fn row(out: &mut dyn Write, title: &str, value: &str) -> fmt::Result {
+    writeln!(out, "| {title} | {value} |")
+}
+
+/// A text as code, which can stand in a cell: nothing in it has a meaning.
+fn code(text: &str) -> String {
+    let text = text.replace('|', "\\|").replace('`', "'").replace(['\r', '\n'], " ");
+    format!("`{text}`")
+}
