@@ -298,6 +298,7 @@ fn the_seeds_cover_every_behaviour_every_end_reason_and_every_mark() {
         "a suspect without an acknowledgement",
         "a suspect above the maximum",
         "a slow dial above the maximum of suspects",
+        "dials stalled",
         "max errors",
         "a signal before any dial",
         "a signal between the dials",
