@@ -78,7 +78,7 @@ fn every_port_of_the_range_is_used_and_later_dials_are_skipped() {
     assert_eq!(errors(&run), "30 no ephemeral ports (this host)");
     // One dial fails; those after it are skipped.
     assert_eq!(connects, 201);
-    run.find("Dials skipped: 29, as no port was left from their source to their target");
+    run.find("Dials skipped: 29 (no free ephemeral port for their source and target)");
     run.find("Dial starts: 201, from first to last @");
     run.find("Timing stats for 1 failed connections min/avg/max/dev = @/@/@/@");
     // Skipped dials have no time.

@@ -8,7 +8,7 @@ use crate::units::low_32;
 pub const CHANCE_MAX: f64 = 0.05;
 
 /// A chance that stays none for as many places as there can be connections.
-const NEVER: f64 = 1e-12;
+const NEGLIGIBLE: f64 = 1e-12;
 
 /// Up to this many hits their groups are counted exactly.
 const EXACT_HITS_MAX: u32 = 100;
@@ -50,7 +50,7 @@ pub fn p_value_of_block(before: u32, hits: u32) -> f64 {
     let (fewer, more) = (before.min(hits), before.max(hits));
     for index in 1..=fewer {
         chance *= f64::from(index) / (f64::from(more) + f64::from(index));
-        if chance < NEVER {
+        if chance < NEGLIGIBLE {
             break;
         }
     }
@@ -100,7 +100,7 @@ pub fn is_random_order(parts: &[Part]) -> bool {
 
 /// Whether hits and misses take turns more evenly than chance makes them in all but one run in a
 /// thousand, as a balancer that goes around does.
-pub fn is_in_turn(parts: &[Part]) -> bool {
+pub fn is_periodic(parts: &[Part]) -> bool {
     let whole = parts.iter().copied().fold(Part::default(), Part::add);
     let is_exact = parts.iter().all(|part| part.hits == 0 || part.hits == part.all);
     if !is_exact || whole.hits == 0 || whole.hits > EXACT_HITS_MAX {

@@ -88,11 +88,11 @@ fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePa
             .then_some(ClosePattern::AgeOrMoment { age, at });
     }
     // A sweep leaves the young ones: none of those kept is older than any that was closed.
-    let spares_the_young = |pulse: &&Pulse| {
+    let spares_younger = |pulse: &&Pulse| {
         pulse.survivors == 0 || pulse.survivor_age_max <= pulse.age_min + SPREAD_MIN
     };
     let spared: Vec<&Pulse> = large.iter().copied().filter(|pulse| pulse.survivors > 0).collect();
-    if large.iter().all(spares_the_young) && (!spared.is_empty() || large.len() > 1) {
+    if large.iter().all(spares_younger) && (!spared.is_empty() || large.len() > 1) {
         let older_than = large.iter().map(|pulse| pulse.age_min).min().unwrap_or_default();
         let gaps = large.windows(2).map(|pair| pair[1].from.since(pair[0].from));
         let every = gaps.min().map(Span::rounded_to_3_digits);

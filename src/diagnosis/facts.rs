@@ -61,7 +61,7 @@ pub struct Facts {
     pub slow_through: u64,
     pub failed_repeats: u64,
     /// Whether a reply was asked for, how many replied, and how many did not.
-    pub asks_reply: bool,
+    pub checks_replies: bool,
     pub replied: u64,
     pub no_reply: u64,
     pub wrong_replies: u64,
@@ -105,7 +105,7 @@ pub struct Facts {
     pub several_sources: bool,
     pub several_targets: bool,
     pub last_dial: Moment,
-    pub has_said: bool,
+    pub has_last_line: bool,
 }
 
 impl Facts {
@@ -144,7 +144,7 @@ impl Facts {
             unreachable: unreachable.into_iter().map(count).sum(),
             slow_through: summary.slow.through(),
             failed_repeats: summary.slow.failed_repeats,
-            asks_reply: case.plan.reply_check.is_some(),
+            checks_replies: case.plan.reply_check.is_some(),
             replied: checks.replied,
             no_reply: checks.no_reply,
             wrong_replies: checks.wrong_reply,
@@ -182,7 +182,7 @@ impl Facts {
             several_sources: summary.sources.count > 1,
             several_targets: summary.targets.count > 1,
             last_dial: summary.last_dial.unwrap_or_default(),
-            has_said: !case.last_lines.is_empty(),
+            has_last_line: !case.last_lines.is_empty(),
         }
     }
 
@@ -209,7 +209,7 @@ impl Facts {
     }
 
     /// Whether the router on the target's link asked in vain for as long.
-    pub fn is_beyond_unresolved(&self) -> bool {
+    pub fn is_remote_neighbour_unresolved(&self) -> bool {
         let is_host = |count: &IcmpCount| count.error.is_host_unreachable();
         // Over IPv6 it is not known where an error came from.
         let may_be = self.icmp.iter().any(is_host)

@@ -13,13 +13,13 @@ pub mod causes;
 pub mod chance;
 pub mod closes;
 pub mod facts;
-pub mod fitting;
 pub mod model;
 pub mod pattern;
-pub mod places;
 pub mod rank;
 pub mod rules;
+pub mod scope;
 pub mod symptoms;
+pub mod useful_checks;
 
 pub use facts::Case;
 
@@ -78,7 +78,7 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
 
 fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
     let summary = case.summary;
-    let reach = match (facts.asks_reply && facts.replied > 0, facts.keepalives_sent) {
+    let reach = match (facts.checks_replies && facts.replied > 0, facts.keepalives_sent) {
         (true, _) => Reach::Application,
         (false, 0) => Reach::Handshake,
         (false, checked) => Reach::Kernel { confirmed: facts.confirmed, checked },
@@ -88,11 +88,11 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
         _ => Span::ZERO,
     };
     Reached {
-        asked: summary.last.connections,
+        planned: summary.last.connections,
         sustained: summary.sustained,
         peak: summary.established_peak,
         established_ever: summary.established_ever,
-        replied: facts.asks_reply.then_some(facts.replied),
+        replied: facts.checks_replies.then_some(facts.replied),
         reach,
         dialed_in,
     }
@@ -125,8 +125,8 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     if summary.stopped && (is_undecided || summary.replies_pending > 0) {
         return (Word::Stopped, exit::NOT_COMPLETED);
     }
-    let is_all_replied = reached.replied == Some(reached.asked.into());
-    let is_all_open = reached.sustained == reached.asked && reached.replied.is_none();
+    let is_all_replied = reached.replied == Some(reached.planned.into());
+    let is_all_open = reached.sustained == reached.planned && reached.replied.is_none();
     if !is_all_open && !is_all_replied {
         return (some_or_none, exit::WITH_ERRORS);
     }

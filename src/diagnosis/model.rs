@@ -48,7 +48,8 @@ pub struct Diagnosis {
 /// What was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    pub asked: u32,
+    /// The connections of the plan.
+    pub planned: u32,
     /// The most that stayed open together for 100 ms, and the most that were established at once.
     pub sustained: u32,
     pub peak: u32,
@@ -132,11 +133,11 @@ pub enum Scope {
     Everywhere,
     /// Only at some of several, the most affected first; of very many not all are listed.
     Targets {
-        places: Vec<u32>,
+        indexes: Vec<u32>,
         count: u32,
     },
     Sources {
-        places: Vec<u32>,
+        indexes: Vec<u32>,
         count: u32,
     },
     /// At each by itself, from this many of its own connections on.

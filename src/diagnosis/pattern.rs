@@ -4,7 +4,7 @@
 use std::ops::{Add, Range};
 
 use super::chance::{
-    CHANCE_MAX, is_in_turn, is_random_order, p_value_of_block, p_value_of_lead_in,
+    CHANCE_MAX, is_periodic, is_random_order, p_value_of_block, p_value_of_lead_in,
 };
 pub use super::chance::{Part, is_anywhere};
 use crate::engine::analysis::{Cell, Counts, Levels, Timeline};
@@ -17,7 +17,7 @@ const WINDOW_CHANCE_MAX: f64 = 0.01;
 const PARTLY_HITS_MIN: u32 = 5;
 
 /// Losses leave some calm at the beginning of one run in twenty: this asks for more.
-const CALM_CHANCE_MAX: f64 = 0.001;
+const LEAD_IN_CHANCE_MAX: f64 = 0.001;
 
 /// This many more, and a fifth of it, can be open above a count that is not known exactly.
 const PASSED_MIN: u32 = 2;
@@ -87,7 +87,7 @@ pub struct Fit {
     /// An outage that a count would explain as well.
     pub or_else: Option<Pattern>,
     /// Whether they come in turn with others, more evenly than chance would make them.
-    pub is_in_turn: bool,
+    pub is_periodic: bool,
 }
 
 impl Fit {
@@ -97,7 +97,7 @@ impl Fit {
         part: Part { all: 0, hits: 0 },
         outside: 0,
         or_else: None,
-        is_in_turn: false,
+        is_periodic: false,
     };
 }
 
@@ -195,19 +195,19 @@ pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
     if is_dense(whole) {
         return found(Pattern::NearlyAll, whole);
     }
-    let rest = Part { all: whole.all - spread.calm, hits: whole.hits };
+    let rest = Part { all: whole.all - spread.lead_in, hits: whole.hits };
     if rest.misses() == 0 {
         // A block at the end that chance may have made.
         return found(Pattern::TooFew, whole);
     }
-    let chance = p_value_of_lead_in(spread.calm, rest);
-    if chance <= CALM_CHANCE_MAX && spread.is_level_rising && rest.hits >= PARTLY_HITS_MIN {
+    let chance = p_value_of_lead_in(spread.lead_in, rest);
+    if chance <= LEAD_IN_CHANCE_MAX && spread.is_level_rising && rest.hits >= PARTLY_HITS_MIN {
         let open = spread.at_first.clone();
         return found(Pattern::PartlyAboveCount { open }, rest);
     }
     let parts: Vec<Part> = bits.iter().map(Bit::part).collect();
     match is_random_order(&parts) {
-        true => Fit { is_in_turn: is_in_turn(&parts), ..found(Pattern::Scattered, whole) },
+        true => Fit { is_periodic: is_periodic(&parts), ..found(Pattern::Scattered, whole) },
         false => found(Pattern::Irregular, whole),
     }
 }
@@ -221,7 +221,7 @@ struct Spread {
     /// The bits of the stretch.
     stretch: Range<usize>,
     /// Dials before the first hit, and how many were open at that.
-    calm: u32,
+    lead_in: u32,
     at_first: Range<u32>,
     /// Whether more were open at the first hit than at any dial before it.
     is_level_rising: bool,
@@ -232,7 +232,7 @@ impl Spread {
         let stretch = densest(bits);
         let mut spread = Spread { stretch: stretch.clone(), ..Spread::default() };
         let first = bits.iter().position(|bit| bit.hits > 0).unwrap_or(bits.len());
-        spread.calm = bits[..first].iter().map(|bit| bit.all).sum();
+        spread.lead_in = bits[..first].iter().map(|bit| bit.all).sum();
         spread.at_first = bits.get(first).map_or(0..0, |bit| bit.level_at_first.clone());
         let highest = bits[..first].iter().map(|bit| bit.level.end).max().unwrap_or(0);
         spread.is_level_rising = spread.at_first.end >= highest;
@@ -367,7 +367,7 @@ fn ceiling(levels: &[Bit], whole: Part) -> Option<(Pattern, Part)> {
         && there.hits * 4 >= there.all
         && below.hits * 20 <= below.all
         && below.misses() >= HITS_MIN
-        && chance <= CALM_CHANCE_MAX;
+        && chance <= LEAD_IN_CHANCE_MAX;
     is_it.then_some((Pattern::AboveCount { open: low..highest }, there))
 }
 

@@ -64,11 +64,11 @@ fn weight(all: &[Observed], index: usize) -> (u8, u32) {
 }
 
 /// Whether the second one is nowhere where the first one is not.
-fn is_there(cause: &Observed, effect: &Observed) -> bool {
+fn is_same_scope(cause: &Observed, effect: &Observed) -> bool {
     match (&cause.scope, &effect.scope) {
-        (Scope::Targets { places: a, .. }, Scope::Targets { places: b, .. })
-        | (Scope::Sources { places: a, .. }, Scope::Sources { places: b, .. }) => {
-            b.iter().all(|place| a.contains(place))
+        (Scope::Targets { indexes: a, .. }, Scope::Targets { indexes: b, .. })
+        | (Scope::Sources { indexes: a, .. }, Scope::Sources { indexes: b, .. }) => {
+            b.iter().all(|index| a.contains(index))
         }
         (Scope::Targets { .. } | Scope::Sources { .. }, _) => false,
         _ => true,
@@ -85,7 +85,7 @@ fn is_silent(symptom: &Symptom) -> bool {
 }
 
 /// Whether a server that closed all that it had, or is gone, does this to dials.
-fn may_follow_an_end(symptom: &Symptom) -> bool {
+fn may_follow_a_restart(symptom: &Symptom) -> bool {
     match symptom {
         Symptom::DialsFailed { reasons, .. } => reasons.iter().all(|(reason, _)| {
             matches!(reason, EndReason::Refused | EndReason::TimedOut | EndReason::HostUnreachable)
@@ -108,7 +108,7 @@ pub fn is_reset_as_refused(refused: &Observed, closed: &Observed) -> bool {
 
 /// Whether the second is a sign of the first.
 fn explains(cause: &Observed, effect: &Observed) -> bool {
-    if !is_there(cause, effect) {
+    if !is_same_scope(cause, effect) {
         return false;
     }
     let begins_after = effect.began + SAME_MOMENT >= cause.began;
@@ -118,13 +118,13 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
                 how: ClosePattern::Simultaneous { at, newcomers: false, .. }, ..
             },
             effect_of,
-        ) => may_follow_an_end(effect_of) && effect.began + SAME_MOMENT >= *at,
+        ) => may_follow_a_restart(effect_of) && effect.began + SAME_MOMENT >= *at,
         // It was started again: what failed meanwhile came through later.
         (
             Symptom::Closed { how: ClosePattern::Simultaneous { at, newcomers: true, .. }, .. },
             dials @ Symptom::DialsFailed { .. },
         ) => {
-            may_follow_an_end(dials)
+            may_follow_a_restart(dials)
                 && effect.fit.pattern.is_over()
                 && effect.began + SAME_MOMENT >= *at
         }

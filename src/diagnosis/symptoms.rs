@@ -9,7 +9,7 @@ use super::closes::close_pattern;
 use super::facts::Facts;
 use super::model::{Scope, Symptom};
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of};
-use super::places::{Found, What, find};
+use super::scope::{Found, SymptomFilter, find};
 use crate::engine::analysis::breakdown::{HitKind, Row};
 use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
@@ -66,15 +66,15 @@ fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         case.summary.failures[reason as usize]?;
         let errno = case.summary.first_errno[reason as usize];
         let hits = |counts: &Counts| counts.of(Outcome::Failed(reason));
-        let what = What {
+        let filter = SymptomFilter {
             all: &|counts| through(counts) + hits(counts),
             hits: &hits,
             row_hits: &|row| row.reasons[reason as usize],
-            matter: HitKind::EndReason(reason),
-            may_be_a_limit: false,
-            is_of_places: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
+            hit_kind: HitKind::EndReason(reason),
+            is_limit_possible: false,
+            depends_on_route_only: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
         };
-        let found = find(case, facts, &what).into_iter().next()?;
+        let found = find(case, facts, &filter).into_iter().next()?;
         Some(Observed::new(Symptom::LocalFailure { reason, errno }, found))
     };
     EndReason::ALL.into_iter().filter(is_local).filter_map(of).collect()
@@ -177,7 +177,7 @@ fn is_within(case: &Case<'_>, fit: &Fit, reason: EndReason) -> bool {
 }
 
 fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed> {
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| group.all(counts),
         hits: &|counts| group.hits(counts),
         row_hits: &|row| {
@@ -185,9 +185,12 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
                 group.reasons.iter().map(|reason| row.reasons[*reason as usize]).sum();
             failed + if group.is_silent { row.slow_or_pending } else { 0 }
         },
-        matter: group.reasons.first().map_or(HitKind::Closed, |reason| HitKind::EndReason(*reason)),
-        may_be_a_limit: true,
-        is_of_places: false,
+        hit_kind: group
+            .reasons
+            .first()
+            .map_or(HitKind::Closed, |reason| HitKind::EndReason(*reason)),
+        is_limit_possible: true,
+        depends_on_route_only: false,
     };
     let observe = |found: Found| {
         let counts = counts_of(case, &found.scope);
@@ -202,19 +205,19 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
         let symptom = Symptom::DialsFailed { reasons, pending, slow, repeats };
         (failed > 0).then(|| Observed::new(symptom, found))
     };
-    find(case, facts, &what).into_iter().filter_map(observe).collect()
+    find(case, facts, &filter).into_iter().filter_map(observe).collect()
 }
 
 /// The dials of a scope; of all where its places are not kept apart.
 fn counts_of(case: &Case<'_>, scope: &Scope) -> Counts {
     let analysis = &case.summary.analysis;
     let spreads = match scope {
-        Scope::Targets { places, count: 1 } => Some((&analysis.targets, places)),
-        Scope::Sources { places, count: 1 } => Some((&analysis.sources, places)),
+        Scope::Targets { indexes, count: 1 } => Some((&analysis.targets, indexes)),
+        Scope::Sources { indexes, count: 1 } => Some((&analysis.sources, indexes)),
         _ => None,
     };
-    let of = |(spreads, places): (&'_ Vec<crate::engine::analysis::Spread>, &Vec<u32>)| {
-        let spread = spreads.get(usize::try_from(*places.first()?).ok()?)?;
+    let of = |(spreads, indexes): (&'_ Vec<crate::engine::analysis::Spread>, &Vec<u32>)| {
+        let spread = spreads.get(usize::try_from(*indexes.first()?).ok()?)?;
         Some(spread.timeline.counts())
     };
     spreads.and_then(of).unwrap_or_else(|| analysis.everywhere.timeline.counts())
@@ -231,15 +234,15 @@ fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Obs
         return None;
     }
     let group = Group { reasons: Vec::new(), is_silent: true };
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| group.all(counts),
         hits: &|counts| group.hits(counts),
         row_hits: &|row| row.slow_or_pending,
-        matter: HitKind::Closed,
-        may_be_a_limit: false,
-        is_of_places: false,
+        hit_kind: HitKind::Closed,
+        is_limit_possible: false,
+        depends_on_route_only: false,
     };
-    let found = find(case, facts, &what).into_iter().next()?;
+    let found = find(case, facts, &filter).into_iter().next()?;
     Some(Observed::new(Symptom::DialsSlow { repeats: summary.slow.repeats }, found))
 }
 
@@ -251,14 +254,14 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     if fin + rst == 0 {
         return Vec::new();
     }
-    let what = What {
+    let filter = SymptomFilter {
         // Of those established last it is not known yet.
         all: &|counts| through(counts) - counts.unsettled,
         hits: &|counts| counts.closed_at_once,
         row_hits: &|row| row.closed_at_once,
-        matter: HitKind::Closed,
-        may_be_a_limit: true,
-        is_of_places: false,
+        hit_kind: HitKind::Closed,
+        is_limit_possible: true,
+        depends_on_route_only: false,
     };
     let symptom = |found: Found| {
         // Of some of the places it is not known how many of each there were.
@@ -266,7 +269,7 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         let within = analysis.at_once_age_max;
         Observed::new(Symptom::ClosedOnAccept { resets, within }, found)
     };
-    find(case, facts, &what).into_iter().map(symptom).collect()
+    find(case, facts, &filter).into_iter().map(symptom).collect()
 }
 
 fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
@@ -295,20 +298,20 @@ fn scope_of_rows(
     case: &Case<'_>,
     facts: &Facts,
     row_hits: &dyn Fn(&Row) -> u32,
-    matter: HitKind,
+    hit_kind: HitKind,
     hits: u32,
 ) -> Scope {
     let established = narrow(case.summary.established_ever);
     // Told by rows alone: of the cells it is not known.
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| if counts.dials > 0 { established.max(hits) } else { 0 },
         hits: &|counts| if counts.dials > 0 { hits } else { 0 },
         row_hits,
-        matter,
-        may_be_a_limit: false,
-        is_of_places: false,
+        hit_kind,
+        is_limit_possible: false,
+        depends_on_route_only: false,
     };
-    find(case, facts, &what).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
+    find(case, facts, &filter).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
 }
 
 fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
@@ -393,9 +396,9 @@ fn syn_acks_repeated(case: &Case<'_>) -> u64 {
 /// Whether a server that repeats its SYN-ACK to some may have lost their final ACKs on the path: to a
 /// few here and there, or to no more than had their SYN repeated.
 pub fn are_final_acks_lost(case: &Case<'_>, pattern: &Pattern, share: Part) -> bool {
-    let is_strewn = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
+    let is_scattered = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
     let are_few = u64::from(share.hits) * 20 <= u64::from(share.all);
-    is_strewn && (are_few || case.summary.slow.through() >= u64::from(share.hits))
+    is_scattered && (are_few || case.summary.slow.through() >= u64::from(share.hits))
 }
 
 /// How those are spread over the dials: a queue that is full does it above a count, or in bursts.
@@ -410,18 +413,18 @@ fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     if case.summary.no_reply.is_none() {
         return Vec::new();
     }
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| counts.replied + counts.no_reply,
         hits: &|counts| counts.no_reply,
         row_hits: &|row| row.no_reply,
-        matter: HitKind::NoReply,
-        may_be_a_limit: true,
-        is_of_places: false,
+        hit_kind: HitKind::NoReply,
+        is_limit_possible: true,
+        depends_on_route_only: false,
     };
     let observe = |found: Found| {
         let replied = counts_of(case, &found.scope).replied.into();
         let (wrong, late) = (facts.wrong_replies, facts.late_replies);
         Observed::new(Symptom::NoReply { replied, wrong, late }, found)
     };
-    find(case, facts, &what).into_iter().map(observe).collect()
+    find(case, facts, &filter).into_iter().map(observe).collect()
 }

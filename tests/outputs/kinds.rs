@@ -154,8 +154,8 @@ fn patterns() -> [Pattern; 10] {
 fn scopes() -> [Scope; 5] {
     [
         Scope::Everywhere,
-        Scope::Targets { places: vec![1], count: 1 },
-        Scope::Sources { places: vec![1, 0], count: 2 },
+        Scope::Targets { indexes: vec![1], count: 1 },
+        Scope::Sources { indexes: vec![1, 0], count: 2 },
         Scope::EachTarget { open: 3..5, count: 2 },
         Scope::EachSource { open: 3..5, count: 2 },
     ]

@@ -142,13 +142,13 @@ fn a_count_that_dials_go_on_to_pass_is_no_limit() {
 
 #[test]
 fn what_comes_in_turn_is_no_chance() {
-    let in_turn = |every: usize| {
+    let periodic = |every: usize| {
         let bits = bits((0..90).map(|index| index % every == 0));
         let fit = fit(&bits, &by_level(&bits), highest(&bits));
-        (fit.pattern, fit.is_in_turn)
+        (fit.pattern, fit.is_periodic)
     };
     for every in [2, 3, 4] {
-        assert_eq!(in_turn(every), (Pattern::Scattered, true), "{every}");
+        assert_eq!(periodic(every), (Pattern::Scattered, true), "{every}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! Which fact of a run speaks for a cause, or against it: a table of (cause, whether the fact brings it
 //! up by itself, the rule).
 
-use super::view::{Told, View};
+use super::view::{RuleResult, View};
 use super::{connections, dials, queue, this_host};
 use crate::diagnosis::causes::Cause::{self, *};
 
-type Rule = fn(&View<'_>) -> Told;
+type Rule = fn(&View<'_>) -> RuleResult;
 
 /// In any order; each is looked at once.
 pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
@@ -26,7 +26,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     // The accept queue.
     (AcceptQueueFull, false, queue::syn_ack_repeated),
     (AcceptQueueFull, false, queue::not_all_replied),
-    (AcceptQueueFull, false, queue::all_replied_speaks_against),
+    (AcceptQueueFull, false, queue::all_replied_against),
     (AcceptQueueFull, false, queue::listen_overflows),
     (AcceptQueueOverflow, true, queue::reset_after_handshake),
     (AcceptQueueOverflow, false, queue::half_open_beside),
@@ -39,8 +39,8 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (BackendDown, false, dials::four_tuple),
     (ListenerStuck, false, dials::four_tuple),
     (BackendDown, true, dials::many_lost),
-    (BackendDown, false, dials::in_turn),
-    (BackendUnreachable, false, dials::in_turn),
+    (BackendDown, false, dials::periodic),
+    (BackendUnreachable, false, dials::periodic),
     (PacketLoss, false, dials::repeats_through),
     (PacketLoss, false, dials::four_tuple_against),
     (RateLimit, false, dials::repeats_through),
@@ -48,7 +48,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (NatPortsExhausted, true, dials::each_target),
     (ClientLimit, true, dials::each_source),
     (ConnectionLimit, false, dials::each_source_against),
-    (ConnectionLimit, false, connections::said),
+    (ConnectionLimit, false, connections::has_last_line),
     (LongRtt, true, dials::short_timeout),
     (NeighbourUnresolved, true, dials::may_be_unresolved),
     (LongRtt, false, dials::handshakes_are_long),
@@ -76,7 +76,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (EvictsOldest, false, connections::after_last_dial_against),
     (ProcessRestarted, false, connections::refused_after),
     (IdleTimeout, false, connections::refused_after_against),
-    (WrongReply, true, connections::said_instead),
+    (WrongReply, true, connections::closed_after_other_data),
     // Checks.
     (PathDown, true, dials::none_acknowledged),
     (HostDown, true, dials::none_acknowledged),

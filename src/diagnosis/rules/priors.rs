@@ -90,7 +90,7 @@ fn dials_failed(view: &View<'_>) -> Priors {
         + view.failed_by(EndReason::Prohibited);
     let is_rejected = icmp > 0 || !facts.icmp.is_empty() || !facts.icmp_local.is_empty();
     if is_rejected && (icmp > 0 || view.is_silent()) {
-        return by_icmp(&fit.pattern, facts.is_beyond_unresolved());
+        return by_icmp(&fit.pattern, facts.is_remote_neighbour_unresolved());
     }
     let refused = view.failed_by(EndReason::Refused) + view.failed_by(EndReason::Reset);
     if refused > 0 && refused * 2 >= fit.part.hits {
@@ -100,15 +100,15 @@ fn dials_failed(view: &View<'_>) -> Priors {
         return &[(Undetermined, 0)];
     }
     let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
-    let came_through = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
-    silent(&fit.pattern, decides, came_through)
+    let some_succeeded = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
+    silent(&fit.pattern, decides, some_succeeded)
 }
 
 /// No reply to the SYN.
-fn silent(pattern: &Pattern, four_tuple_decides: bool, came_through: bool) -> Priors {
+fn silent(pattern: &Pattern, four_tuple_decides: bool, some_succeeded: bool) -> Priors {
     match pattern {
         // Nothing drops every SYN where repeats come through.
-        Pattern::All | Pattern::NearlyAll if came_through => &[
+        Pattern::All | Pattern::NearlyAll if some_succeeded => &[
             (RateLimit, 3),
             (AcceptQueueOverflow, 3),
             (LongRtt, 2),
@@ -199,9 +199,9 @@ fn refused_priors(pattern: &Pattern) -> Priors {
 }
 
 /// An ICMP error, to all of them or to some: a kernel limits how many it sends.
-fn by_icmp(pattern: &Pattern, is_beyond_unresolved: bool) -> Priors {
+fn by_icmp(pattern: &Pattern, is_remote_neighbour_unresolved: bool) -> Priors {
     match pattern {
-        Pattern::All | Pattern::NearlyAll if is_beyond_unresolved => {
+        Pattern::All | Pattern::NearlyAll if is_remote_neighbour_unresolved => {
             &[(HostDown, 4), (NoRouteBeyond, 2), (FirewallReject, 2)]
         }
         Pattern::All | Pattern::NearlyAll => {

@@ -52,7 +52,7 @@ pub enum Effect {
 }
 
 /// A fact, told with its effect.
-pub fn told(effect: Effect, fact: Fact) -> Told {
+pub fn with_fact(effect: Effect, fact: Fact) -> RuleResult {
     Some((effect, Some(fact)))
 }
 
@@ -67,7 +67,7 @@ pub fn is_failed(view: &View<'_>) -> bool {
 }
 
 /// What a rule says: nothing, or an effect with the fact behind it.
-pub type Told = Option<(Effect, Option<Fact>)>;
+pub type RuleResult = Option<(Effect, Option<Fact>)>;
 
 /// An ICMP error as a fact.
 pub fn icmp_fact(count: &crate::icmp::IcmpCount, is_local: bool) -> Fact {

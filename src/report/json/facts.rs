@@ -3,13 +3,13 @@
 use super::fields::{boolean, number, span, text};
 use crate::diagnosis::model::{Evidence, Fact};
 use crate::json::Json;
-use crate::report::facts::fact_words;
+use crate::report::facts::fact_text;
 
 pub fn write(json: &mut Json, evidence: &Evidence) {
     let fact = &evidence.fact;
     boolean(json, "is_for", evidence.is_for);
     text(json, "fact", id(fact));
-    text(json, "text", &fact_words(fact));
+    text(json, "text", &fact_text(fact));
     write_numbers(json, fact);
 }
 

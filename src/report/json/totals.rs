@@ -9,7 +9,7 @@ use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, State, Summary};
 use crate::json::Json;
 use crate::report::Report;
-use crate::report::evidence::reason_words;
+use crate::report::evidence::reason_text;
 
 pub fn write(json: &mut Json, report: &Report<'_>) {
     let (summary, routes) = (report.summary, &report.plan.routes);
@@ -78,7 +78,7 @@ fn write_reason(json: &mut Json, summary: &Summary, reason: EndReason) {
     json.key("errno").string_or_null(errno::name(number_of_system));
     let system = u64::try_from(number_of_system).ok().filter(|number| *number > 0);
     number_or_null(json, "errno_number", system);
-    text(json, "text", &reason_words(summary, reason));
+    text(json, "text", &reason_text(summary, reason));
     json.key("times").optional(summary.failures[reason as usize], |json, failures| {
         json.object(|json| write_failures(json, summary, &failures));
     });

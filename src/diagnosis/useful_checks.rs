@@ -12,7 +12,7 @@ use crate::plan::Probe;
 
 /// Whether a check can tell something that this run has not told; `host` is the target as it was
 /// typed.
-pub fn is_fitting(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
+pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
     let talk = case.plan.reply_check.as_ref();
     let is_rst = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
