@@ -1,29 +1,29 @@
-//! Where a symptom is, and its pattern there: everywhere, at some targets or sources only, or at each
-//! by a count of its own.
+//! The scope of a symptom, and its pattern in that scope: everywhere, at some targets or sources only,
+//! or at each with a limit of its own.
 
 use super::Case;
 use super::facts::{Facts, SameCount};
 use super::model::Scope;
-use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, is_anywhere, levels_of};
+use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of, may_be_anywhere};
 use crate::engine::analysis::breakdown::{Breakdown, HitKind, Row};
 use crate::engine::analysis::{Counts, Spread};
 use crate::units::Moment;
 
-/// Which dials a symptom is about, and which of them it hit.
+/// Which dials a symptom can hit, and which it hit.
 pub struct SymptomFilter<'a> {
     pub all: &'a dyn Fn(&Counts) -> u32,
     pub hits: &'a dyn Fn(&Counts) -> u32,
-    /// The hits of a row of targets or sources.
+    /// Hits in the row of a target or source.
     pub row_hits: &'a dyn Fn(&Row) -> u32,
-    /// What stands for them where there are more rows than are kept.
+    /// The kind of hits to look up if not all rows are kept.
     pub hit_kind: HitKind,
-    /// Whether a limit, which can be one of each place, does it.
+    /// Whether a limit, of all or of each target or source, can cause it.
     pub is_limit_possible: bool,
-    /// Whether it is the place alone that decides: then no number of hits is too few.
+    /// Whether the route alone decides: then one hit is enough.
     pub depends_on_route_only: bool,
 }
 
-/// Where it is, with its pattern there, and when it began.
+/// A scope, the pattern in it, and when the symptom began.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     pub fit: Fit,
@@ -31,8 +31,7 @@ pub struct Found {
     pub began: Moment,
 }
 
-/// Once everywhere or at some places; or, where each place has a limit of another number, once for
-/// each of them.
+/// One result; or, if targets or sources have limits of different numbers, one for each of them.
 pub fn find(case: &Case<'_>, facts: &Facts, filter: &SymptomFilter<'_>) -> Vec<Found> {
     let analysis = &case.summary.analysis;
     let whole = found(&analysis.everywhere, filter, Scope::Everywhere);
@@ -75,9 +74,9 @@ fn each_of(facts: &Facts, filter: &SymptomFilter<'_>) -> Scope {
     }
 }
 
-/// Some of several places.
+/// Some of several targets or sources.
 struct Affected {
-    /// The most affected first; not all of them where there are very many.
+    /// The most affected first; may be shorter than `count`.
     indexes: Vec<u32>,
     count: u32,
     part: Part,
@@ -109,7 +108,7 @@ fn at_some(
     Found { fit: Fit { pattern, part, ..Fit::NONE }, scope, ..whole }
 }
 
-/// Each place with hits, if each of them has a clear pattern, and not all the same one.
+/// Each target or source with hits, if each has a clear pattern of its own, and these differ.
 fn at_each(spreads: &[Spread], filter: &SymptomFilter<'_>, is_source: bool) -> Vec<Found> {
     let mut each = Vec::new();
     let mut opens = Vec::new();
@@ -134,8 +133,7 @@ fn at_each(spreads: &[Spread], filter: &SymptomFilter<'_>, is_source: bool) -> V
     if differ { each } else { Vec::new() }
 }
 
-/// Those of several places where all hits are, if that is no chance, and what part of the dials there
-/// was hit.
+/// The targets or sources that have all hits, if that is not chance, with their dials and hits.
 fn affected_of(
     breakdown: &Breakdown,
     filter: &SymptomFilter<'_>,
@@ -143,7 +141,7 @@ fn affected_of(
     population: u32,
 ) -> Option<Affected> {
     let is_whole = breakdown.count <= breakdown.worst.len();
-    let (affected, is_dead) = if is_whole {
+    let (affected, none_established) = if is_whole {
         let mut met: Vec<(u32, &Row)> = breakdown
             .worst
             .iter()
@@ -152,10 +150,10 @@ fn affected_of(
             .collect();
         met.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         let all: u32 = met.iter().map(|(_, row)| row.dialed).sum();
-        let is_dead = met.iter().all(|(_, row)| row.established == 0);
+        let none_established = met.iter().all(|(_, row)| row.established == 0);
         let count = u32::try_from(met.len()).ok()?;
         let indexes = met.iter().map(|(_, row)| row.index).collect();
-        (Affected { indexes, count, part: Part { all: all.max(hits), hits } }, is_dead)
+        (Affected { indexes, count, part: Part { all: all.max(hits), hits } }, none_established)
     } else {
         let met = breakdown.hits(filter.hit_kind);
         let (worst, _) = met.worst?;
@@ -173,8 +171,8 @@ fn affected_of(
         return None;
     }
     let share = (u64::from(affected.part.all), u64::from(population.max(affected.part.all)));
-    let is_chance = !is_dead
+    let is_chance = !none_established
         && !filter.depends_on_route_only
-        && is_anywhere(rows, breakdown.count, share, hits.into());
+        && may_be_anywhere(rows, breakdown.count, share, hits.into());
     (!is_chance).then_some(affected)
 }
