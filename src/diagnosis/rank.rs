@@ -37,7 +37,8 @@ pub fn rank(all: &[Observed]) -> Vec<Ranked> {
     ranked
 }
 
-/// Failures of dials first, then what ended connections, then slow dials; within these the most hits.
+/// What kept connections from being established first, then what ended them, then slow dials; within
+/// each the most hits.
 fn weight(all: &[Observed], index: usize) -> (u8, u32) {
     let observed = &all[index];
     let hits = observed.fit.part.hits;

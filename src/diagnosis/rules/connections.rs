@@ -1,4 +1,4 @@
-//! Facts about connections that were established: how they ended, and what checks say.
+//! Rules about established connections: how they ended, and what checks found.
 
 use super::view::{Effect, RuleResult, View, is_failed, with_fact};
 use crate::diagnosis::closes::SAME_MOMENT;
@@ -7,10 +7,10 @@ use crate::diagnosis::symptoms::Observed;
 use crate::engine::{EndReason, Round};
 use crate::units::Span;
 
-/// The shortest timeout of a stateful device that is worth a thought.
+/// No stateful device has a shorter timeout.
 const STATE_LASTS_MIN: Span = Span::from_s(3);
 
-/// All that were ever established were closed just before dials began to fail.
+/// Whether all established connections were closed just before dials began to fail.
 fn were_all_closed(view: &View<'_>) -> bool {
     let summary = view.case.summary;
     let analysis = &summary.analysis;
@@ -30,11 +30,11 @@ fn were_all_closed(view: &View<'_>) -> bool {
 }
 
 pub fn all_were_closed(view: &View<'_>) -> RuleResult {
-    let is_its = matches!(
+    let applies = matches!(
         view.observed.symptom,
         Symptom::ClosedOnAccept { .. } | Symptom::DialsFailed { .. }
     );
-    (is_its && were_all_closed(view)).then_some(())?;
+    (applies && were_all_closed(view)).then_some(())?;
     Some((Effect::By(5), None))
 }
 
@@ -53,7 +53,7 @@ pub fn has_last_line(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(1), Fact::LastLine)
 }
 
-/// Closes that went on after the last dial: nothing new had to make room.
+/// Closes continued after the last dial, so no new connection displaced them.
 pub fn after_last_dial(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { how, last, .. } = &view.observed.symptom else { return None };
     let is_aged = matches!(
@@ -65,16 +65,16 @@ pub fn after_last_dial(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
 }
 
-/// Nothing new had to make room: they went on, or all came, after the last dial.
+/// Closes continued, or began, after the last dial: no new connection displaced them.
 pub fn after_last_dial_against(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { first, .. } = view.observed.symptom else { return None };
-    // What was done for the last dial shows here an RTT later.
+    // A close caused by the last dial arrives an RTT later.
     let done = view.facts.last_dial + SAME_MOMENT + view.facts.handshake_min;
     let is_it = after_last_dial(view).is_some() || first > done;
     is_it.then_some((Effect::RulesOut, None))
 }
 
-/// Dials after a close of all that were refused, or came through.
+/// Dials that failed after all connections were closed.
 pub fn refused_after(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { how: ClosePattern::Simultaneous { at, .. }, .. } = &view.observed.symptom
     else {
@@ -86,7 +86,7 @@ pub fn refused_after(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(3), Fact::RefusedAfter { dials: after.fit.part.hits })
 }
 
-/// A timeout closes connections, and no listener.
+/// A timeout closes connections, not the listener.
 pub fn refused_after_against(view: &View<'_>) -> RuleResult {
     refused_after(view)?;
     let is_refused = |other: &Observed| match &other.symptom {
@@ -98,7 +98,7 @@ pub fn refused_after_against(view: &View<'_>) -> RuleResult {
     view.others.iter().any(is_refused).then_some((Effect::RulesOut, None))
 }
 
-/// A reply was expected; something else came, and then the close.
+/// A reply was expected; other data came, then the close.
 pub fn closed_after_other_data(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let is_close =
@@ -107,7 +107,7 @@ pub fn closed_after_other_data(view: &View<'_>) -> RuleResult {
     Some((Effect::By(4), None))
 }
 
-/// The application goes on closing connections, each at its age: it had accepted them.
+/// The application keeps closing connections at an age, so it had accepted them.
 pub fn closed_meanwhile(view: &View<'_>) -> RuleResult {
     (is_failed(view) && view.is_silent()).then_some(())?;
     let began = view.observed.began;
@@ -124,7 +124,7 @@ fn is_unacked(view: &View<'_>) -> bool {
     matches!(view.observed.symptom, Symptom::KeepaliveUnacked { .. })
 }
 
-/// At the same check others were confirmed: what is lost is the state of some.
+/// Others were confirmed at the same check: only some lost their state.
 pub fn some_confirmed(view: &View<'_>) -> RuleResult {
     let confirmed = view.facts.confirmed_last;
     (is_unacked(view) && confirmed > 0).then_some(())?;
@@ -137,7 +137,7 @@ pub fn some_confirmed_against(view: &View<'_>) -> RuleResult {
     Some((Effect::RulesOut, None))
 }
 
-/// Checked once before, and then the server had them.
+/// The server still had them at an earlier check.
 fn is_half_open_later(view: &View<'_>) -> bool {
     view.observed.symptom == Symptom::HalfOpen
         && view.facts.half_open_later > 0
@@ -150,7 +150,7 @@ pub fn half_open_later(view: &View<'_>) -> RuleResult {
     Some((Effect::By(3), None))
 }
 
-/// State that expires does not do so within a few seconds.
+/// State does not expire within a few seconds.
 pub fn half_open_first_against(view: &View<'_>) -> RuleResult {
     let failures = view.case.summary.failures[EndReason::HalfOpen as usize]?;
     let is_first = view.observed.symptom == Symptom::HalfOpen

@@ -1,5 +1,5 @@
-//! Which fact of a run speaks for a cause, or against it: a table of (cause, whether the fact brings it
-//! up by itself, the rule).
+//! Rules for and against each cause: a table of (cause, whether the rule alone makes it a candidate, the
+//! rule).
 
 use super::view::{RuleResult, View};
 use super::{connections, dials, queue, this_host};
@@ -7,9 +7,9 @@ use crate::diagnosis::causes::Cause::{self, *};
 
 type Rule = fn(&View<'_>) -> RuleResult;
 
-/// In any order; each is looked at once.
+/// In any order; each rule is applied once.
 pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
-    // This host, wherever it can do the same.
+    // This host, wherever it can cause the same.
     (LocalFirewall, true, this_host::syns_not_sent),
     (LocalFirewall, true, this_host::refused_sooner),
     (LocalFirewall, false, this_host::refused_as_soon),
@@ -35,7 +35,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (AcceptQueueFull, false, connections::closed_meanwhile),
     (DropAboveLimit, false, queue::all_replied),
     (ServerFdLimit, true, queue::not_all_replied_above),
-    // Who decides.
+    // What decides.
     (BackendDown, false, dials::four_tuple),
     (ListenerStuck, false, dials::four_tuple),
     (BackendDown, true, dials::many_lost),
@@ -55,7 +55,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (ListenerClosed, false, dials::reset_as_refused),
     (Outage, true, dials::outage_or_else),
     (DropAboveLimit, true, dials::count_or_else),
-    // Some sources only: what listens there does so for all of them.
+    // Some sources only: a listener would treat all of them alike.
     (NoListener, false, dials::some_sources_rule_out),
     (ListensElsewhere, false, dials::some_sources_rule_out),
     (HostDown, false, dials::some_sources_rule_out),
@@ -66,7 +66,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (FirewallReject, true, dials::prohibited),
     (RejectAboveLimit, false, dials::icmp_above),
     (NoRouteBeyond, false, dials::net_unreachable),
-    // Loss, and a queue, beside replies that do not come.
+    // Packet loss, or a full queue, beside missing replies.
     (PacketLoss, true, queue::loss_beside),
     (AcceptQueueOverflow, true, queue::queue_beside),
     // Closes.

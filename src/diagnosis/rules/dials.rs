@@ -1,4 +1,4 @@
-//! Facts about dials: what decides which of them fail.
+//! Rules about dials: what decides which of them fail.
 
 use std::net::IpAddr;
 
@@ -11,10 +11,10 @@ use crate::engine::failure_times::SLOW_DIAL_MIN;
 use crate::route::Target;
 use crate::units::Span;
 
-/// An RTT may be as long, and an address of the link takes as long to be given up.
+/// An RTT can be this high, and an on-link address without an ARP reply fails after this.
 const SHORT_TIMEOUT: Span = Span::from_s(3);
 
-/// An RTT from which on a SYN is repeated before its answer is here.
+/// Above this RTT a SYN is retransmitted before its SYN-ACK arrives.
 const NEAR_REPEAT: Span = Span::from_ms(900);
 
 fn decides(view: &View<'_>) -> Option<(u64, u32)> {
@@ -33,7 +33,7 @@ pub fn four_tuple(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(2), Fact::FourTupleDecides { repeats, through_percent })
 }
 
-/// A path that loses this much is rare; a balancer that sends each SYN anywhere loses as much.
+/// 15% packet loss is rare; a balancer with a failed backend loses as much.
 pub fn many_lost(view: &View<'_>) -> RuleResult {
     let crate::diagnosis::pattern::Part { all, hits } = view.observed.fit.part;
     let is_open = matches!(view.observed.fit.pattern, Pattern::Scattered | Pattern::Irregular);
@@ -48,8 +48,9 @@ pub fn four_tuple_against(view: &View<'_>) -> RuleResult {
 
 /// A round-robin balancer with a failed backend makes every n-th dial fail.
 pub fn periodic(view: &View<'_>) -> RuleResult {
-    let is_its = is_failed(view) || matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
-    (is_its && view.observed.fit.is_periodic).then_some(())?;
+    let applies =
+        is_failed(view) || matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
+    (applies && view.observed.fit.is_periodic).then_some(())?;
     Some((Effect::By(2), None))
 }
 
@@ -72,8 +73,8 @@ pub fn each_source(view: &View<'_>) -> RuleResult {
     let same = view.facts.each_source?;
     matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. }).then_some(())?;
     let fact = Fact::SameCount { open: same.open, places: same.places, is_source: true };
-    // Sources that take turns reach a limit on all of them with as many each, but for one more or
-    // less, and for those that begin with some in use.
+    // Sources dialed in turn also share a global limit evenly, give or take one, unless some began
+    // with connections in use.
     match (same.places < same.of, same.least == same.open) {
         (true, _) => with_fact(Effect::By(5), fact),
         (false, true) => with_fact(Effect::By(2), fact),
@@ -106,11 +107,11 @@ pub fn some_sources_rule_out(view: &View<'_>) -> RuleResult {
     Some((Effect::RulesOut, None))
 }
 
-/// Dials that had less than a second: whatever takes longer looks like silence.
+/// With a short dial timeout every late reply counts as none.
 pub fn short_timeout(view: &View<'_>) -> RuleResult {
     let timeout = view.facts.dial_timeout.filter(|timeout| *timeout < SHORT_TIMEOUT)?;
     let summary = view.case.summary;
-    // The kernel's own times, where there are some: a host that is busy notices late.
+    // The kernel's handshake times if there are any: a busy host reads SYN-ACKs late.
     let established = match summary.handshake_times.count() {
         0 => &summary.established_times,
         _ => &summary.handshake_times,
@@ -128,7 +129,7 @@ pub fn short_timeout(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(by), Fact::ShortTimeout { timeout })
 }
 
-/// Dials that ended before this host gives up an address of its own link that does not resolve.
+/// Dials that timed out before ARP or NDP for an on-link address could fail.
 pub fn may_be_unresolved(view: &View<'_>) -> RuleResult {
     let timeout = view.facts.dial_timeout.filter(|timeout| *timeout <= SHORT_TIMEOUT)?;
     let is_near = |target: &Target| match target.address.ip().to_canonical() {
@@ -143,15 +144,15 @@ pub fn may_be_unresolved(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(1), Fact::ShortTimeout { timeout })
 }
 
-/// With the shortest handshake near a second each SYN is repeated before its answer is here.
+/// With an RTT near a second each SYN is retransmitted before its SYN-ACK arrives.
 pub fn handshakes_are_long(view: &View<'_>) -> RuleResult {
     let is_it = is_dial(view) && view.facts.handshake_min >= NEAR_REPEAT;
     is_it.then_some(())?;
     Some((Effect::By(3), None))
 }
 
-/// None of the connections that were established is acknowledged since dials began to fail, which
-/// even a server that has stopped accepting would do.
+/// No keepalive was acknowledged since dials began to fail, which even a server that has stopped
+/// accepting would do.
 pub fn none_acknowledged(view: &View<'_>) -> RuleResult {
     let (facts, began) = (view.facts, view.observed.began);
     let is_open = !view.observed.fit.pattern.is_over();
@@ -170,7 +171,7 @@ pub fn none_acknowledged_against(view: &View<'_>) -> RuleResult {
     Some((Effect::RulesOut, None))
 }
 
-/// What waits to be accepted is reset when the listener is closed.
+/// Connections in the accept queue are reset when the listener is closed.
 pub fn reset_as_refused(view: &View<'_>) -> RuleResult {
     (view.failed_by(EndReason::Refused) >= HITS_MIN).then_some(())?;
     let resets = view.others.iter().find_map(|other| match other.symptom {
@@ -201,7 +202,7 @@ pub fn prohibited(view: &View<'_>) -> RuleResult {
         .iter()
         .find(|count| count.error.is_prohibited() || count.error.is_port_unreachable())?;
     is_failed(view).then_some(())?;
-    // Where it begins above a count it is a rule that counts.
+    // Above a count it is more likely a rule that counts.
     let by = if view.observed.fit.pattern.is_a_count() { 1 } else { 4 };
     with_fact(Effect::By(by), icmp_fact(count, false))
 }
@@ -223,7 +224,7 @@ pub fn net_unreachable(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(3), icmp_fact(count, false))
 }
 
-/// Something of the server came after dials had begun to fail: the path works.
+/// Segments of the server arrived after dials had begun to fail: the path works.
 pub fn path_is_up(view: &View<'_>) -> RuleResult {
     let (facts, began) = (view.facts, view.observed.began);
     let is_confirmed = facts.confirmed_at.is_some_and(|at| at > began + SLOW_DIAL_MIN);

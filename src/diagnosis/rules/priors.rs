@@ -1,5 +1,4 @@
-//! What explains a symptom in a pattern, and how readily, before any other fact of the run is looked
-//! at: a table of tables.
+//! The causes of each symptom with each pattern, weighted, before other facts of the run.
 
 use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
@@ -8,10 +7,10 @@ use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::symptoms::are_final_acks_lost;
 use crate::engine::EndReason;
 
-/// A cause and its weight.
+/// Causes with their weights.
 pub type Priors = &'static [(Cause, i8)];
 
-/// Those of a symptom.
+/// The priors of a symptom.
 pub fn of(view: &View<'_>) -> Priors {
     let (fit, facts) = (&view.observed.fit, view.facts);
     match &view.observed.symptom {
@@ -24,7 +23,7 @@ pub fn of(view: &View<'_>) -> Priors {
         Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
         Symptom::KilledHere => &[(KilledHere, 4)],
         Symptom::HalfOpen => {
-            // A timeout of the age of the check can cross it.
+            // An idle timeout at the age of the check can coincide with it.
             &[
                 (AcceptQueueOverflow, 3),
                 (ProcessRestarted, 2),
@@ -107,7 +106,7 @@ fn dials_failed(view: &View<'_>) -> Priors {
 /// No reply to the SYN.
 fn silent(pattern: &Pattern, four_tuple_decides: bool, some_succeeded: bool) -> Priors {
     match pattern {
-        // Nothing drops every SYN where repeats come through.
+        // If retransmissions succeed, not every SYN is dropped.
         Pattern::All | Pattern::NearlyAll if some_succeeded => &[
             (RateLimit, 3),
             (AcceptQueueOverflow, 3),
@@ -164,7 +163,7 @@ fn silent(pattern: &Pattern, four_tuple_decides: bool, some_succeeded: bool) -> 
     }
 }
 
-/// RST in answer to the SYN, or what looks like it.
+/// RST in reply to the SYN, or what looks like it.
 fn refused_priors(pattern: &Pattern) -> Priors {
     match pattern {
         Pattern::All => {
@@ -198,7 +197,7 @@ fn refused_priors(pattern: &Pattern) -> Priors {
     }
 }
 
-/// An ICMP error, to all of them or to some: a kernel limits how many it sends.
+/// ICMP errors, for all or some dials: a kernel limits how many it sends.
 fn by_icmp(pattern: &Pattern, is_remote_neighbour_unresolved: bool) -> Priors {
     match pattern {
         Pattern::All | Pattern::NearlyAll if is_remote_neighbour_unresolved => {
@@ -237,7 +236,7 @@ fn slow(pattern: &Pattern) -> Priors {
             &[(Outage, 3), (AcceptQueueOverflow, 3)]
         }
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
-        // A queue overflows in bursts, and above some count.
+        // A queue overflows in bursts, and above a count.
         Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1)],
         Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 0)],
         Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
@@ -259,7 +258,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
         Pattern::FromMoment { .. } => {
             &[(BackendUnreachable, 3), (ConnectionLimit, 2), (RejectsClient, 1)]
         }
-        // Those that stay are the last: where all is quick, the others may have made room for them.
+        // Only the last ones stay: the earlier ones may have been evicted for them.
         Pattern::InitialOutage { .. } => &[
             (BackendUnreachable, 3),
             (ProcessRestarted, 2),
@@ -283,7 +282,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
 
 fn closed(how: &ClosePattern, closes_all: bool) -> Priors {
     match how {
-        // A proxy that tries a backend in vain closes after a time of its own, too.
+        // A proxy closes after its own connect timeout to the backend.
         ClosePattern::AtAge { .. } => {
             &[(IdleTimeout, 5), (EvictsOldest, 1), (BackendUnreachable, 1)]
         }

@@ -1,4 +1,4 @@
-//! Facts that speak for an accept queue, or for an application behind it that is slow.
+//! Rules about the accept queue, and a slow application behind it.
 
 use super::view::{Effect, RuleResult, View, is_dial, is_failed, with_fact};
 use crate::diagnosis::model::{Fact, Symptom};
@@ -13,7 +13,7 @@ fn is_about_queue(view: &View<'_>) -> bool {
 }
 
 pub fn syn_ack_repeated(view: &View<'_>) -> RuleResult {
-    // Here and there: final ACKs are lost as well.
+    // Scattered: lost final ACKs show the same.
     let is_loss = view.others.iter().any(|other| {
         other.symptom == Symptom::SynAckRepeated
             && are_final_acks_lost(view.case, &other.fit.pattern, other.fit.part)
@@ -23,7 +23,7 @@ pub fn syn_ack_repeated(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(3), Fact::SynAckRepeated { connections })
 }
 
-/// Those established last got no reply, where others did: they wait in the queue.
+/// The first connections got replies, the last ones did not: they are in the accept queue.
 pub fn not_all_replied(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let is_it = is_failed(view)
@@ -39,15 +39,14 @@ pub fn not_all_replied_above(view: &View<'_>) -> RuleResult {
     Some((Effect::By(2), None))
 }
 
-/// Whether all were replied to, and so quickly that a queue would have had room for the repeats of the
-/// others.
+/// Whether all got replies, so quickly that a queue would have had room for SYN retransmissions.
 fn has_replied_to_all(view: &View<'_>) -> bool {
     let facts = view.facts;
-    let emptied_after = SLOW_DIAL_MIN + view.case.summary.first_byte_times.max();
+    let queue_empty_after = SLOW_DIAL_MIN + view.case.summary.first_byte_times.max();
     facts.checks_replies
         && facts.replied > 0
         && facts.replied == facts.established_ever
-        && view.case.plan.dial_timeout.is_none_or(|timeout| timeout > emptied_after)
+        && view.case.plan.dial_timeout.is_none_or(|timeout| timeout > queue_empty_after)
 }
 
 pub fn all_replied(view: &View<'_>) -> RuleResult {
@@ -63,7 +62,7 @@ pub fn all_replied_against(view: &View<'_>) -> RuleResult {
 
 pub fn listen_overflows(view: &View<'_>) -> RuleResult {
     let count = view.facts.listen_overflows;
-    // It says something of servers on this host, and is counted for all of them.
+    // The counter covers all servers on this host, and only those.
     let mut targets = view.case.plan.routes.targets().iter();
     let is_here = targets.all(|target| is_loopback(target.address.ip()));
     let enough = count >= u64::from(view.observed.fit.part.hits);
@@ -71,16 +70,16 @@ pub fn listen_overflows(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(4), Fact::ListenOverflows { count })
 }
 
-/// RST about one RTT after the final ACK, on a connection over which nothing was sent, beside SYNs that
-/// got no reply: a full queue with tcp_abort_on_overflow. An application that closes sends FIN.
+/// RST about one RTT after the final ACK, without data, beside SYNs without a reply: a full queue with
+/// tcp_abort_on_overflow. An application that closes sends FIN.
 pub fn reset_after_handshake(view: &View<'_>) -> RuleResult {
     let Symptom::ClosedOnAccept { resets, .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
-    let sends = view.case.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
+    let sends = view.case.plan.reply_check.as_ref().is_some_and(|check| !check.send.is_empty());
     let is_it = resets * 10 >= hits * 9 && !sends && view.case.summary.received_bytes == 0;
     is_it.then_some(())?;
-    let quiet = view.facts.slow_through > 0 || view.facts.timed_out > 0;
-    let effect = Effect::By(if quiet { 7 } else { 3 });
+    let has_slow_syns = view.facts.slow_through > 0 || view.facts.timed_out > 0;
+    let effect = Effect::By(if has_slow_syns { 7 } else { 3 });
     with_fact(effect, Fact::ResetAfterHandshake { connections: resets })
 }
 
@@ -96,7 +95,7 @@ pub fn slow_through(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(2), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
 }
 
-/// SYNs are lost in random order, more of them than replies: replies are lost as well.
+/// More SYNs than replies are lost, in random order: packet loss explains the replies as well.
 pub fn loss_beside(view: &View<'_>) -> RuleResult {
     let Symptom::NoReply { .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
@@ -109,7 +108,7 @@ pub fn loss_beside(view: &View<'_>) -> RuleResult {
     Some((Effect::By(6), None))
 }
 
-/// SYNs have to be repeated above a count: the queue overflows, and what is in it gets no reply.
+/// SYN retransmissions above a count: the accept queue overflows, and connections in it get no reply.
 pub fn queue_beside(view: &View<'_>) -> RuleResult {
     let Symptom::NoReply { .. } = view.observed.symptom else { return None };
     let is_queue = |other: &Observed| {

@@ -1,4 +1,4 @@
-//! Facts of this host: what it could not send, what it dropped, what it noticed late.
+//! Rules about this host: segments that it could not send, dropped, or read late.
 
 use super::view::{Effect, RuleResult, View, icmp_fact, is_dial, is_failed, with_fact};
 use crate::diagnosis::model::{Fact, Symptom};
@@ -24,7 +24,7 @@ pub fn syns_not_sent(view: &View<'_>) -> RuleResult {
 pub fn neighbour_table_full(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let count = facts.neighbour_table_full;
-    // It is counted for all network namespaces: it has to cover what failed here.
+    // Counted for all network namespaces: it must cover the dials that failed here.
     let is_it = is_failed(view)
         && view.is_silent()
         && is_on_a_link(view)
@@ -38,7 +38,7 @@ pub fn neighbour_table_full(view: &View<'_>) -> RuleResult {
     }
 }
 
-/// Whether packets to the targets leave this host at all.
+/// Whether packets to a target leave this host.
 fn is_on_a_link(view: &View<'_>) -> bool {
     let targets = view.case.plan.routes.targets();
     targets.iter().any(|target| !is_loopback(target.address.ip()))
@@ -55,7 +55,7 @@ pub fn refused_sooner(view: &View<'_>) -> RuleResult {
 pub fn refused_as_soon(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let (refused, handshake) = (facts.refused_p50, facts.handshake_min);
-    // On a path this long a reply of this host's own comes sooner by far.
+    // At this RTT a refusal by this host itself would be much faster.
     let is_far = facts.handshake_min >= Span::from_ms(1);
     let is_refused = view.failed_by(EndReason::Refused) >= HITS_MIN;
     let is_it = is_refused && is_far && refused.0 * 10 >= handshake.0 * 8;
@@ -78,12 +78,12 @@ pub fn neighbour_unresolved(view: &View<'_>) -> RuleResult {
         return None;
     }
     let count = facts.icmp_local.iter().find(|count| count.error.is_host_unreachable())?;
-    // A rule of this host's own that rejects would not have waited for three seconds.
+    // A reject rule on this host would not take three seconds.
     with_fact(Effect::Proves, icmp_fact(count, true))
 }
 
-/// Of IPv6 no error tells where it came from; but this host has sent as many errors itself. It asks in
-/// vain for some seconds before it does for a neighbour.
+/// Over IPv6 the sender of an error is unknown; but this host sent as many ICMP errors. For an
+/// unresolved neighbour it sends them after some seconds.
 fn unreachable_here(view: &View<'_>) -> Option<Fact> {
     let facts = view.facts;
     let hits = view.failed_by(EndReason::HostUnreachable) + view.failed_by(EndReason::Prohibited);
@@ -105,7 +105,7 @@ pub fn rejected_here(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(6), fact)
 }
 
-/// SYNs that still waited on this host when they were due again, as they do for a neighbour's address.
+/// SYNs still queued on this host when due for retransmission, as for an unresolved neighbour.
 pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let is_it = is_failed(view)
@@ -119,7 +119,7 @@ pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
     )
 }
 
-/// Half of a dial's time and more passed after its SYN-ACK.
+/// Half of a dial's time or more passed after its SYN-ACK had arrived.
 pub fn noticed_late(view: &View<'_>) -> RuleResult {
     let summary = view.case.summary;
     let (notice, dial) = (&summary.notice_times, &summary.established_times);
@@ -144,16 +144,16 @@ pub fn conntrack_drops(view: &View<'_>) -> RuleResult {
 
 pub fn ingress_drops(view: &View<'_>) -> RuleResult {
     let count = view.facts.ingress_drops;
-    let is_met = match view.observed.symptom {
+    let applies = match view.observed.symptom {
         Symptom::DialsFailed { .. } => view.is_silent(),
         Symptom::DialsSlow { .. } | Symptom::HalfOpen | Symptom::NoReply { .. } => true,
         _ => false,
     };
-    // Drops are over when the burst is: they make no hard limit.
+    // Drops end with the burst: they make no hard limit.
     let is_hard = matches!(view.observed.fit.pattern, Pattern::AboveCount { .. } | Pattern::All)
         && !matches!(view.observed.symptom, Symptom::DialsSlow { .. });
     let enough = count >= u64::from(view.observed.fit.part.hits);
-    (is_met && !is_hard && count > 0 && enough).then_some(())?;
-    // Those of all traffic, in all network namespaces.
+    (applies && !is_hard && count > 0 && enough).then_some(())?;
+    // The counter covers all traffic in all network namespaces.
     with_fact(Effect::By(3), Fact::IngressDrops { count })
 }
