@@ -58,7 +58,7 @@ pub struct Facts {
     pub reset: u32,
     pub unreachable: u32,
     pub slow_through: u64,
-    pub failed_repeats: u64,
+    pub failed_retransmits: u64,
     /// Whether replies are checked.
     pub checks_replies: bool,
     pub replied: u64,
@@ -145,7 +145,7 @@ impl Facts {
             reset: count(EndReason::Reset),
             unreachable: unreachable.into_iter().map(count).sum(),
             slow_through: summary.slow.through(),
-            failed_repeats: summary.slow.failed_repeats,
+            failed_retransmits: summary.slow.failed_repeats,
             checks_replies: case.plan.reply_check.is_some(),
             replied: checks.replied,
             no_reply: checks.no_reply,
@@ -192,16 +192,16 @@ impl Facts {
     /// not chance, a rate or a queue. `hit` of `all` first SYNs got no reply.
     pub fn four_tuple_decides(&self, hit: u32, all: u32) -> Option<u32> {
         let lost = f64::from(hit) / f64::from(all.max(1));
-        let repeats = i32::try_from(self.failed_repeats).unwrap_or(i32::MAX);
-        let is_chance = lost.powi(repeats) > LOST_BY_CHANCE_MAX;
+        let retransmits = i32::try_from(self.failed_retransmits).unwrap_or(i32::MAX);
+        let is_chance = lost.powi(retransmits) > LOST_BY_CHANCE_MAX;
         let few_through = self.slow_through * 50 <= u64::from(hit);
-        let is_clear = self.failed_repeats > 0 && !is_chance && few_through && hit < all;
+        let is_clear = self.failed_retransmits > 0 && !is_chance && few_through && hit < all;
         is_clear.then_some(100 - hit.saturating_mul(100) / all.max(1))
     }
 
     /// Whether this host could not send 90% of the SYN retransmissions of failed dials.
     pub fn were_syns_not_sent(&self) -> bool {
-        self.failed_repeats > 0 && self.syn_not_sent * 10 >= self.failed_repeats * 9
+        self.failed_retransmits > 0 && self.syn_not_sent * 10 >= self.failed_retransmits * 9
     }
 
     /// Whether dials failed because ARP or NDP on this host got no reply.

@@ -78,11 +78,11 @@ pub enum Symptom {
     /// Dials failed on this host, before a packet was sent.
     LocalFailure { reason: EndReason, errno: i32 },
     /// Dials failed beyond this host. `reasons`: the most frequent first. `pending`: undecided when the
-    /// run ended. `slow`: other dials, which succeeded after a SYN retransmission. `repeats`: SYN
+    /// run ended. `slow`: other dials, which succeeded after a SYN retransmission. `retransmits`: SYN
     /// retransmissions of the failed ones.
-    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32, repeats: u64 },
+    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32, retransmits: u64 },
     /// Dials that succeeded after a SYN retransmission, or after 1 s or more.
-    DialsSlow { repeats: u64 },
+    DialsSlow { retransmits: u64 },
     /// Established, then closed as soon as the server had accepted.
     ClosedOnAccept { resets: u32, within: Span },
     /// Closed by the peer later. `ages`: minimum, median and maximum.
@@ -202,7 +202,7 @@ pub enum Fact {
     },
     /// No SYN retransmission succeeded, but this percentage of first SYNs did.
     FourTupleDecides {
-        repeats: u64,
+        retransmits: u64,
         through_percent: u32,
     },
     /// The application replied on all established connections.
@@ -243,12 +243,12 @@ pub enum Fact {
     /// SYN retransmissions that this host could not send.
     SynNotSent {
         count: u64,
-        repeats: u64,
+        retransmits: u64,
     },
     /// SYNs still queued on this host when due for retransmission.
     SynStillQueued {
         count: u64,
-        repeats: u64,
+        retransmits: u64,
     },
     NeighbourTableFull {
         count: u64,

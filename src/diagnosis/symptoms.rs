@@ -200,8 +200,8 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
         let of = |reason: &EndReason| (*reason, counts.of(Outcome::Failed(*reason)));
         let reasons: Vec<(EndReason, u32)> = group.reasons.iter().map(of).collect();
         let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
-        let repeats = if group.has_timeouts { facts.failed_repeats } else { 0 };
-        let symptom = Symptom::DialsFailed { reasons, pending, slow, repeats };
+        let retransmits = if group.has_timeouts { facts.failed_retransmits } else { 0 };
+        let symptom = Symptom::DialsFailed { reasons, pending, slow, retransmits };
         (failed > 0).then(|| Observed::new(symptom, found))
     };
     find(case, facts, &filter).into_iter().filter_map(observe).collect()
@@ -242,7 +242,7 @@ fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Obs
         depends_on_route_only: false,
     };
     let found = find(case, facts, &filter).into_iter().next()?;
-    Some(Observed::new(Symptom::DialsSlow { repeats: summary.slow.repeats }, found))
+    Some(Observed::new(Symptom::DialsSlow { retransmits: summary.slow.repeats }, found))
 }
 
 // Connections that did not last.

@@ -10,8 +10,8 @@ pub fn fact_text(fact: &Fact) -> String {
         Fact::Retransmissions { failed, through } => {
             format!("{failed} SYN retransmissions got no reply, {through} dials succeeded on one")
         }
-        Fact::FourTupleDecides { repeats, through_percent } => format!(
-            "0 of {repeats} SYN retransmissions succeeded, {through_percent}% of first SYNs did: \
+        Fact::FourTupleDecides { retransmits, through_percent } => format!(
+            "0 of {retransmits} SYN retransmissions succeeded, {through_percent}% of first SYNs did: \
              the 4-tuple decides, not chance"
         ),
         Fact::AllReplied { replied } => {
@@ -43,12 +43,12 @@ pub fn fact_text(fact: &Fact) -> String {
         Fact::ResetAfterHandshake { connections } => {
             format!("RST right after the handshake on {connections} connections, no data")
         }
-        Fact::SynNotSent { count, repeats } => format!(
-            "this host could not send {count} SYN retransmissions (TCPRetransFail; {repeats} were \
+        Fact::SynNotSent { count, retransmits } => format!(
+            "this host could not send {count} SYN retransmissions (TCPRetransFail; {retransmits} were \
              due)"
         ),
-        Fact::SynStillQueued { count, repeats } => format!(
-            "{count} SYNs were still queued on this host when due for retransmission ({repeats} \
+        Fact::SynStillQueued { count, retransmits } => format!(
+            "{count} SYNs were still queued on this host when due for retransmission ({retransmits} \
              retransmissions), as for an on-link address that does not resolve"
         ),
         Fact::NeighbourTableFull { count } => {

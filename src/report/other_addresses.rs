@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn other_addresses_are_named_for_failed_dials_to_that_name_only() {
-        let failed = || Symptom::DialsFailed { reasons: vec![], pending: 1, slow: 0, repeats: 0 };
+        let failed =
+            || Symptom::DialsFailed { reasons: vec![], pending: 1, slow: 0, retransmits: 0 };
         let one = "one has another address: 10.0.0.2 (--all-addresses dials all)\n";
         let two = "two has other addresses: 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6,\n\
             10.0.0.7, 10.0.0.8, 10.0.0.9, 3 more (--all-addresses dials all)\n";

@@ -26,14 +26,14 @@ impl Sentences<'_> {
                 let how = format!("failed on this host: {}", reason_text(*reason, *errno));
                 self.spread(problem, "dial", &how, "")
             }
-            Symptom::DialsFailed { reasons, pending, slow, repeats } => {
-                self.dials_failed(problem, reasons, *pending, *slow, *repeats)
+            Symptom::DialsFailed { reasons, pending, slow, retransmits } => {
+                self.dials_failed(problem, reasons, *pending, *slow, *retransmits)
             }
-            Symptom::DialsSlow { repeats: 0 } => {
+            Symptom::DialsSlow { retransmits: 0 } => {
                 self.spread(problem, "dial", "took 1s or more, without a SYN retransmission", "")
             }
-            Symptom::DialsSlow { repeats } => {
-                let more = count(*repeats, "SYN retransmission");
+            Symptom::DialsSlow { retransmits } => {
+                let more = count(*retransmits, "SYN retransmission");
                 self.spread(problem, "dial", "needed a SYN retransmission", &more)
             }
             Symptom::ClosedOnAccept { resets, within } => {
@@ -79,7 +79,7 @@ impl Sentences<'_> {
         reasons: &[(EndReason, u32)],
         pending: u32,
         slow: u32,
-        repeats: u64,
+        retransmits: u64,
     ) -> String {
         let share = problem.share;
         let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
@@ -101,13 +101,16 @@ impl Sentences<'_> {
             0 => String::new(),
             slow => format!("{slow} succeeded after a SYN retransmission"),
         };
-        let repeated = match repeats {
+        let repeated = match retransmits {
             0 => through,
-            repeats if slow == 0 => {
-                format!("{}, none succeeded", count(repeats, "SYN retransmission"))
+            retransmits if slow == 0 => {
+                format!("{}, none succeeded", count(retransmits, "SYN retransmission"))
             }
-            repeats => {
-                format!("{failed} failed after {}, {through}", count(repeats, "SYN retransmission"))
+            retransmits => {
+                format!(
+                    "{failed} failed after {}, {through}",
+                    count(retransmits, "SYN retransmission")
+                )
             }
         };
         let how = match slow {

@@ -25,12 +25,12 @@ fn decides(view: &View<'_>) -> Option<(u64, u32)> {
     ) && !view.observed.fit.pattern.is_over();
     (is_failed(view) && view.is_silent() && is_open).then_some(())?;
     let percent = view.facts.four_tuple_decides(part.hits, part.all)?;
-    Some((view.facts.failed_repeats, percent))
+    Some((view.facts.failed_retransmits, percent))
 }
 
 pub fn four_tuple(view: &View<'_>) -> RuleResult {
-    let (repeats, through_percent) = decides(view)?;
-    with_fact(Effect::By(2), Fact::FourTupleDecides { repeats, through_percent })
+    let (retransmits, through_percent) = decides(view)?;
+    with_fact(Effect::By(2), Fact::FourTupleDecides { retransmits, through_percent })
 }
 
 /// 15% packet loss is rare; a balancer with a failed backend loses as much.
@@ -55,7 +55,7 @@ pub fn periodic(view: &View<'_>) -> RuleResult {
 }
 
 pub fn repeats_through(view: &View<'_>) -> RuleResult {
-    let (through, failed) = (view.facts.slow_through, view.facts.failed_repeats);
+    let (through, failed) = (view.facts.slow_through, view.facts.failed_retransmits);
     (is_failed(view) && view.is_silent() && through >= u64::from(HITS_MIN)).then_some(())?;
     with_fact(Effect::By(1), Fact::Retransmissions { failed, through })
 }

@@ -16,7 +16,7 @@ pub fn of(view: &View<'_>) -> Priors {
     match &view.observed.symptom {
         Symptom::LocalFailure { .. } => &[],
         Symptom::DialsFailed { .. } => dials_failed(view),
-        Symptom::DialsSlow { repeats: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
+        Symptom::DialsSlow { retransmits: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
         Symptom::DialsSlow { .. } => slow(&fit.pattern),
         Symptom::ClosedOnAccept { .. } => on_accept(&fit.pattern),
         Symptom::Closed { how, .. } => closed(how, fit.pattern == Pattern::All),

@@ -92,7 +92,10 @@ pub fn half_open_beside(view: &View<'_>) -> RuleResult {
 pub fn slow_through(view: &View<'_>) -> RuleResult {
     let through = view.facts.slow_through;
     (view.observed.symptom == Symptom::HalfOpen && through > 0).then_some(())?;
-    with_fact(Effect::By(2), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+    with_fact(
+        Effect::By(2),
+        Fact::Retransmissions { failed: view.facts.failed_retransmits, through },
+    )
 }
 
 /// More SYNs than replies are lost, in random order: packet loss explains the replies as well.
@@ -118,7 +121,10 @@ pub fn queue_beside(view: &View<'_>) -> RuleResult {
     };
     view.others.iter().any(is_queue).then_some(())?;
     let through = view.facts.slow_through;
-    with_fact(Effect::By(6), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+    with_fact(
+        Effect::By(6),
+        Fact::Retransmissions { failed: view.facts.failed_retransmits, through },
+    )
 }
 
 fn is_about_dials(observed: &Observed) -> bool {

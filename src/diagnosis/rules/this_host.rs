@@ -12,7 +12,8 @@ pub fn syns_not_sent(view: &View<'_>) -> RuleResult {
     if !is_failed(view) || !view.is_silent() || facts.syn_not_sent == 0 {
         return None;
     }
-    let fact = Fact::SynNotSent { count: facts.syn_not_sent, repeats: facts.failed_repeats };
+    let fact =
+        Fact::SynNotSent { count: facts.syn_not_sent, retransmits: facts.failed_retransmits };
     let is_table_full = facts.neighbour_table_full > 0;
     match facts.were_syns_not_sent() {
         true if !is_table_full => with_fact(Effect::Proves, fact),
@@ -31,7 +32,7 @@ pub fn neighbour_table_full(view: &View<'_>) -> RuleResult {
         && count >= u64::from(view.observed.fit.part.hits);
     is_it.then_some(())?;
     let fact = Fact::NeighbourTableFull { count };
-    match (facts.were_syns_not_sent(), facts.failed_repeats) {
+    match (facts.were_syns_not_sent(), facts.failed_retransmits) {
         (true, _) => with_fact(Effect::Proves, fact),
         (false, 0) => with_fact(Effect::By(4), fact),
         (false, _) => None,
@@ -111,11 +112,12 @@ pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
     let is_it = is_failed(view)
         && !facts.is_neighbour_unresolved()
         && facts.unsent > 0
-        && facts.unsent * 10 >= facts.failed_repeats.max(view.observed.fit.part.hits.into()) * 9;
+        && facts.unsent * 10
+            >= facts.failed_retransmits.max(view.observed.fit.part.hits.into()) * 9;
     is_it.then_some(())?;
     with_fact(
         Effect::By(7),
-        Fact::SynStillQueued { count: facts.unsent, repeats: facts.failed_repeats },
+        Fact::SynStillQueued { count: facts.unsent, retransmits: facts.failed_retransmits },
     )
 }
 
@@ -123,7 +125,7 @@ pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
 pub fn noticed_late(view: &View<'_>) -> RuleResult {
     let summary = view.case.summary;
     let (notice, dial) = (&summary.notice_times, &summary.established_times);
-    let is_it = matches!(view.observed.symptom, Symptom::DialsSlow { repeats: 0 })
+    let is_it = matches!(view.observed.symptom, Symptom::DialsSlow { retransmits: 0 })
         && notice.count() > 0
         && notice.quantile(500).0 * 2 >= dial.quantile(500).0;
     is_it.then_some(())?;

@@ -1,5 +1,5 @@
-//! The diagnosis: what was reached, each problem with its pattern, its place and its candidates, and
-//! the verdict as it is printed.
+//! The diagnosis: what was reached, each problem with its pattern, scope and candidates, and the verdict
+//! as printed.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -94,7 +94,7 @@ impl Problems<'_> {
         let start = self.start();
         match symptom {
             Symptom::LocalFailure { reason, errno } => write_errno(json, Some(*reason), *errno),
-            Symptom::DialsFailed { reasons, pending, slow, repeats } => {
+            Symptom::DialsFailed { reasons, pending, slow, retransmits } => {
                 json.key("end_reasons").array(|json| {
                     for (reason, count) in reasons {
                         json.object(|json| {
@@ -105,9 +105,9 @@ impl Problems<'_> {
                 });
                 number(json, "pending_count", *pending);
                 number(json, "slow_count", *slow);
-                number(json, "repeats_count", *repeats);
+                number(json, "repeats_count", *retransmits);
             }
-            Symptom::DialsSlow { repeats } => number(json, "repeats_count", *repeats),
+            Symptom::DialsSlow { retransmits } => number(json, "repeats_count", *retransmits),
             Symptom::ClosedOnAccept { resets, within } => {
                 number(json, "resets_count", *resets);
                 span(json, "within_ns", *within);

@@ -1,5 +1,5 @@
-//! What was counted: levels and flows, end reasons, the run by target and by source, and what the
-//! instrument has to say of itself.
+//! Counts: levels and flows, end reasons, the run by target and by source, and how exact the
+//! measurement was.
 
 use super::fields::{boolean, moment, number, number_or_null, span, text};
 use super::{errno, names};
@@ -84,7 +84,7 @@ fn write_reason(json: &mut Json, summary: &Summary, reason: EndReason) {
     });
 }
 
-/// When something was met first and last, and how long it took.
+/// The first and last time, and how long each took.
 pub fn write_failures(json: &mut Json, summary: &Summary, failures: &Failures) {
     moment(json, "first_ns", summary.start, Some(failures.first));
     moment(json, "last_ns", summary.start, Some(failures.last));
