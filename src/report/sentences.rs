@@ -358,12 +358,14 @@ fn capital(text: &str) -> String {
 fn reason_text(reason: EndReason, errno: i32) -> String {
     match errno {
         0 => reason.word().to_owned(),
-        errno => format!("{} ({})", reason.word(), errno_text(errno)),
+        errno => format!("{}, \"{}\"", reason.word(), errno_text(errno)),
     }
 }
 
+/// The system's message, without its number.
 fn errno_text(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// As a verb: "was refused", or "were refused" for several dials.

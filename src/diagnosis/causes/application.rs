@@ -114,7 +114,7 @@ pub static RECORDS: [CauseRecord; 14] = [
             are dropped. Where a new thread cannot be created (pids.max, RLIMIT_NPROC, memory), \
             the connection is closed or the process fails.",
         checks: &[
-            on_server("ps -o nlwp= -p PID", "a round number, or the configured one"),
+            on_server("ps -o nlwp= -p PID", "a round or the configured number"),
             on_server(LISTENERS, "Recv-Q above 0"),
             on_server("systemctl show SERVICE -p TasksCurrent,TasksMax", "current near max"),
             on_server(LOG, "no free worker, or EAGAIN"),

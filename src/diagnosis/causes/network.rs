@@ -18,7 +18,7 @@ pub static RECORDS: [CauseRecord; 15] = [
             without a listener would answer with RST. If the host answers a ping, it is up and \
             only the port is filtered.",
         checks: &[
-            on_server(SEGMENTS, "no SYN arrives; or its own firewall"),
+            on_server(SEGMENTS, "no SYN arrives, or its own firewall drops it"),
             on_hop(RULES, "drop for that port, or by default"),
             here(TRACEROUTE, "ends at the hop before it"),
             here(PING, "replies: host up, port filtered"),
@@ -238,7 +238,7 @@ pub static RECORDS: [CauseRecord; 15] = [
             its ports for each connection to a destination, or gives each client a fixed \
             share. Ports of closed connections are kept for some minutes.",
         checks: &[
-            from_here(MORE_TARGETS, "the same number again to that one"),
+            from_here(MORE_TARGETS, "the same number again to the second"),
             on_hop("conntrack -L -p tcp --dport {port} | wc -l", "near its ports for one target"),
             on_hop(RULES, "snat or masquerade to few ports"),
             on_hop("conntrack -S", "insert_failed or drop rising"),

@@ -108,8 +108,8 @@ pub static RECORDS: [CauseRecord; 8] = [
         checks: &[
             on_server(LISTENERS, "Recv-Q > Send-Q"),
             on_server(OVERFLOWS, "rising"),
-            on_server(OPEN_FILES, "near the limit: that is why"),
-            from_here(EXPECT, "the last ones before it: no reply"),
+            on_server(OPEN_FILES, "near the limit: the reason"),
+            from_here(EXPECT, "no reply to the last ones before the limit"),
         ],
         fix: "Find why the process does not accept: its log, its open files, its limit (HAProxy \
             maxconn, memcached -c, a pool of workers), or what it blocks on (`cat \

@@ -40,7 +40,7 @@ pub static RECORDS: [CauseRecord; 14] = [
             from_here(DRY_RUN, "names the range and the fix"),
             here(PORTS, "a narrow range, or many reserved"),
             here(TIME_WAIT, "few: it is not TIME_WAIT"),
-            from_here(MORE_TARGETS, "the same number again to that one"),
+            from_here(MORE_TARGETS, "the same number again to the second"),
         ],
         fix: "More source addresses (--source), more targets, or a wider \
             net.ipv4.ip_local_port_range.",
