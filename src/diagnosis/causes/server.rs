@@ -109,7 +109,7 @@ pub static RECORDS: [CauseRecord; 8] = [
             on_server(LISTENERS, "Recv-Q > Send-Q"),
             on_server(OVERFLOWS, "rising"),
             on_server(OPEN_FILES, "near the limit: the reason"),
-            from_here(EXPECT, "no reply to the last ones before the limit"),
+            from_here(EXPECT, "the last ones get no reply"),
         ],
         fix: "Find why the process does not accept: its log, its open files, its limit (HAProxy \
             maxconn, memcached -c, a pool of workers), or what it blocks on (`cat \
