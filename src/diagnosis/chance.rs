@@ -63,8 +63,9 @@ pub fn p_value_of_lead_in(lead_in: u32, rest: Part) -> f64 {
     missed.powi(i32::try_from(lead_in).unwrap_or(i32::MAX))
 }
 
-/// The Wald-Wolfowitz runs test at 0.1%: whether the order of hits may be random. Source: A. Wald and J. Wolfowitz, "On a test whether two samples are from
-/// the same population", Annals of Mathematical Statistics 11 (1940).
+/// The Wald-Wolfowitz runs test at 0.1%: whether the order of hits may be random. Source: A. Wald
+/// and J. Wolfowitz, "On a test whether two samples are from the same population", Annals of
+/// Mathematical Statistics 11 (1940).
 pub fn is_random_order(parts: &[Part]) -> bool {
     let whole = parts.iter().copied().fold(Part::default(), Part::add);
     let is_exact = parts.iter().all(|part| part.hits == 0 || part.hits == part.all);

@@ -188,8 +188,8 @@ impl Facts {
         }
     }
 
-    /// The percentage of first SYNs that got a reply, if no retransmission did: then the 4-tuple decides,
-    /// not chance, a rate or a queue. `hit` of `all` first SYNs got no reply.
+    /// The percentage of first SYNs that got a reply, if no retransmission did: then the 4-tuple
+    /// decides, not chance, a rate or a queue. `hit` of `all` first SYNs got no reply.
     pub fn four_tuple_decides(&self, hit: u32, all: u32) -> Option<u32> {
         let lost = f64::from(hit) / f64::from(all.max(1));
         let retransmits = i32::try_from(self.failed_retransmits).unwrap_or(i32::MAX);
@@ -231,17 +231,17 @@ impl Facts {
 /// The limit that most targets, or sources, reached alike; a few may be lower, with connections of
 /// others.
 fn same_count(breakdown: &Breakdown) -> Option<SameCount> {
-    let met: Vec<u32> = breakdown
+    let limits: Vec<u32> = breakdown
         .worst
         .iter()
         .filter(|row| row.onset.hits > 0)
         .map(|row| row.onset.is_clean().then_some(row.onset.before))
         .collect::<Option<_>>()?;
-    let open = met.iter().copied().max()?;
+    let open = limits.iter().copied().max()?;
     let near = |count: &&u32| **count + 1 + open / 20 >= open;
-    let places = u32::try_from(met.iter().filter(near).count()).ok()?;
-    let least = met.iter().filter(near).min().copied()?;
-    let of = u32::try_from(met.len()).ok()?;
+    let places = u32::try_from(limits.iter().filter(near).count()).ok()?;
+    let least = limits.iter().filter(near).min().copied()?;
+    let of = u32::try_from(limits.len()).ok()?;
     (breakdown.count <= breakdown.worst.len() && places >= 2 && 2 * places > of)
         .then_some(SameCount { open, least, places, of })
 }

@@ -134,8 +134,8 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
         || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
     let has_no_reply = all().any(|problem| {
         match problem.symptom {
-            // On all of them: the server defers accept(). On a few, scattered: final ACKs were lost, and
-            // the ACK to the retransmitted SYN-ACK completes the handshake.
+            // On all of them: the server defers accept(). On a few, scattered: final ACKs were
+            // lost, and the ACK to the retransmitted SYN-ACK completes the handshake.
             Symptom::SynAckRepeated => {
                 problem.pattern != Pattern::All
                     && !symptoms::are_final_acks_lost(case, &problem.pattern, problem.share)

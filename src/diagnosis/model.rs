@@ -1,5 +1,5 @@
-//! A diagnosis as data: what was reached, each problem with its pattern, and the causes that explain it,
-//! with the evidence for and against each.
+//! A diagnosis as data: what was reached, each problem with its pattern, and the causes that
+//! explain it, with the evidence for and against each.
 
 use std::ops::Range;
 

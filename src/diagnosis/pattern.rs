@@ -303,7 +303,8 @@ impl Spread {
     }
 }
 
-/// The densest stretch: the one with the most hits above the average of all. O(bits). Source: J. Bentley, "Algorithm design techniques", CACM 27 (1984).
+/// The densest stretch: the one with the most hits above the average of all. O(bits). Source: J.
+/// Bentley, "Algorithm design techniques", CACM 27 (1984).
 fn densest(bits: &[Bit]) -> Range<usize> {
     let all: i128 = bits.iter().map(|bit| i128::from(bit.all)).sum();
     let hits: i128 = bits.iter().map(|bit| i128::from(bit.hits)).sum();

@@ -142,28 +142,28 @@ fn affected_of(
 ) -> Option<Affected> {
     let is_whole = breakdown.count <= breakdown.worst.len();
     let (affected, none_established) = if is_whole {
-        let mut met: Vec<(u32, &Row)> = breakdown
+        let mut affected_rows: Vec<(u32, &Row)> = breakdown
             .worst
             .iter()
             .map(|row| ((filter.row_hits)(row), row))
             .filter(|(count, _)| *count > 0)
             .collect();
-        met.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        let all: u32 = met.iter().map(|(_, row)| row.dialed).sum();
-        let none_established = met.iter().all(|(_, row)| row.established == 0);
-        let count = u32::try_from(met.len()).ok()?;
-        let indexes = met.iter().map(|(_, row)| row.index).collect();
+        affected_rows.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let all: u32 = affected_rows.iter().map(|(_, row)| row.dialed).sum();
+        let none_established = affected_rows.iter().all(|(_, row)| row.established == 0);
+        let count = u32::try_from(affected_rows.len()).ok()?;
+        let indexes = affected_rows.iter().map(|(_, row)| row.index).collect();
         (Affected { indexes, count, part: Part { all: all.max(hits), hits } }, none_established)
     } else {
-        let met = breakdown.hits(filter.hit_kind);
-        let (worst, _) = met.worst?;
-        if met.hits != u64::from(hits) {
+        let affected_rows = breakdown.hits(filter.hit_kind);
+        let (worst, _) = affected_rows.worst?;
+        if affected_rows.hits != u64::from(hits) {
             return None;
         }
-        let all = u32::try_from(met.dialed).ok()?;
-        let count = u32::try_from(met.rows).ok()?;
+        let all = u32::try_from(affected_rows.dialed).ok()?;
+        let count = u32::try_from(affected_rows.rows).ok()?;
         let part = Part { all: all.max(hits), hits };
-        (Affected { indexes: vec![worst], count, part }, met.established == 0)
+        (Affected { indexes: vec![worst], count, part }, affected_rows.established == 0)
     };
     let rows = usize::try_from(affected.count).ok()?;
     let is_few = hits < HITS_MIN && !filter.depends_on_route_only;

@@ -12,7 +12,8 @@ use crate::units::{Moment, Span};
 /// The row of connections without a reply.
 const NO_REPLY: &str = "established, no reply from the application";
 
-/// This host is slow if it reads a SYN-ACK this much later than it arrived, and twice the handshake time.
+/// This host is slow if it reads a SYN-ACK this much later than it arrived, and twice the handshake
+/// time.
 const SLOW_CLIENT_MIN: Span = Span::from_ms(1);
 
 /// Below this number of samples it is not reported.

@@ -38,7 +38,8 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     writeln!(out, "</testsuite>")
 }
 
-/// Escapes text for XML: markup as entities, forbidden characters as U+FFFD. Source: XML 1.0, 2.2 and 2.4.
+/// Escapes text for XML: markup as entities, forbidden characters as U+FFFD. Source: XML 1.0, 2.2
+/// and 2.4.
 struct Xml<'a>(&'a str);
 
 impl fmt::Display for Xml<'_> {

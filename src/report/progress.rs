@@ -1,5 +1,5 @@
-//! The progress line of a terminal: share done, rates, and the most frequent failure. One row, fitted to
-//! the width; `os/terminal.rs` draws it.
+//! The progress line of a terminal: share done, rates, and the most frequent failure. One row,
+//! fitted to the width; `os/terminal.rs` draws it.
 
 use std::collections::VecDeque;
 use std::fmt::Write;

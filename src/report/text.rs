@@ -301,7 +301,8 @@ mod tests {
     use crate::route::{Routes, Target};
     use crate::units::Moment;
 
-    /// Three dials 10 ms apart: one established after 1.5 ms and closed later, one refused, one pending.
+    /// Three dials 10 ms apart: one established after 1.5 ms and closed later, one refused, one
+    /// pending.
     fn run() -> (Plan, Summary) {
         let address = "127.0.0.1:80".parse().unwrap();
         let plan = Plan {

@@ -1,5 +1,5 @@
-//! Rules for and against each cause: a table of (cause, whether the rule alone makes it a candidate, the
-//! rule).
+//! Rules for and against each cause: a table of (cause, whether the rule alone makes it a
+//! candidate, the rule).
 
 use super::view::{RuleResult, View};
 use super::{connections, dials, queue, this_host};

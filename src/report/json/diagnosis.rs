@@ -1,5 +1,5 @@
-//! The diagnosis: what was reached, each problem with its pattern, scope and candidates, and the verdict
-//! as printed.
+//! The diagnosis: what was reached, each problem with its pattern, scope and candidates, and the
+//! verdict as printed.
 
 use std::net::SocketAddr;
 use std::ops::Range;

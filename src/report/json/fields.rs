@@ -1,5 +1,5 @@
-//! The fields of an object. Keys end in the unit of their number. Nothing is inlined: there are hundreds
-//! of calls.
+//! The fields of an object. Keys end in the unit of their number. Nothing is inlined: there are
+//! hundreds of calls.
 
 use crate::json::Json;
 use crate::units::{Moment, Span};

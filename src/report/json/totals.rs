@@ -15,8 +15,8 @@ pub fn write(json: &mut Json, report: &Report<'_>) {
     let (summary, routes) = (report.summary, &report.plan.routes);
     json.key("totals").object(|json| write_totals(json, report));
     json.key("end_reasons").array(|json| {
-        let met = EndReason::ALL.into_iter().filter(|reason| summary.ended_by(*reason) > 0);
-        met.for_each(|reason| json.object(|json| write_reason(json, summary, reason)));
+        let counted = EndReason::ALL.into_iter().filter(|reason| summary.ended_by(*reason) > 0);
+        counted.for_each(|reason| json.object(|json| write_reason(json, summary, reason)));
     });
     json.key("slow_dials").object(|json| {
         let slow = &summary.slow;
@@ -124,8 +124,8 @@ fn write_row(json: &mut Json, name: &str, row: &Row) {
     let p99 = (row.established > 0).then_some(row.p99.0);
     number_or_null(json, "dial_p99_ns", p99);
     json.key("end_reasons").array(|json| {
-        let met = EndReason::ALL.into_iter().zip(row.reasons).filter(|(_, count)| *count > 0);
-        for (reason, count) in met {
+        let counted = EndReason::ALL.into_iter().zip(row.reasons).filter(|(_, count)| *count > 0);
+        for (reason, count) in counted {
             json.object(|json| {
                 text(json, "reason", names::reason(reason));
                 number(json, "connections_count", count);
