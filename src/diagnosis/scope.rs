@@ -7,6 +7,7 @@ use super::model::Scope;
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of, may_be_anywhere};
 use crate::engine::analysis::breakdown::{Breakdown, HitKind, Row};
 use crate::engine::analysis::{Counts, Spread};
+use crate::order::sort_short_by_key;
 use crate::units::Moment;
 
 /// Which dials a symptom can hit, and which it hit.
@@ -148,7 +149,7 @@ fn affected_of(
             .map(|row| ((filter.row_hits)(row), row))
             .filter(|(count, _)| *count > 0)
             .collect();
-        affected_rows.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        sort_short_by_key(&mut affected_rows, |(count, _)| std::cmp::Reverse(*count));
         let all: u32 = affected_rows.iter().map(|(_, row)| row.dialed).sum();
         let none_established = affected_rows.iter().all(|(_, row)| row.established == 0);
         let count = u32::try_from(affected_rows.len()).ok()?;
