@@ -165,7 +165,7 @@ impl Sentences<'_> {
                 format!("Above {above} open, {some}{place} {}; none before.", aside(&how))
             }
             Pattern::FromMoment { at } => {
-                format!("After {} of the run, {each}{place} {how} ({numbers}).", self.at(*at))
+                format!("From {} into the run, {each}{place} {how} ({numbers}).", self.at(*at))
             }
             Pattern::InitialOutage { to } => {
                 let until = self.at(*to);

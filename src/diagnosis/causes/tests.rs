@@ -143,10 +143,10 @@ fn a_command_has_no_placeholder_but_the_known_ones() {
         .filter(|(_, check)| check.command.contains("{source}"))
         .map(|(record, _)| record.id)
         .collect();
-    assert_eq!(with_source, ["source-gone"], "no other is sure to have one");
+    assert_eq!(with_source, ["source-gone"], "other causes may have no source");
 }
 
-/// A renderer merges what is the same; what nearly is would stand there twice.
+/// A renderer merges equal commands only: similar ones would be printed twice.
 #[test]
 fn a_command_that_is_shared_is_the_same_everywhere() {
     let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
