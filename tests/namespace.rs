@@ -238,7 +238,7 @@ fn no_route_is_an_error_of_this_host() {
         ("unreachable", "no route to the host (this host)"),
         ("prohibit", "not permitted (this host)"),
         ("throw", "no route to the network (this host)"),
-        ("blackhole", "other: Invalid argument (os error 22) (this host)"),
+        ("blackhole", "no route to the network (this host)"),
     ] {
         bare.run(&format!("ip route add {kind} 10.9.0.0/24"));
         assert_all_fail(&bare, "10.9.0.1:80", reason);
