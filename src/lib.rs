@@ -90,63 +90,63 @@
 //!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
 //!   confirm.rs          the WARNING banner and the y/N question
-//! report/               numbers → bytes; pure
-//!   text.rs             the original's lines, then what we add
+//! report/               a finished run and its diagnosis → bytes; pure
+//!   text.rs             the report: the original's lines, then our own
 //!   debug.rs            the lines of --debug
-//!   colour.rs           the state of a run in colour, on a terminal
+//!   colour.rs           errors and the verdict in colour, on a terminal
 //!   tables.rs           the run by target and by source
 //!   evidence.rs         the end reasons, and what "established" means
 //!   verdict.rs          a diagnosis as text
 //!   sentences.rs        one sentence a symptom
-//!   facts.rs            the words for what was counted
-//!   other_addresses.rs  what a name has beside the address that was dialed
-//!   outlook.rs          what a run is about to do
+//!   facts.rs            one clause for each fact
+//!   other_addresses.rs  addresses of a name that were not dialed
+//!   outlook.rs          a summary of the plan, above the prompt
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
 //!   json/               the document of a run
 //!     run.rs            the plan, and this host before the run
-//!     totals.rs         what was counted, by reason, by target, by source
+//!     totals.rs         counts by end reason, by target, by source
 //!     times.rs          percentiles, and buckets that add up
 //!     timeline.rs       the run over time
-//!     evidence.rs       checks, ICMP, kernel counters, what the server said
+//!     evidence.rs       checks, ICMP, kernel counters, last lines of the server
 //!     diagnosis.rs      problems and candidates
-//!     facts.rs          what was counted for and against them
+//!     facts.rs          evidence for and against them
 //!     fields.rs         a key with its unit, and its value
-//!     names.rs          the ids of everything that is an enum
-//!     errno.rs          the names of system errors
-//!   format.rs           which renderer writes which format
-//!   events.rs           the run as it goes on, as JSON, one object a line
+//!     names.rs          the ids of all enums
+//!     errno.rs          the names of errnos
+//!   format.rs           the renderer of each format
+//!   events.rs           the run as NDJSON, written during it
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
-//!   progress.rs         the line that is redrawn on a terminal
+//!   progress.rs         the progress line on a terminal
 //!   rates.rs            the line of --rates
 //!   wrap.rs             text at 80 columns
-//! diagnosis/            evidence → Diagnosis, as data; pure
+//! diagnosis/            a finished run → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
-//!   facts.rs            the numbers that the rules go by
-//!   fitting.rs          which checks fit a run
-//!   symptoms.rs         what went wrong, each with its pattern and its scope
-//!   places.rs           where a symptom is, and its pattern there
+//!   facts.rs            the numbers that rules read
+//!   useful_checks.rs    which checks are useful after a run
+//!   symptoms.rs         the symptoms, each with its pattern and scope
+//!   scope.rs            the targets or sources of a symptom, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level
-//!   chance.rs           the p-values of that
+//!   chance.rs           their p-values
 //!   closes.rs           how connections were closed: age, moment, sweep, oldest first
 //!   rank.rs             the primary symptom, and what it explains
 //!   rules/              symptom × pattern × corroboration → candidates
 //!     view.rs           what a rule reads, and what it can return
 //!     priors.rs         symptom × pattern → causes
-//!     corroboration.rs  facts for a cause and against it: the table of
+//!     corroboration.rs  the table of rules for and against each cause
 //!     dials.rs          what decides which dials fail
 //!     queue.rs          the accept queue, and the application behind it
 //!     connections.rs    how connections ended, and what checks found
-//!     this_host.rs      what this host could not send, dropped or noticed late
-//!     local.rs          dials that this host refused
+//!     this_host.rs      segments that this host could not send, dropped or read late
+//!     local.rs          dials that failed on this host
 //!   causes/             CAUSES: one record a cause, with its checks and its fix
-//!     record.rs         what a record consists of
+//!     record.rs         the types of a record
 //!     server.rs         on the server: its kernel and its listeners
-//!     application.rs    on the server: its application, and what is behind it
+//!     application.rs    on the server: its application and backends
 //!     network.rs        on the path
 //!     this_host.rs      on this host
 //! measured.rs           the numbers of serve and calibrate

@@ -142,7 +142,7 @@ fn the_sustained_level_counts_and_not_the_peak() {
         run.assert_code(2);
         let sustained: u64 = run.find("Sustained: # open together for 100ms")[0].parse().unwrap();
         assert!((50..2000).contains(&sustained), "{run:#?}");
-        let turn = span(&run.find("Longest turn of the loop = @ (*")[0]);
+        let turn = span(&run.find("Longest loop iteration = @ (*")[0]);
         // A stalled server does not close within 100 ms.
         let stall = longest.try_iter().last().unwrap_or_default().max(turn);
         if stall < Duration::from_millis(50) {

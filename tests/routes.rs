@@ -78,7 +78,7 @@ fn every_port_of_the_range_is_used_and_later_dials_are_skipped() {
     assert_eq!(errors(&run), "30 no ephemeral ports (this host)");
     // One dial fails; those after it are skipped.
     assert_eq!(connects, 201);
-    run.find("Dials skipped: 29, as no port was left from their source to their target");
+    run.find("Dials skipped: 29 (no free ephemeral port for their source and target)");
     run.find("Dial starts: 201, from first to last @");
     run.find("Timing stats for 1 failed connections min/avg/max/dev = @/@/@/@");
     // Skipped dials have no time.
@@ -126,7 +126,7 @@ fn an_exhausted_route_goes_on_after_a_close() {
     let run = run_in(&namespace, "-c 160 -s 20 127.0.0.1:80");
 
     run.assert_code(2);
-    let [skipped] = &run.find("Dials skipped: #, *")[..1] else { unreachable!() };
+    let [skipped] = &run.find("Dials skipped: # (*")[..1] else { unreachable!() };
     let skipped: u64 = skipped.parse().unwrap();
     let last = run.last();
     assert!(skipped >= 10, "{run:#?}");
@@ -146,7 +146,7 @@ fn a_route_without_ports_does_not_stop_the_others() {
     assert_eq!(run.last(), decided(20, 15, 0));
     assert_eq!(row(&run, "127.0.0.1:80"), [10, 5, 5]);
     assert_eq!(row(&run, "127.0.0.2:80"), [10, 10, 0]);
-    run.find("Dials skipped: 4, *");
+    run.find("Dials skipped: 4 (*");
     let verdict = verdict(&run);
     verdict.word("LIMIT", 2).reached_is(15, 20).share(5, 5).open(5);
     verdict.first(&["port-range"]).certain().sides(&["this host"]);

@@ -1,22 +1,22 @@
-//! How likely chance is to make what a pattern would be made of: numbers in, a probability out.
+//! Tests of patterns against chance: counts in, probabilities out.
 
 use std::ops::{Add, AddAssign};
 
 use crate::units::low_32;
 
-/// What has at most this chance to come by itself is no chance.
+/// At most this probability is significant.
 pub const CHANCE_MAX: f64 = 0.05;
 
-/// A chance that stays none for as many places as there can be connections.
-const NEVER: f64 = 1e-12;
+/// Insignificant even after multiplying by every possible position.
+const NEGLIGIBLE: f64 = 1e-12;
 
-/// Up to this many hits their groups are counted exactly.
+/// Up to this number of hits the distribution of groups is computed exactly.
 const EXACT_HITS_MAX: u32 = 100;
 
-/// What chance makes less often is no random order.
+/// A less probable number of groups is not a random order.
 const GROUPS_CHANCE_MAX: f64 = 0.001;
 
-/// Some dials, and how many of them were hit.
+/// Some dials, and the hits among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Part {
     pub all: u32,
@@ -43,29 +43,29 @@ impl AddAssign for Part {
     }
 }
 
-/// How likely it is that `hits`, strewn among themselves and `before` others, all come after those:
-/// one over the binomial coefficient.
+/// The probability that `hits` and `before` others in random order have all hits last:
+/// 1 / C(before + hits, hits). O(min(before, hits)).
 pub fn p_value_of_block(before: u32, hits: u32) -> f64 {
     let mut chance = 1.0;
     let (fewer, more) = (before.min(hits), before.max(hits));
     for index in 1..=fewer {
         chance *= f64::from(index) / (f64::from(more) + f64::from(index));
-        if chance < NEVER {
+        if chance < NEGLIGIBLE {
             break;
         }
     }
     chance
 }
 
-/// How likely it is that none of the first `calm` dials is hit, where a part of the rest is.
-pub fn p_value_of_lead_in(calm: u32, rest: Part) -> f64 {
+/// The probability that none of the first `lead_in` dials is hit, at the hit rate of the rest.
+pub fn p_value_of_lead_in(lead_in: u32, rest: Part) -> f64 {
     let missed = f64::from(rest.misses()) / f64::from(rest.all.max(1));
-    missed.powi(i32::try_from(calm).unwrap_or(i32::MAX))
+    missed.powi(i32::try_from(lead_in).unwrap_or(i32::MAX))
 }
 
-/// Whether hits come in an order that chance makes in all but one run in a thousand, by how often
-/// hits and misses change. Source: A. Wald and J. Wolfowitz, "On a test whether two samples are from
-/// the same population", Annals of Mathematical Statistics 11 (1940).
+/// The Wald-Wolfowitz runs test at 0.1%: whether the order of hits may be random. Source: A. Wald
+/// and J. Wolfowitz, "On a test whether two samples are from the same population", Annals of
+/// Mathematical Statistics 11 (1940).
 pub fn is_random_order(parts: &[Part]) -> bool {
     let whole = parts.iter().copied().fold(Part::default(), Part::add);
     let is_exact = parts.iter().all(|part| part.hits == 0 || part.hits == part.all);
@@ -78,8 +78,8 @@ pub fn is_random_order(parts: &[Part]) -> bool {
     }
     let (hits, misses) = (f64::from(whole.hits), f64::from(whole.misses()));
     let n = hits + misses;
-    // In a cell of several the order is not kept: the expected number of changes is taken, which
-    // blurs the test towards chance.
+    // The order within a cell is unknown: the expected number of runs is used, which favours
+    // "random".
     let mut runs = 1.0;
     let mut last: Option<bool> = None;
     for part in parts {
@@ -98,9 +98,8 @@ pub fn is_random_order(parts: &[Part]) -> bool {
     (runs - mean).abs() <= 3.3 * variance.max(0.25).sqrt()
 }
 
-/// Whether hits and misses take turns more evenly than chance makes them in all but one run in a
-/// thousand, as a balancer that goes around does.
-pub fn is_in_turn(parts: &[Part]) -> bool {
+/// Whether hits are spaced more evenly than in a random order (at 0.1%), as by a round-robin balancer.
+pub fn is_periodic(parts: &[Part]) -> bool {
     let whole = parts.iter().copied().fold(Part::default(), Part::add);
     let is_exact = parts.iter().all(|part| part.hits == 0 || part.hits == part.all);
     if !is_exact || whole.hits == 0 || whole.hits > EXACT_HITS_MAX {
@@ -112,8 +111,8 @@ pub fn is_in_turn(parts: &[Part]) -> bool {
     groups > 1 && 1.0 - p_value_of_groups(groups - 1, whole) <= GROUPS_CHANCE_MAX
 }
 
-/// How likely it is that hits in random order make no more than `groups` groups: of h hits and m
-/// misses, k groups have the chance C(h-1, k-1) × C(m+1, k) / C(h+m, h).
+/// The probability that hits in random order form at most `groups` groups: for h hits and m misses, k
+/// groups have the probability C(h-1, k-1) × C(m+1, k) / C(h+m, h).
 fn p_value_of_groups(groups: u32, whole: Part) -> f64 {
     let (hits, misses) = (whole.hits, whole.misses());
     let all = ln_choose(hits + misses, hits);
@@ -127,18 +126,18 @@ fn ln_choose(n: u32, k: u32) -> f64 {
     (1..=k).map(|index| (f64::from(n - k + index) / f64::from(index)).ln()).sum()
 }
 
-/// Whether it may be chance that all hits are in no more than `places` of all places, which have such
-/// a share of all that could have been hit.
-pub fn is_anywhere(places: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
-    let [places, of] = [places, of].map(|count| f64::from(low_32(count as u64)));
-    let [there, all] =
+/// Whether it may be chance that all hits are at `affected` of `of` targets or sources, which have
+/// `share.0` of `share.1` dials.
+pub fn may_be_anywhere(affected: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
+    let [affected, of] = [affected, of].map(|count| f64::from(low_32(count as u64)));
+    let [hit_share, all] =
         [share.0, share.1].map(|count| f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-    let ratio = there / all.max(1.0);
+    let ratio = hit_share / all.max(1.0);
     let hits = i32::try_from(hits).unwrap_or(i32::MAX);
-    // At most: for each way to choose the places.
+    // An upper bound: times the number of ways to choose them.
     let mut choices = 1.0;
     let mut index = 0.0;
-    while index < places {
+    while index < affected {
         choices *= (of - index) / (index + 1.0);
         index += 1.0;
     }

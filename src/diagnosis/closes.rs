@@ -1,24 +1,23 @@
-//! How connections were closed: each at its age, all at one moment, by a sweep, the oldest first. A
-//! pattern is claimed only if it holds over the whole of the intervals in which they can have been
-//! closed.
+//! How connections were closed: at an age, at one moment, by a sweep, the oldest first. A close is
+//! known to within an interval; a pattern is claimed only if it holds for the whole of each.
 
 use super::model::ClosePattern;
 use super::pattern::HITS_MIN;
 use crate::engine::analysis::{Closes, Pulse};
 use crate::units::{Moment, Span};
 
-/// Of ages and moments that differ by less, neither is told from the other.
+/// Ages, or moments, that differ by less are not distinguishable.
 const SPREAD_MIN: Span = Span::from_ms(20);
 
-/// What is as far apart in time as this can have happened at once.
+/// Events this close in time may be simultaneous.
 pub const SAME_MOMENT: Span = Span::from_ms(50);
 
-/// `last_dial`: when the last dial began.
+/// `last_dial`: when the last dial began. O(pulses).
 pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     if closes.count < HITS_MIN {
         return ClosePattern::TooFew;
     }
-    // What is undated can have been at any age of an interval: then the extremes count.
+    // Undated closes may have any age of their interval: then the extremes count.
     let (young, old) = match closes.undated * 20 > closes.count {
         true => (closes.age_min, closes.age_max),
         false => (closes.age_p2, closes.age_p98),
@@ -30,15 +29,15 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     let age = middle.rounded_to_3_digits();
     let is_small = |span: Span| span.0 <= middle.0 / 10;
     let is_one_age = ages.0 <= middle.0 / 3;
-    let is_told = ages.max(moments) >= SPREAD_MIN;
-    if is_one_age && is_told && ages.0.saturating_mul(3) <= moments.0 {
+    let is_distinguishable = ages.max(moments) >= SPREAD_MIN;
+    if is_one_age && is_distinguishable && ages.0.saturating_mul(3) <= moments.0 {
         let is_outlived = closes.survivor_age_max.0 > old.0 + old.0 / 4;
         return match is_outlived {
             true => ClosePattern::AtAgeWithSurvivors { age },
             false => ClosePattern::AtAge { age },
         };
     }
-    // Of ages below that, none is told from another.
+    // Shorter ages are not distinguishable.
     if old >= SPREAD_MIN
         && let Some(pattern) = by_pulses(closes, is_small(ages), age)
     {
@@ -47,18 +46,18 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     if is_one_age && is_small(ages) && is_small(moments) {
         return ClosePattern::AgeOrMoment { age, at: closes.first };
     }
-    let goes_on = closes.last > last_dial + SAME_MOMENT;
+    let continues = closes.last > last_dial + SAME_MOMENT;
     if closes.undated * 2 > closes.count {
         return ClosePattern::Undated;
     }
-    match closes.is_oldest_first && !goes_on && closes.survivors > 0 {
+    match closes.is_oldest_first && !continues && closes.survivors > 0 {
         true => ClosePattern::OldestFirst,
         false => ClosePattern::Mixed,
     }
 }
 
-/// How many stayed open, where all of those are older than any that was closed: a limit lets no more
-/// in, and is slow to say so.
+/// The number that stayed open, if all of those are older than any closed one: a limit that is enforced
+/// late.
 fn newest_only(closes: &Closes) -> Option<u32> {
     let in_pulses: u32 = closes.pulses.iter().map(|pulse| pulse.count).sum();
     let is_newest = |pulse: &Pulse| {
@@ -69,7 +68,7 @@ fn newest_only(closes: &Closes) -> Option<u32> {
     kept.filter(|_| is_it)
 }
 
-/// Many at one moment, or at some.
+/// Closes in large groups, each at one moment.
 fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePattern> {
     let large: Vec<&Pulse> = closes.pulses.iter().filter(|p| p.count >= HITS_MIN).collect();
     let in_large: u32 = large.iter().map(|pulse| pulse.count).sum();
@@ -81,18 +80,18 @@ fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePa
         return None;
     }
     if !large.iter().all(is_short) {
-        // Ages as alike as moments: both may be.
+        // Ages and moments vary alike: it may be either.
         let is_one = large.len() == 1 && large[0].length() <= SAME_MOMENT;
         let at = large[0].from;
         return (is_one && are_ages_alike && large[0].survivors == 0)
             .then_some(ClosePattern::AgeOrMoment { age, at });
     }
-    // A sweep leaves the young ones: none of those kept is older than any that was closed.
-    let spares_the_young = |pulse: &&Pulse| {
+    // A sweep spares younger ones: none that stayed is older than a closed one.
+    let spares_younger = |pulse: &&Pulse| {
         pulse.survivors == 0 || pulse.survivor_age_max <= pulse.age_min + SPREAD_MIN
     };
     let spared: Vec<&Pulse> = large.iter().copied().filter(|pulse| pulse.survivors > 0).collect();
-    if large.iter().all(spares_the_young) && (!spared.is_empty() || large.len() > 1) {
+    if large.iter().all(spares_younger) && (!spared.is_empty() || large.len() > 1) {
         let older_than = large.iter().map(|pulse| pulse.age_min).min().unwrap_or_default();
         let gaps = large.windows(2).map(|pair| pair[1].from.since(pair[0].from));
         let every = gaps.min().map(Span::rounded_to_3_digits);

@@ -1,5 +1,4 @@
-//! What rules go by: the numbers of a run that corroborate a cause or speak against it, looked up
-//! once. No rule reads the summary by itself.
+//! The numbers of a run that rules read, collected once.
 
 use crate::counters::Counters;
 use crate::engine::analysis::Outcome;
@@ -11,39 +10,39 @@ use crate::limits::Finding;
 use crate::plan::{Plan, Probe};
 use crate::units::{Moment, NS_PER_S, Span};
 
-/// The chance below which the fate of repeats is no matter of luck.
-const LUCK_MAX: f64 = 0.001;
+/// Below this probability the loss of all retransmissions is not chance.
+const LOST_BY_CHANCE_MAX: f64 = 0.001;
 
-/// A neighbour is asked for its address three times, a second apart, before the kernel gives up on
-/// all that waits for it, what was dialed lately included; a rule that rejects does so at once. Half
-/// of the dials failed after this and more. Source: `mcast_solicit`, `retrans_time_ms` in arp(7).
+/// ARP and NDP send three requests a second apart; then all queued dials fail, recent ones included. A
+/// reject rule answers at once. The median time to fail tells the two apart. Source: `mcast_solicit`,
+/// `retrans_time_ms` in arp(7).
 const NEIGHBOUR_FAILS_AFTER: Span = Span::from_ms(200);
 
-/// A server that is nearer refuses as soon as this host itself does.
+/// With a shorter RTT a refusal by the server is as fast as one by this host.
 const FAR_MIN: Span = Span::from_us(300);
 
-/// What a diagnosis is made from.
+/// The input of a diagnosis.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
     pub plan: &'a Plan,
     pub summary: &'a Summary,
-    /// What this host's kernel counted during the run.
+    /// Kernel counters of this host during the run.
     pub counters: &'a Counters,
     pub icmp: &'a IcmpTally,
-    /// What the preflight found.
+    /// Local limits that the preflight found.
     pub findings: &'a [Finding],
     /// The most frequent first.
     pub last_lines: &'a [LastLine],
 }
 
-/// Several places with the same limit of their own.
+/// Several targets, or sources, with the same limit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SameCount {
-    /// How many each of them admits.
+    /// Connections that each admits.
     pub open: u32,
-    /// The least of those, which is the same or one less.
+    /// The lowest of those, within 5% of `open`.
     pub least: u32,
-    /// How many of them show it, of how many.
+    /// Targets or sources with this limit, of those with any.
     pub places: u32,
     pub of: u32,
 }
@@ -59,45 +58,48 @@ pub struct Facts {
     pub reset: u32,
     pub unreachable: u32,
     pub slow_through: u64,
-    pub failed_repeats: u64,
-    /// Whether a reply was asked for, how many replied, and how many did not.
-    pub asks_reply: bool,
+    pub failed_retransmits: u64,
+    /// Whether replies are checked.
+    pub checks_replies: bool,
     pub replied: u64,
     pub no_reply: u64,
     pub wrong_replies: u64,
     pub late_replies: u64,
     pub half_open: u64,
     pub syn_ack_repeated: u64,
-    /// Of the half-open ones: those that a first check had confirmed, or could have.
+    /// Half-open at a later check than the first.
     pub half_open_later: u64,
-    /// Of the latest check of those that were silent since the first one.
+    /// Confirmed at the last check.
     pub confirmed_last: u64,
-    /// Of the first check of each.
+    /// Confirmed at the first check.
     pub confirmed_first: u64,
-    /// When an acknowledgement of a keepalive was read last.
+    /// When a keepalive was last acknowledged.
     pub confirmed_at: Option<Moment>,
-    /// Checks in which something came that was no acknowledgement.
+    /// Checks that received other segments than the acknowledgement.
     pub other_traffic: u64,
     pub keepalives_sent: u64,
     pub confirmed: u64,
     pub is_probing_all: bool,
-    /// ICMP errors of others, and of this host.
+    /// ICMP errors sent by other hosts.
     pub icmp: Vec<IcmpCount>,
+    /// ICMP errors sent by this host.
     pub icmp_local: Vec<IcmpCount>,
-    /// ICMP errors that this host sent, whatever to.
+    /// ICMP errors that this host sent, about any traffic.
     pub icmp_out: u64,
     pub dial_timeout: Option<Span>,
     pub syn_not_sent: u64,
     pub neighbour_table_full: u64,
-    /// Segments that still waited on this host when they were due again.
+    /// Segments still queued on this host when due for retransmission.
     pub unsent: u64,
     pub conntrack_drops: u64,
     pub ingress_drops: u64,
     pub listen_overflows: u64,
     pub syn_challenges: u64,
-    /// Refusals: half of them came within this, and the shortest handshake took that.
+    /// The median time to a refusal.
     pub refused_p50: Span,
+    /// The median time to a host-unreachable error.
     pub unreachable_p50: Span,
+    /// The shortest handshake.
     pub handshake_min: Span,
     pub dials_per_s: u64,
     pub each_target: Option<SameCount>,
@@ -105,7 +107,7 @@ pub struct Facts {
     pub several_sources: bool,
     pub several_targets: bool,
     pub last_dial: Moment,
-    pub has_said: bool,
+    pub has_last_line: bool,
 }
 
 impl Facts {
@@ -143,8 +145,8 @@ impl Facts {
             reset: count(EndReason::Reset),
             unreachable: unreachable.into_iter().map(count).sum(),
             slow_through: summary.slow.through(),
-            failed_repeats: summary.slow.failed_repeats,
-            asks_reply: case.plan.reply_check.is_some(),
+            failed_retransmits: summary.slow.failed_repeats,
+            checks_replies: case.plan.reply_check.is_some(),
             replied: checks.replied,
             no_reply: checks.no_reply,
             wrong_replies: checks.wrong_reply,
@@ -182,42 +184,42 @@ impl Facts {
             several_sources: summary.sources.count > 1,
             several_targets: summary.targets.count > 1,
             last_dial: summary.last_dial.unwrap_or_default(),
-            has_said: !case.last_lines.is_empty(),
+            has_last_line: !case.last_lines.is_empty(),
         }
     }
 
-    /// None of the repeated SYNs came through, where that percentage of first ones did: what decides is in
-    /// the 4-tuple, not chance, a rate or a queue. `hit` of `all` first SYNs went unanswered.
+    /// The percentage of first SYNs that got a reply, if no retransmission did: then the 4-tuple
+    /// decides, not chance, a rate or a queue. `hit` of `all` first SYNs got no reply.
     pub fn four_tuple_decides(&self, hit: u32, all: u32) -> Option<u32> {
         let lost = f64::from(hit) / f64::from(all.max(1));
-        let repeats = i32::try_from(self.failed_repeats).unwrap_or(i32::MAX);
-        let is_luck = lost.powi(repeats) > LUCK_MAX;
+        let retransmits = i32::try_from(self.failed_retransmits).unwrap_or(i32::MAX);
+        let is_chance = lost.powi(retransmits) > LOST_BY_CHANCE_MAX;
         let few_through = self.slow_through * 50 <= u64::from(hit);
-        let is_told = self.failed_repeats > 0 && !is_luck && few_through && hit < all;
-        is_told.then_some(100 - hit.saturating_mul(100) / all.max(1))
+        let is_clear = self.failed_retransmits > 0 && !is_chance && few_through && hit < all;
+        is_clear.then_some(100 - hit.saturating_mul(100) / all.max(1))
     }
 
-    /// Whether SYN repeats that this host could not send are as many as the dials that failed had.
+    /// Whether this host could not send 90% of the SYN retransmissions of failed dials.
     pub fn were_syns_not_sent(&self) -> bool {
-        self.failed_repeats > 0 && self.syn_not_sent * 10 >= self.failed_repeats * 9
+        self.failed_retransmits > 0 && self.syn_not_sent * 10 >= self.failed_retransmits * 9
     }
 
-    /// Whether this host asked for the neighbour's address in vain before it gave the dials up.
+    /// Whether dials failed because ARP or NDP on this host got no reply.
     pub fn is_neighbour_unresolved(&self) -> bool {
         self.icmp_local.iter().any(|count| count.error.is_host_unreachable())
             && self.unreachable_p50 >= NEIGHBOUR_FAILS_AFTER
     }
 
-    /// Whether the router on the target's link asked in vain for as long.
-    pub fn is_beyond_unresolved(&self) -> bool {
+    /// The same on the router of the target's link.
+    pub fn is_remote_neighbour_unresolved(&self) -> bool {
         let is_host = |count: &IcmpCount| count.error.is_host_unreachable();
-        // Over IPv6 it is not known where an error came from.
+        // Over IPv6 the sender of an error is unknown.
         let may_be = self.icmp.iter().any(is_host)
             || (self.icmp.is_empty() && self.icmp_local.is_empty() && self.unreachable > 0);
         may_be && self.unreachable_p50 >= NEIGHBOUR_FAILS_AFTER
     }
 
-    /// Whether refusals came back sooner than the nearest server could have sent them.
+    /// Whether refusals took less than half of the shortest handshake.
     pub fn was_refused_sooner(&self) -> bool {
         self.refused > 0
             && self.established_ever >= 10
@@ -226,20 +228,20 @@ impl Facts {
     }
 }
 
-/// Where each of several that met a limit met it at the same number of its own, but for those that
-/// had some in use already.
+/// The limit that most targets, or sources, reached alike; a few may be lower, with connections of
+/// others.
 fn same_count(breakdown: &Breakdown) -> Option<SameCount> {
-    let met: Vec<u32> = breakdown
+    let limits: Vec<u32> = breakdown
         .worst
         .iter()
         .filter(|row| row.onset.hits > 0)
         .map(|row| row.onset.is_clean().then_some(row.onset.before))
         .collect::<Option<_>>()?;
-    let open = met.iter().copied().max()?;
+    let open = limits.iter().copied().max()?;
     let near = |count: &&u32| **count + 1 + open / 20 >= open;
-    let places = u32::try_from(met.iter().filter(near).count()).ok()?;
-    let least = met.iter().filter(near).min().copied()?;
-    let of = u32::try_from(met.len()).ok()?;
+    let places = u32::try_from(limits.iter().filter(near).count()).ok()?;
+    let least = limits.iter().filter(near).min().copied()?;
+    let of = u32::try_from(limits.len()).ok()?;
     (breakdown.count <= breakdown.worst.len() && places >= 2 && 2 * places > of)
         .then_some(SameCount { open, least, places, of })
 }

@@ -1,25 +1,25 @@
-//! Evidence → Diagnosis, as data: counts and names in, candidates out, the same for a live run and a
-//! saved one. Nothing here prints, and there is no prose but in the table of causes.
+//! A finished run → a [`Diagnosis`], as data. Nothing here prints, and only the table of causes has
+//! prose.
 //!
 //! * [`model`]: what a diagnosis is;
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
-//! * [`facts`]: what rules go by; [`fitting`]: which checks fit a run;
-//! * [`symptoms`]: what went wrong, with its [`pattern`] and its place; [`closes`]: how connections
-//!   were closed; [`chance`]: what either is tested against;
-//! * [`rank`]: which symptom comes first, and what it explains;
+//! * [`facts`]: the numbers that rules read; [`useful_checks`]: which checks are useful after a run;
+//! * [`symptoms`]: what was observed, with its [`pattern`] and [`scope`]; [`closes`]: how connections
+//!   were closed; [`chance`]: the tests against chance;
+//! * [`rank`]: which symptom comes first, and which others it explains;
 //! * [`rules`]: symptom × pattern × corroboration → candidates.
 
 pub mod causes;
 pub mod chance;
 pub mod closes;
 pub mod facts;
-pub mod fitting;
 pub mod model;
 pub mod pattern;
-pub mod places;
 pub mod rank;
 pub mod rules;
+pub mod scope;
 pub mod symptoms;
+pub mod useful_checks;
 
 pub use facts::Case;
 
@@ -32,7 +32,7 @@ use pattern::Pattern;
 use rules::View;
 use symptoms::Observed;
 
-/// What stopped a run, as far as can be told.
+/// Explains a finished run. Cost: a few passes over its timeline, independent of the connections.
 pub fn diagnose(case: &Case<'_>) -> Diagnosis {
     let facts = Facts::of(case);
     let reached = reached(case, &facts);
@@ -51,8 +51,8 @@ pub fn diagnose(case: &Case<'_>) -> Diagnosis {
     Diagnosis { word, exit_code, reached, ended_early: ended_early(case.summary), problems }
 }
 
-/// A sign of another problem has no cause of its own: of its candidates those are left that explain
-/// the other one as well.
+/// A problem that another one explains keeps only the candidates that both have, or the first of the
+/// other one.
 fn explained(by: &Problem, mut problem: Problem) -> Problem {
     let is_shared =
         |one: &Candidate| by.candidates.iter().any(|candidate| candidate.cause == one.cause);
@@ -78,7 +78,7 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
 
 fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
     let summary = case.summary;
-    let reach = match (facts.asks_reply && facts.replied > 0, facts.keepalives_sent) {
+    let reach = match (facts.checks_replies && facts.replied > 0, facts.keepalives_sent) {
         (true, _) => Reach::Application,
         (false, 0) => Reach::Handshake,
         (false, checked) => Reach::Kernel { confirmed: facts.confirmed, checked },
@@ -88,11 +88,11 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
         _ => Span::ZERO,
     };
     Reached {
-        asked: summary.last.connections,
+        planned: summary.last.connections,
         sustained: summary.sustained,
         peak: summary.established_peak,
         established_ever: summary.established_ever,
-        replied: facts.asks_reply.then_some(facts.replied),
+        replied: facts.checks_replies.then_some(facts.replied),
         reach,
         dialed_in,
     }
@@ -112,7 +112,7 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
     (is_undone && (summary.stopped || summary.hit_max_errors)).then_some(early)
 }
 
-/// The first word, and the exit code that goes with it.
+/// The first word, and its exit code.
 fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) {
     let summary = case.summary;
     let is_some = reached.sustained > 0 || reached.established_ever > 0;
@@ -125,17 +125,17 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     if summary.stopped && (is_undecided || summary.replies_pending > 0) {
         return (Word::Stopped, exit::NOT_COMPLETED);
     }
-    let is_all_replied = reached.replied == Some(reached.asked.into());
-    let is_all_open = reached.sustained == reached.asked && reached.replied.is_none();
+    let is_all_replied = reached.replied == Some(reached.planned.into());
+    let is_all_open = reached.sustained == reached.planned && reached.replied.is_none();
     if !is_all_open && !is_all_replied {
         return (some_or_none, exit::WITH_ERRORS);
     }
     let all =
         || problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains));
-    let is_without_answer = all().any(|problem| {
+    let has_no_reply = all().any(|problem| {
         match problem.symptom {
-            // All of them: a server that defers accept() does so, and has every one. Here and there:
-            // final ACKs were lost, and the answers to the repeats complete the handshake.
+            // On all of them: the server defers accept(). On a few, scattered: final ACKs were
+            // lost, and the ACK to the retransmitted SYN-ACK completes the handshake.
             Symptom::SynAckRepeated => {
                 problem.pattern != Pattern::All
                     && !symptoms::are_final_acks_lost(case, &problem.pattern, problem.share)
@@ -146,14 +146,14 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     });
     let is_closed = all()
         .any(|problem| matches!(problem.symptom, Symptom::Closed { .. } | Symptom::KilledHere));
-    match (is_without_answer, is_closed) {
+    match (has_no_reply, is_closed) {
         (true, _) => (Word::Limit, exit::WITH_ERRORS),
         (false, true) => (Word::Limit, exit::ALL_ESTABLISHED),
         (false, false) => (Word::Ok, exit::ALL_ESTABLISHED),
     }
 }
 
-/// How many connections were closed by the peer, in either way.
+/// Connections that the peer closed, by FIN or RST.
 pub fn closed_by_peer(summary: &Summary) -> u64 {
     summary.ended_by(EndReason::PeerClosed) + summary.ended_by(EndReason::PeerReset)
 }

@@ -1,5 +1,5 @@
-//! What a diagnosis is: what was reached, each problem with its pattern, and the causes that would
-//! explain it, with the evidence for and against. Data: renderers find the words.
+//! A diagnosis as data: what was reached, each problem with its pattern, and the causes that
+//! explain it, with the evidence for and against each.
 
 use std::ops::Range;
 
@@ -12,9 +12,9 @@ use crate::units::{Moment, Span};
 /// The first word of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
-    /// All that was asked for.
+    /// All connections of the plan.
     Ok,
-    /// Some of it, or not for long.
+    /// Some of them, or not for long.
     Limit,
     /// None.
     Failed,
@@ -22,10 +22,10 @@ pub enum Word {
     Stopped,
 }
 
-/// How far the evidence reaches, the weakest first: each claim names it.
+/// How far the evidence reaches, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// This host saw handshakes complete; the server may know less.
+    /// Handshakes completed on this host; the server may not have the connections.
     Handshake,
     /// The server's kernel acknowledged keepalives of `confirmed` of `checked` connections.
     Kernel { confirmed: u64, checked: u64 },
@@ -41,26 +41,28 @@ pub struct Diagnosis {
     pub reached: Reached,
     /// What a signal or `--max-errors` left undone.
     pub ended_early: Option<EndedEarly>,
-    /// The most important first; none: no limit was found.
+    /// The most important first; empty if no limit was found.
     pub problems: Vec<Problem>,
 }
 
 /// What was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    pub asked: u32,
-    /// The most that stayed open together for 100 ms, and the most that were established at once.
+    /// The connections of the plan.
+    pub planned: u32,
+    /// The most that stayed open together for 100 ms.
     pub sustained: u32,
+    /// The most that were established at once.
     pub peak: u32,
     pub established_ever: u64,
-    /// How many replied, where a reply was asked for.
+    /// Connections with a reply; `None` without --expect or --send.
     pub replied: Option<u64>,
     pub reach: Reach,
     /// From the first dial to the last.
     pub dialed_in: Span,
 }
 
-/// A run that ended before everything was decided.
+/// What was undecided when a run ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndedEarly {
     pub by_signal: bool,
@@ -73,29 +75,29 @@ pub struct EndedEarly {
 /// What was observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Symptom {
-    /// This host refused the dials itself.
+    /// Dials failed on this host, before a packet was sent.
     LocalFailure { reason: EndReason, errno: i32 },
-    /// Dials that failed beyond this host: how many by each reason, the most frequent first, how many
-    /// were still under way, how many more came through by a repeated SYN, and how many repeats those
-    /// that failed had.
-    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32, repeats: u64 },
-    /// Dials that came through by a repeated SYN, or after a second and more.
-    DialsSlow { repeats: u64 },
-    /// Established, and closed as soon as the server had accepted.
+    /// Dials failed beyond this host. `reasons`: the most frequent first. `pending`: undecided when the
+    /// run ended. `slow`: other dials, which succeeded after a SYN retransmission. `retransmits`: SYN
+    /// retransmissions of the failed ones.
+    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32, retransmits: u64 },
+    /// Dials that succeeded after a SYN retransmission, or after 1 s or more.
+    DialsSlow { retransmits: u64 },
+    /// Established, then closed as soon as the server had accepted.
     ClosedOnAccept { resets: u32, within: Span },
-    /// Closed by the peer later.
+    /// Closed by the peer later. `ages`: minimum, median and maximum.
     Closed { how: ClosePattern, resets: u32, first: Moment, last: Moment, ages: [Span; 3] },
-    /// Ended without an answer from the peer.
+    /// An established connection failed with no reply from the peer.
     Lost { errno: i32 },
-    /// Closed on this host, by `ss -K`.
+    /// Closed on this host, as by `ss -K`.
     KilledHere,
     /// A keepalive was answered with RST.
     HalfOpen,
-    /// No keepalive was acknowledged: how many were at the check before, and when.
+    /// Keepalives were not acknowledged. `confirmed_before`: acknowledged at the check before.
     KeepaliveUnacked { confirmed_before: u64, confirmed_at: Option<Moment>, checked_at: Moment },
-    /// The server goes on repeating its SYN-ACK.
+    /// The server keeps retransmitting its SYN-ACK.
     SynAckRepeated,
-    /// Established, and no reply in time; how many replied something else, or later.
+    /// Established, and no reply in time. `wrong`: sent another reply; `late`: replied later.
     NoReply { replied: u64, wrong: u64, late: u64 },
 }
 
@@ -104,42 +106,42 @@ pub enum Symptom {
 pub enum ClosePattern {
     /// Each at about the same age.
     AtAge { age: Span },
-    /// At about the same age, while others grew older.
+    /// At about the same age, while others lived longer.
     AtAgeWithSurvivors { age: Span },
     /// All that were open, at one moment.
     Simultaneous { at: Moment, of: u32, newcomers: bool },
-    /// All that were older than an age, at some moments.
+    /// All older than an age, at one moment or several.
     Sweep { older_than: Span, every: Option<Span> },
     /// Some of those that were open, at one moment, whatever their age.
     Together { at: Moment, kept: u32 },
-    /// Of about the same age and at about the same moment.
+    /// All of about the same age, at about the same moment.
     AgeOrMoment { age: Span, at: Moment },
-    /// All that were established after those that stayed open.
+    /// The `kept` that were established first stayed open, all later ones were closed.
     NewestOnly { kept: u32 },
-    /// In the order in which they were established, at different ages, as long as dials went on.
+    /// In the order in which they were established, at different ages, while dials continued.
     OldestFirst,
-    /// At moments and ages that are not known: this host was not looking.
+    /// While tcpgoon was paused, so that moments and ages are unknown.
     Undated,
     /// At different ages and moments.
     Mixed,
-    /// Too few to tell, or not dated well enough.
+    /// Too few, or dated too coarsely.
     TooFew,
 }
 
-/// Where a problem is, by index into [`Routes`](crate::route::Routes).
+/// Which targets or sources a problem is limited to, by index into [`Routes`](crate::route::Routes).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     Everywhere,
-    /// Only at some of several, the most affected first; of very many not all are listed.
+    /// `count` of several, the most affected first; `indexes` may be shorter.
     Targets {
-        places: Vec<u32>,
+        indexes: Vec<u32>,
         count: u32,
     },
     Sources {
-        places: Vec<u32>,
+        indexes: Vec<u32>,
         count: u32,
     },
-    /// At each by itself, from this many of its own connections on.
+    /// Each has the same limit: this many of its own connections open.
     EachTarget {
         open: Range<u32>,
         count: u32,
@@ -150,17 +152,17 @@ pub enum Scope {
     },
 }
 
-/// One thing that went wrong.
+/// One symptom with its candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub symptom: Symptom,
-    /// How many of how many dials, or connections, it met.
+    /// Hits, of all dials or connections that could have been hit.
     pub share: Part,
     pub pattern: Pattern,
     pub scope: Scope,
     /// The most likely first.
     pub candidates: Vec<Candidate>,
-    /// What is but another sign of it.
+    /// Problems that follow from this one.
     pub explains: Vec<Problem>,
 }
 
@@ -169,68 +171,68 @@ pub struct Problem {
 pub enum Likelihood {
     Possible,
     Likely,
-    /// A fact was met that no other cause explains.
+    /// A fact proves it: no other cause explains that.
     Certain,
 }
 
-/// A cause that would explain a problem.
+/// A cause that fits a problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     pub cause: Cause,
     pub likelihood: Likelihood,
     pub evidence: Vec<Evidence>,
-    /// The limit of this host behind it, with its numbers.
+    /// The local limit behind it, as the preflight found it.
     pub knob: Option<Knob>,
 }
 
-/// A fact that speaks for a candidate, or against it.
+/// A fact for a candidate, or against it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     pub is_for: bool,
     pub fact: Fact,
 }
 
-/// What was counted.
+/// An observation with its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// SYN retransmissions of dials that failed, and dials that came through by one.
+    /// SYN retransmissions of failed dials, and dials that succeeded after one.
     Retransmissions {
         failed: u64,
         through: u64,
     },
-    /// None of the repeats came through, where this percentage of first SYNs did.
+    /// No SYN retransmission succeeded, but this percentage of first SYNs did.
     FourTupleDecides {
-        repeats: u64,
+        retransmits: u64,
         through_percent: u32,
     },
-    /// The application replied to all, or to none, of those established.
+    /// The application replied on all established connections.
     AllReplied {
         replied: u64,
     },
-    /// The server repeated its SYN-ACK.
+    /// The server retransmitted its SYN-ACK.
     SynAckRepeated {
         connections: u64,
     },
     HalfOpen {
         connections: u64,
     },
-    /// No keepalive was acknowledged since.
+    /// No keepalive was acknowledged since the dials began to fail.
     NoneAcknowledged {
         connections: u32,
     },
-    /// Each dial had no longer than this.
+    /// The dial timeout is short.
     ShortTimeout {
         timeout: Span,
     },
-    /// Connections that were reset as dials began to be refused.
+    /// Connections that were reset when refusals began.
     ResetAsRefused {
         connections: u32,
     },
-    /// ICMP errors that this host sent itself, most likely to these dials.
+    /// ICMP errors that this host sent itself, probably about these dials.
     IcmpSentHere {
         count: u64,
     },
-    /// Its application closed connections meanwhile: it had accepted them.
+    /// The application closed connections meanwhile, so it had accepted them.
     ClosedMeanwhile {
         closes: u32,
     },
@@ -238,15 +240,15 @@ pub enum Fact {
     ResetAfterHandshake {
         connections: u32,
     },
-    /// SYN repeats that this host could not send.
+    /// SYN retransmissions that this host could not send.
     SynNotSent {
         count: u64,
-        repeats: u64,
+        retransmits: u64,
     },
-    /// SYNs that had not left this host yet when they were due again.
+    /// SYNs still queued on this host when due for retransmission.
     SynStillQueued {
         count: u64,
-        repeats: u64,
+        retransmits: u64,
     },
     NeighbourTableFull {
         count: u64,
@@ -260,7 +262,7 @@ pub enum Fact {
     ListenOverflows {
         count: u64,
     },
-    /// ICMP errors, the type and code, and which address sent them.
+    /// ICMP errors of one type and code from one address.
     Icmp {
         kind: u8,
         code: u8,
@@ -269,33 +271,34 @@ pub enum Fact {
         is_local: bool,
         count: u64,
     },
-    /// The same count at each of several.
+    /// The same number of open connections at each of several targets or sources.
     SameCount {
         open: u32,
         places: u32,
         is_source: bool,
     },
-    /// Refusals came sooner, or not sooner, than the shortest handshake.
+    /// Refusals took less time than the shortest handshake.
     RefusedSooner {
         refused: Span,
         handshake: Span,
     },
+    /// Refusals took as long as a handshake.
     RefusedAsSoon {
         refused: Span,
         handshake: Span,
     },
-    /// Connections that were checked all along are still acknowledged.
+    /// Other keepalives of the same check were acknowledged.
     WatchConfirmed {
         confirmed: u64,
         sent: u64,
     },
-    /// It goes on, or went on, after the last dial.
+    /// Closes continued after the last dial.
     AfterLastDial {
         closes: u32,
     },
-    /// It says why.
+    /// The server sent a line before it closed.
     LastLine,
-    /// Dials refused after it.
+    /// Dials failed after the close.
     RefusedAfter {
         dials: u32,
     },

@@ -1,45 +1,45 @@
 //! How hits are spread over the dials of a run: by the order of their SYNs, and by how many
-//! connections were open at each. A pattern is claimed where chance would hardly make it.
+//! connections were open at each. A pattern is claimed only if it is not chance.
 
 use std::ops::{Add, Range};
 
 use super::chance::{
-    CHANCE_MAX, is_in_turn, is_random_order, p_value_of_block, p_value_of_lead_in,
+    CHANCE_MAX, is_periodic, is_random_order, p_value_of_block, p_value_of_lead_in,
 };
-pub use super::chance::{Part, is_anywhere};
+pub use super::chance::{Part, may_be_anywhere};
 use crate::engine::analysis::{Cell, Counts, Levels, Timeline};
 use crate::units::{Moment, low_32};
 
-/// A window can be anywhere, and is looked for everywhere: this asks for more.
+/// Stricter: an outage is searched for at every position.
 const WINDOW_CHANCE_MAX: f64 = 0.01;
 
-/// Fewer hits are no pattern that only a part of the dials is in.
+/// Fewer hits do not make `PartlyAboveCount`.
 const PARTLY_HITS_MIN: u32 = 5;
 
-/// Losses leave some calm at the beginning of one run in twenty: this asks for more.
-const CALM_CHANCE_MAX: f64 = 0.001;
+/// Stricter: at 5% one run in twenty with random loss would show a lead-in.
+const LEAD_IN_CHANCE_MAX: f64 = 0.001;
 
-/// This many more, and a fifth of it, can be open above a count that is not known exactly.
+/// A limit that is not known exactly may be exceeded by this and a fifth of it.
 const PASSED_MIN: u32 = 2;
 
-/// Fewer hits are reported as they are, and nothing is made of them.
+/// Fewer hits are reported without a pattern.
 pub const HITS_MIN: u32 = 3;
 
 /// How hits are spread over the dials of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     All,
-    /// Nearly all, and the few misses are strewn among them.
+    /// Nearly all, with a few misses among them.
     NearlyAll,
-    /// Nearly all with this many connections open and more, hardly any with fewer.
+    /// Nearly all with this many connections open or more, hardly any with fewer.
     AboveCount {
         open: Range<u32>,
     },
-    /// Some from this many open connections on, none before.
+    /// Some with this many connections open or more; none before.
     PartlyAboveCount {
         open: Range<u32>,
     },
-    /// Nearly all from a moment to the end of the run, however many were open.
+    /// Nearly all from a moment to the end of the run, at any number of open connections.
     FromMoment {
         at: Moment,
     },
@@ -47,47 +47,47 @@ pub enum Pattern {
     InitialOutage {
         to: Moment,
     },
-    /// Nearly all in between, hardly any before and later.
+    /// Nearly all in between, hardly any before or later.
     Outage {
         from: Moment,
         to: Moment,
     },
-    /// Some, in an order that chance would make.
+    /// Some, in random order.
     Scattered,
-    /// Some, in an order that chance would hardly make, and that is none of the above.
+    /// Some, neither in random order nor in one of the patterns above.
     Irregular,
-    /// Too few to tell.
+    /// Too few.
     TooFew,
 }
 
 impl Pattern {
-    /// Whether the number of open connections decides, as far as is known.
+    /// Whether the number of open connections decides.
     pub fn is_a_count(&self) -> bool {
         matches!(self, Pattern::AboveCount { .. } | Pattern::PartlyAboveCount { .. })
     }
 
-    /// Whether it says what decides.
+    /// Whether it shows what decides.
     pub fn is_clear(&self) -> bool {
         !matches!(self, Pattern::Scattered | Pattern::Irregular | Pattern::TooFew)
     }
 
-    /// Whether it is over: dials came through after it.
+    /// Whether later dials succeeded.
     pub fn is_over(&self) -> bool {
         matches!(self, Pattern::InitialOutage { .. } | Pattern::Outage { .. })
     }
 }
 
-/// A pattern, the part of the dials that it is about, and what else the same numbers would fit.
+/// A pattern, the dials that it covers, and what else would fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
     pub pattern: Pattern,
     pub part: Part,
-    /// Hits outside of the part.
+    /// Hits outside of `part`.
     pub outside: u32,
-    /// An outage that a count would explain as well.
+    /// A count that would explain an outage as well.
     pub or_else: Option<Pattern>,
-    /// Whether they come in turn with others, more evenly than chance would make them.
-    pub is_in_turn: bool,
+    /// Whether hits are spaced more evenly than by chance.
+    pub is_periodic: bool,
 }
 
 impl Fit {
@@ -97,11 +97,11 @@ impl Fit {
         part: Part { all: 0, hits: 0 },
         outside: 0,
         or_else: None,
-        is_in_turn: false,
+        is_periodic: false,
     };
 }
 
-/// Some dials in a row, or at one level.
+/// Consecutive dials, or dials at one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bit {
     pub all: u32,
@@ -109,7 +109,7 @@ pub struct Bit {
     pub from: Moment,
     pub to: Moment,
     pub level: Range<u32>,
-    /// At the first of them.
+    /// The level at the first of them.
     pub level_at_first: Range<u32>,
 }
 
@@ -119,7 +119,7 @@ impl Bit {
     }
 }
 
-/// The dials of a timeline as `all` and `hits` count them.
+/// The cells of a timeline as `all` and `hits` count them.
 pub fn bits_of(
     timeline: &Timeline,
     all: &dyn Fn(&Counts) -> u32,
@@ -136,7 +136,7 @@ pub fn bits_of(
     timeline.cells.iter().map(bit).filter(|bit| bit.all > 0).collect()
 }
 
-/// The same by level.
+/// The same by number of open connections.
 pub fn levels_of(
     levels: &Levels,
     all: &dyn Fn(&Counts) -> u32,
@@ -153,8 +153,8 @@ pub fn levels_of(
     levels.cells.iter().enumerate().map(bit).filter(|bit| bit.all > 0).collect()
 }
 
-/// How hits are spread over dials in the order of their SYNs (`bits`), which are the same by how
-/// many connections were open (`levels`), of which at least `reached` were open at some time.
+/// The pattern of hits. `bits`: dials in the order of their SYNs; `levels`: the same dials by open
+/// connections; `reached`: the most that were open. O(bits + levels).
 pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
     let spread = Spread::of(bits);
     let whole = spread.whole();
@@ -166,26 +166,26 @@ pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
     if whole.hits < HITS_MIN {
         return found(Pattern::TooFew, whole);
     }
-    // A limit that dials go on to pass is none.
-    let is_passed = |pattern: &Pattern| match pattern {
+    // A limit that later dials exceed is none.
+    let is_exceeded = |pattern: &Pattern| match pattern {
         Pattern::AboveCount { open } => reached > open.end + open.end / 5 + PASSED_MIN,
         _ => false,
     };
     let (by_order, by_level) = (spread.stretch(bits), threshold(levels));
-    let passed = [&by_order, &by_level]
+    let exceeded = [&by_order, &by_level]
         .into_iter()
         .flatten()
-        .find(|(found, part)| is_passed(found) && part.hits == whole.hits);
-    if let Some((Pattern::AboveCount { open }, part)) = passed {
+        .find(|(found, part)| is_exceeded(found) && part.hits == whole.hits);
+    if let Some((Pattern::AboveCount { open }, part)) = exceeded {
         return found(Pattern::PartlyAboveCount { open: open.clone() }, *part);
     }
-    let by_order = by_order.filter(|(pattern, _)| !is_passed(pattern));
-    let by_level = by_level.filter(|(pattern, _)| !is_passed(pattern));
+    let by_order = by_order.filter(|(pattern, _)| !is_exceeded(pattern));
+    let by_level = by_level.filter(|(pattern, _)| !is_exceeded(pattern));
     match (by_order, by_level) {
         (Some((pattern, part)), Some((level, _))) if pattern.is_over() => {
             let fit = found(pattern.clone(), part);
-            // Dials that failed only where most were open: a count fits as well, and better where
-            // the stretch is one of many.
+            // Dials failed only at the highest levels: a count fits as well, and better than an
+            // outage at an arbitrary position.
             return Fit { or_else: Some(level), ..fit };
         }
         (Some((pattern, part)), _) => return found(pattern, part),
@@ -195,24 +195,24 @@ pub fn fit(bits: &[Bit], levels: &[Bit], reached: u32) -> Fit {
     if is_dense(whole) {
         return found(Pattern::NearlyAll, whole);
     }
-    let rest = Part { all: whole.all - spread.calm, hits: whole.hits };
+    let rest = Part { all: whole.all - spread.lead_in, hits: whole.hits };
     if rest.misses() == 0 {
-        // A block at the end that chance may have made.
+        // A block at the end, which may be chance.
         return found(Pattern::TooFew, whole);
     }
-    let chance = p_value_of_lead_in(spread.calm, rest);
-    if chance <= CALM_CHANCE_MAX && spread.is_level_rising && rest.hits >= PARTLY_HITS_MIN {
+    let chance = p_value_of_lead_in(spread.lead_in, rest);
+    if chance <= LEAD_IN_CHANCE_MAX && spread.is_level_rising && rest.hits >= PARTLY_HITS_MIN {
         let open = spread.at_first.clone();
         return found(Pattern::PartlyAboveCount { open }, rest);
     }
     let parts: Vec<Part> = bits.iter().map(Bit::part).collect();
     match is_random_order(&parts) {
-        true => Fit { is_in_turn: is_in_turn(&parts), ..found(Pattern::Scattered, whole) },
+        true => Fit { is_periodic: is_periodic(&parts), ..found(Pattern::Scattered, whole) },
         false => found(Pattern::Irregular, whole),
     }
 }
 
-/// Hits before, in and after the stretch in which they are densest.
+/// Hits before, in and after the densest stretch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Spread {
     before: Part,
@@ -220,10 +220,10 @@ struct Spread {
     after: Part,
     /// The bits of the stretch.
     stretch: Range<usize>,
-    /// Dials before the first hit, and how many were open at that.
-    calm: u32,
+    /// Dials before the first hit, and the level at that.
+    lead_in: u32,
     at_first: Range<u32>,
-    /// Whether more were open at the first hit than at any dial before it.
+    /// Whether the level at the first hit is the highest so far.
     is_level_rising: bool,
 }
 
@@ -232,7 +232,7 @@ impl Spread {
         let stretch = densest(bits);
         let mut spread = Spread { stretch: stretch.clone(), ..Spread::default() };
         let first = bits.iter().position(|bit| bit.hits > 0).unwrap_or(bits.len());
-        spread.calm = bits[..first].iter().map(|bit| bit.all).sum();
+        spread.lead_in = bits[..first].iter().map(|bit| bit.all).sum();
         spread.at_first = bits.get(first).map_or(0..0, |bit| bit.level_at_first.clone());
         let highest = bits[..first].iter().map(|bit| bit.level.end).max().unwrap_or(0);
         spread.is_level_rising = spread.at_first.end >= highest;
@@ -252,12 +252,12 @@ impl Spread {
         self.before + self.within + self.after
     }
 
-    /// Whether it goes on to the end: a few that came through there make no end of it.
+    /// Whether the stretch lasts to the end, but for a few misses.
     fn is_to_the_end(&self) -> bool {
         self.after.all * 20 <= self.within.all
     }
 
-    /// Where nearly all in the stretch were hit, and hardly any outside, and that is no chance.
+    /// The pattern of the stretch: nearly all hit inside, hardly any outside, and not by chance.
     fn stretch(&self, bits: &[Bit]) -> Option<(Pattern, Part)> {
         let Spread { before, within, after, .. } = *self;
         let outside = before + after;
@@ -267,30 +267,31 @@ impl Spread {
         }
         let stretch = &bits[self.stretch.clone()];
         let (first, last) = (stretch.first()?, stretch.last()?);
-        let (pattern, part, missed, places, chance_max) = match (before.all, self.is_to_the_end()) {
-            (0, true) => return Some((Pattern::NearlyAll, within + after)),
-            (_, true) => {
-                (self.since(first, stretch), within + after, before.misses(), 1, CHANCE_MAX)
-            }
-            (0, false) => {
-                (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1, CHANCE_MAX)
-            }
-            (_, false) => {
-                let misses = before.misses() + after.misses();
-                (
-                    Pattern::Outage { from: first.from, to: last.to },
-                    within,
-                    misses,
-                    misses + 1,
-                    WINDOW_CHANCE_MAX,
-                )
-            }
-        };
-        let chance = p_value_of_block(missed, part.hits) * f64::from(places);
+        let (pattern, part, missed, positions, chance_max) =
+            match (before.all, self.is_to_the_end()) {
+                (0, true) => return Some((Pattern::NearlyAll, within + after)),
+                (_, true) => {
+                    (self.since(first, stretch), within + after, before.misses(), 1, CHANCE_MAX)
+                }
+                (0, false) => {
+                    (Pattern::InitialOutage { to: last.to }, within, after.misses(), 1, CHANCE_MAX)
+                }
+                (_, false) => {
+                    let misses = before.misses() + after.misses();
+                    (
+                        Pattern::Outage { from: first.from, to: last.to },
+                        within,
+                        misses,
+                        misses + 1,
+                        WINDOW_CHANCE_MAX,
+                    )
+                }
+            };
+        let chance = p_value_of_block(missed, part.hits) * f64::from(positions);
         (chance <= chance_max).then_some((pattern, part))
     }
 
-    /// From some count on, unless dials went on to fail with far fewer open, or nothing was.
+    /// `AboveCount`, unless later dials failed with far fewer open, or none was open.
     fn since(&self, first: &Bit, stretch: &[Bit]) -> Pattern {
         let open = first.level_at_first.clone();
         let least = stretch.iter().map(|bit| bit.level.end).min().unwrap_or(0);
@@ -302,8 +303,8 @@ impl Spread {
     }
 }
 
-/// The bits in which hits are densest: of all stretches, the one with the most hits above the
-/// average of the whole. Source: J. Bentley, "Algorithm design techniques", CACM 27 (1984).
+/// The densest stretch: the one with the most hits above the average of all. O(bits). Source: J.
+/// Bentley, "Algorithm design techniques", CACM 27 (1984).
 fn densest(bits: &[Bit]) -> Range<usize> {
     let all: i128 = bits.iter().map(|bit| i128::from(bit.all)).sum();
     let hits: i128 = bits.iter().map(|bit| i128::from(bit.hits)).sum();
@@ -323,8 +324,8 @@ fn densest(bits: &[Bit]) -> Range<usize> {
     best
 }
 
-/// The number of open connections that parts misses (below) from hits (at it and above): at most one
-/// in ten on the wrong side of it each way, where chance would hardly part them so.
+/// The number of open connections that separates misses (below) from hits (at it and above), with at
+/// most one in ten on either wrong side, and not by chance.
 fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
     let whole = sum(levels);
     let mut below = Part::default();
@@ -339,13 +340,13 @@ fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
     }
     let (_, index, below) = best?;
     let above = Part { all: whole.all - below.all, hits: whole.hits - below.hits };
-    let is_parted = below.misses() >= HITS_MIN
+    let is_separated = below.misses() >= HITS_MIN
         && above.hits >= HITS_MIN
         && below.hits * 10 <= whole.hits
         && above.misses() * 10 <= above.all
         && below.hits * 5 <= below.all;
     let chance = p_value_of_block(below.misses(), above.hits);
-    if !is_parted || chance > CHANCE_MAX / f64::from(low_32(levels.len() as u64)) {
+    if !is_separated || chance > CHANCE_MAX / f64::from(low_32(levels.len() as u64)) {
         return ceiling(levels, whole);
     }
     let highest_below = levels[..index].last().map_or(0, |bit| bit.level.end + 1);
@@ -354,28 +355,28 @@ fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
     Some((Pattern::AboveCount { open }, above))
 }
 
-/// A count that is known to within a tenth of it, as others end all the time: there many are hit,
-/// below it hardly any, and above it nothing ever was open.
+/// A count known to within 10%, where connections end all the time: many hits within 10% of the highest
+/// level, hardly any below it.
 fn ceiling(levels: &[Bit], whole: Part) -> Option<(Pattern, Part)> {
     let highest = levels.last()?.level.end;
     let low = highest - highest / 10;
     let from = levels.partition_point(|bit| bit.level.end < low);
-    let (below, there) = (sum(&levels[..from]), sum(&levels[from..]));
-    let share = f64::from(there.all) / f64::from(whole.all.max(1));
-    let chance = share.powi(i32::try_from(there.hits).unwrap_or(i32::MAX));
-    let is_it = there.hits * 10 >= whole.hits * 9
-        && there.hits * 4 >= there.all
+    let (below, top) = (sum(&levels[..from]), sum(&levels[from..]));
+    let share = f64::from(top.all) / f64::from(whole.all.max(1));
+    let chance = share.powi(i32::try_from(top.hits).unwrap_or(i32::MAX));
+    let is_it = top.hits * 10 >= whole.hits * 9
+        && top.hits * 4 >= top.all
         && below.hits * 20 <= below.all
         && below.misses() >= HITS_MIN
-        && chance <= CALM_CHANCE_MAX;
-    is_it.then_some((Pattern::AboveCount { open: low..highest }, there))
+        && chance <= LEAD_IN_CHANCE_MAX;
+    is_it.then_some((Pattern::AboveCount { open: low..highest }, top))
 }
 
 fn sum(bits: &[Bit]) -> Part {
     bits.iter().map(Bit::part).fold(Part::default(), Part::add)
 }
 
-/// Whether nearly all were hit: at least 19 of 20.
+/// At least 19 of 20 hit.
 fn is_dense(part: Part) -> bool {
     u64::from(part.hits) * 20 >= u64::from(part.all) * 19
 }

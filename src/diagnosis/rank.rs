@@ -1,5 +1,4 @@
-//! Which problem comes first, and which are but signs of another: an effect begins after its cause,
-//! both by their starts.
+//! Which problem comes first, and which ones follow from another: an effect begins after its cause.
 
 use super::closes::SAME_MOMENT;
 use super::model::{ClosePattern, Scope, Symptom};
@@ -14,7 +13,7 @@ pub struct Ranked {
     pub explains: Vec<usize>,
 }
 
-/// The most important first.
+/// The most important first. O(symptoms²).
 pub fn rank(all: &[Observed]) -> Vec<Ranked> {
     let mut order: Vec<usize> = (0..all.len()).collect();
     sort_short_by_key(&mut order, |index| std::cmp::Reverse(weight(all, *index)));
@@ -39,15 +38,15 @@ pub fn rank(all: &[Observed]) -> Vec<Ranked> {
     ranked
 }
 
-/// First what kept connections from being open at once, then what ended them, then what only made them
-/// slow; of a kind, what met the most.
+/// What kept connections from being established first, then what ended them, then slow dials; within
+/// each the most hits.
 fn weight(all: &[Observed], index: usize) -> (u8, u32) {
     let observed = &all[index];
     let hits = observed.fit.part.hits;
     let class = match &observed.symptom {
         Symptom::DialsSlow { .. } => 0,
         _ if hits < HITS_MIN => 1,
-        // The end of the process comes before what it does to later dials.
+        // The end of a process comes before the failures of later dials.
         Symptom::Closed { how: ClosePattern::Simultaneous { .. }, .. }
             if all.iter().any(|other| explains(observed, other)) =>
         {
@@ -64,19 +63,19 @@ fn weight(all: &[Observed], index: usize) -> (u8, u32) {
     (class, hits)
 }
 
-/// Whether the second one is nowhere where the first one is not.
-fn is_there(cause: &Observed, effect: &Observed) -> bool {
+/// Whether the scope of `effect` lies within that of `cause`.
+fn is_within_scope(cause: &Observed, effect: &Observed) -> bool {
     match (&cause.scope, &effect.scope) {
-        (Scope::Targets { places: a, .. }, Scope::Targets { places: b, .. })
-        | (Scope::Sources { places: a, .. }, Scope::Sources { places: b, .. }) => {
-            b.iter().all(|place| a.contains(place))
+        (Scope::Targets { indexes: a, .. }, Scope::Targets { indexes: b, .. })
+        | (Scope::Sources { indexes: a, .. }, Scope::Sources { indexes: b, .. }) => {
+            b.iter().all(|index| a.contains(index))
         }
         (Scope::Targets { .. } | Scope::Sources { .. }, _) => false,
         _ => true,
     }
 }
 
-fn is_silent(symptom: &Symptom) -> bool {
+fn has_timeouts(symptom: &Symptom) -> bool {
     match symptom {
         Symptom::DialsFailed { reasons, pending, .. } => {
             *pending > 0 || reasons.iter().any(|(reason, _)| *reason == EndReason::TimedOut)
@@ -85,8 +84,8 @@ fn is_silent(symptom: &Symptom) -> bool {
     }
 }
 
-/// Whether a server that closed all that it had, or is gone, does this to dials.
-fn may_follow_an_end(symptom: &Symptom) -> bool {
+/// Whether a server that closed all connections, or is down, shows this.
+fn may_follow_a_restart(symptom: &Symptom) -> bool {
     match symptom {
         Symptom::DialsFailed { reasons, .. } => reasons.iter().all(|(reason, _)| {
             matches!(reason, EndReason::Refused | EndReason::TimedOut | EndReason::HostUnreachable)
@@ -96,8 +95,8 @@ fn may_follow_an_end(symptom: &Symptom) -> bool {
     }
 }
 
-/// Whether those closed were reset within a moment of the first refusal, as a listener's are that is
-/// closed with connections in its queue.
+/// Whether connections were reset at the time of the first refusal, as when a listener is closed with
+/// connections in its accept queue.
 pub fn is_reset_as_refused(refused: &Observed, closed: &Observed) -> bool {
     let is_refused = matches!(&refused.symptom, Symptom::DialsFailed { reasons, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
@@ -107,9 +106,9 @@ pub fn is_reset_as_refused(refused: &Observed, closed: &Observed) -> bool {
     is_refused && is_reset && first + SAME_MOMENT >= then && then + SAME_MOMENT >= first
 }
 
-/// Whether the second is a sign of the first.
+/// Whether `effect` follows from `cause`.
 fn explains(cause: &Observed, effect: &Observed) -> bool {
-    if !is_there(cause, effect) {
+    if !is_within_scope(cause, effect) {
         return false;
     }
     let begins_after = effect.began + SAME_MOMENT >= cause.began;
@@ -119,13 +118,13 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
                 how: ClosePattern::Simultaneous { at, newcomers: false, .. }, ..
             },
             effect_of,
-        ) => may_follow_an_end(effect_of) && effect.began + SAME_MOMENT >= *at,
-        // It was started again: what failed meanwhile came through later.
+        ) => may_follow_a_restart(effect_of) && effect.began + SAME_MOMENT >= *at,
+        // It was restarted: dials failed only in between.
         (
             Symptom::Closed { how: ClosePattern::Simultaneous { at, newcomers: true, .. }, .. },
             dials @ Symptom::DialsFailed { .. },
         ) => {
-            may_follow_an_end(dials)
+            may_follow_a_restart(dials)
                 && effect.fit.pattern.is_over()
                 && effect.began + SAME_MOMENT >= *at
         }
@@ -138,15 +137,17 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
             | Symptom::NoReply { .. }
             | Symptom::SynAckRepeated
             | Symptom::DialsSlow { .. },
-        ) => is_silent(failed),
+        ) => has_timeouts(failed),
         (Symptom::DialsFailed { .. }, Symptom::KeepaliveUnacked { .. } | Symptom::Lost { .. }) => {
-            // None at all: even a server that has stopped accepting would acknowledge.
+            // No keepalive acknowledged: even a server that has stopped accepting would do that.
             let is_all = effect.fit.pattern == Pattern::All;
-            is_silent(&cause.symptom) && begins_after && (is_all || !cause.fit.pattern.is_a_count())
+            has_timeouts(&cause.symptom)
+                && begins_after
+                && (is_all || !cause.fit.pattern.is_a_count())
         }
         (Symptom::KeepaliveUnacked { .. }, Symptom::Lost { .. }) => true,
         (Symptom::KeepaliveUnacked { .. }, dials @ Symptom::DialsFailed { .. }) => {
-            is_silent(dials) && begins_after
+            has_timeouts(dials) && begins_after
         }
         (
             Symptom::SynAckRepeated,

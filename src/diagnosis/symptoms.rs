@@ -1,28 +1,27 @@
-//! What went wrong in a run, each thing with its pattern and its scope.
+//! The symptoms of a run, each with its pattern and scope.
 //!
-//! Failed dials are taken together first: a kernel limits its ICMP, so a firewall that rejects shows
-//! as a few answers among many timeouts. They are told apart where each reason has a place of its
-//! own.
+//! Failed dials are one symptom at first: ICMP is rate-limited, so a firewall that rejects shows as a
+//! few ICMP errors among many timeouts. End reasons with clear patterns of their own are separated.
 
 use super::Case;
 use super::closes::close_pattern;
 use super::facts::Facts;
 use super::model::{Scope, Symptom};
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of};
-use super::places::{Found, What, find};
+use super::scope::{Found, SymptomFilter, find};
 use crate::engine::analysis::breakdown::{HitKind, Row};
 use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
 use crate::order::sort_short_by_key;
 use crate::units::Moment;
 
-/// A symptom with what it was read from.
+/// A symptom with its pattern, scope and beginning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     pub symptom: Symptom,
     pub fit: Fit,
     pub scope: Scope,
-    /// When what it is about began.
+    /// The first hit.
     pub began: Moment,
 }
 
@@ -33,7 +32,7 @@ impl Observed {
     }
 }
 
-/// All of a run, in no order.
+/// All symptoms of a run, in no order.
 pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let mut all = local_failures(case, facts);
     all.extend(dials_failed(case, facts));
@@ -58,7 +57,7 @@ fn through(counts: &Counts) -> u32 {
     counts.of(Outcome::Through) + counts.of(Outcome::Slow)
 }
 
-// Dials that this host refused.
+// Dials that failed on this host.
 
 fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let is_local =
@@ -67,41 +66,41 @@ fn local_failures(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         case.summary.failures[reason as usize]?;
         let errno = case.summary.first_errno[reason as usize];
         let hits = |counts: &Counts| counts.of(Outcome::Failed(reason));
-        let what = What {
+        let filter = SymptomFilter {
             all: &|counts| through(counts) + hits(counts),
             hits: &hits,
             row_hits: &|row| row.reasons[reason as usize],
-            matter: HitKind::EndReason(reason),
-            may_be_a_limit: false,
-            is_of_places: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
+            hit_kind: HitKind::EndReason(reason),
+            is_limit_possible: false,
+            depends_on_route_only: matches!(reason, EndReason::NoPorts | EndReason::NoSource),
         };
-        let found = find(case, facts, &what).into_iter().next()?;
+        let found = find(case, facts, &filter).into_iter().next()?;
         Some(Observed::new(Symptom::LocalFailure { reason, errno }, found))
     };
     EndReason::ALL.into_iter().filter(is_local).filter_map(of).collect()
 }
 
-// Dials that failed beyond it.
+// Dials that failed beyond this host.
 
-/// Some end reasons of dials that are one symptom.
+/// End reasons of dials that are one symptom.
 struct Group {
     reasons: Vec<EndReason>,
-    /// Whether dials under way, and those that came through by a repeat, belong to it.
-    is_silent: bool,
+    /// Whether pending dials, and those that succeeded after a retransmission, belong to it.
+    has_timeouts: bool,
 }
 
 impl Group {
     fn hits(&self, counts: &Counts) -> u32 {
         let failed: u32 =
             self.reasons.iter().map(|reason| counts.of(Outcome::Failed(*reason))).sum();
-        // Of these the first SYN got no reply, too.
-        let quiet = counts.of(Outcome::Slow) + counts.of(Outcome::Pending);
-        failed + if self.is_silent { quiet } else { 0 }
+        // The first SYN of these got no reply either.
+        let no_first_reply = counts.of(Outcome::Slow) + counts.of(Outcome::Pending);
+        failed + if self.has_timeouts { no_first_reply } else { 0 }
     }
 
-    /// Dials that failed for another reason than the group's did not come through.
+    /// Without dials that failed for other reasons.
     fn all(&self, counts: &Counts) -> u32 {
-        let slow = if self.is_silent { 0 } else { counts.of(Outcome::Slow) };
+        let slow = if self.has_timeouts { 0 } else { counts.of(Outcome::Slow) };
         counts.of(Outcome::Through) + slow + self.hits(counts)
     }
 
@@ -133,18 +132,18 @@ fn dials_failed(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         .collect()
 }
 
-/// The end reasons as groups: one if together they make a clear pattern that each of them keeps to,
-/// else one for each that makes a clear pattern alone, and one for the rest.
+/// One group if all end reasons share a clear pattern; else one for each reason with a clear pattern
+/// of its own, and one for the rest.
 fn groups(case: &Case<'_>, facts: &Facts, reasons: Vec<EndReason>) -> Vec<Group> {
-    let is_silent = facts.timed_out > 0;
-    let all = Group { reasons: reasons.clone(), is_silent };
+    let has_timeouts = facts.timed_out > 0;
+    let all = Group { reasons: reasons.clone(), has_timeouts };
     if reasons.len() < 2 {
         return vec![all];
     }
     let joint = all.fit(case);
     let alone = |reason: EndReason| Group {
         reasons: vec![reason],
-        is_silent: is_silent && reason == EndReason::TimedOut,
+        has_timeouts: has_timeouts && reason == EndReason::TimedOut,
     };
     let (mut joined, mut apart) = (Vec::new(), Vec::new());
     for reason in reasons {
@@ -154,14 +153,14 @@ fn groups(case: &Case<'_>, facts: &Facts, reasons: Vec<EndReason>) -> Vec<Group>
         };
         if is_joined { joined.push(reason) } else { apart.push(alone(reason)) }
     }
-    let is_silent = is_silent && !apart.iter().any(|group: &Group| group.is_silent);
-    let mut groups = vec![Group { reasons: joined, is_silent }];
+    let has_timeouts = has_timeouts && !apart.iter().any(|group: &Group| group.has_timeouts);
+    let mut groups = vec![Group { reasons: joined, has_timeouts }];
     groups.retain(|group| !group.reasons.is_empty());
     groups.extend(apart);
     groups
 }
 
-/// Whether nearly all of one reason's dials are in the stretch of a pattern.
+/// Whether 80% of the dials with this end reason are within the pattern.
 fn is_within(case: &Case<'_>, fit: &Fit, reason: EndReason) -> bool {
     let cells = &case.summary.analysis.everywhere.timeline.cells;
     let is_in = |cell: &&Cell| match &fit.pattern {
@@ -180,70 +179,73 @@ fn is_within(case: &Case<'_>, fit: &Fit, reason: EndReason) -> bool {
 }
 
 fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed> {
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| group.all(counts),
         hits: &|counts| group.hits(counts),
         row_hits: &|row| {
             let failed: u32 =
                 group.reasons.iter().map(|reason| row.reasons[*reason as usize]).sum();
-            failed + if group.is_silent { row.slow_or_pending } else { 0 }
+            failed + if group.has_timeouts { row.slow_or_pending } else { 0 }
         },
-        matter: group.reasons.first().map_or(HitKind::Closed, |reason| HitKind::EndReason(*reason)),
-        may_be_a_limit: true,
-        is_of_places: false,
+        hit_kind: group
+            .reasons
+            .first()
+            .map_or(HitKind::Closed, |reason| HitKind::EndReason(*reason)),
+        is_limit_possible: true,
+        depends_on_route_only: false,
     };
     let observe = |found: Found| {
         let counts = counts_of(case, &found.scope);
-        let (pending, slow) = match group.is_silent {
+        let (pending, slow) = match group.has_timeouts {
             true => (counts.of(Outcome::Pending), counts.of(Outcome::Slow)),
             false => (0, 0),
         };
         let of = |reason: &EndReason| (*reason, counts.of(Outcome::Failed(*reason)));
         let reasons: Vec<(EndReason, u32)> = group.reasons.iter().map(of).collect();
         let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
-        let repeats = if group.is_silent { facts.failed_repeats } else { 0 };
-        let symptom = Symptom::DialsFailed { reasons, pending, slow, repeats };
+        let retransmits = if group.has_timeouts { facts.failed_retransmits } else { 0 };
+        let symptom = Symptom::DialsFailed { reasons, pending, slow, retransmits };
         (failed > 0).then(|| Observed::new(symptom, found))
     };
-    find(case, facts, &what).into_iter().filter_map(observe).collect()
+    find(case, facts, &filter).into_iter().filter_map(observe).collect()
 }
 
-/// The dials of a scope; of all where its places are not kept apart.
+/// The dials of a scope; all dials if it is not a single target or source.
 fn counts_of(case: &Case<'_>, scope: &Scope) -> Counts {
     let analysis = &case.summary.analysis;
     let spreads = match scope {
-        Scope::Targets { places, count: 1 } => Some((&analysis.targets, places)),
-        Scope::Sources { places, count: 1 } => Some((&analysis.sources, places)),
+        Scope::Targets { indexes, count: 1 } => Some((&analysis.targets, indexes)),
+        Scope::Sources { indexes, count: 1 } => Some((&analysis.sources, indexes)),
         _ => None,
     };
-    let of = |(spreads, places): (&'_ Vec<crate::engine::analysis::Spread>, &Vec<u32>)| {
-        let spread = spreads.get(usize::try_from(*places.first()?).ok()?)?;
+    let of = |(spreads, indexes): (&'_ Vec<crate::engine::analysis::Spread>, &Vec<u32>)| {
+        let spread = spreads.get(usize::try_from(*indexes.first()?).ok()?)?;
         Some(spread.timeline.counts())
     };
     spreads.and_then(of).unwrap_or_else(|| analysis.everywhere.timeline.counts())
 }
 
-/// Came through, but only by a repeat, where that is not told with those that failed.
+/// Dials that succeeded after a retransmission, unless `DialsFailed` counts them.
 fn dials_slow(case: &Case<'_>, facts: &Facts, others: &[Observed]) -> Option<Observed> {
     let summary = case.summary;
-    let is_told = others
+    let is_counted = others
         .iter()
         .any(|observed| matches!(observed.symptom, Symptom::DialsFailed { slow: 1.., .. }));
     let slow = summary.analysis.everywhere.timeline.count(Outcome::Slow);
-    if is_told || slow == 0 {
+    if is_counted || slow == 0 {
         return None;
     }
-    let group = Group { reasons: Vec::new(), is_silent: true };
-    let what = What {
+    let group = Group { reasons: Vec::new(), has_timeouts: true };
+    let filter = SymptomFilter {
         all: &|counts| group.all(counts),
         hits: &|counts| group.hits(counts),
         row_hits: &|row| row.slow_or_pending,
-        matter: HitKind::Closed,
-        may_be_a_limit: false,
-        is_of_places: false,
+        hit_kind: HitKind::Closed,
+        is_limit_possible: false,
+        depends_on_route_only: false,
     };
-    let found = find(case, facts, &what).into_iter().next()?;
-    Some(Observed::new(Symptom::DialsSlow { repeats: summary.slow.repeats }, found))
+    let found = find(case, facts, &filter).into_iter().next()?;
+    Some(Observed::new(Symptom::DialsSlow { retransmits: summary.slow.repeats }, found))
 }
 
 // Connections that did not last.
@@ -254,22 +256,22 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     if fin + rst == 0 {
         return Vec::new();
     }
-    let what = What {
-        // Of those established last it is not known yet.
+    let filter = SymptomFilter {
+        // Those established last may still be closed.
         all: &|counts| through(counts) - counts.unsettled,
         hits: &|counts| counts.closed_at_once,
         row_hits: &|row| row.closed_at_once,
-        matter: HitKind::Closed,
-        may_be_a_limit: true,
-        is_of_places: false,
+        hit_kind: HitKind::Closed,
+        is_limit_possible: true,
+        depends_on_route_only: false,
     };
     let symptom = |found: Found| {
-        // Of some of the places it is not known how many of each there were.
+        // FIN and RST are counted for the whole run only.
         let resets = if rst == 0 { 0 } else { rst.min(found.fit.part.hits) };
         let within = analysis.at_once_age_max;
         Observed::new(Symptom::ClosedOnAccept { resets, within }, found)
     };
-    find(case, facts, &what).into_iter().map(symptom).collect()
+    find(case, facts, &filter).into_iter().map(symptom).collect()
 }
 
 fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
@@ -293,25 +295,24 @@ fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
     Some(Observed { symptom, fit: whole(pattern, closes.count, of), scope, began: first })
 }
 
-/// Where the hits of rows are, whatever their pattern.
+/// The scope of hits that are counted by row only, without a pattern.
 fn scope_of_rows(
     case: &Case<'_>,
     facts: &Facts,
     row_hits: &dyn Fn(&Row) -> u32,
-    matter: HitKind,
+    hit_kind: HitKind,
     hits: u32,
 ) -> Scope {
     let established = narrow(case.summary.established_ever);
-    // Told by rows alone: of the cells it is not known.
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| if counts.dials > 0 { established.max(hits) } else { 0 },
         hits: &|counts| if counts.dials > 0 { hits } else { 0 },
         row_hits,
-        matter,
-        may_be_a_limit: false,
-        is_of_places: false,
+        hit_kind,
+        is_limit_possible: false,
+        depends_on_route_only: false,
     };
-    find(case, facts, &what).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
+    find(case, facts, &filter).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
 }
 
 fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
@@ -334,7 +335,7 @@ fn scope_of_reason(case: &Case<'_>, facts: &Facts, reason: EndReason, hits: u32)
     scope_of_rows(case, facts, &count, HitKind::EndReason(reason), hits)
 }
 
-// What checks and replies say.
+// Checks and replies.
 
 fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     let mut all = Vec::new();
@@ -372,8 +373,7 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         };
         all.push(found(symptom, checks.unacknowledged, checked_at));
     }
-    // No SYN-ACK met an established connection: what came was something else.
-    // A lost segment or two look the same.
+    // Without a challenge ACK what arrived was no SYN-ACK. Fewer may be lost segments.
     let repeated = syn_acks_repeated(case);
     if repeated >= u64::from(HITS_MIN) && case.counters.syn_challenge != Some(0) {
         let observed = found(Symptom::SynAckRepeated, repeated, checked_at);
@@ -384,8 +384,8 @@ fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     all
 }
 
-/// To how many connections the server goes on repeating its SYN-ACK: those of the latest check, or
-/// of the first where the latest found segments and no acknowledgement.
+/// Connections on which the server keeps retransmitting its SYN-ACK: at the latest check, or at the
+/// first if the latest received segments but no acknowledgement.
 fn syn_acks_repeated(case: &Case<'_>) -> u64 {
     let checks = &case.summary.checks;
     let other = [Round::Last, Round::Watch].map(|round| checks.round(round).other_traffic);
@@ -393,15 +393,15 @@ fn syn_acks_repeated(case: &Case<'_>) -> u64 {
     checks.repeats_syn_ack.max(since_first)
 }
 
-/// Whether a server that repeats its SYN-ACK to some may have lost their final ACKs on the path: to a
-/// few here and there, or to no more than had their SYN repeated.
+/// Whether lost final ACKs may explain retransmitted SYN-ACKs: they are scattered, and few or no more
+/// than the dials with a retransmitted SYN.
 pub fn are_final_acks_lost(case: &Case<'_>, pattern: &Pattern, share: Part) -> bool {
-    let is_strewn = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
+    let is_scattered = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
     let are_few = u64::from(share.hits) * 20 <= u64::from(share.all);
-    is_strewn && (are_few || case.summary.slow.through() >= u64::from(share.hits))
+    is_scattered && (are_few || case.summary.slow.through() >= u64::from(share.hits))
 }
 
-/// How those are spread over the dials: a queue that is full does it above a count, or in bursts.
+/// Their pattern: a full accept queue shows above a count, or in bursts.
 fn syn_ack_pattern(case: &Case<'_>) -> Pattern {
     let spread = &case.summary.analysis.everywhere;
     let hits = |counts: &Counts| counts.syn_ack_repeated;
@@ -413,18 +413,18 @@ fn no_reply(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     if case.summary.no_reply.is_none() {
         return Vec::new();
     }
-    let what = What {
+    let filter = SymptomFilter {
         all: &|counts| counts.replied + counts.no_reply,
         hits: &|counts| counts.no_reply,
         row_hits: &|row| row.no_reply,
-        matter: HitKind::NoReply,
-        may_be_a_limit: true,
-        is_of_places: false,
+        hit_kind: HitKind::NoReply,
+        is_limit_possible: true,
+        depends_on_route_only: false,
     };
     let observe = |found: Found| {
         let replied = counts_of(case, &found.scope).replied.into();
         let (wrong, late) = (facts.wrong_replies, facts.late_replies);
         Observed::new(Symptom::NoReply { replied, wrong, late }, found)
     };
-    find(case, facts, &what).into_iter().map(observe).collect()
+    find(case, facts, &filter).into_iter().map(observe).collect()
 }

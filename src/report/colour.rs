@@ -1,5 +1,5 @@
-//! Colour, for a terminal: the state of a run, and nothing else. It goes over finished text, so that
-//! it takes part in no width.
+//! Colour for a terminal: errors and the first word of the verdict. Added to finished text, so it does
+//! not count in any width.
 
 /// Select graphic rendition. Source: ECMA-48, 8.3.117.
 pub const RED: &str = "\x1b[31m";
@@ -9,25 +9,25 @@ pub const PLAIN: &str = "\x1b[0m";
 
 const VERDICT: &str = "--- verdict ---";
 
-/// Of each first word of a verdict, in which colour.
+/// The colour of each first word of a verdict.
 const WORDS: [(&str, &str); 4] =
     [("OK:", GREEN), ("LIMIT:", YELLOW), ("FAILED:", RED), ("STOPPED:", YELLOW)];
 
-/// What begins a count of errors, in a statistics line and in the report.
+/// The start of a count of errors, in a statistics line and in the report.
 const COUNTS: [&str; 2] = ["Error: ", "Errors: "];
 
-/// The same text with its errors, unless there are none, and the verdict's first word in colour.
+/// The same text with error counts above 0 and the first word of the verdict in colour.
 pub fn coloured(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 64);
     let mut is_verdict = false;
     for line in text.split_inclusive('\n') {
         let word = WORDS.iter().find(|(word, _)| is_verdict && line.starts_with(word));
         is_verdict = line.trim_end() == VERDICT;
-        let place = match word {
+        let range = match word {
             Some((word, colour)) => Some((0, word.len() - 1, *colour)),
             None => errors_in(line).map(|(from, to)| (from, to, RED)),
         };
-        match place {
+        match range {
             Some((from, to, colour)) => {
                 out.extend([&line[..from], colour, &line[from..to], PLAIN, &line[to..]]);
             }
@@ -37,7 +37,7 @@ pub fn coloured(text: &str) -> String {
     out
 }
 
-/// Where a line counts errors, if there are any.
+/// The range of an error count above 0.
 fn errors_in(line: &str) -> Option<(usize, usize)> {
     let is_stats = line.starts_with("Total: ");
     let from = match is_stats {
@@ -76,7 +76,7 @@ OK: not a first word
     }
 
     #[test]
-    fn what_is_as_it_should_be_has_no_colour() {
+    fn text_without_errors_has_no_colour() {
         let text = "\
 Total: 10, Dialing: 0, Established: 10, Closed: 0, Error: 0, NotInitiated: 0
 Errors: 0

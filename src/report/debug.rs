@@ -1,4 +1,4 @@
-//! The lines of `--debug`: what happened to each connection, and the beginning of what it received.
+//! The lines of `--debug`: the events of each connection, and the first bytes that it received.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -7,10 +7,10 @@ use super::text::{write_note, write_received};
 use crate::engine::{Key, Note};
 use crate::route::Target;
 
-/// Of what a connection received, so much is shown: a server that floods fills a file at 100 MB/s.
+/// Shown per connection: a server that floods would fill a file at 100 MB/s.
 const SHOWN_BYTES_MAX: usize = 4096;
 
-/// What was shown of the connections that are open; some 40 bytes for each that received anything.
+/// Bytes shown per open connection; some 40 bytes of memory for each that received data.
 #[derive(Debug, Clone, Default)]
 pub struct Debug {
     received: BTreeMap<u32, Received>,
@@ -23,7 +23,7 @@ struct Received {
 }
 
 impl Debug {
-    /// What happened to a connection. Before its end it is told how much else it received.
+    /// Writes an event of a connection; at its end also the number of bytes that were not shown.
     pub fn note(
         &mut self,
         out: &mut dyn Write,
@@ -39,7 +39,7 @@ impl Debug {
         write_note(out, key, target, note)
     }
 
-    /// What a connection received, as far as it is shown.
+    /// Writes received bytes, up to the limit.
     pub fn received(
         &mut self,
         out: &mut dyn Write,
@@ -55,8 +55,7 @@ impl Debug {
         if shown.is_empty() { Ok(()) } else { write_received(out, key, target, shown) }
     }
 
-    /// What else the connections received that are open at the end of the run; a line each, given
-    /// what names their targets.
+    /// At the end of the run, a line for each open connection with bytes that were not shown.
     pub fn lines<'a>(
         &'a self,
         target: impl Fn(u32) -> &'a Target + 'a,
@@ -91,7 +90,7 @@ mod tests {
     use crate::units::Span;
 
     #[test]
-    fn so_much_of_a_flood_is_shown_and_the_rest_counted_once() {
+    fn the_first_4096_bytes_are_shown_and_the_rest_is_counted_once() {
         let mut debug = Debug::default();
         let target = Target { host: "127.0.0.1".into(), address: ([127, 0, 0, 1], 80).into() };
         let [flooded, other, still_open] = [7, 8, 9].map(|slot| Key { slot, attempt: 0 });

@@ -1,5 +1,4 @@
-//! The run as it goes on, for `tail -f`, `jq` and log shippers: one JSON object a line. The last one
-//! is the whole document.
+//! The run as NDJSON, for `tail -f`, `jq` and log shippers. The last line has the whole document.
 
 use super::json::{write_document, write_levels, write_start};
 use super::{Report, Start};
@@ -8,12 +7,12 @@ use crate::engine::Sample;
 use crate::json::Json;
 use crate::units::rfc3339;
 
-/// The run begins.
+/// The first line.
 pub fn start(run: &Start<'_>) -> String {
     event("start", |json| write_start(json, run))
 }
 
-/// A statistics line is due.
+/// The statistics of an interval.
 pub fn interval(now_unix_ns: u64, sample: &Sample) -> String {
     event("interval", |json| {
         json.key("time").string(&rfc3339(now_unix_ns));
@@ -23,7 +22,7 @@ pub fn interval(now_unix_ns: u64, sample: &Sample) -> String {
     })
 }
 
-/// The run is over.
+/// The last line.
 pub fn end(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
     event("end", |json| write_document(json, report, diagnosis))
 }

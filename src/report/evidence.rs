@@ -1,4 +1,4 @@
-//! What is known of each thing that went wrong, and what "established" means in this run.
+//! Details of each end reason, and what "established" means in this run.
 
 use std::fmt::{self, Write};
 
@@ -10,17 +10,18 @@ use crate::order::sort_short_by_key;
 use crate::plan::{Plan, Probe};
 use crate::units::{Moment, Span};
 
-/// As the table of reasons names those that did not answer.
-const UNANSWERED: &str = "established, but the application did not answer";
+/// The row of connections without a reply.
+const NO_REPLY: &str = "established, no reply from the application";
 
-/// The client is called slow if its times are over the kernel's by this, and are twice as long.
+/// This host is slow if it reads a SYN-ACK this much later than it arrived, and twice the handshake
+/// time.
 const SLOW_CLIENT_MIN: Span = Span::from_ms(1);
 
-/// And if so many have been measured on either side.
+/// Below this number of samples it is not reported.
 const SLOW_CLIENT_SAMPLES_MIN: u64 = 10;
 
-/// The kernel's own measure, and a word of caution where ours is far over it; left out where nothing
-/// was sampled.
+/// Handshake times by the kernel, and a warning if this host read them much later. Empty without
+/// samples.
 pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let kernel = &summary.handshake_times;
     if kernel.count() == 0 {
@@ -33,44 +34,44 @@ pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Res
         "Handshake times by the kernel p50/p99 = {}/{} ({sampled} sampled)",
         shown[0], shown[1]
     )?;
-    // Of the same connections: quantiles of two samples say nothing of each other.
+    // Measured on the same connections: quantiles of two samples cannot be subtracted.
     let notice = &summary.notice_times;
     let over = notice.quantile(500);
     if notice.count() >= SLOW_CLIENT_SAMPLES_MIN && over > p50 && over >= SLOW_CLIENT_MIN {
         let over = over.rounded_to_3_digits();
         writeln!(
             out,
-            "This host was slow to notice: by {over} and more after the SYN-ACK, for half of the \
-             connections sampled"
+            "This host was slow: half of the sampled handshakes were read {over} or more after the \
+             SYN-ACK"
         )?;
     }
     Ok(())
 }
 
-/// Everything else; little where little happened.
+/// End reasons, retransmissions, checks, replies and lifetimes, each only if there were any.
 pub fn write_evidence(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
     write_reasons(out, summary)?;
     write_retransmissions(out, summary)?;
     write_meaning(out, summary, plan)?;
-    write_answers(out, summary, plan)?;
+    write_replies(out, summary, plan)?;
     write_quantiles(out, "Lifetimes of closed connections", &summary.lifetimes)
 }
 
-/// A row of the table of reasons.
+/// A row of the table of end reasons.
 struct Row<'a> {
     name: String,
     side: Side,
     failures: &'a Failures,
-    /// Whether any of them was timed: what was skipped was not.
+    /// Skipped dials have no times.
     is_timed: bool,
-    /// How many connections were open at the SYN of the first.
+    /// Connections open at the first one's SYN.
     open: Option<u32>,
 }
 
 fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
         let failures = summary.failures[reason as usize].as_ref()?;
-        let name = reason_words(summary, reason);
+        let name = reason_text(summary, reason);
         let is_timed = reason != EndReason::NoPorts || failures.count > summary.skipped;
         Some(Row {
             name,
@@ -82,9 +83,9 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     });
     let mut rows: Vec<Row<'_>> = ended_by.collect();
     if let Some(failures) = &summary.no_reply {
-        // An answer can be lost on its way as well.
+        // A reply can be lost on the path as well.
         rows.push(Row {
-            name: UNANSWERED.into(),
+            name: NO_REPLY.into(),
             side: Side::Beyond,
             failures,
             is_timed: true,
@@ -98,7 +99,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let count = rows.len();
     writeln!(
         out,
-        "End reasons: {count}, dated by SYN or by close, and how many were open at the first"
+        "End reasons: {count}, dated by SYN or close; open: connections at the first SYN"
     )?;
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     writeln!(
@@ -129,7 +130,7 @@ fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
     Some(first.level_at_first.end)
 }
 
-/// Those that got no reply to their first SYN, whatever became of them.
+/// Dials without a reply to their first SYN, however they ended.
 fn open_at_first_slow(summary: &Summary) -> u32 {
     let silent = [Outcome::Slow, Outcome::Pending, Outcome::Failed(EndReason::TimedOut)];
     let cells = &summary.analysis.everywhere.timeline.cells;
@@ -145,8 +146,8 @@ fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result 
     let plural = if slow.repeats == 1 { "" } else { "s" };
     writeln!(
         out,
-        "Dials of 1s and more: {}, of which {} repeated their SYN ({} repeat{plural} in all); the \
-         first one began with {} open",
+        "Dials of 1s or more: {}, of which {} retransmitted their SYN ({} retransmission{plural}); \
+         the first began with {} open",
         slow.dials,
         slow.retransmitted,
         slow.repeats,
@@ -163,13 +164,13 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
     if plan.probe == Probe::None {
         writeln!(
             out,
-            "Established means: the handshake was seen from here; the server was not asked \
-             (--probe asks it)"
+            "Established means: the handshake completed on this host; the server was not probed \
+             (--probe)"
         )?;
     } else {
         write_first_checks(out, summary, plan)?;
         let since = |at: Moment| at.since(summary.start).rounded_to_3_digits();
-        for (round, name) in [(Round::Watch, "of those that watch"), (Round::Last, "at the end")] {
+        for (round, name) in [(Round::Watch, "during the hold"), (Round::Last, "at the end")] {
             write_later_checks(out, checks.round(round), name, &since)?;
         }
     }
@@ -179,31 +180,31 @@ fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
 fn write_first_checks(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
     let (checks, half_open) = (&summary.checks, summary.ended_by(EndReason::HalfOpen));
     let first = checks.round(Round::First);
-    let (checked, asked, open) = (checks.checked(), first.sent, first.pending);
+    let (checked, sent, open) = (checks.checked(), first.sent, first.pending);
     let confirmed = first.confirmed + first.unneeded;
-    let told = confirmed + first.half_open + open + first.not_sent;
-    let untold = checked.saturating_sub(told);
+    let decided = confirmed + first.half_open + open + first.not_sent;
+    let unknown = checked.saturating_sub(decided);
     let which = if plan.probe == Probe::Sample { "a sample of " } else { "" };
-    // Others may be half open as well.
+    // Unchecked ones may be half-open as well.
     let least = if plan.probe == Probe::Sample && half_open > 0 { "at least " } else { "" };
     write!(
         out,
-        "Established means: {which}{checked} looked into ({asked} asked by keepalive), {confirmed} \
-         are the server's, {least}{} half open, {untold} could not be told",
+        "Established means: {which}{checked} checked ({sent} by keepalive), {confirmed} confirmed by \
+         the server, {least}{} half-open, {unknown} unknown",
         first.half_open
     )?;
     if first.repeats_syn_ack > 0 {
-        write!(out, " ({} repeat their SYN-ACK)", first.repeats_syn_ack)?;
+        write!(out, " ({} with a retransmitted SYN-ACK)", first.repeats_syn_ack)?;
     }
     if open > 0 {
-        write!(out, ", {open} not known yet when the run ended")?;
+        write!(out, ", {open} pending when the run ended")?;
     }
     if first.not_sent > 0 {
-        write!(out, ", {} not asked, as this host could not set a keepalive", first.not_sent)?;
+        write!(out, ", {} not checked (this host could not set a keepalive)", first.not_sent)?;
     }
     let others = summary.established_ever.saturating_sub(checked);
     if plan.probe == Probe::Sample && others > 0 {
-        write!(out, "; {others} others were not asked")?;
+        write!(out, "; {others} others not checked")?;
     }
     writeln!(out)
 }
@@ -217,21 +218,21 @@ fn write_later_checks(
     let (Some(first), Some(last)) = (round.first_at, round.last_at) else { return Ok(()) };
     write!(
         out,
-        "Last check {name}, from {} to {}: {} of {} keepalives acknowledged",
+        "Last check {name}, {} to {}: {} of {} keepalives acknowledged",
         since(first),
         since(last),
         round.confirmed,
         round.sent
     )?;
     for (count, what) in [
-        (round.unacknowledged, "not"),
-        (round.other_traffic, "not, but other segments came"),
-        (round.repeats_syn_ack, "not, and the SYN-ACK was repeated"),
+        (round.unacknowledged, "unacknowledged"),
+        (round.other_traffic, "unacknowledged with other segments received"),
+        (round.repeats_syn_ack, "unacknowledged with a retransmitted SYN-ACK"),
         (round.half_open, "answered with RST"),
-        (round.closed, "closed before it could be told"),
-        (round.unknown, "unknown, as this host was not looking"),
-        (round.pending, "not known yet when the run ended"),
-        (round.not_sent, "more not sent, as this host could not set a keepalive"),
+        (round.closed, "closed before the result"),
+        (round.unknown, "unknown (tcpgoon was paused)"),
+        (round.pending, "pending when the run ended"),
+        (round.not_sent, "more not sent (this host could not set a keepalive)"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;
@@ -246,33 +247,33 @@ fn write_suspects(out: &mut dyn Write, checks: &CheckStats, plan: &Plan) -> fmt:
     }
     write!(
         out,
-        "Suspects: {} looked at for a slow dial or a missing answer, {} whose SYN-ACK was repeated",
+        "Suspects: {} checked after a slow dial or a missing reply, {} with a retransmitted SYN-ACK",
         checks.suspects, checks.suspects_half_open
     )?;
-    if plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
-        write!(out, ", {} sent what nobody acknowledged", checks.suspects_unacknowledged)?;
+    if plan.reply_check.as_ref().is_some_and(|check| !check.send.is_empty()) {
+        write!(out, ", {} with unacknowledged data", checks.suspects_unacknowledged)?;
     }
     writeln!(out)
 }
 
-fn write_answers(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
-    let Some(talk) = &plan.reply_check else { return Ok(()) };
+fn write_replies(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
+    let Some(check) = &plan.reply_check else { return Ok(()) };
     let checks = &summary.checks;
-    write!(out, "Answered: {} within {}", checks.replied, talk.reply_timeout)?;
+    write!(out, "Replied: {} within {}", checks.replied, check.reply_timeout)?;
     if checks.replied_late_read > 0 {
-        let why = if summary.gaps.count() > 0 { ", as the loop was paused" } else { "" };
+        let why = if summary.gaps.count() > 0 { ", tcpgoon was paused" } else { "" };
         write!(out, " ({} of them read late{why})", checks.replied_late_read)?;
     }
     writeln!(
         out,
-        ", unanswered: {}, closed before an answer: {}",
+        ", no reply: {}, closed before a reply: {}",
         checks.no_reply, checks.closed_before_reply
     )?;
     write_quantiles(out, "Times to the first byte", &summary.first_byte_times)
 }
 
-/// Left out where there is nothing to time. All five rounded alike, or the greatest could come out
-/// below a quantile.
+/// Empty if there are no times. All five are rounded alike, or the maximum could print below a
+/// quantile.
 fn write_quantiles(out: &mut dyn Write, title: &str, times: &Histogram) -> fmt::Result {
     if times.count() == 0 {
         return Ok(());
@@ -283,9 +284,9 @@ fn write_quantiles(out: &mut dyn Write, title: &str, times: &Histogram) -> fmt::
     writeln!(out, "{title} min/p50/p90/p99/max = {min}/{p50}/{p90}/{p99}/{max}")
 }
 
-/// How the report names a reason. Three are all kinds of things: the system's word for the first of
-/// them says more.
-pub fn reason_words(summary: &Summary, reason: EndReason) -> String {
+/// An end reason as it is printed. Three of them cover several errors: these add the system's message
+/// for the first.
+pub fn reason_text(summary: &Summary, reason: EndReason) -> String {
     let errno = summary.first_errno[reason as usize];
     if matches!(reason, EndReason::OtherHere | EndReason::OtherBeyond | EndReason::Lost)
         && errno != 0

@@ -1,12 +1,11 @@
-//! `tcpgoon explain`: a record of the table of causes in full, or the list of all, at 80 columns.
+//! `tcpgoon explain`: one cause in full, or the list of all, at 80 columns.
 
 use std::fmt::{self, Write};
 
 use super::wrap::write_wrapped;
 use crate::diagnosis::causes::{Cause, CauseRecord, Check, Place};
 
-/// A command that is no longer has what it shows beside it, in one column for all; of a longer one
-/// that is on the next line.
+/// Up to this length a command has its reading on the same line.
 const COMMAND_COLUMNS_MAX: usize = 38;
 
 /// One cause, or the list.
@@ -29,7 +28,7 @@ pub fn write_list(out: &mut dyn Write) -> fmt::Result {
         if side.replace(record.side) != Some(record.side) {
             writeln!(out)?;
         }
-        // Wide enough for all sides but "server or network", which one cause has.
+        // Only "server or network", of one cause, is wider.
         writeln!(out, "{:ids$}  {:9}  {}", record.id, record.side.word(), record.title)?;
     }
     Ok(())
@@ -41,16 +40,16 @@ pub fn write_record(out: &mut dyn Write, record: &CauseRecord) -> fmt::Result {
     writeln!(out, "{id} ({}): {title}", side.word())?;
     writeln!(out, "\nHow it looks:")?;
     write_wrapped(out, explanation, 2)?;
-    writeln!(out, "\nHow to check, and what is seen if it is this cause:")?;
+    writeln!(out, "\nHow to check, and the result if it is this cause:")?;
     let commands: Vec<String> = checks.iter().map(|check| generic(check.command)).collect();
     let lengths = commands.iter().map(String::len).filter(|length| *length <= COMMAND_COLUMNS_MAX);
     let width = lengths.max().unwrap_or(COMMAND_COLUMNS_MAX);
     for place in Place::ALL {
-        let there = || checks.iter().zip(&commands).filter(|(check, _)| check.on == place);
-        if there().next().is_some() {
+        let at_place = || checks.iter().zip(&commands).filter(|(check, _)| check.on == place);
+        if at_place().next().is_some() {
             writeln!(out, "  {}:", place.word())?;
         }
-        for (check, command) in there() {
+        for (check, command) in at_place() {
             write_check(out, check, command, width)?;
         }
     }
@@ -70,7 +69,7 @@ fn write_check(out: &mut dyn Write, check: &Check, command: &str, width: usize) 
     }
 }
 
-/// As it is shown where there is no run whose target it could name.
+/// With words in capitals instead of the target of a run.
 fn generic(command: &str) -> String {
     command.replace("{host}", "HOST").replace("{port}", "PORT").replace("{source}", "SOURCE")
 }
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn places_come_in_one_order_and_once_each() {
+    fn check_places_are_printed_once_and_in_order() {
         let text = text(Some(Cause::ClientLimit));
         let places: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(":")).collect();

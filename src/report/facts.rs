@@ -1,62 +1,64 @@
-//! The words for what was counted.
+//! Each [`Fact`] as a clause.
 
 use crate::diagnosis::model::Fact;
 use crate::units::Span;
 
-/// A fact as a clause.
-pub fn fact_words(fact: &Fact) -> String {
+/// Without a full stop.
+pub fn fact_text(fact: &Fact) -> String {
     let short = |span: &Span| span.rounded_to_3_digits();
     match fact {
         Fact::Retransmissions { failed, through } => {
-            format!("{failed} SYN retransmissions failed, {through} dials came through by one")
+            format!("{failed} SYN retransmissions got no reply, {through} dials succeeded on one")
         }
-        Fact::FourTupleDecides { repeats, through_percent } => format!(
-            "none of {repeats} SYN retransmissions came through, {through_percent}% of first SYNs \
-             did: the 4-tuple decides, not chance"
+        Fact::FourTupleDecides { retransmits, through_percent } => format!(
+            "0 of {retransmits} SYN retransmissions succeeded, {through_percent}% of first SYNs did: \
+             the 4-tuple decides, not chance"
         ),
         Fact::AllReplied { replied } => {
             format!("the application replied on all {replied} connections")
         }
         Fact::SynAckRepeated { connections } => {
-            format!("the server repeats its SYN-ACK to {connections}")
+            format!("the server retransmits its SYN-ACK on {connections} connections")
         }
         Fact::HalfOpen { connections } => {
-            format!("{connections} are half-open: the keepalive was answered with RST")
+            format!("{connections} connections are half-open: the keepalive was answered with RST")
         }
         Fact::NoneAcknowledged { connections } => {
-            format!("none of {connections} keepalives was acknowledged since")
+            format!("0 of {connections} keepalives acknowledged since then")
         }
         Fact::ShortTimeout { timeout } => {
-            format!("no dial had more than {timeout}: what takes longer looks like silence")
+            format!("the dial timeout is {timeout}: a later reply counts as none")
         }
         Fact::ResetAsRefused { connections } => {
-            format!("RST on {connections} that waited to be accepted, as refusals began")
+            format!(
+                "RST on {connections} connections that were not accepted yet, when refusals began"
+            )
         }
         Fact::IcmpSentHere { count } => {
             format!("this host sent {count} ICMP unreachable errors itself (IcmpOutDestUnreachs)")
         }
         Fact::ClosedMeanwhile { closes } => {
-            format!("its application closed {closes} connections: it does accept")
+            format!("the application closed {closes} connections meanwhile: it does accept")
         }
         Fact::ResetAfterHandshake { connections } => {
-            format!("RST right after the handshake on {connections}, and no data")
+            format!("RST right after the handshake on {connections} connections, no data")
         }
-        Fact::SynNotSent { count, repeats } => format!(
-            "this host could not send {count} SYN retransmissions (TCPRetransFail; {repeats} were \
+        Fact::SynNotSent { count, retransmits } => format!(
+            "this host could not send {count} SYN retransmissions (TCPRetransFail; {retransmits} were \
              due)"
         ),
-        Fact::SynStillQueued { count, repeats } => format!(
-            "{count} SYNs still waited on this host when they were due again ({repeats} repeats), \
-             as for an address of the link that does not resolve"
+        Fact::SynStillQueued { count, retransmits } => format!(
+            "{count} SYNs were still queued on this host when due for retransmission ({retransmits} \
+             retransmissions), as for an on-link address that does not resolve"
         ),
         Fact::NeighbourTableFull { count } => {
             format!("the neighbour table was full {count} times")
         }
         Fact::ConntrackDrops { count } => {
-            format!("connection tracking of this host dropped {count} packets")
+            format!("conntrack on this host dropped {count} packets")
         }
         Fact::IngressDrops { count } => {
-            format!("this host dropped {count} packets on input (softnet_stat, all of its traffic)")
+            format!("this host dropped {count} received packets (softnet_stat, all traffic)")
         }
         Fact::ListenOverflows { count } => {
             format!("accept queues on this host overflowed {count} times (ListenOverflows)")
@@ -64,12 +66,12 @@ pub fn fact_words(fact: &Fact) -> String {
         Fact::Icmp { kind, code, is_v6, offender, is_local, count } => {
             let version = if *is_v6 { "ICMPv6" } else { "ICMP" };
             let name = icmp_name(*is_v6, *kind, *code);
-            let whose = if *is_local { " (this host)" } else { "" };
-            format!("{version} {kind}/{code} ({name}) from {offender}{whose} to {count} dials")
+            let sender = if *is_local { " (this host)" } else { "" };
+            format!("{version} {kind}/{code} ({name}) from {offender}{sender} to {count} dials")
         }
         Fact::SameCount { open, places, is_source } => {
             let noun = if *is_source { "source" } else { "target" };
-            format!("{open} at each {noun}, at {places} of them")
+            format!("{open} connections at each {noun}, at {places} {noun}s")
         }
         Fact::RefusedSooner { refused, handshake } => format!(
             "refused within {}, sooner than the shortest handshake ({})",
@@ -85,10 +87,10 @@ pub fn fact_words(fact: &Fact) -> String {
             "{confirmed} of {sent} keepalives of the same check were acknowledged: the path works"
         ),
         Fact::AfterLastDial { closes } => {
-            format!("{closes} closes, and they went on after the last dial")
+            format!("{closes} closes, continuing after the last dial")
         }
-        Fact::LastLine => "the server says why (below)".into(),
-        Fact::RefusedAfter { dials } => format!("{dials} dials failed after it"),
+        Fact::LastLine => "the server sent a reason (below)".into(),
+        Fact::RefusedAfter { dials } => format!("{dials} dials failed after that"),
     }
 }
 

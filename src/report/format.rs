@@ -1,10 +1,10 @@
-//! Which renderer writes which format.
+//! The renderer of each format.
 
 use super::{Report, events, json, junit, markdown};
 use crate::diagnosis::model::Diagnosis;
 use crate::outputs::Format;
 
-/// A report in another format than the text; of events the last one.
+/// A report in a format other than text; for `Format::Events` the last line.
 pub fn write(format: Format, report: &Report<'_>, diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.

@@ -1,5 +1,5 @@
-//! What this host itself has to say about a run: ICMP errors that its dials received, and what its
-//! kernel counted. Left out where there is nothing.
+//! What this host recorded about a run: ICMP errors that its dials received, and kernel counters.
+//! Empty if there are none.
 
 use std::fmt::{self, Write};
 
@@ -14,31 +14,31 @@ pub fn write_host_evidence(
     for count in icmp.counts() {
         let IcmpError { is_v6, kind, code, offender } = count.error;
         let protocol = if is_v6 { "ICMPv6" } else { "ICMP" };
-        let whose = if count.is_local == Some(true) { " (this host)" } else { "" };
+        let sender = if count.is_local == Some(true) { " (this host)" } else { "" };
         writeln!(
             out,
-            "{protocol} errors: {kind}/{code} ({}) from {offender}{whose}, dials that received it: {}",
-            words(&count.error),
+            "{protocol} errors: {kind}/{code} ({}) from {offender}{sender}, dials that received it: {}",
+            name(&count.error),
             count.dials
         )?;
     }
     if icmp.others() > 0 {
         writeln!(out, "ICMP errors of other kinds or from other addresses: {}", icmp.others())?;
     }
-    let told: Vec<String> = local_ones(counters)
+    let counted: Vec<String> = local_drops(counters)
         .named()
         .iter()
         .filter_map(|(name, count)| Some(format!("{name} {}", count.filter(|n| *n > 0)?)))
         .collect();
-    if told.is_empty() {
+    if counted.is_empty() {
         return Ok(());
     }
-    writeln!(out, "Kernel counters of this host, all processes: {}", told.join(", "))
+    writeln!(out, "Kernel counters of this host, all processes: {}", counted.join(", "))
 }
 
-/// Those that say that this host, or a server on it, dropped or rejected something. The others move
-/// in every run that fails.
-fn local_ones(counters: &Counters) -> Counters {
+/// Only those that count drops or rejections by this host or a server on it. The others rise in every
+/// run that fails.
+fn local_drops(counters: &Counters) -> Counters {
     Counters {
         syn_retrans: None,
         timeouts: None,
@@ -50,8 +50,8 @@ fn local_ones(counters: &Counters) -> Counters {
     }
 }
 
-/// As RFC 792, 1122, 1812 and 4443 name them.
-fn words(error: &IcmpError) -> &'static str {
+/// Source: RFC 792, 1122, 1812 and 4443.
+fn name(error: &IcmpError) -> &'static str {
     match (error.is_v6, error.kind, error.code) {
         _ if error.is_prohibited() => "administratively prohibited",
         _ if error.is_host_unreachable() => "host unreachable",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_is_told_with_its_numbers_and_its_sender() {
+    fn each_icmp_error_is_printed_with_its_numbers_and_sender() {
         let mut icmp = IcmpTally::new();
         for error in [error(3, 13, 1), error(3, 1, 2), error(3, 13, 1), error(11, 0, 3)] {
             icmp.add(Moment(0), error);
@@ -105,7 +105,7 @@ ICMP errors: 11/0 (time exceeded) from 10.0.0.3, dials that received it: 1
     }
 
     #[test]
-    fn only_what_names_this_host_is_told_and_nothing_if_there_is_nothing() {
+    fn only_drops_by_this_host_are_printed() {
         let usual =
             Counters { attempt_fails: Some(9), listen_drops: Some(0), ..Counters::default() };
         assert_eq!(written(&usual, &IcmpTally::new()), "");

@@ -20,7 +20,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
         "<testsuite name=\"tcpgoon {}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" \
          timestamp=\"{}\" time=\"{seconds}\">",
         Xml(report.target),
-        // Without a zone, as its schema has it: UTC.
+        // UTC; the schema allows no zone.
         rfc3339(report.start_unix_ns).get(..19).unwrap_or_default(),
     )?;
     for one in judged {
@@ -38,8 +38,8 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     writeln!(out, "</testsuite>")
 }
 
-/// A text in XML: what has a meaning there as an entity, and what may not stand there at all as
-/// U+FFFD. Source: XML 1.0, 2.2 and 2.4.
+/// Escapes text for XML: markup as entities, forbidden characters as U+FFFD. Source: XML 1.0, 2.2
+/// and 2.4.
 struct Xml<'a>(&'a str);
 
 impl fmt::Display for Xml<'_> {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_text_is_markup_or_forbidden() {
+    fn markup_and_forbidden_characters_are_escaped() {
         let text = "a<b>&\"'\u{1b}[31m\u{0}\u{ffff}\n";
         let escaped = "a&lt;b&gt;&amp;&quot;&#39;\u{fffd}[31m\u{fffd}\u{fffd}\n";
         assert_eq!(Xml(text).to_string(), escaped);

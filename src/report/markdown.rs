@@ -1,5 +1,5 @@
-//! The result as Markdown, made for a summary of a CI job (`$GITHUB_STEP_SUMMARY`): a table of what
-//! was reached, one of the conditions, and the verdict as it is printed.
+//! The result as Markdown, for the summary of a CI job (`$GITHUB_STEP_SUMMARY`): a table of results, a
+//! table of conditions, and the verdict.
 
 use std::fmt::{self, Write};
 
@@ -9,7 +9,7 @@ use crate::diagnosis::model::Diagnosis;
 use crate::engine::State;
 use crate::units::rfc3339;
 
-/// Begins and ends with an empty line, as it is appended to what others wrote.
+/// Begins and ends with an empty line, as it is appended to a file.
 pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) -> fmt::Result {
     let summary = report.summary;
     let level = |state| summary.last.level(state);
@@ -38,7 +38,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     }
     let mut verdict = String::new();
     write_verdict(&mut verdict, &report.case(), diagnosis)?;
-    // No line of it begins with a fence: what a server said stands in quotes.
+    // It cannot contain a fence: a line from the server is printed in quotes.
     writeln!(out, "\n```text\n{}```\n", verdict)
 }
 
@@ -46,7 +46,7 @@ fn row(out: &mut dyn Write, title: &str, value: &str) -> fmt::Result {
     writeln!(out, "| {title} | {value} |")
 }
 
-/// A text as code, which can stand in a cell: nothing in it has a meaning.
+/// A text as inline code in a table cell, with nothing in it interpreted.
 fn code(text: &str) -> String {
     let text = text.replace('|', "\\|").replace('`', "'").replace(['\r', '\n'], " ");
     format!("`{text}`")

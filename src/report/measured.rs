@@ -11,14 +11,14 @@ use crate::limits::Knob;
 use crate::measured::{Calibration, LimitedBy, ServeCounts, ServeEvent};
 use crate::units::{NS_PER_S, Span};
 
-/// Below this number a connection's memory cannot be told from pages and slabs of other use.
+/// Below this number memory per connection is lost in other uses of pages and slabs.
 const MEMORY_CONNECTIONS_MIN: u32 = 1000;
 
 /// A loopback handshake that takes this long had its SYN or SYN-ACK retransmitted. Source: RFC
 /// 6298, 2.1.
 const SYN_RETRANSMITTED_AFTER: Span = Span::from_s(1);
 
-/// The first line of `serve`: the address is its last word.
+/// The first line of `serve`; scripts read the address, its last word.
 pub fn write_listening(out: &mut dyn Write, address: &SocketAddr) -> fmt::Result {
     writeln!(out, "Listening on {address}")
 }

@@ -1,4 +1,4 @@
-//! A run's numbers → bytes. Pure: everything is written into what it is given.
+//! A finished run and its diagnosis → text, JSON, Markdown, JUnit. Pure: the caller does the I/O.
 
 pub mod colour;
 pub mod debug;
@@ -36,43 +36,43 @@ use crate::plan::Plan;
 use crate::thresholds::Judged;
 use crate::units::Span;
 
-/// Everything that a report of a run says.
+/// The input of every renderer.
 #[derive(Debug, Clone, Copy)]
 pub struct Report<'a> {
     /// The target as the header names it.
     pub target: &'a str,
-    /// What was asked for.
+    /// The plan of the run.
     pub plan: &'a Plan,
-    /// As it was typed, quoted where a shell would want it.
+    /// As typed, quoted for a shell.
     pub command_line: &'a str,
     /// This host's name, if it has one.
     pub host: Option<&'a str>,
-    /// When the run began and ended, in nanoseconds since 1970.
+    /// Beginning and end of the run, in nanoseconds since 1970.
     pub start_unix_ns: u64,
     pub end_unix_ns: u64,
     pub summary: &'a Summary,
     /// The longest time between two polls.
     pub turn_longest: Span,
-    /// What this host's kernel counted meanwhile, of all of its traffic.
+    /// Kernel counters of this host during the run, for all of its traffic.
     pub counters: &'a Counters,
     /// ICMP errors that dials received.
     pub icmp: &'a IcmpTally,
-    /// This host's limits, as they were before the run.
+    /// Limits of this host before the run.
     pub limits: &'a Host,
-    /// What the preflight found.
+    /// Local limits below the plan.
     pub findings: &'a [Finding],
-    /// The last lines that servers sent on connections that they then closed.
+    /// The last lines that servers sent before they closed a connection.
     pub last_lines: &'a [LastLine],
-    /// What on this host ended the run, where that was no operator.
+    /// What on this host ended the run, if not a signal.
     pub ended_by: Option<&'a str>,
-    /// Lines that found no room on a standard stream.
+    /// Lines that were dropped because a standard stream was blocked.
     pub lines_dropped: u64,
     /// The conditions of `--fail-if`, and the exit code with them.
     pub judged: &'a [Judged],
     pub exit_code: u8,
 }
 
-/// What is known of a run when it begins.
+/// A run at its beginning.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
     pub plan: &'a Plan,
@@ -84,13 +84,13 @@ pub struct Start<'a> {
 }
 
 impl Report<'_> {
-    /// What was known of it when it began.
+    /// The run at its beginning.
     pub fn start(&self) -> Start<'_> {
         let Report { plan, command_line, host, start_unix_ns, limits, findings, .. } = *self;
         Start { plan, command_line, host, start_unix_ns, limits, findings }
     }
 
-    /// What the diagnosis is made from.
+    /// The input of the diagnosis.
     pub fn case(&self) -> Case<'_> {
         let Report { plan, summary, counters, icmp, findings, last_lines, .. } = *self;
         Case { plan, summary, counters, icmp, findings, last_lines }

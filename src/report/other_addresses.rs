@@ -1,4 +1,4 @@
-//! Of a name with several addresses one is dialed: where that fails, the others are named.
+//! Only one address of a name is dialed: if that fails, this names the others.
 
 use std::fmt::{self, Write};
 
@@ -8,16 +8,16 @@ use crate::escape::Printable;
 use crate::plan::Plan;
 use crate::route::OtherAddresses;
 
-/// At most this many names of those that a problem is about.
+/// The most host names that are listed for a problem.
 const NAMES_MAX: usize = 4;
 
-/// Nothing where the dials of a problem did not fail beyond this host.
+/// Only for problems with dials that failed beyond this host.
 pub fn write_other_addresses(out: &mut dyn Write, plan: &Plan, problem: &Problem) -> fmt::Result {
     if !matches!(problem.symptom, Symptom::DialsFailed { .. } | Symptom::DialsSlow { .. }) {
         return Ok(());
     }
     let is_affected = |others: &&OtherAddresses| match &problem.scope {
-        Scope::Targets { places, .. } => places.iter().any(|index| {
+        Scope::Targets { indexes, .. } => indexes.iter().any(|index| {
             let target = plan.routes.targets().get(*index as usize);
             target.is_some_and(|target| target.host == others.host)
         }),
@@ -53,7 +53,7 @@ mod tests {
         OtherAddresses::new(host, &all)
     }
 
-    fn told(symptom: Symptom, scope: Scope) -> String {
+    fn written(symptom: Symptom, scope: Scope) -> String {
         let target = |host: &str| Target { host: host.into(), address: ([10, 0, 0, 1], 80).into() };
         let routes = Routes::new(vec![target("one"), target("two")], &[]).unwrap();
         let plan = Plan {
@@ -74,13 +74,14 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_named_where_dials_failed_and_of_the_names_that_it_is_about() {
-        let failed = || Symptom::DialsFailed { reasons: vec![], pending: 1, slow: 0, repeats: 0 };
+    fn other_addresses_are_named_for_failed_dials_to_that_name_only() {
+        let failed =
+            || Symptom::DialsFailed { reasons: vec![], pending: 1, slow: 0, retransmits: 0 };
         let one = "one has another address: 10.0.0.2 (--all-addresses dials all)\n";
         let two = "two has other addresses: 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6,\n\
             10.0.0.7, 10.0.0.8, 10.0.0.9, 3 more (--all-addresses dials all)\n";
-        assert_eq!(told(failed(), Scope::Everywhere), format!("{one}{two}"));
-        assert_eq!(told(failed(), Scope::Targets { places: vec![1], count: 1 }), two);
-        assert_eq!(told(Symptom::HalfOpen, Scope::Everywhere), "");
+        assert_eq!(written(failed(), Scope::Everywhere), format!("{one}{two}"));
+        assert_eq!(written(failed(), Scope::Targets { indexes: vec![1], count: 1 }), two);
+        assert_eq!(written(Symptom::HalfOpen, Scope::Everywhere), "");
     }
 }

@@ -1,4 +1,4 @@
-//! What a run is about to do, in the words that the question before it needs.
+//! A summary of the plan, printed above the confirmation prompt.
 
 use std::fmt::{self, Write};
 
@@ -6,13 +6,13 @@ use super::wrap::write_wrapped;
 use crate::plan::{Close, Hold, Pace, Plan};
 use crate::units::Span;
 
-/// A sentence or two: connections, targets, pace, how long that takes, and what becomes of them.
+/// A few sentences: connections, targets, pace, duration, hold and close.
 pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
     let mut text = match plan.connections {
         1 => "This dials 1 connection".to_owned(),
         count => format!("This dials {count} connections"),
     };
-    let _ = write!(text, " to {}, {}", plan.routes, Rhythm(plan.pace));
+    let _ = write!(text, " to {}, {}", plan.routes, PaceText(plan.pace));
     let last = plan.pace.offset(plan.connections - 1);
     if last > Span::ZERO {
         let _ = write!(text, ": {} in all", last.rounded_to_3_digits());
@@ -39,9 +39,9 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
 }
 
 /// `one every 10ms`, `1500 a second`, `as fast as possible`.
-struct Rhythm(Pace);
+struct PaceText(Pace);
 
-impl fmt::Display for Rhythm {
+impl fmt::Display for PaceText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Pace { span, dials } = self.0;
         match dials {

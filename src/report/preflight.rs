@@ -1,4 +1,4 @@
-//! The lines before a run: its plan, and the local limits below it.
+//! The plan of a run and the local limits below it, as printed before the run.
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
@@ -9,11 +9,10 @@ use crate::limits::{self, Finding, Gauge, Host, Knob, PORTS_WIDEST, PortRange, P
 use crate::plan::{Hold, Plan};
 use crate::units::Span;
 
-/// The most targets that are listed; then their number follows.
+/// The most targets that are listed; of more the total follows.
 const LISTED_MAX: usize = 8;
 
-/// A finding as one line: the limit, the connections that it allows, its knob and value, and the
-/// fix.
+/// A finding on one line: the limit, the connections that it allows, its knob and value, and the fix.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     pub plan: &'a Plan,
@@ -25,7 +24,7 @@ impl fmt::Display for Line<'_> {
         let (allowed, planned) = (self.finding.connections, self.plan.connections);
         let knob = &self.finding.knob;
         write!(f, "{}: enough for {allowed} ", what(knob))?;
-        // Ports in TIME_WAIT may be of other addresses.
+        // Ports in TIME_WAIT may belong to other addresses.
         if let Knob::Ports(PortsKnob { most, .. }) = knob
             && *most > allowed
         {
@@ -103,7 +102,7 @@ fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
     f.write_str(")")
 }
 
-/// The command or the flag.
+/// A command or a flag.
 fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
     match knob {
         Knob::SoftDescriptors { needed, .. } => write!(f, "ulimit -n {needed}"),
@@ -168,7 +167,7 @@ fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result
     }
 }
 
-/// The findings below a header; nothing if there are none.
+/// The findings with a header; nothing if there are none.
 pub fn write_findings(out: &mut dyn Write, plan: &Plan, findings: &[Finding]) -> fmt::Result {
     if findings.is_empty() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The line that is redrawn on a terminal while a run goes on: how far it is, how it goes, and what
-//! failed most. One row, fitted to the width; the terminal itself is `os/terminal.rs`'s.
+//! The progress line of a terminal: share done, rates, and the most frequent failure. One row,
+//! fitted to the width; `os/terminal.rs` draws it.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -13,37 +13,37 @@ use crate::units::{NS_PER_S, Span};
 /// Between two redraws: at most ten a second.
 pub const REDRAW_EVERY: Span = Span::from_ms(100);
 
-/// The rate "now" is taken over this long, or over this number of dials if that takes longer.
+/// The current rate covers this time, or this number of dials if that takes longer.
 const RATE_SPAN: Span = Span::from_s(1);
 const RATE_DIALS: u64 = 5;
 
-/// What is kept of earlier redraws to take the rate from: 5 s of them.
+/// Earlier redraws kept for the rate: 5 s of them.
 const MARKS_MAX: usize = 50;
 
-/// Of the bar, with its brackets: shorter it shows nothing, longer nothing more. In between it is a
-/// fifth of the terminal, whatever stands beside it: what changes with each redraw must not jump.
+/// The width of the bar with its brackets. In between it is a fifth of the terminal, independent of the
+/// text beside it, so that it does not jump from one redraw to the next.
 const BAR_COLUMNS: std::ops::RangeInclusive<usize> = 7..=32;
 const BAR_PART: usize = 5;
 
-/// From here on words are written out.
+/// From this width words are written out.
 const LONG_COLUMNS_MIN: usize = 100;
 
 const GAP: &str = "  ";
 
-/// Up to so much, times are shown in seconds: `23/60 s`.
+/// Up to this, times are shown in seconds: `23/60 s`.
 const IN_SECONDS_MAX: Span = Span::from_s(600);
 
-/// The line, with the few numbers that it keeps from one redraw to the next.
+/// The line, with the state that it keeps between redraws.
 #[derive(Debug, Clone)]
 pub struct LiveLine {
     pace: Pace,
     hold: Hold,
     is_coloured: bool,
-    /// When, and how many were dialed by then; oldest first.
+    /// Time and dials so far; oldest first.
     marks: VecDeque<(Span, u64)>,
 }
 
-/// A part of the line: the higher its rank, the longer it stays in a terminal that is narrow.
+/// A part of the line. In a narrow terminal parts with a low rank are dropped first.
 #[derive(Debug, Clone)]
 struct Piece {
     text: String,
@@ -51,7 +51,7 @@ struct Piece {
     colour: &'static str,
 }
 
-/// How far the bar is.
+/// The filled part of the bar.
 #[derive(Debug, Clone, Copy)]
 struct Share {
     done: u64,
@@ -64,8 +64,7 @@ impl LiveLine {
         LiveLine { pace: plan.pace, hold: plan.hold, is_coloured, marks }
     }
 
-    /// The line for a terminal of `columns`; it leaves the last one free, in which some terminals
-    /// break the line.
+    /// The line for a terminal of `columns`. It leaves the last one free: some terminals wrap there.
     pub fn text(&mut self, progress: &Progress<'_>, columns: usize) -> String {
         self.marks.push_back((progress.sample.after, progress.dialed));
         if self.marks.len() > MARKS_MAX {
@@ -76,7 +75,7 @@ impl LiveLine {
         self.joined(pieces, share, columns)
     }
 
-    /// Drops what does not fit; the bar comes last.
+    /// Drops parts that do not fit; the bar gets the remaining columns.
     fn joined(&self, mut pieces: Vec<Piece>, share: Option<Share>, columns: usize) -> String {
         while width(&pieces) > columns {
             let last = (0..).zip(&pieces).min_by_key(|(_, piece)| piece.rank);
@@ -110,11 +109,11 @@ impl LiveLine {
             Some(held) => {
                 let open = Grouped(sample.level(State::Established).into());
                 add(&mut pieces, 9, format!("holding {open}"));
-                add(&mut pieces, 8, self.held_words(held));
+                add(&mut pieces, 8, self.held_text(held));
                 self.held_share(held)
             }
             None => {
-                // As wide as all of them: what stands behind must not move.
+                // Padded to the width of the total, so that the rest of the line does not move.
                 let all = Grouped(sample.connections.into()).to_string();
                 let wide = |count| format!("{:>1$}", Grouped(count).to_string(), all.len());
                 let done = wide(dialed);
@@ -136,8 +135,7 @@ impl LiveLine {
         (share, pieces)
     }
 
-    /// Dials a second, and how long the rest of them takes; once all are dialed, how many are
-    /// pending.
+    /// Dials per second and the time left; once all are dialed, the pending ones.
     fn add_pace(&self, pieces: &mut Vec<Piece>, progress: &Progress<'_>) {
         let left = u64::from(progress.sample.connections).saturating_sub(progress.dialed);
         if left == 0 {
@@ -155,18 +153,18 @@ impl LiveLine {
         add(pieces, 4, format!("{} left", seconds(Span(left.0.saturating_add(NS_PER_S - 1)))));
     }
 
-    /// Over the last second, or over the last few dials where they take longer.
+    /// Over the last second, or the last few dials if they take longer.
     fn rate(&self) -> Option<PerSecond> {
         let (now, dialed) = *self.marks.back()?;
         let since = |mark: &(Span, u64)| (now - mark.0, dialed.saturating_sub(mark.1));
         let is_enough = |(took, count): &(Span, u64)| *took >= RATE_SPAN && *count >= RATE_DIALS;
         let mut all = self.marks.iter().rev().map(since);
         let (took, count) = all.find(is_enough).or_else(|| self.marks.front().map(since))?;
-        // The first redraws are too close to each other to say anything.
+        // The first redraws are too close together for a rate.
         (took >= REDRAW_EVERY).then_some(PerSecond { count, took })
     }
 
-    fn held_words(&self, held: Span) -> String {
+    fn held_text(&self, held: Span) -> String {
         match self.hold {
             Hold::For(all) if all <= IN_SECONDS_MAX => {
                 let tenths = |span: Span| span.0 / (NS_PER_S / 10);
@@ -189,8 +187,7 @@ impl LiveLine {
     }
 }
 
-/// Errors and closes. Where one reason is all there is to them it takes the place of their count;
-/// else the most frequent one is named behind it.
+/// Errors and closes: with a single reason its name, else the count and the most frequent reason.
 fn add_failures(pieces: &mut Vec<Piece>, progress: &Progress<'_>, is_long: bool) {
     let Progress { errors, closed, dialed, .. } = *progress;
     let words = if is_long { "errors" } else { "err" };
@@ -200,7 +197,7 @@ fn add_failures(pieces: &mut Vec<Piece>, progress: &Progress<'_>, is_long: bool)
         Some((reason, count)) if count == errors => {
             let is_all = errors == dialed && errors > 1;
             let of = if is_all { format!(" of {}", Grouped(dialed)) } else { String::new() };
-            add_bad(pieces, 7, RED, format!("{}{of} {}", Grouped(errors), reason_words(reason)));
+            add_bad(pieces, 7, RED, format!("{}{of} {}", Grouped(errors), reason_text(reason)));
         }
         Some(found) => {
             add_bad(pieces, 7, RED, format!("{} {words}", Grouped(errors)));
@@ -210,7 +207,7 @@ fn add_failures(pieces: &mut Vec<Piece>, progress: &Progress<'_>, is_long: bool)
     match most_frequent(progress, State::Closed) {
         None => {}
         Some((reason, count)) if count == closed => {
-            let words = if is_long { reason_words(reason) } else { close_word(reason) };
+            let words = if is_long { reason_text(reason) } else { close_word(reason) };
             add_bad(pieces, 5, YELLOW, format!("{} {words}", Grouped(closed)));
         }
         Some(found) => {
@@ -219,20 +216,20 @@ fn add_failures(pieces: &mut Vec<Piece>, progress: &Progress<'_>, is_long: bool)
         }
     }
     if let Some((reason, count)) = worst {
-        add_bad(pieces, 2, "", format!("most: {} {}", Grouped(count), reason_words(reason)));
+        add_bad(pieces, 2, "", format!("most: {} {}", Grouped(count), reason_text(reason)));
     }
 }
 
-/// The reason that ended most in this state, and how many.
+/// The most frequent end reason of a state, with its count.
 fn most_frequent(progress: &Progress<'_>, state: State) -> Option<(EndReason, u64)> {
     let found = EndReason::ALL.into_iter().filter(|reason| reason.ends_in() == state);
     let counted = found.map(|reason| (reason, progress.flow[reason as usize]));
-    // The first of several: the line must not change without a reason.
+    // The first of equals, so that the line is stable.
     counted.rev().max_by_key(|(_, count)| *count).filter(|(_, count)| *count > 0)
 }
 
 /// Short enough for one row.
-fn reason_words(reason: EndReason) -> &'static str {
+fn reason_text(reason: EndReason) -> &'static str {
     match reason {
         EndReason::HalfOpen => "half-open",
         EndReason::OtherHere | EndReason::OtherBeyond => "failed",
@@ -240,7 +237,7 @@ fn reason_words(reason: EndReason) -> &'static str {
     }
 }
 
-/// The same for a close where there is little room.
+/// The same for a close in a narrow terminal.
 fn close_word(reason: EndReason) -> &'static str {
     match reason {
         EndReason::PeerReset => "reset",

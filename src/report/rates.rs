@@ -1,4 +1,4 @@
-//! `--rates`: after each statistics line, what happened in the interval that it ends.
+//! `--rates`: after each statistics line, the rates of the interval that it ends.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::engine::Progress;
 use crate::engine::histogram::Histogram;
 use crate::units::{NS_PER_S, Span};
 
-/// The counts of the statistics line before: an interval is the difference of two.
+/// The counts at the previous statistics line: an interval is the difference of two.
 #[derive(Debug, Clone, Default)]
 pub struct Rates {
     before: Option<Counts>,
@@ -23,8 +23,8 @@ struct Counts {
 const NAMES: [&str; 4] = ["Dials", "Established", "Closed", "Error"];
 
 impl Rates {
-    /// The line of the interval that ends now; nothing for the first statistics line, before which
-    /// there is none. O(buckets), of which it keeps a copy: nothing is counted as the run goes on.
+    /// The line of the interval that ends now; nothing for the first statistics line. O(buckets): it
+    /// keeps a copy of the histogram, so the run itself counts nothing more.
     pub fn write(&mut self, out: &mut dyn Write, progress: &Progress<'_>) -> fmt::Result {
         let Progress { sample, dialed, established, closed, errors, dial_times, .. } = progress;
         let now = Counts { after: sample.after, counts: [*dialed, *established, *closed, *errors] };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_has_as_many_digits_as_it_is_good_for() {
+    fn a_rate_is_rounded_to_its_precision() {
         for (count, ms, text) in [
             (0, 1000, "0"),
             (1, 3000, "0.3"),

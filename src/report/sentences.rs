@@ -1,4 +1,4 @@
-//! One sentence for each symptom: what happened, to how many, in which pattern. No judgement.
+//! One sentence for each symptom: what happened, how often, in which pattern. It names no cause.
 
 use std::ops::Range;
 
@@ -8,32 +8,32 @@ use crate::engine::EndReason;
 use crate::plan::Plan;
 use crate::units::{Moment, Span};
 
-/// What a sentence is made from.
-pub struct Words<'a> {
+/// Writes sentences about one run.
+pub struct Sentences<'a> {
     pub plan: &'a Plan,
-    /// When the run began, which moments are told from.
+    /// Printed times count from here.
     pub start: Moment,
-    /// The most connections that were open at once: no number is beyond it.
+    /// The most connections that were open at once: no printed level exceeds it.
     pub peak: u32,
 }
 
-impl Words<'_> {
-    /// What happened, as a sentence with its full stop.
+impl Sentences<'_> {
+    /// With its full stop.
     pub fn sentence(&self, problem: &Problem) -> String {
         let share = problem.share;
         match &problem.symptom {
             Symptom::LocalFailure { reason, errno } => {
-                let how = format!("failed on this host: {}", words_of(*reason, *errno));
+                let how = format!("failed on this host: {}", reason_text(*reason, *errno));
                 self.spread(problem, "dial", &how, "")
             }
-            Symptom::DialsFailed { reasons, pending, slow, repeats } => {
-                self.dials_failed(problem, reasons, *pending, *slow, *repeats)
+            Symptom::DialsFailed { reasons, pending, slow, retransmits } => {
+                self.dials_failed(problem, reasons, *pending, *slow, *retransmits)
             }
-            Symptom::DialsSlow { repeats: 0 } => {
+            Symptom::DialsSlow { retransmits: 0 } => {
                 self.spread(problem, "dial", "took 1s or more, without a SYN retransmission", "")
             }
-            Symptom::DialsSlow { repeats } => {
-                let more = format!("{} in all", count(*repeats, "SYN retransmission"));
+            Symptom::DialsSlow { retransmits } => {
+                let more = count(*retransmits, "SYN retransmission");
                 self.spread(problem, "dial", "needed a SYN retransmission", &more)
             }
             Symptom::ClosedOnAccept { resets, within } => {
@@ -46,7 +46,7 @@ impl Words<'_> {
                 self.closed(problem, how, *resets, (*first, *last), *ages)
             }
             Symptom::Lost { errno } => {
-                let how = format!("ended without an answer ({})", system_words(*errno));
+                let how = format!("failed with no reply from the peer ({})", errno_text(*errno));
                 self.spread(problem, "connection", &how, "")
             }
             Symptom::KilledHere => {
@@ -63,8 +63,8 @@ impl Words<'_> {
                 let (verb, place) = (are(share), self.place(problem));
                 let those = of_those(share, "connection checked");
                 format!(
-                    "{those}{place} {verb} established here only: the server goes on repeating its \
-                     SYN-ACK."
+                    "{those}{place} {verb} established on this host only: the server keeps \
+                     retransmitting its SYN-ACK."
                 )
             }
             Symptom::NoReply { replied, wrong, late } => {
@@ -79,37 +79,38 @@ impl Words<'_> {
         reasons: &[(EndReason, u32)],
         pending: u32,
         slow: u32,
-        repeats: u64,
+        retransmits: u64,
     ) -> String {
         let share = problem.share;
         let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
         let how = match (reasons, pending) {
             ([(reason, _)], 0) => verb(*reason, share.hits == 1),
-            ([], _) => "had no reply for 1s or more when the run ended".to_owned(),
+            ([], _) => "had no reply after 1s or more when the run ended".to_owned(),
             _ => {
                 let mut parts: Vec<String> = reasons
                     .iter()
                     .map(|(reason, count)| format!("{count} {}", reason.word()))
                     .collect();
                 if pending > 0 {
-                    parts.push(format!("{pending} without a reply when the run ended"));
+                    parts.push(format!("{pending} with no reply when the run ended"));
                 }
                 format!("failed ({})", parts.join(", "))
             }
         };
         let through = match slow {
             0 => String::new(),
-            1 => "1 came through by a SYN retransmission".into(),
-            slow => format!("{slow} came through by a SYN retransmission"),
+            slow => format!("{slow} succeeded after a SYN retransmission"),
         };
-        let repeated = match repeats {
+        let repeated = match retransmits {
             0 => through,
-            repeats if slow == 0 => {
-                let none = if reasons.len() > 1 { "none came through" } else { "none answered" };
-                format!("{}, {none}", count(repeats, "SYN retransmission"))
+            retransmits if slow == 0 => {
+                format!("{}, none succeeded", count(retransmits, "SYN retransmission"))
             }
-            repeats => {
-                format!("{failed} failed after {}, {through}", count(repeats, "SYN retransmission"))
+            retransmits => {
+                format!(
+                    "{failed} failed after {}, {through}",
+                    count(retransmits, "SYN retransmission")
+                )
             }
         };
         let how = match slow {
@@ -119,7 +120,7 @@ impl Words<'_> {
         self.spread(problem, "dial", &how, &repeated)
     }
 
-    /// `Above 17 open, every dial timed out (23 of 23; MORE).`, and its kin.
+    /// `Above 17 open, every dial timed out (23 of 23; MORE).`, and the like for each pattern.
     fn spread(&self, problem: &Problem, noun: &str, how: &str, more: &str) -> String {
         let Part { all, hits } = problem.share;
         let place = self.place(problem);
@@ -148,9 +149,9 @@ impl Words<'_> {
             false => how.to_owned(),
         };
         let some = format!("{hits} of {all} {noun}s");
-        let aside = |words: &str| match more {
-            "" => words.to_owned(),
-            more => format!("{words} ({more})"),
+        let aside = |how: &str| match more {
+            "" => how.to_owned(),
+            more => format!("{how} ({more})"),
         };
         match &problem.pattern {
             Pattern::All => format!("{}{place} {how} ({numbers}).", capital(&each)),
@@ -160,15 +161,15 @@ impl Words<'_> {
                 format!("{above}, {each}{place} {how} ({numbers}).")
             }
             Pattern::PartlyAboveCount { open } => {
-                let from = self.range(open);
-                format!("From {from} open on, {some}{place} {}, none before.", aside(&how))
+                let above = self.range(open);
+                format!("Above {above} open, {some}{place} {}; none before.", aside(&how))
             }
             Pattern::FromMoment { at } => {
-                format!("From {} into the run on, {each}{place} {how} ({numbers}).", self.at(*at))
+                format!("From {} into the run, {each}{place} {how} ({numbers}).", self.at(*at))
             }
             Pattern::InitialOutage { to } => {
                 let until = self.at(*to);
-                format!("Until {until} into the run, {each}{place} {how} ({numbers}); none later.")
+                format!("Until {until} into the run, {each}{place} {how} ({numbers}); none after.")
             }
             Pattern::Outage { from, to } => {
                 let (from, to) = (self.at(*from), self.at(*to));
@@ -179,7 +180,7 @@ impl Words<'_> {
             }
             Pattern::Irregular => format!("{}{place} {}.", capital(&some), aside(&how)),
             Pattern::TooFew => {
-                format!("{}{place} {}: too few for a pattern.", capital(&some), aside(&how))
+                format!("{}{place} {}: too few to show a pattern.", capital(&some), aside(&how))
             }
         }
     }
@@ -196,7 +197,7 @@ impl Words<'_> {
         }
     }
 
-    /// `17`, or `19 to 21` where it is not known better.
+    /// `17`, or `19 to 21` if it is known only that well.
     fn range(&self, open: &Range<u32>) -> String {
         let (low, high) = (open.start.min(self.peak), open.end.min(self.peak));
         if low >= high { high.to_string() } else { format!("{low} to {high}") }
@@ -244,10 +245,10 @@ impl Words<'_> {
         match how {
             ClosePattern::AtAge { age } => format!("{closed}, each {age} old."),
             ClosePattern::AtAgeWithSurvivors { age } => {
-                format!("{closed}, each about {age} old, while others grew older.")
+                format!("{closed}, each about {age} old, while others lived longer.")
             }
             ClosePattern::Simultaneous { at, newcomers, .. } => {
-                let then = if *newcomers { "; new ones came through after that" } else { "" };
+                let then = if *newcomers { "; later dials succeeded" } else { "" };
                 format!("{closed}, all that were open, {} into the run{then}.", self.at(*at))
             }
             ClosePattern::Sweep { older_than, every } => {
@@ -258,8 +259,7 @@ impl Words<'_> {
                     false => format!("{first} to {last}"),
                 };
                 format!(
-                    "{closed}, at once all that were older than {older_than}{every} ({when} into \
-                     the run)."
+                    "{closed}, all older than {older_than} together{every} ({when} into the run)."
                 )
             }
             ClosePattern::Together { at, kept } => {
@@ -270,16 +270,15 @@ impl Words<'_> {
                 format!("{closed}, all {age} old, at one moment, {} into the run.", self.at(*at))
             }
             ClosePattern::NewestOnly { kept } => {
-                format!("{closed}, {ages}: all but the {kept} that were established first.")
+                format!("{closed}, {ages}: all but the {kept} established first.")
             }
             ClosePattern::OldestFirst => {
-                format!("{closed}, the oldest first, {ages}, as long as dials went on.")
+                format!("{closed}, the oldest first, {ages}, while dials continued.")
             }
             ClosePattern::Undated => {
                 let (first, last) = (self.at(first), self.at(last));
                 format!(
-                    "{closed}, {ages}, {first} to {last} into the run, when this host was not \
-                     looking."
+                    "{closed}, {ages}, {first} to {last} into the run, while tcpgoon was paused."
                 )
             }
             ClosePattern::Mixed | ClosePattern::TooFew => {
@@ -309,12 +308,12 @@ impl Words<'_> {
 
     fn no_reply(&self, problem: &Problem, replied: u64, wrong: u64, late: u64) -> String {
         let timeout = self.plan.reply_check.as_ref().map_or(Span::ZERO, |talk| talk.reply_timeout);
-        let mut more = vec![format!("{replied} did")];
+        let mut more = vec![format!("{replied} replied")];
         if wrong > 0 {
-            more.push(format!("{wrong} sent something else, or not all of it"));
+            more.push(format!("{wrong} sent a different or partial reply"));
         }
         if late > 0 {
-            more.push(format!("{late} replied later"));
+            more.push(format!("{late} replied late"));
         }
         let how = format!("got no reply within {timeout}");
         self.spread(problem, "connection", &how, &more.join(", "))
@@ -350,24 +349,26 @@ fn by_fin_or_rst(resets: u32, all: u32) -> String {
     }
 }
 
-fn capital(words: &str) -> String {
-    let mut letters = words.chars();
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     first.into_iter().chain(letters).collect()
 }
 
-fn words_of(reason: EndReason, errno: i32) -> String {
+fn reason_text(reason: EndReason, errno: i32) -> String {
     match errno {
         0 => reason.word().to_owned(),
-        errno => format!("{} ({})", reason.word(), system_words(errno)),
+        errno => format!("{}, \"{}\"", reason.word(), errno_text(errno)),
     }
 }
 
-fn system_words(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
+/// The system's message, without its number.
+fn errno_text(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-/// What an end reason did to a dial, or to several.
+/// As a verb: "was refused", or "were refused" for several dials.
 fn verb(reason: EndReason, is_one: bool) -> String {
     let was = if is_one { "was" } else { "were" };
     match reason {
@@ -382,16 +383,16 @@ fn verb(reason: EndReason, is_one: bool) -> String {
     }
 }
 
-/// The places of a scope as an operator knows them; none for everywhere.
+/// The targets or sources of a scope, as they are printed; empty for all of them.
 fn names_of(plan: &Plan, scope: &Scope) -> Vec<String> {
     let routes = &plan.routes;
     match scope {
-        Scope::Targets { places, .. } => places
+        Scope::Targets { indexes, .. } => indexes
             .iter()
             .filter_map(|index| routes.targets().get(*index as usize))
             .map(ToString::to_string)
             .collect(),
-        Scope::Sources { places, .. } => places
+        Scope::Sources { indexes, .. } => indexes
             .iter()
             .filter_map(|index| routes.sources().get(*index as usize))
             .map(|source| source.ip().to_string())

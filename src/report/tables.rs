@@ -1,4 +1,4 @@
-//! The run by target and by source, where there are several of either.
+//! The run by target and by source, if there are several.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::engine::Summary;
 use crate::engine::breakdown::Breakdown;
 use crate::route::Routes;
 
-/// How wide a column of numbers is.
+/// The width of a column of numbers.
 const COLUMN: usize = 11;
 
 /// A table of targets, one of sources, or neither.
@@ -32,9 +32,9 @@ fn write_table(
     writeln!(out, "{title}: {count}, {which}")?;
     let names: Vec<String> = rows.iter().map(|row| name(row.index as usize)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let answers = rows.iter().any(|row| row.replied + row.no_reply > 0);
-    let headings = ["asked", "established", "errors", "closed", "unanswered"];
-    let columns = if answers { &headings[..] } else { &headings[..4] };
+    let has_replies = rows.iter().any(|row| row.replied + row.no_reply > 0);
+    let headings = ["dialed", "established", "errors", "closed", "no reply"];
+    let columns = if has_replies { &headings[..] } else { &headings[..4] };
     write!(out, "  {:width$}", "")?;
     columns.iter().try_for_each(|heading| write!(out, "  {heading:>COLUMN$}"))?;
     writeln!(out, "  p99")?;
@@ -57,7 +57,7 @@ mod tests {
     use crate::units::Span;
 
     #[test]
-    fn columns_stand_below_each_other_and_what_is_not_shown_is_counted() {
+    fn columns_are_aligned_and_hidden_rows_are_counted() {
         let rows = [
             (7, 100, 98, 2, 7, 1_234_567),
             (0, 1_000_000, 1_000_000, 0, 0, 31_249),
@@ -80,7 +80,7 @@ mod tests {
             text,
             "\
 Targets: 80, the worst 3
-                        asked  established       errors       closed  p99
+                       dialed  established       errors       closed  p99
   127.0.0.128:80          100           98            2            7  1.23ms
   127.0.0.1:80        1000000      1000000            0            0  31.2µs
   127.0.0.8:80              9            0            0            0  -
@@ -91,7 +91,7 @@ Targets: 80, the worst 3
         text.clear();
         write_table(&mut text, "Sources", &breakdown, name).unwrap();
         assert!(text.starts_with("Sources: 3, worst first\n"), "{text}");
-        assert!(text.contains("     closed   unanswered  p99\n"), "{text}");
+        assert!(text.contains("     closed     no reply  p99\n"), "{text}");
         assert!(
             text.contains(" 1000000            0            0           12  31.2µs\n"),
             "{text}"

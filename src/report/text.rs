@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::escape::{Escaped, Printable};
-use super::evidence::{reason_words, write_evidence, write_handshake_times};
+use super::evidence::{reason_text, write_evidence, write_handshake_times};
 use super::host_evidence::write_host_evidence;
 use super::tables::write_tables;
 use super::thresholds::write_thresholds;
@@ -18,7 +18,7 @@ use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary}
 use crate::order::sort_short_by_key;
 use crate::units::{Span, rfc3339};
 
-/// The most stretches of [`Summary::gaps`] that are printed one by one.
+/// The most pauses ([`Summary::gaps`]) that are printed one by one.
 const GAPS_PRINTED: usize = 4;
 
 /// The original's statistics line.
@@ -35,7 +35,7 @@ pub fn write_sample(out: &mut dyn Write, sample: &Sample) -> fmt::Result {
     )
 }
 
-/// As [`write_report`].
+/// [`write_report`] as a string.
 pub fn report(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -43,7 +43,7 @@ pub fn report(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
     text
 }
 
-/// The end of a run: what the original prints, then a part of our own.
+/// The report at the end of a run: the original's lines, then a part of our own.
 pub fn write_report(
     out: &mut dyn Write,
     report: &Report<'_>,
@@ -75,7 +75,7 @@ pub fn write_report(
     write_thresholds(out, report.judged)
 }
 
-/// The original's timing line, left out where there is nothing to time.
+/// The original's timing line; empty if there are no times.
 fn write_timing(out: &mut dyn Write, which: &str, times: &Histogram) -> fmt::Result {
     if times.count() == 0 {
         return Ok(());
@@ -113,7 +113,7 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         0 => Ok(()),
         skipped => writeln!(
             out,
-            "Dials skipped: {skipped}, as no port was left from their source to their target"
+            "Dials skipped: {skipped} (no free ephemeral port for their source and target)"
         ),
     }
 }
@@ -133,7 +133,7 @@ pub fn write_reasons(
     write!(out, "{title}: {total}")?;
     for (index, (reason, count)) in reasons.iter().enumerate() {
         let separator = if index == 0 { ", by reason:" } else { "," };
-        let words = reason_words(summary, *reason);
+        let words = reason_text(summary, *reason);
         write!(out, "{separator} {count} {words} ({})", reason.side().word())?;
     }
     writeln!(out)?;
@@ -148,7 +148,7 @@ fn ended_by(summary: &Summary, state: State) -> impl Iterator<Item = (EndReason,
     EndReason::ALL.into_iter().filter(ends).map(|reason| (reason, summary.ended_by(reason)))
 }
 
-/// Left out where nothing was established.
+/// Empty if nothing was established.
 pub fn write_dial_times(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let times = &summary.established_times;
     if times.count() == 0 {
@@ -159,12 +159,12 @@ pub fn write_dial_times(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     writeln!(out, "Dial times p50/p90/p99/p99.9 = {p50}/{p90}/{p99}/{p999}")
 }
 
-/// The instrument's error bar.
+/// The error bar of every time that is printed.
 pub fn write_turn_longest(out: &mut dyn Write, turn_longest: Span) -> fmt::Result {
     let turn = turn_longest.truncated_to_us();
     writeln!(
         out,
-        "Longest turn of the loop = {turn} (a time can be over by this; quantiles are within {ERROR_PERCENT_MAX})"
+        "Longest loop iteration = {turn} (times can be too long by this; quantiles are within {ERROR_PERCENT_MAX})"
     )
 }
 
@@ -180,15 +180,15 @@ fn write_dials(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     }
     let lateness = &summary.dial_lateness;
     if lateness.count() == 0 {
-        return writeln!(out, "Dial start lateness: there was no schedule to be late for");
+        return writeln!(out, "Dial start lateness: none, the dials were not paced");
     }
-    // All three rounded alike, or the greatest could come out below a quantile.
+    // All three are rounded alike, or the maximum could print below a quantile.
     let [p50, p99, max] = [lateness.quantile(500), lateness.quantile(990), lateness.max()]
         .map(Span::rounded_to_3_digits);
     writeln!(out, "Dial start lateness p50/p99/max = {p50}/{p99}/{max}")
 }
 
-/// What the instrument has to say of itself.
+/// How exact the measurement was.
 fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     let summary = report.summary;
     write_turn_longest(out, report.turn_longest)?;
@@ -201,19 +201,19 @@ fn write_instrument(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
     }
     write_gaps(out, summary)?;
     if report.lines_dropped > 0 {
-        writeln!(out, "Lines that found no room in the output: {}", report.lines_dropped)?;
+        writeln!(out, "Output lines dropped: {}", report.lines_dropped)?;
     }
     Ok(())
 }
 
-/// `Not looking: 1.5s in all, 1 stretch (1.1s to 2.6s, stopped)`: since the start, the longest ones.
+/// `Paused: 1.5s in all, 1 time (1.1s to 2.6s, stopped)`: the longest ones, counted from the start.
 fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let gaps = &summary.gaps;
     if gaps.count() == 0 {
         return Ok(());
     }
-    let (total, plural) = (to_10_ms(gaps.total()), if gaps.count() == 1 { "" } else { "es" });
-    write!(out, "Not looking: {total} in all, {} stretch{plural} (", gaps.count())?;
+    let (total, plural) = (to_10_ms(gaps.total()), if gaps.count() == 1 { "" } else { "s" });
+    write!(out, "Paused: {total} in all, {} time{plural} (", gaps.count())?;
     let mut longest: Vec<&Gap> = gaps.list().iter().collect();
     sort_short_by_key(&mut longest, |gap| (std::cmp::Reverse(gap.length()), gap.from));
     let rest = longest.len().saturating_sub(GAPS_PRINTED);
@@ -222,7 +222,7 @@ fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     for (index, gap) in longest.iter().enumerate() {
         let [from, to] = [gap.from, gap.to].map(|at| to_10_ms(at.since(summary.start)));
         let separator = if index == 0 { "" } else { "; " };
-        let joined = if gap.is_joined { ", on and off" } else { "" };
+        let joined = if gap.is_joined { ", intermittently" } else { "" };
         let stopped = if gap.is_stop { ", stopped" } else { "" };
         write!(out, "{separator}{from} to {to}{joined}{stopped}")?;
     }
@@ -230,13 +230,13 @@ fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     writeln!(out, "{shorter})")
 }
 
-/// Rounded: the ends of a gap are no more exact than what happens in it.
+/// The ends of a gap are known no better than this.
 fn to_10_ms(span: Span) -> Span {
     let unit = Span::from_ms(10).0;
     Span((span.0 + unit / 2) / unit * unit)
 }
 
-/// A sign of life after the report, while a large run is closing.
+/// Progress after the report, while a large run closes its connections.
 pub fn write_closing(out: &mut dyn Write, closed: u32, all: u32) -> fmt::Result {
     writeln!(out, "tcpgoon: closing: {closed} of {all} connections are closed")
 }
@@ -251,14 +251,14 @@ pub fn write_note(
     write!(out, "connection {} to {target}: ", key.slot)?;
     match note {
         Note::Dialing => writeln!(out, "dialing"),
-        Note::ReplyTimedOut => writeln!(out, "established, but the application did not answer"),
-        Note::Skipped => writeln!(out, "not dialed: no port was left on this route"),
+        Note::ReplyTimedOut => writeln!(out, "established, no reply from the application"),
+        Note::Skipped => writeln!(out, "not dialed: no free ephemeral port on this route"),
         Note::Established { after } => writeln!(out, "established after {after}"),
         Note::Errored { failure, after } => {
-            writeln!(out, "error after {after}: {}", Words(failure))
+            writeln!(out, "error after {after}: {}", FailureText(failure))
         }
         Note::Closed { failure, after } => {
-            writeln!(out, "closed after {after}: {}", Words(failure))
+            writeln!(out, "closed after {after}: {}", FailureText(failure))
         }
     }
 }
@@ -279,10 +279,10 @@ pub fn write_received(
     )
 }
 
-/// The reason in our words, and the system's message where there is one.
-struct Words<'a>(&'a Failure);
+/// The end reason, and the system's message if there is one.
+struct FailureText<'a>(&'a Failure);
 
-impl fmt::Display for Words<'_> {
+impl fmt::Display for FailureText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { reason, errno } = *self.0;
         write!(f, "{} [{}]", reason.word(), reason.side().word())?;
@@ -302,8 +302,8 @@ mod tests {
     use crate::route::{Routes, Target};
     use crate::units::Moment;
 
-    /// Three dials 10 ms apart: one is established after 1.5 ms and closed later, one refused, one
-    /// under way.
+    /// Three dials 10 ms apart: one established after 1.5 ms and closed later, one refused, one
+    /// pending.
     fn run() -> (Plan, Summary) {
         let address = "127.0.0.1:80".parse().unwrap();
         let plan = Plan {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_the_originals_lines_and_then_ours() {
+    fn a_report_has_the_originals_lines_first() {
         let (plan, summary) = run();
         let report = Report {
             target: "localhost(127.0.0.1):80",
@@ -377,13 +377,13 @@ Errors: 1, by reason: 1 refused (server or network)
 Dial times p50/p90/p99/p99.9 = 1.5ms/1.5ms/1.5ms/1.5ms
 Dial starts: 3, from first to last 20.004ms
 Dial start lateness p50/p99/max = 4.02µs/5.98µs/6µs
-Longest turn of the loop = 120µs (a time can be over by this; quantiles are within 0.8%)
-Lines that found no room in the output: 2
-End reasons: 2, dated by SYN or by close, and how many were open at the first
+Longest loop iteration = 120µs (times can be too long by this; quantiles are within 0.8%)
+Output lines dropped: 2
+End reasons: 2, dated by SYN or close; open: connections at the first SYN
                          count  side                   first       last       open  min/p50/max
   refused                    1  server or network       10ms       10ms          0  100µs/100µs/100µs
   reset by the peer          1  server or network       25ms       25ms          -  23.5ms/23.5ms/23.5ms
-Established means: the handshake was seen from here; the server was not asked (--probe asks it)
+Established means: the handshake completed on this host; the server was not probed (--probe)
 Lifetimes of closed connections min/p50/p90/p99/max = 23.5ms/23.5ms/23.5ms/23.5ms/23.5ms
 --- verdict ---
 "
@@ -397,7 +397,7 @@ Lifetimes of closed connections min/p50/p90/p99/max = 23.5ms/23.5ms/23.5ms/23.5m
     }
 
     #[test]
-    fn gaps_are_listed_the_longest_of_many() {
+    fn the_longest_pauses_are_listed() {
         let line = |gaps: &[(u64, u64, bool)]| {
             let (_, mut summary) = run();
             summary.start = Moment(0);
@@ -410,19 +410,19 @@ Lifetimes of closed connections min/p50/p90/p99/max = 23.5ms/23.5ms/23.5ms/23.5m
             text
         };
         assert_eq!(line(&[]), "");
-        let one = "Not looking: 1.5s in all, 1 stretch (1.1s to 2.6s, stopped)\n";
+        let one = "Paused: 1.5s in all, 1 time (1.1s to 2.6s, stopped)\n";
         assert_eq!(line(&[(1_104, 2_603, true)]), one);
         let many = [(0, 100, false), (200, 400, true), (500, 800, false), (900, 1_001, false)];
         let longest =
             "(200ms to 400ms, stopped; 500ms to 800ms; 900ms to 1s; 2s to 9s; and 1 shorter)";
-        let words = format!("Not looking: 7.7s in all, 5 stretches {longest}\n");
-        assert_eq!(line(&[&many[..], &[(2_000, 9_000, false)]].concat()), words);
-        let joined = "Not looking: 200ms in all, 2 stretches (0s to 200ms, on and off)\n";
+        let line_of_many = format!("Paused: 7.7s in all, 5 times {longest}\n");
+        assert_eq!(line(&[&many[..], &[(2_000, 9_000, false)]].concat()), line_of_many);
+        let joined = "Paused: 200ms in all, 2 times (0s to 200ms, intermittently)\n";
         assert_eq!(line(&[(0, 110, false), (100, 200, false)]), joined);
     }
 
     #[test]
-    fn debug_lines_name_the_connection_and_the_systems_words() {
+    fn debug_lines_name_the_connection_and_the_system_error() {
         let key = Key { slot: 7, attempt: 0 };
         let failure = Failure { reason: EndReason::Refused, errno: 111 };
         let after = Span::from_us(99);

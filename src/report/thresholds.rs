@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::thresholds::Judged;
 
-/// The last lines of a report; nothing where there are no conditions.
+/// The last lines of a report; nothing without conditions.
 pub fn write_thresholds(out: &mut dyn Write, judged: &[Judged]) -> fmt::Result {
     if judged.is_empty() {
         return Ok(());
@@ -24,7 +24,7 @@ mod tests {
     use crate::thresholds::Threshold;
 
     #[test]
-    fn each_condition_is_named_with_its_actual_value() {
+    fn each_condition_is_printed_with_its_actual_value() {
         let judge = |text: &str, actual| Threshold::parse(text).unwrap().judge(actual, 4);
         let judged = [
             judge("established < 95%", Some(2)),

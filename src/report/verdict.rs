@@ -1,19 +1,18 @@
-//! The verdict: a diagnosis as text. It finds words and columns; what they say is decided in
-//! `diagnosis/`.
+//! The verdict: a diagnosis as text. Only wording and layout: `diagnosis/` decides.
 
 use std::fmt::{self, Write};
 
 use super::escape::Escaped;
-use super::facts::fact_words;
+use super::facts::fact_text;
 use super::other_addresses::write_other_addresses;
-use super::sentences::Words;
+use super::sentences::Sentences;
 use super::wrap::{COLUMNS, write_wrapped};
 use crate::diagnosis::Case;
 use crate::diagnosis::causes::{Check, Place};
-use crate::diagnosis::fitting::is_fitting;
 use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
+use crate::diagnosis::useful_checks::is_useful;
 use crate::engine::Side;
 use crate::last_lines::LastLine;
 use crate::plan::{Hold, Plan};
@@ -24,11 +23,11 @@ use crate::units::Span;
 const CHECKS_EACH_MAX: usize = 2;
 const CHECKS_MAX: usize = 8;
 
-/// A command that is no longer has its reading beside it.
+/// Up to this length a command has its reading on the same line.
 const COMMAND_COLUMNS_MAX: usize = 44;
 
-/// What a server said is cut there.
-const SAID_BYTES_MAX: usize = 120;
+/// A line of the server is cut after this.
+const LAST_LINE_BYTES_MAX: usize = 120;
 
 impl Word {
     pub fn text(self) -> &'static str {
@@ -43,8 +42,11 @@ impl Word {
 
 pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis) -> fmt::Result {
     writeln!(out, "--- verdict ---")?;
-    let words =
-        Words { plan: case.plan, start: case.summary.start, peak: case.summary.established_peak };
+    let sentences = Sentences {
+        plan: case.plan,
+        start: case.summary.start,
+        peak: case.summary.established_peak,
+    };
     let mut headline = format!(
         "{}: {}",
         diagnosis.word.text(),
@@ -53,53 +55,52 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
-        headline = format!("{headline} {}", with_signs(&words, problem));
+        headline = format!("{headline} {}", with_explained(&sentences, problem));
     }
     write_wrapped(out, &headline, 0)?;
     if let Some(problem) = first {
         write_problem(out, case, problem)?;
     }
     for problem in problems {
-        write_wrapped(out, &format!("Also: {}", with_signs(&words, problem)), 0)?;
+        write_wrapped(out, &format!("Also: {}", with_explained(&sentences, problem)), 0)?;
         write_problem(out, case, problem)?;
     }
     let is_close = |problem: &Problem| {
         matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
     };
     match diagnosis.problems.iter().any(is_close) {
-        true => write_said(out, case.last_lines),
+        true => write_last_line(out, case.last_lines),
         false => Ok(()),
     }
 }
 
 /// The problem, then those that it explains.
-fn with_signs(words: &Words<'_>, problem: &Problem) -> String {
+fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
     let all = std::iter::once(problem).chain(&problem.explains);
-    let sentences: Vec<String> = all.map(|problem| words.sentence(problem)).collect();
-    sentences.join(" ")
+    let all: Vec<String> = all.map(|problem| sentences.sentence(problem)).collect();
+    all.join(" ")
 }
 
 fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     let reached = &diagnosis.reached;
-    let (asked, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
+    let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     let mut text = match (reached.replied, diagnosis.word) {
-        (Some(replied), _) if replied == u64::from(asked) => {
-            format!("{replied} of {asked} connections, all replied")
+        (Some(replied), _) if replied == u64::from(planned) => {
+            format!("{replied} of {planned} connections, all replied")
         }
         _ if peak > sustained => {
-            format!("{sustained} of {asked} connections stayed open (peak {peak})")
+            format!("{sustained} of {planned} connections stayed open (peak {peak})")
         }
-        _ => format!("{sustained} of {asked} connections"),
+        _ => format!("{sustained} of {planned} connections"),
     };
-    if let Some(replied) = reached.replied.filter(|replied| *replied < u64::from(asked)) {
+    if let Some(replied) = reached.replied.filter(|replied| *replied < u64::from(planned)) {
         let _ = write!(text, ", {replied} replied");
     }
     if diagnosis.word == Word::Ok {
         let reach = match reached.reach {
-            // As of the last dial: what a server closes after it has accepted comes later.
+            // A server may still close what it accepted last.
             Reach::Handshake if plan.settle == Span::ZERO && plan.hold == Hold::For(Span::ZERO) => {
-                "handshakes only, not watched after the last dial; --settle and --hold do"
-                    .to_owned()
+                "handshakes only, not observed after the last dial; see --settle, --hold".to_owned()
             }
             Reach::Handshake => "handshakes only; --expect tests the application".to_owned(),
             Reach::Kernel { confirmed, checked } => format!(
@@ -108,7 +109,7 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
             ),
             Reach::Application => "the application replied".to_owned(),
         };
-        let _ = write!(text, "; no limit found up to {asked} ({reach})");
+        let _ = write!(text, "; no limit found up to {planned} ({reach})");
     }
     text.push('.');
     if let Some(early) = &diagnosis.ended_early {
@@ -120,13 +121,13 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
         let parts = [
             (early.not_dialed, "not dialed"),
             (early.dialing, "dialing"),
-            (early.replies_pending, "without a reply yet"),
+            (early.replies_pending, "waiting for a reply"),
             (early.checks_pending, "not checked yet"),
         ];
         let parts: Vec<String> = parts
             .iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, words)| format!("{count} {words}"))
+            .map(|(count, what)| format!("{count} {what}"))
             .collect();
         let _ = write!(text, " {by} ended the run with {}.", parts.join(", "));
     }
@@ -138,14 +139,14 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
     let Some(first) = candidates.first() else { return Ok(()) };
     let certain = candidates.iter().filter(|one| one.likelihood == Likelihood::Certain).count();
     let sides = sides(problem, if certain > 0 { &candidates[..certain] } else { candidates });
-    let how_sure = match first.likelihood {
+    let certainty = match first.likelihood {
         Likelihood::Certain => " (certain)",
         _ if candidates.len() == 1 => "",
         _ if sides == Side::ThisHost.word() => " (one of these)",
         Likelihood::Likely => " (most likely first)",
         Likelihood::Possible => " (not distinguishable from this host)",
     };
-    writeln!(out, "Cause, {sides}{how_sure}:")?;
+    writeln!(out, "Cause, {sides}{certainty}:")?;
     let width = candidates.iter().map(|one| one.cause.id().len()).max().unwrap_or(0);
     for (number, candidate) in (1..).zip(candidates) {
         let record = candidate.cause.record();
@@ -154,7 +155,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
         for evidence in &candidate.evidence {
             let sign = if evidence.is_for { '+' } else { '-' };
             let mut line = String::new();
-            write_wrapped(&mut line, &fact_words(&evidence.fact), 7)?;
+            write_wrapped(&mut line, &fact_text(&evidence.fact), 7)?;
             write!(out, "     {sign} {}", line.trim_start())?;
         }
     }
@@ -163,7 +164,7 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
     write_checks(out, case, problem)
 }
 
-/// The side of a candidate; what this host refused is its own, whatever the cause.
+/// The side of a candidate: an error of this host is its own, whatever the cause.
 pub fn side_of(problem: &Problem, candidate: &Candidate) -> Side {
     match problem.symptom {
         Symptom::LocalFailure { .. } | Symptom::KilledHere => Side::ThisHost,
@@ -175,7 +176,7 @@ pub fn side_of(problem: &Problem, candidate: &Candidate) -> Side {
 fn sides(problem: &Problem, candidates: &[Candidate]) -> String {
     let mut sides: Vec<&str> = Vec::new();
     for side in candidates.iter().map(|candidate| side_of(problem, candidate)) {
-        // It is one of both.
+        // It adds nothing to the sides of the others.
         let word = if side == Side::Beyond { continue } else { side.word() };
         if !sides.contains(&word) {
             sides.push(word);
@@ -184,16 +185,16 @@ fn sides(problem: &Problem, candidates: &[Candidate]) -> String {
     if sides.is_empty() { Side::Beyond.word().to_owned() } else { sides.join(" or ") }
 }
 
-/// A limit of this host has its fix with its numbers, the same as before the run.
+/// Only for causes on this host: the same line as before the run, with its numbers.
 fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt::Result {
     if candidate.cause.side() != Side::ThisHost {
         return Ok(());
     }
-    write_wrapped(out, &format!("Local limit: {}", fix_words(case, candidate)), 0)
+    write_wrapped(out, &format!("Local limit: {}", fix_text(case, candidate)), 0)
 }
 
-/// What would help if it is this cause.
-pub fn fix_words(case: &Case<'_>, candidate: &Candidate) -> String {
+/// The fix of a candidate, with its numbers if the preflight found the limit.
+pub fn fix_text(case: &Case<'_>, candidate: &Candidate) -> String {
     let finding = candidate
         .knob
         .as_ref()
@@ -204,11 +205,11 @@ pub fn fix_words(case: &Case<'_>, candidate: &Candidate) -> String {
     }
 }
 
-/// One line a command, for all candidates that it tells apart.
+/// A command, once for all candidates that it checks.
 struct Line {
     on: Place,
     command: String,
-    /// What it shows, and of which candidates.
+    /// What to look for, and the numbers of the candidates that it confirms.
     readings: Vec<(&'static str, Vec<usize>)>,
 }
 
@@ -216,25 +217,29 @@ fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt:
     let lines = lines(case, problem);
     let is_one = problem.candidates.len() == 1;
     for place in Place::ALL {
-        let there: Vec<&Line> = lines.iter().filter(|line| line.on == place).collect();
-        if there.is_empty() {
+        let at_place: Vec<&Line> = lines.iter().filter(|line| line.on == place).collect();
+        if at_place.is_empty() {
             continue;
         }
         writeln!(out, "Check {}:", place.word())?;
-        let lengths = there.iter().map(|line| line.command.chars().count());
+        let lengths = at_place.iter().map(|line| line.command.chars().count());
         let width = lengths.filter(|length| *length <= COMMAND_COLUMNS_MAX).max().unwrap_or(0);
-        for line in there {
+        for line in at_place {
             let readings: Vec<String> =
-                line.readings.iter().map(|reading| reading_words(reading, is_one)).collect();
+                line.readings.iter().map(|reading| reading_text(reading, is_one)).collect();
             write_check(out, &line.command, &readings.join("; "), width)?;
         }
     }
     Ok(())
 }
 
-fn reading_words((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
+fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
+    let plural = if numbers.len() == 1 { "" } else { "s" };
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-    if is_one { (*reading).to_owned() } else { format!("{reading}: {}", numbers.join(", ")) }
+    match is_one {
+        true => (*reading).to_owned(),
+        false => format!("{reading} (cause{plural} {})", numbers.join(", ")),
+    }
 }
 
 fn write_check(out: &mut dyn Write, command: &str, reading: &str, width: usize) -> fmt::Result {
@@ -255,7 +260,7 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
         for (check, command) in filled.take(CHECKS_EACH_MAX) {
             let is_same = |line: &&mut Line| line.on == check.on && line.command == command;
             if let Some(line) = lines.iter_mut().find(is_same) {
-                match line.readings.iter_mut().find(|(words, _)| *words == check.reading) {
+                match line.readings.iter_mut().find(|(reading, _)| *reading == check.reading) {
                     Some((_, numbers)) => numbers.push(number),
                     None => line.readings.push((check.reading, vec![number])),
                 }
@@ -268,19 +273,19 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
     lines
 }
 
-/// The command for the target that the problem is at; `None` where it asks for what the run has not.
+/// The command with the target of the problem filled in; `None` if it does not fit this run.
 pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
     let routes = &case.plan.routes;
     let target = match &problem.scope {
-        Scope::Targets { places, .. } => places.first().copied().unwrap_or(0),
+        Scope::Targets { indexes, .. } => indexes.first().copied().unwrap_or(0),
         _ => 0,
     };
     let Target { host, address } = routes.targets().get(target as usize)?;
-    if !is_fitting(case, &problem.symptom, check, host) {
+    if !is_useful(case, &problem.symptom, check, host) {
         return None;
     }
     let source = match &problem.scope {
-        Scope::Sources { places, .. } => places.first().copied().unwrap_or(0),
+        Scope::Sources { indexes, .. } => indexes.first().copied().unwrap_or(0),
         _ => 0,
     };
     let source = routes.sources().get(source as usize).map(|source| source.ip().to_string());
@@ -296,10 +301,10 @@ pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<Strin
     )
 }
 
-/// What the server said before it closed, the most frequent.
-fn write_said(out: &mut dyn Write, said: &[LastLine]) -> fmt::Result {
-    let Some(LastLine { line, connections }) = said.first() else { return Ok(()) };
-    let shown = Escaped(&line[..line.len().min(SAID_BYTES_MAX)]);
-    let more = if line.len() > SAID_BYTES_MAX { "..." } else { "" };
+/// The most frequent line that the server sent before it closed.
+fn write_last_line(out: &mut dyn Write, lines: &[LastLine]) -> fmt::Result {
+    let Some(LastLine { line, connections }) = lines.first() else { return Ok(()) };
+    let shown = Escaped(&line[..line.len().min(LAST_LINE_BYTES_MAX)]);
+    let more = if line.len() > LAST_LINE_BYTES_MAX { "..." } else { "" };
     write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-/// The columns of a terminal that is sure to be there.
+/// The columns of the narrowest common terminal.
 pub const COLUMNS: usize = 80;
 
-/// Breaks lines between words, and never in what stands between backticks.
+/// Breaks lines between words, never within backticks.
 pub fn write_wrapped(out: &mut dyn Write, text: &str, indent: usize) -> fmt::Result {
     let mut column = 0;
     let mut rest = text;

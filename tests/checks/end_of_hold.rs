@@ -28,8 +28,7 @@ fn assert_line(run: &Outcome, from: &str, to: &str) {
     assert!(run.stdout.lines().any(is_it), "{from} … {to}: {run:#?}");
 }
 
-const FIRST: &str =
-    "Established means: 40 looked into (40 asked by keepalive), 40 are the server's";
+const FIRST: &str = "Established means: 40 checked (40 by keepalive), 40 confirmed by the server";
 
 #[test]
 fn a_path_failure_during_the_hold_is_found_at_its_end() {
@@ -37,7 +36,11 @@ fn a_path_failure_during_the_hold_is_found_at_its_end() {
     run.assert_code(2);
     assert_eq!(run.last(), decided(40, 40, 0));
     assert_line(&run, FIRST, "");
-    assert_line(&run, "Last check at the end, from ", ": 0 of 40 keepalives acknowledged, 40 not");
+    assert_line(
+        &run,
+        "Last check at the end, ",
+        ": 0 of 40 keepalives acknowledged, 40 unacknowledged",
+    );
 }
 
 #[test]
@@ -46,7 +49,7 @@ fn a_server_that_lost_its_state_answers_with_rst() {
     run.assert_code(2);
     assert_line(&run, FIRST, "");
     let expected = ": 0 of 40 keepalives acknowledged, 40 answered with RST";
-    assert_line(&run, "Last check at the end, from ", expected);
+    assert_line(&run, "Last check at the end, ", expected);
     assert_eq!(run.last().closed, 40, "{run:#?}");
 }
 
@@ -67,7 +70,7 @@ fn a_healthy_connection_gets_two_keepalives_in_a_hold_and_survives() {
     );
     let run = Running::start(command(&traced)).outcome();
     run.assert_code(0);
-    assert_line(&run, "Last check at the end, from ", ": 20 of 20 keepalives acknowledged");
+    assert_line(&run, "Last check at the end, ", ": 20 of 20 keepalives acknowledged");
     let calls = fs::read_to_string(file).unwrap();
     let count = |option: &str| {
         let mut sockets: BTreeMap<&str, u32> = BTreeMap::new();
@@ -89,5 +92,5 @@ fn without_a_hold_there_is_one_check() {
     let run = run(&["-y", "-c", "20", "-s", "0", "-i", "0", "--probe", &server.target()]);
     run.assert_code(0);
     assert!(!run.stdout.contains("Last check"), "{run:#?}");
-    run.find("Established means: 20 looked into (20 asked by keepalive), *");
+    run.find("Established means: 20 checked (20 by keepalive), *");
 }

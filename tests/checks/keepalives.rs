@@ -25,8 +25,8 @@ const HALF_OPEN: &str = "half-open: the keepalive was answered with RST (server 
 /// The numbers of checked connections: all, by keepalive, confirmed, half-open, unknown.
 #[track_caller]
 fn means(run: &Outcome) -> [u64; 5] {
-    let shape = "Established means: # looked into (# asked by keepalive), # are the server's, # \
-                 half open, # could not be told";
+    let shape = "Established means: # checked (# by keepalive), # confirmed by the server, # half-open, \
+                 # unknown";
     let numbers: Vec<u64> = run.find(shape).iter().map(|number| number.parse().unwrap()).collect();
     numbers.try_into().unwrap()
 }
@@ -282,8 +282,8 @@ fn packet_loss_makes_no_connection_half_open() {
                  127.0.0.1:81";
     let run = Running::start(namespace.tcpgoon(words)).outcome();
     run.assert_code(2);
-    let shape = "Suspects: # looked at for a slow dial or a missing answer, # whose SYN-ACK was \
-                 repeated, # sent what nobody acknowledged";
+    let shape = "Suspects: # checked after a slow dial or a missing reply, # with a retransmitted \
+                 SYN-ACK, # with unacknowledged data";
     assert_eq!(run.find(shape), ["40", "0", "20"], "{run:#?}");
 }
 
@@ -340,7 +340,7 @@ fn tcp_info_is_read_of_every_slow_dial_established_or_not() {
     let (repeated, fine) = tcp_info_reads(&calls);
     assert!((20..180).contains(&slow), "{run:#?}");
     assert_eq!(repeated, slow, "{run:#?}");
-    let reported = &run.find("Dials of 1s and more: #, of which # repeated their SYN *")[0];
+    let reported = &run.find("Dials of 1s or more: #, of which # retransmitted their SYN *")[0];
     assert_eq!(*reported, slow.to_string(), "{run:#?}");
     assert!(fine <= samples_max(&run), "{fine}: {run:#?}");
 }

@@ -33,7 +33,7 @@ fn took(run: &Outcome) -> Duration {
 
 /// Connections with no reply in time, from the lines of `--debug`.
 fn no_reply(run: &Outcome) -> usize {
-    let shape = "connection # to *: established, but the application did not answer";
+    let shape = "connection # to *: established, no reply from the application";
     run.stderr.lines().filter(|line| matches(line, shape).is_some()).count()
 }
 
@@ -54,7 +54,7 @@ fn assert_none_replied(run: &Outcome, connections: u64, timeout: Duration) {
     run.assert_code(2);
     assert_eq!(run.last(), decided(connections, connections, 0), "{run:#?}");
     assert_eq!(no_reply(run) as u64, connections, "{run:#?}");
-    let reported = &run.find("Answered: # within @, unanswered: #, closed before an answer: #")[2];
+    let reported = &run.find("Replied: # within @, no reply: #, closed before a reply: #")[2];
     assert_eq!(*reported, connections.to_string(), "{run:#?}");
     assert!((timeout..timeout + LATE).contains(&took(run)), "{run:#?}");
     let before = |stats: &output::Stats| stats.dialing + stats.not_initiated > 0;
@@ -240,7 +240,7 @@ fn assert_read_before_its_deadline(reply: &[u8]) {
     run.signal(Signal::SIGCONT);
     let run = run.outcome();
     run.assert_code(0).find(&format!("Received and dropped: {bytes} bytes"));
-    let shape = "Answered: # within @ (# of them read late, as the loop was paused), *";
+    let shape = "Replied: # within @ (# of them read late, tcpgoon was paused), *";
     let answered: u64 = run.find(shape)[0].parse().unwrap();
     assert_eq!(answered, COUNT as u64, "{run:#?}");
 }

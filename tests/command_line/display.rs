@@ -166,7 +166,7 @@ fn a_terminal_that_is_stopped_drops_the_line_and_tears_none() {
     let report = rows.iter().position(|row| row.starts_with("--- ")).unwrap();
     let lines = rows[..report].join("\n") + "\n";
     assert!(report > 5 && stats(&lines).len() == report, "{lines}");
-    let dropped = find(&rows.join("\n"), "Lines that found no room in the output: #");
+    let dropped = find(&rows.join("\n"), "Output lines dropped: #");
     assert_ne!(dropped, ["0"]);
 }
 

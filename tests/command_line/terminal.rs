@@ -121,8 +121,8 @@ fn assert_whole(text: &str) {
     };
     let end = "Total: 100, Dialing: 0, Established: 100, Closed: 0, Error: 0, NotInitiated: 0";
     assert!(report.contains(end), "{text}");
-    assert_ne!(find("Lines that found no room in the output: #"), ["0"]);
-    assert!(report.contains("\nLines that found no room") && text.ends_with(".\n"), "{text}");
+    assert_ne!(find("Output lines dropped: #"), ["0"]);
+    assert!(report.contains("\nOutput lines dropped") && text.ends_with(".\n"), "{text}");
     // The dials went on while the output was blocked.
     let took = span(&find("Dial starts: 100, from first to last @")[0]);
     assert!(took < Duration::from_secs(6), "{text}");
@@ -222,7 +222,7 @@ fn debug_lines_and_report_do_not_interleave_on_one_terminal() {
     let shapes = ["connection # to *: dialing", "connection # to *: established after @"];
     let is_whole = |line: &str| shapes.iter().any(|shape| output::matches(line, shape).is_some());
     assert!(debugging.lines().skip(1).all(is_whole), "a torn line in {text}");
-    assert!(report.contains("\nLines that found no room"), "{text}");
+    assert!(report.contains("\nOutput lines dropped"), "{text}");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn debug_lines_into_a_full_pipe_do_not_stop_the_dials() {
     // The report does not wait for the reader of the debug lines.
     let run = run.outcome();
     run.assert_code(0);
-    assert_ne!(run.find("Lines that found no room in the output: #"), ["0"]);
+    assert_ne!(run.find("Output lines dropped: #"), ["0"]);
     let debugging = pipe.read_to_end();
     let shape = "connection # to *: *";
     let is_whole = |line: &str| output::matches(line, shape).is_some();

@@ -46,7 +46,7 @@ pub fn original(run: &Outcome, target: &str) -> Original {
     // Closed ones were established.
     let established = timing("established", last.established + last.closed);
     // Skipped dials have no time.
-    let skipped = after.lines().find_map(|line| matches(line, "Dials skipped: #, *"));
+    let skipped = after.lines().find_map(|line| matches(line, "Dials skipped: # (*"));
     let skipped: u64 = skipped.map_or(0, |words| words[0].parse().unwrap());
     let failed = timing("failed", last.error - skipped);
     // What follows is ours.

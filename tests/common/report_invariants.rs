@@ -83,7 +83,7 @@ fn check(holds: bool, found: &mut Vec<String>, what: impl FnOnce() -> String) {
 
 fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
-    let (connections, sustained, peak) = (reached.asked, reached.sustained, reached.peak);
+    let (connections, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     check(connections == plan.connections, found, || format!("{connections} connections"));
     check(sustained <= peak, found, || format!("sustained {sustained} > peak {peak}"));
     let ever = reached.established_ever;
@@ -124,8 +124,8 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let undecided = [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
     let is_undone = undecided.iter().sum::<u32>() + summary.replies_pending > 0;
     let is_all = match reached.replied {
-        Some(replied) => replied == u64::from(reached.asked),
-        None => reached.sustained == reached.asked,
+        Some(replied) => replied == u64::from(reached.planned),
+        None => reached.sustained == reached.planned,
     };
     let ended = |reasons: &[EndReason]| reasons.iter().any(|of| summary.ended_by(*of) > 0);
     let problems = diagnosis.problems.iter();
@@ -180,7 +180,7 @@ fn layout(diagnosis: &Diagnosis, text: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The levels in a verdict: `Above 17 open`, `From 19 to 21 open on`, `(peak 30)`.
+/// The levels in a verdict: `Above 17 open`, `Above 19 to 21 open`, `(peak 30)`.
 fn levels_in(verdict: &str) -> Vec<u32> {
     let words: Vec<&str> = verdict.split_whitespace().collect();
     let number = |word: &str| word.trim_end_matches([',', '.', ')']).replace(',', "").parse().ok();
@@ -189,7 +189,7 @@ fn levels_in(verdict: &str) -> Vec<u32> {
         let before: Vec<&str> = words[..index].iter().rev().take(3).copied().collect();
         match (*word, before.as_slice()) {
             ("open" | "open,", [to, "to", from]) => levels.extend([number(to), number(from)]),
-            ("open" | "open,", [level, "Above" | "From", ..]) => levels.push(number(level)),
+            ("open" | "open,", [level, "Above", ..]) => levels.push(number(level)),
             (level, ["(peak", ..]) => levels.push(number(level)),
             _ => {}
         }
@@ -200,6 +200,6 @@ fn levels_in(verdict: &str) -> Vec<u32> {
 #[test]
 fn levels_are_found_in_sentences() {
     let verdict = "LIMIT: 17 of 40 connections stayed open (peak 30). Above 1,700 open, every dial \
-        timed\nout (23 of 23). From 19 to 21 open on, 3 of 9 dials failed, none before.";
+        timed\nout (23 of 23). Above 19 to 21 open, 3 of 9 dials failed; none before.";
     assert_eq!(levels_in(verdict), [30, 1700, 21, 19]);
 }

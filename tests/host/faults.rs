@@ -70,7 +70,7 @@ fn findings_do_not_wait_for_a_reader() {
     command.stdout(Stdio::piped()).stderr(pipe.writer());
     let run = Running::start_as_it_is(command).outcome();
     run.assert_code(2);
-    assert_eq!(run.find("Lines that found no room in the output: #"), ["1"]);
+    assert_eq!(run.find("Output lines dropped: #"), ["1"]);
 }
 
 #[test]
@@ -331,8 +331,8 @@ fn a_keepalive_that_cannot_be_set_is_this_hosts() {
     let args = ["-y", "-c", "5", "-s", "0", "--probe", &server.target()];
     let Some(run) = with_failing("setsockopt", "ENOMEM", 1, &args) else { return };
     run.find(
-        "Established means: 5 looked into (0 asked by keepalive), 0 are the server's, 0 half \
-         open, 0 could not be told, 5 not asked, as this host could not set a keepalive",
+        "Established means: 5 checked (0 by keepalive), 0 confirmed by the server, 0 half-open, 0 \
+         unknown, 5 not checked (this host could not set a keepalive)",
     );
 }
 

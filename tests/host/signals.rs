@@ -68,7 +68,7 @@ fn while_dialing_a_signal_ends_with_a_report_and_exit_code_1() {
         assert!(last.established >= 3 && last.not_initiated > 0, "{run:#?}");
         run.find("End: * (after @, ended by a signal)");
         run.find("Timing stats for # established connections min/avg/max/dev = @/@/@/@");
-        run.find("Longest turn of the loop = @ (*");
+        run.find("Longest loop iteration = @ (*");
     }
 }
 
@@ -124,8 +124,7 @@ fn a_run_ended_early_reports_what_was_not_checked() {
         let run = wait_until("a run ends before its first keepalive", || ended(flags));
         // Unchecked connections change neither the word nor the code.
         run.assert_code(0).find("End: * (after @, ended by a signal)");
-        let none =
-            " 0 looked into (0 asked by keepalive), 0 are the server's, 0 half open, 0 could ";
+        let none = " 0 checked (0 by keepalive), 0 confirmed by the server, 0 half-open, 0 unknown";
         assert!(run.stdout.contains(none), "{run:#?}");
         let verdict = verdict(&run);
         verdict.word("OK", 0).reached_is(20, 20).nothing();
@@ -269,7 +268,7 @@ fn one_signal_while_the_report_blocks_changes_nothing() {
     wait_until_released(&run);
     let text = pipe.read_to_end();
     assert!(run.ended().success(), "{text}");
-    assert!(text.contains("\nLines that found no room"), "{text}");
+    assert!(text.contains("\nOutput lines dropped"), "{text}");
     assert!(text.ends_with(".\n"), "{text}");
     assert!(!text.contains("ended by a signal"), "{text}");
 }
@@ -291,14 +290,14 @@ fn a_stop_during_poll_is_reported_as_a_pause() {
     run.signal(Signal::SIGINT);
     let run = run.outcome();
     run.assert_code(0);
-    let longest = &run.find("Longest turn of the loop = @ (*")[0];
+    let longest = &run.find("Longest loop iteration = @ (*")[0];
     assert!(span(longest) >= Duration::from_millis(1500), "{run:#?}");
     assert!(stopped_for(&run) >= Duration::from_millis(1500), "{run:#?}");
 }
 
 /// How long the process was stopped by the report, plus its rounding.
 fn stopped_for(run: &Outcome) -> Duration {
-    let line = run.stdout.lines().find(|line| line.starts_with("Not looking: "));
+    let line = run.stdout.lines().find(|line| line.starts_with("Paused: "));
     let line = line.unwrap_or_else(|| panic!("{run:#?}"));
     // On a busy machine there are other gaps.
     let stretches = line.split_once('(').unwrap().1.trim_end_matches(')');

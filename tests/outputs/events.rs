@@ -89,7 +89,7 @@ fn a_reader_that_is_slow_loses_lines_and_stops_nothing() {
         let _ = reader.read_to_end(&mut bytes);
         bytes.ends_with(b"\n").then_some(())
     });
-    run.outcome().assert_code(0).find("Lines that found no room in the output: #");
+    run.outcome().assert_code(0).find("Output lines dropped: #");
     let events = events(&String::from_utf8(bytes).unwrap());
     assert_eq!(events.last().unwrap()["event"], "end");
     assert!(events.last().unwrap()["totals"]["lines_dropped_count"].as_u64() > Some(0));

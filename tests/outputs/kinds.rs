@@ -118,8 +118,8 @@ fn symptoms() -> Vec<Symptom> {
     let reasons = EndReason::ALL.map(|reason| (reason, 5)).to_vec();
     all.extend([
         Symptom::LocalFailure { reason: EndReason::NoPorts, errno: 99 },
-        Symptom::DialsFailed { reasons, pending: 1, slow: 2, repeats: count },
-        Symptom::DialsSlow { repeats: count },
+        Symptom::DialsFailed { reasons, pending: 1, slow: 2, retransmits: count },
+        Symptom::DialsSlow { retransmits: count },
         Symptom::ClosedOnAccept { resets: 1, within: MS },
         Symptom::Lost { errno: 0 },
         Symptom::KilledHere,
@@ -154,19 +154,19 @@ fn patterns() -> [Pattern; 10] {
 fn scopes() -> [Scope; 5] {
     [
         Scope::Everywhere,
-        Scope::Targets { places: vec![1], count: 1 },
-        Scope::Sources { places: vec![1, 0], count: 2 },
+        Scope::Targets { indexes: vec![1], count: 1 },
+        Scope::Sources { indexes: vec![1, 0], count: 2 },
         Scope::EachTarget { open: 3..5, count: 2 },
         Scope::EachSource { open: 3..5, count: 2 },
     ]
 }
 
 fn facts() -> Vec<Fact> {
-    let (count, repeats, connections, dials) = (5, 6, 7, 8);
+    let (count, retransmits, connections, dials) = (5, 6, 7, 8);
     let offender = "2001:db8::1".parse().unwrap();
     vec![
         Fact::Retransmissions { failed: 5, through: 6 },
-        Fact::FourTupleDecides { repeats, through_percent: 40 },
+        Fact::FourTupleDecides { retransmits, through_percent: 40 },
         Fact::AllReplied { replied: 5 },
         Fact::SynAckRepeated { connections },
         Fact::HalfOpen { connections },
@@ -176,8 +176,8 @@ fn facts() -> Vec<Fact> {
         Fact::IcmpSentHere { count },
         Fact::ClosedMeanwhile { closes: 5 },
         Fact::ResetAfterHandshake { connections: 5 },
-        Fact::SynNotSent { count, repeats },
-        Fact::SynStillQueued { count, repeats },
+        Fact::SynNotSent { count, retransmits },
+        Fact::SynStillQueued { count, retransmits },
         Fact::NeighbourTableFull { count },
         Fact::ConntrackDrops { count },
         Fact::IngressDrops { count },

@@ -17,7 +17,7 @@ const LINES: [&str; 9] = [
     "Memory per connection: client # bytes, serve *, kernel * (both ends, *)",
     "Errors: 0",
     "Dial times p50/p90/p99/p99.9 = @/@/@/@",
-    "Longest turn of the loop = @ (*",
+    "Longest loop iteration = @ (*",
 ];
 
 #[test]

@@ -33,18 +33,18 @@ const DIALECT: &[&str] = &["asked", "told", "heard", "knows", "says", "forgets"]
 
 /// By folder: banned words, and words of dialect.
 const MAXIMA: &[(&str, usize, usize)] = &[
-    ("README.md", 1, 14),
+    ("README.md", 0, 0),
     ("benches", 0, 0),
     ("fuzz", 0, 0),
     ("src", 1, 1),
     ("src/cli", 0, 0),
-    ("src/diagnosis", 2, 151),
+    ("src/diagnosis", 0, 0),
     ("src/engine", 0, 1),
     ("src/limits", 0, 0),
     ("src/os", 1, 0),
-    ("src/report", 8, 38),
+    ("src/report", 0, 0),
     ("src/sim", 0, 0),
-    ("tests", 2, 13),
+    ("tests", 0, 0),
 ];
 
 /// What is counted.

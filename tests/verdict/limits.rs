@@ -107,7 +107,7 @@ fn a_server_without_descriptors_stops_replying_and_its_queue_fills() {
     verdict.share(100 - open, 100 - open).open(open).checks(&["ss -lnt"]);
     // Those in the queue of 8 + 1 get no reply, and the cause explains that.
     verdict.nothing_else();
-    let replied = run.find("Answered: # within @, *")[0].parse::<u64>().unwrap();
+    let replied = run.find("Replied: # within @, *")[0].parse::<u64>().unwrap();
     assert!((40..64).contains(&replied), "{verdict}");
     assert_eq!(replied + 9, open, "{verdict}");
 }
@@ -120,7 +120,7 @@ fn a_full_accept_queue_and_a_connection_limit_are_both_candidates() {
     verdict.word("LIMIT", 2).reached_is(17, 40).open(17).share(23, 23);
     verdict.first(&["accept-queue-full"]).names(&["drop-above-limit"]).never(&["packet-loss"]);
     verdict.checks(&["ss -lnt", "TcpExtListenOverflows", "conntrack"]).nothing_else();
-    let slow = run.find("Dials of 1s and more: #, of which # repeated their SYN *");
+    let slow = run.find("Dials of 1s or more: #, of which # retransmitted their SYN *");
     assert_eq!(slow[..2], ["23", "23"], "{run:#?}");
 }
 

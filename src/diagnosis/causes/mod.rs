@@ -1,8 +1,8 @@
-//! `CAUSES`: every cause that a diagnosis can name, one record each. The verdict, `tcpgoon explain`
-//! and the tests have no other source of what a cause is called, means, and is checked by.
+//! `CAUSES`: every cause that a diagnosis can name, one record each, and the only source of names,
+//! explanations, checks and fixes for the verdict, `tcpgoon explain` and the tests.
 //!
-//! Records stand by side: `server` (its kernel, then its application in `application`), `network`,
-//! `this_host`; what each consists of is in `record`.
+//! Ordered by side: `server` (its kernel), `application`, `network`, `this_host`. The types are in
+//! `record`.
 
 mod application;
 mod network;
@@ -34,12 +34,12 @@ impl Cause {
         unreachable!("the table has a record for each cause: all() compares them")
     }
 
-    /// The cause of that id.
+    /// The cause with this id.
     pub fn find(id: &str) -> Option<Cause> {
         Cause::ALL.into_iter().find(|cause| cause.id() == id)
     }
 
-    /// Stable and kebab-case: scripts and JSON name causes by it.
+    /// Stable, in kebab-case, for scripts and JSON.
     pub fn id(self) -> &'static str {
         self.record().id
     }
@@ -67,7 +67,7 @@ const fn all() -> [Cause; Cause::COUNT] {
     all
 }
 
-/// The table, by side: `Cause::record` finds one, `Cause::ALL` lists them.
+/// The table by side; see `Cause::record` and `Cause::ALL`.
 pub static CAUSES: [&[CauseRecord]; 5] = [
     &server::RECORDS,
     &application::RECORDS,
@@ -81,9 +81,8 @@ const UNDETERMINED: CauseRecord = CauseRecord {
     id: "undetermined",
     side: Side::Beyond,
     title: "the evidence fits no single cause",
-    explanation: "Connections failed, but too few of them, or in too mixed a way, for a limit, a \
-        timeout, packet loss and an outage to be told apart. More dials, or a second view of the \
-        same ones, decide it.",
+    explanation: "Too few connections failed, or in too mixed a way, to distinguish a limit, a \
+        timeout, packet loss and an outage. More dials, or a capture at both ends, decide it.",
     checks: &[
         from_here(MORE, "more failures show their pattern"),
         from_here(OTHER_HOST, "no failure there: the path or this host"),

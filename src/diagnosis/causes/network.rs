@@ -13,18 +13,18 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "firewall-drop",
         side: Side::Network,
         title: "a firewall drops SYNs to that port",
-        explanation: "No dial gets any reply, neither SYN-ACK nor RST nor ICMP: a firewall or a \
+        explanation: "No dial gets a SYN-ACK, RST or ICMP error: a firewall or a \
             cloud security group drops SYNs to the port, on the path or on the server. A host \
             without a listener would answer with RST. If the host answers a ping, it is up and \
             only the port is filtered.",
         checks: &[
-            on_server(SEGMENTS, "no SYN arrives; or its own firewall"),
+            on_server(SEGMENTS, "no SYN arrives, or its own firewall drops it"),
             on_hop(RULES, "drop for that port, or by default"),
             here(TRACEROUTE, "ends at the hop before it"),
             here(PING, "replies: host up, port filtered"),
         ],
-        fix: "Allow the port from this host in the firewall or security group that drops it; the \
-            server's own counts too.",
+        fix: "Allow the port from this host in the firewall or security group that drops it, which may \
+            run on the server.",
     },
     CauseRecord {
         cause: Cause::Outage,
@@ -32,9 +32,9 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "an outage, over by the end of the run",
         explanation: "Dials failed in one stretch of time and succeeded before or after it, \
-            however many were open: a failover, a link or routing change, a restart of the host \
-            or the service. It may be the server's or the network's; as it is over, only logs of \
-            that time decide.",
+            at any number open: a failover, a link or routing change, a restart of the host or \
+            the service. It is over, so only logs of that time show whether the server or the \
+            network failed.",
         checks: &[
             on_hop(KERNEL_LOG, "link down, or a failover, at that time"),
             on_server(KERNEL_LOG, "link down, or a boot, at that time"),
@@ -48,11 +48,11 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "drop-above-limit",
         side: Side::Network,
         title: "a stateful device drops new connections",
-        explanation: "Up to N connections all goes well; above N no SYN gets a reply, while those \
-            established go on working. A firewall, NAT or load balancer is at the size of its \
+        explanation: "Up to N connections dials succeed; above N no SYN gets a reply, while \
+            established connections keep working. A firewall, NAT or load balancer is at the size of its \
             table (nf_conntrack_max), or a rule counts connections (nft ct count, connlimit). A \
-            full accept queue drops SYNs as well, but leaves its last connections without a \
-            reply.",
+            full accept queue drops SYNs as well, but its last connections get no reply from \
+            the application.",
         checks: &[
             on_hop(CONNTRACK, "count near max"),
             on_hop(RULES, "ct count or connlimit, with drop"),
@@ -68,19 +68,19 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "reject-above-limit",
         side: Side::Network,
         title: "a stateful device rejects new connections",
-        explanation: "Up to N connections all goes well; above N dials are refused (RST) or \
+        explanation: "Up to N connections dials succeed; above N they are refused (RST) or \
             answered with ICMP. A rule counts connections and rejects the rest. ICMP is limited \
             (a Linux kernel sends one address a burst of 6, then one a second), so most of the \
-            rejected dials may time out. A listener that was closed refuses too, but at another \
-            number next time.",
+            rejected dials may time out. A closed listener refuses too, but at another number each \
+            time.",
         checks: &[
             on_hop(RULES, "ct count or connlimit, with reject"),
             from_here(AGAIN, "starts at the same number"),
             here(TTL, "RST and SYN-ACK differ in TTL"),
             here(ICMP, "ICMP unreachable, and its sender"),
         ],
-        fix: "Raise the limit in the rule, or exempt this host from it. The server's own firewall \
-            may be the one.",
+        fix: "Raise the limit in the rule, or exempt this host from it. It may be the server's own \
+            firewall.",
     },
     CauseRecord {
         cause: Cause::RateLimit,
@@ -88,9 +88,9 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "a limit on new connections per second",
         explanation: "A device drops or rejects SYNs above N per second, so N succeed in each \
-            second, whatever number is open. Dropped SYNs may succeed when they are repeated, \
-            which shows as dial times of 1 s, 3 s and more. Dialed below that rate, none fails; \
-            packet loss takes its share at any rate.",
+            second, at any number open. Retransmissions of dropped SYNs may succeed, which \
+            shows as dial times of 1 s, 3 s or more. Below that rate none fails; packet loss \
+            does not depend on the rate.",
         checks: &[
             from_here(SLOWER, "none fails"),
             on_hop(RULES, "limit rate, or hashlimit"),
@@ -125,8 +125,8 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "packets are lost on the path",
         explanation: "SYNs or SYN-ACKs are lost at random: some dials take 1 s, 3 s or more \
-            because the SYN had to be repeated, and a few time out, evenly spread, whatever \
-            number is open and whatever the rate. Congestion, a bad link, a duplex mismatch or an \
+            because of a SYN retransmission, and a few time out, evenly spread, at any number \
+            open and any rate. Congestion, a bad link, a duplex mismatch or an \
             overloaded NIC or firewall.",
         checks: &[
             here(PING, "loss above 0%"),
@@ -143,9 +143,9 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "path-down",
         side: Side::Network,
         title: "the path failed",
-        explanation: "From some moment on nothing arrives at all: dials time out, and connections \
-            that worked no longer acknowledge keepalive probes, which even a server that never \
-            accepts would do. A link, router or tunnel failed, or routing changed. A host that \
+        explanation: "At some moment everything stops: dials time out, and established \
+            connections no longer acknowledge keepalive probes, which even a server that \
+            never accepts would do. A link, router or tunnel failed, or routing changed. A host that \
             went down, and a device that expired all state at once, look alike from here.",
         checks: &[
             here(PING, "no reply"),
@@ -161,7 +161,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "host-down",
         side: Side::Network,
         title: "the server's host is down",
-        explanation: "Nothing of that address replies: no SYN-ACK, no RST, no keepalive \
+        explanation: "That address sends nothing: no SYN-ACK, no RST, no keepalive \
             acknowledgement, no ping. A host that shuts down closes its connections first; one \
             that crashes, hangs or loses power or its network does not, and neither does a paused \
             virtual machine.",
@@ -171,8 +171,7 @@ pub static RECORDS: [CauseRecord; 15] = [
             on_server("uptime -s; journalctl -b -1 -n 20", "booted since, or a panic"),
             here(TRACEROUTE, "reaches its last router"),
         ],
-        fix: "Look at its console or hypervisor. If the host is up there, look for the path (see \
-            path-down).",
+        fix: "See its console or hypervisor. If the host is up, check the path (see path-down).",
     },
     CauseRecord {
         cause: Cause::NeighbourUnresolved,
@@ -187,7 +186,7 @@ pub static RECORDS: [CauseRecord; 15] = [
         checks: &[
             here(NEIGHBOUR, "FAILED or INCOMPLETE"),
             here(ICMP, "host unreachable, and from which router"),
-            here(ROUTE, "no via: it is taken to be on the link"),
+            here(ROUTE, "no via: it is treated as on-link"),
             on_server("ip -br address; ip -br link", "another address, or DOWN"),
         ],
         fix: "Correct the address, or bring the host or its interface up. A wrong prefix length \
@@ -215,14 +214,13 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "state-expired",
         side: Side::Network,
         title: "a stateful device's entries expired",
-        explanation: "Connections that were silent for some time no longer work although neither \
-            end closed them: a NAT, firewall or load balancer has dropped its entry, and drops \
-            what arrives without one, or answers it with RST. The connections that were checked \
-            in between still work, as traffic renews the entry. A table that is full evicts \
-            entries before their time.",
+        explanation: "Connections that were idle for some time no longer work although neither end \
+            closed them: a NAT, firewall or load balancer has expired its entry, and drops \
+            packets without one, or answers with RST. Connections checked in between still \
+            work, as traffic renews the entry. A full table evicts entries early.",
         checks: &[
             on_server(SERVER_COUNT, "it still has all of them"),
-            on_hop("sysctl -ar 'conntrack_tcp_timeout_est'", "below the silent time"),
+            on_hop("sysctl -ar 'conntrack_tcp_timeout_est'", "below the idle time"),
             from_here(PROBE, "fewer fail: probes renew the entry"),
             from_here(HOLD, "fails at the same age again"),
         ],
@@ -236,11 +234,11 @@ pub static RECORDS: [CauseRecord; 15] = [
         side: Side::Network,
         title: "a NAT has no free port for that target",
         explanation: "Above N connections to one target, new ones are dropped or rejected, while \
-            another target (address or port) still takes the same number: a NAT needs a port of \
-            its address for each connection to one destination, or gives each client a fixed \
+            another target (address or port) takes the same number again: a NAT needs one of \
+            its ports for each connection to a destination, or gives each client a fixed \
             share. Ports of closed connections are kept for some minutes.",
         checks: &[
-            from_here(MORE_TARGETS, "the same number again to that one"),
+            from_here(MORE_TARGETS, "the same number again to the second"),
             on_hop("conntrack -L -p tcp --dport {port} | wc -l", "near its ports for one target"),
             on_hop(RULES, "snat or masquerade to few ports"),
             on_hop("conntrack -S", "insert_failed or drop rising"),
@@ -257,8 +255,8 @@ pub static RECORDS: [CauseRecord; 15] = [
         title: "large packets are lost (path MTU)",
         explanation: "Handshakes and short replies pass, long ones never arrive: a link on the \
             path has a smaller MTU (a tunnel, VPN or PPPoE), and the ICMP that would report it is \
-            filtered, so full-size segments are repeated and lost every time. With --send of a \
-            long text our own segments can be the ones that are lost.",
+            filtered, so full-size segments are retransmitted and lost every time. With a long \
+            --send text our own segments may be lost.",
         checks: &[
             here("tracepath -n {host}", "pmtu below the interface's MTU"),
             here("ping -c 3 -M do -s 1472 {host}", "lost, where -s 1200 gets a reply"),
@@ -274,9 +272,9 @@ pub static RECORDS: [CauseRecord; 15] = [
         id: "long-rtt",
         side: Side::Network,
         title: "the RTT is high",
-        explanation: "Every dial takes about the same long time, with or without a repeated SYN \
-            (the kernel repeats it after 1 s, whatever the RTT): it is the time for a round trip, \
-            by satellite, through a queue that is full (bufferbloat), or across the world. With \
+        explanation: "Every dial takes about the same long time, with or without a SYN \
+            retransmission (after 1 s at any RTT): a satellite, a full queue (bufferbloat), or \
+            a path across the world. With \
             an RTT above the dial timeout every dial times out.",
         checks: &[
             here(PING, "rtt near the dial times"),

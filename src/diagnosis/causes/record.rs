@@ -1,9 +1,9 @@
-//! What the table of causes consists of: ids, records, checks. Commands that several causes are checked
-//! by are constants here, so that a renderer can print one line for all of them.
+//! The types of the table of causes. Commands that several causes share are constants, so that a
+//! renderer prints each once.
 
 use crate::engine::Side;
 
-/// A cause. Its id is in its record; the order is that of the table.
+/// A cause, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Cause {
@@ -66,30 +66,30 @@ pub enum Cause {
     Undetermined,
 }
 
-/// What is to be said of one cause.
+/// A cause as it is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CauseRecord {
     pub cause: Cause,
     pub id: &'static str,
     pub side: Side,
-    /// In lower case and without a full stop; after the side, which it may refer to as "it".
+    /// In lower case, without a full stop. Printed after the side: "it" is the server or this host.
     pub title: &'static str,
     /// How it looks from here, and why.
     pub explanation: &'static str,
-    /// The most telling first.
+    /// The most conclusive first.
     pub checks: &'static [Check],
-    /// Of a local limit only the knob's name: its numbers are those of `limits::Knob`.
+    /// For a local limit without numbers: `limits::Knob` has them.
     pub fix: &'static str,
 }
 
-/// Where a check is made.
+/// Where a check is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     Server,
-    /// Each router, firewall, NAT and load balancer of the path; the server's own firewall is one.
+    /// Each router, firewall, NAT and load balancer on the path, the server's own firewall included.
     Hop,
     Here,
-    /// By a run of tcpgoon.
+    /// A run of tcpgoon on this host.
     FromHere,
 }
 
@@ -106,14 +106,14 @@ impl Place {
     }
 }
 
-/// A command, and how to read it for this cause.
+/// A command, and how to read its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Check {
     pub on: Place,
-    /// `{host}`, `{port}` and `{source}` are for the renderer to fill in; words in capitals (PID,
-    /// SERVICE) for the operator.
+    /// The renderer fills in `{host}`, `{port}` and `{source}`; the operator fills in words in capitals
+    /// (PID, SERVICE).
     pub command: &'static str,
-    /// What it shows if it is this cause.
+    /// The output if it is this cause.
     pub reading: &'static str,
 }
 
@@ -133,7 +133,7 @@ pub const fn from_here(command: &'static str, reading: &'static str) -> Check {
     Check { on: Place::FromHere, command, reading }
 }
 
-/// What a command may hold for the renderer to fill in. `{source}` only where the run had sources.
+/// What the renderer fills in. `{source}` only if the run had sources.
 pub const PLACEHOLDERS: [&str; 3] = ["{host}", "{port}", "{source}"];
 
 pub const LISTENERS: &str = "ss -lnt 'sport = :{port}'";
@@ -146,7 +146,7 @@ pub const LOG: &str = "journalctl -u SERVICE --since=-10min";
 pub const KILLED: &str = "dmesg -T | grep -iE 'out of memory|segfault'";
 pub const LOAD: &str = "top -bn1 | head -20";
 pub const SEGMENTS: &str = "tcpdump -ni any 'tcp port {port}'";
-/// Prints the TTL of what the server, or a device in its place, sends.
+/// Prints the TTL of packets from the server, or a device in its place.
 pub const TTL: &str = "tcpdump -nvi any 'tcp src port {port}'";
 pub const ICMP: &str = "tcpdump -ni any 'icmp or icmp6'";
 pub const RULES: &str = "nft list ruleset; iptables-save";
@@ -157,7 +157,7 @@ pub const ROUTE: &str = "ip route get {host}";
 pub const NEIGHBOUR: &str = "ip neigh show {host}";
 pub const PING: &str = "ping -c 100 -i 0.2 {host}";
 pub const TRACEROUTE: &str = "traceroute -T -p {port} {host}";
-/// SYN repeats that this host could not send.
+/// SYN retransmissions that this host could not send.
 pub const UNSENT: &str = "nstat -az TcpExtTCPRetransFail";
 pub const AGAIN: &str = "the same command again";
 pub const MORE: &str = "the same command with a larger -c";

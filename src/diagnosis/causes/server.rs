@@ -1,4 +1,4 @@
-//! Causes on the server, as far as its kernel and its listeners are concerned.
+//! Causes on the server, in its kernel and listeners.
 
 use super::record::{
     AGAIN, ALL_ADDRESSES, Cause, CauseRecord, EXPECT, FAMILIES, KILLED, LISTENERS, LOG, OPEN_FILES,
@@ -36,7 +36,7 @@ pub static RECORDS: [CauseRecord; 8] = [
             from_here(FAMILIES, "one of them succeeds"),
             from_here(ALL_ADDRESSES, "some addresses succeed"),
         ],
-        fix: "Bind the service to the address that is dialed, or to 0.0.0.0 and [::]; or dial the \
+        fix: "Bind the service to the dialed address, or to 0.0.0.0 and [::]; or dial the \
             address that it is bound to.",
     },
     CauseRecord {
@@ -45,10 +45,9 @@ pub static RECORDS: [CauseRecord; 8] = [
         side: Side::Server,
         title: "a SYN proxy answers in its place",
         explanation: "A load balancer, DDoS protection or SYNPROXY rule completes the handshake \
-            before it dials the server itself. So dials succeed in any state of the server: a \
-            server that refuses shows as a reset right after the handshake, one that is full or \
-            down as a connection without a reply. Established proves nothing about the server \
-            here.",
+            before it dials the server itself. So dials succeed in any state of the server: if \
+            it refuses, connections are reset right after the handshake; if it is full or \
+            down, they get no reply. Established proves nothing about the server here.",
         checks: &[
             on_server(SERVER_COUNT, "far fewer than are established here"),
             from_here(EXPECT, "established, and no reply"),
@@ -64,15 +63,15 @@ pub static RECORDS: [CauseRecord; 8] = [
         side: Side::Server,
         title: "its listener was closed during the run",
         explanation: "Dials succeed at first and are refused later on. The process ended, was \
-            restarted, or closed its listener by itself, as some servers do at a limit. \
-            Connections still in the accept queue are reset at that moment; accepted ones live on \
-            if the process does. A device that rejects above a limit or a rate looks the same, \
+            restarted, or closed its listener, as some servers do at a limit. Connections \
+            still in the accept queue are reset at that moment; accepted ones stay open if \
+            the process does not end. A device that rejects above a limit or a rate looks the same, \
             but starts at the same count, or rate, each time.",
         checks: &[
             on_server(LISTENERS, "no line"),
             on_server(STARTED, "started during the run, or no process"),
             on_server(KILLED, "killed during the run"),
-            from_here(AGAIN, "refused from the first dial on"),
+            from_here(AGAIN, "refused from the first dial"),
         ],
         fix: "Find in the service's log and in dmesg why it ended or stopped listening: out of \
             memory, a crash, a deployment, a failing health check, a limit of its own.",
@@ -85,8 +84,8 @@ pub static RECORDS: [CauseRecord; 8] = [
         explanation: "Several processes or threads listen on the port (SO_REUSEPORT), and the \
             kernel chooses one by a hash of addresses and ports. One of them has stopped \
             accepting and its queue is full, so an even share of dials fails, each with all its \
-            SYN retransmissions (they hash alike), while all others succeed at once. Packet loss \
-            would let some repeats through.",
+            SYN retransmissions (they hash alike), while all others succeed at once. With packet \
+            loss some retransmissions would succeed.",
         checks: &[
             on_server(LISTENERS, "several lines, one has Recv-Q > Send-Q"),
             on_server(OVERFLOWS, "rising"),
@@ -104,13 +103,13 @@ pub static RECORDS: [CauseRecord; 8] = [
             the listen() backlog and net.core.somaxconn, and it takes one more than that); then \
             the kernel drops every SYN, and final ACKs with it. Connections in the queue are \
             acknowledged by the kernel and get no reply; some become half-open. The process is \
-            blocked, busy, out of descriptors, or holds back at a limit of its own. SYN cookies \
-            do not help: they spare the SYN queue, not this one.",
+            blocked, busy, out of descriptors, or at a limit of its own. SYN cookies do not \
+            help: they relieve the SYN queue, not this one.",
         checks: &[
             on_server(LISTENERS, "Recv-Q > Send-Q"),
             on_server(OVERFLOWS, "rising"),
-            on_server(OPEN_FILES, "near the limit: that is why"),
-            from_here(EXPECT, "the last ones before it: no reply"),
+            on_server(OPEN_FILES, "near the limit: the reason"),
+            from_here(EXPECT, "the last ones get no reply"),
         ],
         fix: "Find why the process does not accept: its log, its open files, its limit (HAProxy \
             maxconn, memcached -c, a pool of workers), or what it blocks on (`cat \
@@ -122,15 +121,15 @@ pub static RECORDS: [CauseRecord; 8] = [
         side: Side::Server,
         title: "its process calls accept() too slowly",
         explanation: "The process accepts, but not as fast as connections arrive, and its accept \
-            queue overflows again and again. SYNs that meet a full queue are dropped and succeed \
-            when repeated, so dials take 1 s, 3 s and more. Final ACKs that meet it are dropped \
-            too: established here, unfinished there, later half-open; with \
+            queue overflows again and again. SYNs that arrive at a full queue are dropped and \
+            retransmitted, so dials take 1 s, 3 s or more. Final ACKs are dropped too: \
+            established here, not on the server, later half-open; with \
             net.ipv4.tcp_abort_on_overflow=1 they are answered with RST at once.",
         checks: &[
             on_server(OVERFLOWS, "rises during the run, then stops"),
             on_server(LISTENERS, "Recv-Q reaches Send-Q, then drains"),
             from_here(SLOWER, "no dial is slow or half-open"),
-            on_server("sysctl net.ipv4.tcp_abort_on_overflow", "1: resets instead of repeats"),
+            on_server("sysctl net.ipv4.tcp_abort_on_overflow", "1: RST instead of retransmission"),
         ],
         fix: "Raise the listen() backlog in the application and net.core.somaxconn (128 before \
             Linux 5.4, 4096 since), restart the listener, and accept faster: in a loop until \
@@ -143,17 +142,17 @@ pub static RECORDS: [CauseRecord; 8] = [
         title: "it waits for data before it accepts",
         explanation: "The listener has TCP_DEFER_ACCEPT (nginx `deferred`; Apache by default): \
             its kernel ignores a final ACK without data and keeps the connection in the SYN \
-            queue. When the configured time is over it repeats the SYN-ACK once, and the ACK to \
-            that completes the connection. Until then the server holds no established connection, \
+            queue. After the configured time it retransmits the SYN-ACK once, and the ACK to that \
+            completes the connection. Until then the server holds no established connection, \
             and its application has not seen one. A client that sends first (HTTP, TLS) sees no \
             difference.",
         checks: &[
             on_server(
                 "ss -Hnt state syn-recv 'sport = :{port}' | wc -l",
-                "near the number that is open here",
+                "near the number open here",
             ),
-            from_here(SEND, "no SYN-ACK is repeated, replies come"),
-            here(SEGMENTS, "SYN-ACK repeated after our ACK"),
+            from_here(SEND, "no SYN-ACK retransmission, replies"),
+            here(SEGMENTS, "SYN-ACK retransmitted after our ACK"),
         ],
         fix: "None needed for clients that send first: measure with --send. For others remove the \
             option (nginx: no `deferred`; Apache: `AcceptFilter http none`).",

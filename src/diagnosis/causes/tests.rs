@@ -4,7 +4,7 @@ use std::process::Command;
 use super::record::*;
 use super::*;
 
-/// What scripts, documents and saved reports may name: none of them is ever renamed.
+/// Scripts, documents and saved reports may name them: never rename one.
 const IDS: [&str; 52] = [
     "no-listener",
     "listens-elsewhere",
@@ -60,7 +60,7 @@ const IDS: [&str; 52] = [
     "undetermined",
 ];
 
-/// What `  1. `, the widest id, two spaces, the side of a cause and two more leave of 80 columns.
+/// 80 columns less `  1. `, the widest id, two spaces, the side and two spaces.
 const TITLE_MAX: usize = 80 - 5 - 21 - 2 - 9 - 2;
 
 fn records() -> impl Iterator<Item = &'static CauseRecord> {
@@ -72,7 +72,7 @@ fn checks() -> impl Iterator<Item = (&'static CauseRecord, &'static Check)> {
 }
 
 #[test]
-fn every_id_is_there_once_and_is_found() {
+fn every_id_is_unique_and_found() {
     let ids: Vec<&str> = records().map(|record| record.id).collect();
     assert_eq!(ids, IDS);
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), Cause::COUNT);
@@ -89,7 +89,7 @@ fn every_id_is_there_once_and_is_found() {
 }
 
 #[test]
-fn the_side_is_that_of_the_part_of_the_table() {
+fn records_are_grouped_by_side() {
     for (cause, side) in [
         (Cause::NoListener, Side::Server),
         (Cause::BackendUnreachable, Side::Server),
@@ -101,14 +101,13 @@ fn the_side_is_that_of_the_part_of_the_table() {
     ] {
         assert_eq!(cause.side(), side, "{cause:?}");
     }
-    // So that no record between them has another.
     let mut sides: Vec<Side> = records().map(|record| record.side).collect();
     sides.dedup();
     assert_eq!(sides, [Side::Server, Side::Network, Side::ThisHost, Side::Beyond]);
 }
 
 #[test]
-fn every_field_says_something_in_the_room_that_it_has() {
+fn every_field_is_filled_and_fits_its_columns() {
     for record in records() {
         let CauseRecord { id, title, explanation, checks, fix, .. } = record;
         assert!(id.len() <= 21, "{id}");
@@ -144,10 +143,10 @@ fn a_command_has_no_placeholder_but_the_known_ones() {
         .filter(|(_, check)| check.command.contains("{source}"))
         .map(|(record, _)| record.id)
         .collect();
-    assert_eq!(with_source, ["source-gone"], "no other is sure to have one");
+    assert_eq!(with_source, ["source-gone"], "other causes may have no source");
 }
 
-/// A renderer merges what is the same; what nearly is would stand there twice.
+/// A renderer merges equal commands only: similar ones would be printed twice.
 #[test]
 fn a_command_that_is_shared_is_the_same_everywhere() {
     let mut spellings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
@@ -168,7 +167,7 @@ fn checks_from_here_are_runs_of_ours_and_no_others_are() {
         let is_ours = command.starts_with("the same command") || command.starts_with("tcpgoon ");
         assert_eq!(is_ours, *on == Place::FromHere, "{}: {command}", record.id);
     }
-    // A local limit says nothing of the server, and is never looked for there.
+    // A local limit is never checked on the server.
     for record in records().filter(|record| record.side == Side::ThisHost) {
         let is_local = |check: &Check| matches!(check.on, Place::Here | Place::FromHere);
         assert!(record.checks.iter().all(is_local), "{}", record.id);
@@ -176,7 +175,7 @@ fn checks_from_here_are_runs_of_ours_and_no_others_are() {
 }
 
 #[test]
-fn a_shell_can_read_every_command() {
+fn a_shell_parses_every_command() {
     for (record, Check { command, .. }) in checks() {
         let command = command.replace("{host}", "2001:db8::1").replace("{port}", "8080");
         let command = command.replace("{source}", "10.0.0.7");
@@ -185,9 +184,9 @@ fn a_shell_can_read_every_command() {
     }
 }
 
-/// Causes that are easily taken for another are told apart by a check, and name each other.
+/// Causes that look alike share a check with different readings.
 #[test]
-fn look_alikes_are_told_apart() {
+fn similar_causes_have_different_readings() {
     let reads = |cause: Cause, command: &str| {
         let check = cause.record().checks.iter().find(|check| check.command == command);
         check.unwrap_or_else(|| panic!("{cause:?} has no {command}")).reading

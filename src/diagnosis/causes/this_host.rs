@@ -1,4 +1,4 @@
-//! Causes on this host, which say nothing of the server.
+//! Causes on this host: none of them is evidence about the server.
 
 use super::record::{
     AGAIN, CONNTRACK, Cause, CauseRecord, DRY_RUN, ICMP, INTERFACES, KERNEL_LOG, MORE_TARGETS,
@@ -16,9 +16,9 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "fd-limit",
         side: Side::ThisHost,
         title: "its limit on open files is reached",
-        explanation: "socket() failed with EMFILE: this process has as many files open as its \
-            limit allows, one for each connection. With ENFILE it is the limit of the whole host, \
-            fs.file-max. Nothing of it says anything about the server.",
+        explanation: "socket() failed with EMFILE: this process is at its limit of open files, one \
+            for each connection. With ENFILE it is the limit of the whole host, \
+            fs.file-max. It is no evidence about the server.",
         checks: &[
             from_here(DRY_RUN, "names the limit, its value and the fix"),
             here("ulimit -Hn", "below the connections wanted"),
@@ -40,7 +40,7 @@ pub static RECORDS: [CauseRecord; 14] = [
             from_here(DRY_RUN, "names the range and the fix"),
             here(PORTS, "a narrow range, or many reserved"),
             here(TIME_WAIT, "few: it is not TIME_WAIT"),
-            from_here(MORE_TARGETS, "the same number again to that one"),
+            from_here(MORE_TARGETS, "the same number again to the second"),
         ],
         fix: "More source addresses (--source), more targets, or a wider \
             net.ipv4.ip_local_port_range.",
@@ -100,8 +100,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "epoll-watches",
         side: Side::ThisHost,
         title: "its limit on epoll watches is reached",
-        explanation: "epoll_ctl() failed with ENOSPC: fs.epoll.max_user_watches limits how many \
-            descriptors all processes of one user watch together. The kernel sets it to 4% of low \
+        explanation: "epoll_ctl() failed with ENOSPC: fs.epoll.max_user_watches limits the \
+            descriptors that all processes of one user watch together. The kernel sets it to 4% of low \
             memory at boot.",
         checks: &[
             here("sysctl fs.epoll.max_user_watches", "below the connections wanted"),
@@ -131,17 +131,17 @@ pub static RECORDS: [CauseRecord; 14] = [
         title: "its own firewall drops or rejects",
         explanation: "A rule of this host (nftables, iptables, or a BPF program, as systemd's \
             IPAddressDeny= is) drops SYNs on their way out or SYN-ACKs on their way in, or \
-            rejects them. connect() does not report a drop, so it looks like a silent server, \
-            above a limit, above a rate or altogether. A reject shows as RST or ICMP from an \
+            rejects them. connect() does not report a drop, so it looks like a server that does not \
+            reply, above a limit, above a rate or to every dial. A reject shows as RST or ICMP from an \
             address of this host.",
         checks: &[
             here(RULES, "output or input: drop, reject, ct count"),
-            here(UNSENT, "rising: SYN repeats were not sent"),
+            here(UNSENT, "rising: SYN retransmissions not sent"),
             here(SEGMENTS, "no SYN leaves, or a SYN-ACK comes"),
             here(ICMP, "sent by an address of this host"),
         ],
         fix: "Change the rule, or raise its limit, for traffic to that target. In a container or \
-            a virtual machine look at the host of it as well.",
+            a virtual machine check its host as well.",
     },
     CauseRecord {
         cause: Cause::NotPermitted,
@@ -150,7 +150,7 @@ pub static RECORDS: [CauseRecord; 14] = [
         title: "a local policy forbids the connect()",
         explanation: "connect() failed at once with EPERM or EACCES, and no packet was sent. A \
             prohibit route or routing rule, a BPF program of a cgroup, seccomp, Landlock, SELinux \
-            or AppArmor does not let this process connect there.",
+            or AppArmor forbids this process to connect.",
         checks: &[
             here(ROUTE, "prohibited"),
             here("dmesg -T | grep -iE 'avc|apparmor|audit' | tail", "a denial at that time"),
@@ -165,7 +165,7 @@ pub static RECORDS: [CauseRecord; 14] = [
         id: "killed-here",
         side: Side::ThisHost,
         title: "its sockets were destroyed (ss -K)",
-        explanation: "Sockets failed with ECONNABORTED: something on this host destroyed them by \
+        explanation: "Sockets failed with ECONNABORTED: a process on this host destroyed them with \
             SOCK_DESTROY, as `ss -K` and some agents (connection managers, Cilium) do. The kernel \
             sends the server a RST. The peer cannot cause this error on an established \
             connection.",
@@ -174,7 +174,7 @@ pub static RECORDS: [CauseRecord; 14] = [
             here("ss -E 'dport = :{port}'", "shows sockets as they are destroyed"),
             from_here(AGAIN, "happens again: a job or an agent"),
         ],
-        fix: "Stop the process that does so, or exempt this traffic from it.",
+        fix: "Stop that process, or exempt this traffic.",
     },
     CauseRecord {
         cause: Cause::LocalConntrack,
@@ -188,7 +188,7 @@ pub static RECORDS: [CauseRecord; 14] = [
         checks: &[
             here(CONNTRACK, "count near max"),
             here(KERNEL_LOG, "nf_conntrack: table full"),
-            here(UNSENT, "rising: SYN repeats were not sent"),
+            here(UNSENT, "rising: SYN retransmissions not sent"),
             from_here(DRY_RUN, "names the limit and the fix"),
         ],
         fix: "Raise net.netfilter.nf_conntrack_max, or exempt this traffic (notrack in the raw \
@@ -200,14 +200,14 @@ pub static RECORDS: [CauseRecord; 14] = [
         side: Side::ThisHost,
         title: "its neighbour table is full",
         explanation: "Many targets are on this host's own link, and each takes an entry in the \
-            ARP or NDP table, which has room for gc_thresh3 (1,024 by default, for all interfaces \
-            and namespaces together). SYNs to further ones are not sent. connect() does not \
-            report it: those targets look silent.",
+            ARP or NDP table, of at most gc_thresh3 entries (1,024 by default, for all interfaces and \
+            namespaces together). SYNs to further ones are not sent. connect() does not report \
+            that: those targets seem not to reply.",
         checks: &[
             here("ip neigh show | wc -l", "near gc_thresh3"),
             here("sysctl -ar 'neigh.default.gc_thresh3'", "below the targets on the link"),
             here(KERNEL_LOG, "neighbor table overflow"),
-            here(UNSENT, "rising: SYN repeats were not sent"),
+            here(UNSENT, "rising: SYN retransmissions not sent"),
         ],
         fix: "Raise net.ipv4.neigh.default.gc_thresh3 (for IPv6 \
             net.ipv6.neigh.default.gc_thresh3) above the number of targets on the link, and \
@@ -217,11 +217,11 @@ pub static RECORDS: [CauseRecord; 14] = [
         cause: Cause::IngressDrops,
         id: "ingress-drops",
         side: Side::ThisHost,
-        title: "it drops packets that arrive",
+        title: "it drops received packets",
         explanation: "The kernel or the NIC of this host dropped packets during the run, because \
-            they came faster than it took them: SYN-ACKs, replies or acknowledgements may be \
-            among them. The counters are those of all traffic, so this is a suspicion, to be \
-            ruled out before the server or the network is blamed.",
+            they arrived faster than it processed them: SYN-ACKs, replies or acknowledgements \
+            may be among them. The counters cover all traffic, so rule this out before blaming \
+            the server or the network.",
         checks: &[
             here("cut -d' ' -f2 /proc/net/softnet_stat", "rising (hexadecimal, a line a CPU)"),
             here(INTERFACES, "RX dropped or missed rising"),
@@ -238,8 +238,8 @@ pub static RECORDS: [CauseRecord; 14] = [
         title: "it is too busy, or was paused",
         explanation: "tcpgoon did not get to run for long stretches: the CPU is shared, throttled \
             by a cgroup or stolen by a hypervisor, or the process was stopped or swapped. Times \
-            measured here are too long by that much, and what happened meanwhile is dated only to \
-            within it.",
+            measured here are too long by up to that, and events in between are dated no \
+            better.",
         checks: &[
             here("vmstat 1 5", "r above the CPUs, st or si above 0"),
             here("cat /proc/pressure/cpu", "some avg10 above 10"),

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Dials one after the other, with as many open as came through before.
+/// Sequential dials; each miss leaves one more connection open.
 fn bits(hits: impl IntoIterator<Item = bool>) -> Vec<Bit> {
     let mut level = 0;
     let bit = |(index, hit): (u64, bool)| {
@@ -18,7 +18,7 @@ fn bits(hits: impl IntoIterator<Item = bool>) -> Vec<Bit> {
     (0..).zip(hits).map(bit).collect()
 }
 
-/// Each part: how many, and every how manieth of them is hit; 0 is none.
+/// Each part is (dials, n): every n-th of them is hit, none for 0.
 fn of_parts(parts: &[(u32, u32)]) -> Pattern {
     let hits = parts
         .iter()
@@ -47,7 +47,7 @@ fn above(open: u32) -> Pattern {
 }
 
 #[test]
-fn a_limit_is_what_chance_would_hardly_make() {
+fn a_limit_is_claimed_only_if_it_is_not_chance() {
     let at = |index: u64| Moment(index * 1_000_000);
     for (parts, expected) in [
         (&[(1, 1)][..], Pattern::All),
@@ -57,7 +57,7 @@ fn a_limit_is_what_chance_would_hardly_make() {
         (&[(1, 0), (39, 1)], above(1)),
         (&[(17, 0), (23, 1)], above(17)),
         (&[(900, 0), (3, 1)], above(900)),
-        // A few that came through all the same.
+        // One succeeds above the limit.
         (&[(100, 0), (50, 1), (1, 0)], above(100)),
         (&[(2, 0), (3, 1)], Pattern::TooFew),
         (&[(900, 0), (2, 1)], Pattern::TooFew),
@@ -66,14 +66,14 @@ fn a_limit_is_what_chance_would_hardly_make() {
         (&[(5, 0), (3, 1), (2, 0)], Pattern::TooFew),
     ] {
         let found = of_parts(parts);
-        // Where so few say anything, any name for "not told" will do.
-        let is_untold = expected == Pattern::TooFew && !found.is_clear();
-        assert!(found == expected || is_untold, "{parts:?}: {found:?}");
+        // With so few dials any unclear pattern will do.
+        let is_unclear = expected == Pattern::TooFew && !found.is_clear();
+        assert!(found == expected || is_unclear, "{parts:?}: {found:?}");
     }
 }
 
 #[test]
-fn chance_is_called_scattered_and_nothing_else_is() {
+fn random_order_is_scattered_and_blocks_are_not() {
     let mut state = 7u64;
     let mut random = move || {
         state =
@@ -88,14 +88,13 @@ fn chance_is_called_scattered_and_nothing_else_is() {
             u32::from(fit(&bits, &by_level(&bits), highest(&bits)).pattern == Pattern::Scattered);
     }
     assert!(scattered >= 190, "{scattered} of 200");
-    // In blocks, which chance does not make.
     let blocks: Vec<bool> = (0..300).map(|index| index / 10 % 3 == 1).collect();
     let bits = bits(blocks);
     assert_ne!(fit(&bits, &by_level(&bits), highest(&bits)).pattern, Pattern::Scattered);
 }
 
 #[test]
-fn a_count_is_found_beside_connections_that_end() {
+fn a_count_is_found_while_connections_end() {
     // At most 20 open; one in two ends before each next dial once it is full.
     let mut open = 0u32;
     let mut bits = Vec::new();
@@ -121,15 +120,15 @@ fn a_count_is_found_beside_connections_that_end() {
     assert_eq!(found, above(20), "{found:?}");
 }
 
-/// A rate lets some through at any level.
+/// A rate limit admits some at any level.
 #[test]
-fn a_count_that_dials_go_on_to_pass_is_no_limit() {
+fn a_count_that_later_dials_exceed_is_no_limit() {
     let rate = |every: usize| {
         let bits = bits((0..400).map(|index| index >= 5 && index % every != 0));
         fit(&bits, &by_level(&bits), highest(&bits)).pattern
     };
     assert_eq!(rate(10), Pattern::PartlyAboveCount { open: 5..5 });
-    // All after the first five, and yet most of them are open in the end.
+    // Every dial after the first five is hit, but 60 were open in the end.
     let hits = bits((0..60).map(|index| index >= 5));
     let queue = fit(&hits, &by_level(&hits), 60).pattern;
     assert_eq!(queue, Pattern::PartlyAboveCount { open: 5..5 });
@@ -141,20 +140,20 @@ fn a_count_that_dials_go_on_to_pass_is_no_limit() {
 }
 
 #[test]
-fn what_comes_in_turn_is_no_chance() {
-    let in_turn = |every: usize| {
+fn every_nth_dial_is_periodic() {
+    let periodic = |every: usize| {
         let bits = bits((0..90).map(|index| index % every == 0));
         let fit = fit(&bits, &by_level(&bits), highest(&bits));
-        (fit.pattern, fit.is_in_turn)
+        (fit.pattern, fit.is_periodic)
     };
     for every in [2, 3, 4] {
-        assert_eq!(in_turn(every), (Pattern::Scattered, true), "{every}");
+        assert_eq!(periodic(every), (Pattern::Scattered, true), "{every}");
     }
 }
 
 #[test]
-fn that_all_hits_are_in_one_place_can_be_chance() {
-    for (places, of, share, hits, expected) in [
+fn hits_at_one_target_only_can_be_chance() {
+    for (affected, of, share, hits, expected) in [
         (1, 2, (50, 100), 1, true),
         (1, 2, (50, 100), 5, true),
         (1, 2, (50, 100), 6, false),
@@ -165,6 +164,10 @@ fn that_all_hits_are_in_one_place_can_be_chance() {
         (2, 3, (200, 300), 20, false),
         (19, 20, (190, 200), 60, true),
     ] {
-        assert_eq!(is_anywhere(places, of, share, hits), expected, "{places} of {of}, {hits}");
+        assert_eq!(
+            may_be_anywhere(affected, of, share, hits),
+            expected,
+            "{affected} of {of}, {hits}"
+        );
     }
 }

@@ -1,16 +1,16 @@
-//! Facts about connections that were established: how they ended, and what checks say.
+//! Rules about established connections: how they ended, and what checks found.
 
-use super::view::{Effect, Told, View, is_failed, told};
+use super::view::{Effect, RuleResult, View, is_failed, with_fact};
 use crate::diagnosis::closes::SAME_MOMENT;
 use crate::diagnosis::model::{ClosePattern, Fact, Symptom};
 use crate::diagnosis::symptoms::Observed;
 use crate::engine::{EndReason, Round};
 use crate::units::Span;
 
-/// The shortest timeout of a stateful device that is worth a thought.
+/// No stateful device has a shorter timeout.
 const STATE_LASTS_MIN: Span = Span::from_s(3);
 
-/// All that were ever established were closed just before dials began to fail.
+/// Whether all established connections were closed just before dials began to fail.
 fn were_all_closed(view: &View<'_>) -> bool {
     let summary = view.case.summary;
     let analysis = &summary.analysis;
@@ -29,32 +29,32 @@ fn were_all_closed(view: &View<'_>) -> bool {
         && failed.is_some_and(|failed| first + slack >= failed.began)
 }
 
-pub fn all_were_closed(view: &View<'_>) -> Told {
-    let is_its = matches!(
+pub fn all_were_closed(view: &View<'_>) -> RuleResult {
+    let applies = matches!(
         view.observed.symptom,
         Symptom::ClosedOnAccept { .. } | Symptom::DialsFailed { .. }
     );
-    (is_its && were_all_closed(view)).then_some(())?;
+    (applies && were_all_closed(view)).then_some(())?;
     Some((Effect::By(5), None))
 }
 
-pub fn all_were_closed_against(view: &View<'_>) -> Told {
+pub fn all_were_closed_against(view: &View<'_>) -> RuleResult {
     (is_failed(view) && were_all_closed(view)).then_some(())?;
     Some((Effect::RulesOut, None))
 }
 
-pub fn said(view: &View<'_>) -> Told {
+pub fn has_last_line(view: &View<'_>) -> RuleResult {
     let is_close = matches!(
         view.observed.symptom,
         Symptom::ClosedOnAccept { .. }
             | Symptom::Closed { how: ClosePattern::NewestOnly { .. }, .. }
     );
-    (is_close && view.facts.has_said).then_some(())?;
-    told(Effect::By(1), Fact::LastLine)
+    (is_close && view.facts.has_last_line).then_some(())?;
+    with_fact(Effect::By(1), Fact::LastLine)
 }
 
-/// Closes that went on after the last dial: nothing new had to make room.
-pub fn after_last_dial(view: &View<'_>) -> Told {
+/// Closes continued after the last dial, so no new connection displaced them.
+pub fn after_last_dial(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { how, last, .. } = &view.observed.symptom else { return None };
     let is_aged = matches!(
         how,
@@ -62,20 +62,20 @@ pub fn after_last_dial(view: &View<'_>) -> Told {
     );
     let dialed = view.facts.last_dial + SAME_MOMENT;
     (is_aged && *last > dialed).then_some(())?;
-    told(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
+    with_fact(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
 }
 
-/// Nothing new had to make room: they went on, or all came, after the last dial.
-pub fn after_last_dial_against(view: &View<'_>) -> Told {
+/// Closes continued, or began, after the last dial: no new connection displaced them.
+pub fn after_last_dial_against(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { first, .. } = view.observed.symptom else { return None };
-    // What was done for the last dial shows here an RTT later.
+    // A close caused by the last dial arrives an RTT later.
     let done = view.facts.last_dial + SAME_MOMENT + view.facts.handshake_min;
     let is_it = after_last_dial(view).is_some() || first > done;
     is_it.then_some((Effect::RulesOut, None))
 }
 
-/// Dials after a close of all that were refused, or came through.
-pub fn refused_after(view: &View<'_>) -> Told {
+/// Dials that failed after all connections were closed.
+pub fn refused_after(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { how: ClosePattern::Simultaneous { at, .. }, .. } = &view.observed.symptom
     else {
         return None;
@@ -83,11 +83,11 @@ pub fn refused_after(view: &View<'_>) -> Told {
     let after = view.others.iter().find(|other| {
         matches!(other.symptom, Symptom::DialsFailed { .. }) && other.began + SAME_MOMENT >= *at
     })?;
-    told(Effect::By(3), Fact::RefusedAfter { dials: after.fit.part.hits })
+    with_fact(Effect::By(3), Fact::RefusedAfter { dials: after.fit.part.hits })
 }
 
-/// A timeout closes connections, and no listener.
-pub fn refused_after_against(view: &View<'_>) -> Told {
+/// A timeout closes connections, not the listener.
+pub fn refused_after_against(view: &View<'_>) -> RuleResult {
     refused_after(view)?;
     let is_refused = |other: &Observed| match &other.symptom {
         Symptom::DialsFailed { reasons, .. } => {
@@ -98,17 +98,17 @@ pub fn refused_after_against(view: &View<'_>) -> Told {
     view.others.iter().any(is_refused).then_some((Effect::RulesOut, None))
 }
 
-/// A reply was expected; something else came, and then the close.
-pub fn said_instead(view: &View<'_>) -> Told {
+/// A reply was expected; other data came, then the close.
+pub fn closed_after_other_data(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let is_close =
         matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. });
-    (is_close && facts.asks_reply && facts.replied == 0 && facts.has_said).then_some(())?;
+    (is_close && facts.checks_replies && facts.replied == 0 && facts.has_last_line).then_some(())?;
     Some((Effect::By(4), None))
 }
 
-/// The application goes on closing connections, each at its age: it had accepted them.
-pub fn closed_meanwhile(view: &View<'_>) -> Told {
+/// The application keeps closing connections at an age, so it had accepted them.
+pub fn closed_meanwhile(view: &View<'_>) -> RuleResult {
     (is_failed(view) && view.is_silent()).then_some(())?;
     let began = view.observed.began;
     let closes = view.others.iter().find_map(|other| match &other.symptom {
@@ -117,27 +117,27 @@ pub fn closed_meanwhile(view: &View<'_>) -> Told {
         }
         _ => None,
     })?;
-    told(Effect::By(-3), Fact::ClosedMeanwhile { closes })
+    with_fact(Effect::By(-3), Fact::ClosedMeanwhile { closes })
 }
 
 fn is_unacked(view: &View<'_>) -> bool {
     matches!(view.observed.symptom, Symptom::KeepaliveUnacked { .. })
 }
 
-/// At the same check others were confirmed: what is lost is the state of some.
-pub fn some_confirmed(view: &View<'_>) -> Told {
+/// Others were confirmed at the same check: only some lost their state.
+pub fn some_confirmed(view: &View<'_>) -> RuleResult {
     let confirmed = view.facts.confirmed_last;
     (is_unacked(view) && confirmed > 0).then_some(())?;
     let sent = view.case.summary.checks.round(Round::Last).sent;
-    told(Effect::By(4), Fact::WatchConfirmed { confirmed, sent })
+    with_fact(Effect::By(4), Fact::WatchConfirmed { confirmed, sent })
 }
 
-pub fn some_confirmed_against(view: &View<'_>) -> Told {
+pub fn some_confirmed_against(view: &View<'_>) -> RuleResult {
     some_confirmed(view)?;
     Some((Effect::RulesOut, None))
 }
 
-/// Checked once before, and then the server had them.
+/// The server still had them at an earlier check.
 fn is_half_open_later(view: &View<'_>) -> bool {
     view.observed.symptom == Symptom::HalfOpen
         && view.facts.half_open_later > 0
@@ -145,13 +145,13 @@ fn is_half_open_later(view: &View<'_>) -> bool {
         && view.facts.confirmed_first > 0
 }
 
-pub fn half_open_later(view: &View<'_>) -> Told {
+pub fn half_open_later(view: &View<'_>) -> RuleResult {
     is_half_open_later(view).then_some(())?;
     Some((Effect::By(3), None))
 }
 
-/// State that expires does not do so within a few seconds.
-pub fn half_open_first_against(view: &View<'_>) -> Told {
+/// State does not expire within a few seconds.
+pub fn half_open_first_against(view: &View<'_>) -> RuleResult {
     let failures = view.case.summary.failures[EndReason::HalfOpen as usize]?;
     let is_first = view.observed.symptom == Symptom::HalfOpen
         && view.facts.half_open_later == 0
@@ -160,7 +160,7 @@ pub fn half_open_first_against(view: &View<'_>) -> Told {
     Some((Effect::RulesOut, None))
 }
 
-pub fn half_open_later_against(view: &View<'_>) -> Told {
+pub fn half_open_later_against(view: &View<'_>) -> RuleResult {
     is_half_open_later(view).then_some(())?;
     Some((Effect::RulesOut, None))
 }

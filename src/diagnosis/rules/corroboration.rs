@@ -1,15 +1,15 @@
-//! Which fact of a run speaks for a cause, or against it: a table of (cause, whether the fact brings it
-//! up by itself, the rule).
+//! Rules for and against each cause: a table of (cause, whether the rule alone makes it a
+//! candidate, the rule).
 
-use super::view::{Told, View};
+use super::view::{RuleResult, View};
 use super::{connections, dials, queue, this_host};
 use crate::diagnosis::causes::Cause::{self, *};
 
-type Rule = fn(&View<'_>) -> Told;
+type Rule = fn(&View<'_>) -> RuleResult;
 
-/// In any order; each is looked at once.
+/// In any order; each rule is applied once.
 pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
-    // This host, wherever it can do the same.
+    // This host, wherever it can cause the same.
     (LocalFirewall, true, this_host::syns_not_sent),
     (LocalFirewall, true, this_host::refused_sooner),
     (LocalFirewall, false, this_host::refused_as_soon),
@@ -26,7 +26,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     // The accept queue.
     (AcceptQueueFull, false, queue::syn_ack_repeated),
     (AcceptQueueFull, false, queue::not_all_replied),
-    (AcceptQueueFull, false, queue::all_replied_speaks_against),
+    (AcceptQueueFull, false, queue::all_replied_against),
     (AcceptQueueFull, false, queue::listen_overflows),
     (AcceptQueueOverflow, true, queue::reset_after_handshake),
     (AcceptQueueOverflow, false, queue::half_open_beside),
@@ -35,12 +35,12 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (AcceptQueueFull, false, connections::closed_meanwhile),
     (DropAboveLimit, false, queue::all_replied),
     (ServerFdLimit, true, queue::not_all_replied_above),
-    // Who decides.
+    // What decides.
     (BackendDown, false, dials::four_tuple),
     (ListenerStuck, false, dials::four_tuple),
     (BackendDown, true, dials::many_lost),
-    (BackendDown, false, dials::in_turn),
-    (BackendUnreachable, false, dials::in_turn),
+    (BackendDown, false, dials::periodic),
+    (BackendUnreachable, false, dials::periodic),
     (PacketLoss, false, dials::repeats_through),
     (PacketLoss, false, dials::four_tuple_against),
     (RateLimit, false, dials::repeats_through),
@@ -48,14 +48,14 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (NatPortsExhausted, true, dials::each_target),
     (ClientLimit, true, dials::each_source),
     (ConnectionLimit, false, dials::each_source_against),
-    (ConnectionLimit, false, connections::said),
+    (ConnectionLimit, false, connections::has_last_line),
     (LongRtt, true, dials::short_timeout),
     (NeighbourUnresolved, true, dials::may_be_unresolved),
     (LongRtt, false, dials::handshakes_are_long),
     (ListenerClosed, false, dials::reset_as_refused),
     (Outage, true, dials::outage_or_else),
     (DropAboveLimit, true, dials::count_or_else),
-    // Some sources only: what listens there does so for all of them.
+    // Some sources only: a listener would treat all of them alike.
     (NoListener, false, dials::some_sources_rule_out),
     (ListensElsewhere, false, dials::some_sources_rule_out),
     (HostDown, false, dials::some_sources_rule_out),
@@ -66,7 +66,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (FirewallReject, true, dials::prohibited),
     (RejectAboveLimit, false, dials::icmp_above),
     (NoRouteBeyond, false, dials::net_unreachable),
-    // Loss, and a queue, beside replies that do not come.
+    // Packet loss, or a full queue, beside missing replies.
     (PacketLoss, true, queue::loss_beside),
     (AcceptQueueOverflow, true, queue::queue_beside),
     // Closes.
@@ -76,7 +76,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (EvictsOldest, false, connections::after_last_dial_against),
     (ProcessRestarted, false, connections::refused_after),
     (IdleTimeout, false, connections::refused_after_against),
-    (WrongReply, true, connections::said_instead),
+    (WrongReply, true, connections::closed_after_other_data),
     // Checks.
     (PathDown, true, dials::none_acknowledged),
     (HostDown, true, dials::none_acknowledged),

@@ -1,4 +1,4 @@
-//! Dials that this host refused: the error number names the cause, and the preflight knows the knob.
+//! Dials that failed on this host: errno names the cause, the preflight has the knob.
 
 use crate::diagnosis::Case;
 use crate::diagnosis::causes::Cause;
@@ -17,7 +17,7 @@ pub fn candidates(case: &Case<'_>, reason: EndReason, _errno: i32) -> Vec<Candid
         EndReason::NotPermitted => &[Cause::NotPermitted, Cause::LocalFirewall],
         _ => &[Cause::Undetermined],
     };
-    // That no port is free is certain; TIME_WAIT is behind it where the preflight counted some.
+    // TIME_WAIT is a candidate only if the preflight counted some.
     let counts_time_wait =
         |finding: &Finding| matches!(&finding.knob, Knob::Ports(ports) if ports.time_wait > 0);
     let causes = match reason == EndReason::NoPorts && !case.findings.iter().any(counts_time_wait) {
@@ -33,7 +33,7 @@ pub fn candidates(case: &Case<'_>, reason: EndReason, _errno: i32) -> Vec<Candid
         knob: knob(case, *cause),
     };
     let mut all: Vec<Candidate> = causes.iter().map(candidate).collect();
-    // Ports that TIME_WAIT holds come first where the range alone would have been wide enough.
+    // TIME_WAIT comes first if the port range alone would have been enough.
     let is_time_wait = case.findings.iter().any(|finding| {
         matches!(&finding.knob, Knob::Ports(ports) if ports.time_wait > 0 && ports.time_wait_decides)
     });
@@ -43,9 +43,9 @@ pub fn candidates(case: &Case<'_>, reason: EndReason, _errno: i32) -> Vec<Candid
     all
 }
 
-/// What the preflight found of it.
+/// The local limit of this cause that the preflight found.
 fn knob(case: &Case<'_>, cause: Cause) -> Option<Knob> {
-    let is_its = |knob: &&Knob| match cause {
+    let is_of_cause = |knob: &&Knob| match cause {
         Cause::FdLimit => matches!(
             knob,
             Knob::SoftDescriptors { .. }
@@ -59,5 +59,5 @@ fn knob(case: &Case<'_>, cause: Cause) -> Option<Knob> {
         Cause::LocalConntrack => matches!(knob, Knob::Conntrack { .. }),
         _ => false,
     };
-    case.findings.iter().map(|finding| &finding.knob).find(is_its).cloned()
+    case.findings.iter().map(|finding| &finding.knob).find(is_of_cause).cloned()
 }

@@ -1,5 +1,5 @@
-//! Symptom × pattern × corroboration → candidates. `priors` says what explains a symptom in a
-//! pattern, `corroboration` which fact of the run speaks for a cause or against it. Both are tables.
+//! Symptom × pattern × facts → candidates. Two tables: `priors` has the causes of a symptom with a
+//! pattern, `corroboration` the facts for and against each cause.
 
 mod connections;
 mod corroboration;
@@ -26,7 +26,7 @@ pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
         priors::of(view).iter().map(|(cause, prior)| (*prior, candidate(*cause))).collect();
     for (cause, is_introduced, rule) in CORROBORATION {
         let Some((effect, fact)) = rule(view) else { continue };
-        let index = weighed.iter().position(|(_, known)| known.cause == *cause);
+        let index = weighed.iter().position(|(_, candidate)| candidate.cause == *cause);
         let index = match index {
             Some(index) => index,
             None if *is_introduced => {
@@ -35,7 +35,7 @@ pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
             }
             None => continue,
         };
-        let (weight, known) = &mut weighed[index];
+        let (weight, weighted) = &mut weighed[index];
         let is_for = match effect {
             Effect::By(by) => {
                 *weight = weight.saturating_add(by);
@@ -43,7 +43,7 @@ pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
             }
             Effect::Proves => {
                 *weight = CERTAIN;
-                known.likelihood = Likelihood::Certain;
+                weighted.likelihood = Likelihood::Certain;
                 true
             }
             Effect::RulesOut => {
@@ -51,18 +51,18 @@ pub fn candidates(view: &View<'_>) -> Vec<Candidate> {
                 continue;
             }
         };
-        known.evidence.extend(fact.map(|fact| Evidence { is_for, fact }));
+        weighted.evidence.extend(fact.map(|fact| Evidence { is_for, fact }));
     }
     sort(weighed)
 }
 
-/// The weight of what is proven.
+/// The weight of a proven candidate.
 const CERTAIN: i8 = 100;
 
-/// A candidate that weighs as much is likely, if it leads.
+/// The weight of a likely candidate, if it leads by 2.
 const LIKELY_MIN: i8 = 5;
 
-/// What lags behind the first by more, with nothing that speaks for it, is not named.
+/// A candidate this far behind the first is dropped, unless it has evidence for it.
 const LEAD_MAX: i8 = 6;
 
 fn candidate(cause: Cause) -> Candidate {
@@ -79,7 +79,7 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
     if weighed[0].0 >= LIKELY_MIN && weighed[0].0 >= second + 2 && !is_proven {
         weighed[0].1.likelihood = Likelihood::Likely;
     }
-    // Beside what is proven only what has evidence of its own is named.
+    // Beside a proven candidate only those with evidence of their own remain.
     weighed.retain(|(weight, candidate)| {
         let is_backed = candidate.evidence.iter().any(|evidence| evidence.is_for);
         if is_proven {

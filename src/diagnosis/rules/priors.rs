@@ -1,5 +1,4 @@
-//! What explains a symptom in a pattern, and how readily, before any other fact of the run is looked
-//! at: a table of tables.
+//! The causes of each symptom with each pattern, weighted, before other facts of the run.
 
 use super::view::View;
 use crate::diagnosis::causes::Cause::{self, *};
@@ -8,23 +7,23 @@ use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::symptoms::are_final_acks_lost;
 use crate::engine::EndReason;
 
-/// A cause and its weight.
+/// Causes with their weights.
 pub type Priors = &'static [(Cause, i8)];
 
-/// Those of a symptom.
+/// The priors of a symptom.
 pub fn of(view: &View<'_>) -> Priors {
     let (fit, facts) = (&view.observed.fit, view.facts);
     match &view.observed.symptom {
         Symptom::LocalFailure { .. } => &[],
         Symptom::DialsFailed { .. } => dials_failed(view),
-        Symptom::DialsSlow { repeats: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
+        Symptom::DialsSlow { retransmits: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
         Symptom::DialsSlow { .. } => slow(&fit.pattern),
         Symptom::ClosedOnAccept { .. } => on_accept(&fit.pattern),
         Symptom::Closed { how, .. } => closed(how, fit.pattern == Pattern::All),
         Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
         Symptom::KilledHere => &[(KilledHere, 4)],
         Symptom::HalfOpen => {
-            // A timeout of the age of the check can cross it.
+            // An idle timeout at the age of the check can coincide with it.
             &[
                 (AcceptQueueOverflow, 3),
                 (ProcessRestarted, 2),
@@ -90,7 +89,7 @@ fn dials_failed(view: &View<'_>) -> Priors {
         + view.failed_by(EndReason::Prohibited);
     let is_rejected = icmp > 0 || !facts.icmp.is_empty() || !facts.icmp_local.is_empty();
     if is_rejected && (icmp > 0 || view.is_silent()) {
-        return by_icmp(&fit.pattern, facts.is_beyond_unresolved());
+        return by_icmp(&fit.pattern, facts.is_remote_neighbour_unresolved());
     }
     let refused = view.failed_by(EndReason::Refused) + view.failed_by(EndReason::Reset);
     if refused > 0 && refused * 2 >= fit.part.hits {
@@ -100,15 +99,15 @@ fn dials_failed(view: &View<'_>) -> Priors {
         return &[(Undetermined, 0)];
     }
     let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
-    let came_through = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
-    silent(&fit.pattern, decides, came_through)
+    let some_succeeded = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
+    silent(&fit.pattern, decides, some_succeeded)
 }
 
 /// No reply to the SYN.
-fn silent(pattern: &Pattern, four_tuple_decides: bool, came_through: bool) -> Priors {
+fn silent(pattern: &Pattern, four_tuple_decides: bool, some_succeeded: bool) -> Priors {
     match pattern {
-        // Nothing drops every SYN where repeats come through.
-        Pattern::All | Pattern::NearlyAll if came_through => &[
+        // If retransmissions succeed, not every SYN is dropped.
+        Pattern::All | Pattern::NearlyAll if some_succeeded => &[
             (RateLimit, 3),
             (AcceptQueueOverflow, 3),
             (LongRtt, 2),
@@ -164,7 +163,7 @@ fn silent(pattern: &Pattern, four_tuple_decides: bool, came_through: bool) -> Pr
     }
 }
 
-/// RST in answer to the SYN, or what looks like it.
+/// RST in reply to the SYN, or what looks like it.
 fn refused_priors(pattern: &Pattern) -> Priors {
     match pattern {
         Pattern::All => {
@@ -198,10 +197,10 @@ fn refused_priors(pattern: &Pattern) -> Priors {
     }
 }
 
-/// An ICMP error, to all of them or to some: a kernel limits how many it sends.
-fn by_icmp(pattern: &Pattern, is_beyond_unresolved: bool) -> Priors {
+/// ICMP errors, for all or some dials: a kernel limits how many it sends.
+fn by_icmp(pattern: &Pattern, is_remote_neighbour_unresolved: bool) -> Priors {
     match pattern {
-        Pattern::All | Pattern::NearlyAll if is_beyond_unresolved => {
+        Pattern::All | Pattern::NearlyAll if is_remote_neighbour_unresolved => {
             &[(HostDown, 4), (NoRouteBeyond, 2), (FirewallReject, 2)]
         }
         Pattern::All | Pattern::NearlyAll => {
@@ -237,7 +236,7 @@ fn slow(pattern: &Pattern) -> Priors {
             &[(Outage, 3), (AcceptQueueOverflow, 3)]
         }
         Pattern::FromMoment { .. } => &[(AcceptQueueOverflow, 2), (RateLimit, 2), (Outage, 1)],
-        // A queue overflows in bursts, and above some count.
+        // A queue overflows in bursts, and above a count.
         Pattern::Scattered => &[(PacketLoss, 4), (RateLimit, 1)],
         Pattern::TooFew => &[(PacketLoss, 3), (Undetermined, 0)],
         Pattern::Irregular => &[(AcceptQueueOverflow, 3), (RateLimit, 3), (PacketLoss, 2)],
@@ -259,7 +258,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
         Pattern::FromMoment { .. } => {
             &[(BackendUnreachable, 3), (ConnectionLimit, 2), (RejectsClient, 1)]
         }
-        // Those that stay are the last: where all is quick, the others may have made room for them.
+        // Only the last ones stay: the earlier ones may have been evicted for them.
         Pattern::InitialOutage { .. } => &[
             (BackendUnreachable, 3),
             (ProcessRestarted, 2),
@@ -283,7 +282,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
 
 fn closed(how: &ClosePattern, closes_all: bool) -> Priors {
     match how {
-        // A proxy that tries a backend in vain closes after a time of its own, too.
+        // A proxy closes after its own connect timeout to the backend.
         ClosePattern::AtAge { .. } => {
             &[(IdleTimeout, 5), (EvictsOldest, 1), (BackendUnreachable, 1)]
         }

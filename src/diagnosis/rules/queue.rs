@@ -1,6 +1,6 @@
-//! Facts that speak for an accept queue, or for an application behind it that is slow.
+//! Rules about the accept queue, and a slow application behind it.
 
-use super::view::{Effect, Told, View, is_dial, is_failed, told};
+use super::view::{Effect, RuleResult, View, is_dial, is_failed, with_fact};
 use crate::diagnosis::model::{Fact, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
 use crate::diagnosis::symptoms::{Observed, are_final_acks_lost};
@@ -12,19 +12,19 @@ fn is_about_queue(view: &View<'_>) -> bool {
     is_dial(view) || matches!(view.observed.symptom, Symptom::NoReply { .. })
 }
 
-pub fn syn_ack_repeated(view: &View<'_>) -> Told {
-    // Here and there: final ACKs are lost as well.
+pub fn syn_ack_repeated(view: &View<'_>) -> RuleResult {
+    // Scattered: lost final ACKs show the same.
     let is_loss = view.others.iter().any(|other| {
         other.symptom == Symptom::SynAckRepeated
             && are_final_acks_lost(view.case, &other.fit.pattern, other.fit.part)
     });
     let connections = if is_loss { 0 } else { view.facts.syn_ack_repeated };
     (is_about_queue(view) && connections >= u64::from(HITS_MIN)).then_some(())?;
-    told(Effect::By(3), Fact::SynAckRepeated { connections })
+    with_fact(Effect::By(3), Fact::SynAckRepeated { connections })
 }
 
-/// Those established last got no reply, where others did: they wait in the queue.
-pub fn not_all_replied(view: &View<'_>) -> Told {
+/// The first connections got replies, the last ones did not: they are in the accept queue.
+pub fn not_all_replied(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let is_it = is_failed(view)
         && view.observed.fit.pattern.is_a_count()
@@ -34,70 +34,72 @@ pub fn not_all_replied(view: &View<'_>) -> Told {
     Some((Effect::By(4), None))
 }
 
-pub fn not_all_replied_above(view: &View<'_>) -> Told {
+pub fn not_all_replied_above(view: &View<'_>) -> RuleResult {
     not_all_replied(view)?;
     Some((Effect::By(2), None))
 }
 
-/// Whether all were replied to, and so quickly that a queue would have had room for the repeats of the
-/// others.
+/// Whether all got replies, so quickly that a queue would have had room for SYN retransmissions.
 fn has_replied_to_all(view: &View<'_>) -> bool {
     let facts = view.facts;
-    let emptied_after = SLOW_DIAL_MIN + view.case.summary.first_byte_times.max();
-    facts.asks_reply
+    let queue_empty_after = SLOW_DIAL_MIN + view.case.summary.first_byte_times.max();
+    facts.checks_replies
         && facts.replied > 0
         && facts.replied == facts.established_ever
-        && view.case.plan.dial_timeout.is_none_or(|timeout| timeout > emptied_after)
+        && view.case.plan.dial_timeout.is_none_or(|timeout| timeout > queue_empty_after)
 }
 
-pub fn all_replied(view: &View<'_>) -> Told {
+pub fn all_replied(view: &View<'_>) -> RuleResult {
     (is_failed(view) && view.is_silent() && has_replied_to_all(view)).then_some(())?;
-    told(Effect::By(3), Fact::AllReplied { replied: view.facts.replied })
+    with_fact(Effect::By(3), Fact::AllReplied { replied: view.facts.replied })
 }
 
-pub fn all_replied_speaks_against(view: &View<'_>) -> Told {
+pub fn all_replied_against(view: &View<'_>) -> RuleResult {
     let is_it = is_failed(view) && view.is_silent() && has_replied_to_all(view);
     is_it.then_some(())?;
-    told(Effect::By(-2), Fact::AllReplied { replied: view.facts.replied })
+    with_fact(Effect::By(-2), Fact::AllReplied { replied: view.facts.replied })
 }
 
-pub fn listen_overflows(view: &View<'_>) -> Told {
+pub fn listen_overflows(view: &View<'_>) -> RuleResult {
     let count = view.facts.listen_overflows;
-    // It says something of servers on this host, and is counted for all of them.
+    // The counter covers all servers on this host, and only those.
     let mut targets = view.case.plan.routes.targets().iter();
     let is_here = targets.all(|target| is_loopback(target.address.ip()));
     let enough = count >= u64::from(view.observed.fit.part.hits);
     (is_dial(view) && view.is_silent() && is_here && count > 0 && enough).then_some(())?;
-    told(Effect::By(4), Fact::ListenOverflows { count })
+    with_fact(Effect::By(4), Fact::ListenOverflows { count })
 }
 
-/// RST about one RTT after the final ACK, on a connection over which nothing was sent, beside SYNs that
-/// got no reply: a full queue with tcp_abort_on_overflow. An application that closes sends FIN.
-pub fn reset_after_handshake(view: &View<'_>) -> Told {
+/// RST about one RTT after the final ACK, without data, beside SYNs without a reply: a full queue with
+/// tcp_abort_on_overflow. An application that closes sends FIN.
+pub fn reset_after_handshake(view: &View<'_>) -> RuleResult {
     let Symptom::ClosedOnAccept { resets, .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
-    let sends = view.case.plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty());
+    let sends = view.case.plan.reply_check.as_ref().is_some_and(|check| !check.send.is_empty());
     let is_it = resets * 10 >= hits * 9 && !sends && view.case.summary.received_bytes == 0;
     is_it.then_some(())?;
-    let quiet = view.facts.slow_through > 0 || view.facts.timed_out > 0;
-    let effect = Effect::By(if quiet { 7 } else { 3 });
-    told(effect, Fact::ResetAfterHandshake { connections: resets })
+    let has_slow_syns = view.facts.slow_through > 0 || view.facts.timed_out > 0;
+    let effect = Effect::By(if has_slow_syns { 7 } else { 3 });
+    with_fact(effect, Fact::ResetAfterHandshake { connections: resets })
 }
 
-pub fn half_open_beside(view: &View<'_>) -> Told {
+pub fn half_open_beside(view: &View<'_>) -> RuleResult {
     let connections = view.facts.half_open;
     (is_dial(view) && view.is_silent() && connections > 0).then_some(())?;
-    told(Effect::By(3), Fact::HalfOpen { connections })
+    with_fact(Effect::By(3), Fact::HalfOpen { connections })
 }
 
-pub fn slow_through(view: &View<'_>) -> Told {
+pub fn slow_through(view: &View<'_>) -> RuleResult {
     let through = view.facts.slow_through;
     (view.observed.symptom == Symptom::HalfOpen && through > 0).then_some(())?;
-    told(Effect::By(2), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+    with_fact(
+        Effect::By(2),
+        Fact::Retransmissions { failed: view.facts.failed_retransmits, through },
+    )
 }
 
-/// SYNs are lost in random order, more of them than replies: replies are lost as well.
-pub fn loss_beside(view: &View<'_>) -> Told {
+/// More SYNs than replies are lost, in random order: packet loss explains the replies as well.
+pub fn loss_beside(view: &View<'_>) -> RuleResult {
     let Symptom::NoReply { .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
     let is_loss = |other: &Observed| {
@@ -109,8 +111,8 @@ pub fn loss_beside(view: &View<'_>) -> Told {
     Some((Effect::By(6), None))
 }
 
-/// SYNs have to be repeated above a count: the queue overflows, and what is in it gets no reply.
-pub fn queue_beside(view: &View<'_>) -> Told {
+/// SYN retransmissions above a count: the accept queue overflows, and connections in it get no reply.
+pub fn queue_beside(view: &View<'_>) -> RuleResult {
     let Symptom::NoReply { .. } = view.observed.symptom else { return None };
     let is_queue = |other: &Observed| {
         let pattern = &other.fit.pattern;
@@ -119,7 +121,10 @@ pub fn queue_beside(view: &View<'_>) -> Told {
     };
     view.others.iter().any(is_queue).then_some(())?;
     let through = view.facts.slow_through;
-    told(Effect::By(6), Fact::Retransmissions { failed: view.facts.failed_repeats, through })
+    with_fact(
+        Effect::By(6),
+        Fact::Retransmissions { failed: view.facts.failed_retransmits, through },
+    )
 }
 
 fn is_about_dials(observed: &Observed) -> bool {

@@ -1,89 +1,90 @@
-//! Facts of this host: what it could not send, what it dropped, what it noticed late.
+//! Rules about this host: segments that it could not send, dropped, or read late.
 
-use super::view::{Effect, Told, View, icmp_fact, is_dial, is_failed, told};
+use super::view::{Effect, RuleResult, View, icmp_fact, is_dial, is_failed, with_fact};
 use crate::diagnosis::model::{Fact, Symptom};
 use crate::diagnosis::pattern::{HITS_MIN, Pattern};
 use crate::engine::EndReason;
 use crate::limits::is_loopback;
 use crate::units::Span;
 
-pub fn syns_not_sent(view: &View<'_>) -> Told {
+pub fn syns_not_sent(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     if !is_failed(view) || !view.is_silent() || facts.syn_not_sent == 0 {
         return None;
     }
-    let fact = Fact::SynNotSent { count: facts.syn_not_sent, repeats: facts.failed_repeats };
+    let fact =
+        Fact::SynNotSent { count: facts.syn_not_sent, retransmits: facts.failed_retransmits };
     let is_table_full = facts.neighbour_table_full > 0;
     match facts.were_syns_not_sent() {
-        true if !is_table_full => told(Effect::Proves, fact),
-        true => told(Effect::By(3), fact),
-        false => told(Effect::By(1), fact),
+        true if !is_table_full => with_fact(Effect::Proves, fact),
+        true => with_fact(Effect::By(3), fact),
+        false => with_fact(Effect::By(1), fact),
     }
 }
 
-pub fn neighbour_table_full(view: &View<'_>) -> Told {
+pub fn neighbour_table_full(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let count = facts.neighbour_table_full;
-    // It is counted for all network namespaces: it has to cover what failed here.
+    // Counted for all network namespaces: it must cover the dials that failed here.
     let is_it = is_failed(view)
         && view.is_silent()
         && is_on_a_link(view)
         && count >= u64::from(view.observed.fit.part.hits);
     is_it.then_some(())?;
     let fact = Fact::NeighbourTableFull { count };
-    match (facts.were_syns_not_sent(), facts.failed_repeats) {
-        (true, _) => told(Effect::Proves, fact),
-        (false, 0) => told(Effect::By(4), fact),
+    match (facts.were_syns_not_sent(), facts.failed_retransmits) {
+        (true, _) => with_fact(Effect::Proves, fact),
+        (false, 0) => with_fact(Effect::By(4), fact),
         (false, _) => None,
     }
 }
 
-/// Whether packets to the targets leave this host at all.
+/// Whether packets to a target leave this host.
 fn is_on_a_link(view: &View<'_>) -> bool {
     let targets = view.case.plan.routes.targets();
     targets.iter().any(|target| !is_loopback(target.address.ip()))
 }
 
-pub fn refused_sooner(view: &View<'_>) -> Told {
+pub fn refused_sooner(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let (refused, handshake) = (facts.refused_p50, facts.handshake_min);
     let is_it = view.failed_by(EndReason::Refused) >= HITS_MIN && facts.was_refused_sooner();
     is_it.then_some(())?;
-    told(Effect::By(3), Fact::RefusedSooner { refused, handshake })
+    with_fact(Effect::By(3), Fact::RefusedSooner { refused, handshake })
 }
 
-pub fn refused_as_soon(view: &View<'_>) -> Told {
+pub fn refused_as_soon(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let (refused, handshake) = (facts.refused_p50, facts.handshake_min);
-    // On a path this long a reply of this host's own comes sooner by far.
+    // At this RTT a refusal by this host itself would be much faster.
     let is_far = facts.handshake_min >= Span::from_ms(1);
     let is_refused = view.failed_by(EndReason::Refused) >= HITS_MIN;
     let is_it = is_refused && is_far && refused.0 * 10 >= handshake.0 * 8;
     is_it.then_some(())?;
-    told(Effect::RulesOut, Fact::RefusedAsSoon { refused, handshake })
+    with_fact(Effect::RulesOut, Fact::RefusedAsSoon { refused, handshake })
 }
 
-pub fn local_icmp(view: &View<'_>) -> Told {
+pub fn local_icmp(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     if !is_failed(view) || facts.is_neighbour_unresolved() {
         return None;
     }
     let count = facts.icmp_local.first()?;
-    told(Effect::By(6), icmp_fact(count, true))
+    with_fact(Effect::By(6), icmp_fact(count, true))
 }
 
-pub fn neighbour_unresolved(view: &View<'_>) -> Told {
+pub fn neighbour_unresolved(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     if !is_failed(view) || !facts.is_neighbour_unresolved() {
         return None;
     }
     let count = facts.icmp_local.iter().find(|count| count.error.is_host_unreachable())?;
-    // A rule of this host's own that rejects would not have waited for three seconds.
-    told(Effect::Proves, icmp_fact(count, true))
+    // A reject rule on this host would not take three seconds.
+    with_fact(Effect::Proves, icmp_fact(count, true))
 }
 
-/// Of IPv6 no error tells where it came from; but this host has sent as many errors itself. It asks in
-/// vain for some seconds before it does for a neighbour.
+/// Over IPv6 the sender of an error is unknown; but this host sent as many ICMP errors. For an
+/// unresolved neighbour it sends them after some seconds.
 fn unreachable_here(view: &View<'_>) -> Option<Fact> {
     let facts = view.facts;
     let hits = view.failed_by(EndReason::HostUnreachable) + view.failed_by(EndReason::Prohibited);
@@ -95,62 +96,66 @@ fn unreachable_here(view: &View<'_>) -> Option<Fact> {
     is_it.then_some(Fact::IcmpSentHere { count: facts.icmp_out })
 }
 
-pub fn neighbour_unreachable_here(view: &View<'_>) -> Told {
-    let fact = unreachable_here(view).filter(|_| view.facts.is_beyond_unresolved())?;
-    told(Effect::By(8), fact)
+pub fn neighbour_unreachable_here(view: &View<'_>) -> RuleResult {
+    let fact = unreachable_here(view).filter(|_| view.facts.is_remote_neighbour_unresolved())?;
+    with_fact(Effect::By(8), fact)
 }
 
-pub fn rejected_here(view: &View<'_>) -> Told {
-    let fact = unreachable_here(view).filter(|_| !view.facts.is_beyond_unresolved())?;
-    told(Effect::By(6), fact)
+pub fn rejected_here(view: &View<'_>) -> RuleResult {
+    let fact = unreachable_here(view).filter(|_| !view.facts.is_remote_neighbour_unresolved())?;
+    with_fact(Effect::By(6), fact)
 }
 
-/// SYNs that still waited on this host when they were due again, as they do for a neighbour's address.
-pub fn syns_still_queued(view: &View<'_>) -> Told {
+/// SYNs still queued on this host when due for retransmission, as for an unresolved neighbour.
+pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
     let facts = view.facts;
     let is_it = is_failed(view)
         && !facts.is_neighbour_unresolved()
         && facts.unsent > 0
-        && facts.unsent * 10 >= facts.failed_repeats.max(view.observed.fit.part.hits.into()) * 9;
+        && facts.unsent * 10
+            >= facts.failed_retransmits.max(view.observed.fit.part.hits.into()) * 9;
     is_it.then_some(())?;
-    told(Effect::By(7), Fact::SynStillQueued { count: facts.unsent, repeats: facts.failed_repeats })
+    with_fact(
+        Effect::By(7),
+        Fact::SynStillQueued { count: facts.unsent, retransmits: facts.failed_retransmits },
+    )
 }
 
-/// Half of a dial's time and more passed after its SYN-ACK.
-pub fn noticed_late(view: &View<'_>) -> Told {
+/// Half of a dial's time or more passed after its SYN-ACK had arrived.
+pub fn noticed_late(view: &View<'_>) -> RuleResult {
     let summary = view.case.summary;
     let (notice, dial) = (&summary.notice_times, &summary.established_times);
-    let is_it = matches!(view.observed.symptom, Symptom::DialsSlow { repeats: 0 })
+    let is_it = matches!(view.observed.symptom, Symptom::DialsSlow { retransmits: 0 })
         && notice.count() > 0
         && notice.quantile(500).0 * 2 >= dial.quantile(500).0;
     is_it.then_some(())?;
     Some((Effect::By(4), None))
 }
 
-pub fn noticed_late_against(view: &View<'_>) -> Told {
+pub fn noticed_late_against(view: &View<'_>) -> RuleResult {
     noticed_late(view)?;
     Some((Effect::By(-2), None))
 }
 
-pub fn conntrack_drops(view: &View<'_>) -> Told {
+pub fn conntrack_drops(view: &View<'_>) -> RuleResult {
     let count = view.facts.conntrack_drops;
     let enough = count >= u64::from(view.observed.fit.part.hits);
     (is_dial(view) && view.is_silent() && count > 0 && enough).then_some(())?;
-    told(Effect::By(6), Fact::ConntrackDrops { count })
+    with_fact(Effect::By(6), Fact::ConntrackDrops { count })
 }
 
-pub fn ingress_drops(view: &View<'_>) -> Told {
+pub fn ingress_drops(view: &View<'_>) -> RuleResult {
     let count = view.facts.ingress_drops;
-    let is_met = match view.observed.symptom {
+    let applies = match view.observed.symptom {
         Symptom::DialsFailed { .. } => view.is_silent(),
         Symptom::DialsSlow { .. } | Symptom::HalfOpen | Symptom::NoReply { .. } => true,
         _ => false,
     };
-    // Drops are over when the burst is: they make no hard limit.
+    // Drops end with the burst: they make no hard limit.
     let is_hard = matches!(view.observed.fit.pattern, Pattern::AboveCount { .. } | Pattern::All)
         && !matches!(view.observed.symptom, Symptom::DialsSlow { .. });
     let enough = count >= u64::from(view.observed.fit.part.hits);
-    (is_met && !is_hard && count > 0 && enough).then_some(())?;
-    // Those of all traffic, in all network namespaces.
-    told(Effect::By(3), Fact::IngressDrops { count })
+    (applies && !is_hard && count > 0 && enough).then_some(())?;
+    // The counter covers all traffic in all network namespaces.
+    with_fact(Effect::By(3), Fact::IngressDrops { count })
 }

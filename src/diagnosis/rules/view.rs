@@ -1,11 +1,11 @@
-//! What a rule looks at, and what it can say.
+//! The input and the result of a rule.
 
 use crate::diagnosis::facts::{Case, Facts};
 use crate::diagnosis::model::{Fact, Symptom};
 use crate::diagnosis::symptoms::Observed;
 use crate::engine::EndReason;
 
-/// What a rule looks at.
+/// The input of a rule: one symptom, with the run around it.
 pub struct View<'a> {
     pub case: &'a Case<'a>,
     pub facts: &'a Facts,
@@ -15,7 +15,7 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Whether it is about SYNs that got no reply.
+    /// Whether it includes SYNs without a reply.
     pub fn is_silent(&self) -> bool {
         match &self.observed.symptom {
             Symptom::DialsFailed { reasons, pending, slow, .. } => {
@@ -31,7 +31,7 @@ impl View<'_> {
         }
     }
 
-    /// How many of the dials that failed failed for a reason.
+    /// The failed dials with this end reason.
     pub fn failed_by(&self, reason: EndReason) -> u32 {
         match &self.observed.symptom {
             Symptom::DialsFailed { reasons, .. } => {
@@ -42,32 +42,32 @@ impl View<'_> {
     }
 }
 
-/// What a fact does to a candidate.
+/// The effect of a rule on a candidate.
 pub enum Effect {
-    /// So much likelier, or less likely where it is negative.
+    /// Adds to its weight, or subtracts.
     By(i8),
-    /// No other cause explains it.
+    /// No other cause explains the fact.
     Proves,
     RulesOut,
 }
 
-/// A fact, told with its effect.
-pub fn told(effect: Effect, fact: Fact) -> Told {
+/// The effect, with the fact as printed evidence.
+pub fn with_fact(effect: Effect, fact: Fact) -> RuleResult {
     Some((effect, Some(fact)))
 }
 
-/// Whether it is about dials.
+/// Whether it is a symptom of dials.
 pub fn is_dial(view: &View<'_>) -> bool {
     matches!(view.observed.symptom, Symptom::DialsFailed { .. } | Symptom::DialsSlow { .. })
 }
 
-/// Whether it is about dials that failed.
+/// Whether it is a symptom of failed dials.
 pub fn is_failed(view: &View<'_>) -> bool {
     matches!(view.observed.symptom, Symptom::DialsFailed { .. })
 }
 
-/// What a rule says: nothing, or an effect with the fact behind it.
-pub type Told = Option<(Effect, Option<Fact>)>;
+/// `None` if the rule does not apply; the fact is printed as evidence.
+pub type RuleResult = Option<(Effect, Option<Fact>)>;
 
 /// An ICMP error as a fact.
 pub fn icmp_fact(count: &crate::icmp::IcmpCount, is_local: bool) -> Fact {

@@ -1,5 +1,5 @@
-//! The diagnosis: what was reached, each problem with its pattern, its place and its candidates, and
-//! the verdict as it is printed.
+//! The diagnosis: what was reached, each problem with its pattern, scope and candidates, and the
+//! verdict as printed.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -13,8 +13,8 @@ use crate::diagnosis::pattern::Pattern;
 use crate::engine::EndReason;
 use crate::json::Json;
 use crate::report::Report;
-use crate::report::sentences::Words;
-use crate::report::verdict::{filled, fix_words, side_of, write_verdict};
+use crate::report::sentences::Sentences;
+use crate::report::verdict::{filled, fix_text, side_of, write_verdict};
 use crate::route::Target;
 use crate::units::Moment;
 
@@ -73,9 +73,9 @@ impl Problems<'_> {
 
     fn write(&self, json: &mut Json, problem: &Problem) {
         let Report { plan, summary, .. } = *self.report;
-        let words = Words { plan, start: summary.start, peak: summary.established_peak };
+        let sentences = Sentences { plan, start: summary.start, peak: summary.established_peak };
         text(json, "symptom", names::symptom(&problem.symptom));
-        text(json, "text", &words.sentence(problem));
+        text(json, "text", &sentences.sentence(problem));
         json.key("share").object(|json| {
             number(json, "hits_count", problem.share.hits);
             number(json, "of_count", problem.share.all);
@@ -94,7 +94,7 @@ impl Problems<'_> {
         let start = self.start();
         match symptom {
             Symptom::LocalFailure { reason, errno } => write_errno(json, Some(*reason), *errno),
-            Symptom::DialsFailed { reasons, pending, slow, repeats } => {
+            Symptom::DialsFailed { reasons, pending, slow, retransmits } => {
                 json.key("end_reasons").array(|json| {
                     for (reason, count) in reasons {
                         json.object(|json| {
@@ -105,9 +105,9 @@ impl Problems<'_> {
                 });
                 number(json, "pending_count", *pending);
                 number(json, "slow_count", *slow);
-                number(json, "repeats_count", *repeats);
+                number(json, "repeats_count", *retransmits);
             }
-            Symptom::DialsSlow { repeats } => number(json, "repeats_count", *repeats),
+            Symptom::DialsSlow { retransmits } => number(json, "repeats_count", *retransmits),
             Symptom::ClosedOnAccept { resets, within } => {
                 number(json, "resets_count", *resets);
                 span(json, "within_ns", *within);
@@ -193,14 +193,14 @@ impl Problems<'_> {
         text(json, "scope", names::scope(scope));
         match scope {
             Scope::Everywhere => {}
-            Scope::Targets { places, count } => {
-                let name = |place: &u32| routes.targets().get(*place as usize);
-                write_places(json, *count, places.iter().filter_map(name).map(Target::to_string));
+            Scope::Targets { indexes, count } => {
+                let name = |index: &u32| routes.targets().get(*index as usize);
+                write_places(json, *count, indexes.iter().filter_map(name).map(Target::to_string));
             }
-            Scope::Sources { places, count } => {
-                let name = |place: &u32| routes.sources().get(*place as usize);
+            Scope::Sources { indexes, count } => {
+                let name = |index: &u32| routes.sources().get(*index as usize);
                 let ip = |source: &SocketAddr| source.ip().to_string();
-                write_places(json, *count, places.iter().filter_map(name).map(ip));
+                write_places(json, *count, indexes.iter().filter_map(name).map(ip));
             }
             Scope::EachTarget { open, count } | Scope::EachSource { open, count } => {
                 write_open(json, open);
@@ -229,7 +229,7 @@ impl Problems<'_> {
                 });
             }
         });
-        text(json, "fix", &fix_words(&case, candidate));
+        text(json, "fix", &fix_text(&case, candidate));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The names of system errors by number, for what a socket can report. The same on x86_64 and aarch64.
+//! The names of the errnos that a socket can report. The same on x86_64 and aarch64.
 //! Source: `include/uapi/asm-generic/errno.h`.
 
 const NAMES: &[(i32, &str)] = &[
@@ -58,7 +58,7 @@ const NAMES: &[(i32, &str)] = &[
     (125, "ECANCELED"),
 ];
 
-/// `None` for 0, which is none, and for those that no socket reports.
+/// `None` for 0 and for errnos that no socket reports.
 pub fn name(errno: i32) -> Option<&'static str> {
     NAMES.iter().find(|(number, _)| *number == errno).map(|(_, name)| *name)
 }
@@ -82,7 +82,7 @@ mod tests {
             assert_eq!(super::name(number), Some(name));
         }
         assert_eq!(name(0), None);
-        // The system's own words for each are there: no number is made up.
+        // The system has a message for each number.
         for (number, name) in NAMES {
             let words = std::io::Error::from_raw_os_error(*number).to_string();
             assert!(!words.starts_with("Unknown"), "{number} {name}: {words}");

@@ -1,5 +1,5 @@
-//! What corroborates: the checks of connections, ICMP errors, the counters of this host's kernel,
-//! and what the server said.
+//! The evidence of a run: checks, ICMP errors, kernel counters of this host, and last lines of the
+//! server.
 
 use super::fields::{moment, number, number_or_null, text};
 use super::totals::write_failures;

@@ -1,15 +1,15 @@
-//! What was counted for a candidate and against it: a fact's id, its numbers, and its words.
+//! The evidence for and against a candidate: the id, the text and the numbers of each fact.
 
 use super::fields::{boolean, number, span, text};
 use crate::diagnosis::model::{Evidence, Fact};
 use crate::json::Json;
-use crate::report::facts::fact_words;
+use crate::report::facts::fact_text;
 
 pub fn write(json: &mut Json, evidence: &Evidence) {
     let fact = &evidence.fact;
     boolean(json, "is_for", evidence.is_for);
     text(json, "fact", id(fact));
-    text(json, "text", &fact_words(fact));
+    text(json, "text", &fact_text(fact));
     write_numbers(json, fact);
 }
 
@@ -49,8 +49,8 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
             number(json, "failed_count", *failed);
             number(json, "through_count", *through);
         }
-        Fact::FourTupleDecides { repeats, through_percent } => {
-            number(json, "repeats_count", *repeats);
+        Fact::FourTupleDecides { retransmits, through_percent } => {
+            number(json, "repeats_count", *retransmits);
             number(json, "through_percent", *through_percent);
         }
         Fact::AllReplied { replied } => number(json, "connections_count", *replied),
@@ -63,9 +63,9 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
             number(json, "connections_count", *connections);
         }
         Fact::ShortTimeout { timeout } => span(json, "timeout_ns", *timeout),
-        Fact::SynNotSent { count, repeats } | Fact::SynStillQueued { count, repeats } => {
+        Fact::SynNotSent { count, retransmits } | Fact::SynStillQueued { count, retransmits } => {
             number(json, "events_count", *count);
-            number(json, "repeats_count", *repeats);
+            number(json, "repeats_count", *retransmits);
         }
         Fact::NeighbourTableFull { count }
         | Fact::ConntrackDrops { count }

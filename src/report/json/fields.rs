@@ -1,11 +1,11 @@
-//! A field of an object: its key, with the unit of its number, and its value. None is inlined: they are
-//! called from hundreds of places.
+//! The fields of an object. Keys end in the unit of their number. Nothing is inlined: there are
+//! hundreds of calls.
 
 use crate::json::Json;
 use crate::units::{Moment, Span};
 
-/// The name of the schema, with its version: a field that is removed or changes its meaning makes
-/// another one, a new field does not.
+/// The name of the schema with its version, which changes if a field is removed or changes its meaning,
+/// not for a new field.
 pub const SCHEMA_NAME: &str = "tcpgoon/1";
 
 /// A number with its unit in its key.

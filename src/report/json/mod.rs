@@ -1,15 +1,15 @@
-//! The JSON document of a run, and what it shares with the events. Its fields are described in
-//! `tests/schema/tcpgoon-1.json`, which `tcpgoon schema` prints: a new field without a description
-//! there fails a test.
+//! The JSON document of a run, and the parts that it shares with the events. `tcpgoon schema` prints
+//! `tests/schema/tcpgoon-1.json`, which describes each field; a test fails for a field that is not
+//! described.
 //!
 //! Numbers are integers below 2^53 with their unit in their name; moments of the run are
 //! nanoseconds since its start.
 //!
 //! * `run`: the plan, and this host before the run;
-//! * `totals`: what was counted; `times`: histograms; `timeline`: the run over time;
-//! * `evidence`: checks, ICMP, kernel counters, what the server said;
-//! * `diagnosis`: problems, candidates, checks; `facts`: what was counted for and against them;
-//! * `fields`: how a field is written; `names`: the ids of everything that is an enum; `errno`: the names of system errors.
+//! * `totals`: counts; `times`: histograms; `timeline`: the run over time;
+//! * `evidence`: checks, ICMP, kernel counters, last lines;
+//! * `diagnosis`: problems, candidates, checks; `facts`: evidence for and against them;
+//! * `fields`: how a field is written; `names`: the ids of all enums; `errno`: the names of errnos.
 
 mod diagnosis;
 mod errno;

@@ -1,5 +1,4 @@
-//! The ids of everything that is an enum: kebab-case, and stable, whatever the words of the text
-//! report become.
+//! The ids of all enums: kebab-case and stable, independent of the wording of the text report.
 
 use crate::diagnosis::causes::Place;
 use crate::diagnosis::model::{ClosePattern, Likelihood, Reach, Scope, Symptom, Word};
@@ -43,7 +42,7 @@ pub fn reason(reason: EndReason) -> &'static str {
     }
 }
 
-/// The key of its level.
+/// The key of the level of a state.
 pub fn level(state: State) -> &'static str {
     match state {
         State::NotInitiated => "not_initiated_count",

@@ -1,4 +1,4 @@
-//! The plan of a run, and what this host was like before it.
+//! The plan of a run, and the limits of this host before it.
 
 use super::fields::{SCHEMA_NAME, boolean, number, number_or_null, span, text};
 use super::names;
@@ -9,7 +9,7 @@ use crate::plan::{Hold, Plan};
 use crate::report::{Start, preflight};
 use crate::units::{Span, rfc3339};
 
-/// Targets and sources that are listed; of more it is said how many there are.
+/// The most targets and sources that are listed; of more only the count.
 const LISTED_MAX: usize = 100;
 
 pub fn write_start(json: &mut Json, start: &Start<'_>) {

@@ -1,4 +1,4 @@
-//! Times: percentiles for a reader, and buckets that add up over several reports.
+//! Histograms of times: percentiles, and buckets with the same edges in every report.
 
 use super::fields::{number, span};
 use crate::engine::Summary;

@@ -1,5 +1,5 @@
-//! What was counted: levels and flows, end reasons, the run by target and by source, and what the
-//! instrument has to say of itself.
+//! Counts: levels and flows, end reasons, the run by target and by source, and how exact the
+//! measurement was.
 
 use super::fields::{boolean, moment, number, number_or_null, span, text};
 use super::{errno, names};
@@ -9,14 +9,14 @@ use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, State, Summary};
 use crate::json::Json;
 use crate::report::Report;
-use crate::report::evidence::reason_words;
+use crate::report::evidence::reason_text;
 
 pub fn write(json: &mut Json, report: &Report<'_>) {
     let (summary, routes) = (report.summary, &report.plan.routes);
     json.key("totals").object(|json| write_totals(json, report));
     json.key("end_reasons").array(|json| {
-        let met = EndReason::ALL.into_iter().filter(|reason| summary.ended_by(*reason) > 0);
-        met.for_each(|reason| json.object(|json| write_reason(json, summary, reason)));
+        let counted = EndReason::ALL.into_iter().filter(|reason| summary.ended_by(*reason) > 0);
+        counted.for_each(|reason| json.object(|json| write_reason(json, summary, reason)));
     });
     json.key("slow_dials").object(|json| {
         let slow = &summary.slow;
@@ -78,13 +78,13 @@ fn write_reason(json: &mut Json, summary: &Summary, reason: EndReason) {
     json.key("errno").string_or_null(errno::name(number_of_system));
     let system = u64::try_from(number_of_system).ok().filter(|number| *number > 0);
     number_or_null(json, "errno_number", system);
-    text(json, "text", &reason_words(summary, reason));
+    text(json, "text", &reason_text(summary, reason));
     json.key("times").optional(summary.failures[reason as usize], |json, failures| {
         json.object(|json| write_failures(json, summary, &failures));
     });
 }
 
-/// When something was met first and last, and how long it took.
+/// The first and last time, and how long each took.
 pub fn write_failures(json: &mut Json, summary: &Summary, failures: &Failures) {
     moment(json, "first_ns", summary.start, Some(failures.first));
     moment(json, "last_ns", summary.start, Some(failures.last));
@@ -124,8 +124,8 @@ fn write_row(json: &mut Json, name: &str, row: &Row) {
     let p99 = (row.established > 0).then_some(row.p99.0);
     number_or_null(json, "dial_p99_ns", p99);
     json.key("end_reasons").array(|json| {
-        let met = EndReason::ALL.into_iter().zip(row.reasons).filter(|(_, count)| *count > 0);
-        for (reason, count) in met {
+        let counted = EndReason::ALL.into_iter().zip(row.reasons).filter(|(_, count)| *count > 0);
+        for (reason, count) in counted {
             json.object(|json| {
                 text(json, "reason", names::reason(reason));
                 number(json, "connections_count", count);

@@ -1,4 +1,4 @@
-//! Which checks of a cause fit a run: not those that it has made already, and none that cannot show
+//! Which checks are useful after a run: not those that it made itself, and none that cannot show
 //! anything for its symptom.
 
 use std::net::IpAddr;
@@ -10,19 +10,18 @@ use super::model::Symptom;
 use crate::engine::EndReason;
 use crate::plan::Probe;
 
-/// Whether a check can tell something that this run has not told; `host` is the target as it was
-/// typed.
-pub fn is_fitting(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
-    let talk = case.plan.reply_check.as_ref();
+/// `host`: the target as typed.
+pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
+    let reply_check = case.plan.reply_check.as_ref();
     let is_rst = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {
-        SEND => talk.is_none_or(|talk| talk.send.is_empty()),
-        EXPECT => talk.is_none(),
+        SEND => reply_check.is_none_or(|check| check.send.is_empty()),
+        EXPECT => reply_check.is_none(),
         PROBE => case.plan.probe != Probe::All,
         // An address has no other family, and no other addresses.
         FAMILIES | ALL_ADDRESSES => host.parse::<IpAddr>().is_err(),
-        // What was refused drew no repeat, and where nothing came by ICMP no ICMP.
+        // A refused dial has no retransmission, and without ICMP received there is none to see.
         UNSENT => !is_rst,
         ICMP => !is_rst || !case.icmp.counts().is_empty(),
         _ => true,
