@@ -213,7 +213,7 @@ fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         return Ok(());
     }
     let (total, plural) = (to_10_ms(gaps.total()), if gaps.count() == 1 { "" } else { "s" });
-    write!(out, "Paused: {total} in all, {} time{plural} (", gaps.count())?;
+    write!(out, "Not looking: {total} in all, {} time{plural} (", gaps.count())?;
     let mut longest: Vec<&Gap> = gaps.list().iter().collect();
     sort_short_by_key(&mut longest, |gap| (std::cmp::Reverse(gap.length()), gap.from));
     let rest = longest.len().saturating_sub(GAPS_PRINTED);
@@ -410,14 +410,14 @@ Lifetimes of closed connections min/p50/p90/p99/max = 23.5ms/23.5ms/23.5ms/23.5m
             text
         };
         assert_eq!(line(&[]), "");
-        let one = "Paused: 1.5s in all, 1 time (1.1s to 2.6s, stopped)\n";
+        let one = "Not looking: 1.5s in all, 1 time (1.1s to 2.6s, stopped)\n";
         assert_eq!(line(&[(1_104, 2_603, true)]), one);
         let many = [(0, 100, false), (200, 400, true), (500, 800, false), (900, 1_001, false)];
         let longest =
             "(200ms to 400ms, stopped; 500ms to 800ms; 900ms to 1s; 2s to 9s; and 1 shorter)";
-        let line_of_many = format!("Paused: 7.7s in all, 5 times {longest}\n");
+        let line_of_many = format!("Not looking: 7.7s in all, 5 times {longest}\n");
         assert_eq!(line(&[&many[..], &[(2_000, 9_000, false)]].concat()), line_of_many);
-        let joined = "Paused: 200ms in all, 2 times (0s to 200ms, intermittently)\n";
+        let joined = "Not looking: 200ms in all, 2 times (0s to 200ms, intermittently)\n";
         assert_eq!(line(&[(0, 110, false), (100, 200, false)]), joined);
     }
 

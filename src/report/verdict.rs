@@ -234,12 +234,8 @@ fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt:
 }
 
 fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
-    let plural = if numbers.len() == 1 { "" } else { "s" };
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-    match is_one {
-        true => (*reading).to_owned(),
-        false => format!("{reading} (cause{plural} {})", numbers.join(", ")),
-    }
+    if is_one { (*reading).to_owned() } else { format!("{reading}: {}", numbers.join(", ")) }
 }
 
 fn write_check(out: &mut dyn Write, command: &str, reading: &str, width: usize) -> fmt::Result {

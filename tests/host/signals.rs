@@ -297,7 +297,7 @@ fn a_stop_during_poll_is_reported_as_a_pause() {
 
 /// How long the process was stopped by the report, plus its rounding.
 fn stopped_for(run: &Outcome) -> Duration {
-    let line = run.stdout.lines().find(|line| line.starts_with("Paused: "));
+    let line = run.stdout.lines().find(|line| line.starts_with("Not looking: "));
     let line = line.unwrap_or_else(|| panic!("{run:#?}"));
     // On a busy machine there are other gaps.
     let stretches = line.split_once('(').unwrap().1.trim_end_matches(')');
