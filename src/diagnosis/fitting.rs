@@ -17,7 +17,11 @@ pub fn is_fitting(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str)
     let is_rst = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {
-        SEND => talk.is_none_or(|talk| talk.send.is_empty()),
+        // What is closed on accept is closed before anything sent arrives.
+        SEND => {
+            talk.is_none_or(|talk| talk.send.is_empty())
+                && !matches!(symptom, Symptom::ClosedOnAccept { .. })
+        }
         EXPECT => talk.is_none(),
         PROBE => case.plan.probe != Probe::All,
         // An address has no other family, and no other addresses.

@@ -14,6 +14,7 @@ use crate::diagnosis::fitting::is_fitting;
 use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
+use crate::diagnosis::pattern::Pattern;
 use crate::engine::Side;
 use crate::last_lines::LastLine;
 use crate::plan::{Hold, Plan};
@@ -72,7 +73,11 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
     }
 }
 
-/// The problem, then those that it explains.
+/// Each problem, then those that it explains.
+fn all_of(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
+    problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains))
+}
+
 fn with_signs(words: &Words<'_>, problem: &Problem) -> String {
     let all = std::iter::once(problem).chain(&problem.explains);
     let sentences: Vec<String> = all.map(|problem| words.sentence(problem)).collect();
@@ -95,7 +100,16 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
         let _ = write!(text, ", {replied} replied");
     }
     if diagnosis.word == Word::Ok {
+        let is_one_sided = |problem: &Problem| {
+            problem.symptom == Symptom::SynAckRepeated && problem.pattern == Pattern::All
+        };
         let reach = match reached.reach {
+            Reach::Handshake | Reach::Kernel { confirmed: 0, .. }
+                if all_of(&diagnosis.problems).any(is_one_sided) =>
+            {
+                "the server has confirmed none of them yet; --expect tests the application"
+                    .to_owned()
+            }
             // As of the last dial: what a server closes after it has accepted comes later.
             Reach::Handshake if plan.settle == Span::ZERO && plan.hold == Hold::For(Span::ZERO) => {
                 "handshakes only, not watched after the last dial; --settle and --hold do"

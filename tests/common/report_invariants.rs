@@ -117,7 +117,7 @@ fn candidates(diagnosis: &Diagnosis, found: &mut Vec<String>) {
 /// The first word and the exit code, from the numbers of the run.
 fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
-    let some_or_none = match summary.established_ever {
+    let some_or_none = match u64::from(summary.sustained) + reached.replied.unwrap_or(0) {
         0 => Word::Failed,
         _ => Word::Limit,
     };

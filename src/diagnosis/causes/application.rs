@@ -267,6 +267,7 @@ pub static RECORDS: [CauseRecord; 14] = [
             limit.",
         checks: &[
             on_server(LOG, "no backend, or connect() failed"),
+            from_here(SEND, "closed at the same age"),
             on_server("ss -Hant 'dport = :BACKEND_PORT' | wc -l", "near 28,232 for a backend"),
             on_server("curl -v telnet://BACKEND:BACKEND_PORT", "fails from the proxy as well"),
             from_here(ALL_ADDRESSES, "other proxies succeed"),

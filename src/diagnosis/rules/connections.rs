@@ -65,6 +65,22 @@ pub fn after_last_dial(view: &View<'_>) -> Told {
     told(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
 }
 
+/// A proxy that cannot reach its backend gives up after its connect timeout, with all retries. HAProxy:
+/// `timeout connect` of 5 s and `retries 3`.
+const GIVES_UP_WITHIN: Span = Span::from_s(20);
+
+/// Closed before the server sent anything, at an age at which a proxy gives its backend up.
+pub fn closed_before_data(view: &View<'_>) -> Told {
+    let Symptom::Closed { how, .. } = &view.observed.symptom else { return None };
+    let (age, by) = match how {
+        ClosePattern::AtAge { age } => (*age, 5),
+        ClosePattern::AgeOrMoment { age, .. } => (*age, 3),
+        _ => return None,
+    };
+    (age <= GIVES_UP_WITHIN && view.case.summary.received_bytes == 0).then_some(())?;
+    Some((Effect::By(by), None))
+}
+
 /// Nothing new had to make room: they went on, or all came, after the last dial.
 pub fn after_last_dial_against(view: &View<'_>) -> Told {
     let Symptom::Closed { first, .. } = view.observed.symptom else { return None };

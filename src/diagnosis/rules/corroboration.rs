@@ -73,6 +73,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (ProcessRestarted, true, connections::all_were_closed),
     (RejectAboveLimit, false, connections::all_were_closed_against),
     (IdleTimeout, false, connections::after_last_dial),
+    (BackendUnreachable, true, connections::closed_before_data),
     (EvictsOldest, false, connections::after_last_dial_against),
     (ProcessRestarted, false, connections::refused_after),
     (IdleTimeout, false, connections::refused_after_against),
