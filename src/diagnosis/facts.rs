@@ -1,7 +1,7 @@
 //! What rules go by: the numbers of a run that corroborate a cause or speak against it, looked up
 //! once. No rule reads the summary by itself.
 
-use crate::counters::Counters;
+use crate::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
 use crate::engine::{EndReason, Round, State, Summary};
@@ -89,6 +89,9 @@ pub struct Facts {
     pub dial_timeout: Option<Span>,
     pub syn_not_sent: u64,
     pub neighbour_table_full: u64,
+    /// Of those asked for, the targets whose next hop has not replied to ARP or NDP.
+    pub targets_unresolved: u64,
+    pub targets_asked: u64,
     /// Segments that still waited on this host when they were due again.
     pub unsent: u64,
     pub conntrack_drops: u64,
@@ -165,6 +168,8 @@ impl Facts {
             dial_timeout: case.plan.dial_timeout,
             syn_not_sent: counters.syn_retrans_failed.unwrap_or(0),
             neighbour_table_full: counters.neighbour_table_full.unwrap_or(0),
+            targets_unresolved: counters.targets_unresolved.unwrap_or(0),
+            targets_asked: case.plan.routes.targets().len().min(UNRESOLVED_TARGETS_MAX) as u64,
             unsent: counters.rtx_still_queued.unwrap_or(0),
             conntrack_drops: conntrack[0].saturating_add(conntrack[1]),
             ingress_drops: counters.ingress_drops.unwrap_or(0),

@@ -251,6 +251,11 @@ pub enum Fact {
     NeighbourTableFull {
         count: u64,
     },
+    /// Targets whose next hop has not replied to ARP or NDP when the run ended.
+    TargetsUnresolved {
+        targets: u64,
+        of: u64,
+    },
     ConntrackDrops {
         count: u64,
     },

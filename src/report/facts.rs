@@ -49,6 +49,12 @@ pub fn fact_words(fact: &Fact) -> String {
             "{count} SYNs still waited on this host when they were due again ({repeats} repeats), \
              as for an address of the link that does not resolve"
         ),
+        Fact::TargetsUnresolved { targets: 1, of: 1 } => {
+            "no reply to ARP or NDP from the next hop to the target when the run ended".into()
+        }
+        Fact::TargetsUnresolved { targets, of } => format!(
+            "no reply to ARP or NDP from the next hop to {targets} of {of} targets when the run ended"
+        ),
         Fact::NeighbourTableFull { count } => {
             format!("the neighbour table was full {count} times")
         }

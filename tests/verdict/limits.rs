@@ -186,7 +186,8 @@ fn a_server_that_closes_every_connection_on_accept() {
             let verdict = verdict(&run(&server.target(), flags));
             (verdict.reached()[0] == 0).then_some(verdict)
         });
-        verdict.share(60, 60).first(&["rejects-client", "backend-unreachable"]);
+        verdict.word("FAILED", 2).share(60, 60);
+        verdict.first(&["rejects-client", "backend-unreachable"]);
         verdict.nothing_else();
     }
 }

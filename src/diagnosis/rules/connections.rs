@@ -10,6 +10,10 @@ use crate::units::Span;
 /// The shortest timeout of a stateful device that is worth a thought.
 const STATE_LASTS_MIN: Span = Span::from_s(3);
 
+/// A proxy that cannot reach its backend gives up after its connect timeout, with all retries. HAProxy:
+/// `timeout connect` of 5 s and `retries 3`.
+const GIVES_UP_WITHIN: Span = Span::from_s(20);
+
 /// All that were ever established were closed just before dials began to fail.
 fn were_all_closed(view: &View<'_>) -> bool {
     let summary = view.case.summary;
@@ -64,10 +68,6 @@ pub fn after_last_dial(view: &View<'_>) -> Told {
     (is_aged && *last > dialed).then_some(())?;
     told(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
 }
-
-/// A proxy that cannot reach its backend gives up after its connect timeout, with all retries. HAProxy:
-/// `timeout connect` of 5 s and `retries 3`.
-const GIVES_UP_WITHIN: Span = Span::from_s(20);
 
 /// Closed before the server sent anything, at an age at which a proxy gives its backend up.
 pub fn closed_before_data(view: &View<'_>) -> Told {

@@ -17,6 +17,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (NeighbourTableFull, true, this_host::neighbour_table_full),
     (NeighbourUnresolved, true, this_host::neighbour_unresolved),
     (NeighbourUnresolved, true, this_host::syns_still_queued),
+    (NeighbourUnresolved, true, this_host::targets_unresolved),
     (NeighbourUnresolved, true, this_host::neighbour_unreachable_here),
     (LocalFirewall, true, this_host::rejected_here),
     (LocalConntrack, true, this_host::conntrack_drops),
