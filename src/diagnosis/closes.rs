@@ -48,7 +48,7 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         return ClosePattern::AgeOrMoment { age, at: closes.first };
     }
     let goes_on = closes.last > last_dial + SAME_MOMENT;
-    if closes.undated * 2 > closes.count {
+    if closes.undated * 4 > closes.count {
         return ClosePattern::Undated;
     }
     match closes.is_oldest_first && !goes_on && closes.survivors > 0 {

@@ -278,8 +278,8 @@ impl Words<'_> {
             ClosePattern::Undated => {
                 let (first, last) = (self.at(first), self.at(last));
                 format!(
-                    "{closed}, {ages}, {first} to {last} into the run, when this host was not \
-                     looking."
+                    "{closed}, {ages}, {first} to {last} into the run; for some of that time this \
+                     host was not looking."
                 )
             }
             ClosePattern::Mixed | ClosePattern::TooFew => {
