@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::display::Display;
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_HOLD_MIN};
@@ -75,6 +76,7 @@ pub struct Args {
     pub assume_yes: bool,
     /// Print the plan and the local limits below it, and dial nothing.
     pub dry_run: bool,
+    pub display: Display,
     pub outputs: Outputs,
 }
 
@@ -98,6 +100,7 @@ impl Args {
             debug: false,
             assume_yes: false,
             dry_run: false,
+            display: Display::default(),
             outputs: Outputs::default(),
         }
     }

@@ -54,7 +54,7 @@ impl Error {
 
     /// Whether its message has been printed already, at the prompt.
     pub fn is_silent(&self) -> bool {
-        matches!(self, Error::Declined | Error::Unanswered)
+        matches!(self, Error::Declined)
     }
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for Error {
             Error::Usage(what) => write!(f, "{what}"),
             Error::Resolve { name, why } => write!(f, "cannot resolve {}: {why}", Printable(name)),
             Error::Declined => write!(f, "execution aborted as prompted by the user"),
-            Error::Unanswered => write!(f, "response not processed"),
+            Error::Unanswered => write!(f, "the question was not answered: -y skips it"),
             Error::Memory { connections, bytes } => write!(
                 f,
                 "a table for {connections} connections ({} MiB) does not fit in memory: use fewer --connections",

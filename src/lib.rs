@@ -38,6 +38,7 @@
 //!   report_file.rs      a file that a report is written to, found writable before the run
 //!   stdio.rs            standard output and error that never block
 //!   errno.rs            errno → EndReason
+//!   terminal.rs         whether a stream is a terminal that can redraw, and how wide
 //!   clock.rs            the only place that reads a clock
 //!   sys/                every unsafe: sockets, limits
 //!     check.rs          the result of a system call
@@ -92,12 +93,14 @@
 //! report/               numbers → bytes; pure
 //!   text.rs             the original's lines, then what we add
 //!   debug.rs            the lines of --debug
+//!   colour.rs           the state of a run in colour, on a terminal
 //!   tables.rs           the run by target and by source
 //!   evidence.rs         the end reasons, and what "established" means
 //!   verdict.rs          a diagnosis as text
 //!   sentences.rs        one sentence a symptom
 //!   facts.rs            the words for what was counted
 //!   other_addresses.rs  what a name has beside the address that was dialed
+//!   outlook.rs          what a run is about to do
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
@@ -118,6 +121,8 @@
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
+//!   progress.rs         the line that is redrawn on a terminal
+//!   rates.rs            the line of --rates
 //!   wrap.rs             text at 80 columns
 //! diagnosis/            evidence → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
@@ -152,6 +157,7 @@
 //!   event.rs            Event, Action, Wake: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
+//!   stall.rs            dials without a reply, before their timeout
 //!   ready.rs            slots whose readiness is not used up, the urgent ones first
 //!   gaps.rs             when this host did not poll
 //!   dating.rs           when an event happened: the kernel's date, or an interval
@@ -186,6 +192,7 @@
 //!     breakdown.rs      the run by target and by source
 //! judgement.rs          the conditions of --fail-if against a finished run
 //! args.rs               what was typed
+//! display.rs            how a run is shown: what was typed of it, and what that means
 //! plan.rs               the validated run that it means
 //! outputs.rs            files in other formats, and the conditions of a run
 //! thresholds.rs         --fail-if: a metric, a comparison, a value
@@ -211,6 +218,7 @@ pub mod args;
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;
+pub mod display;
 pub mod engine;
 pub mod error;
 pub mod escape;

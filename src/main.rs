@@ -11,7 +11,7 @@ use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use tcpgoon::diagnosis::diagnose;
-use tcpgoon::engine::{Key, Sample};
+use tcpgoon::engine::{Key, Progress, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
 use tcpgoon::judgement;
@@ -24,11 +24,15 @@ use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Blocking, Output, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve};
+use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve, terminal};
 use tcpgoon::outputs::{self, Format, Outputs};
 use tcpgoon::plan::Plan;
+use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
-use tcpgoon::report::{self, Report, Start, format, preflight, text};
+use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
+use tcpgoon::report::rates::Rates;
+use tcpgoon::report::{self, Report, Start, format, outlook, preflight, text};
+use tcpgoon::units::Span;
 
 fn main() -> ExitCode {
     sys::exit_on_abort();
@@ -108,6 +112,11 @@ fn run(args: &Args) -> Result<u8> {
     } else {
         confirm(&plan, &findings, args.outputs.on_stdout().is_some())?;
     }
+    let (display, surroundings) = (&args.display, terminal::surroundings());
+    // They are for the text.
+    let is_text = args.outputs.on_stdout().is_none();
+    let has_progress = is_text && display.has_progress(&surroundings, args.debug);
+    let has_color = is_text && display.has_color(&surroundings);
     let mut console = Console {
         plan: &plan,
         limits: &host,
@@ -120,6 +129,10 @@ fn run(args: &Args) -> Result<u8> {
         counters_before: Counters::default(),
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
+        quiet: display.quiet,
+        rates: (is_text && display.rates).then(Rates::default),
+        has_color,
+        live: has_progress.then(|| LiveLine::new(&plan, has_color)),
         streams,
         debug: Debug::default(),
         text: String::new(),
@@ -154,12 +167,14 @@ fn dry_run(plan: &Plan, host: &Host, findings: &[Finding]) -> Result<u8> {
 
 fn confirm(plan: &Plan, findings: &[Finding], is_stdout_taken: bool) -> Result<()> {
     let mut text = String::new();
+    let _ = outlook::write_outlook(&mut text, plan);
     let _ = preflight::write_findings(&mut text, plan, findings);
     let (host, port) = cli::confirm::hosts_and_ports(&plan.routes);
     let (host, port, connections) = (host.as_str(), port.as_str(), plan.connections);
     let banner = Banner { host, port, connections, findings: &text };
     let mut input = BufReader::new(Blocking(io::stdin()));
-    match is_stdout_taken {
+    // A standard output that leads elsewhere is for the report alone, if a terminal is left to ask.
+    match is_stdout_taken || terminal::asks_on_stderr() {
         false => {
             let mut output = LineWriter::new(Blocking(io::stdout()));
             cli::confirm::confirm(&banner, &mut input, &mut output)
@@ -231,6 +246,13 @@ struct Console<'a> {
     start_unix_ns: Option<u64>,
     /// Of the diagnosis, at the end.
     exit_code: u8,
+    /// No lines before the report.
+    quiet: bool,
+    /// With `--rates`.
+    rates: Option<Rates>,
+    has_color: bool,
+    /// What is redrawn below the lines, on a terminal.
+    live: Option<LiveLine>,
     streams: Streams,
     debug: Debug,
     /// The buffer of the line being printed.
@@ -238,6 +260,13 @@ struct Console<'a> {
 }
 
 impl Console<'_> {
+    /// Colours the text that was put together, where there are colours.
+    fn color(&mut self) {
+        if self.has_color {
+            self.text = coloured(&self.text);
+        }
+    }
+
     /// An object of `--events`.
     fn event(&mut self, line: &str) {
         if self.outputs.on_stdout() == Some(Format::Events) {
@@ -270,10 +299,31 @@ impl Watch for Console<'_> {
             self.event(&report::events::interval(now_unix_ns, sample));
         }
         self.start_unix_ns.get_or_insert(now_unix_ns);
-        if self.outputs.on_stdout().is_none() {
+        if self.outputs.on_stdout().is_none() && !self.quiet {
             self.text.clear();
             let _ = text::write_sample(&mut self.text, sample);
+            self.color();
             self.streams.stdout.line(&self.text);
+        }
+    }
+
+    fn interval(&mut self, progress: &Progress<'_>) {
+        let Some(rates) = &mut self.rates else { return };
+        self.text.clear();
+        let _ = rates.write(&mut self.text, progress);
+        if !self.text.is_empty() {
+            self.streams.stdout.line(&self.text);
+        }
+    }
+
+    fn redraw_every(&self) -> Option<Span> {
+        self.live.as_ref().map(|_| REDRAW_EVERY)
+    }
+
+    fn redraw(&mut self, progress: &Progress<'_>) {
+        if let Some(live) = &mut self.live {
+            let text = live.text(progress, terminal::columns().into());
+            self.streams.stdout.redraw(&text);
         }
     }
 
@@ -333,6 +383,7 @@ impl Watch for Console<'_> {
         self.exit_code = report.exit_code;
         let text = match self.outputs.on_stdout() {
             Some(format) => format::write(format, &report, &diagnosis),
+            None if self.has_color => coloured(&text::report(&report, &diagnosis)),
             None => text::report(&report, &diagnosis),
         };
         self.streams.stdout.finish(&text, signals);

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "os",
         &[
+            "display",
             "engine",
             "measured",
             "limits",
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "diagnosis",
+            "display",
             "args",
             "plan",
             "outputs",
@@ -53,6 +55,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "report",
         &[
             "diagnosis",
+            "display",
             "measured",
             "limits",
             "engine",
@@ -77,7 +80,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("measured", &["engine", "limits", "units"]),
     ("limits", &["plan", "route", "units", "error"]),
     ("engine", &["plan", "route", "units", "error"]),
-    ("args", &["plan", "outputs", "route", "units", "error"]),
+    ("args", &["display", "plan", "outputs", "route", "units", "error"]),
     ("plan", &["route", "units"]),
     ("outputs", &["thresholds"]),
     ("thresholds", &["units"]),
@@ -86,6 +89,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("counters", &[]),
     ("last_lines", &[]),
     ("icmp", &["units"]),
+    ("display", &[]),
     ("units", &[]),
     ("error", &["escape"]),
     ("escape", &[]),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
+use crate::display::When;
 use crate::escape::quoted;
 use crate::outputs::{Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
@@ -77,6 +78,9 @@ impl Draft {
         }
         if self.close_after.is_some() && self.reset_after.is_some() {
             return Err("--close-after and --reset-after both end a connection: give one".into());
+        }
+        if self.run.display.quiet && self.run.display.rates {
+            return Err("--rates follows the stats lines that --quiet leaves out: give one".into());
         }
         if self.serve.echo && self.serve.flood {
             return Err("--echo and --flood both send data: give one of them".into());
@@ -219,6 +223,15 @@ pub fn probe(value: &str) -> Result<Probe, String> {
         "sample" => Ok(Probe::Sample),
         "none" => Ok(Probe::None),
         _ => Err("all, sample and none are accepted".into()),
+    }
+}
+
+pub fn when(value: &str) -> Result<When, String> {
+    match value {
+        "auto" => Ok(When::Auto),
+        "always" => Ok(When::Always),
+        "never" => Ok(When::Never),
+        _ => Err("auto, always and never are accepted".into()),
     }
 }
 

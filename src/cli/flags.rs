@@ -74,6 +74,10 @@ const BASE: Flag = Flag {
     effect: |_, _| Ok(()),
 };
 
+/// What is done on a terminal only, always, or never.
+const WHEN: Flag =
+    Flag { value: Some("WHEN"), alone: Some("always"), default: Some("auto"), ..BASE };
+
 /// By long name, as in the original's help. The same name twice: different values for different
 /// verbs.
 pub const FLAGS: &[Flag] = &[
@@ -138,6 +142,12 @@ pub const FLAGS: &[Flag] = &[
         help: "Close each connection T after it was accepted, in s",
         effect: |draft, value| fill(&mut draft.close_after, effects::seconds(value)),
         ..BASE
+    },
+    Flag {
+        long: "color",
+        help: "Colors: auto (on a terminal), always, never",
+        effect: |draft, value| store(&mut draft.run.display.color, effects::when(value)),
+        ..WHEN
     },
     Flag {
         long: "connections",
@@ -302,7 +312,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "max-errors",
         value: Some("N"),
-        help: "Stop dialing after N errors and closes by the peer, and report",
+        help: "Stop and report after N errors and closes by the peer, or N stalled dials",
         effect: |draft, value| fill(&mut draft.run.errors_max, effects::errors_max(value)),
         ..BASE
     },
@@ -340,10 +350,29 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "progress",
+        help: "Line of progress: auto (on a terminal), always, never",
+        effect: |draft, value| store(&mut draft.run.display.progress, effects::when(value)),
+        ..WHEN
+    },
+    Flag {
+        long: "quiet",
+        short: Some('q'),
+        help: "Print the report only, without the stats lines before it",
+        effect: |draft, value| store(&mut draft.run.display.quiet, switch(value)),
+        ..BASE
+    },
+    Flag {
         long: "rate",
         value: Some("N"),
         help: "Dials per second, instead of --sleep",
         effect: |draft, value| fill(&mut draft.rate_milli, effects::rate_milli(value)),
+        ..BASE
+    },
+    Flag {
+        long: "rates",
+        help: "Print each interval's rates and p99 dial time after its stats line",
+        effect: |draft, value| store(&mut draft.run.display.rates, switch(value)),
         ..BASE
     },
     Flag {

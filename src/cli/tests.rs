@@ -142,6 +142,7 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
                 ("bind" | "source", _) => "::1",
                 ("close", _) => "rst",
                 ("probe", _) => "sample",
+                ("progress" | "color", _) => "never",
                 ("host", _) => "x:7",
                 ("fail-if", _) => "errors>7",
                 _ => "7",

@@ -29,6 +29,7 @@ impl Engine {
             self.fail(key, failure, self.now, actions);
         }
         self.run_round(actions);
+        self.stalled.advance(&self.table, self.now);
     }
 
     /// The deadline of an established connection. Returns its cost in [`Budgets::expiries_max`].

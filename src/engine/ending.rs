@@ -16,7 +16,7 @@ impl Engine {
             self.decided_at = Some(self.now);
         }
         let is_held = self.end_due().is_some_and(|end| end <= self.now);
-        self.hit_max_errors |= self.has_max_errors();
+        self.hit_max_errors |= self.has_max_errors() || self.stalled.has_max();
         let is_pending = self.readiness_may_be_pending() || self.checks.is_waiting();
         self.over |= self.stopped || self.hit_max_errors || (is_held && !is_pending);
     }

@@ -112,6 +112,22 @@ impl Histogram {
     }
 }
 
+impl Histogram {
+    /// As [`Histogram::quantile`], of what came after `earlier`, which is a copy of this one;
+    /// `None` where nothing did. O(buckets).
+    pub fn quantile_since(&self, earlier: &Histogram, permille: u32) -> Option<Span> {
+        let count = self.count.saturating_sub(earlier.count);
+        let rank = (count * u64::from(permille)).div_ceil(1000).max(1);
+        let mut seen = 0;
+        let counts = self.counts.iter().zip(earlier.counts.iter());
+        let found = (0..).zip(counts).find(|(_, (now, before))| {
+            seen += now.saturating_sub(**before);
+            seen >= rank
+        });
+        found.map(|(index, _)| Span(middle(index)).clamp(self.min, self.max))
+    }
+}
+
 /// A time as the bucket that it falls into, plus one: all that a quantile needs, in two bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Code(NonZeroU16);

@@ -86,6 +86,7 @@ pub mod ready;
 mod rounds;
 mod schedule;
 pub mod series;
+pub mod stall;
 mod stats;
 pub mod summary;
 pub mod sustained;
@@ -96,7 +97,7 @@ pub use analysis::breakdown;
 pub use check_stats::{CheckStats, Round, RoundStats};
 pub use connection::{Connection, EndReason, Key, Side, State};
 pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose, Wake};
-pub use summary::{Sample, Summary};
+pub use summary::{Progress, Sample, Summary};
 
 use checks::Checks;
 use connection::Table;
@@ -107,6 +108,7 @@ use pending_tcp_info::PendingTcpInfo;
 use port_exhaustion::ExhaustedRoutes;
 use ready::Ready;
 use series::Series;
+use stall::Stalled;
 use stats::Stats;
 use sustained::Sustained;
 use wheel::Wheel;
@@ -158,6 +160,7 @@ pub struct Engine {
     /// Whether a text is sent on each connection.
     sends: bool,
     errors_max: Option<u64>,
+    stalled: Stalled,
     start: Moment,
     now: Moment,
     sample_due: Option<Moment>,
@@ -211,6 +214,7 @@ impl Engine {
             final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),
             sends: plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
+            stalled: Stalled::new(plan.errors_max),
             start,
             now: start,
             sample_due: Some(start),
@@ -303,7 +307,12 @@ impl Engine {
         self.ledger.post(before.state, to, reason);
         let found_at = at.min(self.now);
         match (before.state, to) {
-            (_, State::Established) => self.sustained.open(found_at),
+            (_, State::Dialing) => self.stalled.dialed(),
+            (_, State::Established) => {
+                self.sustained.open(found_at);
+                self.stalled.opened();
+            }
+            (State::Dialing, State::Error) => self.stalled.failed(key.slot),
             (State::Established, _) => self.sustained.close(before.since, found_at),
             _ => {}
         }

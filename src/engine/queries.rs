@@ -4,7 +4,7 @@ use super::analysis::breakdown::Breakdown;
 use super::analysis::{Analysis, Dials, RunView};
 use super::check_state::CheckState;
 use super::series::Point;
-use super::{Connection, EndReason, Engine, Key, Sample, State, Summary, Wake};
+use super::{Connection, EndReason, Engine, Key, Progress, Sample, State, Summary, Wake};
 use crate::units::Tick;
 
 impl Engine {
@@ -25,6 +25,20 @@ impl Engine {
             after: self.now.since(self.start),
             connections: self.connections,
             levels: self.ledger.levels(),
+        }
+    }
+
+    /// The run as it stands; O(end reasons).
+    pub fn progress(&self) -> Progress<'_> {
+        Progress {
+            sample: self.sample(),
+            dialed: self.ledger.entered(State::Dialing),
+            established: self.ledger.entered(State::Established),
+            closed: self.ledger.entered(State::Closed),
+            errors: self.ledger.entered(State::Error),
+            flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
+            held: self.decided_at.map(|at| self.now.since(at)),
+            dial_times: &self.stats.established_times,
         }
     }
 

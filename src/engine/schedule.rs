@@ -86,7 +86,10 @@ impl Engine {
         let end = self.end_due().filter(|_| !self.checks.is_waiting());
         let round = self.checks.next_due(self.now, self.decided_at, self.hold);
         let round = round.filter(|_| !self.stopped);
-        let due = [wheel, dial, self.sample_due, end, round].into_iter().flatten().min();
+        let due = [wheel, dial, self.sample_due, end, round, self.stalled.next_due()]
+            .into_iter()
+            .flatten()
+            .min();
         match due {
             Some(due) if due > self.now => Wake::At(due),
             Some(_) => Wake::Now,

@@ -27,6 +27,23 @@ impl Sample {
     }
 }
 
+/// A run as it stands, for what is shown while it goes on. O(end reasons) to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    pub sample: Sample,
+    /// How many ever entered each state; the skipped dials count as dialed, and as errors.
+    pub dialed: u64,
+    pub established: u64,
+    pub closed: u64,
+    pub errors: u64,
+    /// How many connections each reason ended, by [`EndReason`].
+    pub flow: [u64; EndReason::COUNT],
+    /// For how long they have been held: since every dial was decided.
+    pub held: Option<Span>,
+    /// Of the established connections, since the start.
+    pub dial_times: &'a Histogram,
+}
+
 /// The whole run, when it is over or so far. 70 to 320 KiB, made once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {

@@ -166,9 +166,16 @@ impl<'a> Driver<'a> {
         let mut ready = Events::with_capacity(budgets.events_max as usize);
         let mut actions = Vec::with_capacity(budgets.turn_actions_max());
         let mut now = self.poller.clock.now();
+        let redraw_every = watch.redraw_every();
+        let mut redraw_due = redraw_every.map(|every| now + every);
         loop {
             self.engine.turn(now, &self.events, &mut actions);
             self.events.clear();
+            // Before the dials of this turn: nothing stands between them and the poll.
+            if redraw_due.is_some_and(|due| due <= now) {
+                redraw_due = redraw_every.map(|every| now + every);
+                watch.redraw(&self.engine.progress());
+            }
             for action in actions.drain(..) {
                 self.perform(action, watch);
             }
@@ -180,7 +187,8 @@ impl<'a> Driver<'a> {
                 self.engine.turn(now, &self.events, &mut actions);
                 return Ok(());
             }
-            let (due, at_once) = (self.engine.next_wake().due(now), !self.events.is_empty());
+            let due = [self.engine.next_wake().due(now), redraw_due].into_iter().flatten().min();
+            let at_once = !self.events.is_empty();
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;
             if let Some(Gap { since, is_stop }) = wake.gap {
@@ -233,7 +241,10 @@ impl<'a> Driver<'a> {
                 icmp::collect(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
                 self.sockets.close(key.slot);
             }
-            Action::Sample => watch.sample(&self.engine.sample()),
+            Action::Sample => {
+                watch.sample(&self.engine.sample());
+                watch.interval(&self.engine.progress());
+            }
             Action::Drain(key) => self.receive(self.poller.clock.now(), key, 1, Some(watch)),
             Action::DrainFully(key) => {
                 let reads_max = if self.can_match(key.slot) { FINAL_DRAIN_FACTOR } else { 0 };

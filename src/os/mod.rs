@@ -23,6 +23,7 @@ pub mod stdio;
 pub mod sys;
 pub mod tcp_info;
 pub mod teardown;
+pub mod terminal;
 mod watch;
 
 pub use watch::{DebugEvent, Run, Watch};

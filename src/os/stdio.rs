@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use super::sys::{self, Signals, streams};
+use super::terminal::LiveRow;
 use crate::units::Span;
 
 /// How a stream is written without blocking.
@@ -71,6 +72,8 @@ pub struct Output {
     lines: u64,
     lines_dropped: u64,
     lost: Option<LostLines>,
+    /// What is redrawn below the lines.
+    live: LiveRow,
     /// The error after which nothing more is written.
     error: Option<io::Error>,
 }
@@ -136,7 +139,8 @@ impl Output {
 
     fn by(sink: Sink, file_id: Option<(u64, u64)>) -> Output {
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
-        Output { sink, file_id, rest, lines, lines_dropped, lost: None, error: None }
+        let live = LiveRow::default();
+        Output { sink, file_id, rest, lines, lines_dropped, lost: None, live, error: None }
     }
 
     /// Writes a line (with its line feed), or drops and counts it if that would block. After an
@@ -146,6 +150,7 @@ impl Output {
             return;
         }
         self.lines += 1;
+        let line = &*self.live.below(line);
         let rest = std::mem::take(&mut self.rest);
         let (left, failure) = self.write(&rest);
         if left > 0 {
@@ -157,6 +162,29 @@ impl Output {
             self.drop_line(failure);
         } else {
             self.rest = line.as_bytes()[line.len() - left..].to_vec();
+        }
+    }
+
+    /// Redraws what stands below the lines, if there is room for it now. It is not counted where
+    /// there is none, and the next one is tried all the same.
+    pub fn redraw(&mut self, text: &str) {
+        // Poll reports room in such a terminal, and not for how much: the write could block.
+        if self.error.is_some() || matches!(self.sink, Sink::Polled(_)) {
+            return;
+        }
+        let rest = std::mem::take(&mut self.rest);
+        let (left, _) = self.write(&rest);
+        self.rest = rest[rest.len() - left..].to_vec();
+        if left > 0 {
+            return;
+        }
+        let Some(drawn) = self.live.redraw(text) else { return };
+        let (left, _) = self.write(drawn.as_bytes());
+        if left == drawn.len() {
+            // To be drawn again.
+            self.live.forget();
+        } else {
+            self.rest = drawn.as_bytes()[drawn.len() - left..].to_vec();
         }
     }
 
@@ -183,7 +211,7 @@ impl Output {
             return;
         }
         let mut bytes = std::mem::take(&mut self.rest);
-        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(self.live.end(text).as_bytes());
         let mut left = bytes.len();
         loop {
             let failure;

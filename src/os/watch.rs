@@ -1,7 +1,7 @@
 //! What the driver reports of a run, while it goes on and at its end.
 
 use super::sys::Signals;
-use crate::engine::{Key, Note, Sample, Summary};
+use crate::engine::{Key, Note, Progress, Sample, Summary};
 use crate::icmp::IcmpTally;
 use crate::last_lines::LastLine;
 use crate::units::Span;
@@ -25,6 +25,17 @@ pub struct Run {
 pub trait Watch {
     /// A statistics line is due.
     fn sample(&mut self, sample: &Sample);
+
+    /// Follows each [`Watch::sample`].
+    fn interval(&mut self, _: &Progress<'_>) {}
+
+    /// How often [`Watch::redraw`] is wanted; a run is not woken for it where it is not.
+    fn redraw_every(&self) -> Option<Span> {
+        None
+    }
+
+    /// The run as it stands, for what is redrawn in between.
+    fn redraw(&mut self, _: &Progress<'_>) {}
 
     /// An event of one connection; only with `Plan::debug`.
     fn debug(&mut self, key: Key, event: DebugEvent<'_>);

@@ -1,5 +1,6 @@
 //! A run's numbers → bytes. Pure: everything is written into what it is given.
 
+pub mod colour;
 pub mod debug;
 pub mod events;
 pub mod evidence;
@@ -12,7 +13,10 @@ pub mod junit;
 pub mod markdown;
 pub mod measured;
 pub mod other_addresses;
+pub mod outlook;
 pub mod preflight;
+pub mod progress;
+pub mod rates;
 pub mod sentences;
 pub mod tables;
 pub mod text;

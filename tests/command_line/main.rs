@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod display;
 mod escape;
 mod habits;
 mod preflight;

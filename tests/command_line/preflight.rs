@@ -133,6 +133,8 @@ fn without_yes_findings_are_between_the_warning_and_the_question() {
 *\t- TCP Port: {port}
 *\t- # of concurrent connections: 1000
 *********************************************************************
+This dials 1000 connections to 127.0.0.1:{port}, as fast as possible, and up to
+5s more for a dial without a reply. Then they are closed.
 Local limits below 1000 connections:
 "
     );

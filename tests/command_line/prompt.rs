@@ -37,6 +37,8 @@ fn the_warning_names_connections_target_and_pace() {
 *\t- TCP Port: 4242
 *\t- # of concurrent connections: 1500
 *********************************************************************
+This dials 1500 connections to 127.0.0.1:4242, one every 10ms: 15s in all, and
+up to 5s more for a dial without a reply. Then they are closed.
 Do you want to continue? (y/N): ";
     assert!(run.stdout.starts_with(warning), "{run:#?}");
 }
@@ -93,7 +95,8 @@ fn end_of_input_is_no() {
     let (run, dialed) = answered(b"");
     run.assert_code(1);
     assert!(run.stdout.ends_with("Response not processed\n"), "{run:#?}");
-    assert_eq!((dialed, run.stderr.as_str()), (0, ""));
+    let hint = "tcpgoon: the question was not answered: -y skips it\n";
+    assert_eq!((dialed, run.stderr.as_str()), (0, hint));
     let closed = crate::common::tcpgoon_after("exec <&-", &["127.0.0.1:9"]);
     let run = Running::start(closed).outcome();
     run.assert_code(1);

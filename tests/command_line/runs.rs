@@ -156,7 +156,7 @@ fn a_wrong_argument_is_named_and_nothing_is_dialed() {
         (&["--hold", "always"], "tcpgoon: --hold 'always': "),
         (&["--port", "0"], "tcpgoon: --port '0': "),
         (&["--port", "65536"], "tcpgoon: --port '65536': "),
-        (&["-Q"], "tcpgoon: unknown flag -Q"),
+        (&["-Z"], "tcpgoon: unknown flag -Z"),
         (&["-y=maybe"], "tcpgoon: --assume-yes 'maybe': "),
         (&["-c"], "tcpgoon: --connections: the value (int) is missing"),
         (&["--echo"], "tcpgoon: --echo belongs to 'tcpgoon serve'"),

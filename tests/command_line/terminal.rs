@@ -12,6 +12,8 @@ use nix::sys::signal::Signal;
 /// Starts it with the terminal as its standard streams.
 fn on(terminal: &Terminal, mut command: Command) -> Running {
     command.stdin(terminal.device()).stdout(terminal.device()).stderr(terminal.device());
+    // Neither colours nor a line that is redrawn.
+    command.env("TERM", "dumb").env_remove("CLICOLOR_FORCE");
     Running::start_as_it_is(command)
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 
@@ -94,6 +95,11 @@ impl Terminal {
         self.device.try_clone().unwrap()
     }
 
+    /// Sets its width.
+    pub fn resize(&self, columns: u16) {
+        resize(&self.device, columns);
+    }
+
     pub fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
@@ -111,6 +117,14 @@ impl Terminal {
         let screen = Captured::from_reader(keyboard.try_clone().unwrap());
         (keyboard, screen)
     }
+}
+
+/// Sets the width of a terminal, by either end of it.
+pub fn resize(end: &File, columns: u16) {
+    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads a `winsize`.
+    let outcome = unsafe { libc::ioctl(end.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
 }
 
 /// Undoes what a terminal does to line ends.

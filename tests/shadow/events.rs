@@ -139,6 +139,7 @@ impl Shadow {
         }
         if to == State::Established {
             self.peak = self.peak.max(self.level(State::Established));
+            self.dialed_at_open = self.plan.connections - self.level(State::NotInitiated);
         }
         self.mark(edge);
         if let Some(reason) = reason {

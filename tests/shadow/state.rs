@@ -18,6 +18,8 @@ pub struct Shadow {
     pub turn: u64,
     pub next_due: Option<Moment>,
     pub next_slot: u32,
+    /// How many were dialed when one was last established.
+    pub dialed_at_open: u32,
     pub shift: Span,
     pub not_before: Moment,
     pub ready: VecDeque<u32>,
@@ -83,6 +85,7 @@ impl Shadow {
             turn: 0,
             next_due: Some(start),
             next_slot: 0,
+            dialed_at_open: 0,
             shift: Span::ZERO,
             not_before: start,
             ready: VecDeque::new(),

@@ -6,7 +6,7 @@ use tcpgoon::sim::Record;
 use tcpgoon::units::{Moment, Span, low_32};
 
 use super::deadlines::Expired;
-use super::records::Verdict;
+use super::records::{Conn, Verdict};
 use super::state::Shadow;
 
 /// A gap longer than this moves the schedule.
@@ -103,7 +103,7 @@ impl Shadow {
         if held && self.is_waiting() {
             self.mark("the end waits for checks");
         }
-        if self.reached_max_errors() {
+        if self.reached_max_errors() || self.has_stalled() {
             self.mark("max errors");
             self.gave_up = true;
         }
@@ -124,6 +124,42 @@ impl Shadow {
     fn reached_max_errors(&self) -> bool {
         let ended = self.level(State::Error) + self.level(State::Closed);
         self.plan.errors_max.is_some_and(|most| u64::from(ended) >= most)
+    }
+
+    /// Whether `--max-errors` dials in a row have had no reply for 3.5 s: those after the last one
+    /// that was established, in their order.
+    fn has_stalled(&mut self) -> bool {
+        let Some(most) = self.plan.errors_max else { return false };
+        if self.readiness_may_be_pending() {
+            return false;
+        }
+        let dialed = &self.conns[self.dialed_at_open as usize..];
+        let age = |conn: &&Conn| self.now.since(conn.since);
+        let is_pending = |conn: &&Conn| conn.state == State::Dialing;
+        let is_waiting = |conn: &&Conn| {
+            conn.state == State::NotInitiated
+                || (is_pending(conn) && age(conn) < Span::from_ms(3_500))
+        };
+        let stalled = dialed.iter().take_while(|conn| !is_waiting(conn)).filter(is_pending);
+        let has_stalled = stalled.count() as u64 >= most;
+        if has_stalled {
+            self.mark("dials stalled");
+        }
+        has_stalled
+    }
+
+    /// When the next of them will have stalled.
+    fn stall_due(&self) -> Option<Moment> {
+        self.plan.errors_max?;
+        let dialed = &self.conns[self.dialed_at_open as usize..];
+        let is_counted = |conn: &&Conn| self.now.since(conn.since) >= Span::from_ms(3_500);
+        let mut rest = dialed.iter().skip_while(|conn| match conn.state {
+            State::NotInitiated => false,
+            State::Dialing => is_counted(conn),
+            _ => true,
+        });
+        let next = rest.next().filter(|conn| conn.state == State::Dialing)?;
+        Some(next.since + Span::from_ms(3_500))
     }
 
     /// One final drain of each deferred slot, in any order.
@@ -233,7 +269,7 @@ impl Shadow {
         }
         let wheel = (0..self.plan.connections).filter_map(|slot| self.tick_due(slot)).min();
         let end = self.hold_end().filter(|_| !self.is_waiting());
-        let others = [self.dial_due(), self.sample_due, end, self.round_due()];
+        let others = [self.dial_due(), self.sample_due, end, self.round_due(), self.stall_due()];
         let wanted = others.into_iter().flatten().chain(wheel).min();
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));

@@ -14,6 +14,7 @@ use crate::shadow::Shadow;
 const START: Moment = Moment(1_000_000);
 const TIMEOUT: Span = Span::from_ms(1);
 const SLEEP: Span = Span::from_us(300);
+const STALLED_AFTER: Span = Span::from_ms(3_500);
 
 /// One turn: an event, or only time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +58,8 @@ fn alphabet(plan: &Plan) -> Vec<Step> {
         }
     }
     steps.extend(has_checks.then_some(Step::Wait(Span::from_s(1))));
+    let can_stall = plan.errors_max.is_some() && plan.dial_timeout.is_none();
+    steps.extend(can_stall.then_some(Step::Wait(STALLED_AFTER)));
     steps.extend([EventKind::PollBatchFull, EventKind::Stop].map(Step::Event));
     let past_timeout = TIMEOUT + Tick::LENGTH;
     steps.extend([Span::ZERO, Tick::LENGTH, past_timeout].map(Step::Wait));
@@ -76,6 +79,7 @@ fn plans() -> Vec<Plan> {
         Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
     let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
     let forever = Plan { hold: Hold::Forever, errors_max: Some(2), ..plain.clone() };
+    let stalling = Plan { errors_max: Some(1), ..held.clone() };
     let talk = ReplyCheck {
         send: b"PING".as_slice().into(),
         expect: b"+PONG".as_slice().into(),
@@ -83,7 +87,7 @@ fn plans() -> Vec<Plan> {
     };
     let probed = Plan { probe: Probe::All, dial_timeout: None, ..plain.clone() };
     let talking = Plan { reply_check: Some(talk), ..probed.clone() };
-    vec![plain, paced, held, forever, probed, talking]
+    vec![plain, paced, held, forever, stalling, probed, talking]
 }
 
 /// A run so far, with independent counts.
@@ -244,7 +248,10 @@ fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
 #[test]
 fn every_sequence_of_three_steps() {
     let sequences = |steps: u64| steps + steps * steps + steps * steps * steps;
-    assert_eq!(walk_all(plans(), &[], 3, false), 4 * sequences(21) + 2 * sequences(28));
+    assert_eq!(
+        walk_all(plans(), &[], 3, false),
+        4 * sequences(21) + sequences(22) + 2 * sequences(28)
+    );
 }
 
 /// An ignored event is an empty turn, which is a step of its own.
@@ -283,4 +290,28 @@ fn every_sequence_of_four_effective_steps_with_pending_keepalives() {
         let checking = plans().into_iter().filter(has_checks);
         walk_all(checking.collect(), lead, 4, true);
     }
+}
+
+/// Dials without a reply end a run with `--max-errors` 3.5 s after their SYNs, and not if one has
+/// opened since.
+#[test]
+fn dials_that_stall_end_the_run_as_in_the_model() {
+    let [mut stalls, mut opens] = [2, 1].map(|errors_max| {
+        let plans = plans();
+        let plan = Plan { errors_max: Some(errors_max), ..plans[4].clone() };
+        let mut walk = Walk::new(&plan);
+        for slot in 0..2 {
+            walk.step(Step::Event(EventKind::Dialed(Key { slot, attempt: 0 })), &[]);
+        }
+        walk
+    });
+    opens.step(Step::Event(EventKind::Opened(Key { slot: 0, attempt: 0 })), &[]);
+    for walk in [&mut stalls, &mut opens] {
+        walk.step(Step::Wait(Span(STALLED_AFTER.0 - 1)), &[]);
+        assert!(!walk.engine.is_over());
+        walk.step(Step::Wait(Span(1)), &[]);
+    }
+    assert!(stalls.engine.is_over() && stalls.engine.summary().hit_max_errors);
+    assert!(stalls.shadow.marks.contains_key("dials stalled"));
+    assert!(!opens.engine.is_over());
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::args::{CheckArgs, End, Family, HostPort};
+use crate::display::Display;
 use crate::outputs::Outputs;
 use crate::plan::{Close, Hold, Pace};
 use crate::units::Span;
@@ -62,6 +63,7 @@ fn a_run_has_the_defaults_of_the_original() {
         debug: false,
         assume_yes: false,
         dry_run: false,
+        display: Display::default(),
         outputs: Outputs::default(),
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
@@ -253,8 +255,8 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
         ("calibrate --conn=5", "unknown flag --conn: did you mean --connections?"),
         ("serve --hots x", "unknown flag --hots: did you mean --host of 'tcpgoon'?"),
         ("h:80 --nonsense", "unknown flag --nonsense"),
-        ("h:80 -Q", "unknown flag -Q"),
-        ("h:80 -yQ5", "unknown flag -Q"),
+        ("h:80 -Q", "unknown flag -Q: did you mean -q, --quiet?"),
+        ("h:80 -yQ5", "unknown flag -Q: did you mean -q, --quiet?"),
         ("h:80 --banner x", "--banner belongs to 'tcpgoon serve', not to 'tcpgoon'"),
         ("serve --rate 5", "--rate belongs to 'tcpgoon', not to 'tcpgoon serve'"),
         ("serve -s 5", "-s, --sleep belongs to 'tcpgoon', not to 'tcpgoon serve'"),

@@ -29,6 +29,14 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     flags.is_ok_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
 }
 
+/// How many columns a terminal has; 0 where it does not know.
+pub fn columns(fd: BorrowedFd<'_>) -> io::Result<u16> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: `size` has room for what TIOCGWINSZ writes.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
+    Ok(size.ws_col)
+}
+
 /// Runs before `main` and before the standard library checks the streams: in place of a closed one
 /// that opens `/dev/null`, so that a report would be lost without an error, or aborts without it.
 #[used]
