@@ -79,7 +79,7 @@ pub fn this_host_is_paused_while_checked_connections_are_closed() {
     let _server = serve(&host, "10.77.0.2:80", Fault::Age(2000 * MS));
     let run = start(&client, "10.77.0.2:80 -c 100 -s 10 --hold 4");
     let verdict = verdict(&paused(run, 1500 * MS, 2500 * MS));
-    verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).names(&["idle-timeout"]);
+    verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).first(&["idle-timeout"]);
     let seconds = verdict.main().seconds();
     let [.., first, last] = seconds[..] else { panic!("no dates: {verdict}") };
     assert!(first <= 2.2 && last >= 2.9, "{verdict}");
