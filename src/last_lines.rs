@@ -1,6 +1,8 @@
 //! The last line that a server sent before it closed a connection, which often gives the reason:
 //! the most frequent ones, in constant memory.
 
+use crate::order::sort_short_by_key;
+
 /// The most different lines that are counted.
 const LINES_MAX: usize = 16;
 
@@ -93,7 +95,7 @@ impl LastLineTally {
         };
         let mut all: Vec<LastLine> =
             self.lines.iter().zip(open).filter(is_reason).map(last).collect();
-        all.sort_by_key(|last| std::cmp::Reverse(last.connections));
+        sort_short_by_key(&mut all, |last| std::cmp::Reverse(last.connections));
         all
     }
 }

@@ -202,6 +202,7 @@
 //! icmp.rs               ICMP errors that dials received
 //! json.rs               JSON, written as it goes
 //! escape.rs             escaping and quoting of text from outside
+//! order.rs              order in short lists
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table to parse and print
 //! error.rs              Error, its messages, the exit codes
 //! ```
@@ -228,6 +229,7 @@ pub mod judgement;
 pub mod last_lines;
 pub mod limits;
 pub mod measured;
+pub mod order;
 pub mod os;
 pub mod outputs;
 pub mod plan;

@@ -116,7 +116,8 @@ impl Routes {
         let mut sources = sources.to_vec();
         let mut seen = std::collections::HashSet::with_capacity(sources.len());
         sources.retain(|source| seen.insert(*source));
-        sources.sort_by_key(|source| !source.is_ipv4());
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) = sources.into_iter().partition(SocketAddr::is_ipv4);
+        let sources = [ipv4, ipv6].concat();
         if sources.len() > SOURCES_MAX {
             return Err(RouteError::SourceCount { count: sources.len() });
         }

@@ -4,6 +4,7 @@ use super::distance::distance;
 use super::mistake::Mistake;
 use crate::diagnosis::causes::Cause;
 use crate::escape::quoted;
+use crate::order::sort_short_by_key;
 
 /// The most ids that are suggested.
 const SUGGESTED_MAX: usize = 3;
@@ -43,7 +44,7 @@ pub fn nearest(typed: &str) -> Vec<&'static str> {
         .filter_map(|cause| Some((near(cause.id(), &typed_lower)?, cause.id())))
         .collect();
     // The sort is stable: equally near ones stay in the order of the table.
-    ids.sort_by_key(|(count, _)| *count);
+    sort_short_by_key(&mut ids, |(count, _)| *count);
     ids.truncate(SUGGESTED_MAX);
     ids.into_iter().map(|(_, id)| id).collect()
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::flags::{FLAGS, Flag, Verb};
+use crate::order::sort_short_by_key;
 
 /// The second line of a usage error.
 pub const TRY: &str = "try: tcpgoon --help";
@@ -152,7 +153,7 @@ pub fn usage(verb: Verb) -> String {
         let _ = writeln!(text, "\n{title}:");
         let mut of_group: Vec<&&Flag> =
             flags.iter().filter(|flag| group(flag).0 == index).collect();
-        of_group.sort_by_key(|flag| group(flag).1);
+        sort_short_by_key(&mut of_group, |flag| group(flag).1);
         of_group.iter().for_each(|flag| write_flag(&mut text, flag, width));
     }
     wrapped(&(text + notes))

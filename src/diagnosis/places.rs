@@ -7,6 +7,7 @@ use super::model::Scope;
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, is_anywhere, levels_of};
 use crate::engine::analysis::breakdown::{Breakdown, HitKind, Row};
 use crate::engine::analysis::{Counts, Spread};
+use crate::order::sort_short_by_key;
 use crate::units::Moment;
 
 /// Which dials a symptom is about, and which of them it hit.
@@ -145,7 +146,7 @@ fn some_of(breakdown: &Breakdown, what: &What<'_>, hits: u32, population: u32) -
             .map(|row| ((what.row_hits)(row), row))
             .filter(|(count, _)| *count > 0)
             .collect();
-        met.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        sort_short_by_key(&mut met, |(count, _)| std::cmp::Reverse(*count));
         let all: u32 = met.iter().map(|(_, row)| row.dialed).sum();
         let is_dead = met.iter().all(|(_, row)| row.established == 0);
         let count = u32::try_from(met.len()).ok()?;

@@ -6,6 +6,7 @@ use super::model::{ClosePattern, Scope, Symptom};
 use super::pattern::{HITS_MIN, Pattern};
 use super::symptoms::Observed;
 use crate::engine::EndReason;
+use crate::order::sort_short_by_key;
 
 /// A symptom, and the indexes of those that it explains.
 pub struct Ranked {
@@ -16,7 +17,7 @@ pub struct Ranked {
 /// The most important first.
 pub fn rank(all: &[Observed]) -> Vec<Ranked> {
     let mut order: Vec<usize> = (0..all.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(weight(all, *index)));
+    sort_short_by_key(&mut order, |index| std::cmp::Reverse(weight(all, *index)));
     let mut ranked: Vec<Ranked> = Vec::new();
     let mut explained = vec![false; all.len()];
     for index in order.clone() {

@@ -13,6 +13,7 @@ use super::places::{Found, What, find};
 use crate::engine::analysis::breakdown::{HitKind, Row};
 use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
+use crate::order::sort_short_by_key;
 use crate::units::Moment;
 
 /// A symptom with what it was read from.
@@ -119,7 +120,9 @@ fn dials_failed(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
         .filter(|reason| reason.side() != Side::ThisHost && reason.ends_in() == State::Error)
         .filter(|reason| timeline.count(Outcome::Failed(*reason)) > 0)
         .collect();
-    reasons.sort_by_key(|reason| std::cmp::Reverse(timeline.count(Outcome::Failed(*reason))));
+    sort_short_by_key(&mut reasons, |reason| {
+        std::cmp::Reverse(timeline.count(Outcome::Failed(*reason)))
+    });
     let pending = timeline.count(Outcome::Pending);
     if reasons.is_empty() && pending == 0 {
         return Vec::new();

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::order::sort_short_by_key;
 use crate::plan::Plan;
 
 mod model;
@@ -65,7 +66,7 @@ pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
     judge_memory(plan, host, &mut found);
     neighbours::judge(plan, host, &mut found);
     found.retain(|finding| finding.connections < u64::from(plan.connections));
-    found.sort_by_key(|finding| finding.connections);
+    sort_short_by_key(&mut found, |finding| finding.connections);
     found
 }
 

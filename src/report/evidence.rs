@@ -6,6 +6,7 @@ use crate::engine::analysis::{Cell, Outcome};
 use crate::engine::failure_times::Failures;
 use crate::engine::histogram::Histogram;
 use crate::engine::{CheckStats, EndReason, Round, RoundStats, Side, Summary};
+use crate::order::sort_short_by_key;
 use crate::plan::{Plan, Probe};
 use crate::units::{Moment, Span};
 
@@ -93,7 +94,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.failures.count));
+    sort_short_by_key(&mut rows, |row| std::cmp::Reverse(row.failures.count));
     let count = rows.len();
     writeln!(
         out,

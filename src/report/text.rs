@@ -15,6 +15,7 @@ use crate::engine::gaps::Gap;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary};
+use crate::order::sort_short_by_key;
 use crate::units::{Span, rfc3339};
 
 /// The most stretches of [`Summary::gaps`] that are printed one by one.
@@ -127,7 +128,7 @@ pub fn write_reasons(
 ) -> fmt::Result {
     let mut reasons: Vec<(EndReason, u64)> =
         ended_by(summary, state).filter(|(_, n)| *n > 0).collect();
-    reasons.sort_by_key(|(reason, count)| (u64::MAX - count, *reason as usize));
+    sort_short_by_key(&mut reasons, |(reason, count)| (u64::MAX - count, *reason as usize));
     let total: u64 = reasons.iter().map(|(_, count)| count).sum();
     write!(out, "{title}: {total}")?;
     for (index, (reason, count)) in reasons.iter().enumerate() {
@@ -214,10 +215,10 @@ fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     let (total, plural) = (to_10_ms(gaps.total()), if gaps.count() == 1 { "" } else { "es" });
     write!(out, "Not looking: {total} in all, {} stretch{plural} (", gaps.count())?;
     let mut longest: Vec<&Gap> = gaps.list().iter().collect();
-    longest.sort_by_key(|gap| (std::cmp::Reverse(gap.length()), gap.from));
+    sort_short_by_key(&mut longest, |gap| (std::cmp::Reverse(gap.length()), gap.from));
     let rest = longest.len().saturating_sub(GAPS_PRINTED);
     longest.truncate(GAPS_PRINTED);
-    longest.sort_by_key(|gap| gap.from);
+    sort_short_by_key(&mut longest, |gap| gap.from);
     for (index, gap) in longest.iter().enumerate() {
         let [from, to] = [gap.from, gap.to].map(|at| to_10_ms(at.since(summary.start)));
         let separator = if index == 0 { "" } else { "; " };

@@ -12,6 +12,7 @@ mod view;
 
 use super::causes::Cause;
 use super::model::{Candidate, Evidence, Likelihood, Symptom};
+use crate::order::sort_short_by_key;
 use corroboration::CORROBORATION;
 use view::Effect;
 pub use view::View;
@@ -72,7 +73,7 @@ fn sort(mut weighed: Vec<(i8, Candidate)>) -> Vec<Candidate> {
     if weighed.is_empty() {
         weighed.push((0, candidate(Cause::Undetermined)));
     }
-    weighed.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    sort_short_by_key(&mut weighed, |(weight, _)| std::cmp::Reverse(*weight));
     let second = weighed.get(1).map_or(0, |(weight, _)| *weight);
     let (top, is_proven) = (weighed[0].0, weighed[0].0 == CERTAIN);
     if weighed[0].0 >= LIKELY_MIN && weighed[0].0 >= second + 2 && !is_proven {

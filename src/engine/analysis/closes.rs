@@ -5,6 +5,7 @@ use super::dial::RunView;
 use super::dials::Dials;
 use crate::engine::connection::{Connection, EndReason, State};
 use crate::engine::histogram::Codes;
+use crate::order::sort_short_by_key;
 use crate::units::{Moment, Span, low_32};
 
 /// Closes as far apart as this belong to two pulses.
@@ -119,9 +120,9 @@ impl Closes {
         let mut pulses: Vec<Pulse> =
             all.chunk_by(|a, b| !is_apart(a, b)).map(|some| pulse(view, some)).collect();
         self.pulses_count = low_32(pulses.len() as u64);
-        pulses.sort_by_key(|pulse| std::cmp::Reverse(pulse.count));
+        pulses.sort_unstable_by_key(|pulse| (std::cmp::Reverse(pulse.count), pulse.from));
         pulses.truncate(PULSES_MAX);
-        pulses.sort_by_key(|pulse| pulse.from);
+        sort_short_by_key(&mut pulses, |pulse| pulse.from);
         look_around(view, &mut pulses);
         self.pulses = pulses;
     }
