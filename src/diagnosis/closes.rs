@@ -30,8 +30,8 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     let age = middle.rounded_to_3_digits();
     let is_small = |span: Span| span.0 <= middle.0 / 10;
     let is_one_age = ages.0 <= middle.0 / 3;
-    let is_told = ages.max(moments) >= SPREAD_MIN;
-    if is_one_age && is_told && ages.0.saturating_mul(3) <= moments.0 {
+    let is_clear = ages.max(moments) >= SPREAD_MIN;
+    if is_one_age && is_clear && ages.0.saturating_mul(3) <= moments.0 {
         let is_outlived = closes.survivor_age_max.0 > old.0 + old.0 / 4;
         return match is_outlived {
             true => ClosePattern::AtAgeWithSurvivors { age },

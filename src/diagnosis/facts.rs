@@ -89,9 +89,9 @@ pub struct Facts {
     pub dial_timeout: Option<Span>,
     pub syn_not_sent: u64,
     pub neighbour_table_full: u64,
-    /// Of those asked for, the targets whose next hop has not replied to ARP or NDP.
+    /// Of the targets looked up, those with a next hop that has not replied to ARP or NDP.
     pub targets_unresolved: u64,
-    pub targets_asked: u64,
+    pub targets_looked_up: u64,
     /// Segments that still waited on this host when they were due again.
     pub unsent: u64,
     pub conntrack_drops: u64,
@@ -169,7 +169,7 @@ impl Facts {
             syn_not_sent: counters.syn_retrans_failed.unwrap_or(0),
             neighbour_table_full: counters.neighbour_table_full.unwrap_or(0),
             targets_unresolved: counters.targets_unresolved.unwrap_or(0),
-            targets_asked: case.plan.routes.targets().len().min(UNRESOLVED_TARGETS_MAX) as u64,
+            targets_looked_up: case.plan.routes.targets().len().min(UNRESOLVED_TARGETS_MAX) as u64,
             unsent: counters.rtx_still_queued.unwrap_or(0),
             conntrack_drops: conntrack[0].saturating_add(conntrack[1]),
             ingress_drops: counters.ingress_drops.unwrap_or(0),
@@ -198,8 +198,8 @@ impl Facts {
         let repeats = i32::try_from(self.failed_repeats).unwrap_or(i32::MAX);
         let is_luck = lost.powi(repeats) > LUCK_MAX;
         let few_through = self.slow_through * 50 <= u64::from(hit);
-        let is_told = self.failed_repeats > 0 && !is_luck && few_through && hit < all;
-        is_told.then_some(100 - hit.saturating_mul(100) / all.max(1))
+        let is_decided = self.failed_repeats > 0 && !is_luck && few_through && hit < all;
+        is_decided.then_some(100 - hit.saturating_mul(100) / all.max(1))
     }
 
     /// Whether SYN repeats that this host could not send are as many as the dials that failed had.

@@ -251,7 +251,7 @@ pub enum Fact {
     NeighbourTableFull {
         count: u64,
     },
-    /// Targets whose next hop has not replied to ARP or NDP when the run ended.
+    /// Targets with a next hop that had not replied to ARP or NDP when the run ended.
     TargetsUnresolved {
         targets: u64,
         of: u64,

@@ -172,7 +172,7 @@ pub fn a_rate_lets_some_through_at_any_level() {
     verdict.word("LIMIT", 2).first(&["rate-limit"]).never(&["accept-queue-full", "path-down"]);
 }
 
-/// Each dial is given up before the kernel gives the address up: its entry says so.
+/// Each dial is given up before the kernel gives the address up: its entry shows it.
 pub fn a_short_dial_to_an_address_that_no_host_on_the_link_has() {
     let Some([client, _host]) = topology::two() else { return };
     let verdict = verdict(&goon(&client, "10.77.0.99:80 -s 20 -c 20 -t 1"));

@@ -44,7 +44,8 @@ pub struct Judged {
 /// Where the engine, the diagnosis or a renderer does.
 pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
     let (plan, world) = scenario.of(seed);
-    let Told { outcome, diagnosis, text, contradictions } = tell(&plan, &world, seed, stalls);
+    let Reported { outcome, diagnosis, text, contradictions } =
+        report_of(&plan, &world, seed, stalls);
     let mut judged = Judged { text, contradictions, ..Judged::default() };
     claims(scenario, &diagnosis, stalls, &mut judged);
     overstatements(&outcome, &diagnosis, &mut judged.contradictions);
@@ -52,14 +53,14 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
 }
 
 /// A run with its diagnosis and its report.
-pub struct Told {
+pub struct Reported {
     pub outcome: Outcome,
     pub diagnosis: Diagnosis,
     pub text: String,
     pub contradictions: Vec<String>,
 }
 
-pub fn tell(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Told {
+pub fn report_of(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Reported {
     let outcome = run(plan, world, seed, stalls);
     let is_limit = |server: &Server| server.limit.is_some_and(|limit| limit.has_last_words);
     let line = match world.servers.iter().any(is_limit) {
@@ -73,7 +74,7 @@ pub fn tell(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Told {
     let beside = Beside { counters: counters(&outcome), icmp: icmp(&outcome), said };
     let (diagnosis, text) = reported(plan, &outcome.summary, &beside);
     let contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
-    Told { outcome, diagnosis, text, contradictions }
+    Reported { outcome, diagnosis, text, contradictions }
 }
 
 fn is_of(ids: &[&str], candidate: &Candidate) -> bool {

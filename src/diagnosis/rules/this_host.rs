@@ -107,7 +107,7 @@ pub fn rejected_here(view: &View<'_>) -> Told {
 
 /// The next hop has not replied to ARP or NDP, though the dials were given up before the kernel does.
 pub fn targets_unresolved(view: &View<'_>) -> Told {
-    let (targets, of) = (view.facts.targets_unresolved, view.facts.targets_asked);
+    let (targets, of) = (view.facts.targets_unresolved, view.facts.targets_looked_up);
     let is_it = is_failed(view) && view.is_silent() && view.facts.established_ever == 0;
     (is_it && targets > 0 && targets == of).then_some(())?;
     told(Effect::By(8), Fact::TargetsUnresolved { targets, of })
