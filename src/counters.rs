@@ -52,7 +52,13 @@ pub struct Counters {
     /// `ndts_table_fulls` of the ARP and NDP tables: entries refused at `gc_thresh3`, in all
     /// network namespaces.
     pub neighbour_table_full: Option<u64>,
+    /// Of the first targets, how many were behind a next hop without a reply to ARP or NDP when the
+    /// run ended. No difference: it is of that moment.
+    pub targets_unresolved: Option<u64>,
 }
+
+/// The most targets that [`Counters::targets_unresolved`] counts.
+pub const UNRESOLVED_TARGETS_MAX: usize = 64;
 
 /// No real counter rises this much in a run; an emulated `/proc` (LXCFS) can. Below it sums in the
 /// rules cannot overflow.
@@ -74,7 +80,7 @@ pub struct Texts<'a> {
 }
 
 impl Counters {
-    /// All but [`Counters::neighbour_table_full`], which is in no file.
+    /// All but [`Counters::neighbour_table_full`] and `targets_unresolved`, which are in no file.
     pub fn parse(texts: &Texts<'_>) -> Counters {
         let extended = |name| in_pair(texts.netstat?, "TcpExt:", name);
         let simple = |group, name| in_pair(texts.snmp?, group, name);
@@ -101,6 +107,7 @@ impl Counters {
             conntrack_drop: conntrack("drop"),
             conntrack_early_drop: conntrack("early_drop"),
             neighbour_table_full: None,
+            targets_unresolved: None,
         }
     }
 
@@ -147,6 +154,7 @@ impl Counters {
             conntrack_drop,
             conntrack_early_drop,
             neighbour_table_full,
+            targets_unresolved: _,
         } = self;
         [
             ("TcpExtTCPRetransFail", syn_retrans_failed),

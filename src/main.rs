@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tcpgoon::args::{Args, CalibrateArgs, ServeArgs};
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
-use tcpgoon::counters::Counters;
+use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Progress, Sample};
 use tcpgoon::error::{Error, Result, exit};
@@ -350,7 +350,12 @@ impl Watch for Console<'_> {
             self.streams.stderr().line(&line);
         }
         let end_unix_ns = clock::unix_ns();
-        let counters = self.counter_files.read().since(&self.counters_before);
+        let mut counters = self.counter_files.read().since(&self.counters_before);
+        if run.summary.established_ever == 0 {
+            let targets = self.plan.routes.targets().iter().take(UNRESOLVED_TARGETS_MAX);
+            let addresses = targets.map(|target| &target.address);
+            counters.targets_unresolved = self.counter_files.unresolved(addresses);
+        }
         let mut icmp = run.icmp.clone();
         icmp.find_local(|ip| self.counter_files.is_own(ip));
         let judged = judgement::judge(&self.outputs.fail_if, &run.summary);

@@ -215,7 +215,7 @@ fn a_connection_limit_of_a_firewall_is_reached_exactly() {
 fn packet_loss_only_delays_dials() {
     let Some(namespace) = Namespace::make() else { return };
     let _serve = serve(&namespace);
-    namespace.firewall("input", "tcp dport 80 tcp flags syn numgen random mod 100 < 30 drop");
+    namespace.lose_syns(80);
     let run = run(&namespace, "-c 100 -s 0 -t 25 127.0.0.1:80");
 
     // The SYN is repeated after a second, and the dial time shows it.

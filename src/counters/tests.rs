@@ -67,6 +67,7 @@ fn each_counter_is_found_by_its_name() {
         conntrack_insert_failed: Some(11),
         conntrack_drop: Some(13),
         conntrack_early_drop: Some(15),
+        targets_unresolved: None,
         neighbour_table_full: None,
     };
     assert_eq!(Counters::parse(&all()), expected);

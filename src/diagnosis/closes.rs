@@ -47,7 +47,7 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         return ClosePattern::AgeOrMoment { age, at: closes.first };
     }
     let continues = closes.last > last_dial + SAME_MOMENT;
-    if closes.undated * 2 > closes.count {
+    if closes.undated * 4 > closes.count {
         return ClosePattern::Undated;
     }
     match closes.is_oldest_first && !continues && closes.survivors > 0 {
@@ -103,4 +103,39 @@ fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePa
         0 => ClosePattern::Simultaneous { at, of, newcomers: pulse.newcomers > 0 },
         kept => ClosePattern::Together { at, kept },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Span {
+        Span::from_ms(ms)
+    }
+
+    /// Fifty, established in a second, that were closed within the next second and a half.
+    fn closes(undated: u32) -> Closes {
+        let (first, last) = (Moment(0) + ms(1_000), Moment(0) + ms(2_500));
+        Closes {
+            count: 50,
+            first,
+            last,
+            moments: ms(1_500),
+            age_min: ms(100),
+            age_p2: ms(150),
+            age_p50: ms(1_200),
+            age_p98: ms(2_300),
+            age_max: ms(2_500),
+            undated,
+            pulses_count: 1,
+            ..Closes::default()
+        }
+    }
+
+    #[test]
+    fn closes_without_a_date_have_no_pattern_of_ages() {
+        let last_dial = Moment(0) + ms(1_000);
+        assert_eq!(close_pattern(&closes(50), last_dial), ClosePattern::Undated);
+        assert_eq!(close_pattern(&closes(0), last_dial), ClosePattern::Mixed);
+    }
 }

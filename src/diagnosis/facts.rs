@@ -1,6 +1,6 @@
 //! The numbers of a run that rules read, collected once.
 
-use crate::counters::Counters;
+use crate::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
 use crate::engine::{EndReason, Round, State, Summary};
@@ -89,6 +89,9 @@ pub struct Facts {
     pub dial_timeout: Option<Span>,
     pub syn_not_sent: u64,
     pub neighbour_table_full: u64,
+    /// Of the targets looked up, those with a next hop that has not replied to ARP or NDP.
+    pub targets_unresolved: u64,
+    pub targets_looked_up: u64,
     /// Segments still queued on this host when due for retransmission.
     pub unsent: u64,
     pub conntrack_drops: u64,
@@ -167,6 +170,8 @@ impl Facts {
             dial_timeout: case.plan.dial_timeout,
             syn_not_sent: counters.syn_retrans_failed.unwrap_or(0),
             neighbour_table_full: counters.neighbour_table_full.unwrap_or(0),
+            targets_unresolved: counters.targets_unresolved.unwrap_or(0),
+            targets_looked_up: case.plan.routes.targets().len().min(UNRESOLVED_TARGETS_MAX) as u64,
             unsent: counters.rtx_still_queued.unwrap_or(0),
             conntrack_drops: conntrack[0].saturating_add(conntrack[1]),
             ingress_drops: counters.ingress_drops.unwrap_or(0),
@@ -195,8 +200,8 @@ impl Facts {
         let retransmits = i32::try_from(self.failed_retransmits).unwrap_or(i32::MAX);
         let is_chance = lost.powi(retransmits) > LOST_BY_CHANCE_MAX;
         let few_through = self.slow_through * 50 <= u64::from(hit);
-        let is_clear = self.failed_retransmits > 0 && !is_chance && few_through && hit < all;
-        is_clear.then_some(100 - hit.saturating_mul(100) / all.max(1))
+        let is_decided = self.failed_retransmits > 0 && !is_chance && few_through && hit < all;
+        is_decided.then_some(100 - hit.saturating_mul(100) / all.max(1))
     }
 
     /// Whether this host could not send 90% of the SYN retransmissions of failed dials.

@@ -115,7 +115,8 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
 /// The first word, and its exit code.
 fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) {
     let summary = case.summary;
-    let is_some = reached.sustained > 0 || reached.established_ever > 0;
+    // What was established and did not stay is none.
+    let is_some = reached.sustained > 0 || reached.replied.is_some_and(|replied| replied > 0);
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };
     let is_undecided =
         summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;

@@ -253,6 +253,11 @@ pub enum Fact {
     NeighbourTableFull {
         count: u64,
     },
+    /// Targets with a next hop that had not replied to ARP or NDP when the run ended.
+    TargetsUnresolved {
+        targets: u64,
+        of: u64,
+    },
     ConntrackDrops {
         count: u64,
     },

@@ -16,7 +16,11 @@ pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) 
     let is_rst = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {
-        SEND => reply_check.is_none_or(|check| check.send.is_empty()),
+        // What is closed on accept is closed before anything sent arrives.
+        SEND => {
+            reply_check.is_none_or(|check| check.send.is_empty())
+                && !matches!(symptom, Symptom::ClosedOnAccept { .. })
+        }
         EXPECT => reply_check.is_none(),
         PROBE => case.plan.probe != Probe::All,
         // An address has no other family, and no other addresses.

@@ -2,10 +2,11 @@
 //! kept open: at its end there may be no free descriptor.
 
 use std::fs::File;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::FileExt;
 
-use super::netlink::Netlink;
+use super::neighbours::scope;
+use super::netlink::{Hop, Netlink};
 use super::sys;
 use crate::counters::{Counters, Texts};
 
@@ -65,6 +66,19 @@ impl CounterFiles {
         counters.neighbour_table_full =
             (!fulls.is_empty()).then(|| fulls.into_iter().fold(0, u64::saturating_add));
         counters
+    }
+
+    /// How many of some targets are behind a next hop that has not replied to ARP or NDP. O(targets),
+    /// two system calls each.
+    pub fn unresolved<'a>(&mut self, targets: impl Iterator<Item = &'a SocketAddr>) -> Option<u64> {
+        let netlink = self.netlink.as_mut()?;
+        let mut is_unresolved =
+            |target: &&SocketAddr| match netlink.hop(target.ip().to_canonical(), scope(target)) {
+                Some(Hop::Neighbour { interface, ip }) => netlink.is_unresolved(interface, ip),
+                _ => None,
+            };
+        let count = targets.filter(|target| is_unresolved(target) == Some(true)).count();
+        u64::try_from(count).ok()
     }
 
     /// Whether an address is of this host, by its current routes.

@@ -29,7 +29,8 @@ pub fn read(plan: &Plan) -> Vec<Neighbours> {
     neighbours.collect()
 }
 
-fn scope(address: &SocketAddr) -> u32 {
+/// The interface of a link-local address, or 0.
+pub fn scope(address: &SocketAddr) -> u32 {
     match address {
         SocketAddr::V4(_) => 0,
         SocketAddr::V6(v6) => v6.scope_id(),

@@ -27,6 +27,8 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
 const RTM_NEWNEIGHTBL: u16 = 64;
 const RTM_GETNEIGHTBL: u16 = 66;
 
@@ -34,12 +36,19 @@ const RTM_GETNEIGHTBL: u16 = 66;
 const FAMILY_V4: u8 = 2;
 const FAMILY_V6: u8 = 10;
 
-/// `struct ndtmsg`, `struct rtmsg` and `struct ifinfomsg`.
+/// `struct ndtmsg`, `struct rtmsg`, `struct ifinfomsg` and `struct ndmsg`.
 const NDTMSG_BYTES: usize = 4;
 const RTMSG_BYTES: usize = 12;
 const RTMSG_TYPE: usize = 7;
 const IFINFOMSG_BYTES: usize = 16;
 const IFINFOMSG_FLAGS: usize = 8;
+
+const NDMSG_BYTES: usize = 12;
+const NDMSG_STATE: usize = 8;
+
+const NDA_DST: u16 = 1;
+const NUD_INCOMPLETE: u16 = 1;
+const NUD_FAILED: u16 = 0x20;
 
 const NDTA_THRESH3: u16 = 4;
 const NDTA_CONFIG: u16 = 5;
@@ -136,6 +145,18 @@ impl Netlink {
             NLMSG_ERROR => Some(false),
             _ => None,
         }
+    }
+
+    /// Whether a neighbour has an entry and has not replied to ARP or NDP: `INCOMPLETE` or `FAILED`.
+    /// `None`: it has no entry, or Linux is older than 5.0.
+    pub fn is_unresolved(&mut self, interface: u32, ip: IpAddr) -> Option<bool> {
+        let mut request = [0; NDMSG_BYTES].to_vec();
+        request[0] = if ip.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 };
+        request[4..8].copy_from_slice(&interface.to_ne_bytes());
+        request.extend(attribute(NDA_DST, &octets(ip)));
+        let sequence = self.send(RTM_GETNEIGH, 0, &request).ok()?;
+        let reply = self.reply(sequence).filter(|reply| reply.kind == RTM_NEWNEIGH)?;
+        Some(u16_at(reply.body, NDMSG_STATE)? & (NUD_INCOMPLETE | NUD_FAILED) != 0)
     }
 
     /// Whether an interface is point-to-point: all its IPv4 neighbours share one entry. Source:

@@ -82,7 +82,10 @@ impl Driver<'_> {
         }
         if readiness.is_read_closed() {
             let clock = self.poller.clock;
-            let date = || date_of_last(&tcp_info::read(socket), clock.now());
+            let date = || match tcp_info::has_keepalive(socket) {
+                true => None,
+                false => date_of_last(&tcp_info::read(socket), clock.now()),
+            };
             let (at, gap) = self.dating.closed(now, began, date);
             if let Some(since) = gap {
                 // The whole batch may be as old.

@@ -75,6 +75,14 @@ pub fn set_keepalive(socket: BorrowedFd<'_>) -> io::Result<()> {
     sys::set_option::<i32>(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &1)
 }
 
+/// Whether keepalive is on. The peer's kernel acknowledges probes behind its FIN, too: the newest
+/// segment is not the FIN then.
+pub fn has_keepalive(socket: BorrowedFd<'_>) -> bool {
+    let mut value = [0; size_of::<i32>()];
+    sys::get_option(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &mut value).is_ok()
+        && i32::from_ne_bytes(value) != 0
+}
+
 /// Turns keepalive off.
 ///
 /// # Errors

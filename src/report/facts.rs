@@ -51,6 +51,12 @@ pub fn fact_text(fact: &Fact) -> String {
             "{count} SYNs were still queued on this host when due for retransmission ({retransmits} \
              retransmissions), as for an on-link address that does not resolve"
         ),
+        Fact::TargetsUnresolved { targets: 1, of: 1 } => {
+            "no reply to ARP or NDP from the next hop to the target when the run ended".into()
+        }
+        Fact::TargetsUnresolved { targets, of } => format!(
+            "no reply to ARP or NDP from the next hop to {targets} of {of} targets when the run ended"
+        ),
         Fact::NeighbourTableFull { count } => {
             format!("the neighbour table was full {count} times")
         }

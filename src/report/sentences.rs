@@ -278,7 +278,8 @@ impl Sentences<'_> {
             ClosePattern::Undated => {
                 let (first, last) = (self.at(first), self.at(last));
                 format!(
-                    "{closed}, {ages}, {first} to {last} into the run, while tcpgoon was paused."
+                    "{closed}, {ages}, {first} to {last} into the run; for some of that time this \
+                     host was not looking."
                 )
             }
             ClosePattern::Mixed | ClosePattern::TooFew => {

@@ -12,6 +12,7 @@ use crate::diagnosis::causes::{Check, Place};
 use crate::diagnosis::model::{
     Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
 };
+use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::useful_checks::is_useful;
 use crate::engine::Side;
 use crate::last_lines::LastLine;
@@ -74,6 +75,11 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
     }
 }
 
+/// Each problem, then those that it explains.
+fn all_of(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
+    problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains))
+}
+
 /// The problem, then those that it explains.
 fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
     let all = std::iter::once(problem).chain(&problem.explains);
@@ -97,7 +103,16 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
         let _ = write!(text, ", {replied} replied");
     }
     if diagnosis.word == Word::Ok {
+        let is_one_sided = |problem: &Problem| {
+            problem.symptom == Symptom::SynAckRepeated && problem.pattern == Pattern::All
+        };
         let reach = match reached.reach {
+            Reach::Handshake | Reach::Kernel { confirmed: 0, .. }
+                if all_of(&diagnosis.problems).any(is_one_sided) =>
+            {
+                "the server has confirmed none of them yet; --expect tests the application"
+                    .to_owned()
+            }
             // A server may still close what it accepted last.
             Reach::Handshake if plan.settle == Span::ZERO && plan.hold == Hold::For(Span::ZERO) => {
                 "handshakes only, not observed after the last dial; see --settle, --hold".to_owned()

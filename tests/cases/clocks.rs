@@ -63,6 +63,28 @@ pub fn this_host_is_paused_while_an_idle_timeout_closes() {
     verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).first(&["idle-timeout"]);
 }
 
+/// A RST has no date: all are closed while this process is stopped.
+pub fn this_host_is_paused_while_the_process_ends() {
+    let Some([client, host]) = topology::two() else { return };
+    let _server = serve(&host, "10.77.0.2:80", Fault::ResetAll(1500 * MS));
+    let run = start(&client, "10.77.0.2:80 -c 100 -s 10 --hold 3");
+    let verdict = verdict(&paused(run, 1200 * MS, 1000 * MS));
+    verdict.word("LIMIT", 0).share(100, 100).names(&["process-restarted", "idle-timeout"]);
+}
+
+/// Closed at an age of 2 s, from 2 s to 3 s into the run, while this process is stopped and its
+/// keepalives go on: acknowledged behind the FIN, they move what would date it.
+pub fn this_host_is_paused_while_checked_connections_are_closed() {
+    let Some([client, host]) = topology::two() else { return };
+    let _server = serve(&host, "10.77.0.2:80", Fault::Age(2000 * MS));
+    let run = start(&client, "10.77.0.2:80 -c 100 -s 10 --hold 4");
+    let verdict = verdict(&paused(run, 1500 * MS, 2500 * MS));
+    verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).first(&["idle-timeout"]);
+    let seconds = verdict.main().seconds();
+    let [.., first, last] = seconds[..] else { panic!("no dates: {verdict}") };
+    assert!(first <= 2.2 && last >= 2.9, "{verdict}");
+}
+
 /// SYNs are dropped from 2 s to 8 s into the run; with a dial timeout of 5 s the first error is seen at
 /// 7 s.
 pub fn an_outage_is_dated_by_its_dials() {

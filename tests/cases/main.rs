@@ -23,6 +23,8 @@ cases! {
         the_server_sends_keepalives_of_its_own
         the_server_defers_accept
         this_host_is_paused_while_an_idle_timeout_closes
+        this_host_is_paused_while_the_process_ends
+        this_host_is_paused_while_checked_connections_are_closed
         an_outage_is_dated_by_its_dials
         a_stalled_path_is_not_a_slow_host
         a_short_outage_while_keepalives_are_out;
@@ -30,6 +32,7 @@ cases! {
         an_icmp_reject_is_rate_limited
         an_icmp_reject_above_twenty
         one_of_three_backends_is_down
+        one_of_two_backends_closes_in_turn
         a_router_expires_idle_connections_silently
         a_nat_has_twenty_ports_for_each_destination
         one_percent_of_loss_closes_no_connection
@@ -39,8 +42,10 @@ cases! {
         an_ipv6_address_that_no_host_on_the_link_has
         the_path_fails_as_dials_go_on
         final_acks_are_lost
+        all_final_acks_are_lost
         a_rate_lets_some_through_at_any_level
-        an_address_that_no_host_on_the_link_has;
+        an_address_that_no_host_on_the_link_has
+        a_short_dial_to_an_address_that_no_host_on_the_link_has;
     server:
         one_of_two_reuseport_listeners_is_stuck
         an_idle_timeout_is_enforced_by_a_sweep
@@ -52,7 +57,8 @@ cases! {
         a_full_queue_resets
         at_full_speed_the_number_is_the_limit
         a_full_queue_behind_50_ms_is_no_failed_path
-        replied_as_expected_and_closed;
+        replied_as_expected_and_closed
+        another_reply_and_closed;
     this_host:
         a_blackhole_route_of_this_host
         a_rule_of_this_host_drops_above_fifty

@@ -46,6 +46,19 @@ pub fn one_of_three_backends_is_down() {
     verdict.word("LIMIT", 2).first(&["backend-down", "listener-stuck"]).never(&["packet-loss"]);
 }
 
+/// A balancer that goes around: every second connection is closed on accept.
+pub fn one_of_two_backends_closes_in_turn() {
+    let Some([client, router, host]) = topology::three() else { return };
+    let _good = serve(&host, "10.2.0.3:80", Fault::Keep);
+    let _bad = serve(&host, "10.2.0.4:80", Fault::Max { count: 0, error_line: "" });
+    router.translate(
+        "prerouting",
+        "ip daddr 10.96.0.1 tcp dport 80 dnat to numgen inc mod 2 map { 0: 10.2.0.3, 1: 10.2.0.4 }",
+    );
+    let verdict = verdict(&goon(&client, "10.96.0.1:80 -c 60 -s 3"));
+    verdict.word("LIMIT", 2).share(30, 60).first(&["backend-unreachable"]);
+}
+
 /// connection tracking that expires after 5 s and drops what it has no entry for: no FIN, no RST,
 /// nothing passes any more. A path that failed looks the same.
 pub fn a_router_expires_idle_connections_silently() {
@@ -138,6 +151,17 @@ pub fn final_acks_are_lost() {
     verdict.word("OK", 0).reached_is(300, 300).never(&[&QUEUE[..], &GONE].concat());
 }
 
+/// Nothing but SYN-ACKs and their repeats arrives: all are established on this host only, and the report
+/// does not say more.
+pub fn all_final_acks_are_lost() {
+    let knobs = Knobs { rtt: 20 * MS, ack_loss: 1.0, ..Knobs::default() };
+    let Some(([client, host], _path)) = topology::far(knobs) else { return };
+    let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
+    let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 30 -s 3 --hold 4 --probe"));
+    verdict.reached_is(30, 30).share(30, 30).never(&GONE);
+    assert!(verdict.reached.contains("confirmed none"), "{verdict}");
+}
+
 /// Repeated SYNs come through for as long as the run takes: no number of open connections is a limit.
 pub fn a_rate_lets_some_through_at_any_level() {
     let Some([client, router, host]) = topology::three() else { return };
@@ -146,6 +170,15 @@ pub fn a_rate_lets_some_through_at_any_level() {
     router.firewall("forward", rule);
     let verdict = verdict(&goon(&client, "10.2.0.2:80 -c 200 -s 5 -t 2"));
     verdict.word("LIMIT", 2).first(&["rate-limit"]).never(&["accept-queue-full", "path-down"]);
+}
+
+/// Each dial is given up before the kernel gives the address up: its entry shows it.
+pub fn a_short_dial_to_an_address_that_no_host_on_the_link_has() {
+    let Some([client, _host]) = topology::two() else { return };
+    let verdict = verdict(&goon(&client, "10.77.0.99:80 -s 20 -c 20 -t 1"));
+    verdict.word("FAILED", 2).reached_is(0, 20).share(20, 20).first(&["neighbour-unresolved"]);
+    let evidence = verdict.main().candidates[0].evidence.join(" ");
+    assert!(evidence.contains("ARP"), "{verdict}");
 }
 
 pub fn an_address_that_no_host_on_the_link_has() {

@@ -132,3 +132,15 @@ pub fn replied_as_expected_and_closed() {
     let run = crate::common::Running::start(command).outcome();
     verdict(&run).word("OK", 0).never(&["rejects-client", "connection-limit"]);
 }
+
+/// Another reply than the one that was expected, and then the close.
+pub fn another_reply_and_closed() {
+    let Some(host) = Namespace::make() else { return };
+    let _server = serve(&host, "127.0.0.1:80", Fault::Answer("HTTP/1.0 503 Busy\r\n\r\n"));
+    let mut command = host.tcpgoon("-y 127.0.0.1:80 -c 60 -s 5 --expect 200 --send");
+    command.arg(r"GET / HTTP/1.0\r\n\r\n");
+    let verdict = verdict(&crate::common::Running::start(command).outcome());
+    verdict.word("FAILED", 2).first(&["wrong-reply"]);
+    let said = verdict.said.as_ref().map(|(count, words)| (*count, &**words));
+    assert_eq!(said, Some((60, "HTTP/1.0 503 Busy")), "{verdict}");
+}

@@ -326,7 +326,7 @@ fn a_clean_run_reads_tcp_info_at_most_a_hundred_times_a_second() {
 #[test]
 fn tcp_info_is_read_of_every_slow_dial_established_or_not() {
     let Some(namespace) = Namespace::make() else { return };
-    namespace.firewall("input", "tcp dport 80 tcp flags syn numgen random mod 100 < 30 drop");
+    namespace.lose_syns(80);
     let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
     let words = "-c 200 -s 0 -i 0 -t 1.5 --debug 127.0.0.1:80";
     let inside = |program: &str, words: &str| namespace.command(program, words);

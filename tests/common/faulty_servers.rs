@@ -64,6 +64,8 @@ pub enum Fault {
     Age(Duration),
     /// At a time after the first one closes all, and goes on accepting.
     DropAll(Duration),
+    /// The same by RST, as a process that crashes with unread data.
+    ResetAll(Duration),
 }
 
 const BACKLOG: i32 = 4096;
@@ -267,6 +269,10 @@ impl Server {
 
     fn close(&mut self, token: usize) {
         if let Some(connection) = self.connections.remove(&token) {
+            if let Fault::ResetAll(_) = self.fault {
+                let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+                setsockopt(&connection.stream, sockopt::Linger, &at_once).unwrap();
+            }
             *self.by_client.entry(connection.client).or_default() -= 1;
         }
     }
@@ -286,7 +292,7 @@ impl Server {
                 }
                 Err(_) => return Duration::from_millis(1),
             },
-            Fault::DropAll(after) if !self.accepted.is_empty() => {
+            Fault::DropAll(after) | Fault::ResetAll(after) if !self.accepted.is_empty() => {
                 // Once.
                 if now >= self.began + after && self.next < self.began + after {
                     self.next = self.began + after;

@@ -15,6 +15,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, conn
 use super::tools::{command, serial, succeed};
 use super::wait::{DEADLINE, skip};
 
+/// SYNs that `Namespace::lose_syns` loses, drawn once.
+const LOST_OF_100: [u8; 30] = [
+    2, 3, 7, 8, 11, 13, 19, 21, 22, 24, 27, 28, 30, 33, 34, 35, 37, 38, 39, 46, 50, 51, 61, 66, 68,
+    70, 78, 87, 92, 97,
+];
+
 /// A network namespace, removed when dropped.
 #[derive(Debug)]
 pub struct Namespace {
@@ -73,6 +79,13 @@ impl Namespace {
     #[track_caller]
     pub fn set(&self, path: &str, value: &str) {
         succeed(self.command("tee", &format!("/proc/sys/{path}")), value);
+    }
+
+    /// Loses the same 30 of each 100 SYNs to a port, in random order: the outcome is no matter of luck.
+    pub fn lose_syns(&self, port: u16) {
+        let lost: Vec<String> = LOST_OF_100.iter().map(|syn| format!("{syn} : drop")).collect();
+        let verdicts = format!("numgen inc mod 100 vmap {{ {} }}", lost.join(", "));
+        self.firewall("input", &format!("tcp dport {port} tcp flags syn {verdicts}"));
     }
 
     /// Adds firewall rules, one a line, at the hook `input` or `output`.

@@ -117,7 +117,7 @@ fn candidates(diagnosis: &Diagnosis, found: &mut Vec<String>) {
 /// The first word and the exit code, from the numbers of the run.
 fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
-    let some_or_none = match summary.established_ever {
+    let some_or_none = match u64::from(summary.sustained) + reached.replied.unwrap_or(0) {
         0 => Word::Failed,
         _ => Word::Limit,
     };
@@ -168,10 +168,9 @@ fn layout(diagnosis: &Diagnosis, text: &str, found: &mut Vec<String>) {
     let mut is_in_checks = false;
     for line in verdict.lines() {
         is_in_checks = line.starts_with("Check ") || (is_in_checks && line.starts_with(' '));
-        // Commands, and lines that a server sent, are not wrapped.
+        // Commands are not wrapped, so that they can be copied.
         let is_command = is_in_checks && line.starts_with("  ") && !line.starts_with("   ");
-        let is_whole = is_command || line.contains('`') || line.starts_with("The server said");
-        check(line.chars().count() <= COLUMNS || is_whole, found, || format!("too long: {line}"));
+        check(line.chars().count() <= COLUMNS || is_command, found, || format!("too long: {line}"));
         check(line.trim_end() == line, found, || format!("blanks at the end: {line}"));
     }
     let peak = diagnosis.reached.peak;

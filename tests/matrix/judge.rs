@@ -9,7 +9,8 @@ use tcpgoon::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem};
 use tcpgoon::engine::Side;
 use tcpgoon::icmp::{IcmpError, IcmpTally};
 use tcpgoon::last_lines::LastLine;
-use tcpgoon::sim::world::setup::Server;
+use tcpgoon::plan::Plan;
+use tcpgoon::sim::world::setup::{Server, World};
 use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
@@ -43,7 +44,24 @@ pub struct Judged {
 /// Where the engine, the diagnosis or a renderer does.
 pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
     let (plan, world) = scenario.of(seed);
-    let outcome = run(&plan, &world, seed, stalls);
+    let Reported { outcome, diagnosis, text, contradictions } =
+        report_of(&plan, &world, seed, stalls);
+    let mut judged = Judged { text, contradictions, ..Judged::default() };
+    claims(scenario, &diagnosis, stalls, &mut judged);
+    overstatements(&outcome, &diagnosis, &mut judged.contradictions);
+    judged
+}
+
+/// A run with its diagnosis and its report.
+pub struct Reported {
+    pub outcome: Outcome,
+    pub diagnosis: Diagnosis,
+    pub text: String,
+    pub contradictions: Vec<String>,
+}
+
+pub fn report_of(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Reported {
+    let outcome = run(plan, world, seed, stalls);
     let is_limit = |server: &Server| server.limit.is_some_and(|limit| limit.has_last_words);
     let line = match world.servers.iter().any(is_limit) {
         true => b"-ERR max number of clients reached".to_vec(),
@@ -54,12 +72,9 @@ pub fn judge(scenario: &Scenario, seed: u64, stalls: Stalls) -> Judged {
         connections => vec![LastLine { line, connections }],
     };
     let beside = Beside { counters: counters(&outcome), icmp: icmp(&outcome), said };
-    let (diagnosis, text) = reported(&plan, &outcome.summary, &beside);
-    let contradictions = contradictions(&plan, &outcome.summary, &diagnosis, &text);
-    let mut judged = Judged { text, contradictions, ..Judged::default() };
-    claims(scenario, &diagnosis, stalls, &mut judged);
-    overstatements(&outcome, &diagnosis, &mut judged.contradictions);
-    judged
+    let (diagnosis, text) = reported(plan, &outcome.summary, &beside);
+    let contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
+    Reported { outcome, diagnosis, text, contradictions }
 }
 
 fn is_of(ids: &[&str], candidate: &Candidate) -> bool {

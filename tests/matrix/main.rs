@@ -6,6 +6,7 @@
 //! `MATRIX_SEED=17` one seed, with its reports.
 
 mod judge;
+mod kinds;
 mod plans;
 #[path = "../common/report_invariants.rs"]
 mod report_invariants;

@@ -327,6 +327,20 @@ pub const SCENARIOS: &[Scenario] = &[
         (ask(paced(60)), to(Server { reply: Some(reply), ..Server::default() }, path(r)))
     })
     .at_any_pace(),
+    row("another reply, and closes", &["wrong-reply"], &[], |r| {
+        let reply = Reply { is_expected: false, closes: true, ..Reply::AT_ONCE };
+        (ask(paced(60)), to(Server { reply: Some(reply), ..Server::default() }, path(r)))
+    })
+    .at_any_pace(),
+    row(
+        "a proxy gives its backend up after seconds",
+        &["backend-unreachable", "idle-timeout"],
+        &[],
+        |r| {
+            let idle = Some(Idle { after: s(r.between(2, 4)), end: End::Fin });
+            (hold(s(6), paced(100)), to(Server { idle, ..Server::default() }, path(r)))
+        },
+    ),
     row(
         "a proxy without a backend",
         &["backend-unreachable"],
@@ -479,6 +493,11 @@ pub const SCENARIOS: &[Scenario] = &[
         let reply = Some(Reply { bytes: 1_400, ..Reply::AT_ONCE });
         let narrow = Path { mtu: Some(1_200), ..path(r) };
         (ask(paced(40)), to(Server { reply, ..Server::default() }, narrow))
+    })
+    .at_any_pace(),
+    row("an RTT above the dial timeout", &["long-rtt"], &["firewall-drop"], |r| {
+        let far = Path { delay: ms(r.between(300, 400)), ..Path::default() };
+        (patient(ms(500), paced(60)), to(Server::default(), far))
     })
     .at_any_pace(),
     row("an RTT above a second", &["long-rtt"], &["packet-loss"], |r| {

@@ -1,9 +1,9 @@
 //! Causes on the server, in its application: limits, timeouts, restarts, and its backends.
 
 use super::record::{
-    AGAIN, ALL_ADDRESSES, Cause, CauseRecord, DEBUG, HOLD, KILLED, LISTENERS, LOAD, LOG,
-    OPEN_FILES, OTHER_HOST, OTHER_SOURCE, PATIENCE, RULES, SEND, SERVER_COUNT, SERVER_SOCKETS,
-    SLOWER, STARTED, from_here, on_hop, on_server,
+    AGAIN, Cause, CauseRecord, DEBUG, HOLD, KILLED, LISTENERS, LOAD, LOG, OPEN_FILES, OTHER_HOST,
+    OTHER_SOURCE, PATIENCE, RULES, SEND, SERVER_COUNT, SERVER_SOCKETS, SLOWER, STARTED, from_here,
+    on_hop, on_server,
 };
 use crate::engine::Side;
 
@@ -265,9 +265,9 @@ pub static RECORDS: [CauseRecord; 14] = [
             (28,232 by default for each backend address), or the backend is at its limit.",
         checks: &[
             on_server(LOG, "no backend, or connect() failed"),
+            from_here(SEND, "closed at the same age"),
             on_server("ss -Hant 'dport = :BACKEND_PORT' | wc -l", "near 28,232 for a backend"),
             on_server("curl -v telnet://BACKEND:BACKEND_PORT", "fails from the proxy as well"),
-            from_here(ALL_ADDRESSES, "other proxies succeed"),
         ],
         fix: "Repair the backend or the proxy's health check of it. For ports: a wider \
             net.ipv4.ip_local_port_range, more backend or source addresses, reused \

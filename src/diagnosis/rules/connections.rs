@@ -10,6 +10,10 @@ use crate::units::Span;
 /// No stateful device has a shorter timeout.
 const STATE_LASTS_MIN: Span = Span::from_s(3);
 
+/// A proxy that cannot reach its backend gives up after its connect timeout, with all retries. HAProxy:
+/// `timeout connect` of 5 s and `retries 3`.
+const GIVES_UP_WITHIN: Span = Span::from_s(20);
+
 /// Whether all established connections were closed just before dials began to fail.
 fn were_all_closed(view: &View<'_>) -> bool {
     let summary = view.case.summary;
@@ -63,6 +67,18 @@ pub fn after_last_dial(view: &View<'_>) -> RuleResult {
     let dialed = view.facts.last_dial + SAME_MOMENT;
     (is_aged && *last > dialed).then_some(())?;
     with_fact(Effect::By(2), Fact::AfterLastDial { closes: view.observed.fit.part.hits })
+}
+
+/// Closed before the server sent anything, at an age at which a proxy gives its backend up.
+pub fn closed_before_data(view: &View<'_>) -> RuleResult {
+    let Symptom::Closed { how, .. } = &view.observed.symptom else { return None };
+    let (age, by) = match how {
+        ClosePattern::AtAge { age } => (*age, 5),
+        ClosePattern::AgeOrMoment { age, .. } => (*age, 3),
+        _ => return None,
+    };
+    (age <= GIVES_UP_WITHIN && view.case.summary.received_bytes == 0).then_some(())?;
+    Some((Effect::By(by), None))
 }
 
 /// Closes continued, or began, after the last dial: no new connection displaced them.

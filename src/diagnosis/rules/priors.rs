@@ -19,7 +19,12 @@ pub fn of(view: &View<'_>) -> Priors {
         Symptom::DialsSlow { retransmits: 0 } => &[(LongRtt, 4), (SlowHost, 2)],
         Symptom::DialsSlow { .. } => slow(&fit.pattern),
         Symptom::ClosedOnAccept { .. } => on_accept(&fit.pattern),
-        Symptom::Closed { how, .. } => closed(how, fit.pattern == Pattern::All),
+        Symptom::Closed { how, .. } => {
+            let closes = &view.case.summary.analysis.closes;
+            // Those with a date are at moments of their own: no process has ended.
+            let may_be_one_moment = closes.undated == closes.count;
+            closed(how, fit.pattern == Pattern::All && may_be_one_moment)
+        }
         Symptom::Lost { .. } => &[(PathDown, 3), (HostDown, 2), (StateExpired, 2)],
         Symptom::KilledHere => &[(KilledHere, 4)],
         Symptom::HalfOpen => {
@@ -280,7 +285,7 @@ fn on_accept(pattern: &Pattern) -> Priors {
     }
 }
 
-fn closed(how: &ClosePattern, closes_all: bool) -> Priors {
+fn closed(how: &ClosePattern, may_be_all_at_once: bool) -> Priors {
     match how {
         // A proxy closes after its own connect timeout to the backend.
         ClosePattern::AtAge { .. } => {
@@ -298,7 +303,7 @@ fn closed(how: &ClosePattern, closes_all: bool) -> Priors {
             &[(ProcessRestarted, 3), (IdleTimeout, 2), (BackendDown, 1)]
         }
         ClosePattern::AgeOrMoment { .. } => &[(IdleTimeout, 3), (ProcessRestarted, 3)],
-        ClosePattern::Undated if closes_all => {
+        ClosePattern::Undated if may_be_all_at_once => {
             &[(ProcessRestarted, 3), (IdleTimeout, 3), (EvictsOldest, 1)]
         }
         ClosePattern::Undated => {

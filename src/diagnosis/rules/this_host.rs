@@ -106,6 +106,14 @@ pub fn rejected_here(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(6), fact)
 }
 
+/// The next hop has not replied to ARP or NDP, though the dials were given up before the kernel does.
+pub fn targets_unresolved(view: &View<'_>) -> RuleResult {
+    let (targets, of) = (view.facts.targets_unresolved, view.facts.targets_looked_up);
+    let is_it = is_failed(view) && view.is_silent() && view.facts.established_ever == 0;
+    (is_it && targets > 0 && targets == of).then_some(())?;
+    with_fact(Effect::By(8), Fact::TargetsUnresolved { targets, of })
+}
+
 /// SYNs still queued on this host when due for retransmission, as for an unresolved neighbour.
 pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
     let facts = view.facts;

@@ -69,19 +69,24 @@ pub struct Closes {
 }
 
 impl Closes {
-    /// Those by the peer that were not on accept; O(connections + closes).
+    /// Those by the peer that were not on accept; O(connections + closes × log closes).
     pub fn of(view: &RunView<'_>, dials: &Dials) -> Closes {
         let later = dials.closed.iter().filter(|(_, slot)| dials.is_closed_later(view, *slot));
         let all: Vec<&Connection> = later.map(|(_, slot)| view.table.of(*slot)).collect();
-        let (Some(first), Some(last)) = (all.first(), all.last()) else {
+        // In the order of the latest moments that they may have; the earliest may be in another.
+        let mut earliest: Vec<Moment> =
+            all.iter().map(|connection| view.gaps.earliest(connection.since)).collect();
+        earliest.sort_unstable();
+        let (Some(first), Some(last)) = (earliest.first().copied(), all.last()) else {
             return Closes::default();
         };
-        let [p2, p98] = [all.len() / 50, all.len() - 1 - all.len() / 50].map(|i| all[i].since);
+        let p2 = earliest[all.len() / 50];
+        let p98 = all[all.len() - 1 - all.len() / 50].since;
         let mut closes = Closes {
             count: low_32(all.len() as u64),
-            first: view.gaps.earliest(first.since),
+            first,
             last: last.since,
-            moments: p98.since(view.gaps.earliest(p2)),
+            moments: p98.since(p2),
             age_min: Span(u64::MAX),
             survivors: dials.open,
             survivor_age_max: dials.oldest_open.map_or(Span::ZERO, |oldest| view.now.since(oldest)),

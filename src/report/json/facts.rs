@@ -28,6 +28,7 @@ fn id(fact: &Fact) -> &'static str {
         Fact::ResetAfterHandshake { .. } => "reset-after-handshake",
         Fact::SynNotSent { .. } => "syn-not-sent",
         Fact::SynStillQueued { .. } => "syn-still-queued",
+        Fact::TargetsUnresolved { .. } => "targets-unresolved",
         Fact::NeighbourTableFull { .. } => "neighbour-table-full",
         Fact::ConntrackDrops { .. } => "conntrack-drops",
         Fact::IngressDrops { .. } => "ingress-drops",
@@ -66,6 +67,10 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
         Fact::SynNotSent { count, retransmits } | Fact::SynStillQueued { count, retransmits } => {
             number(json, "events_count", *count);
             number(json, "repeats_count", *retransmits);
+        }
+        Fact::TargetsUnresolved { targets, of } => {
+            number(json, "unresolved_count", *targets);
+            number(json, "targets_count", *of);
         }
         Fact::NeighbourTableFull { count }
         | Fact::ConntrackDrops { count }

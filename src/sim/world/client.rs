@@ -320,6 +320,10 @@ impl Client {
         self.arm_keepalive(id, next, out);
     }
 
+    pub fn has_keepalive(&self, id: Id) -> bool {
+        self.sockets[id as usize].keepalives.is_some()
+    }
+
     pub fn arm_keepalive(&mut self, id: Id, at: Moment, out: &mut Out) {
         let at = at + self.random.span(Span::ZERO, KEEPALIVE_BATCH);
         let generation = self.sockets[id as usize].keepalive_generation;

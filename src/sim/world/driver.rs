@@ -272,7 +272,8 @@ impl<'a> Driver<'a> {
         }
         if self.network.client.has_fin(id) {
             let (client, clock) = (&self.network.client, self.clock);
-            let date = || date_of_last(&tcp_info(&client.info(clock, id)), clock);
+            let is_date = |_: &Moment| !client.has_keepalive(id);
+            let date = || date_of_last(&tcp_info(&client.info(clock, id)), clock).filter(is_date);
             let (at, gap) = self.dating.closed(now, began, date);
             if let Some(since) = gap {
                 let kind = EventKind::Gap { since, is_stop: false };

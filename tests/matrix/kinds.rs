@@ -1,0 +1,177 @@
+//! Kinds of wrong verdicts that real inputs have shown, each as some simulated runs: what is printed,
+//! and how sure it is.
+
+use tcpgoon::diagnosis::causes::Cause;
+use tcpgoon::diagnosis::model::{Candidate, Likelihood, Problem, Symptom, Word};
+use tcpgoon::plan::{Hold, Plan};
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::sim::random::Random;
+use tcpgoon::sim::world::Stalls;
+use tcpgoon::sim::world::setup::*;
+use tcpgoon::units::Span;
+
+use super::judge::{Reported, report_of};
+use super::plans::*;
+
+const SEEDS: u64 = 8;
+
+fn each_seed(make: impl Fn(&mut Random) -> (Plan, World), check: impl Fn(&Reported)) {
+    for seed in 0..SEEDS {
+        let (plan, world) = make(&mut Random::new(seed));
+        let run = report_of(&plan, &world, seed, Stalls::None);
+        println!("seed {seed}\n{}", run.text);
+        check(&run);
+    }
+}
+
+fn main_of(run: &Reported) -> &Problem {
+    run.diagnosis.problems.first().expect("a problem")
+}
+
+fn candidate(problem: &Problem, cause: Cause) -> Option<&Candidate> {
+    problem.candidates.iter().find(|candidate| candidate.cause == cause)
+}
+
+/// The target typed as a name.
+fn by_name(plan: Plan) -> Plan {
+    let address = "10.0.0.1:80".parse().unwrap();
+    let target = Target { host: "server.example".into(), address };
+    Plan { routes: Routes::new(vec![target], &[]).unwrap(), ..plan }
+}
+
+#[test]
+fn an_address_has_no_other_family_to_try() {
+    let refusing =
+        |plan| (plan, to(Server { is_listening: false, ..Server::default() }, Path::default()));
+    let names_another = |run: &Reported| {
+        run.text.contains("-4, then with -6") || run.text.contains("--all-addresses")
+    };
+    each_seed(|_| refusing(paced(30)), |run| assert!(!names_another(run)));
+    each_seed(|_| refusing(by_name(paced(30))), |run| assert!(names_another(run)));
+}
+
+#[test]
+fn what_was_refused_is_not_checked_for_repeats_and_icmp() {
+    each_seed(
+        |r| (paced(30), to(Server { is_listening: false, ..Server::default() }, path(r))),
+        |run| {
+            assert_eq!(run.diagnosis.word, Word::Failed);
+            assert!(!run.text.contains("icmp or icmp6"));
+            assert!(!run.text.contains("TcpExtTCPRetransFail"));
+        },
+    );
+}
+
+#[test]
+fn a_run_that_sends_is_not_advised_to_send() {
+    let idle = || Some(Idle { after: s(2), end: End::Fin });
+    let world = |r: &mut Random| to(Server { idle: idle(), ..Server::default() }, path(r));
+    each_seed(
+        |r| (hold(s(4), paced(60)), world(r)),
+        |run| assert!(run.text.contains("the same command with --send TEXT")),
+    );
+    each_seed(
+        |r| (hold(s(4), ask(paced(60))), world(r)),
+        |run| assert!(!run.text.contains("the same command with --send TEXT")),
+    );
+}
+
+#[test]
+fn a_run_without_a_settle_reports_that_it_did_not_watch() {
+    let unwatched = |plan: Plan| Plan { settle: Span::ZERO, hold: Hold::For(Span::ZERO), ..plan };
+    let is_reported = |run: &Reported| {
+        run.text.split_whitespace().collect::<Vec<_>>().join(" ").contains("not watched after")
+    };
+    each_seed(
+        |r| (unwatched(paced(40)), to(Server::default(), path(r))),
+        |run| assert!(run.diagnosis.word == Word::Ok && is_reported(run)),
+    );
+    each_seed(
+        |r| (paced(40), to(Server::default(), path(r))),
+        |run| assert!(run.diagnosis.word == Word::Ok && !is_reported(run)),
+    );
+}
+
+/// Sources that take turns reach a limit on all of them at about as many each.
+#[test]
+fn a_limit_on_all_sources_is_not_most_likely_one_per_client() {
+    each_seed(
+        |r| {
+            let server = limited(LimitOn::Open(r.small(50, 90)), End::Fin, false);
+            (towards(1, 3, hold(s(1), paced(150))), to(server, near(r)))
+        },
+        |run| {
+            let problem = main_of(run);
+            let client = candidate(problem, Cause::ClientLimit);
+            assert!(client.is_none_or(|client| client.likelihood == Likelihood::Possible));
+            assert!(candidate(problem, Cause::ConnectionLimit).is_some());
+        },
+    );
+}
+
+/// A proxy gives its backend up after its connect timeout, which looks like an idle timeout.
+#[test]
+fn closes_at_one_age_before_any_data_name_a_backend_beside_an_idle_timeout() {
+    let idle = |after| Server { idle: Some(Idle { after, end: End::Fin }), ..Server::default() };
+    each_seed(
+        |r| (hold(s(6), paced(60)), to(idle(s(3)), path(r))),
+        |run| {
+            let problem = main_of(run);
+            assert!(matches!(problem.symptom, Symptom::Closed { .. }));
+            for cause in [Cause::IdleTimeout, Cause::BackendUnreachable] {
+                let found = candidate(problem, cause).expect("both are candidates");
+                assert_eq!(found.likelihood, Likelihood::Possible);
+            }
+            assert!(run.text.contains("closed at the same age"));
+        },
+    );
+    // Longer than a proxy tries.
+    each_seed(
+        |r| (hold(s(40), paced(30)), to(idle(s(30)), path(r))),
+        |run| {
+            let first = &main_of(run).candidates[0];
+            assert_eq!((first.cause, first.likelihood), (Cause::IdleTimeout, Likelihood::Likely));
+        },
+    );
+}
+
+#[test]
+fn where_all_are_closed_on_accept_none_was_reached() {
+    each_seed(
+        |r| {
+            let end = r.pick(&[End::Fin, End::Rst]);
+            (hold(s(1), paced(60)), to(limited(LimitOn::Open(0), end, false), near(r)))
+        },
+        |run| {
+            assert_eq!((run.diagnosis.word, run.diagnosis.exit_code), (Word::Failed, 2));
+            assert_eq!(run.diagnosis.reached.sustained, 0);
+        },
+    );
+    // Closed later, once all were open together.
+    each_seed(
+        |r| {
+            let idle = Some(Idle { after: s(2), end: End::Fin });
+            (hold(s(4), paced(60)), to(Server { idle, ..Server::default() }, path(r)))
+        },
+        |run| assert_eq!((run.diagnosis.word, run.diagnosis.exit_code), (Word::Limit, 0)),
+    );
+}
+
+/// None of the connections is acknowledged since: not even a server that has stopped accepting would
+/// leave its keepalives without an answer.
+#[test]
+fn a_path_that_fails_as_dials_go_on_is_no_limit() {
+    each_seed(
+        |r| {
+            let outage = Some(Window { from: ms(r.between(60, 180)), to: s(3_600) });
+            let dials = probe(hold(s(4), paced(150)));
+            (dials, to(Server::default(), Path { outage, ..near(r) }))
+        },
+        |run| {
+            let problem = main_of(run);
+            assert_eq!(problem.candidates[0].cause, Cause::PathDown);
+            let others = [Cause::AcceptQueueFull, Cause::DropAboveLimit, Cause::RateLimit];
+            assert!(others.into_iter().all(|cause| candidate(problem, cause).is_none()));
+        },
+    );
+}
