@@ -80,7 +80,11 @@ fn a_run_that_sends_is_not_advised_to_send() {
 fn a_run_without_a_settle_reports_that_it_did_not_watch() {
     let unwatched = |plan: Plan| Plan { settle: Span::ZERO, hold: Hold::For(Span::ZERO), ..plan };
     let is_reported = |run: &Reported| {
-        run.text.split_whitespace().collect::<Vec<_>>().join(" ").contains("not watched after")
+        run.text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .contains("after the last dial; see --settle")
     };
     each_seed(
         |r| (unwatched(paced(40)), to(Server::default(), path(r))),
