@@ -82,21 +82,11 @@ impl<'a> LevelWalk<'a> {
         LevelWalk { view, dials, places, closed }
     }
 
-    /// How many are open in the end at each place.
-    pub fn open_in_the_end(&self) -> Vec<u32> {
-        let mut open = vec![0; self.places.count()];
-        for (slot, connection) in (0..).zip(self.view.table.iter()) {
-            if connection.state == State::Established {
-                self.places.of(slot, |place| open[place] += 1);
-            }
-        }
-        open
-    }
-
     /// Calls `each` with a place, the moment of the SYN, the dial, and the fewest and the most
-    /// connections that were open there when it came to the server.
-    pub fn go(&self, mut each: impl FnMut(usize, Moment, Dial, Range<u32>)) {
+    /// connections that were open there when it came to the server. Returns how many are open in the end at each place.
+    pub fn go(&self, mut each: impl FnMut(usize, Moment, Dial, Range<u32>)) -> Vec<u32> {
         let mut open = vec![Open::default(); self.places.count()];
+        let mut open_in_the_end = vec![0; self.places.count()];
         let young = at_once_max(self.view.rtt);
         let (mut slow, mut surely, mut maybe) =
             (self.dials.slow.iter(), self.closed.iter(), self.closed.iter());
@@ -123,15 +113,17 @@ impl<'a> LevelWalk<'a> {
             self.places.of(slot, |place| {
                 each(place, at, dial, open[place].level());
                 open[place].opened += u32::from(dial.is_through());
+                open_in_the_end[place] += u32::from(is_open);
             });
         }
+        open_in_the_end
     }
 }
 
-/// Dials by level, `width` levels to a cell, from 0 on. Where the level is an interval, a dial that
-/// came through counts at the least of it and one that did not at the most: dials that no
-/// threshold separates then, none can.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Dials by level, `width` levels to a cell, from 0 on; a power of two, as small as the cells allow.
+/// Where the level is an interval, a dial that came through counts at the least of it and one that
+/// did not at the most: dials that no threshold separates then, none can.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Levels {
     pub width: u32,
     pub cells: Vec<Counts>,
@@ -139,18 +131,39 @@ pub struct Levels {
     pub reached: u32,
 }
 
+impl Default for Levels {
+    fn default() -> Levels {
+        Levels { width: 1, cells: Vec::new(), reached: 0 }
+    }
+}
+
 impl Levels {
-    /// For levels up to `highest`.
-    pub(super) fn make_room(&mut self, highest: u32) {
-        self.width = (highest / low_32(CELLS_MAX as u64)) + 1;
-        self.cells = vec![Counts::ZERO; (highest / self.width) as usize + 1];
+    pub(super) fn add(&mut self, dial: Dial, level: &Range<u32>) {
+        let index = self.cell_of(level.end);
+        let index = if dial.is_through() { (level.start / self.width) as usize } else { index };
+        self.cells[index].add_one(dial);
     }
 
-    pub(super) fn add(&mut self, dial: Dial, level: Range<u32>) {
-        let level = if dial.is_through() { level.start } else { level.end };
-        if let Some(cell) = self.cells.get_mut((level / self.width.max(1)) as usize) {
-            cell.add_one(dial);
+    /// The cell of a level, which is there then.
+    fn cell_of(&mut self, level: u32) -> usize {
+        while (level / self.width) as usize >= CELLS_MAX {
+            self.width *= 2;
+            let pairs = self.cells.len().div_ceil(2);
+            for index in 0..pairs {
+                let mut sum = self.cells[2 * index];
+                if let Some(other) = self.cells.get(2 * index + 1) {
+                    sum.add(other);
+                }
+                self.cells[index] = sum;
+            }
+            self.cells.truncate(pairs);
         }
+        let index = (level / self.width) as usize;
+        if index >= self.cells.len() {
+            self.cells.reserve_exact(CELLS_MAX - self.cells.len());
+            self.cells.resize(index + 1, Counts::ZERO);
+        }
+        index
     }
 
     /// The levels of a cell.

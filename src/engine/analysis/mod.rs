@@ -76,16 +76,14 @@ impl Analysis {
 fn spreads(view: &RunView<'_>, dials: &Dials, places: Places<'_>) -> Vec<Spread> {
     let walk = LevelWalk::new(view, dials, places);
     let mut spreads = vec![Spread::default(); places.count()];
-    let (mut highest, mut reached) = (vec![0; places.count()], walk.open_in_the_end());
-    walk.go(|place, at, dial, level| {
-        highest[place] = level.end.max(highest[place]);
-        reached[place] = level.start.max(reached[place]);
-        spreads[place].timeline.push(at, dial, level);
+    let open_in_the_end = walk.go(|place, at, dial, level| {
+        let Spread { timeline, levels } = &mut spreads[place];
+        levels.add(dial, &level);
+        levels.reached = level.start.max(levels.reached);
+        timeline.push(at, dial, level);
     });
-    for ((spread, highest), reached) in spreads.iter_mut().zip(highest).zip(reached) {
-        spread.levels.make_room(highest);
-        spread.levels.reached = reached;
+    for (spread, open) in spreads.iter_mut().zip(open_in_the_end) {
+        spread.levels.reached = spread.levels.reached.max(open);
     }
-    walk.go(|place, _, dial, level| spreads[place].levels.add(dial, level));
     spreads
 }

@@ -48,7 +48,7 @@ impl Counts {
         self.syn_ack_repeated += u32::from(dial.syn_ack_repeated);
     }
 
-    fn add(&mut self, other: &Counts) {
+    pub(super) fn add(&mut self, other: &Counts) {
         self.dials += other.dials;
         self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, count)| *sum += count);
         self.closed_at_once += other.closed_at_once;
@@ -131,16 +131,18 @@ impl Timeline {
 
     /// Merges neighbours that together have at most `coarse` dials.
     fn coarsen(&mut self) {
-        let mut cells: Vec<Cell> = Vec::with_capacity(CELLS_MAX + 1);
-        for next in self.cells.drain(..) {
-            match cells.last_mut() {
-                Some(last) if last.counts.dials + next.counts.dials <= self.coarse => {
-                    last.add(&next)
-                }
-                _ => cells.push(next),
+        let mut last = 0;
+        for next in 1..self.cells.len() {
+            let (head, tail) = self.cells.split_at_mut(next);
+            let (cell, next_cell) = (&mut head[last], &tail[0]);
+            if cell.counts.dials + next_cell.counts.dials <= self.coarse {
+                cell.add(next_cell);
+            } else {
+                last += 1;
+                self.cells.swap(last, next);
             }
         }
-        self.cells = cells;
+        self.cells.truncate(last + 1);
     }
 
     /// Of all dials.
