@@ -169,6 +169,11 @@ impl Routes {
         slot % self.targets_count()
     }
 
+    /// [`Routes::target_index`] of each slot in turn, without end and without a division.
+    pub fn target_indexes(&self) -> impl Iterator<Item = u32> + Clone + use<> {
+        (0..self.targets_count()).cycle()
+    }
+
     /// The index of a slot's source in [`Routes::sources`].
     pub fn source_index(&self, slot: u32) -> Option<u32> {
         let rank = self.ranks.get(self.target_index(slot) as usize)?;

@@ -145,31 +145,32 @@ impl Breakdown {
     /// O(connections + targets). Allocates two bytes for each established connection.
     pub fn by_target(view: &RunView<'_>, dials: &Dials) -> Breakdown {
         let count = view.routes.targets().len();
-        Breakdown::by(view, dials, count, |slot| Some(view.routes.target_index(slot)))
+        Breakdown::by(view, dials, count, view.routes.target_indexes().map(Some))
     }
 
     /// O(connections + sources). Allocates the same.
     pub fn by_source(view: &RunView<'_>, dials: &Dials) -> Breakdown {
         let count = view.routes.sources().len();
-        Breakdown::by(view, dials, count, |slot| view.routes.source_index(slot))
+        let rows = (0..view.table.count()).map(|slot| view.routes.source_index(slot));
+        Breakdown::by(view, dials, count, rows)
     }
 
     fn by(
         view: &RunView<'_>,
         dials: &Dials,
         count: usize,
-        row_of: impl Fn(u32) -> Option<u32>,
+        rows: impl Iterator<Item = Option<u32>> + Clone,
     ) -> Breakdown {
         if count < 2 {
             return Breakdown { count, ..Breakdown::default() };
         }
         let mut sums = vec![Sums::ZERO; count];
-        for (slot, fate) in dials.fates().filter(|(_, fate)| fate.is_dialed()) {
-            if let Some(row) = row_of(slot) {
+        for ((_, fate), row) in dials.fates().zip(rows.clone()) {
+            if let Some(row) = row.filter(|_| fate.is_dialed()) {
                 sums[row as usize].add(fate, dials);
             }
         }
-        let p99s = p99s(view, &sums, row_of);
+        let p99s = p99s(view, &sums, rows);
         let rows =
             (0..).zip(sums.iter().zip(p99s)).map(|(index, (sums, p99))| sums.row(index, p99));
         Breakdown::of(count, rows)
@@ -259,7 +260,7 @@ impl Sums {
 
 /// The 99th percentile of the dial times of each row: all times grouped by row, then a selection in
 /// each.
-fn p99s(view: &RunView<'_>, sums: &[Sums], row_of: impl Fn(u32) -> Option<u32>) -> Vec<Span> {
+fn p99s(view: &RunView<'_>, sums: &[Sums], rows: impl Iterator<Item = Option<u32>>) -> Vec<Span> {
     let mut ends = Vec::with_capacity(sums.len());
     let mut all = 0;
     for sums in sums {
@@ -267,10 +268,8 @@ fn p99s(view: &RunView<'_>, sums: &[Sums], row_of: impl Fn(u32) -> Option<u32>) 
         all += sums.established();
     }
     let mut times = vec![Code::of(Span::ZERO); all];
-    for (slot, connection) in (0..).zip(view.table.iter()) {
-        if let Some(time) = connection.dial_time
-            && let Some(row) = row_of(slot)
-        {
+    for (connection, row) in view.table.iter().zip(rows) {
+        if let (Some(time), Some(row)) = (connection.dial_time, row) {
             let end = &mut ends[row as usize];
             times[*end] = time;
             *end += 1;

@@ -64,7 +64,29 @@ pub struct Dial {
     pub syn_ack_repeated: bool,
 }
 
+/// Equal for equal dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DialKey(u16);
+
 impl Dial {
+    /// As a number, which is compared at once.
+    pub fn key(self) -> DialKey {
+        let Dial { outcome, closed_at_once, replied, no_reply, is_unsettled, syn_ack_repeated } =
+            self;
+        let marks = [closed_at_once, replied, no_reply, is_unsettled, syn_ack_repeated];
+        let bits = marks.into_iter().fold(0, |bits, mark| bits << 1 | u16::from(mark));
+        DialKey(bits << 8 | u16::try_from(outcome.index()).unwrap_or(u16::MAX))
+    }
+
+    /// Whether any of its marks is set.
+    pub fn has_a_mark(self) -> bool {
+        self.closed_at_once
+            | self.replied
+            | self.no_reply
+            | self.is_unsettled
+            | self.syn_ack_repeated
+    }
+
     /// Whether its first SYN made a connection that was not closed on accept.
     pub fn is_through(self) -> bool {
         self.outcome == Outcome::Through && !self.closed_at_once

@@ -34,10 +34,15 @@ impl Places<'_> {
     }
 
     /// Calls `each` with the places of a slot.
-    fn of(&self, slot: u32, mut each: impl FnMut(usize)) {
+    fn of(&self, slot: u32, each: impl FnMut(usize)) {
+        self.at(slot, self.routes.target_index(slot), each);
+    }
+
+    /// The same, where the index of its target is known.
+    fn at(&self, slot: u32, target: u32, mut each: impl FnMut(usize)) {
         each(0);
         if self.targets > 0 {
-            each(1 + self.routes.target_index(slot) as usize);
+            each(1 + target as usize);
         }
         if self.sources > 0 {
             let index = self.routes.source_index(slot);
@@ -90,7 +95,8 @@ impl<'a> LevelWalk<'a> {
         let young = at_once_max(self.view.rtt);
         let (mut slow, mut surely, mut maybe) =
             (self.dials.slow.iter(), self.closed.iter(), self.closed.iter());
-        for (slot, dial) in self.dials.decided() {
+        for ((slot, fate), target) in self.dials.fates().zip(self.places.routes.target_indexes()) {
+            let Some(dial) = self.dials.dial(fate) else { continue };
             let connection = self.view.table.of(slot);
             let at = connection.dialed_at;
             let is_open = connection.state == State::Established;
@@ -110,7 +116,7 @@ impl<'a> LevelWalk<'a> {
             count(&mut slow, at, |open| open.opened += 1);
             count(&mut surely, at, |open| open.closed_surely += 1);
             count(&mut maybe, at + self.view.rtt, |open| open.closed_maybe += 1);
-            self.places.of(slot, |place| {
+            self.places.at(slot, target, |place| {
                 each(place, at, dial, open[place].level());
                 open[place].opened += u32::from(dial.is_through());
                 open_in_the_end[place] += u32::from(is_open);

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::dial::{Dial, Outcome};
+use super::dial::{Dial, DialKey, Outcome};
 use crate::units::Moment;
 
 /// The most cells of a timeline.
@@ -41,6 +41,10 @@ impl Counts {
     pub(super) fn add_one(&mut self, dial: Dial) {
         self.dials += 1;
         self.outcomes[dial.outcome.index()] += 1;
+        // Most have none of these.
+        if !dial.has_a_mark() {
+            return;
+        }
         self.closed_at_once += u32::from(dial.closed_at_once);
         self.replied += u32::from(dial.replied);
         self.no_reply += u32::from(dial.no_reply);
@@ -70,14 +74,14 @@ pub struct Cell {
     pub level_at_first: Range<u32>,
     pub counts: Counts,
     /// If it is the same for all of them.
-    alike: Option<Dial>,
+    alike: Option<DialKey>,
 }
 
 impl Cell {
     fn of(at: Moment, dial: Dial, level: Range<u32>) -> Cell {
         let mut counts = Counts::ZERO;
         counts.add_one(dial);
-        let (level_at_first, alike) = (level.clone(), Some(dial));
+        let (level_at_first, alike) = (level.clone(), Some(dial.key()));
         Cell { from: at, to: at, level, level_at_first, counts, alike }
     }
 
@@ -97,7 +101,7 @@ impl Cell {
         self.to = next.to;
         self.level = self.level.start.min(next.level.start)..self.level.end.max(next.level.end);
         self.counts.add(&next.counts);
-        self.alike = self.alike.filter(|dial| next.alike == Some(*dial));
+        self.alike = self.alike.filter(|key| next.alike == Some(*key));
     }
 }
 
@@ -111,10 +115,10 @@ pub struct Timeline {
 
 impl Timeline {
     pub(super) fn push(&mut self, at: Moment, dial: Dial, level: Range<u32>) {
-        let coarse = self.coarse;
+        let (coarse, key) = (self.coarse, dial.key());
         let is_its = |last: &&mut Cell| {
             let is_coarse = last.alike.is_none() && last.counts.dials < coarse;
-            last.alike == Some(dial) || is_coarse
+            last.alike == Some(key) || is_coarse
         };
         match self.cells.last_mut().filter(is_its) {
             Some(last) => last.add_one(at, dial, &level),
@@ -139,7 +143,9 @@ impl Timeline {
                 cell.add(next_cell);
             } else {
                 last += 1;
-                self.cells.swap(last, next);
+                if last < next {
+                    self.cells[last] = self.cells[next].clone();
+                }
             }
         }
         self.cells.truncate(last + 1);
