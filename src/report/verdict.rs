@@ -20,9 +20,11 @@ use crate::plan::{Hold, Plan};
 use crate::route::Target;
 use crate::units::Span;
 
-/// Checks that are printed of one candidate, and of a problem.
+/// Checks that are printed of one candidate, and of a problem. The first two candidates are to be told
+/// apart from here, too.
 const CHECKS_EACH_MAX: usize = 2;
-const CHECKS_MAX: usize = 8;
+const CHECKS_MAX: usize = 9;
+const FROM_HERE_FIRST: usize = 2;
 
 /// Up to this length a command has its reading on the same line.
 const COMMAND_COLUMNS_MAX: usize = 44;
@@ -268,8 +270,13 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
     for (number, candidate) in (1..).zip(&problem.candidates) {
         let checks = candidate.cause.record().checks.iter();
         let filled = checks.filter_map(|check| Some((check, filled(case, problem, check)?)));
-        for (check, command) in filled.take(CHECKS_EACH_MAX) {
-            let is_same = |line: &&mut Line| line.on == check.on && line.command == command;
+        let all: Vec<(&Check, String)> = filled.collect();
+        let (first, rest) = all.split_at(all.len().min(CHECKS_EACH_MAX));
+        let is_from_here = |(check, _): &&(&Check, String)| check.on == Place::FromHere;
+        let needs_one = number <= FROM_HERE_FIRST && !first.iter().any(|one| is_from_here(&one));
+        let from_here = rest.iter().find(is_from_here).filter(|_| needs_one);
+        for (check, command) in first.iter().chain(from_here) {
+            let is_same = |line: &&mut Line| line.on == check.on && line.command == *command;
             if let Some(line) = lines.iter_mut().find(is_same) {
                 match line.readings.iter_mut().find(|(reading, _)| *reading == check.reading) {
                     Some((_, numbers)) => numbers.push(number),
@@ -277,7 +284,7 @@ fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
                 }
             } else if lines.len() < CHECKS_MAX {
                 let readings = vec![(check.reading, vec![number])];
-                lines.push(Line { on: check.on, command, readings });
+                lines.push(Line { on: check.on, command: command.clone(), readings });
             }
         }
     }
