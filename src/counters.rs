@@ -3,7 +3,7 @@
 //!
 //! Text → numbers; `os/counters.rs` reads the files. `None`: unknown, as the kernel is older, the
 //! file cannot be opened, or a module is not loaded. Counters are of the network namespace unless
-//! the field says otherwise, and of all processes, not of this run alone.
+//! the field is documented otherwise, and of all processes, not of this run alone.
 
 #[cfg(test)]
 mod tests;

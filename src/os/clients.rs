@@ -232,7 +232,7 @@ impl Clients {
         self.ends.front().map(|(due, _)| *due)
     }
 
-    /// The next connection whose end is due by `now`. It may have ended by itself.
+    /// The next connection that is due to end by `now`. It may have ended by itself.
     pub fn pop_end(&mut self, now: Moment) -> Option<ClientId> {
         self.next_end().filter(|due| *due <= now)?;
         self.ends.pop_front().map(|(_, id)| id)

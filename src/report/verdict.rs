@@ -20,8 +20,8 @@ use crate::plan::{Hold, Plan};
 use crate::route::Target;
 use crate::units::Span;
 
-/// Checks that are printed of one candidate, and of a problem. The first two candidates are to be told
-/// apart from here, too.
+/// Checks that are printed of one candidate, and of a problem. The first two candidates can be
+/// distinguished from here, too.
 const CHECKS_EACH_MAX: usize = 2;
 const CHECKS_MAX: usize = 9;
 const FROM_HERE_FIRST: usize = 2;

@@ -14,7 +14,7 @@ const TOGETHER_MAX: Span = Span::from_ms(10);
 /// Ages that differ by less are the same.
 const AGES_APART_MIN: Span = Span::from_ms(5);
 
-/// Of fewer connections it is not told whether the oldest were closed.
+/// Fewer connections are no evidence that the oldest were closed.
 const EVICTED_MIN: usize = 3;
 
 /// A server that replies once and closes does so within this of the establishment.
