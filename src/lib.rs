@@ -158,7 +158,7 @@
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
 //!   wheel.rs            hierarchical timing wheel, intrusive links by slot
 //!   stall.rs            dials without a reply, before their timeout
-//!   ready.rs            slots whose readiness is not used up, urgent slots first
+//!   ready.rs            slots with unused readiness, the urgent ones first
 //!   gaps.rs             when this host did not poll
 //!   dating.rs           when an event happened: the kernel's date, or an interval
 //!   sustained.rs        the most that stayed open together for 100 ms

@@ -36,7 +36,7 @@ const MAXIMA: &[(&str, usize, usize)] = &[
     ("README.md", 0, 0),
     ("benches", 0, 0),
     ("fuzz", 0, 0),
-    ("src", 1, 0),
+    ("src", 0, 0),
     ("src/cli", 0, 0),
     ("src/diagnosis", 0, 0),
     ("src/engine", 0, 0),
