@@ -99,7 +99,8 @@ pub fn an_outage_is_dated_by_its_dials() {
     let verdict = verdict(&run.outcome());
     verdict.word("LIMIT", 2);
     let seconds = verdict.main().seconds();
-    let is_dated = |begin: f64, end: f64| (1.9..2.5).contains(&begin) && (7.9..8.5).contains(&end);
+    // A loaded machine is late to change the rules.
+    let is_dated = |begin: f64, end: f64| (1.9..3.0).contains(&begin) && (7.9..9.5).contains(&end);
     assert!(seconds.windows(2).any(|pair| is_dated(pair[0], pair[1])), "{verdict}");
 }
 

@@ -297,18 +297,22 @@ fn closed(how: &ClosePattern, may_be_all_at_once: bool) -> Priors {
         ClosePattern::NewestOnly { .. } => {
             &[(ConnectionLimit, 4), (ClientLimit, 3), (AcceptRateLimit, 2), (ThreadLimit, 1)]
         }
-        ClosePattern::Sweep { .. } => &[(IdleTimeout, 5), (ProcessRestarted, 1)],
+        ClosePattern::Sweep { .. } => &[(IdleTimeout, 5), (EvictsOldest, 1), (ProcessRestarted, 1)],
         ClosePattern::Simultaneous { .. } => &[(ProcessRestarted, 4), (IdleTimeout, 2)],
         ClosePattern::Together { .. } => {
             &[(ProcessRestarted, 3), (IdleTimeout, 2), (BackendDown, 1)]
         }
         ClosePattern::AgeOrMoment { .. } => &[(IdleTimeout, 3), (ProcessRestarted, 3)],
         ClosePattern::Undated if may_be_all_at_once => {
-            &[(ProcessRestarted, 3), (IdleTimeout, 3), (EvictsOldest, 1)]
+            &[(ProcessRestarted, 3), (IdleTimeout, 3), (EvictsOldest, 1), (BackendUnreachable, 1)]
         }
-        ClosePattern::Undated => {
-            &[(IdleTimeout, 3), (ProcessRestarted, 2), (EvictsOldest, 1), (ConnectionLimit, 1)]
-        }
+        ClosePattern::Undated => &[
+            (IdleTimeout, 3),
+            (ProcessRestarted, 2),
+            (EvictsOldest, 1),
+            (ConnectionLimit, 1),
+            (BackendUnreachable, 1),
+        ],
         ClosePattern::Mixed => &[(IdleTimeout, 2), (EvictsOldest, 1), (Undetermined, 0)],
         ClosePattern::TooFew => {
             &[(Undetermined, 0), (IdleTimeout, 1), (ConnectionLimit, 1), (ProcessRestarted, 1)]
