@@ -1,5 +1,4 @@
-//! Which checks are useful after a run: not those that it made itself, and none that cannot show
-//! anything for its symptom.
+//! Leaves out checks that the run made itself, and those that show nothing about its symptom.
 
 use std::net::IpAddr;
 
@@ -13,10 +12,10 @@ use crate::plan::Probe;
 /// `host`: the target as typed.
 pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
     let reply_check = case.plan.reply_check.as_ref();
-    let is_rst = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
+    let are_all_refused = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {
-        // What is closed on accept is closed before anything sent arrives.
+        // A server that closes on accept does so before a request arrives.
         SEND => {
             reply_check.is_none_or(|check| check.send.is_empty())
                 && !matches!(symptom, Symptom::ClosedOnAccept { .. })
@@ -25,9 +24,9 @@ pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) 
         PROBE => case.plan.probe != Probe::All,
         // An address has no other family, and no other addresses.
         FAMILIES | ALL_ADDRESSES => host.parse::<IpAddr>().is_err(),
-        // A refused dial has no retransmission, and without ICMP received there is none to see.
-        UNSENT => !is_rst,
-        ICMP => !is_rst || !case.icmp.counts().is_empty(),
+        // A refused SYN is not retransmitted; without an ICMP error received there is none to capture.
+        UNSENT => !are_all_refused,
+        ICMP => !are_all_refused || !case.icmp.counts().is_empty(),
         _ => true,
     }
 }

@@ -134,7 +134,22 @@ impl EndReason {
             | EndReason::HalfOpen
             | EndReason::Lost
             | EndReason::Aborted => State::Closed,
-            _ => State::Error,
+            EndReason::Refused
+            | EndReason::TimedOut
+            | EndReason::Reset
+            | EndReason::HostUnreachable
+            | EndReason::NetworkUnreachable
+            | EndReason::Prohibited
+            | EndReason::OtherBeyond
+            | EndReason::NoDescriptors
+            | EndReason::NoPorts
+            | EndReason::NoSource
+            | EndReason::NoBuffers
+            | EndReason::NoWatches
+            | EndReason::NoRouteToHost
+            | EndReason::NoRouteToNetwork
+            | EndReason::NotPermitted
+            | EndReason::OtherHere => State::Error,
         }
     }
 

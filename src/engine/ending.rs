@@ -5,20 +5,21 @@ use super::{Engine, State};
 use crate::plan::Hold;
 use crate::units::{Moment, Span};
 
-/// A run has settled once no close came for this long: the last connections have stayed open
-/// together for as long as those before them, see [`super::sustained`].
+/// A run has settled after this long without a close: the window that [`super::sustained`] requires of
+/// every connection.
 pub const QUIET: Span = super::sustained::WINDOW;
 
 impl Engine {
+    /// Decides whether the run is over.
     pub(super) fn conclude(&mut self) {
         let [not_initiated, dialing, ..] = self.ledger.levels();
         if not_initiated + dialing == 0 && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
         }
-        let is_held = self.end_due().is_some_and(|end| end <= self.now);
+        let is_hold_over = self.end_due().is_some_and(|end| end <= self.now);
         self.hit_max_errors |= self.has_max_errors() || self.stalled.has_max();
         let is_pending = self.readiness_may_be_pending() || self.checks.is_waiting();
-        self.over |= self.stopped || self.hit_max_errors || (is_held && !is_pending);
+        self.over |= self.stopped || self.hit_max_errors || (is_hold_over && !is_pending);
     }
 
     /// Whether errors and closes have reached `--max-errors`.
@@ -27,8 +28,8 @@ impl Engine {
         self.errors_max.is_some_and(|most| ended >= most)
     }
 
-    /// When the hold is over and the run has settled. `None`: a dial is not decided, or the hold ends
-    /// by a signal.
+    /// When the hold is over and the run has settled. `None`: a dial is pending or not begun, or
+    /// the hold ends by a signal.
     pub(super) fn end_due(&self) -> Option<Moment> {
         let decided_at = self.decided_at?;
         match self.hold {
@@ -37,8 +38,8 @@ impl Engine {
         }
     }
 
-    /// When no close will have come for [`QUIET`], at most the plan's settle time after the last dial
-    /// was decided.
+    /// The earliest moment with [`QUIET`] behind it and no close; at the latest the plan's settle time
+    /// after the last dial was decided.
     fn settled_at(&self, decided_at: Moment) -> Moment {
         if self.ledger.level(State::Established) == 0 {
             return decided_at;
@@ -47,7 +48,8 @@ impl Engine {
         (decided_at + self.settle).min(quiet_since + QUIET)
     }
 
-    /// Moves the schedule of dials by a pause; everything else goes by real time.
+    /// After a pause of this process, postpones the remaining dials by as much; other deadlines stay.
+    /// Checks have to allow for shorter gaps, too.
     pub(super) fn notice_pause(&mut self, now: Moment) {
         let late = self.wake.due(self.now).map_or(Span::ZERO, |due| now.since(due));
         if late > GAP_MIN {
