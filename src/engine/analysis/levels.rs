@@ -93,6 +93,7 @@ impl<'a> LevelWalk<'a> {
         let mut open = vec![Open::default(); self.places.count()];
         let mut open_in_the_end = vec![0; self.places.count()];
         let young = at_once_max(self.view.rtt);
+        let any_repeats = self.view.checks.stats().repeats_syn_ack > 0;
         let (mut slow, mut surely, mut maybe) =
             (self.dials.slow.iter(), self.closed.iter(), self.closed.iter());
         for ((slot, fate), target) in self.dials.fates().zip(self.places.routes.target_indexes()) {
@@ -102,7 +103,7 @@ impl<'a> LevelWalk<'a> {
             let is_open = connection.state == State::Established;
             let dial = Dial {
                 is_unsettled: is_open && self.view.now.since(connection.since) < young,
-                syn_ack_repeated: is_open && self.view.checks.repeats_syn_ack(slot),
+                syn_ack_repeated: any_repeats && is_open && self.view.checks.repeats_syn_ack(slot),
                 ..dial
             };
             let mut count = |events: &mut std::slice::Iter<'_, (Moment, u32)>,
