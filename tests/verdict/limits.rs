@@ -104,7 +104,10 @@ fn a_server_without_descriptors_stops_replying_and_its_queue_fills() {
     let verdict = verdict(&run);
     verdict.word("LIMIT", 2).first(&["accept-queue-full", "server-fd-limit"]);
     let [open, _] = verdict.main().open();
-    verdict.share(100 - open, 100 - open).open(open).checks(&["ss -lnt"]);
+    // On a loaded machine a retransmission can find room in the queue.
+    let [failed, of] = verdict.main().share();
+    assert!(failed == of && (98..=100).contains(&(failed + open)), "{verdict}");
+    verdict.open(open).checks(&["ss -lnt"]);
     // Those in the queue of 8 + 1 get no reply, and the cause explains that.
     verdict.nothing_else();
     let replied = run.find("Replied: # within @, *")[0].parse::<u64>().unwrap();
