@@ -90,11 +90,6 @@ impl Dials {
         self.fates[slot as usize]
     }
 
-    /// Each decided dial, by slot.
-    pub fn decided(&self) -> impl Iterator<Item = (u32, Dial)> {
-        self.fates().filter_map(|(slot, fate)| Some((slot, self.dial(fate)?)))
-    }
-
     pub fn dial(&self, fate: Fate) -> Option<Dial> {
         self.decoded[fate.index()]
     }
