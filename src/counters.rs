@@ -132,7 +132,7 @@ impl Counters {
     pub const COUNT: usize = 20;
 
     /// Names and fields; a field that is missing here does not compile.
-    fn fields(&mut self) -> [(&'static str, &mut Option<u64>); Counters::COUNT] {
+    pub fn fields(&mut self) -> [(&'static str, &mut Option<u64>); Counters::COUNT] {
         let Counters {
             syn_retrans_failed,
             syn_retrans,

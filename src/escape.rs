@@ -45,6 +45,32 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+const ESCAPES: [(u8, u8); 6] =
+    [(b'r', b'\r'), (b'n', b'\n'), (b't', b'\t'), (b'0', 0), (b'\\', b'\\'), (b'"', b'"')];
+
+/// The bytes of a text with escapes, as [`Escaped`] prints them or as they were typed; `None`: there is
+/// no such escape.
+pub fn unescaped(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let (byte, next) = match (first, behind) {
+            (b'\\', [b'x', high, low, next @ ..]) => {
+                let [high, low] = [high, low].map(|digit| char::from(*digit).to_digit(16));
+                (u8::try_from(16 * high? + low?).ok()?, next)
+            }
+            (b'\\', [letter, next @ ..]) => {
+                (ESCAPES.iter().find(|(typed, _)| typed == letter)?.1, next)
+            }
+            (b'\\', []) => return None,
+            (byte, next) => (*byte, next),
+        };
+        out.push(byte);
+        rest = next;
+    }
+    Some(out)
+}
+
 /// A [`Printable`] text in single quotes for an error message, cut after 100 characters.
 pub fn quoted(text: &str) -> String {
     quoted_os(OsStr::new(text))
@@ -111,6 +137,7 @@ mod tests {
         let hostile: Vec<u8> = (0..=255).collect();
         let shown = Escaped(&hostile).to_string();
         assert!(shown.bytes().all(|b| (b' '..=b'~').contains(&b)), "{shown}");
+        assert_eq!(unescaped(&shown), Some(hostile));
         assert_eq!(Escaped(b"+OK\r\n\x1b[2J\0\"\\").to_string(), r#"+OK\r\n\x1b[2J\0\"\\"#);
     }
 

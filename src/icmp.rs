@@ -71,6 +71,11 @@ impl IcmpTally {
         IcmpTally { counts: Vec::with_capacity(DISTINCT_MAX), others: 0 }
     }
 
+    /// Those of a finished run.
+    pub fn of(counts: Vec<IcmpCount>, others: u64) -> IcmpTally {
+        IcmpTally { counts, others }
+    }
+
     /// Counts an error of a dial that is closed at `at`.
     pub fn add(&mut self, at: Moment, error: IcmpError) {
         if let Some(known) = self.counts.iter_mut().find(|known| known.error == error) {

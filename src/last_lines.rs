@@ -13,7 +13,7 @@ const LINE_BYTES_MAX: usize = 120;
 const RECENT: u32 = 1024;
 
 /// A line, and the number of connections that the server closed right after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LastLine {
     pub line: Vec<u8>,
     pub connections: u64,

@@ -12,7 +12,7 @@ pub const CONNECTIONS_MAX: u32 = 64_000_000;
 pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// When dials are due: `dials` of them every `span`. No dials: unpaced, one a loop iteration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pace {
     pub span: Span,
     pub dials: u64,
@@ -92,7 +92,7 @@ pub const SAMPLE_MAX: u32 = 1_000;
 pub const SAMPLE_HOLD_MIN: Span = Span::from_s(2);
 
 /// What is sent on each connection once it is established, and the reply that is expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplyCheck {
     /// Sent once; may be empty.
     pub send: Arc<[u8]>,

@@ -7,7 +7,7 @@ use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
 use crate::display::When;
-use crate::escape::quoted;
+use crate::escape::{quoted, unescaped};
 use crate::outputs::{Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::thresholds::Threshold;
@@ -297,33 +297,12 @@ pub fn address(value: &str) -> Result<IpAddr, String> {
 
 /// Replaces escapes by the bytes that they stand for.
 pub fn text(value: &str) -> Result<Vec<u8>, String> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let [first, behind @ ..] = rest {
-        let (byte, next) = match (first, behind) {
-            (b'\\', [b'x', high, low, next @ ..]) => {
-                let digits = (char::from(*high).to_digit(16), char::from(*low).to_digit(16));
-                let (Some(high), Some(low)) = digits else { return Err(TEXT_ACCEPTED.into()) };
-                (u8::try_from(16 * high + low).map_err(|_| TEXT_ACCEPTED)?, next)
-            }
-            (b'\\', [letter, next @ ..]) => {
-                let escape = ESCAPES.iter().find(|(typed, _)| typed == letter);
-                (escape.ok_or(TEXT_ACCEPTED)?.1, next)
-            }
-            (b'\\', []) => return Err(TEXT_ACCEPTED.into()),
-            (byte, next) => (*byte, next),
-        };
-        out.push(byte);
-        rest = next;
-    }
+    let out = unescaped(value).ok_or(TEXT_ACCEPTED)?;
     let fits = (1..=TEXT_BYTES_MAX).contains(&out.len());
     fits.then_some(out).ok_or_else(|| TEXT_ACCEPTED.into())
 }
 
 const TEXT_ACCEPTED: &str = "1 to 4096 bytes are accepted, with escapes \\r \\n \\t \\0 \\xNN \\\\";
-
-const ESCAPES: [(u8, u8); 5] =
-    [(b'r', b'\r'), (b'n', b'\n'), (b't', b'\t'), (b'0', 0), (b'\\', b'\\')];
 
 #[cfg(test)]
 mod tests {

@@ -56,6 +56,16 @@ pub fn find(case: &Case<'_>, facts: &Facts, filter: &SymptomFilter<'_>) -> Vec<F
     vec![Found { scope: each_of(facts, filter), ..whole }]
 }
 
+/// The scope alone, of hits that only rows tell: `share.hits` of the `share.all` connections.
+pub fn by_rows(case: &Case<'_>, filter: &SymptomFilter<'_>, share: Part) -> Scope {
+    let of = |(breakdown, is_source): (&Breakdown, bool)| {
+        let affected = affected_of(breakdown, filter, share.hits, share.all.max(share.hits))?;
+        Some(scope_of(&affected, is_source))
+    };
+    let kinds = [(&case.summary.targets, false), (&case.summary.sources, true)];
+    kinds.into_iter().find_map(of).unwrap_or(Scope::Everywhere)
+}
+
 fn found(spread: &Spread, filter: &SymptomFilter<'_>, scope: Scope) -> Found {
     let bits = bits_of(&spread.timeline, filter.all, filter.hits);
     let levels = levels_of(&spread.levels, filter.all, filter.hits);

@@ -8,7 +8,7 @@ use super::closes::close_pattern;
 use super::facts::Facts;
 use super::model::{Scope, Symptom};
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, bits_of, fit, levels_of};
-use super::scope::{Found, SymptomFilter, find};
+use super::scope::{self, Found, SymptomFilter, find};
 use crate::engine::analysis::breakdown::{HitKind, Row};
 use crate::engine::analysis::{Cell, Counts, Outcome};
 use crate::engine::{EndReason, Round, Side, State};
@@ -38,9 +38,9 @@ pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     all.extend(dials_failed(case, facts));
     all.extend(dials_slow(case, facts, &all));
     all.extend(closed_on_accept(case, facts));
-    all.extend(closed(case, facts));
-    all.extend(lost(case, facts));
-    all.extend(checks(case, facts));
+    all.extend(closed(case));
+    all.extend(lost(case));
+    all.extend(checks(case));
     all.extend(no_reply(case, facts));
     all
 }
@@ -274,7 +274,7 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     find(case, facts, &filter).into_iter().map(symptom).collect()
 }
 
-fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
+fn closed(case: &Case<'_>) -> Option<Observed> {
     let summary = case.summary;
     let closes = &summary.analysis.closes;
     if closes.count == 0 {
@@ -287,7 +287,7 @@ fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
             + row.reasons[EndReason::PeerReset as usize];
         closed - row.closed_at_once.min(closed)
     };
-    let scope = scope_of_rows(case, facts, &hits, HitKind::Closed, closes.count);
+    let scope = scope_of_rows(case, &hits, HitKind::Closed, closes.count);
     let pattern = if closes.count >= of { Pattern::All } else { Pattern::Irregular };
     let ages = [closes.age_min, closes.age_p50, closes.age_max];
     let (resets, first, last) = (closes.resets, closes.first, closes.last);
@@ -298,31 +298,30 @@ fn closed(case: &Case<'_>, facts: &Facts) -> Option<Observed> {
 /// The scope of hits that are counted by row only, without a pattern.
 fn scope_of_rows(
     case: &Case<'_>,
-    facts: &Facts,
     row_hits: &dyn Fn(&Row) -> u32,
     hit_kind: HitKind,
     hits: u32,
 ) -> Scope {
-    let established = narrow(case.summary.established_ever);
     let filter = SymptomFilter {
-        all: &|counts| if counts.dials > 0 { established.max(hits) } else { 0 },
-        hits: &|counts| if counts.dials > 0 { hits } else { 0 },
+        // They are counted by row only.
+        all: &|_| 0,
+        hits: &|_| 0,
         row_hits,
         hit_kind,
         is_limit_possible: false,
         depends_on_route_only: false,
     };
-    find(case, facts, &filter).into_iter().next().map_or(Scope::Everywhere, |found| found.scope)
+    scope::by_rows(case, &filter, Part { all: narrow(case.summary.established_ever), hits })
 }
 
-fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
+fn lost(case: &Case<'_>) -> Vec<Observed> {
     let summary = case.summary;
     let of = narrow(summary.established_ever);
     let one = |reason: EndReason, symptom: Symptom| {
         let failures = summary.failures[reason as usize]?;
         let hits = narrow(failures.count);
         let pattern = if hits >= of { Pattern::All } else { Pattern::Irregular };
-        let scope = scope_of_reason(case, facts, reason, hits);
+        let scope = scope_of_reason(case, reason, hits);
         Some(Observed { symptom, fit: whole(pattern, hits, of), scope, began: failures.first })
     };
     let errno = summary.first_errno[EndReason::Lost as usize];
@@ -330,20 +329,20 @@ fn lost(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     lost.into_iter().chain(one(EndReason::Aborted, Symptom::KilledHere)).collect()
 }
 
-fn scope_of_reason(case: &Case<'_>, facts: &Facts, reason: EndReason, hits: u32) -> Scope {
+fn scope_of_reason(case: &Case<'_>, reason: EndReason, hits: u32) -> Scope {
     let count = |row: &Row| row.reasons[reason as usize];
-    scope_of_rows(case, facts, &count, HitKind::EndReason(reason), hits)
+    scope_of_rows(case, &count, HitKind::EndReason(reason), hits)
 }
 
 // Checks and replies.
 
-fn checks(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
+fn checks(case: &Case<'_>) -> Vec<Observed> {
     let mut all = Vec::new();
     let summary = case.summary;
     if let Some(failures) = summary.failures[EndReason::HalfOpen as usize] {
         let hits = narrow(failures.count);
         let of = narrow(summary.checks.checked()).max(hits);
-        let scope = scope_of_reason(case, facts, EndReason::HalfOpen, hits);
+        let scope = scope_of_reason(case, EndReason::HalfOpen, hits);
         let pattern = if hits == of { Pattern::All } else { Pattern::Irregular };
         let fit = whole(pattern, hits, of);
         all.push(Observed { symptom: Symptom::HalfOpen, fit, scope, began: failures.first });

@@ -43,7 +43,7 @@ impl FailureTimes {
 }
 
 /// One end reason in numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failures {
     pub count: u64,
     /// Dials by their SYN, connections by their end.

@@ -18,7 +18,7 @@ pub const GAP_MIN: Span = Span::from_ms(100);
 pub const GAPS_MAX: usize = 32;
 
 /// One gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Gap {
     pub from: Moment,
     pub to: Moment,
@@ -60,6 +60,12 @@ impl Gaps {
     /// Allocates for [`GAPS_MAX`].
     pub fn new() -> Gaps {
         Gaps { list: Vec::with_capacity(GAPS_MAX + 1), ..Gaps::default() }
+    }
+
+    /// Those of a finished run: in order and disjoint, and what [`Gaps::total`] and [`Gaps::count`]
+    /// are.
+    pub fn of(list: Vec<Gap>, total: Span, count: u32) -> Gaps {
+        Gaps { list, total, count }
     }
 
     /// Adds one. Joins those that overlap and, if the list is full, the two closest ones, so that no

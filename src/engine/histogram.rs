@@ -112,7 +112,76 @@ impl Histogram {
     }
 }
 
+/// A histogram in numbers that a report keeps, below 2^53 each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parts {
+    pub count: u64,
+    pub min: Span,
+    pub max: Span,
+    /// The average rounded down, and the rest of the sum: less than `count`.
+    pub mean: Span,
+    pub rest: Span,
+    /// The deviation, rounded down.
+    pub deviation: Span,
+    /// By the least time of each bucket that has some, in order.
+    pub buckets: Vec<(Span, u64)>,
+}
+
 impl Histogram {
+    pub fn parts(&self) -> Parts {
+        let rest = self.sum_ns.checked_rem(u128::from(self.count)).unwrap_or(0);
+        Parts {
+            count: self.count,
+            min: self.min(),
+            max: self.max,
+            mean: self.avg(),
+            rest: narrow(rest),
+            deviation: self.dev(),
+            buckets: self.buckets().map(|(from, _, count)| (from, count)).collect(),
+        }
+    }
+
+    /// What every time of the bucket from `from` on is below.
+    pub fn below(from: Span) -> Span {
+        Span(edge(bucket(from.0) as u64 + 1))
+    }
+
+    /// The histogram with these parts, again the same but for the fractions of a nanosecond that the
+    /// deviation lacks.
+    ///
+    /// # Errors
+    /// What does not fit together.
+    pub fn of(parts: &Parts) -> Result<Histogram, &'static str> {
+        let Parts { count, min, max, mean, rest, deviation, .. } = *parts;
+        let mut histogram = Histogram { count, min, max, ..Histogram::new() };
+        let mut next = 0;
+        for (from, count) in &parts.buckets {
+            let index = bucket(from.0);
+            if edge(index as u64) != from.0 || index < next || *count == 0 {
+                return Err("buckets with other edges, empty ones, or not in order");
+            }
+            (histogram.counts[index], next) = (*count, index + 1);
+        }
+        let sum = parts.buckets.iter().try_fold(0u64, |sum, (_, count)| sum.checked_add(*count));
+        if sum != Some(count) || count == 0 {
+            return Err("values_count is not the sum of its buckets, or is 0");
+        }
+        let ends = [parts.buckets.first(), parts.buckets.last()].map(|end| end.map(|end| end.0));
+        let of_ends = [min, max].map(|end| Some(Span(edge(bucket(end.0) as u64))));
+        if ends != of_ends || mean < min || max < mean || rest.0 >= count {
+            return Err("min_ns, mean_ns or max_ns is outside of the buckets");
+        }
+        let (n, q, rest) = (u128::from(count), u128::from(mean.0), u128::from(rest.0));
+        let squares = || {
+            let sum_ns = q.checked_mul(n)?.checked_add(rest)?;
+            let around_q = u128::from(deviation.0).pow(2).checked_mul(n)? + rest * rest / n;
+            Some((sum_ns, around_q.checked_add(q.checked_mul(sum_ns.checked_add(rest)?)?)?))
+        };
+        let sums = squares().ok_or("such long times of this many values are not possible")?;
+        (histogram.sum_ns, histogram.sum_ns_squared) = sums;
+        Ok(histogram)
+    }
+
     /// As [`Histogram::quantile`], of what came after `earlier`, which is a copy of this one;
     /// `None` where nothing did. O(buckets).
     pub fn quantile_since(&self, earlier: &Histogram, permille: u32) -> Option<Span> {

@@ -101,6 +101,11 @@ impl Series {
         series
     }
 
+    /// A finished one of these points; nothing is added to it.
+    pub fn of(points: Vec<Point>) -> Series {
+        Series { points, ..Series::default() }
+    }
+
     pub fn points(&self) -> &[Point] {
         &self.points
     }

@@ -12,7 +12,7 @@ use crate::error::exit;
 use crate::units::{Moment, Span};
 
 /// The accounts at one moment. An interval is one of these minus another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sample {
     /// Since the start of the run.
     pub after: Span,
@@ -45,7 +45,7 @@ pub struct Progress<'a> {
 }
 
 /// The whole run, when it is over or so far. 70 to 320 KiB, made once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
     pub last: Sample,
     /// When the run began and when this was taken.

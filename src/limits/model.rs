@@ -4,7 +4,7 @@
 pub const PORTS_WIDEST: PortRange = PortRange { low: 1024, high: 65_535 };
 
 /// The local ports that `connect()` chooses from, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PortRange {
     pub low: u16,
     pub high: u16,
@@ -27,7 +27,7 @@ impl PortRange {
 }
 
 /// A limit and its current use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gauge {
     pub most: u64,
     pub used: u64,
@@ -40,7 +40,7 @@ impl Gauge {
 }
 
 /// RLIMIT_NOFILE, after it was raised as far as possible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Descriptors {
     pub soft: u64,
     pub hard: u64,
@@ -52,7 +52,7 @@ pub struct Descriptors {
 
 /// A memory limit of a cgroup of this process, in bytes; reclaimable page cache does not count as
 /// used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CgroupMemory {
     /// The file of the limit.
     pub file: String,
@@ -97,7 +97,7 @@ pub struct Host {
 }
 
 /// The neighbour table of a family, and the entries that a plan needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Neighbours {
     pub is_v6: bool,
     /// Of all network namespaces. The kernel frees entries that were not used for some seconds, so
@@ -169,7 +169,7 @@ pub enum Knob {
 }
 
 /// The ports of the pairs of source and target, and what would provide more of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PortsKnob {
     pub range: PortRange,
     /// Ports of the range for each pair.

@@ -1,5 +1,8 @@
 //! Invariants of every report, checked after simulated and fuzzed runs.
 
+#[path = "saved.rs"]
+mod saved;
+
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
@@ -46,6 +49,7 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
     let diagnosis = diagnose(&report.case());
     let mut text = String::new();
     write_report(&mut text, &report, &diagnosis).unwrap();
+    saved::assert_same(&report, &diagnosis);
     (diagnosis, text)
 }
 

@@ -90,9 +90,9 @@ pub enum HitKind {
 }
 
 impl HitKind {
-    const COUNT: usize = EndReason::COUNT + 2;
+    pub const COUNT: usize = EndReason::COUNT + 2;
 
-    fn all() -> impl Iterator<Item = HitKind> {
+    pub fn all() -> impl Iterator<Item = HitKind> {
         EndReason::ALL
             .into_iter()
             .map(HitKind::EndReason)
@@ -194,6 +194,12 @@ impl Breakdown {
             self.worst.truncate(ROWS_MAX - 1);
             self.worst.insert(place, *row);
         }
+    }
+
+    /// The hits of more rows than are kept, where those that are do not tell.
+    pub fn set_hits(&mut self, kind: HitKind, hits: Hits) {
+        self.hits.resize(HitKind::COUNT, Hits::default());
+        self.hits[kind.index()] = hits;
     }
 
     /// The rows with a hit.

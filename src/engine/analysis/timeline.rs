@@ -10,7 +10,7 @@ use crate::units::Moment;
 pub const CELLS_MAX: usize = 512;
 
 /// A number of dials by outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     pub dials: u32,
     /// By [`Outcome::index`].
@@ -52,7 +52,7 @@ impl Counts {
         self.syn_ack_repeated += u32::from(dial.syn_ack_repeated);
     }
 
-    pub(super) fn add(&mut self, other: &Counts) {
+    pub fn add(&mut self, other: &Counts) {
         self.dials += other.dials;
         self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, count)| *sum += count);
         self.closed_at_once += other.closed_at_once;
@@ -64,7 +64,7 @@ impl Counts {
 }
 
 /// Consecutive dials.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cell {
     /// When the first and the last of their SYNs was sent.
     pub from: Moment,
@@ -114,6 +114,11 @@ pub struct Timeline {
 }
 
 impl Timeline {
+    /// A finished one of these cells; nothing is added to it.
+    pub fn of(cells: Vec<Cell>) -> Timeline {
+        Timeline { cells, coarse: 0 }
+    }
+
     pub(super) fn push(&mut self, at: Moment, dial: Dial, level: Range<u32>) {
         let (coarse, key) = (self.coarse, dial.key());
         let is_its = |last: &&mut Cell| {

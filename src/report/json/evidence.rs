@@ -1,105 +1,137 @@
 //! The evidence of a run: checks, ICMP errors, kernel counters of this host, and last lines of the
 //! server.
 
-use super::fields::{moment, number, number_or_null, text};
-use super::totals::write_failures;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::codec::Codec;
+use super::run::read_ip;
+use super::totals::failures;
+use crate::counters::Counters;
+use crate::engine::failure_times::Failures;
 use crate::engine::{CheckStats, Round, RoundStats, Summary};
-use crate::escape::Escaped;
-use crate::icmp::IcmpCount;
-use crate::json::Json;
-use crate::report::Report;
+use crate::escape::{Escaped, unescaped};
+use crate::icmp::{DISTINCT_MAX, IcmpCount, IcmpError, IcmpTally};
+use crate::last_lines::LastLine;
 use crate::units::Moment;
 
-pub fn write(json: &mut Json, report: &Report<'_>) {
-    let start = report.summary.start;
-    json.key("checks").object(|json| write_checks(json, report.summary));
-    json.key("icmp").object(|json| {
-        json.key("errors").array(|json| {
-            let counts = report.icmp.counts().iter();
-            counts.for_each(|count| json.object(|json| write_icmp(json, start, count)));
+/// More than there are.
+const ENTRIES_MAX: usize = 1_000;
+
+pub fn checks(codec: &mut Codec<'_>, summary: &mut Summary) {
+    codec.object("checks", &mut |codec| {
+        replies(codec, summary);
+        let checks: &mut CheckStats = &mut summary.checks;
+        for (field, count) in [
+            ("unacknowledged_count", &mut checks.unacknowledged),
+            ("repeats_syn_ack_count", &mut checks.repeats_syn_ack),
+            ("suspects_count", &mut checks.suspects),
+            ("suspects_half_open_count", &mut checks.suspects_half_open),
+            ("suspects_unacknowledged_count", &mut checks.suspects_unacknowledged),
+        ] {
+            codec.number(field, count);
+        }
+        codec.number("checks_pending_count", &mut summary.probes_pending);
+        codec.number("watch_rounds_count", &mut checks.watch_rounds);
+        codec.object("keepalives", &mut |codec| {
+            for (field, kind) in
+                [("first", Round::First), ("watch", Round::Watch), ("last", Round::Last)]
+            {
+                codec.object(field, &mut |codec| round(codec, &mut checks.rounds[kind as usize]));
+            }
         });
-        number(json, "others_count", report.icmp.others());
-    });
-    json.key("kernel_counters").array(|json| {
-        for (name, count) in report.counters.named() {
-            json.object(|json| {
-                text(json, "name", name);
-                number_or_null(json, "events_count", count);
-            });
-        }
-    });
-    json.key("last_lines").array(|json| {
-        for line in report.last_lines {
-            json.object(|json| {
-                text(json, "line", &Escaped(&line.line).to_string());
-                number(json, "connections_count", line.connections);
-            });
-        }
     });
 }
 
-fn write_checks(json: &mut Json, summary: &Summary) {
-    let checks: &CheckStats = &summary.checks;
-    for (key, count) in [
-        ("replied_count", checks.replied),
-        ("replied_late_read_count", checks.replied_late_read),
-        ("no_reply_count", checks.no_reply),
-        ("wrong_reply_count", checks.wrong_reply),
-        ("late_reply_count", checks.late_reply),
-        ("closed_before_reply_count", checks.closed_before_reply),
-        ("replies_pending_count", summary.replies_pending.into()),
-        ("unacknowledged_count", checks.unacknowledged),
-        ("repeats_syn_ack_count", checks.repeats_syn_ack),
-        ("suspects_count", checks.suspects),
-        ("suspects_half_open_count", checks.suspects_half_open),
-        ("suspects_unacknowledged_count", checks.suspects_unacknowledged),
-        ("checks_pending_count", summary.probes_pending.into()),
-        ("watch_rounds_count", checks.watch_rounds.into()),
+fn replies(codec: &mut Codec<'_>, summary: &mut Summary) {
+    let checks = &mut summary.checks;
+    for (field, count) in [
+        ("replied_count", &mut checks.replied),
+        ("replied_late_read_count", &mut checks.replied_late_read),
+        ("no_reply_count", &mut checks.no_reply),
+        ("wrong_reply_count", &mut checks.wrong_reply),
+        ("late_reply_count", &mut checks.late_reply),
+        ("closed_before_reply_count", &mut checks.closed_before_reply),
     ] {
-        number(json, key, count);
+        codec.number(field, count);
     }
-    json.key("no_reply").optional(summary.no_reply, |json, failures| {
-        json.object(|json| write_failures(json, summary, &failures));
-    });
-    json.key("keepalives").object(|json| {
-        for (key, round) in
-            [("first", Round::First), ("watch", Round::Watch), ("last", Round::Last)]
-        {
-            let round = checks.round(round);
-            json.key(key).object(|json| write_round(json, summary.start, round));
+    codec.number("replies_pending_count", &mut summary.replies_pending);
+    codec.optional("no_reply", &mut summary.no_reply, failures);
+    let count = summary.checks.no_reply;
+    summary.no_reply = summary.no_reply.map(|no_reply| Failures { count, ..no_reply });
+}
+
+fn round(codec: &mut Codec<'_>, round: &mut RoundStats) {
+    for (field, count) in [
+        ("sent_count", &mut round.sent),
+        ("not_sent_count", &mut round.not_sent),
+        ("unneeded_count", &mut round.unneeded),
+        ("confirmed_count", &mut round.confirmed),
+        ("repeats_syn_ack_count", &mut round.repeats_syn_ack),
+        ("other_traffic_count", &mut round.other_traffic),
+        ("unacknowledged_count", &mut round.unacknowledged),
+        ("unknown_count", &mut round.unknown),
+        ("half_open_count", &mut round.half_open),
+        ("closed_count", &mut round.closed),
+        ("pending_count", &mut round.pending),
+    ] {
+        codec.number(field, count);
+    }
+    codec.moment_or_null("first_ns", &mut round.first_at);
+    codec.moment_or_null("last_ns", &mut round.last_at);
+    codec.moment_or_null("last_confirmed_ns", &mut round.last_confirmed_at);
+}
+
+/// What this host counted beside the run.
+pub fn host(
+    codec: &mut Codec<'_>,
+    icmp: &mut IcmpTally,
+    counters: &mut Counters,
+    last_lines: &mut Vec<LastLine>,
+) {
+    codec.object("icmp", &mut |codec| {
+        let mut counts = icmp.counts().to_vec();
+        codec.list("errors", &mut counts, DISTINCT_MAX, no_error, &mut icmp_count);
+        let mut others = icmp.others();
+        codec.number("others_count", &mut others);
+        if codec.is_reading() {
+            *icmp = IcmpTally::of(counts, others);
         }
     });
-}
-
-fn write_round(json: &mut Json, start: Moment, round: &RoundStats) {
-    for (key, count) in [
-        ("sent_count", round.sent),
-        ("not_sent_count", round.not_sent),
-        ("unneeded_count", round.unneeded),
-        ("confirmed_count", round.confirmed),
-        ("repeats_syn_ack_count", round.repeats_syn_ack),
-        ("other_traffic_count", round.other_traffic),
-        ("unacknowledged_count", round.unacknowledged),
-        ("unknown_count", round.unknown),
-        ("half_open_count", round.half_open),
-        ("closed_count", round.closed),
-        ("pending_count", round.pending),
-    ] {
-        number(json, key, count);
+    let mut named = counters.named().map(|(name, count)| (name.to_owned(), count)).to_vec();
+    let none = || (String::new(), None);
+    codec.list("kernel_counters", &mut named, ENTRIES_MAX, none, &mut |codec, (name, count)| {
+        codec.text("name", name);
+        codec.number_or_null("events_count", count);
+    });
+    // One that this version does not know is left out.
+    for (name, counter) in counters.fields().into_iter().filter(|_| codec.is_reading()) {
+        *counter = named.iter().find(|(other, _)| other == name).and_then(|(_, count)| *count);
     }
-    moment(json, "first_ns", start, round.first_at);
-    moment(json, "last_ns", start, round.last_at);
-    moment(json, "last_confirmed_ns", start, round.last_confirmed_at);
+    let lines = LastLine::default;
+    codec.list("last_lines", last_lines, ENTRIES_MAX, lines, &mut |codec, line| {
+        let write = |bytes: &Vec<u8>| Escaped(bytes).to_string();
+        codec.as_text("line", &mut line.line, write, unescaped, "a text with escapes");
+        codec.number("connections_count", &mut line.connections);
+    });
 }
 
-fn write_icmp(json: &mut Json, start: Moment, count: &IcmpCount) {
-    let error = &count.error;
-    text(json, "protocol", if error.is_v6 { "icmpv6" } else { "icmp" });
-    number(json, "type_number", error.kind);
-    number(json, "icmp_code", error.code);
-    text(json, "from", &error.offender.to_string());
-    json.key("is_this_host").optional(count.is_local, Json::bool);
-    number(json, "dials_count", count.dials);
-    moment(json, "first_ns", start, Some(count.first));
-    moment(json, "last_ns", start, Some(count.last));
+fn no_error() -> IcmpCount {
+    let offender = Ipv4Addr::UNSPECIFIED.into();
+    let (first, last) = (Moment(0), Moment(0));
+    let error = IcmpError { is_v6: false, kind: 0, code: 0, offender };
+    IcmpCount { error, is_local: None, dials: 0, first, last }
+}
+
+fn icmp_count(codec: &mut Codec<'_>, count: &mut IcmpCount) {
+    let error = &mut count.error;
+    let name = |is_v6| if is_v6 { "icmpv6" } else { "icmp" };
+    codec.choice("protocol", &mut error.is_v6, &[false, true], name);
+    codec.number("type_number", &mut error.kind);
+    codec.number("icmp_code", &mut error.code);
+    let accepted = "an IP address";
+    codec.as_text("from", &mut error.offender, IpAddr::to_string, read_ip, accepted);
+    codec.flag_or_null("is_this_host", &mut count.is_local);
+    codec.number("dials_count", &mut count.dials);
+    codec.moment("first_ns", &mut count.first);
+    codec.moment("last_ns", &mut count.last);
 }

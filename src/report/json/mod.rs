@@ -1,36 +1,46 @@
-//! The JSON document of a run, and the parts that it shares with the events. `tcpgoon schema` prints
-//! `tests/schema/tcpgoon-1.json`, which describes each field; a test fails for a field that is not
-//! described.
+//! The JSON document of a run, and the parts that it shares with the events: written, and read again by
+//! `tcpgoon report`. `tcpgoon schema` prints `tests/schema/tcpgoon-1.json`, which describes each field; a
+//! test fails for a field that is not described.
 //!
 //! Numbers are integers below 2^53 with their unit in their name; moments of the run are
 //! nanoseconds since its start.
 //!
-//! * `run`: the plan, and this host before the run;
-//! * `totals`: counts; `times`: histograms; `timeline`: the run over time;
-//! * `evidence`: checks, ICMP, kernel counters, last lines;
-//! * `diagnosis`: problems, candidates, checks; `facts`: evidence for and against them;
-//! * `fields`: how a field is written; `names`: the ids of all enums; `errno`: the names of errnos.
+//! * `codec`: how a field is written, and how it is read;
+//! * `saved`: all that a document has of a run; `consistency`: what has to add up in it;
+//! * `run`: the plan; `host`: this host before the run;
+//! * `totals`: counts; `times`: histograms, and the run over time;
+//! * `evidence`: checks, ICMP, kernel counters, last lines; `analysis`: what the diagnosis reads;
+//! * `diagnosis`: problems, candidates, checks; `facts`: evidence for and against them: written only;
+//! * `fields`: how a field of these two is written; `names`: the ids of all enums; `errno`: the names of
+//!   errnos.
 
+mod analysis;
+pub mod codec;
+mod consistency;
 mod diagnosis;
 mod errno;
 mod evidence;
 mod facts;
 mod fields;
+mod host;
 mod names;
 mod run;
-mod timeline;
+mod saved;
 mod times;
 mod totals;
 
-pub use run::write_start;
+pub use saved::{Saved, read};
 pub use totals::write_levels;
 
+use codec::Codec;
 use fields::{number, span};
+use run::Begun;
 
-use super::Report;
+use super::{Report, Start};
 use crate::diagnosis::model::Diagnosis;
 use crate::json::Json;
 use crate::thresholds::{Actual, Judged};
+use crate::units::Moment;
 
 /// The schema itself.
 pub const SCHEMA: &str = include_str!("../../../tests/schema/tcpgoon-1.json");
@@ -44,26 +54,28 @@ pub fn document(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
 
 /// The fields of a document.
 pub fn write_document(json: &mut Json, report: &Report<'_>, diagnosis: &Diagnosis) {
-    let summary = report.summary;
-    write_start(json, &report.start());
-    json.key("end").string(&crate::units::rfc3339(report.end_unix_ns));
-    number(json, "end_unix_us", report.end_unix_ns / 1_000);
-    span(json, "took_ns", summary.end.since(summary.start));
-    json.key("ended_by").string_or_null(report.ended_by.or(summary.stopped.then_some("a signal")));
-    totals::write(json, report);
-    times::write(json, summary);
-    timeline::write(json, &summary.series);
-    evidence::write(json, report);
+    let mut saved = Saved::of(report);
+    write_with(json, report.summary.start, |codec| saved.fields(codec));
     diagnosis::write(json, report, diagnosis);
-    json.key("thresholds").array(|json| {
-        report.judged.iter().for_each(|judged| json.object(|json| write_judged(json, judged)));
-    });
     number(json, "exit_code", report.exit_code);
 }
 
+/// The fields of a run at its beginning.
+pub fn write_start(json: &mut Json, start: &Start<'_>) {
+    write_with(json, Moment(0), |codec| Begun::of(start).fields(codec));
+}
+
+/// Writes fields with a codec.
+fn write_with(json: &mut Json, start: Moment, fields: impl FnOnce(&mut Codec<'_>)) {
+    let mut codec = Codec::writer(std::mem::take(json), start);
+    fields(&mut codec);
+    // Only reading finds mistakes.
+    *json = codec.finish().unwrap_or_default();
+}
+
+/// What follows from a condition and the run.
 fn write_judged(json: &mut Json, judged: &Judged) {
     let Judged { threshold, actual, failed } = judged;
-    json.key("condition").string(&threshold.text);
     json.key("metric").string(threshold.metric.record().name);
     json.key("comparison").string(threshold.comparison.sign());
     json.key("failed").bool(*failed);

@@ -3,6 +3,7 @@
 use crate::diagnosis::causes::Place;
 use crate::diagnosis::model::{ClosePattern, Likelihood, Reach, Scope, Symptom, Word};
 use crate::diagnosis::pattern::Pattern;
+use crate::engine::breakdown::HitKind;
 use crate::engine::{EndReason, Side, State};
 use crate::limits::Knob;
 use crate::plan::{Close, Probe};
@@ -39,6 +40,15 @@ pub fn reason(reason: EndReason) -> &'static str {
         EndReason::HalfOpen => "half-open",
         EndReason::Lost => "lost",
         EndReason::Aborted => "closed-here",
+    }
+}
+
+/// What a row of a table has.
+pub fn hit(kind: HitKind) -> &'static str {
+    match kind {
+        HitKind::EndReason(end_reason) => reason(end_reason),
+        HitKind::Closed => "closed",
+        HitKind::NoReply => "no-reply",
     }
 }
 

@@ -1,147 +1,171 @@
-//! The plan of a run, and the limits of this host before it.
+//! The plan of a run, and what else is known at its beginning.
 
-use super::fields::{SCHEMA_NAME, boolean, number, number_or_null, span, text};
-use super::names;
-use crate::escape::Escaped;
-use crate::json::Json;
-use crate::limits::{Finding, Gauge, Host, PortRange};
-use crate::plan::{Hold, Plan};
-use crate::report::{Start, preflight};
-use crate::units::{Span, rfc3339};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-/// The most targets and sources that are listed; of more only the count.
-const LISTED_MAX: usize = 100;
+use super::codec::Codec;
+use super::fields::SCHEMA_NAME;
+use super::{host, names};
+use crate::escape::{Escaped, unescaped};
+use crate::limits::{Finding, Host};
+use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, TEXT_BYTES_MAX};
+use crate::report::Start;
+use crate::route::{OtherAddresses, Routes, SOURCES_MAX, TARGETS_MAX, Target};
+use crate::units::rfc3339;
 
-pub fn write_start(json: &mut Json, start: &Start<'_>) {
-    text(json, "schema", SCHEMA_NAME);
-    text(json, "version", env!("CARGO_PKG_VERSION"));
-    text(json, "command_line", start.command_line);
-    json.key("host").string_or_null(start.host);
-    text(json, "start", &rfc3339(start.start_unix_ns));
-    number(json, "start_unix_us", start.start_unix_ns / 1_000);
-    json.key("plan").object(|json| write_plan(json, start.plan));
-    json.key("limits").object(|json| write_limits(json, start.limits));
-    json.key("findings").array(|json| {
-        let all = start.findings.iter();
-        all.for_each(|finding| json.object(|json| write_finding(json, start.plan, finding)));
-    });
+/// What a document has of the beginning of a run.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    pub plan: Plan,
+    pub command_line: String,
+    pub host: Option<String>,
+    pub start_unix_ns: u64,
+    pub limits: Host,
+    pub findings: Vec<Finding>,
 }
 
-fn write_plan(json: &mut Json, plan: &Plan) {
-    let (targets, sources) = (plan.routes.targets(), plan.routes.sources());
-    number(json, "connections_count", plan.connections);
-    number(json, "targets_count", targets.len() as u64);
-    json.key("targets").array(|json| {
-        targets.iter().take(LISTED_MAX).for_each(|target| json.string(&target.to_string()));
-    });
-    number(json, "sources_count", sources.len() as u64);
-    json.key("sources").array(|json| {
-        sources.iter().take(LISTED_MAX).for_each(|source| json.string(&source.ip().to_string()));
-    });
-    json.key("other_addresses").array(|json| {
-        for other in &plan.other_addresses {
-            json.object(|json| {
-                text(json, "name", &other.host);
-                let addresses = other.named.iter();
-                json.key("addresses")
-                    .array(|json| addresses.for_each(|ip| json.string(&ip.to_string())));
-                number(json, "more_count", other.more as u64);
-            });
+impl Begun {
+    pub fn of(start: &Start<'_>) -> Begun {
+        Begun {
+            plan: start.plan.clone(),
+            command_line: start.command_line.to_owned(),
+            host: start.host.map(str::to_owned),
+            start_unix_ns: start.start_unix_ns,
+            limits: start.limits.clone(),
+            findings: start.findings.to_vec(),
         }
+    }
+
+    pub fn empty() -> Begun {
+        Begun {
+            plan: Plan::plain(1, Routes::to_one(no_target())),
+            command_line: String::new(),
+            host: None,
+            start_unix_ns: 0,
+            limits: Host::default(),
+            findings: Vec::new(),
+        }
+    }
+
+    pub fn fields(&mut self, codec: &mut Codec<'_>) {
+        let mut schema = SCHEMA_NAME.to_owned();
+        codec.text("schema", &mut schema);
+        if schema != SCHEMA_NAME {
+            let schema = crate::escape::quoted(&schema);
+            codec.fail("schema", &format!("{schema}: {SCHEMA_NAME} is accepted"));
+        }
+        if let Some(json) = codec.writing() {
+            json.key("version").string(env!("CARGO_PKG_VERSION"));
+        }
+        codec.text("command_line", &mut self.command_line);
+        codec.text_or_null("host", &mut self.host);
+        time(codec, "start", "start_unix_us", &mut self.start_unix_ns);
+        codec.object("plan", &mut |codec| plan(codec, &mut self.plan));
+        codec.object("limits", &mut |codec| host::limits(codec, &mut self.limits));
+        host::findings(codec, &self.plan, &mut self.findings);
+    }
+}
+
+/// A time as RFC 3339, and in microseconds since 1970.
+pub fn time(codec: &mut Codec<'_>, text: &str, field: &'static str, unix_ns: &mut u64) {
+    if let Some(json) = codec.writing() {
+        json.key(text).string(&rfc3339(*unix_ns));
+    }
+    let mut unix_us = *unix_ns / 1_000;
+    codec.number(field, &mut unix_us);
+    if codec.is_reading() {
+        *unix_ns = unix_us * 1_000;
+    }
+}
+
+fn no_target() -> Target {
+    Target { host: String::new(), address: ([0, 0, 0, 0], 0).into() }
+}
+
+fn plan(codec: &mut Codec<'_>, plan: &mut Plan) {
+    codec.number("connections_count", &mut plan.connections);
+    let is_accepted = (1..=CONNECTIONS_MAX).contains(&plan.connections);
+    codec.check("connections_count", is_accepted, "1 to 64000000 are accepted");
+    routes(codec, plan);
+    codec.list("other_addresses", &mut plan.other_addresses, TARGETS_MAX, no_others, &mut |c, o| {
+        c.text("name", &mut o.host);
+        let max = OtherAddresses::NAMED_MAX;
+        c.texts("addresses", &mut o.named, max, IpAddr::to_string, read_ip, "an IP address");
+        c.number("more_count", &mut o.more);
     });
-    json.key("pace").optional(Some(plan.pace).filter(|pace| pace.is_paced()), |json, pace| {
-        json.object(|json| {
-            number(json, "dials_count", pace.dials);
-            span(json, "every_ns", pace.span);
-        });
+    let mut pace = Some(plan.pace).filter(Pace::is_paced);
+    codec.optional("pace", &mut pace, |codec, pace| {
+        codec.number("dials_count", &mut pace.dials);
+        codec.number("every_ns", &mut pace.span);
     });
-    let ns = |span: Option<Span>| span.map(|span| span.0);
-    number_or_null(json, "dial_timeout_ns", ns(plan.dial_timeout));
-    number_or_null(json, "interval_ns", ns(plan.interval));
-    let hold = match plan.hold {
+    plan.pace = pace.unwrap_or_default();
+    codec.number_or_null("dial_timeout_ns", &mut plan.dial_timeout);
+    codec.number_or_null("interval_ns", &mut plan.interval);
+    let mut hold = match plan.hold {
         Hold::For(span) => Some(span),
         Hold::Forever => None,
     };
-    number_or_null(json, "hold_ns", ns(hold));
-    span(json, "settle_ns", plan.settle);
-    text(json, "close", names::close(plan.close));
-    text(json, "probe", names::probe(plan.probe));
-    json.key("reply_check").optional(plan.reply_check.as_ref(), |json, check| {
-        json.object(|json| {
-            text(json, "send", &Escaped(&check.send).to_string());
-            text(json, "expect", &Escaped(&check.expect).to_string());
-            span(json, "timeout_ns", check.reply_timeout);
-        });
+    codec.number_or_null("hold_ns", &mut hold);
+    plan.hold = hold.map_or(Hold::Forever, Hold::For);
+    codec.number("settle_ns", &mut plan.settle);
+    codec.choice("close", &mut plan.close, &[Close::Fin, Close::Rst], names::close);
+    let probes = [Probe::None, Probe::Sample, Probe::All];
+    codec.choice("probe", &mut plan.probe, &probes, names::probe);
+    codec.optional("reply_check", &mut plan.reply_check, |codec, check: &mut ReplyCheck| {
+        bytes(codec, "send", &mut check.send);
+        bytes(codec, "expect", &mut check.expect);
+        codec.number("timeout_ns", &mut check.reply_timeout);
     });
-    number_or_null(json, "errors_max_count", plan.errors_max);
+    codec.number_or_null("errors_max_count", &mut plan.errors_max);
 }
 
-fn write_limits(json: &mut Json, host: &Host) {
-    json.key("descriptors").optional(host.descriptors, |json, descriptors| {
-        json.object(|json| {
-            number(json, "soft_count", descriptors.soft);
-            number(json, "hard_count", descriptors.hard);
-            number(json, "open_count", descriptors.open);
-            boolean(json, "may_raise", descriptors.may_raise);
-        });
+fn routes(codec: &mut Codec<'_>, plan: &mut Plan) {
+    let mut targets = plan.routes.targets().to_vec();
+    codec.list("targets", &mut targets, TARGETS_MAX, no_target, &mut |codec, target| {
+        codec.text("host", &mut target.host);
+        let write = SocketAddr::to_string;
+        let accepted = "an IP address with a port";
+        codec.as_text("address", &mut target.address, write, |text| text.parse().ok(), accepted);
     });
-    number_or_null(json, "nr_open_count", host.nr_open);
-    json.key("files").optional(host.files, write_gauge);
-    number_or_null(json, "epoll_watches_count", host.watches_max);
-    json.key("ephemeral_ports").optional(host.ports, write_ports);
-    json.key("reserved_ports").array(|json| {
-        host.ports_reserved.iter().for_each(|range| write_ports(json, *range));
-    });
-    number_or_null(json, "time_wait_count", host.time_wait);
-    number_or_null(json, "tcp_tw_reuse_setting", host.time_wait_reuse);
-    number_or_null(json, "tcp_timestamps_setting", host.timestamps);
-    json.key("conntrack").optional(host.conntrack, write_gauge);
-    number_or_null(json, "memory_available_bytes", host.memory_available_bytes);
-    json.key("cgroups").array(|json| {
-        for cgroup in &host.cgroups {
-            json.object(|json| {
-                text(json, "file", &cgroup.file);
-                write_bytes(json, &cgroup.bytes);
-            });
+    let mut sources = plan.routes.sources().to_vec();
+    let accepted = "an IP address";
+    codec.texts("sources", &mut sources, SOURCES_MAX, write_source, read_source, accepted);
+    if codec.is_reading() {
+        let count = sources.len();
+        match Routes::new(targets, &sources) {
+            Ok(routes) if routes.sources() == sources => plan.routes = routes,
+            Ok(_) => codec.fail("sources", "each once, IPv4 first, is accepted"),
+            Err(_) if count == 0 => codec.fail("targets", "1 and more are accepted"),
+            Err(_) => codec.fail("sources", "one of the family of each target is accepted"),
         }
-    });
-    json.key("address_space")
-        .optional(host.address_space, |json, bytes| json.object(|json| write_bytes(json, &bytes)));
-    number(json, "connection_bytes", host.table_bytes_each);
-    json.key("neighbour_tables").array(|json| {
-        for table in &host.neighbours {
-            json.object(|json| {
-                text(json, "family", if table.is_v6 { "ipv6" } else { "ipv4" });
-                number(json, "max_count", table.entries.most);
-                number(json, "used_count", table.entries.used);
-                number(json, "next_hops_count", table.hops);
-                number(json, "targets_count", table.targets);
-            });
-        }
-    });
+    }
 }
 
-fn write_gauge(json: &mut Json, gauge: Gauge) {
-    json.object(|json| {
-        number(json, "max_count", gauge.most);
-        number(json, "used_count", gauge.used);
-    });
+/// With its scope, without its port, which is 0.
+fn write_source(source: &SocketAddr) -> String {
+    let shown = source.to_string();
+    let ip = shown.strip_suffix(":0").unwrap_or(&shown);
+    ip.trim_matches(['[', ']']).to_owned()
 }
 
-fn write_bytes(json: &mut Json, gauge: &Gauge) {
-    number(json, "max_bytes", gauge.most);
-    number(json, "used_bytes", gauge.used);
+fn read_source(text: &str) -> Option<SocketAddr> {
+    let with_port = if text.contains(':') { format!("[{text}]:0") } else { format!("{text}:0") };
+    with_port.parse().ok()
 }
 
-fn write_ports(json: &mut Json, range: PortRange) {
-    json.object(|json| {
-        number(json, "first_port", range.low);
-        number(json, "last_port", range.high);
-    });
+fn no_others() -> OtherAddresses {
+    OtherAddresses::new("", &[])
 }
 
-fn write_finding(json: &mut Json, plan: &Plan, finding: &Finding) {
-    text(json, "knob", names::knob(&finding.knob));
-    number(json, "allows_count", finding.connections);
-    text(json, "text", &preflight::Line { plan, finding }.to_string());
+pub fn read_ip(text: &str) -> Option<IpAddr> {
+    text.parse().ok()
+}
+
+/// A text of the command line, escaped.
+fn bytes(codec: &mut Codec<'_>, field: &'static str, bytes: &mut Arc<[u8]>) {
+    let read = |text: &str| {
+        unescaped(text).filter(|bytes| bytes.len() <= TEXT_BYTES_MAX).map(Arc::from)
+    };
+    let write = |bytes: &Arc<[u8]>| Escaped(bytes).to_string();
+    codec.as_text(field, bytes, write, read, "a text with escapes, at most 4096 bytes,");
 }

@@ -1,135 +1,218 @@
 //! Counts: levels and flows, end reasons, the run by target and by source, and how exact the
 //! measurement was.
 
-use super::fields::{boolean, moment, number, number_or_null, span, text};
+use super::codec::Codec;
 use super::{errno, names};
-use crate::engine::breakdown::{Breakdown, Row};
-use crate::engine::failure_times::Failures;
+use crate::engine::breakdown::{Breakdown, ROWS_MAX, Row};
+use crate::engine::failure_times::{Failures, Slow};
+use crate::engine::gaps::{GAPS_MAX, Gap, Gaps};
 use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, State, Summary};
 use crate::json::Json;
-use crate::report::Report;
+use crate::plan::Plan;
 use crate::report::evidence::reason_text;
+use crate::units::{Moment, Span};
 
-pub fn write(json: &mut Json, report: &Report<'_>) {
-    let (summary, routes) = (report.summary, &report.plan.routes);
-    json.key("totals").object(|json| write_totals(json, report));
-    json.key("end_reasons").array(|json| {
-        let counted = EndReason::ALL.into_iter().filter(|reason| summary.ended_by(*reason) > 0);
-        counted.for_each(|reason| json.object(|json| write_reason(json, summary, reason)));
-    });
-    json.key("slow_dials").object(|json| {
-        let slow = &summary.slow;
-        number(json, "dials_count", slow.dials);
-        number(json, "failed_count", slow.failed);
-        number(json, "retransmitted_count", slow.retransmitted);
-        number(json, "repeats_count", slow.repeats);
-        number(json, "failed_repeats_count", slow.failed_repeats);
-    });
+/// What is counted beside the summary.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside {
+    pub turn_longest: Span,
+    pub lines_dropped: u64,
+    pub targets_unresolved: Option<u64>,
+}
+
+pub fn fields(codec: &mut Codec<'_>, plan: &Plan, summary: &mut Summary, beside: &mut Beside) {
+    codec.object("totals", &mut |codec| totals(codec, summary, beside));
+    end_reasons(codec, summary);
+    codec.object("slow_dials", &mut |codec| slow(codec, &mut summary.slow));
+    let routes = &plan.routes;
     let target = |index: usize| routes.targets().get(index).map(ToString::to_string);
-    write_table(json, "targets", &summary.targets, target);
+    table(codec, "targets", &mut summary.targets, routes.targets().len(), &target);
     let source = |index: usize| routes.sources().get(index).map(|source| source.ip().to_string());
-    write_table(json, "sources", &summary.sources, source);
-    json.key("gaps").array(|json| {
-        for gap in summary.gaps.list() {
-            json.object(|json| {
-                span(json, "from_ns", gap.from.since(summary.start));
-                span(json, "to_ns", gap.to.since(summary.start));
-                boolean(json, "is_stop", gap.is_stop);
-                boolean(json, "is_joined", gap.is_joined);
-            });
-        }
-    });
+    table(codec, "sources", &mut summary.sources, routes.sources().len(), &source);
+    gaps(codec, summary);
 }
 
 /// By state; their sum is the number of connections.
-pub fn write_levels(json: &mut Json, levels: &[u32; State::COUNT]) {
+pub fn levels(codec: &mut Codec<'_>, levels: &mut [u32; State::COUNT]) {
     let all = State::ALL.into_iter().zip(levels);
-    all.for_each(|(state, level)| number(json, names::level(state), *level));
+    all.for_each(|(state, level)| codec.number(names::level(state), level));
 }
 
-fn write_totals(json: &mut Json, report: &Report<'_>) {
-    let summary = report.summary;
-    number(json, "connections_count", summary.last.connections);
-    json.key("levels").object(|json| write_levels(json, &summary.last.levels));
-    number(json, "established_ever_count", summary.established_ever);
-    number(json, "established_peak_count", summary.established_peak);
-    number(json, "sustained_count", summary.sustained);
-    span(json, "sustained_window_ns", WINDOW);
-    boolean(json, "is_cut_short", summary.is_cut_short);
-    number(json, "errors_count", summary.errors);
-    number(json, "skipped_dials_count", summary.skipped);
-    number(json, "received_bytes", summary.received_bytes);
-    moment(json, "first_dial_ns", summary.start, summary.first_dial);
-    moment(json, "last_dial_ns", summary.start, summary.last_dial);
-    span(json, "timeout_lateness_max_ns", summary.timeout_lateness_max);
-    span(json, "longest_turn_ns", report.turn_longest);
-    number(json, "lines_dropped_count", report.lines_dropped);
-    boolean(json, "was_stopped", summary.stopped);
-    boolean(json, "hit_max_errors", summary.hit_max_errors);
+/// The same, of an event.
+pub fn write_levels(json: &mut Json, levels_now: &[u32; State::COUNT]) {
+    super::write_with(json, Moment(0), |codec| levels(codec, &mut levels_now.clone()));
 }
 
-fn write_reason(json: &mut Json, summary: &Summary, reason: EndReason) {
-    let number_of_system = summary.first_errno[reason as usize];
-    text(json, "reason", names::reason(reason));
-    text(json, "side", names::side(reason.side()));
-    text(json, "ends_in", names::state(reason.ends_in()));
-    number(json, "connections_count", summary.ended_by(reason));
-    json.key("errno").string_or_null(errno::name(number_of_system));
-    let system = u64::try_from(number_of_system).ok().filter(|number| *number > 0);
-    number_or_null(json, "errno_number", system);
-    text(json, "text", &reason_text(summary, reason));
-    json.key("times").optional(summary.failures[reason as usize], |json, failures| {
-        json.object(|json| write_failures(json, summary, &failures));
-    });
-}
-
-/// The first and last time, and how long each took.
-pub fn write_failures(json: &mut Json, summary: &Summary, failures: &Failures) {
-    moment(json, "first_ns", summary.start, Some(failures.first));
-    moment(json, "last_ns", summary.start, Some(failures.last));
-    span(json, "took_min_ns", failures.min);
-    span(json, "took_p50_ns", failures.p50);
-    span(json, "took_max_ns", failures.max);
-}
-
-fn write_table(
-    json: &mut Json,
-    key: &str,
-    breakdown: &Breakdown,
-    name: impl Fn(usize) -> Option<String>,
-) {
-    json.key(key).array(|json| {
-        for row in &breakdown.worst {
-            let name = name(row.index as usize).unwrap_or_default();
-            json.object(|json| write_row(json, &name, row));
-        }
-    });
-}
-
-fn write_row(json: &mut Json, name: &str, row: &Row) {
-    text(json, "name", name);
-    for (key, count) in [
-        ("dialed_count", row.dialed),
-        ("established_count", row.established),
-        ("errors_count", row.errors),
-        ("closed_count", row.closed),
-        ("closed_on_accept_count", row.closed_at_once),
-        ("replied_count", row.replied),
-        ("no_reply_count", row.no_reply),
-        ("slow_count", row.slow_or_pending),
-    ] {
-        number(json, key, count);
+fn totals(codec: &mut Codec<'_>, summary: &mut Summary, beside: &mut Beside) {
+    codec.number("connections_count", &mut summary.last.connections);
+    codec.object("levels", &mut |codec| levels(codec, &mut summary.last.levels));
+    codec.number("established_ever_count", &mut summary.established_ever);
+    codec.number("established_peak_count", &mut summary.established_peak);
+    codec.number("sustained_count", &mut summary.sustained);
+    if let Some(json) = codec.writing() {
+        json.key("sustained_window_ns").integer(WINDOW.0);
     }
-    let p99 = (row.established > 0).then_some(row.p99.0);
-    number_or_null(json, "dial_p99_ns", p99);
-    json.key("end_reasons").array(|json| {
-        let counted = EndReason::ALL.into_iter().zip(row.reasons).filter(|(_, count)| *count > 0);
-        for (reason, count) in counted {
-            json.object(|json| {
-                text(json, "reason", names::reason(reason));
-                number(json, "connections_count", count);
-            });
+    codec.flag("is_cut_short", &mut summary.is_cut_short);
+    codec.number("errors_count", &mut summary.errors);
+    codec.number("skipped_dials_count", &mut summary.skipped);
+    codec.number("received_bytes", &mut summary.received_bytes);
+    codec.moment_or_null("first_dial_ns", &mut summary.first_dial);
+    codec.moment_or_null("last_dial_ns", &mut summary.last_dial);
+    codec.number("timeout_lateness_max_ns", &mut summary.timeout_lateness_max);
+    codec.number("longest_turn_ns", &mut beside.turn_longest);
+    codec.number("lines_dropped_count", &mut beside.lines_dropped);
+    codec.flag("was_stopped", &mut summary.stopped);
+    codec.flag("loop_failed", &mut summary.loop_failed);
+    codec.flag("hit_max_errors", &mut summary.hit_max_errors);
+    codec.number_or_null("targets_unresolved_count", &mut beside.targets_unresolved);
+}
+
+/// What ended dials or connections.
+struct Ended {
+    reason: EndReason,
+    count: u64,
+    errno: Option<u32>,
+    times: Option<Failures>,
+}
+
+fn end_reasons(codec: &mut Codec<'_>, summary: &mut Summary) {
+    let ended = |reason: EndReason| Ended {
+        reason,
+        count: summary.ended_by(reason),
+        errno: u32::try_from(summary.first_errno[reason as usize]).ok().filter(|errno| *errno > 0),
+        times: summary.failures[reason as usize],
+    };
+    let mut all: Vec<Ended> =
+        EndReason::ALL.into_iter().map(ended).filter(|ended| ended.count > 0).collect();
+    let none = || Ended { reason: EndReason::Refused, count: 0, errno: None, times: None };
+    codec.list("end_reasons", &mut all, EndReason::COUNT, none, &mut |codec, ended| {
+        reason(codec, &mut ended.reason);
+        codec.number("connections_count", &mut ended.count);
+        codec.number_or_null("errno_number", &mut ended.errno);
+        if let Some(json) = codec.writing() {
+            let (reason, number) = (ended.reason, summary.first_errno[ended.reason as usize]);
+            json.key("side").string(names::side(reason.side()));
+            json.key("ends_in").string(names::state(reason.ends_in()));
+            json.key("errno").string_or_null(errno::name(number));
+            json.key("text").string(&reason_text(summary, reason));
         }
+        codec.optional("times", &mut ended.times, failures);
     });
+    if !codec.is_reading() {
+        return;
+    }
+    for Ended { reason, count, errno, times } in all {
+        let index = reason as usize;
+        let is_first = summary.flow[index] == 0 && count > 0;
+        codec.check("end_reasons", is_first, "each reason once, with 1 and more, is accepted");
+        summary.flow[index] = count;
+        summary.first_errno[index] = errno.and_then(|errno| errno.try_into().ok()).unwrap_or(0);
+        summary.failures[index] = times.map(|times| Failures { count, ..times });
+    }
+}
+
+pub fn reason(codec: &mut Codec<'_>, reason: &mut EndReason) {
+    codec.choice("reason", reason, &EndReason::ALL, names::reason);
+}
+
+/// The first and last time, and how long each took. How many there are is beside it.
+pub fn failures(codec: &mut Codec<'_>, failures: &mut Failures) {
+    codec.moment("first_ns", &mut failures.first);
+    codec.moment("last_ns", &mut failures.last);
+    codec.number("took_min_ns", &mut failures.min);
+    codec.number("took_p50_ns", &mut failures.p50);
+    codec.number("took_max_ns", &mut failures.max);
+}
+
+fn slow(codec: &mut Codec<'_>, slow: &mut Slow) {
+    codec.number("dials_count", &mut slow.dials);
+    codec.number("failed_count", &mut slow.failed);
+    codec.number("retransmitted_count", &mut slow.retransmitted);
+    codec.number("repeats_count", &mut slow.repeats);
+    codec.number("failed_repeats_count", &mut slow.failed_repeats);
+    codec.check("failed_count", slow.failed <= slow.dials, "more than dials_count");
+}
+
+/// `count`: how many targets or sources there are.
+fn table(
+    codec: &mut Codec<'_>,
+    field: &'static str,
+    breakdown: &mut Breakdown,
+    count: usize,
+    name: &dyn Fn(usize) -> Option<String>,
+) {
+    let mut rows = breakdown.worst.clone();
+    codec.list(field, &mut rows, ROWS_MAX, Row::default, &mut |codec, one| {
+        codec.number("index_number", &mut one.index);
+        if let Some(json) = codec.writing() {
+            json.key("name").string(&name(one.index as usize).unwrap_or_default());
+        }
+        row(codec, one);
+    });
+    if codec.is_reading() {
+        crate::order::sort_short_by_key(&mut rows, |row| row.index);
+        let is_known = rows.last().is_none_or(|last| (last.index as usize) < count);
+        let is_once = rows.windows(2).all(|pair| pair[0].index < pair[1].index);
+        let expected = if count < 2 { 0 } else { count.min(ROWS_MAX) };
+        let holds = is_known && is_once && rows.len() == expected;
+        codec.check(field, holds, "a row for each of plan's, once, at most 20, is accepted");
+        *breakdown = Breakdown::of(count, rows.into_iter().filter(|_| holds));
+    }
+}
+
+fn row(codec: &mut Codec<'_>, row: &mut Row) {
+    codec.number("dialed_count", &mut row.dialed);
+    codec.number("established_count", &mut row.established);
+    codec.number("errors_count", &mut row.errors);
+    codec.number("closed_count", &mut row.closed);
+    codec.number("closed_on_accept_count", &mut row.closed_at_once);
+    codec.number("replied_count", &mut row.replied);
+    codec.number("no_reply_count", &mut row.no_reply);
+    codec.number("slow_count", &mut row.slow_or_pending);
+    let mut p99 = (row.established > 0).then_some(row.p99);
+    codec.number_or_null("dial_p99_ns", &mut p99);
+    row.p99 = p99.unwrap_or_default();
+    codec.object("onset", &mut |codec| {
+        codec.number("before_count", &mut row.onset.before);
+        codec.number("after_count", &mut row.onset.after);
+        codec.number("hits_count", &mut row.onset.hits);
+    });
+    reason_counts(codec, &mut row.reasons);
+}
+
+/// Those of a row, or of some dials.
+pub fn reason_counts(codec: &mut Codec<'_>, counts: &mut [u32; EndReason::COUNT]) {
+    let mut all: Vec<(EndReason, u32)> =
+        EndReason::ALL.into_iter().zip(*counts).filter(|(_, count)| *count > 0).collect();
+    let none = || (EndReason::Refused, 0);
+    codec.list("end_reasons", &mut all, EndReason::COUNT, none, &mut |codec, one| {
+        reason(codec, &mut one.0);
+        codec.number("connections_count", &mut one.1);
+    });
+    if codec.is_reading() {
+        *counts = [0; EndReason::COUNT];
+        all.into_iter().for_each(|(reason, count)| counts[reason as usize] = count);
+    }
+}
+
+fn gaps(codec: &mut Codec<'_>, summary: &mut Summary) {
+    let mut list = summary.gaps.list().to_vec();
+    codec.list("gaps", &mut list, GAPS_MAX, Gap::default, &mut |codec, gap| {
+        codec.moment("from_ns", &mut gap.from);
+        codec.moment("to_ns", &mut gap.to);
+        codec.flag("is_stop", &mut gap.is_stop);
+        codec.flag("is_joined", &mut gap.is_joined);
+    });
+    let (mut total, mut count) = (summary.gaps.total(), summary.gaps.count());
+    codec.number("gaps_total_ns", &mut total);
+    codec.number("gaps_count", &mut count);
+    if codec.is_reading() {
+        let is_in_order = list.windows(2).all(|pair| pair[0].to <= pair[1].from)
+            && list.iter().all(|gap| gap.from < gap.to);
+        codec.check("gaps", is_in_order, "pauses in order, none in another, are accepted");
+        let is_any = list.is_empty() == (count == 0) && list.len() <= count as usize;
+        codec.check("gaps_count", is_any, "fewer than there are in gaps, or none of these");
+        summary.gaps = Gaps::of(list, total, count);
+    }
 }

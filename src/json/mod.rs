@@ -1,4 +1,7 @@
-//! JSON, written as it goes: no tree, no allocation but the text. Source: RFC 8259.
+//! JSON, written as it goes: no tree, no allocation but the text; and [`reader`], which reads it.
+//! Source: RFC 8259.
+
+pub mod reader;
 
 use std::fmt::Write;
 
@@ -41,14 +44,15 @@ impl Json {
         self.text.push_str(text);
     }
 
+    /// Begins an object or an array, which [`Json::close`] ends.
     #[inline(never)]
-    fn open(&mut self, bracket: &str) {
+    pub fn open(&mut self, bracket: &str) {
         self.raw(bracket);
         self.is_first = true;
     }
 
     #[inline(never)]
-    fn close(&mut self, bracket: char) {
+    pub fn close(&mut self, bracket: char) {
         self.text.push(bracket);
         (self.is_first, self.is_keyed) = (false, false);
     }
