@@ -4,13 +4,13 @@
 use super::codec::Codec;
 use super::names;
 use super::totals::reason_counts;
+use crate::engine::analysis::Timeline;
+use crate::engine::analysis::closes::PULSES_MAX;
 use crate::engine::analysis::levels::CELLS_MAX as LEVELS_MAX;
 use crate::engine::analysis::timeline::CELLS_MAX;
 use crate::engine::analysis::{Analysis, Cell, Closes, Counts, Levels, Outcome, Pulse, Spread};
 use crate::engine::breakdown::{Breakdown, HitKind, Hits, ROWS_MAX};
 use crate::engine::{EndReason, Summary};
-use crate::engine::analysis::closes::PULSES_MAX;
-use crate::engine::analysis::Timeline;
 use crate::units::Span;
 
 pub fn fields(codec: &mut Codec<'_>, summary: &mut Summary) {

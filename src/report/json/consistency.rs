@@ -98,9 +98,8 @@ fn spread(codec: &mut Codec<'_>, connections: u32, spread: &Spread) {
     levels.cells.iter().for_each(|counts| add(&mut by_level, counts));
     codec.check("analysis", is_sound && by_order == by_level, "dials that do not add up");
     let are_levels = timeline.cells.iter().all(|cell| {
-        let is_level = |level: &std::ops::Range<u32>| {
-            level.start <= level.end && level.end <= connections
-        };
+        let is_level =
+            |level: &std::ops::Range<u32>| level.start <= level.end && level.end <= connections;
         is_level(&cell.level) && is_level(&cell.level_at_first) && cell.from <= cell.to
     });
     let is_width = levels.width.is_power_of_two() && levels.width <= WIDTH_MAX;

@@ -34,12 +34,18 @@ pub fn limits(codec: &mut Codec<'_>, host: &mut Host) {
     codec.optional("address_space", &mut host.address_space, bytes);
     codec.number("connection_bytes", &mut host.table_bytes_each);
     let tables = &mut host.neighbours;
-    codec.list("neighbour_tables", tables, ENTRIES_MAX, Neighbours::default, &mut |codec, table| {
-        family(codec, &mut table.is_v6);
-        gauge(codec, &mut table.entries);
-        codec.number("next_hops_count", &mut table.hops);
-        codec.number("targets_count", &mut table.targets);
-    });
+    codec.list(
+        "neighbour_tables",
+        tables,
+        ENTRIES_MAX,
+        Neighbours::default,
+        &mut |codec, table| {
+            family(codec, &mut table.is_v6);
+            gauge(codec, &mut table.entries);
+            codec.number("next_hops_count", &mut table.hops);
+            codec.number("targets_count", &mut table.targets);
+        },
+    );
 }
 
 fn family(codec: &mut Codec<'_>, is_v6: &mut bool) {

@@ -87,12 +87,18 @@ fn plan(codec: &mut Codec<'_>, plan: &mut Plan) {
     let is_accepted = (1..=CONNECTIONS_MAX).contains(&plan.connections);
     codec.check("connections_count", is_accepted, "1 to 64000000 are accepted");
     routes(codec, plan);
-    codec.list("other_addresses", &mut plan.other_addresses, TARGETS_MAX, no_others, &mut |c, o| {
-        c.text("name", &mut o.host);
-        let max = OtherAddresses::NAMED_MAX;
-        c.texts("addresses", &mut o.named, max, IpAddr::to_string, read_ip, "an IP address");
-        c.number("more_count", &mut o.more);
-    });
+    codec.list(
+        "other_addresses",
+        &mut plan.other_addresses,
+        TARGETS_MAX,
+        no_others,
+        &mut |c, o| {
+            c.text("name", &mut o.host);
+            let max = OtherAddresses::NAMED_MAX;
+            c.texts("addresses", &mut o.named, max, IpAddr::to_string, read_ip, "an IP address");
+            c.number("more_count", &mut o.more);
+        },
+    );
     let mut pace = Some(plan.pace).filter(Pace::is_paced);
     codec.optional("pace", &mut pace, |codec, pace| {
         codec.number("dials_count", &mut pace.dials);
@@ -163,9 +169,8 @@ pub fn read_ip(text: &str) -> Option<IpAddr> {
 
 /// A text of the command line, escaped.
 fn bytes(codec: &mut Codec<'_>, field: &'static str, bytes: &mut Arc<[u8]>) {
-    let read = |text: &str| {
-        unescaped(text).filter(|bytes| bytes.len() <= TEXT_BYTES_MAX).map(Arc::from)
-    };
+    let read =
+        |text: &str| unescaped(text).filter(|bytes| bytes.len() <= TEXT_BYTES_MAX).map(Arc::from);
     let write = |bytes: &Arc<[u8]>| Escaped(bytes).to_string();
     codec.as_text(field, bytes, write, read, "a text with escapes, at most 4096 bytes,");
 }

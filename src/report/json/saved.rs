@@ -141,8 +141,7 @@ fn conditions(codec: &mut Codec<'_>, judged: &mut Vec<Judged>) {
 
 fn no_condition() -> Judged {
     let (metric, comparison) = (Metric::Errors, Comparison::Greater);
-    let threshold =
-        Threshold { metric, comparison, value: Wanted::Count(0), text: String::new() };
+    let threshold = Threshold { metric, comparison, value: Wanted::Count(0), text: String::new() };
     Judged { threshold, actual: Actual::Unknown, failed: true }
 }
 

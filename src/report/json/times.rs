@@ -31,7 +31,8 @@ pub fn histograms(codec: &mut Codec<'_>, summary: &mut Summary) {
 }
 
 fn histogram(codec: &mut Codec<'_>, field: &'static str, times: &mut Histogram) {
-    let mut known = Some((times.parts(), PERCENTILES.map(|(_, permille)| times.quantile(permille))));
+    let mut known =
+        Some((times.parts(), PERCENTILES.map(|(_, permille)| times.quantile(permille))));
     known = known.filter(|(parts, _)| parts.count > 0);
     codec.optional(field, &mut known, |codec, (parts, percentiles)| {
         buckets(codec, parts, percentiles);
