@@ -171,6 +171,15 @@ fn route_error_text(error: &RouteError) -> String {
     }
 }
 
+/// The arguments of `tcpgoon report`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportArgs {
+    /// What is read: a document, or events; `-` is standard input.
+    pub file: String,
+    pub outputs: Outputs,
+    pub display: Display,
+}
+
 /// The arguments of `tcpgoon serve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeArgs {

@@ -36,6 +36,7 @@
 //!   netlink.rs          this host's neighbour tables, routes and addresses
 //!   neighbours.rs       the neighbour table entries that a plan needs
 //!   report_file.rs      a file that a report is written to, found writable before the run
+//!   saved_file.rs       reads a file that a run was saved to
 //!   stdio.rs            standard output and error that never block
 //!   errno.rs            errno → EndReason
 //!   terminal.rs         whether a stream is a terminal that can redraw, and how wide
@@ -190,6 +191,7 @@
 //!     levels.rs         dials by how many connections were open
 //!     closes.rs         when connections were closed, and at which age
 //!     breakdown.rs      the run by target and by source
+//! reread.rs             a saved run again: read, judged and diagnosed
 //! judgement.rs          the conditions of --fail-if against a finished run
 //! args.rs               what was typed
 //! display.rs            how a run is shown: what was typed of it, and what that means
@@ -200,7 +202,8 @@
 //! route.rs              slot → (source, target)
 //! counters.rs           this host's kernel counters: text → numbers
 //! icmp.rs               ICMP errors that dials received
-//! json.rs               JSON, written as it goes
+//! json/                 JSON, written as it goes
+//!   reader.rs           and read: strict, bounded, without a copy of the text
 //! escape.rs             escaping and quoting of text from outside
 //! order.rs              order in short lists
 //! units.rs              Moment, Span, Tick; times, counts and rates: one table to parse and print
@@ -234,6 +237,7 @@ pub mod os;
 pub mod outputs;
 pub mod plan;
 pub mod report;
+pub mod reread;
 pub mod route;
 pub mod sim;
 pub mod thresholds;

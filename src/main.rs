@@ -6,7 +6,7 @@ use std::io::{self, BufReader, LineWriter, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tcpgoon::args::{Args, CalibrateArgs, ServeArgs};
+use tcpgoon::args::{Args, CalibrateArgs, ReportArgs, ServeArgs};
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
@@ -14,6 +14,7 @@ use tcpgoon::diagnosis::diagnose;
 use tcpgoon::engine::{Key, Progress, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
+use tcpgoon::json::reader;
 use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::measured::{ServeCounts, ServeEvent};
@@ -22,9 +23,9 @@ use tcpgoon::os::driver::{self, Tables};
 use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Blocking, Output, Streams};
+use tcpgoon::os::stdio::{Blocking, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve, terminal};
+use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve, saved_file, terminal};
 use tcpgoon::outputs::{self, Format, Outputs};
 use tcpgoon::plan::Plan;
 use tcpgoon::report::colour::coloured;
@@ -32,6 +33,7 @@ use tcpgoon::report::debug::Debug;
 use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
 use tcpgoon::report::rates::Rates;
 use tcpgoon::report::{self, Report, Start, format, outlook, preflight, text};
+use tcpgoon::reread::Reread;
 use tcpgoon::units::Span;
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn dispatch() -> Result<u8> {
         Command::Run(args) => run(&args),
         Command::Serve(args) => serve(&args),
         Command::Calibrate(args) => calibrate(&args),
+        Command::Report(args) => report_again(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
         Command::Help(verb) => print(&cli::help::usage(verb)),
         Command::Schema => print(report::json::SCHEMA),
@@ -84,7 +87,7 @@ fn run(args: &Args) -> Result<u8> {
             .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
     let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
     host::raise_nofile_limit(plan.connections);
-    let files = if args.dry_run { Vec::new() } else { open_files(&args.outputs)? };
+    let files = if args.dry_run { Vec::new() } else { ReportFile::open_all(&args.outputs)? };
     // Before the limits are read, so that these descriptors count as open.
     let counter_files = CounterFiles::open();
     let mut streams = streams()?;
@@ -140,21 +143,41 @@ fn run(args: &Args) -> Result<u8> {
     let signals = hold_signals()?;
     console.counters_before = console.counter_files.read();
     let ran = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console);
-    let ran = ran.and_then(|_| check_written(&console.streams.stdout));
-    // Each is printed; the last one by main().
-    let failures = console.files.iter().filter_map(ReportFile::failure);
-    let mut errors: Vec<Error> = ran.err().into_iter().chain(failures).collect();
-    let last = errors.pop();
-    errors.iter().for_each(print_error);
-    last.map_or(Ok(console.exit_code), Err)
+    let ran = ran.and_then(|_| console.streams.stdout.all_written());
+    all_written(ran, &console.files)?;
+    Ok(console.exit_code)
 }
 
-/// Before anything is dialed.
-fn open_files(outputs: &Outputs) -> Result<Vec<ReportFile>> {
-    let formats = Format::ALL.into_iter();
-    let files = formats.filter_map(|format| Some((format, outputs.path(format)?)));
-    let files = files.filter(|(_, path)| *path != outputs::STDOUT);
-    files.map(|(format, path)| ReportFile::open(format, path)).collect()
+/// Each error is printed; the last one by main().
+fn all_written(done: Result<()>, files: &[ReportFile]) -> Result<()> {
+    let failures = files.iter().filter_map(ReportFile::failure);
+    let mut errors: Vec<Error> = done.err().into_iter().chain(failures).collect();
+    let last = errors.pop();
+    errors.iter().for_each(print_error);
+    last.map_or(Ok(()), Err)
+}
+
+/// Renders a saved run again.
+fn report_again(args: &ReportArgs) -> Result<u8> {
+    let name = if args.file == "-" { "standard input" } else { &args.file };
+    let named = |why: String| Error::Setup(format!("{}:{why}", Printable(name)));
+    let bytes = saved_file::read(&args.file, reader::TEXT_BYTES_MAX)
+        .map_err(|error| named(format!(" {error}")))?;
+    let run = Reread::of(&bytes).map_err(named)?;
+    if args.outputs.lacks_conditions(run.report().judged) {
+        return Err(Error::Setup(format!("{}: the run had none", outputs::NO_CONDITIONS)));
+    }
+    let mut files = ReportFile::open_all(&args.outputs)?;
+    let (mut stdout, signals) = (streams()?.stdout, hold_signals()?);
+    let on_stdout = args.outputs.on_stdout();
+    let mut text = run.rendered(on_stdout);
+    if on_stdout.is_none() && args.display.has_color(&terminal::surroundings()) {
+        text = coloured(&text);
+    }
+    stdout.finish(&text, &signals);
+    files.iter_mut().for_each(|file| file.finish(&run.rendered(Some(file.format())), &signals));
+    all_written(stdout.all_written(), &files)?;
+    Ok(exit::ALL_ESTABLISHED)
 }
 
 /// Prints the plan and the local limits below it; succeeds if there are none.
@@ -191,7 +214,7 @@ fn serve(args: &ServeArgs) -> Result<u8> {
     let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
     let signals = hold_signals()?;
     os::serve::serve(args, &signals, &mut console)?;
-    check_written(&console.streams.stdout)?;
+    console.streams.stdout.all_written()?;
     Ok(exit::ALL_ESTABLISHED)
 }
 
@@ -203,7 +226,7 @@ fn calibrate(args: &CalibrateArgs) -> Result<u8> {
         let _ = report::measured::write_calibration(&mut text, calibration);
         stdout.finish(&text, signals);
     })?;
-    check_written(&stdout)?;
+    stdout.all_written()?;
     let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
     let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
     Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
@@ -215,14 +238,6 @@ fn streams() -> Result<Streams> {
 
 fn hold_signals() -> Result<Signals> {
     Signals::hold().map_err(|error| Error::system("cannot receive signals", &error))
-}
-
-/// A failed write is reported last.
-fn check_written(stdout: &Output) -> Result<()> {
-    match stdout.failure() {
-        Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
-        None => Ok(()),
-    }
 }
 
 fn lossy(word: std::ffi::OsString) -> String {

@@ -3,12 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::flags::Verb;
 use super::mistake::Mistake;
 use super::target::{Group, Ports};
-use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
+use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ReportArgs, ServeArgs};
 use crate::display::When;
 use crate::escape::{quoted, unescaped};
-use crate::outputs::{Format, Outputs};
+use crate::outputs::{Format, NO_CONDITIONS, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
@@ -90,12 +91,35 @@ impl Draft {
 
     /// # Errors
     /// A flag that needs another one.
-    pub fn check_dependencies(&self) -> Result<(), String> {
+    pub fn check_dependencies(&self, verb: Verb) -> Result<(), String> {
         let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }
-        self.run.outputs.check()
+        self.run.outputs.check()?;
+        // The conditions of a saved run are in its file.
+        match self.run.outputs.lacks_conditions(&self.run.outputs.fail_if) && verb == Verb::Run {
+            true => Err(NO_CONDITIONS.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// The file of `tcpgoon report`, and what is made of it.
+    ///
+    /// # Errors
+    /// None, or a second one.
+    pub fn into_report(self) -> Result<ReportArgs, Mistake> {
+        let Args { outputs, display, .. } = self.run;
+        match &self.words[..] {
+            [file] => Ok(ReportArgs { file: file.clone(), outputs, display }),
+            [] => Err("a file of --json or --events is required, or - for standard input"
+                .to_owned()
+                .into()),
+            [_, more, ..] => {
+                let line = format!("{}: 'tcpgoon report' takes one file", quoted(more));
+                Err(Mistake::Word { word: more.clone(), line })
+            }
+        }
     }
 
     /// # Errors

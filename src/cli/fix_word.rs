@@ -16,6 +16,7 @@ use crate::units::{Span, parse_count, parse_span};
 const VERBS: &[(&str, &[&str])] = &[
     ("serve", &["server", "listen", "listener", "service"]),
     ("calibrate", &["calibration", "selftest", "doctor"]),
+    ("report", &["show", "render", "view", "print", "reports", "replay"]),
     ("explain", &["why", "describe"]),
     ("version", &["ver"]),
     ("help", &["man", "usage", "info"]),

@@ -13,13 +13,20 @@ pub enum Verb {
     Run,
     Serve,
     Calibrate,
+    Report,
     Explain,
     Schema,
 }
 
 impl Verb {
-    pub const ALL: [Verb; 5] =
-        [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain, Verb::Schema];
+    pub const ALL: [Verb; 6] = [
+        Verb::Run,
+        Verb::Serve,
+        Verb::Calibrate,
+        Verb::Report,
+        Verb::Explain,
+        Verb::Schema,
+    ];
 
     /// The command line of the verb, without flags.
     pub fn command(self) -> &'static str {
@@ -27,6 +34,7 @@ impl Verb {
             Verb::Run => "tcpgoon",
             Verb::Serve => "tcpgoon serve",
             Verb::Calibrate => "tcpgoon calibrate",
+            Verb::Report => "tcpgoon report",
             Verb::Explain => "tcpgoon explain",
             Verb::Schema => "tcpgoon schema",
         }
@@ -61,6 +69,7 @@ impl Flag {
 
 const RUN: &[Verb] = &[Verb::Run];
 const SERVE: &[Verb] = &[Verb::Serve];
+const REPORTS: &[Verb] = &[Verb::Run, Verb::Report];
 
 /// The defaults of a record: a switch of a run without a short name.
 const BASE: Flag = Flag {
@@ -145,6 +154,7 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         long: "color",
+        verbs: REPORTS,
         help: "Colors: auto (on a terminal), always, never",
         effect: |draft, value| store(&mut draft.run.display.color, effects::when(value)),
         ..WHEN
@@ -282,6 +292,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "json",
         value: Some("FILE"),
+        verbs: REPORTS,
         help: "Write the report to FILE as JSON; - is standard output, without the text",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Json, value),
         ..BASE
@@ -289,6 +300,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "junit",
         value: Some("FILE"),
+        verbs: REPORTS,
         help: "Write the conditions of --fail-if to FILE as JUnit XML",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Junit, value),
         ..BASE
@@ -296,6 +308,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "markdown",
         value: Some("FILE"),
+        verbs: REPORTS,
         help: "Append the result to FILE as a Markdown table",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Markdown, value),
         ..BASE

@@ -14,6 +14,7 @@ pub const fn try_line(verb: Verb) -> &'static str {
         Verb::Run => TRY,
         Verb::Serve => "try: tcpgoon serve --help",
         Verb::Calibrate => "try: tcpgoon calibrate --help",
+        Verb::Report => "try: tcpgoon report --help",
         // After a wrong id the list of ids helps.
         Verb::Explain => "try: tcpgoon explain",
         Verb::Schema => "try: tcpgoon schema --help",
@@ -55,6 +56,7 @@ Exit codes:
 Other verbs, as the first word:
   tcpgoon serve             a server to test against
   tcpgoon calibrate         measure the limits of this machine
+  tcpgoon report FILE       print the report of a run that --json or --events saved
   tcpgoon explain [ID]      print a cause that a verdict names, or the list of all causes
   tcpgoon schema            print the JSON Schema of --json and --events
   tcpgoon version           print the version
@@ -84,6 +86,18 @@ Values:
 Exit codes:
   0  measured
   1  not measured: setup failed, interrupted, or no connection was established
+";
+
+const REPORT_NOTES: &str = "
+Prints the report of a saved run: FILE is what --json wrote, or --events (of several runs the last);
+- is standard input. The diagnosis is made again from its numbers. Dials nothing.
+
+Values:
+  FILE    at most 32 MiB; of a longer file of events, the last line: tail -n 1 FILE | tcpgoon report -
+
+Exit codes:
+  0  rendered, whatever the exit code of the run was
+  1  not read, or not written
 ";
 
 const EXPLAIN_NOTES: &str = "
@@ -131,6 +145,10 @@ pub fn usage(verb: Verb) -> String {
         Verb::Calibrate => {
             text.push_str("\n  tcpgoon calibrate [flags]\n");
             CALIBRATE_NOTES
+        }
+        Verb::Report => {
+            text.push_str("\n  tcpgoon report [flags] FILE\n");
+            REPORT_NOTES
         }
         Verb::Explain => {
             text.push_str("\n  tcpgoon explain [ID]\n");

@@ -8,7 +8,7 @@ use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
 use super::mistake::Mistake;
-use crate::args::{Args, CalibrateArgs, ServeArgs};
+use crate::args::{Args, CalibrateArgs, ReportArgs, ServeArgs};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
 use crate::escape::{Printable, quoted, quoted_os};
@@ -22,6 +22,8 @@ pub enum Command {
     Run(Box<Args>),
     Serve(ServeArgs),
     Calibrate(CalibrateArgs),
+    /// Renders a saved run.
+    Report(ReportArgs),
     /// One cause, or the list of them.
     Explain(Option<Cause>),
     /// The JSON Schema of a report.
@@ -55,6 +57,7 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
     let (verb, rest) = match first.unwrap_or_default() {
         "serve" => (Verb::Serve, rest),
         "calibrate" => (Verb::Calibrate, rest),
+        "report" => (Verb::Report, rest),
         "explain" => (Verb::Explain, rest),
         "schema" => (Verb::Schema, rest),
         // As of the original's later versions.
@@ -115,7 +118,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         return Ok(Command::Version);
     }
     draft.check_conflicts()?;
-    draft.check_dependencies()?;
+    draft.check_dependencies(verb)?;
     if verb == Verb::Serve {
         draft.listen_on_words(&mut given)?;
     }
@@ -128,6 +131,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         Verb::Run => Command::Run(Box::new(draft.into_run()?)),
         Verb::Serve => Command::Serve(draft.into_serve()),
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
+        Verb::Report => Command::Report(draft.into_report()?),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
         Verb::Schema => Command::Schema,
     })

@@ -38,6 +38,7 @@ fn line_of(verb: Verb, flags: &str) -> String {
         Verb::Run => format!("{flags} h:80"),
         Verb::Serve => format!("serve {flags}"),
         Verb::Calibrate => format!("calibrate {flags}"),
+        Verb::Report => format!("report {flags} run.json"),
         Verb::Explain => format!("explain {flags}"),
         Verb::Schema => format!("schema {flags}"),
     }

@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod poller;
 mod readiness;
 pub mod report_file;
+pub mod saved_file;
 pub mod resolve;
 pub mod serve;
 pub mod sockets;

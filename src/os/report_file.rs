@@ -14,7 +14,7 @@ use super::stdio::Output;
 use super::sys::Signals;
 use crate::error::{Error, Result};
 use crate::escape::Printable;
-use crate::outputs::Format;
+use crate::outputs::{Format, Outputs, STDOUT};
 
 /// Names that are tried for the file beside.
 const NAMES_MAX: u32 = 16;
@@ -43,6 +43,17 @@ enum Sink {
 }
 
 impl ReportFile {
+    /// Those of all formats that have one: [`ReportFile::open`].
+    ///
+    /// # Errors
+    /// The first that cannot be written.
+    pub fn open_all(outputs: &Outputs) -> Result<Vec<ReportFile>> {
+        let formats = Format::ALL.into_iter();
+        let files = formats.filter_map(|format| Some((format, outputs.path(format)?)));
+        let files = files.filter(|(_, path)| *path != STDOUT);
+        files.map(|(format, path)| ReportFile::open(format, path)).collect()
+    }
+
     /// Finds out whether it can be written, as far as can be known beforehand.
     ///
     /// # Errors

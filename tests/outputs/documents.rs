@@ -72,7 +72,7 @@ fn a_clean_run() {
     assert_eq!(document["diagnosis"]["reached"]["reach"], "handshake");
     assert_eq!(document["diagnosis"]["problems"], Value::Array(vec![]));
     assert_eq!(document["totals"]["levels"]["established_count"], 50);
-    assert_eq!(document["plan"]["targets"][0], server.target());
+    assert_eq!(document["plan"]["targets"][0]["address"], server.target());
     assert_eq!(document["plan"]["pace"], Value::Null);
     let text = document["diagnosis"]["text"].as_str().unwrap();
     assert!(text.starts_with("--- verdict ---\nOK: "), "{text}");
@@ -188,12 +188,14 @@ fn addresses_of_either_family_and_names() {
     if has_ipv6() {
         let server = Served::start(&["-i", "0", "--bind", "::1"]);
         let document = json(&["-c", "3", &server.target()]);
-        assert_eq!(document["plan"]["targets"][0], server.target());
+        assert_eq!(document["plan"]["targets"][0]["address"], server.target());
     }
     let server = Served::start(&["-i", "0"]);
     let port = server.address.port();
     let document = json(&["-4", "-c", "3", &format!("localhost:{port}")]);
-    assert_eq!(document["plan"]["targets"][0], format!("localhost(127.0.0.1):{port}"));
+    let target = &document["plan"]["targets"][0];
+    assert_eq!(target["host"], "localhost");
+    assert_eq!(target["address"], format!("127.0.0.1:{port}"));
 }
 
 /// The text is not mixed with it, and the prompt is elsewhere.

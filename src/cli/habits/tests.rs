@@ -69,6 +69,7 @@ fn check(habit: &Habit, name: &str) {
         (Verb::Run, _) => "h:80 ",
         (Verb::Serve, _) => "serve ",
         (Verb::Calibrate, _) => "calibrate ",
+        (Verb::Report, _) => "report run.json ",
         (Verb::Explain, _) => "explain ",
         (Verb::Schema, _) => "schema ",
     };

@@ -204,6 +204,8 @@ fn only_the_first_word_is_a_verb() {
         ("help version", Verb::Run),
         ("help serve", Verb::Serve),
         ("help calibrate", Verb::Calibrate),
+        ("report --help", Verb::Report),
+        ("help report", Verb::Report),
         ("help explain", Verb::Explain),
     ] {
         assert_eq!(typed(line), Ok(Command::Help(verb)), "{line}");
