@@ -27,6 +27,13 @@ const VERBS: &[(&str, &[&str])] = &[
 pub fn bad(verb: Verb, words: &[String], word: &str, line: &str) -> Correction {
     let help = Correction { line: line.to_owned(), next: Next::Help };
     let Some(part) = Part::word(words, word) else { return help };
+    // `show run.json`: the file was parsed as a target.
+    if let (Verb::Run, [first]) = (verb, &part.before[..])
+        && nearest_verb(first) == Some("report")
+        && let Some(found) = Part::word(words, first).and_then(|part| target(words, first, part))
+    {
+        return found;
+    }
     match verb {
         Verb::Run => {
             let found = target(words, word, part.clone());

@@ -19,14 +19,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    pub const ALL: [Verb; 6] = [
-        Verb::Run,
-        Verb::Serve,
-        Verb::Calibrate,
-        Verb::Report,
-        Verb::Explain,
-        Verb::Schema,
-    ];
+    pub const ALL: [Verb; 6] =
+        [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Report, Verb::Explain, Verb::Schema];
 
     /// The command line of the verb, without flags.
     pub fn command(self) -> &'static str {

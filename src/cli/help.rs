@@ -93,7 +93,7 @@ Prints the report of a saved run: FILE is what --json wrote, or --events (of sev
 - is standard input. The diagnosis is made again from its numbers. Dials nothing.
 
 Values:
-  FILE    at most 32 MiB; of a longer file of events, the last line: tail -n 1 FILE | tcpgoon report -
+  FILE    at most 32 MiB; of more events the last line is enough (tail -n 1)
 
 Exit codes:
   0  rendered, whatever the exit code of the run was

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod cgroup;
+pub mod damaged;
 pub mod faulty_servers;
 pub mod listeners;
 pub mod netns;
@@ -13,6 +14,7 @@ pub mod packaged_servers;
 pub mod path;
 pub mod process;
 pub mod program;
+pub mod saved;
 pub mod streams;
 pub mod tools;
 pub mod topology;

@@ -286,13 +286,18 @@ impl Observer for Silent {
     }
 }
 
+/// The document of a simulated run.
+pub fn simulated(seed: u64) -> String {
+    let mut sim = Sim::new(seed, false);
+    let outcome = sim.run(&mut Silent).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    document(sim.plan(), &outcome.summary, None)
+}
+
 #[test]
 fn simulated_runs_fit_the_schema_and_add_up() {
     let mut lines = String::new();
     for seed in 0..30 {
-        let mut sim = Sim::new(seed, false);
-        let outcome = sim.run(&mut Silent).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        let line = document(sim.plan(), &outcome.summary, None);
+        let line = simulated(seed);
         let document: Value = serde_json::from_str(&line).unwrap();
         assert_units(&document);
         assert_balance(&document);

@@ -5,9 +5,11 @@
 mod common;
 
 mod conditions;
+mod damaged;
 mod documents;
 mod events;
 mod files;
 mod kinds;
+mod saved;
 mod schema;
 mod tables;

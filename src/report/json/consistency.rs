@@ -32,23 +32,25 @@ fn counts(codec: &mut Codec<'_>, connections: u32, summary: &Summary) {
         let parts = [round.sent, round.not_sent, round.unneeded, round.half_open];
         parts.into_iter().max().unwrap_or(0)
     });
-    for (field, count) in [
-        ("totals", summary.established_ever),
-        ("totals", summary.established_peak.into()),
-        ("totals", summary.sustained.into()),
-        ("totals", summary.errors),
-        ("end_reasons", end_reasons),
-        ("slow_dials", summary.slow.dials),
-        ("checks", checks.unacknowledged),
-        ("checks", checks.repeats_syn_ack),
-        ("checks", checks.replied),
-        ("checks", checks.no_reply),
-        ("checks", checks.closed_before_reply),
-        ("checks", summary.replies_pending.into()),
-        ("checks", summary.probes_pending.into()),
-        ("checks", of_rounds.max().unwrap_or(0)),
+    for (field, name, count) in [
+        ("totals", "established_ever_count", summary.established_ever),
+        ("totals", "established_peak_count", summary.established_peak.into()),
+        ("totals", "sustained_count", summary.sustained.into()),
+        ("totals", "errors_count", summary.errors),
+        ("end_reasons", "the sum of connections_count", end_reasons),
+        ("slow_dials", "dials_count", summary.slow.dials),
+        ("checks", "unacknowledged_count", checks.unacknowledged),
+        ("checks", "repeats_syn_ack_count", checks.repeats_syn_ack),
+        ("checks", "replied_count", checks.replied),
+        ("checks", "no_reply_count", checks.no_reply),
+        ("checks", "closed_before_reply_count", checks.closed_before_reply),
+        ("checks", "replies_pending_count", summary.replies_pending.into()),
+        ("checks", "checks_pending_count", summary.probes_pending.into()),
+        ("checks", "a count of keepalives", of_rounds.max().unwrap_or(0)),
     ] {
-        codec.check(field, count <= connections.into(), TOO_MANY);
+        if count > connections.into() {
+            codec.fail(field, &format!("{name} is {count}: at most {connections} is accepted"));
+        }
     }
     codec.check("totals", summary.skipped <= summary.errors, "more skipped dials than errors");
     let open = summary.last.level(State::Established);
