@@ -75,6 +75,7 @@
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
+//!   verb.rs             the commands of the program
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
@@ -105,12 +106,18 @@
 //!   host_evidence.rs    ICMP errors, and this host's kernel counters
 //!   measured.rs         the lines of serve and calibrate
 //!   explain.rs          a cause in full, and the list of them
-//!   json/               the document of a run
-//!     run.rs            the plan, and this host before the run
+//!   json/               the document of a run, written and read
+//!     codec.rs          one description of a part, by which it is written and read
+//!     number.rs         the integers of a document
+//!     path.rs           the way to a field of it, for messages
+//!     saved.rs          all that a document has of a run
+//!     consistency.rs    what has to add up in a document that is read
+//!     run.rs            the plan
+//!     host.rs           this host before the run
 //!     totals.rs         counts by end reason, by target, by source
-//!     times.rs          percentiles, and buckets that add up
-//!     timeline.rs       the run over time
+//!     times.rs          percentiles, and buckets that add up; the run over time
 //!     evidence.rs       checks, ICMP, kernel counters, last lines of the server
+//!     analysis.rs       what the diagnosis is made from
 //!     diagnosis.rs      problems and candidates
 //!     facts.rs          evidence for and against them
 //!     fields.rs         a key with its unit, and its value

@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::flags::Verb;
 use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ReportArgs, ServeArgs};
@@ -91,17 +90,12 @@ impl Draft {
 
     /// # Errors
     /// A flag that needs another one.
-    pub fn check_dependencies(&self, verb: Verb) -> Result<(), String> {
+    pub fn check_dependencies(&self) -> Result<(), String> {
         let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
         if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
             return Err("--reply-timeout is for --send and --expect: give one of them".into());
         }
-        self.run.outputs.check()?;
-        // The conditions of a saved run are in its file.
-        match self.run.outputs.lacks_conditions(&self.run.outputs.fail_if) && verb == Verb::Run {
-            true => Err(NO_CONDITIONS.into()),
-            false => Ok(()),
-        }
+        self.run.outputs.check()
     }
 
     /// The file of `tcpgoon report`, and what is made of it.
@@ -123,8 +117,12 @@ impl Draft {
     }
 
     /// # Errors
-    /// A target that is missing, incomplete or not valid.
+    /// A target that is missing, incomplete or not valid; or no conditions to report.
     pub fn into_run(self) -> Result<Args, Mistake> {
+        // Of a saved run they are in its file.
+        if self.run.outputs.lacks_conditions(&self.run.outputs.fail_if) {
+            return Err(NO_CONDITIONS.to_owned().into());
+        }
         let targets = super::target::assemble(self.host, &self.words, self.ports)?;
         if targets.is_empty() {
             return Err(Mistake::NoTarget);

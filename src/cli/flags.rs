@@ -4,36 +4,9 @@
 use super::effects::{self, Draft, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
+pub use super::verb::Verb;
 use crate::args::Family;
 use crate::outputs::Format;
-
-/// The commands of the program: the first word, or a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    Run,
-    Serve,
-    Calibrate,
-    Report,
-    Explain,
-    Schema,
-}
-
-impl Verb {
-    pub const ALL: [Verb; 6] =
-        [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Report, Verb::Explain, Verb::Schema];
-
-    /// The command line of the verb, without flags.
-    pub fn command(self) -> &'static str {
-        match self {
-            Verb::Run => "tcpgoon",
-            Verb::Serve => "tcpgoon serve",
-            Verb::Calibrate => "tcpgoon calibrate",
-            Verb::Report => "tcpgoon report",
-            Verb::Explain => "tcpgoon explain",
-            Verb::Schema => "tcpgoon schema",
-        }
-    }
-}
 
 /// One flag of one or more verbs.
 #[derive(Debug, Clone, Copy)]

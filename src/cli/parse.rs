@@ -118,7 +118,7 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         return Ok(Command::Version);
     }
     draft.check_conflicts()?;
-    draft.check_dependencies(verb)?;
+    draft.check_dependencies()?;
     if verb == Verb::Serve {
         draft.listen_on_words(&mut given)?;
     }

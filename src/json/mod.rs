@@ -52,8 +52,8 @@ impl Json {
     }
 
     #[inline(never)]
-    pub fn close(&mut self, bracket: char) {
-        self.text.push(bracket);
+    pub fn close(&mut self, bracket: &str) {
+        self.text.push_str(bracket);
         (self.is_first, self.is_keyed) = (false, false);
     }
 
@@ -61,14 +61,14 @@ impl Json {
     pub fn object(&mut self, fill: impl FnOnce(&mut Json)) {
         self.open("{");
         fill(self);
-        self.close('}');
+        self.close("}");
     }
 
     /// An array; `fill` writes its values.
     pub fn array(&mut self, fill: impl FnOnce(&mut Json)) {
         self.open("[");
         fill(self);
-        self.close(']');
+        self.close("]");
     }
 
     #[inline(never)]

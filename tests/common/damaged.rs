@@ -93,8 +93,8 @@ impl Edit {
 }
 
 /// Whether it is read; then each format renders it.
-pub fn check(document: &str) -> bool {
-    let run = match Reread::of(document.as_bytes()) {
+pub fn check(document: &[u8]) -> bool {
+    let run = match Reread::of(document) {
         Ok(run) => run,
         Err(why) => {
             assert!(!why.is_empty() && !why.contains('\n') && why.len() < 1_000, "{why}");

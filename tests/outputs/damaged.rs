@@ -25,6 +25,6 @@ proptest! {
         for edit in edits {
             document = edit.apply(&document);
         }
-        check(&document);
+        check(document.as_bytes());
     }
 }

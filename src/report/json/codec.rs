@@ -6,12 +6,12 @@
 //! Nothing here fails at once: after the first mistake of a text everything that is read is empty, and
 //! [`Codec::finish`] has the mistake.
 
-use std::fmt::Write;
-
+use super::number::Number;
+use super::path::{Step, shown};
 use crate::escape::quoted;
 use crate::json::reader::{Kind, Value, Wrong};
 use crate::json::{INTEGER_MAX, Json};
-use crate::units::{Moment, Span};
+use crate::units::Moment;
 
 /// Writes the fields of structs, or reads them.
 #[derive(Debug)]
@@ -36,57 +36,16 @@ struct Reading<'a> {
     wrong: Option<Wrong>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Field(&'static str),
-    Item(usize),
-}
-
-/// An integer of a document.
-pub trait Number: Copy {
-    const MAX: u64;
-    fn get(self) -> u64;
-    /// `value` is at most [`Number::MAX`].
-    fn of(value: u64) -> Self;
-}
-
-macro_rules! numbers {
-    ($($kind:ty),*) => {$(
-        impl Number for $kind {
-            // At most what every reader keeps; a constant of a wider type can be no `try_from`.
-            const MAX: u64 = if size_of::<$kind>() < 8 { (1 << (8 * size_of::<$kind>() as u64 % 64)) - 1 } else { INTEGER_MAX };
-
-            fn get(self) -> u64 {
-                u64::try_from(self).unwrap_or(u64::MAX)
-            }
-
-            fn of(value: u64) -> $kind {
-                <$kind>::try_from(value).unwrap_or(<$kind>::MAX)
-            }
-        }
-    )*};
-}
-
-numbers!(u8, u16, u32, u64, usize);
-
-impl Number for Span {
-    const MAX: u64 = INTEGER_MAX;
-
-    fn get(self) -> u64 {
-        self.0
-    }
-
-    fn of(value: u64) -> Span {
-        Span(value)
-    }
-}
-
 /// What is accepted for a value, for messages.
 const WHOLE: &str = "a whole number from 0 to ";
 
 impl<'a> Codec<'a> {
-    pub fn writer(json: Json, start: Moment) -> Codec<'a> {
-        Codec { mode: Mode::Write(json), start }
+    /// Writes fields to the end of what is there.
+    pub fn write(json: &mut Json, start: Moment, fields: impl FnOnce(&mut Codec<'_>)) {
+        let mut codec = Codec { mode: Mode::Write(std::mem::take(json)), start };
+        fields(&mut codec);
+        // Only reading finds mistakes.
+        *json = codec.finish().unwrap_or_default();
     }
 
     /// Reads an object.
@@ -118,6 +77,16 @@ impl<'a> Codec<'a> {
         }
     }
 
+    /// Begins an object, or ends what was begun.
+    #[inline(never)]
+    fn bracket(&mut self, bracket: &str) {
+        let Some(json) = self.writing() else { return };
+        match bracket {
+            "{" => json.open(bracket),
+            _ => json.close(bracket),
+        }
+    }
+
     pub fn is_reading(&self) -> bool {
         matches!(self.mode, Mode::Read(_))
     }
@@ -128,7 +97,7 @@ impl<'a> Codec<'a> {
         let Mode::Read(reading) = &mut self.mode else { return };
         if reading.wrong.is_none() {
             let at = reading.object.field(field).unwrap_or(reading.object).at();
-            let what = format!("{}{what}", reading.shown(field));
+            let what = format!("{}{what}", shown(&reading.path, field));
             reading.wrong = Some(Wrong { at, what });
         }
     }
@@ -334,9 +303,7 @@ impl<'a> Codec<'a> {
         if let Some(json) = self.writing() {
             json.key(field).open("{");
             fields(self);
-            if let Some(json) = self.writing() {
-                json.close('}');
-            }
+            self.bracket("}");
             return;
         }
         let Some(found) = self.find(field) else { return };
@@ -386,17 +353,11 @@ impl<'a> Codec<'a> {
         if let Some(json) = self.writing() {
             json.key(field).open("[");
             for value in values {
-                if let Some(json) = self.writing() {
-                    json.open("{");
-                }
+                self.bracket("{");
                 fields(self, value);
-                if let Some(json) = self.writing() {
-                    json.close('}');
-                }
+                self.bracket("}");
             }
-            if let Some(json) = self.writing() {
-                json.close(']');
-            }
+            self.bracket("]");
             return;
         }
         values.clear();
@@ -471,20 +432,5 @@ impl<'a> Codec<'a> {
                 None => return self.unexpected(item, field, accepted),
             }
         }
-    }
-}
-
-impl Reading<'_> {
-    /// `totals.levels.error_count: `, `targets[3].name: `.
-    fn shown(&self, field: &'static str) -> String {
-        let mut shown = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.path.iter().chain(&[Step::Field(field)]).try_for_each(|step| match step {
-            Step::Field("") => Ok(()),
-            Step::Field(name) if shown.is_empty() => write!(shown, "{name}"),
-            Step::Field(name) => write!(shown, ".{name}"),
-            Step::Item(index) => write!(shown, "[{index}]"),
-        });
-        if shown.is_empty() { shown } else { shown + ": " }
     }
 }

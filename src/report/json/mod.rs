@@ -5,7 +5,8 @@
 //! Numbers are integers below 2^53 with their unit in their name; moments of the run are
 //! nanoseconds since its start.
 //!
-//! * `codec`: how a field is written, and how it is read;
+//! * `codec`: how a field is written, and how it is read; `number`: the integers among them;
+//!   `path`: the way to a field;
 //! * `saved`: all that a document has of a run; `consistency`: what has to add up in it;
 //! * `run`: the plan; `host`: this host before the run;
 //! * `totals`: counts; `times`: histograms, and the run over time;
@@ -24,6 +25,8 @@ mod facts;
 mod fields;
 mod host;
 mod names;
+mod number;
+mod path;
 mod run;
 mod saved;
 mod times;
@@ -33,13 +36,12 @@ pub use saved::{Saved, read};
 pub use totals::write_levels;
 
 use codec::Codec;
-use fields::{number, span};
+use fields::number;
 use run::Begun;
 
 use super::{Report, Start};
 use crate::diagnosis::model::Diagnosis;
 use crate::json::Json;
-use crate::thresholds::{Actual, Judged};
 use crate::units::Moment;
 
 /// The schema itself.
@@ -55,38 +57,12 @@ pub fn document(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
 /// The fields of a document.
 pub fn write_document(json: &mut Json, report: &Report<'_>, diagnosis: &Diagnosis) {
     let mut saved = Saved::of(report);
-    write_with(json, report.summary.start, |codec| saved.fields(codec));
+    Codec::write(json, report.summary.start, |codec| saved.fields(codec));
     diagnosis::write(json, report, diagnosis);
     number(json, "exit_code", report.exit_code);
 }
 
 /// The fields of a run at its beginning.
 pub fn write_start(json: &mut Json, start: &Start<'_>) {
-    write_with(json, Moment(0), |codec| Begun::of(start).fields(codec));
-}
-
-/// Writes fields with a codec.
-fn write_with(json: &mut Json, start: Moment, fields: impl FnOnce(&mut Codec<'_>)) {
-    let mut codec = Codec::writer(std::mem::take(json), start);
-    fields(&mut codec);
-    // Only reading finds mistakes.
-    *json = codec.finish().unwrap_or_default();
-}
-
-/// What follows from a condition and the run.
-fn write_judged(json: &mut Json, judged: &Judged) {
-    let Judged { threshold, actual, failed } = judged;
-    json.key("metric").string(threshold.metric.record().name);
-    json.key("comparison").string(threshold.comparison.sign());
-    json.key("failed").bool(*failed);
-    json.key("actual").string(&actual.to_string());
-    match *actual {
-        Actual::Count { count, of } => {
-            number(json, "actual_count", count);
-            number(json, "of_count", of);
-        }
-        Actual::Time(time) => span(json, "actual_ns", time),
-        Actual::RateMilli(milli) => number(json, "actual_per_1000_s_count", milli),
-        Actual::Unknown => {}
-    }
+    Codec::write(json, Moment(0), |codec| Begun::of(start).fields(codec));
 }

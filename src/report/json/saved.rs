@@ -2,19 +2,21 @@
 //! and the conditions are not read: they are made again.
 
 use super::codec::Codec;
+use super::fields::{number, span};
 use super::run::{Begun, time};
 use super::totals::Beside;
-use super::{analysis, consistency, evidence, times, totals, write_judged};
+use super::{analysis, consistency, evidence, times, totals};
 use crate::counters::Counters;
 use crate::engine::Summary;
 use crate::icmp::IcmpTally;
+use crate::json::Json;
 use crate::json::reader::{Tree, Value, Wrong, line_and_column, text};
 use crate::last_lines::LastLine;
 use crate::report::Report;
 use crate::thresholds::{Actual, Comparison, Judged, Metric, Threshold, Value as Wanted};
 use crate::units::Moment;
 
-/// More conditions than anybody types.
+/// More conditions than are typed.
 const CONDITIONS_MAX: usize = 1_000;
 
 /// A run with all that its reports say of it.
@@ -137,6 +139,24 @@ fn conditions(codec: &mut Codec<'_>, judged: &mut Vec<Judged>) {
             Err(accepted) => codec.fail("condition", &accepted),
         }
     });
+}
+
+/// What follows from a condition and the run.
+fn write_judged(json: &mut Json, judged: &Judged) {
+    let Judged { threshold, actual, failed } = judged;
+    json.key("metric").string(threshold.metric.record().name);
+    json.key("comparison").string(threshold.comparison.sign());
+    json.key("failed").bool(*failed);
+    json.key("actual").string(&actual.to_string());
+    match *actual {
+        Actual::Count { count, of } => {
+            number(json, "actual_count", count);
+            number(json, "of_count", of);
+        }
+        Actual::Time(time) => span(json, "actual_ns", time),
+        Actual::RateMilli(milli) => number(json, "actual_per_1000_s_count", milli),
+        Actual::Unknown => {}
+    }
 }
 
 fn no_condition() -> Judged {

@@ -41,7 +41,7 @@ pub fn levels(codec: &mut Codec<'_>, levels: &mut [u32; State::COUNT]) {
 
 /// The same, of an event.
 pub fn write_levels(json: &mut Json, levels_now: &[u32; State::COUNT]) {
-    super::write_with(json, Moment(0), |codec| levels(codec, &mut levels_now.clone()));
+    Codec::write(json, Moment(0), |codec| levels(codec, &mut levels_now.clone()));
 }
 
 fn totals(codec: &mut Codec<'_>, summary: &mut Summary, beside: &mut Beside) {
