@@ -3,13 +3,14 @@
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::error::exit;
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::plan::Plan;
 use tcpgoon::report::Report;
-use tcpgoon::report::text::write_report;
+use tcpgoon::report::short;
 use tcpgoon::units::Span;
 
 const COLUMNS: usize = 80;
@@ -22,9 +23,14 @@ pub struct Beside {
     pub said: Vec<LastLine>,
 }
 
-/// The diagnosis and the report of a run.
-pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
-    let report = Report {
+/// The input of the renderers for a run.
+fn report_of<'a>(
+    plan: &'a Plan,
+    summary: &'a Summary,
+    beside: &'a Beside,
+    limits: &'a tcpgoon::limits::Host,
+) -> Report<'a> {
+    Report {
         target: "10.0.0.1:80",
         plan,
         command_line: "tcpgoon",
@@ -35,19 +41,80 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         turn_longest: Span::ZERO,
         counters: &beside.counters,
         icmp: &beside.icmp,
-        limits: &tcpgoon::limits::Host::default(),
+        limits,
         findings: &[],
         last_lines: &beside.said,
         ended_by: None,
         lines_dropped: 0,
         judged: &[],
         exit_code: 0,
-    };
+    }
+}
+
+/// The diagnosis and the report of a run.
+pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
+    let limits = tcpgoon::limits::Host::default();
+    let report = report_of(plan, summary, beside, &limits);
     let diagnosis = diagnose(&report.case());
-    let mut text = String::new();
-    write_report(&mut text, &report, &diagnosis).unwrap();
+    let text = short::report(&report, &diagnosis, ReportForm::Full, COLUMNS);
     (diagnosis, text)
 }
+
+/// The most lines of a short report without a problem, with one, and for each further one.
+const LINES_MAX: [usize; 3] = [12, 25, 6];
+
+/// Below this width lines cannot be counted on.
+const LINES_COLUMNS_MIN: usize = 80;
+
+/// What is wrong with the short reports of a run, at several widths.
+pub fn short_faults(
+    plan: &Plan,
+    summary: &Summary,
+    beside: &Beside,
+    diagnosis: &Diagnosis,
+) -> Vec<String> {
+    let limits = tcpgoon::limits::Host::default();
+    let report = report_of(plan, summary, beside, &limits);
+    let mut found = Vec::new();
+    let lines_max = match (diagnosis.problems.len(), LINES_MAX) {
+        (0, [clean, ..]) => clean,
+        (problems, [_, one, further]) => one + further * (problems - 1),
+    };
+    for columns in [40, 80, 200] {
+        let text = short::report(&report, diagnosis, ReportForm::Short, columns);
+        let faults = found.len();
+        let lines = text.lines().count();
+        let is_long = lines > lines_max && columns >= LINES_COLUMNS_MIN;
+        check(!is_long, &mut found, || format!("{lines} lines, and not {lines_max}"));
+        let (_, verdict) = text.split_once("--- verdict ---\n").unwrap_or_default();
+        let word = diagnosis.word.text();
+        check(verdict.starts_with(&format!("{word}: ")), &mut found, || format!("no {word}"));
+        for line in verdict.lines() {
+            // What is never broken: a command, and a word.
+            let is_one = line.split_whitespace().count() == 1 || line.starts_with("Next: tcpgoon");
+            let is_command = PLACES.iter().any(|place| line.starts_with(&format!("  {place}  ")));
+            let fits = line.chars().count() <= columns || is_command || is_one;
+            check(fits, &mut found, || format!("too long: {line}"));
+            check(line.trim_end() == line, &mut found, || format!("blanks at the end: {line}"));
+        }
+        let numbered = |line: &str| {
+            let (number, rest) = line.strip_prefix("  ")?.split_once(". ")?;
+            number.parse::<usize>().ok()?;
+            rest.split_whitespace().next().map(str::to_owned)
+        };
+        let named: Vec<String> = verdict.lines().filter_map(numbered).collect();
+        let candidates = diagnosis.problems.iter().flat_map(|problem| &problem.candidates);
+        let ids: Vec<&str> = candidates.map(|candidate| candidate.cause.id()).collect();
+        check(named == ids, &mut found, || format!("{named:?}, and not {ids:?}"));
+        if found.len() > faults {
+            found.push(format!("at {columns} columns:\n{text}"));
+        }
+    }
+    found
+}
+
+/// The beginnings of checks in a short report.
+const PLACES: [&str; 4] = ["on the server", "on each hop", "on this host", "from here"];
 
 /// Every problem, those that another one explains included.
 pub fn all_problems(diagnosis: &Diagnosis) -> Vec<&Problem> {

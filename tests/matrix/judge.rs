@@ -15,7 +15,7 @@ use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
 use super::table::Scenario;
-use crate::report_invariants::{Beside, all_problems, contradictions, reported};
+use crate::report_invariants::{Beside, all_problems, contradictions, reported, short_faults};
 
 /// This host, and a device on the path.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
@@ -73,7 +73,8 @@ pub fn report_of(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Repor
     };
     let beside = Beside { counters: counters(&outcome), icmp: icmp(&outcome), said };
     let (diagnosis, text) = reported(plan, &outcome.summary, &beside);
-    let contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
+    let mut contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
+    contradictions.extend(short_faults(plan, &outcome.summary, &beside, &diagnosis));
     Reported { outcome, diagnosis, text, contradictions }
 }
 
