@@ -31,6 +31,7 @@ struct Level {
     has_titles: bool,
     /// All times, or those of connects only.
     has_all_times: bool,
+    has_next: bool,
     has_tables: bool,
 }
 
@@ -41,6 +42,7 @@ const fn level(checks_max: usize, checks_each_max: usize) -> Level {
         has_evidence: true,
         has_titles: true,
         has_all_times: true,
+        has_next: true,
         has_tables: true,
     }
 }
@@ -48,7 +50,7 @@ const fn level(checks_max: usize, checks_each_max: usize) -> Level {
 const BARE: Level = Level { has_evidence: false, ..level(0, 1) };
 
 /// From most to least. Candidates are never left out.
-const LEVELS: [Level; 11] = [
+const LEVELS: [Level; 12] = [
     level(6, 2),
     level(5, 1),
     level(4, 1),
@@ -59,7 +61,8 @@ const LEVELS: [Level; 11] = [
     Level { checks_max: 1, ..BARE },
     Level { has_all_times: false, ..BARE },
     Level { has_all_times: false, has_titles: false, ..BARE },
-    Level { has_tables: false, has_titles: false, ..BARE },
+    Level { has_all_times: false, has_titles: false, has_next: false, ..BARE },
+    Level { has_tables: false, has_titles: false, has_next: false, ..BARE },
 ];
 
 /// The text at the end of a run.
@@ -122,6 +125,9 @@ fn write_level(
         write_times(out, summary, level.has_all_times, columns)?;
         write_failures(out, summary, columns)?;
     }
+    if !level.has_next {
+        return Ok(());
+    }
     let first = diagnosis.problems.first().and_then(|problem| problem.candidates.first());
     let Some(first) = first else { return write_next(out, &case, diagnosis, columns) };
     let explain = unbroken(&format!("tcpgoon explain {}", first.cause.id()));
@@ -143,6 +149,10 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
     }
     if *is_cut_short && *sustained > 0 {
         notes.push("not all that were open at the end were so for 100ms".into());
+    }
+    let not_sent: u64 = report.summary.checks.rounds.iter().map(|round| round.not_sent).sum();
+    if not_sent > 0 {
+        notes.push(format!("this host could not set {not_sent} keepalives"));
     }
     if let Some(what) = report.ended_by {
         notes.push(format!("ended by {what}"));

@@ -64,7 +64,7 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
 const LINES_MAX: [usize; 3] = [12, 25, 6];
 
 /// Below this width lines cannot be counted on.
-const LINES_COLUMNS_MIN: usize = 80;
+const LINES_COLUMNS_MIN: usize = 40;
 
 /// What is wrong with the short reports of a run, at several widths.
 pub fn short_faults(
