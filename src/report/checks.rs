@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::layout::Layout;
-use super::wrap::{COLUMNS, write_wrapped_at};
+use super::wrap::{NO_BREAK, write_wrapped_at};
 use crate::diagnosis::Case;
 use crate::diagnosis::causes::{Check, Place};
 use crate::diagnosis::model::{Problem, Scope};
@@ -36,7 +36,7 @@ pub fn write_checks(
 ) -> fmt::Result {
     let mut lines = lines(case, problem, layout);
     let is_one = problem.candidates.len() == 1;
-    if layout.is_short {
+    if layout.has_places() {
         sort_short_by_key(&mut lines, |line| line.on);
         for line in &mut lines {
             line.command = format!("{:PLACE$}  {}", line.on.word(), line.command);
@@ -64,7 +64,7 @@ fn write_list(
     }
     writeln!(out, "{heading}:")?;
     let Layout { columns, is_short, .. } = *layout;
-    let place = if is_short { PLACE + 2 } else { 0 };
+    let place = if layout.has_places() { PLACE + 2 } else { 0 };
     let length = |line: &Line| line.command.chars().count();
     let lengths = lines.iter().map(length);
     let width = lengths.filter(|length| *length <= place + COMMAND_COLUMNS_MAX).max().unwrap_or(0);
@@ -75,11 +75,11 @@ fn write_list(
         let reading = readings.join("; ");
         let room = columns.saturating_sub(4 + reading.chars().count());
         if length(line) <= width.min(room) || (is_short && length(line) <= room) {
-            writeln!(out, "  {command:0$}  {reading}", if width <= room { width } else { 0 })?;
+            let width = if width <= room { width } else { 0 };
+            writeln!(out, "  {command:width$}  {}", reading.replace(NO_BREAK, " "))?;
         } else {
             writeln!(out, "  {command}")?;
-            // Below the command where there is room.
-            let indent = if columns < COLUMNS { 6 } else { place.max(2) + 4 };
+            let indent = place.max(2) + 4;
             write_wrapped_at(out, &reading, indent, columns)?;
         }
     }
@@ -88,7 +88,10 @@ fn write_list(
 
 fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-    if is_one { (*reading).to_owned() } else { format!("{reading}: {}", numbers.join(", ")) }
+    match is_one {
+        true => (*reading).to_owned(),
+        false => format!("{reading}:{NO_BREAK}{}", numbers.join(",\u{a0}")),
+    }
 }
 
 fn lines(case: &Case<'_>, problem: &Problem, layout: &Layout) -> Vec<Line> {

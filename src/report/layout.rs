@@ -11,7 +11,7 @@ pub struct Layout {
     pub checks_each_max: usize,
     pub has_evidence: bool,
     pub has_titles: bool,
-    /// Checks in one list, and only of the first problem.
+    /// Checks only of the first problem, in one list where that fits.
     pub is_short: bool,
 }
 
@@ -24,4 +24,9 @@ impl Layout {
         has_titles: true,
         is_short: false,
     };
+
+    /// Whether each check has its place beside it.
+    pub fn has_places(&self) -> bool {
+        self.is_short && self.columns >= COLUMNS
+    }
 }

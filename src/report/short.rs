@@ -148,11 +148,11 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
         notes.push(format!("this host was slow: it read half of the SYN-ACKs {over} late or more"));
     }
     if *is_cut_short && *sustained > 0 {
-        notes.push("not all that were open at the end were so for 100ms".into());
+        notes.push("some of these connections were open for less than 100ms".into());
     }
     let not_sent: u64 = report.summary.checks.rounds.iter().map(|round| round.not_sent).sum();
     if not_sent > 0 {
-        notes.push(format!("this host could not set {not_sent} keepalives"));
+        notes.push(format!("keepalives that this host could not set: {not_sent}"));
     }
     if let Some(what) = report.ended_by {
         notes.push(format!("ended by {what}"));
@@ -199,4 +199,61 @@ fn write_failures(out: &mut dyn Write, summary: &Summary, columns: usize) -> fmt
 
 fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
     texts.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::engine::{Engine, Round};
+    use crate::icmp::IcmpTally;
+    use crate::limits::Host;
+    use crate::plan::Plan;
+    use crate::route::{Routes, Target};
+    use crate::units::{Moment, Span};
+
+    #[test]
+    fn what_makes_a_result_less_certain_is_one_sentence() {
+        let address = "127.0.0.1:80".parse().unwrap();
+        let plan = Plan::plain(3, Routes::to_one(Target { host: "localhost".into(), address }));
+        let mut summary = Engine::new(&plan, Moment(0)).unwrap().summary();
+        let notes = |summary: &Summary, ended_by, lines_dropped| {
+            let report = Report {
+                target: "localhost",
+                plan: &plan,
+                command_line: "tcpgoon",
+                host: None,
+                start_unix_ns: 0,
+                end_unix_ns: 0,
+                summary,
+                turn_longest: Span::ZERO,
+                counters: &Counters::default(),
+                icmp: &IcmpTally::default(),
+                limits: &Host::default(),
+                findings: &[],
+                last_lines: &[],
+                ended_by,
+                lines_dropped,
+                judged: &[],
+                exit_code: 0,
+            };
+            let mut text = String::new();
+            write_notes(&mut text, &report, 200).unwrap();
+            text
+        };
+        assert_eq!(notes(&summary, None, 0), "");
+        summary.gaps.push(Moment(0), Moment(0) + Span::from_ms(1_204), true);
+        let paused = "Note: this host was not looking for 1.2s (1 time).\n";
+        assert_eq!(notes(&summary, None, 0), paused);
+        (summary.is_cut_short, summary.sustained) = (true, 2);
+        summary.checks.rounds[Round::First as usize].not_sent = 5;
+        for _ in 0..10 {
+            summary.notice_times.record(Span::from_ms(3));
+        }
+        let all = "Note: this host was not looking for 1.2s (1 time); this host was slow: it read \
+            half of the SYN-ACKs 3ms late or more; some of these connections were open for less \
+            than 100ms; keepalives that this host could not set: 5; ended by a limit; output lines \
+            dropped: 7.";
+        assert_eq!(notes(&summary, Some("a limit"), 7).replace('\n', " ").trim_end(), all);
+    }
 }

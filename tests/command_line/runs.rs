@@ -157,6 +157,7 @@ fn a_wrong_argument_is_named_and_nothing_is_dialed() {
         (&["-i", ""], "tcpgoon: --interval '': "),
         (&["--hold", "always"], "tcpgoon: --hold 'always': "),
         (&["--port", "0"], "tcpgoon: --port '0': "),
+        (&["--report", "long"], "tcpgoon: --report 'long': short, full and none are accepted"),
         (&["--port", "65536"], "tcpgoon: --port '65536': "),
         (&["-Z"], "tcpgoon: unknown flag -Z"),
         (&["-y=maybe"], "tcpgoon: --assume-yes 'maybe': "),

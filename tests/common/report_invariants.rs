@@ -60,6 +60,13 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
     (diagnosis, text)
 }
 
+/// The short report of a run, for a terminal of `columns`.
+pub fn short_report(plan: &Plan, summary: &Summary, beside: &Beside, columns: usize) -> String {
+    let limits = tcpgoon::limits::Host::default();
+    let report = report_of(plan, summary, beside, &limits);
+    short::report(&report, &diagnose(&report.case()), ReportForm::Short, columns)
+}
+
 /// The most lines of a short report without a problem, with one, and for each further one.
 const LINES_MAX: [usize; 3] = [12, 25, 6];
 
@@ -89,10 +96,12 @@ pub fn short_faults(
         let (_, verdict) = text.split_once("--- verdict ---\n").unwrap_or_default();
         let word = diagnosis.word.text();
         check(verdict.starts_with(&format!("{word}: ")), &mut found, || format!("no {word}"));
+        let mut is_in_checks = false;
         for line in verdict.lines() {
+            is_in_checks = line.starts_with("Check") || (is_in_checks && line.starts_with("  "));
             // What is never broken: a command, and a word.
             let is_one = line.split_whitespace().count() == 1 || line.starts_with("Next: tcpgoon");
-            let is_command = PLACES.iter().any(|place| line.starts_with(&format!("  {place}  ")));
+            let is_command = is_in_checks && !line.starts_with("   ");
             let fits = line.chars().count() <= columns || is_command || is_one;
             check(fits, &mut found, || format!("too long: {line}"));
             check(line.trim_end() == line, &mut found, || format!("blanks at the end: {line}"));
@@ -112,9 +121,6 @@ pub fn short_faults(
     }
     found
 }
-
-/// The beginnings of checks in a short report.
-const PLACES: [&str; 4] = ["on the server", "on each hop", "on this host", "from here"];
 
 /// Every problem, those that another one explains included.
 pub fn all_problems(diagnosis: &Diagnosis) -> Vec<&Problem> {
