@@ -70,8 +70,8 @@ pub fn short_report(plan: &Plan, summary: &Summary, beside: &Beside, columns: us
 /// The most lines of a short report without a problem, with one, and for each further one.
 const LINES_MAX: [usize; 3] = [12, 25, 6];
 
-/// Below this width lines cannot be counted on.
-const LINES_COLUMNS_MIN: usize = 40;
+/// On a narrower terminal the candidates of three problems alone can take more.
+const COLUMNS_OF_MANY_MIN: usize = 80;
 
 /// What is wrong with the short reports of a run, at several widths.
 pub fn short_faults(
@@ -91,7 +91,8 @@ pub fn short_faults(
         let text = short::report(&report, diagnosis, ReportForm::Short, columns);
         let faults = found.len();
         let lines = text.lines().count();
-        let is_long = lines > lines_max && columns >= LINES_COLUMNS_MIN;
+        let is_bounded = columns >= COLUMNS_OF_MANY_MIN || diagnosis.problems.len() <= 2;
+        let is_long = lines > lines_max && is_bounded;
         check(!is_long, &mut found, || format!("{lines} lines, and not {lines_max}"));
         let (_, verdict) = text.split_once("--- verdict ---\n").unwrap_or_default();
         let word = diagnosis.word.text();

@@ -1,9 +1,9 @@
 //! Short reports as they are printed, each of one simulated run.
 
-use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key};
+use tcpgoon::engine::{Action, Engine, Event, EventKind, Key};
 use tcpgoon::plan::Plan;
 use tcpgoon::sim::random::Random;
-use tcpgoon::sim::world::setup::{End, Host, Idle, Path, Server, World};
+use tcpgoon::sim::world::setup::{End, Idle, Path, Server, World};
 use tcpgoon::sim::world::{Stalls, run};
 use tcpgoon::units::Moment;
 
@@ -184,8 +184,9 @@ Cause, server or network (most likely first):
   2. listener-closed    server     its listener was closed during the run
   3. rate-limit         network    a limit on new connections per second
 Check:
-  on the server  ps -o lstart= -p PID   started at the time of the closes: 1
-  on the server  ss -lnt 'sport = :80'  no line: 2
+  on the server  ps -o lstart= -p PID    started at the time of the closes: 1
+  on the server  ss -lnt 'sport = :80'   no line: 2
+  from here      the same command again  refused from the first dial: 2
 Also: 8 of 26 connections were closed by the peer on accept (RST) (within 87ms).
 Cause, server (most likely first):
   1. process-restarted      server     its process ended or was restarted
@@ -202,9 +203,8 @@ Cause, server (not distinguishable from this host):
   3. evicts-oldest        server     it closes old connections for new ones
   4. backend-unreachable  server     its proxy cannot reach a backend
 Note: this host was not looking for 3.49s (2 times).
-             p50     p90     p99   p99.9    max
-connect   84.4ms  86.5ms  86.5ms  86.5ms   87ms
-lifetime   296ms   317ms   324ms   324ms  324ms
+            p50     p90     p99   p99.9   max
+connect  84.4ms  86.5ms  86.5ms  86.5ms  87ms
                    count  open   first   last  side
 refused               74    18  52.1ms  431ms  server or network
 reset by the peer     26     -   168ms  422ms  server or network

@@ -67,7 +67,9 @@ fn attempt_and_report(sim: &mut Sim, seed: u64) -> Result<Outcome, String> {
         let (diagnosis, text) = reported(sim.plan(), &outcome.summary, &Beside::default());
         let mut found = contradictions(sim.plan(), &outcome.summary, &diagnosis, &text);
         let beside = Beside::default();
-        found.extend(short_faults(sim.plan(), &outcome.summary, &beside, &diagnosis));
+        if seed.is_multiple_of(4) {
+            found.extend(short_faults(sim.plan(), &outcome.summary, &beside, &diagnosis));
+        }
         (found, text)
     };
     match catch_unwind(AssertUnwindSafe(report)) {
