@@ -74,13 +74,13 @@ fn write_list(
             readings.iter().map(|reading| reading_text(reading, is_one)).collect();
         let reading = readings.join("; ");
         let room = columns.saturating_sub(4 + reading.chars().count());
-        if length(line) <= width.min(room) || (is_short && length(line) <= room) {
-            let width = if width <= room { width } else { 0 };
+        let is_aligned = length(line) <= width && width <= room;
+        if is_aligned || (is_short && length(line) <= room) {
+            let width = if is_aligned { width } else { 0 };
             writeln!(out, "  {command:width$}  {}", reading.replace(NO_BREAK, " "))?;
         } else {
             writeln!(out, "  {command}")?;
-            let indent = place.max(2) + 4;
-            write_wrapped_at(out, &reading, indent, columns)?;
+            write_wrapped_at(out, &reading, place.max(2) + 4, columns)?;
         }
     }
     Ok(())

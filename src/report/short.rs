@@ -87,7 +87,7 @@ pub fn report(
 }
 
 /// The most lines of a report.
-pub fn lines_max(diagnosis: &Diagnosis) -> usize {
+fn lines_max(diagnosis: &Diagnosis) -> usize {
     match diagnosis.problems.len() {
         0 => LINES_CLEAN,
         problems => LINES_PROBLEM + LINES_FURTHER * (problems - 1),
