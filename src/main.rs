@@ -1,28 +1,29 @@
-//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code: the only
-//! file that joins os/, cli/ and report/.
+//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code. With
+//! `main/serving.rs`, for `serve` and `calibrate`, the only file that joins os/, cli/ and report/.
+
+#[path = "main/serving.rs"]
+mod serving;
 
 use std::env;
 use std::io::{self, BufReader, LineWriter, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tcpgoon::args::{Args, CalibrateArgs, ReportArgs, ServeArgs};
+use tcpgoon::args::{Args, ReportArgs};
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use tcpgoon::diagnosis::diagnose;
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{Key, Progress, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
 use tcpgoon::json::reader;
 use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
-use tcpgoon::measured::{ServeCounts, ServeEvent};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
 use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
-use tcpgoon::os::serve::ServeWatch;
 use tcpgoon::os::stdio::{Blocking, Streams};
 use tcpgoon::os::sys::{self, Signals};
 use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve, saved_file, terminal};
@@ -32,7 +33,7 @@ use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
 use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
 use tcpgoon::report::rates::Rates;
-use tcpgoon::report::{self, Report, Start, format, outlook, preflight, text};
+use tcpgoon::report::{self, Report, Start, format, outlook, preflight, short, text};
 use tcpgoon::reread::Reread;
 use tcpgoon::units::Span;
 
@@ -54,8 +55,8 @@ fn main() -> ExitCode {
 fn dispatch() -> Result<u8> {
     match cli::parse(env::args_os().skip(1))? {
         Command::Run(args) => run(&args),
-        Command::Serve(args) => serve(&args),
-        Command::Calibrate(args) => calibrate(&args),
+        Command::Serve(args) => serving::serve(&args),
+        Command::Calibrate(args) => serving::calibrate(&args),
         Command::Report(args) => report_again(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
         Command::Help(verb) => print(&cli::help::usage(verb)),
@@ -133,6 +134,7 @@ fn run(args: &Args) -> Result<u8> {
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
         quiet: display.quiet,
+        form: display.report,
         rates: (is_text && display.rates).then(Rates::default),
         has_color,
         live: has_progress.then(|| LiveLine::new(&plan, has_color)),
@@ -169,13 +171,16 @@ fn report_again(args: &ReportArgs) -> Result<u8> {
     }
     let mut files = ReportFile::open_all(&args.outputs)?;
     let (mut stdout, signals) = (streams()?.stdout, hold_signals()?);
-    let on_stdout = args.outputs.on_stdout();
-    let mut text = run.rendered(on_stdout);
-    if on_stdout.is_none() && args.display.has_color(&terminal::surroundings()) {
-        text = coloured(&text);
-    }
+    let text = match args.outputs.on_stdout() {
+        Some(format) => run.in_format(format),
+        None => {
+            let text = run.text(args.display.report, terminal::columns().into());
+            let has_color = args.display.has_color(&terminal::surroundings());
+            if has_color { coloured(&text) } else { text }
+        }
+    };
     stdout.finish(&text, &signals);
-    files.iter_mut().for_each(|file| file.finish(&run.rendered(Some(file.format())), &signals));
+    files.iter_mut().for_each(|file| file.finish(&run.in_format(file.format()), &signals));
     all_written(stdout.all_written(), &files)?;
     Ok(exit::ALL_ESTABLISHED)
 }
@@ -209,29 +214,6 @@ fn confirm(plan: &Plan, findings: &[Finding], is_stdout_taken: bool) -> Result<(
     }
 }
 
-fn serve(args: &ServeArgs) -> Result<u8> {
-    host::check_data_limit(0)?;
-    let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
-    let signals = hold_signals()?;
-    os::serve::serve(args, &signals, &mut console)?;
-    console.streams.stdout.all_written()?;
-    Ok(exit::ALL_ESTABLISHED)
-}
-
-fn calibrate(args: &CalibrateArgs) -> Result<u8> {
-    host::check_data_limit(0)?;
-    let Streams { mut stdout, .. } = streams()?;
-    let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
-        let mut text = String::new();
-        let _ = report::measured::write_calibration(&mut text, calibration);
-        stdout.finish(&text, signals);
-    })?;
-    stdout.all_written()?;
-    let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
-    let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
-    Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
-}
-
 fn streams() -> Result<Streams> {
     Streams::open().map_err(|error| Error::system("cannot open the standard streams", &error))
 }
@@ -263,6 +245,7 @@ struct Console<'a> {
     exit_code: u8,
     /// No lines before the report.
     quiet: bool,
+    form: ReportForm,
     /// With `--rates`.
     rates: Option<Rates>,
     has_color: bool,
@@ -398,46 +381,16 @@ impl Watch for Console<'_> {
         self.exit_code = report.exit_code;
         let text = match self.outputs.on_stdout() {
             Some(format) => format::write(format, &report, &diagnosis),
-            None if self.has_color => coloured(&text::report(&report, &diagnosis)),
-            None => text::report(&report, &diagnosis),
+            None => {
+                let columns = terminal::columns().into();
+                let text = short::report(&report, &diagnosis, self.form, columns);
+                if self.has_color { coloured(&text) } else { text }
+            }
         };
         self.streams.stdout.finish(&text, signals);
         // One that cannot be written costs no other.
         for file in &mut self.files {
             file.finish(&format::write(file.format(), &report, &diagnosis), signals);
         }
-    }
-}
-
-/// Prints the lines of `serve`.
-struct ServeConsole {
-    address: Option<SocketAddr>,
-    streams: Streams,
-    text: String,
-}
-
-impl ServeWatch for ServeConsole {
-    fn event(&mut self, event: ServeEvent) {
-        self.text.clear();
-        let _ = report::measured::write_event(&mut self.text, &event);
-        if let ServeEvent::Listening { address } = event {
-            self.address = Some(address);
-            return self.streams.stdout.line(&self.text);
-        }
-        self.streams.stderr().line(&self.text);
-    }
-
-    fn sample(&mut self, counts: &ServeCounts) {
-        self.text.clear();
-        let _ = report::measured::write_counts(&mut self.text, counts);
-        self.streams.stdout.line(&self.text);
-    }
-
-    fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
-        self.text.clear();
-        if let Some(address) = &self.address {
-            let _ = report::measured::write_end(&mut self.text, address, counts);
-        }
-        self.streams.stdout.finish(&self.text, signals);
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::diagnosis::diagnose;
 use crate::diagnosis::model::Diagnosis;
+use crate::display::ReportForm;
 use crate::judgement;
 use crate::outputs::Format;
 use crate::report::json::{self, Saved};
-use crate::report::{Report, format, text};
+use crate::report::{Report, format, short};
 use crate::thresholds::Threshold;
 
 #[derive(Debug, Clone)]
@@ -35,11 +36,12 @@ impl Reread {
         self.saved.report(self.exit_code)
     }
 
-    /// In a format, or as text.
-    pub fn rendered(&self, as_format: Option<Format>) -> String {
-        match as_format {
-            Some(as_format) => format::write(as_format, &self.report(), &self.diagnosis),
-            None => text::report(&self.report(), &self.diagnosis),
-        }
+    pub fn in_format(&self, wanted: Format) -> String {
+        format::write(wanted, &self.report(), &self.diagnosis)
+    }
+
+    /// For a terminal of `columns`.
+    pub fn text(&self, form: ReportForm, columns: usize) -> String {
+        short::report(&self.report(), &self.diagnosis, form, columns)
     }
 }

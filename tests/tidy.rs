@@ -16,7 +16,7 @@ use source::{Source, after_word, code_of, first_name, has_word, imports};
 
 /// The layers, highest first, and what each may import: only lower ones.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("reread", &["report", "diagnosis", "judgement", "outputs", "thresholds"]),
+    ("reread", &["report", "diagnosis", "judgement", "display", "outputs", "thresholds"]),
     (
         "os",
         &[

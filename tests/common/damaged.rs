@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use tcpgoon::display::ReportForm;
 use tcpgoon::outputs::Format;
 use tcpgoon::reread::Reread;
 
@@ -101,12 +102,16 @@ pub fn check(document: &[u8]) -> bool {
             return false;
         }
     };
-    let text = run.rendered(None);
+    let texts = |run: &Reread| {
+        [(ReportForm::Full, 80), (ReportForm::Short, 80), (ReportForm::Short, 20)]
+            .map(|(form, columns)| run.text(form, columns))
+    };
+    let shown = texts(&run);
     for format in Format::ALL {
-        assert!(!run.rendered(Some(format)).is_empty(), "{format:?}");
+        assert!(!run.in_format(format).is_empty(), "{format:?}");
     }
     // What was read is written and read again as the same.
-    let again = Reread::of(run.rendered(Some(Format::Json)).as_bytes()).expect("our own");
-    assert_eq!(again.rendered(None), text);
+    let again = Reread::of(run.in_format(Format::Json).as_bytes()).expect("our own");
+    assert_eq!(texts(&again), shown);
     true
 }

@@ -2,8 +2,9 @@
 
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::diagnosis::model::Diagnosis;
+use tcpgoon::display::ReportForm;
 use tcpgoon::judgement;
-use tcpgoon::report::{Report, json, text};
+use tcpgoon::report::{Report, json, short};
 
 /// What differs, in words.
 pub fn difference(report: &Report<'_>, diagnosis: &Diagnosis) -> Option<String> {
@@ -19,9 +20,12 @@ pub fn difference(report: &Report<'_>, diagnosis: &Diagnosis) -> Option<String> 
     // As its plan has it, and not as a test names it.
     let target = report.plan.routes.to_string();
     let report = Report { target: &target, ..*report };
-    let (text, text_again) = (text::report(&report, diagnosis), text::report(&again, &diagnosed));
-    if text != text_again {
-        return Some(format!("the text of the document:\n{text_again}of the run:\n{text}"));
+    for form in [ReportForm::Full, ReportForm::Short] {
+        let text = short::report(&report, diagnosis, form, 80);
+        let text_again = short::report(&again, &diagnosed, form, 80);
+        if text != text_again {
+            return Some(format!("the text of the document:\n{text_again}of the run:\n{text}"));
+        }
     }
     let document_again = json::document(&again, &diagnosed);
     (document != document_again)

@@ -25,6 +25,8 @@ fn assert_again(scratch: &Scratch, run: &Outcome, is_appended: bool) {
         assert_eq!(again.stdout, report, "{file}");
         assert_eq!(again.stderr, "");
     }
+    let full = crate::common::run(&["report", json, "--report", "full"]);
+    assert!(full.stdout.contains("run report ---\nCommand line: "), "{full:#?}");
     let document = std::fs::read_to_string(json).unwrap();
     assert_eq!(crate::common::run(&["report", "--json", "-", json]).stdout, document);
     if !is_appended {
@@ -235,7 +237,14 @@ fn the_verb_has_its_help_and_answers_what_was_meant() {
     let help = run(&["report", "--help"]);
     help.assert_code(0);
     assert_eq!(run(&["help", "report"]).stdout, help.stdout);
-    for part in ["--json FILE", "--markdown FILE", "--junit FILE", "--color", "  0  rendered"] {
+    for part in [
+        "--json FILE",
+        "--report FORM",
+        "--markdown FILE",
+        "--junit FILE",
+        "--color",
+        "  0  rendered",
+    ] {
         assert!(help.stdout.contains(part), "{part}: {}", help.stdout);
     }
     assert!(!help.stdout.contains("--events FILE") && !help.stdout.contains("--port"));
