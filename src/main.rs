@@ -26,7 +26,7 @@ use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::stdio::{Blocking, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve, saved_file, terminal};
+use tcpgoon::os::{DebugEvent, Run, Watch, clock, host, resolve, saved_file, terminal};
 use tcpgoon::outputs::{self, Format, Outputs};
 use tcpgoon::plan::Plan;
 use tcpgoon::report::colour::coloured;

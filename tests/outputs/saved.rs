@@ -19,14 +19,15 @@ fn assert_again(scratch: &Scratch, run: &Outcome, is_appended: bool) {
     let [json, events] = [&json, &events].map(|path| path.to_str().unwrap());
     let (_, report) = run.stdout.split_once("\n--- ").unwrap_or_else(|| panic!("{run:#?}"));
     let report = format!("--- {report}");
+    // Short by default, and full in tests unless they ask for another form.
+    let is_short = !report.contains(" run report ---\n");
+    let form: &[&str] = if is_short { &[] } else { &["--report", "full"] };
     for file in [json, events] {
-        let again = crate::common::run(&["report", file]);
+        let again = crate::common::run(&[&["report", file], form].concat());
         again.assert_code(0);
         assert_eq!(again.stdout, report, "{file}");
         assert_eq!(again.stderr, "");
     }
-    let full = crate::common::run(&["report", json, "--report", "full"]);
-    assert!(full.stdout.contains("run report ---\nCommand line: "), "{full:#?}");
     let document = std::fs::read_to_string(json).unwrap();
     assert_eq!(crate::common::run(&["report", "--json", "-", json]).stdout, document);
     if !is_appended {
@@ -63,6 +64,7 @@ fn runs_of_each_kind_are_rendered_again_as_they_were() {
     let server = Served::start(&["-i", "0"]);
     let (target, closed) = (server.target(), ClosedPort::new());
     again(&["-y", "-c", "30", "-s", "0", &target]);
+    again(&["-y", "-c", "30", "-s", "0", "--report", "short", &target]);
     again(&[
         "-y",
         "-c",
@@ -109,7 +111,7 @@ fn runs_with_replies_limits_and_many_targets_are_rendered_again_as_they_were() {
         &server.target(),
     ]);
     let queue = Served::start(&["-i", "0", "--never-accept", "--backlog", "4"]);
-    again(&["-y", "-c", "12", "-s", "0", "-t", "1500ms", &queue.target()]);
+    again(&["-y", "-c", "12", "-s", "0", "-t", "1500ms", "--report=short", &queue.target()]);
     let server = Served::start(&["-i", "0"]);
     // More targets than a table has rows, some of which refuse.
     let port = server.address.port();

@@ -172,6 +172,8 @@ fn row(codec: &mut Codec<'_>, row: &mut Row) {
     codec.number("slow_count", &mut row.slow_or_pending);
     let mut p99 = (row.established > 0).then_some(row.p99);
     codec.number_or_null("dial_p99_ns", &mut p99);
+    let is_any = p99.is_some() == (row.established > 0);
+    codec.check("dial_p99_ns", is_any, "a time is accepted where established_count is not 0");
     row.p99 = p99.unwrap_or_default();
     codec.object("onset", &mut |codec| {
         codec.number("before_count", &mut row.onset.before);
