@@ -7,12 +7,13 @@ use divan::{Bencher, black_box};
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::{Case, diagnose};
 use tcpgoon::display::ReportForm;
-use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key};
+use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Summary};
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::limits::Host;
 use tcpgoon::outputs::Format;
 use tcpgoon::plan::{Hold, Plan};
 use tcpgoon::report::{Report, format, short};
+use tcpgoon::reread::Reread;
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::random::Random;
 use tcpgoon::units::{Moment, Span};
@@ -95,6 +96,34 @@ fn summary(bencher: Bencher, connections: u32) {
     bencher.bench_local(|| black_box(engine.summary()));
 }
 
+fn report<'a>(
+    plan: &'a Plan,
+    summary: &'a Summary,
+    counters: &'a Counters,
+    icmp: &'a IcmpTally,
+    limits: &'a Host,
+) -> Report<'a> {
+    Report {
+        target: "20 targets",
+        plan,
+        command_line: "tcpgoon",
+        host: None,
+        start_unix_ns: 0,
+        end_unix_ns: summary.end.since(summary.start).0,
+        summary,
+        turn_longest: TURN,
+        counters,
+        icmp,
+        limits,
+        findings: &[],
+        last_lines: &[],
+        ended_by: None,
+        lines_dropped: 0,
+        judged: &[],
+        exit_code: 2,
+    }
+}
+
 /// The text, and what the flags write to files: `None` is the text.
 const OUTPUTS: [Option<Format>; Format::ALL.len() + 1] = {
     let mut outputs = [None; Format::ALL.len() + 1];
@@ -112,25 +141,7 @@ fn output<const CONNECTIONS: u32>(bencher: Bencher, output: Option<Format>) {
     let engine = finished(&plan);
     let summary = engine.summary();
     let (counters, icmp, limits) = (Counters::default(), IcmpTally::default(), Host::default());
-    let report = Report {
-        target: "20 targets",
-        plan: &plan,
-        command_line: "tcpgoon",
-        host: None,
-        start_unix_ns: 0,
-        end_unix_ns: summary.end.since(summary.start).0,
-        summary: &summary,
-        turn_longest: TURN,
-        counters: &counters,
-        icmp: &icmp,
-        limits: &limits,
-        findings: &[],
-        last_lines: &[],
-        ended_by: None,
-        lines_dropped: 0,
-        judged: &[],
-        exit_code: 2,
-    };
+    let report = report(&plan, &summary, &counters, &icmp, &limits);
     let diagnosis = diagnose(&report.case());
     let write = || match output {
         Some(format) => format::write(format, &report, &diagnosis),
@@ -139,6 +150,18 @@ fn output<const CONNECTIONS: u32>(bencher: Bencher, output: Option<Format>) {
     let bytes = write().len();
     println!("{output:?} of {CONNECTIONS} connections: {bytes} bytes");
     bencher.counter(BytesCount::new(bytes)).bench_local(|| black_box(write()));
+}
+
+/// The document, read and diagnosed again.
+#[divan::bench(args = [100_000, 1_000_000], sample_count = 10, sample_size = 1)]
+fn reread(bencher: Bencher, connections: u32) {
+    let plan = plan(connections);
+    let summary = finished(&plan).summary();
+    let (counters, icmp, limits) = (Counters::default(), IcmpTally::default(), Host::default());
+    let report = report(&plan, &summary, &counters, &icmp, &limits);
+    let document = format::write(Format::Json, &report, &diagnose(&report.case()));
+    let read = || Reread::of(document.as_bytes()).expect("our own");
+    bencher.counter(BytesCount::new(document.len())).bench_local(|| black_box(read()));
 }
 
 /// The summary, diagnosed.
