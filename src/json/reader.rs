@@ -26,8 +26,29 @@ pub struct Wrong {
 #[derive(Debug, Clone, Copy)]
 struct Node {
     at: u32,
-    /// The index of what follows it: of the next value, or of the next name.
+    /// The index of what follows it: of the next value, or of the next name. With [`ESCAPED`].
     next: u32,
+}
+
+/// Of a string: it has escapes. There are fewer nodes than this.
+const ESCAPED: u32 = 1 << 31;
+
+const _: () = assert!(TEXT_BYTES_MAX < ESCAPED as usize);
+
+impl Node {
+    fn next(self) -> u32 {
+        self.next & !ESCAPED
+    }
+
+    /// Whether it is a string with this text. `text`: all of it.
+    fn is(self, text: &str, string: &str) -> bool {
+        let rest = &text[self.at as usize..];
+        if self.next & ESCAPED != 0 {
+            return decoded(raw(rest)) == string;
+        }
+        let bytes = &rest.as_bytes()[1..];
+        bytes.starts_with(string.as_bytes()) && bytes.get(string.len()) == Some(&b'"')
+    }
 }
 
 /// A text that was read.
@@ -158,7 +179,7 @@ impl<'a> Value<'a> {
     }
 
     fn next(self) -> u32 {
-        self.tree.nodes[self.index as usize].next
+        self.tree.nodes[self.index as usize].next()
     }
 
     /// What is in an array or an object: the values, or each name and its value.
@@ -172,8 +193,10 @@ impl<'a> Value<'a> {
 
     /// A field of an object.
     pub fn field(self, name: &str) -> Option<Value<'a>> {
-        let found = self.inside().step_by(2).find(|field| is_named(raw(field.rest()), name))?;
-        (self.kind() == Kind::Object).then_some(Value { index: found.index + 1, ..found })
+        let Tree { text, nodes, .. } = self.tree;
+        let is_it = |field: &Value<'_>| nodes[field.index as usize].is(text, name);
+        let found = self.inside().step_by(2).find(is_it).filter(|_| self.kind() == Kind::Object)?;
+        Some(Value { index: found.index + 1, ..found })
     }
 }
 
@@ -188,10 +211,6 @@ fn raw(rest: &str) -> &str {
         }
     }
     ""
-}
-
-fn is_named(raw: &str, name: &str) -> bool {
-    raw == name || (raw.contains('\\') && decoded(raw) == name)
 }
 
 /// Without escapes. They are correct: the parser has seen them.
@@ -284,11 +303,11 @@ impl Parser<'_> {
         match self.peek() {
             Some(b'{') => self.compound(index, b'}')?,
             Some(b'[') => self.compound(index, b']')?,
-            Some(b'"') => self.string()?,
+            Some(b'"') => self.string(index)?,
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ => self.literal()?,
         }
-        self.nodes[index].next = narrow(self.nodes.len());
+        self.nodes[index].next |= narrow(self.nodes.len());
         Ok(())
     }
 
@@ -348,12 +367,11 @@ impl Parser<'_> {
         let new = decoded(raw(&self.text[at..]));
         let mut other = object + 1;
         while other < name {
-            let Node { at: start, .. } = self.nodes[other];
-            if is_named(raw(&self.text[start as usize..]), &new) {
+            if self.nodes[other].is(self.text, &new) {
                 let what = format!("'{}': the field is there twice", new.escape_debug());
                 return Err(Wrong { at, what });
             }
-            other = self.nodes[other + 1].next as usize;
+            other = self.nodes[other + 1].next() as usize;
         }
         self.skip_blanks();
         if self.peek() != Some(b':') {
@@ -364,13 +382,16 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), Wrong> {
+    fn string(&mut self, index: usize) -> Result<(), Wrong> {
         self.at += 1;
         loop {
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => match escape(&self.text[self.at + 1..]) {
-                    Some((_, length)) => self.at += 1 + length,
+                    Some((_, length)) => {
+                        self.nodes[index].next = ESCAPED;
+                        self.at += 1 + length;
+                    }
                     None => {
                         let all = r#"\" \\ \/ \b \f \n \r \t or \uXXXX, surrogates in pairs,"#;
                         return self.expected(all);

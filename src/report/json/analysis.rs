@@ -3,14 +3,13 @@
 
 use super::codec::Codec;
 use super::names;
-use super::totals::reason_counts;
 use crate::engine::analysis::Timeline;
 use crate::engine::analysis::closes::PULSES_MAX;
 use crate::engine::analysis::levels::CELLS_MAX as LEVELS_MAX;
 use crate::engine::analysis::timeline::CELLS_MAX;
 use crate::engine::analysis::{Analysis, Cell, Closes, Counts, Levels, Outcome, Pulse, Spread};
 use crate::engine::breakdown::{Breakdown, HitKind, Hits, ROWS_MAX};
-use crate::engine::{EndReason, Summary};
+use crate::engine::{EndReason, State, Summary};
 use crate::units::Span;
 
 pub fn fields(codec: &mut Codec<'_>, summary: &mut Summary) {
@@ -33,8 +32,10 @@ fn spread(codec: &mut Codec<'_>, spread: &mut Spread) {
         codec.moment("to_ns", &mut cell.to);
         codec.number("open_from_count", &mut cell.level.start);
         codec.number("open_to_count", &mut cell.level.end);
-        codec.number("first_open_from_count", &mut cell.level_at_first.start);
-        codec.number("first_open_to_count", &mut cell.level_at_first.end);
+        // At the first of them it is mostly the same.
+        let (level, first) = (&cell.level, &mut cell.level_at_first);
+        codec.number_or("first_open_from_count", &mut first.start, level.start);
+        codec.number_or("first_open_to_count", &mut first.end, level.end);
         counts(codec, &mut cell.counts);
     });
     if codec.is_reading() {
@@ -63,12 +64,12 @@ fn counts(codec: &mut Codec<'_>, counts: &mut Counts) {
     ] {
         codec.number_or_0(field, count);
     }
-    if codec.has("end_reasons", failed.iter().any(|count| *count > 0)) {
-        reason_counts(codec, failed);
-    }
+    let reasons = EndReason::ALL.into_iter().zip(failed);
+    let ends_dials = reasons.filter(|(reason, _)| reason.ends_in() == State::Error);
+    ends_dials.for_each(|(reason, count)| codec.number_or_0(names::failed(reason), count));
     if codec.is_reading() {
         let sum = counts.outcomes.iter().try_fold(0u32, |sum, count| sum.checked_add(*count));
-        codec.check("through_count", sum.is_some(), "the sum of these dials is too large");
+        codec.check("", sum.is_some(), "the sum of these dials is too large");
         counts.dials = sum.unwrap_or(0);
     }
 }

@@ -151,15 +151,22 @@ impl<'a> Codec<'a> {
     }
 
     /// A number that is left out where it is 0.
-    pub fn number_or_0<T: Number>(&mut self, field: &'static str, value: &mut T) {
-        if self.has(field, value.get() > 0) {
-            self.number(field, value);
+    pub fn number_or_0(&mut self, field: &'static str, value: &mut u32) {
+        self.number_or(field, value, 0);
+    }
+
+    /// A number that is left out where it is another one.
+    #[inline(never)]
+    pub fn number_or(&mut self, field: &'static str, value: &mut u32, other: u32) {
+        match self.has(field, *value != other) {
+            true => self.number(field, value),
+            false => *value = other,
         }
     }
 
     /// Whether a field is to be written, or is there.
     #[inline(never)]
-    pub fn has(&mut self, field: &'static str, is_written: bool) -> bool {
+    fn has(&mut self, field: &'static str, is_written: bool) -> bool {
         match &self.mode {
             Mode::Write(_) => is_written,
             Mode::Read(reading) => reading.object.field(field).is_some(),

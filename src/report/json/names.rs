@@ -43,6 +43,33 @@ pub fn reason(reason: EndReason) -> &'static str {
     }
 }
 
+/// The key of a count of dials that failed; empty for what ends connections.
+pub fn failed(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Refused => "refused_count",
+        EndReason::TimedOut => "timed_out_count",
+        EndReason::Reset => "reset_count",
+        EndReason::HostUnreachable => "host_unreachable_count",
+        EndReason::NetworkUnreachable => "network_unreachable_count",
+        EndReason::Prohibited => "prohibited_count",
+        EndReason::OtherBeyond => "other_count",
+        EndReason::NoDescriptors => "no_descriptors_count",
+        EndReason::NoPorts => "no_ports_count",
+        EndReason::NoSource => "no_source_count",
+        EndReason::NoBuffers => "no_buffers_count",
+        EndReason::NoWatches => "no_epoll_watches_count",
+        EndReason::NoRouteToHost => "no_route_to_host_count",
+        EndReason::NoRouteToNetwork => "no_route_to_network_count",
+        EndReason::NotPermitted => "not_permitted_count",
+        EndReason::OtherHere => "other_here_count",
+        EndReason::PeerClosed
+        | EndReason::PeerReset
+        | EndReason::HalfOpen
+        | EndReason::Lost
+        | EndReason::Aborted => "",
+    }
+}
+
 /// What a row of a table has.
 pub fn hit(kind: HitKind) -> &'static str {
     match kind {
