@@ -1,6 +1,6 @@
 //! Every command in the README, run in a network namespace of its own block. What a `console` block
-//! shows has to be what the commands print, but for the numbers; `README_BLESS=1` writes the present
-//! output into it.
+//! shows has to be what the commands print, but for the numbers. `README_BLESS=target/release` writes
+//! into it what that build prints.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,23 @@ use std::thread;
 use super::common::tools::{Scratch, command};
 use super::common::{Namespace, Running, skip};
 
+/// The folder of a build to take the output of.
+const BLESS: &str = "README_BLESS";
+
+/// On a loaded machine a fault can look otherwise, and the verdict with it.
+const TRIES: usize = 3;
+
 /// Before the output of a command.
 const MARK: char = '\u{1}';
 
 /// What a table may name, and a test has no time or descriptors for.
-const SMALLER: [(&str, &str); 4] =
-    [("--hold 10m", "--hold 2"), ("-c 30k", "-c 3k"), ("-c 60k", "-c 6k"), ("-c 1m", "-c 10k")];
+const SMALLER: [(&str, &str); 5] = [
+    ("--hold 10m", "--hold 2"),
+    ("-c 30k", "-c 3k"),
+    ("-c 60k", "-c 6k"),
+    ("-c 1m", "-c 10k"),
+    ("calibrate", "calibrate -c 500"),
+];
 
 /// A command of a block, and its output.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -25,17 +36,27 @@ struct Step {
 }
 
 impl Step {
+    fn shows(&self, shown: &Step) -> bool {
+        is_shown(&shown.output, &self.output)
+    }
+
+    #[track_caller]
+    fn assert_shown(&self, shown: &Step) {
+        let Step { typed, output } = self;
+        assert!(self.shows(shown), "shown:\n$ {typed}{}\nprinted:\n{output}", shown.output);
+    }
+
     fn is_background(&self) -> bool {
         self.typed.trim_end().ends_with('&')
     }
 }
 
-fn path() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn readme() -> String {
-    fs::read_to_string(path()).unwrap()
+    fs::read_to_string(top().join("README.md")).unwrap()
 }
 
 /// The text inside the fences of one language.
@@ -63,7 +84,9 @@ fn steps(block: &str) -> Vec<Step> {
 
 /// Runs bash with the built program in its path and names for the servers' addresses.
 fn bash(namespace: &Namespace, script: &str) -> String {
-    let folder = Path::new(env!("CARGO_BIN_EXE_tcpgoon")).parent().unwrap().to_str().unwrap();
+    let built = Path::new(env!("CARGO_BIN_EXE_tcpgoon")).parent().unwrap().to_path_buf();
+    let folder = std::env::var_os(BLESS).map_or(built, |folder| top().join(folder));
+    let folder = folder.display();
     let scratch = Scratch::new();
     let file = scratch.write("script", script);
     // As for a user, a hard limit is one.
@@ -156,31 +179,33 @@ fn console_blocks_print_what_they_show() {
     assert!(blocks.len() >= 4, "{}", blocks.len());
     let ran: Vec<_> = thread::scope(|scope| {
         let run = |block: &String| {
-            let steps = steps(block);
-            scope.spawn(move || run_steps(&steps))
+            let shown = steps(block);
+            scope.spawn(move || {
+                let is_it = |ran: &Vec<Step>| ran.iter().zip(&shown).all(|(r, s)| r.shows(s));
+                let mut ran = run_steps(&shown);
+                for _ in 1..TRIES {
+                    if ran.as_ref().is_none_or(is_it) {
+                        break;
+                    }
+                    ran = run_steps(&shown);
+                }
+                ran
+            })
         };
         let threads: Vec<_> = blocks.iter().map(run).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     for (block, ran) in blocks.iter().zip(ran) {
         let Some(ran) = ran else { return skip("the README's commands need a namespace") };
-        if std::env::var_os("README_BLESS").is_some() {
+        if std::env::var_os(BLESS).is_some() {
             let new = ran.iter().map(|step| format!("$ {}{}", step.typed, step.output));
             text = text.replace(block, &new.collect::<String>());
-            continue;
+        } else {
+            ran.iter().zip(steps(block)).for_each(|(ran, shown)| ran.assert_shown(&shown));
         }
-        for (shown, printed) in steps(block).iter().zip(&ran) {
-            let same = is_shown(&shown.output, &printed.output);
-            assert!(
-                same,
-                "shown:\n$ {}{}\nprinted:\n{}",
-                shown.typed, shown.output, printed.output
-            );
-        }
-        assert_eq!(ran.len(), steps(block).len(), "{block}");
     }
     if text != readme() {
-        fs::write(path(), text).unwrap();
+        fs::write(top().join("README.md"), text).unwrap();
     }
 }
 
@@ -225,7 +250,7 @@ fn tasks_and_recipes_succeed() {
 /// What the table needs, in the packages of CI.
 #[test]
 fn the_readmes_servers_are_installed_in_ci() {
-    let ci = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/run")).unwrap();
+    let ci = fs::read_to_string(top().join(".ci/run")).unwrap();
     let named = ["redis-server", "jq"].into_iter().filter(|name| readme().contains(name));
     for name in named {
         assert!(ci.contains(name), "{name} is in README.md and not installed by .ci/run");
