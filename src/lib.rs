@@ -118,6 +118,7 @@
 //!   format.rs           the renderer of each format
 //!   events.rs           the run as NDJSON, written during it
 //!   markdown.rs         the result as a table for a CI job's summary
+//!   prometheus.rs       the run as metrics for node_exporter's textfile collector
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   preflight.rs        the lines before a run: its plan, and local limits below it

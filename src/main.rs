@@ -308,6 +308,15 @@ impl Watch for Console<'_> {
     }
 
     fn interval(&mut self, progress: &Progress<'_>) {
+        let metrics = |file: &&mut ReportFile| file.format() == Format::Prometheus;
+        if let Some(file) = self.files.iter_mut().find(metrics) {
+            let start = self.start_unix_ns.unwrap_or_default();
+            let text = report::prometheus::interval(start, self.plan, progress);
+            // It costs no other report, and is tried again.
+            if let Some(error) = file.update(&text) {
+                self.streams.stderr().line(&format!("tcpgoon: {error}\n"));
+            }
+        }
         let Some(rates) = &mut self.rates else { return };
         self.text.clear();
         let _ = rates.write(&mut self.text, progress);

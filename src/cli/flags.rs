@@ -356,6 +356,13 @@ pub const FLAGS: &[Flag] = &[
         ..WHEN
     },
     Flag {
+        long: "prometheus",
+        value: Some("FILE"),
+        help: "Write metrics to FILE at each interval, for node_exporter's textfile collector",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Prometheus, value),
+        ..BASE
+    },
+    Flag {
         long: "quiet",
         short: Some('q'),
         help: "Print the report only, without the stats lines before it",
