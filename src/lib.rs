@@ -74,6 +74,8 @@
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
+//!   flag.rs             that record
+//!   verbs.rs            VERBS: one record a first word
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
@@ -89,6 +91,8 @@
 //!   source.rs           the grammar of sources
 //!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
+//!   man.rs              the man page, from the same
+//!   completions.rs      those for bash, zsh and fish, from the same
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               a finished run and its diagnosis → bytes; pure
 //!   text.rs             the report: the original's lines, then our own

@@ -55,6 +55,8 @@ fn dispatch() -> Result<u8> {
         Command::Serve(args) => serve(&args),
         Command::Calibrate(args) => calibrate(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
+        Command::Completions(shell) => print(&cli::completions::script(shell)),
+        Command::Man => print(&cli::man::page()),
         Command::Help(verb) => print(&cli::help::usage(verb)),
         Command::Schema => print(report::json::SCHEMA),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),

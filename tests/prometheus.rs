@@ -133,7 +133,8 @@ fn a_real_prometheus_reads_runs_back_through_the_textfile_collector() {
     let [(_, took)] = scraped.query(&took)[..] else { panic!("no duration") };
     assert!((0.1..600.0).contains(&took), "{took}");
     // Between the least bound and the timeout.
-    let median = format!("histogram_quantile(0.5, tcpgoon_dial_duration_seconds_bucket{of_target})");
+    let median =
+        format!("histogram_quantile(0.5, tcpgoon_dial_duration_seconds_bucket{of_target})");
     let [(_, median)] = scraped.query(&median)[..] else { panic!("no median") };
     assert!((1e-6..5.0).contains(&median), "{median}");
 }
