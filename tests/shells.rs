@@ -67,7 +67,7 @@ impl Shell {
         self.marks += 1;
         let before = self.screen.text().len();
         let mark = format!("mark-{}", self.marks);
-        write!(self.keyboard, "{keys}echo mark-$(({}))\n", self.marks).unwrap();
+        writeln!(self.keyboard, "{keys}echo mark-$(({}))", self.marks).unwrap();
         let shown = wait_until(&mark, || {
             let text = self.screen.text();
             let (shown, rest) = text.get(before..)?.split_once(&format!("{mark}\r\n"))?;
