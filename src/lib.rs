@@ -44,6 +44,7 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     files.rs          the exchange of two files
 //!     names.rs          the resolver's error codes
 //!     signals.rs        signals as a descriptor, and the end of a child
 //!     streams.rs        the standard streams as descriptors
