@@ -91,6 +91,15 @@ impl Scraped {
             _ => None,
         })
     }
+
+    /// Waits until a query has one result.
+    #[track_caller]
+    fn value(&self, query: &str) -> f64 {
+        wait_until(query, || match self.query(query)[..] {
+            [(_, value)] => Some(value),
+            _ => None,
+        })
+    }
 }
 
 #[test]
@@ -130,11 +139,11 @@ fn a_real_prometheus_reads_runs_back_through_the_textfile_collector() {
     let labels = scraped.wait_for(&format!("tcpgoon_info{of_target}"), 1.0);
     assert_eq!(labels["version"], env!("CARGO_PKG_VERSION"));
     let took = format!("tcpgoon_end_time_seconds{of_target} - tcpgoon_start_time_seconds");
-    let [(_, took)] = scraped.query(&took)[..] else { panic!("no duration") };
+    let took = scraped.value(&took);
     assert!((0.1..600.0).contains(&took), "{took}");
     // Between the least bound and the timeout.
     let median =
         format!("histogram_quantile(0.5, tcpgoon_dial_duration_seconds_bucket{of_target})");
-    let [(_, median)] = scraped.query(&median)[..] else { panic!("no median") };
+    let median = scraped.value(&median);
     assert!((1e-6..5.0).contains(&median), "{median}");
 }

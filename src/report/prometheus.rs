@@ -97,7 +97,7 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
     }
     out.histogram(
         "dial_duration_seconds",
-        "Time from connect() until established.",
+        "Time from connect() until established; exact at each bound.",
         run.dial_times,
     );
     if let Some(report) = end {

@@ -1,8 +1,10 @@
 //! `--prometheus`: metrics that are replaced as the run goes on. What Prometheus makes of them is in
 //! `tests/prometheus.rs`.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -119,4 +121,30 @@ fn they_are_updated_where_no_descriptor_is_left() {
     assert!(!run.stderr.contains("--prometheus"), "{run:#?}");
     let text = fs::read_to_string(&file).unwrap();
     assert_eq!(value(&text, "running", ""), Some(0));
+}
+
+#[test]
+fn a_file_in_a_directory_that_takes_no_other_is_rewritten_from_its_beginning() {
+    let (server, scratch) = (Served::start(&["-i", "0"]), Scratch::new());
+    let file = scratch.write("run.prom", &"old\n".repeat(5_000));
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o555)).unwrap();
+    // Root may write everywhere.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+    command.arg(env!("CARGO_BIN_EXE_tcpgoon"));
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        command = Command::new(env!("CARGO_BIN_EXE_tcpgoon"));
+    }
+    command.args(holding(&file, &server.target())).stdin(Stdio::null());
+    let run = Running::start(command);
+    run.wait_for_stats("some intervals", |_| run.stdout.text().lines().count() > 20);
+    run.signal(Signal::SIGINT);
+    let run = run.outcome();
+    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o755)).unwrap();
+    run.assert_code(0);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# HELP tcpgoon_info ") && !text.contains("old"), "{text}");
+    assert_eq!((value(&text, "running", ""), established(&text)), (Some(0), Some(5)));
+    assert_eq!(text.matches("# HELP tcpgoon_running ").count(), 1);
 }
