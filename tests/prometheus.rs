@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -11,6 +12,12 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use common::packaged_servers::{ask, connect, free_port, installed, local, start};
+use tcpgoon::engine::Engine;
+use tcpgoon::plan::Plan;
+use tcpgoon::report::prometheus;
+use tcpgoon::route::{Routes, Target};
+use tcpgoon::units::Moment;
+
 use common::{ClosedPort, Running, Scratch, Served, run, succeed, tcpgoon, wait_until};
 
 /// What promtool has to say about metrics: nothing, if all is well.
@@ -102,6 +109,14 @@ impl Scraped {
     }
 }
 
+/// A run at its beginning, to a host of this name.
+fn metrics_of(host: &str) -> String {
+    let address = (Ipv4Addr::LOCALHOST, 80).into();
+    let plan = Plan::plain(3, Routes::to_one(Target { host: host.into(), address }));
+    let engine = Engine::new(&plan, Moment(0)).unwrap();
+    prometheus::interval(1, &plan, &engine.progress())
+}
+
 #[test]
 fn a_real_prometheus_reads_runs_back_through_the_textfile_collector() {
     let (scratch, textfiles) = (Scratch::new(), Scratch::new());
@@ -128,6 +143,15 @@ fn a_real_prometheus_reads_runs_back_through_the_textfile_collector() {
     let labels = scraped.wait_for(&refused, 7.0);
     assert_eq!(labels["side"], "server-or-network");
     scraped.wait_for("sum(tcpgoon_connections{state=\"error\"})", 7.0);
+    scraped.wait_for("node_textfile_scrape_error", 0.0);
+
+    // And one that nothing but a test can have: its name is read back as it is.
+    let hostile = r#"a"} 1\ # HELP \n{b="\\"#;
+    let text = metrics_of(hostile);
+    check(&text);
+    fs::write(textfiles.path("hostile.prom"), text).unwrap();
+    let labels = scraped.wait_for("tcpgoon_planned_connections == 3", 3.0);
+    assert_eq!(labels["target"], format!("{hostile}(127.0.0.1):80"));
     scraped.wait_for("node_textfile_scrape_error", 0.0);
 
     held.signal(Signal::SIGINT);

@@ -15,7 +15,7 @@ use crate::escape::{ShellQuoted, quoted};
 /// None, an unknown one, or several.
 pub fn shell(words: &[String]) -> Result<&'static str, Mistake> {
     let (word, why) = match words {
-        [] => return Err(Mistake::Other("bash, zsh or fish is required".into())),
+        [] => return Err(Mistake::Other("a shell is required: bash, zsh or fish".into())),
         [word] => match SHELLS.iter().find(|shell| *shell == word) {
             Some(shell) => return Ok(shell),
             None => (word, "bash, zsh and fish are accepted"),

@@ -45,7 +45,8 @@ pub fn page() -> String {
 
 fn write_page(out: &mut dyn Write) -> fmt::Result {
     writeln!(out, ".TH TCPGOON 1 {DATE} \"{}\" \"User Commands\"", crate::NAME_AND_VERSION)?;
-    writeln!(out, ".SH NAME")?;
+    // As typed: neither stretched to the margin nor hyphenated.
+    writeln!(out, ".ad l\n.nh\n.SH NAME")?;
     writeln!(
         out,
         "tcpgoon \\- find how many TCP connections a server can take, and what limits it"
@@ -70,7 +71,10 @@ fn write_page(out: &mut dyn Write) -> fmt::Result {
         writeln!(out, ".SS {}", Roff(&record.synopsis()))?;
         match record.verb {
             Some(verb) => write_verb(out, verb)?,
-            None => writeln!(out, "To {}.", record.help)?,
+            None => {
+                let (first, rest) = record.help.split_at(1);
+                writeln!(out, "{}{rest}.", first.to_uppercase())?;
+            }
         }
     }
     writeln!(out, ".SH EXAMPLES")?;
@@ -252,7 +256,9 @@ mod tests {
         let page = page();
         let controls = page.lines().filter(|line| line.starts_with(['.', '\'']));
         let known = |line: &str| {
-            [".TH ", ".SH ", ".SS ", ".TP", ".PP", ".br"].iter().any(|m| line.starts_with(m))
+            [".TH ", ".SH ", ".SS ", ".TP", ".PP", ".br", ".ad l", ".nh"]
+                .iter()
+                .any(|m| line.starts_with(m))
         };
         controls.for_each(|line| assert!(known(line), "{line}"));
     }

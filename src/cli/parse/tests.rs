@@ -294,7 +294,7 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
         ),
         ("man x", "'x': 'tcpgoon man' takes flags only"),
         ("schema x", "'x': 'tcpgoon schema' takes flags only"),
-        ("completions", "bash, zsh or fish is required"),
+        ("completions", "a shell is required: bash, zsh or fish"),
         ("completions csh", "'csh': bash, zsh and fish are accepted"),
         ("completions bash zsh", "'zsh': one shell is accepted"),
         (
