@@ -76,7 +76,7 @@
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
 //!   flag.rs             that record
-//!   verbs.rs            VERBS: one record a first word
+//!   verb.rs             VERBS: one record a first word
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line

@@ -11,7 +11,7 @@ use common::streams::Terminal;
 use common::{Captured, Running, Scratch, command, run, succeed, wait_until};
 use tcpgoon::cli::flags::{FLAGS, Flag};
 use tcpgoon::cli::help::EXAMPLES;
-use tcpgoon::cli::verbs::{Offer, VERBS, VerbRecord, listed};
+use tcpgoon::cli::verb::{Offer, VERBS, VerbRecord, listed};
 use tcpgoon::diagnosis::causes::Cause;
 
 /// An interactive shell that has loaded the completions.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 
 use super::flags::{FLAGS, Flag, Verb};
 use super::mistake::Mistake;
-use super::verbs::{self, Offer, SHELLS, VERBS, VerbRecord};
+use super::verb::{self, Offer, SHELLS, VERBS, VerbRecord};
 use crate::diagnosis::causes::Cause;
 use crate::escape::{ShellQuoted, quoted};
 
@@ -50,7 +50,7 @@ fn words(offer: Offer) -> Vec<(&'static str, &'static str)> {
         Offer::Causes => {
             Cause::ALL.into_iter().map(|cause| (cause.id(), cause.record().title)).collect()
         }
-        Offer::Verbs => verbs::listed().map(|record| (record.word, record.help)).collect(),
+        Offer::Verbs => verb::listed().map(|record| (record.word, record.help)).collect(),
     }
 }
 
@@ -117,7 +117,7 @@ complete -F _tcpgoon tcpgoon
 fn write_bash(out: &mut dyn Write) -> fmt::Result {
     out.write_str(BASH_BEGIN)?;
     // A run is all that has no verb: it comes last.
-    for record in verbs::listed().chain([Verb::Run.record()]) {
+    for record in verb::listed().chain([Verb::Run.record()]) {
         let is_run = record.verb == Some(Verb::Run);
         writeln!(out, "    {})\n      flags=(", if is_run { "*" } else { record.word })?;
         for flag in flags(record) {

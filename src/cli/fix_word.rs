@@ -163,7 +163,7 @@ pub fn nearest_verb(word: &str) -> Option<&'static str> {
     if let Some((verb, _)) = VERBS.iter().find(|(_, others)| others.contains(&lower.as_str())) {
         return Some(verb);
     }
-    let ours = super::verbs::VERBS.iter().map(|record| record.word);
+    let ours = super::verb::VERBS.iter().map(|record| record.word);
     let near = |verb: &'static str| {
         let count = distance(verb, &lower).filter(|count| 3 * count < verb.len())?;
         Some((count, verb))

@@ -1,7 +1,7 @@
 //! The record of a flag.
 
 use super::effects::Draft;
-use super::verbs::{Offer, Verb};
+use super::verb::{Offer, Verb};
 
 /// One flag of one or more verbs.
 #[derive(Debug, Clone, Copy)]

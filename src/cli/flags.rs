@@ -4,11 +4,11 @@
 use super::effects::{self, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
+pub use super::verb::Verb;
 use crate::args::Family;
 use crate::outputs::Format;
 
 pub use super::flag::Flag;
-pub use super::verbs::Verb;
 
 const RUN: &[Verb] = &[Verb::Run];
 const SERVE: &[Verb] = &[Verb::Serve];

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::flags::{FLAGS, Flag, Verb};
-use super::verbs;
+use super::verb;
 use crate::order::sort_short_by_key;
 
 /// The second line of a usage error.
@@ -174,7 +174,7 @@ pub fn usage(verb: Verb) -> String {
     text.push_str(notes(verb));
     if verb == Verb::Run {
         text.push_str("\nOther verbs, as the first word:\n");
-        for record in verbs::listed() {
+        for record in verb::listed() {
             // The list has no room for flags.
             let args = if record.args.starts_with("[flags]") { "" } else { record.args };
             let command = format!("{} {args}", record.command);

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::flags::{Flag, Verb};
 use super::help::{self, EXAMPLES};
-use super::verbs::{self, VerbRecord};
+use super::verb::{self, VerbRecord};
 
 /// Of the last change of what the page describes.
 const DATE: &str = "2026-11-27";
@@ -52,7 +52,7 @@ fn write_page(out: &mut dyn Write) -> fmt::Result {
         "tcpgoon \\- find how many TCP connections a server can take, and what limits it"
     )?;
     writeln!(out, ".SH SYNOPSIS")?;
-    let of_verbs = verbs::listed().map(VerbRecord::synopsis);
+    let of_verbs = verb::listed().map(VerbRecord::synopsis);
     let lines: Vec<String> = help::synopses(Verb::Run).into_iter().chain(of_verbs).collect();
     let lines: Vec<String> = lines.iter().map(|line| Roff(line).to_string()).collect();
     writeln!(out, "{}", lines.join("\n.br\n"))?;
@@ -67,7 +67,7 @@ fn write_page(out: &mut dyn Write) -> fmt::Result {
         flags.iter().try_for_each(|flag| write_flag(out, flag))?;
     }
     writeln!(out, ".SH VERBS\nA verb is the first word. Its flags follow it.")?;
-    for record in verbs::listed() {
+    for record in verb::listed() {
         writeln!(out, ".SS {}", Roff(&record.synopsis()))?;
         match record.verb {
             Some(verb) => write_verb(out, verb)?,
@@ -237,7 +237,7 @@ mod tests {
             "SEE ALSO",
         ];
         assert_eq!(sections, expected);
-        for record in verbs::listed() {
+        for record in verb::listed() {
             assert!(section(&page, ".SH SYNOPSIS").contains(&*Roff(record.command).to_string()));
         }
         assert_eq!(section(&page, ".SH EXAMPLES").matches(".TP").count(), EXAMPLES.len());

@@ -2,7 +2,7 @@
 //!
 //! * [`flags`]: `FLAGS`, one record a flag for all verbs; parser, help, man page and completions have
 //!   no other source. `flag` is the record.
-//! * [`verbs`]: `VERBS`, one record a first word.
+//! * [`verb`]: `VERBS`, one record a first word.
 //! * `parse`: argv → [`Command`], or one line for the first mistake.
 //! * `effects`: what each flag does with its value.
 //! * `target`: the grammar of hosts, ports, and ranges of both.
@@ -39,7 +39,7 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
-pub mod verbs;
+pub mod verb;
 
 pub use answer::with_verb;
 pub use flags::Verb;

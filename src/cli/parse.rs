@@ -8,7 +8,7 @@ use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
 use super::mistake::Mistake;
-use super::{completions, verbs};
+use super::{completions, verb};
 use crate::args::{Args, CalibrateArgs, ServeArgs};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
@@ -65,7 +65,7 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
             );
             return Err((Verb::Run, line.into()));
         }
-        word => match verbs::find(word).and_then(|record| record.verb) {
+        word => match verb::find(word).and_then(|record| record.verb) {
             Some(verb) => (verb, rest),
             None => (Verb::Run, argv),
         },
@@ -83,7 +83,7 @@ fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
     if rest.len() > 1 {
         return Err(named("'tcpgoon help' takes one verb"));
     }
-    match verbs::find(word.to_str().unwrap_or_default()) {
+    match verb::find(word.to_str().unwrap_or_default()) {
         Some(record) => Ok(Command::Help(record.verb.unwrap_or(Verb::Run))),
         None if word == "--help" => Ok(Command::Help(Verb::Run)),
         None => Err(named("no such verb")),

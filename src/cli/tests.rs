@@ -7,7 +7,7 @@ use super::effects::Draft;
 use super::flags::{FLAGS, Flag, Verb, by_long};
 use super::help;
 use super::parse::tests::{mistake, typed};
-use super::verbs::{self, Offer};
+use super::verb::{self, Offer};
 
 /// The lines of the original's help.
 const ORIGINAL: &str = "
@@ -192,7 +192,7 @@ fn words_that_a_shell_offers_are_those_that_the_flag_accepts() {
 #[test]
 fn the_help_lists_every_verb_and_ends_with_four_examples_that_are_accepted() {
     let text = help::usage(Verb::Run);
-    for record in verbs::listed() {
+    for record in verb::listed() {
         let has = |line: &str| line.starts_with(&format!("  {} ", record.command));
         assert!(text.lines().any(has), "{}: {text}", record.word);
     }
