@@ -42,30 +42,35 @@ fn flags(record: &VerbRecord) -> impl Iterator<Item = &'static Flag> {
     FLAGS.iter().filter(move |flag| verb.is_some_and(|verb| flag.belongs_to(verb)))
 }
 
-/// The words of an offer, each with its description; none for what the shell offers itself.
-fn words(offer: Offer) -> Vec<(&'static str, &'static str)> {
+/// Calls `each` with the words of an offer and their descriptions; none are of what the shell offers.
+fn each_word(offer: Offer, each: &mut dyn FnMut(&str, &str)) {
     match offer {
-        Offer::Nothing | Offer::Files | Offer::Hosts => Vec::new(),
-        Offer::Words(words) => words.iter().map(|word| (*word, "")).collect(),
+        Offer::Nothing | Offer::Files | Offer::Hosts => {}
+        Offer::Words(words) => words.iter().for_each(|word| each(word, "")),
         Offer::Causes => {
-            Cause::ALL.into_iter().map(|cause| (cause.id(), cause.record().title)).collect()
+            Cause::ALL.iter().for_each(|cause| each(cause.id(), cause.record().title));
         }
-        Offer::Verbs => verb::listed().map(|record| (record.word, record.help)).collect(),
+        Offer::Verbs => verb::listed().for_each(|record| each(record.word, record.help)),
     }
 }
 
 /// Each word of an offer, quoted, with its description if it has one.
-fn quoted_words(offer: Offer, between: char) -> String {
-    let quoted = words(offer).into_iter().map(|(word, help)| match help {
-        "" => word.to_owned(),
-        _ => ShellQuoted(&format!("{word}{between}{help}")).to_string(),
+fn quoted_words(offer: Offer, between: &str) -> String {
+    let mut line = String::new();
+    each_word(offer, &mut |word, help| {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let between = if help.is_empty() { "" } else { between };
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{}", ShellQuoted(&[word, between, help].concat()));
     });
-    quoted.collect::<Vec<_>>().join(" ")
+    line
 }
 
 /// The first words, as a pattern.
 fn verb_pattern(between: &str) -> String {
-    VERBS.map(|record| record.word).join(between)
+    VERBS.iter().map(|record| record.word).collect::<Vec<_>>().join(between)
 }
 
 /// Words are listed with their descriptions, one a line: bash has none of its own.
@@ -145,7 +150,7 @@ fn in_bash(offer: Offer) -> String {
         Offer::Nothing => String::new(),
         Offer::Files => "files=1".into(),
         Offer::Hosts => "hosts=1".into(),
-        _ => format!("words=({})", quoted_words(offer, ' ')),
+        _ => format!("words=({})", quoted_words(offer, " ")),
     }
 }
 
@@ -163,7 +168,7 @@ if [[ $funcstack[1] == _tcpgoon ]]; then _tcpgoon "$@"; else compdef _tcpgoon tc
 fn write_zsh(out: &mut dyn Write) -> fmt::Result {
     out.write_str(ZSH_BEGIN)?;
     for (name, offer) in [("verbs", Offer::Verbs), ("causes", Offer::Causes)] {
-        let words = quoted_words(offer, ':');
+        let words = quoted_words(offer, ":");
         writeln!(out, "_tcpgoon_{name}() {{\n  local -a {name}=({words})")?;
         writeln!(out, "  _describe {name} {name}\n}}")?;
     }
@@ -192,26 +197,26 @@ fn write_zsh(out: &mut dyn Write) -> fmt::Result {
 
 /// One line for each name of a flag; either hides the other once it is given.
 fn write_zsh_flag(out: &mut dyn Write, flag: &Flag) -> fmt::Result {
-    let names = [flag.short.map(|short| format!("-{short}")), Some(format!("--{}", flag.long))];
-    let both = names.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let short = flag.short.map_or(String::new(), |short| format!("-{short}"));
+    let long = format!("--{}", flag.long);
+    let hides = if flag.is_list { "*".into() } else { format!("({short} {long})") };
     let mut help = String::new();
     for c in flag.described().chars() {
-        help.extend(matches!(c, '[' | ']' | '\\' | ':').then_some('\\'));
+        if matches!(c, '[' | ']' | '\\' | ':') {
+            help.push('\\');
+        }
         help.push(c);
     }
-    for name in names.iter().flatten() {
-        let is_long = name.starts_with("--");
-        let hides = if flag.is_list { "*".to_owned() } else { format!("({both})") };
-        let mut spec = format!("{hides}{name}");
-        if let Some(value) = flag.value {
-            let colons = if flag.alone.is_some() { "::" } else { ":" };
-            let sign = if is_long { '=' } else { '+' };
-            let action = in_zsh(flag.offer());
-            let _ = write!(spec, "{sign}[{help}]{colons}{value}:{action}");
-        } else {
-            let _ = write!(spec, "[{help}]");
+    let value = flag.value.map_or(String::new(), |value| {
+        let colons = if flag.alone.is_some() { "::" } else { ":" };
+        format!("{colons}{value}:{}", in_zsh(flag.offer()))
+    });
+    for (name, sign) in [(&short, "+"), (&long, "=")] {
+        let sign = if value.is_empty() { "" } else { sign };
+        let spec = [&*hides, name, sign, "[", &help, "]", &value].concat();
+        if !name.is_empty() {
+            writeln!(out, "        {} \\", ShellQuoted(&spec))?;
         }
-        writeln!(out, "        {} \\", ShellQuoted(&spec))?;
     }
     Ok(())
 }
@@ -223,7 +228,7 @@ fn in_zsh(offer: Offer) -> String {
         Offer::Hosts => "_hosts".into(),
         Offer::Causes => "_tcpgoon_causes".into(),
         Offer::Verbs => "_tcpgoon_verbs".into(),
-        Offer::Words(_) => format!("({})", quoted_words(offer, ' ')),
+        Offer::Words(_) => format!("({})", quoted_words(offer, " ")),
     }
 }
 
@@ -256,8 +261,8 @@ fn write_fish(out: &mut dyn Write) -> fmt::Result {
                 Offer::Files => write!(out, " -r -F")?,
                 Offer::Hosts => write!(out, " -x -a '{FISH_HOSTS}'")?,
                 // Without a space before it: --color=always.
-                _ if flag.alone.is_some() => write!(out, " -a '{}'", quoted_words(offer, ' '))?,
-                _ => write!(out, " -x -a '{}'", quoted_words(offer, ' '))?,
+                _ if flag.alone.is_some() => write!(out, " -a '{}'", quoted_words(offer, " "))?,
+                _ => write!(out, " -x -a '{}'", quoted_words(offer, " "))?,
             }
             writeln!(out, " -d {}", in_fish(&flag.described()))?;
         }
@@ -272,10 +277,12 @@ fn write_fish_words(out: &mut dyn Write, condition: &str, offer: Offer) -> fmt::
     if offer == Offer::Hosts {
         writeln!(out, "complete -c tcpgoon -n '{condition}' -a '{FISH_HOSTS}'")?;
     }
-    for (word, help) in words(offer) {
-        writeln!(out, "complete -c tcpgoon -n '{condition}' -a {word} -d {}", in_fish(help))?;
-    }
-    Ok(())
+    let mut lines = String::new();
+    each_word(offer, &mut |word, help| {
+        let help = in_fish(help);
+        let _ = writeln!(lines, "complete -c tcpgoon -n '{condition}' -a {word} -d {help}");
+    });
+    out.write_str(&lines)
 }
 
 /// There a backslash is special between quotes, too.

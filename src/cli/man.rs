@@ -73,7 +73,7 @@ fn write_page(out: &mut dyn Write) -> fmt::Result {
             Some(verb) => write_verb(out, verb)?,
             None => {
                 let (first, rest) = record.help.split_at(1);
-                writeln!(out, "{}{rest}.", first.to_uppercase())?;
+                writeln!(out, "{}{rest}.", first.to_ascii_uppercase())?;
             }
         }
     }
@@ -88,8 +88,9 @@ fn write_page(out: &mut dyn Write) -> fmt::Result {
 
 fn write_verb(out: &mut dyn Write, verb: Verb) -> fmt::Result {
     write_notes(out, verb, "", str::is_empty)?;
-    let flags = help::groups(verb).into_iter().flat_map(|(_, flags)| flags);
-    flags.into_iter().try_for_each(|flag| write_flag(out, flag))?;
+    for (_, flags) in help::groups(verb) {
+        flags.iter().try_for_each(|flag| write_flag(out, flag))?;
+    }
     write_notes(out, verb, ".PP\n", |title| !title.is_empty())
 }
 

@@ -75,7 +75,7 @@ pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 
 /// Those of [`Verb::ALL`] in that order, then those that only print.
 #[rustfmt::skip]
-pub const VERBS: [VerbRecord; 9] = [
+pub static VERBS: [VerbRecord; 9] = [
     // As of the original's later versions; without it a run is the same.
     verb(Verb::Run, ["run", "tcpgoon", "[flags] HOST:PORT...", "dial targets"], Offer::Hosts),
     verb(Verb::Serve, ["serve", "tcpgoon serve", "[flags] [PORT | ADDR:PORT]",
