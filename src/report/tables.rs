@@ -50,6 +50,34 @@ fn write_table(
     Ok(())
 }
 
+/// Rows of cells in aligned columns, headings first. The first column and those from `left` on are
+/// flush left, the others flush right. What does not fit into the width is left out, the last column
+/// first.
+pub fn write_columns(
+    out: &mut dyn Write,
+    rows: &[Vec<String>],
+    left: usize,
+    columns: usize,
+) -> fmt::Result {
+    let count = rows.first().map_or(0, Vec::len);
+    let cells = |column: usize| rows.iter().map(move |row| row[column].chars().count());
+    let widths: Vec<usize> = (0..count).map(|column| cells(column).max().unwrap_or(0)).collect();
+    let fits = |count: &usize| widths[..*count].iter().sum::<usize>() + 2 * (count - 1) <= columns;
+    let shown = (1..=count).rev().find(fits).unwrap_or(1);
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).take(shown).enumerate() {
+            match column {
+                0 => write!(line, "{cell:width$}")?,
+                _ if column >= left => write!(line, "  {cell:width$}")?,
+                _ => write!(line, "  {cell:>width$}")?,
+            }
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
