@@ -320,7 +320,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "prometheus",
         value: Some("FILE"),
-        help: "Write metrics to FILE at each interval, for node_exporter's textfile collector",
+        help: "Write metrics to FILE (*.prom) each interval for node_exporter's textfile collector",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Prometheus, value),
         ..BASE
     },
