@@ -64,7 +64,7 @@ impl Scraped {
         let config = scratch.write(
             "prometheus.yml",
             &format!(
-                "global:\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n\
+                "global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\n\
                  scrape_configs:\n  - job_name: node\n    static_configs:\n\
                  \x20     - targets: ['{}']\n",
                 local(exporter_port)
