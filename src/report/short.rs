@@ -7,7 +7,7 @@ use super::Report;
 use super::evidence::{Row, rows, slow_by};
 use super::layout::Layout;
 use super::progress::reason_text;
-use super::tables::write_columns;
+use super::tables::{push_row, write_columns};
 use super::text::{to_10_ms, write_original, write_report};
 use super::thresholds::write_thresholds;
 use super::verdict::{write_next, write_verdict_in};
@@ -15,6 +15,7 @@ use super::wrap::{unbroken, write_wrapped_at};
 use crate::diagnosis::model::Diagnosis;
 use crate::display::ReportForm;
 use crate::engine::Summary;
+use crate::units::Span;
 
 /// Lines of a report without a problem, with one, and for each further one; those of `--fail-if` come
 /// on top.
@@ -148,7 +149,9 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
             .push(format!("this host was not looking for {total} ({} time{plural})", gaps.count()));
     }
     if let Some(over) = slow_by(report.summary) {
-        notes.push(format!("this host was slow: it read half of the SYN-ACKs {over} late or more"));
+        notes.push(format!(
+            "this host was slow: it read half of the sampled SYN-ACKs {over} late or more"
+        ));
     }
     if *is_cut_short && *sustained > 0 {
         notes.push("some of these connections were open for less than 100ms".into());
@@ -170,7 +173,8 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
 }
 
 fn write_times(out: &mut dyn Write, summary: &Summary, all: bool, columns: usize) -> fmt::Result {
-    let mut table = vec![cells(["", "p50", "p90", "p99", "p99.9", "max"])];
+    let mut table = Vec::new();
+    push_row(&mut table, &[&"", &"p50", &"p90", &"p99", &"p99.9", &"max"]);
     for (name, times, is_shown) in [
         ("connect", &summary.established_times, true),
         ("first byte", &summary.first_byte_times, all),
@@ -180,28 +184,25 @@ fn write_times(out: &mut dyn Write, summary: &Summary, all: bool, columns: usize
             let [p50, p90, p99, p999] =
                 [500, 900, 990, 999].map(|permille| times.quantile(permille));
             // All are rounded alike, or the maximum could print below a quantile.
-            let spans = [p50, p90, p99, p999, times.max()].into_iter();
-            let spans = spans.map(|span| span.rounded_to_3_digits().to_string());
-            table.push(std::iter::once(name.to_owned()).chain(spans).collect());
+            let spans = [p50, p90, p99, p999, times.max()].map(Span::rounded_to_3_digits);
+            let [p50, p90, p99, p999, max] = &spans;
+            push_row(&mut table, &[&name, p50, p90, p99, p999, max]);
         }
     }
-    if table.len() == 1 { Ok(()) } else { write_columns(out, &table, usize::MAX, columns) }
+    write_columns(out, &table, 6, usize::MAX, columns)
 }
 
 fn write_failures(out: &mut dyn Write, summary: &Summary, columns: usize) -> fmt::Result {
-    let mut table = vec![cells(["", "count", "open", "first", "last", "side"])];
+    let mut table = Vec::new();
+    push_row(&mut table, &[&"", &"count", &"open", &"first", &"last", &"side"]);
     for Row { reason, side, failures, open } in rows(summary) {
-        let [first, last] = [failures.first, failures.last]
-            .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
+        let [first, last] =
+            [failures.first, failures.last].map(|at| at.since(summary.start).rounded_to_3_digits());
         let open = open.map_or_else(|| "-".into(), |open| open.to_string());
         let name = reason.map_or("no reply", reason_text);
-        table.push(cells([name, &failures.count.to_string(), &open, &first, &last, side.word()]));
+        push_row(&mut table, &[&name, &failures.count, &open, &first, &last, &side.word()]);
     }
-    if table.len() == 1 { Ok(()) } else { write_columns(out, &table, 5, columns) }
-}
-
-fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
-    texts.into_iter().map(str::to_owned).collect()
+    write_columns(out, &table, 6, 5, columns)
 }
 
 #[cfg(test)]
@@ -213,7 +214,7 @@ mod tests {
     use crate::limits::Host;
     use crate::plan::Plan;
     use crate::route::{Routes, Target};
-    use crate::units::{Moment, Span};
+    use crate::units::Moment;
 
     #[test]
     fn what_makes_a_result_less_certain_is_one_sentence() {
@@ -252,9 +253,15 @@ mod tests {
         summary.checks.rounds[Round::First as usize].not_sent = 5;
         for _ in 0..10 {
             summary.notice_times.record(Span::from_ms(3));
+            summary.established_times.record(Span::from_us(20));
+        }
+        // Most dials took 20 µs: the sample caught the others.
+        assert!(!notes(&summary, None, 0).contains("slow"));
+        for _ in 0..30 {
+            summary.established_times.record(Span::from_ms(3));
         }
         let all = "Note: this host was not looking for 1.2s (1 time); this host was slow: it read \
-            half of the SYN-ACKs 3ms late or more; some of these connections were open for less \
+            half of the sampled SYN-ACKs 3ms late or more; some of these connections were open for less \
             than 100ms; keepalives that this host could not set: 5; ended by a limit; output lines \
             dropped: 7.";
         assert_eq!(notes(&summary, Some("a limit"), 7).replace('\n', " ").trim_end(), all);

@@ -66,10 +66,16 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
 }
 
 /// The short report of a run, for a terminal of `columns`.
-pub fn short_report(plan: &Plan, summary: &Summary, beside: &Beside, columns: usize) -> String {
+pub fn short_report(
+    plan: &Plan,
+    summary: &Summary,
+    beside: &Beside,
+    diagnosis: &Diagnosis,
+    columns: usize,
+) -> String {
     let limits = tcpgoon::limits::Host::default();
     let report = report_of(plan, summary, beside, &limits);
-    short::report(&report, &diagnose(&report.case()), ReportForm::Short, columns)
+    short::report(&report, diagnosis, ReportForm::Short, columns)
 }
 
 /// The most lines of a short report without a problem, with one, and for each further one.
@@ -85,15 +91,13 @@ pub fn short_faults(
     beside: &Beside,
     diagnosis: &Diagnosis,
 ) -> Vec<String> {
-    let limits = tcpgoon::limits::Host::default();
-    let report = report_of(plan, summary, beside, &limits);
     let mut found = Vec::new();
     let lines_max = match (diagnosis.problems.len(), LINES_MAX) {
         (0, [clean, ..]) => clean,
         (problems, [_, one, further]) => one + further * (problems - 1),
     };
     for columns in [40, 80, 200] {
-        let text = short::report(&report, diagnosis, ReportForm::Short, columns);
+        let text = short_report(plan, summary, beside, diagnosis, columns);
         let faults = found.len();
         let lines = text.lines().count();
         let is_bounded = columns >= COLUMNS_OF_MANY_MIN || diagnosis.problems.len() <= 2;

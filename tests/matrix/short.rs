@@ -1,6 +1,6 @@
 //! Short reports as they are printed, each of one simulated run.
 
-use tcpgoon::engine::{Action, Engine, Event, EventKind, Key};
+use tcpgoon::engine::{Action, Engine, Event, EventKind, Key, Summary};
 use tcpgoon::plan::Plan;
 use tcpgoon::sim::random::Random;
 use tcpgoon::sim::world::setup::{End, Idle, Path, Server, World};
@@ -9,12 +9,17 @@ use tcpgoon::units::Moment;
 
 use super::judge::beside;
 use super::plans::*;
-use super::report_invariants::{Beside, short_report};
+use super::report_invariants::{Beside, reported, short_report};
 use super::table::SCENARIOS;
+
+fn report_of(plan: &Plan, summary: &Summary, beside: &Beside, columns: usize) -> String {
+    let (diagnosis, _) = reported(plan, summary, beside);
+    short_report(plan, summary, beside, &diagnosis, columns)
+}
 
 fn printed(plan: &Plan, world: &World, seed: u64, stalls: Stalls, columns: usize) -> String {
     let outcome = run(plan, world, seed, stalls);
-    short_report(plan, &outcome.summary, &beside(world, &outcome), columns)
+    report_of(plan, &outcome.summary, &beside(world, &outcome), columns)
 }
 
 fn still(plan: &Plan, world: &World, columns: usize) -> String {
@@ -311,7 +316,7 @@ fn a_signal_ends_the_run() {
     feed(2, EventKind::Dialed(key));
     feed(1_502, EventKind::Opened(key));
     feed(1_900, EventKind::Stop);
-    let report = short_report(&plan, &engine.summary(), &Beside::default(), 80);
+    let report = report_of(&plan, &engine.summary(), &Beside::default(), 80);
     assert_printed(
         &report,
         r#"

@@ -1,4 +1,4 @@
-//! A run in other formats than the text: JSON and its schema, events, Markdown, JUnit, and the
+//! A run in other formats than the text: JSON and its schema, events, Markdown, JUnit, metrics, and the
 //! conditions of `--fail-if`.
 
 #[path = "../common/mod.rs"]
@@ -10,6 +10,7 @@ mod documents;
 mod events;
 mod files;
 mod kinds;
+mod metrics;
 mod saved;
 mod schema;
 mod tables;

@@ -73,6 +73,8 @@ fn check(habit: &Habit, name: &str) {
         (Verb::Report, _) => "report run.json ",
         (Verb::Explain, _) => "explain ",
         (Verb::Schema, _) => "schema ",
+        (Verb::Completions, _) => "completions ",
+        (Verb::Man, _) => "man ",
     };
     let line = format!("{verb}{flag}{value}");
     let (said, next) = answers(&line);

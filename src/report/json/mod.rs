@@ -24,7 +24,7 @@ mod evidence;
 mod facts;
 mod fields;
 mod host;
-mod names;
+pub mod names;
 mod number;
 mod path;
 mod run;
