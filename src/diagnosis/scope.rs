@@ -187,3 +187,52 @@ fn affected_of(
         && may_be_anywhere(rows, breakdown.count, share, hits.into());
     (!is_chance).then_some(affected)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::counters::Counters;
+    use crate::diagnosis::model::{Scope, Symptom};
+    use crate::diagnosis::{Case, diagnose};
+    use crate::engine::analysis::{Cell, Counts, Timeline};
+    use crate::engine::breakdown::{Breakdown, HitKind, Hits};
+    use crate::engine::{EndReason, Summary};
+    use crate::icmp::IcmpTally;
+    use crate::plan::Plan;
+    use crate::route::{Routes, Target};
+
+    /// A run of 20 million to 40 targets, in a timeline of 200 cells, of which one target closed all of
+    /// its connections later.
+    #[test]
+    fn closes_are_counted_once_however_many_cells_a_timeline_has() {
+        let target = |last| Target { host: "h".into(), address: ([10, 0, 0, last], 80).into() };
+        let routes = Routes::new((1..=40).map(target).collect(), &[]).unwrap();
+        let plan = Plan::plain(20_000_000, routes);
+        let mut summary = Summary::default();
+        (summary.established_ever, summary.last.connections) = (20_000_000, 20_000_000);
+        summary.flow[EndReason::PeerClosed as usize] = 500_000;
+        let mut counts = Counts { dials: 100_000, ..Counts::ZERO };
+        counts.outcomes[0] = 100_000;
+        let mut cell = Cell::default();
+        cell.counts = counts;
+        summary.analysis.everywhere.timeline = Timeline::of(vec![cell; 200]);
+        summary.analysis.closes.count = 500_000;
+        summary.targets = Breakdown::of(40, std::iter::empty());
+        let (dialed, established) = (500_000, 500_000);
+        let hits = Hits { rows: 1, hits: 500_000, dialed, established, worst: Some((7, 500_000)) };
+        summary.targets.set_hits(HitKind::Closed, hits);
+        let diagnosis = diagnose(&Case {
+            plan: &plan,
+            summary: &summary,
+            counters: &Counters::default(),
+            icmp: &IcmpTally::default(),
+            findings: &[],
+            last_lines: &[],
+        });
+        let closed = diagnosis
+            .problems
+            .iter()
+            .find(|problem| matches!(problem.symptom, Symptom::Closed { .. }));
+        let scope = Scope::Targets { indexes: vec![7], count: 1 };
+        assert_eq!(closed.map(|problem| &problem.scope), Some(&scope));
+    }
+}

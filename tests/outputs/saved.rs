@@ -234,6 +234,50 @@ fn what_cannot_be_read_is_one_line_with_its_place() {
     assert_refused(&large, &format!("longer than {} MiB", TEXT_BYTES_MAX >> 20));
 }
 
+/// A document with another value at a place is one line about that.
+#[test]
+fn what_does_not_add_up_is_one_line() {
+    let is_rich = |document: &Value| {
+        document["times"]["dial"].is_object()
+            && document["targets"][0].is_object()
+            && document["timeline"].as_array().is_some_and(|points| points.len() > 3)
+    };
+    let documents = (0..60).map(|seed| serde_json::from_str::<Value>(&simulated(seed)).unwrap());
+    let document = documents.into_iter().find(is_rich).expect("one with all of it");
+    for (pointer, value, why) in [
+        ("/times/dial/values_count", 1u64 << 40, "times.dial: values_count is not the sum"),
+        ("/times/dial/buckets/0/from_ns", 129, "times.dial: "),
+        ("/times/dial/max_ns", 1 << 50, "times.dial: min_ns, mean_ns or max_ns"),
+        ("/timeline/0/at_ns", 5, "timeline: moments in order, from 0, are accepted"),
+        ("/timeline/1/levels/closed_count", 70_000, "timeline: levels that add up"),
+        ("/targets/0/index_number", 77, "targets: a row for each of plan's, once"),
+        ("/targets/0/dialed_count", 4_000_000_000, "targets: more than the connections"),
+        (
+            "/targets/0/dialed_count",
+            5_000_000_000,
+            "targets[0].dialed_count: '5000000000': a whole",
+        ),
+        ("/totals/skipped_dials_count", 1 << 30, "totals: more skipped dials than errors"),
+        ("/totals/levels/dialing_count", 1 << 20, "totals: levels that do not add up"),
+        ("/slow_dials/failed_count", 1 << 20, "slow_dials.failed_count: more than dials_count"),
+        ("/analysis/everywhere/levels/width_count", 3, "analysis: numbers of open connections"),
+        ("/analysis/everywhere/dials/0/through_count", 1 << 20, "analysis: dials that do not add"),
+        ("/analysis/closed_on_accept/fin_count", 1 << 20, "analysis: more closes than connections"),
+        ("/checks/replied_count", 1 << 50, "checks: replied_count is"),
+    ] {
+        let mut changed = document.clone();
+        match changed.pointer_mut(pointer) {
+            Some(place) => *place = Value::from(value),
+            // What is 0 is left out.
+            None => {
+                let (object, field) = pointer.rsplit_once('/').unwrap();
+                changed.pointer_mut(object).unwrap()[field] = Value::from(value);
+            }
+        }
+        assert_refused(&from_stdin(changed.to_string().as_bytes()), why);
+    }
+}
+
 #[test]
 fn the_verb_has_its_help_and_answers_what_was_meant() {
     let help = run(&["report", "--help"]);
