@@ -93,10 +93,11 @@ impl HitKind {
     pub const COUNT: usize = EndReason::COUNT + 2;
 
     pub fn all() -> impl Iterator<Item = HitKind> {
-        EndReason::ALL
-            .into_iter()
-            .map(HitKind::EndReason)
-            .chain([HitKind::Closed, HitKind::NoReply])
+        (0..HitKind::COUNT).map(|index| match EndReason::ALL.get(index) {
+            Some(reason) => HitKind::EndReason(*reason),
+            None if index == EndReason::COUNT => HitKind::Closed,
+            None => HitKind::NoReply,
+        })
     }
 
     fn index(self) -> usize {

@@ -131,12 +131,17 @@ fn pulse(codec: &mut Codec<'_>, pulse: &mut Pulse) {
 }
 
 /// Of all rows, where more are than are listed.
+#[inline(never)]
 fn hits(codec: &mut Codec<'_>, field: &'static str, breakdown: &mut Breakdown) {
-    let of = |kind: HitKind| (kind, breakdown.hits(kind));
     let is_more = breakdown.count > ROWS_MAX;
     let kinds: Vec<HitKind> = HitKind::all().collect();
-    let known = kinds.iter().map(|kind| of(*kind)).filter(|(_, hits)| is_more && hits.rows > 0);
-    let mut all: Vec<(HitKind, Hits)> = known.collect();
+    let mut all: Vec<(HitKind, Hits)> = Vec::new();
+    for kind in &kinds {
+        let hits = breakdown.hits(*kind);
+        if is_more && hits.rows > 0 {
+            all.push((*kind, hits));
+        }
+    }
     let none = || (HitKind::Closed, Hits::default());
     codec.list(field, &mut all, HitKind::COUNT, none, &mut |codec, (kind, hits)| {
         codec.choice("hit", kind, &kinds, names::hit);
@@ -151,7 +156,7 @@ fn hits(codec: &mut Codec<'_>, field: &'static str, breakdown: &mut Breakdown) {
         codec.check("hits_count", hits.hits > 0 && hits.rows > 0, "1 and more are accepted");
     });
     if codec.is_reading() && is_more {
-        HitKind::all().for_each(|kind| breakdown.set_hits(kind, Hits::default()));
+        kinds.iter().for_each(|kind| breakdown.set_hits(*kind, Hits::default()));
         all.into_iter().for_each(|(kind, hits)| breakdown.set_hits(kind, hits));
     }
 }

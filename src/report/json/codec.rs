@@ -3,7 +3,7 @@
 //! reads. So the two cannot differ.
 //!
 //! What follows from other fields, as texts and percentiles, is written only: see [`Codec::writing`].
-//! Nothing here fails at once: after the first mistake of a text everything that is read is empty, and
+//! Nothing is inlined: there are hundreds of calls. Nothing here fails at once: after the first mistake of a text everything that is read is empty, and
 //! [`Codec::finish`] has the mistake.
 
 use super::number::Number;
@@ -35,9 +35,6 @@ struct Reading<'a> {
     path: Vec<Step>,
     wrong: Option<Wrong>,
 }
-
-/// What is accepted for a value, for messages.
-const WHOLE: &str = "a whole number from 0 to ";
 
 impl<'a> Codec<'a> {
     /// Writes fields to the end of what is there.
@@ -102,7 +99,7 @@ impl<'a> Codec<'a> {
         }
     }
 
-    /// [`Codec::fail`], if something does not hold.
+    /// [`Codec::fail`], unless something holds.
     pub fn check(&mut self, field: &'static str, holds: bool, what: &str) {
         if !holds {
             self.fail(field, what);
@@ -140,12 +137,13 @@ impl<'a> Codec<'a> {
         match found.integer().filter(|number| *number <= max) {
             Some(number) => number,
             None => {
-                self.unexpected(found, field, &format!("{WHOLE}{max}"));
+                self.unexpected(found, field, &format!("a whole number from 0 to {max}"));
                 0
             }
         }
     }
 
+    #[inline(never)]
     pub fn number<T: Number>(&mut self, field: &'static str, value: &mut T) {
         *value = T::of(self.integer(field, value.get(), T::MAX));
     }
@@ -187,6 +185,7 @@ impl<'a> Codec<'a> {
     }
 
     /// A number, or null.
+    #[inline(never)]
     pub fn number_or_null<T: Number>(&mut self, field: &'static str, value: &mut Option<T>) {
         if self.is_null(field, value.is_none()) {
             *value = None;
@@ -196,6 +195,7 @@ impl<'a> Codec<'a> {
     }
 
     /// A moment since the start of the run.
+    #[inline(never)]
     pub fn moment(&mut self, field: &'static str, value: &mut Moment) {
         let start = self.start;
         let since = self.integer(field, value.since(start).0, INTEGER_MAX);
@@ -205,6 +205,7 @@ impl<'a> Codec<'a> {
     }
 
     /// A moment, or null.
+    #[inline(never)]
     pub fn moment_or_null(&mut self, field: &'static str, value: &mut Option<Moment>) {
         if self.is_null(field, value.is_none()) {
             *value = None;
@@ -259,6 +260,7 @@ impl<'a> Codec<'a> {
     }
 
     /// A value that is written as a text.
+    #[inline(never)]
     pub fn as_text<T>(
         &mut self,
         field: &'static str,
@@ -278,6 +280,7 @@ impl<'a> Codec<'a> {
     }
 
     /// One of some values, by its name.
+    #[inline(never)]
     pub fn choice<T: Copy>(
         &mut self,
         field: &'static str,
@@ -334,6 +337,7 @@ impl<'a> Codec<'a> {
     }
 
     /// An object, or null.
+    #[inline(never)]
     pub fn optional<T: Default>(
         &mut self,
         field: &'static str,
@@ -349,6 +353,7 @@ impl<'a> Codec<'a> {
     }
 
     /// A list of objects, at most `max`; each is read into an `empty` one.
+    #[inline(never)]
     pub fn list<T>(
         &mut self,
         field: &'static str,
