@@ -10,18 +10,21 @@ pub const STDOUT: &str = "-";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Events,
+    Html,
     Json,
     Junit,
     Markdown,
 }
 
 impl Format {
-    pub const ALL: [Format; 4] = [Format::Events, Format::Json, Format::Junit, Format::Markdown];
+    pub const ALL: [Format; 5] =
+        [Format::Events, Format::Html, Format::Json, Format::Junit, Format::Markdown];
 
     /// The flag that asks for it.
     pub fn flag(self) -> &'static str {
         match self {
             Format::Events => "--events",
+            Format::Html => "--html",
             Format::Json => "--json",
             Format::Junit => "--junit",
             Format::Markdown => "--markdown",

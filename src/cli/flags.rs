@@ -256,6 +256,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "html",
+        value: Some("FILE"),
+        help: "Write the report to FILE as a web page with charts, to be mailed",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Html, value),
+        ..BASE
+    },
+    Flag {
         long: "interval",
         short: Some('i'),
         value: Some("int"),

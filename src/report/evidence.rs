@@ -57,45 +57,67 @@ pub fn write_evidence(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fm
     write_quantiles(out, "Lifetimes of closed connections", &summary.lifetimes)
 }
 
-/// A row of the table of end reasons.
-struct Row<'a> {
-    name: String,
-    side: Side,
-    failures: &'a Failures,
-    /// Skipped dials have no times.
-    is_timed: bool,
+/// A row of the table of end reasons, as printed.
+pub struct Row {
+    pub name: String,
+    pub side: &'static str,
+    pub count: u64,
+    /// The first and the last, since the start.
+    pub first: String,
+    pub last: String,
     /// Connections open at the first one's SYN.
-    open: Option<u32>,
+    pub open: String,
+    /// Minimum, median and maximum.
+    pub times: String,
+}
+
+impl Row {
+    /// Skipped dials have no times.
+    fn new(
+        summary: &Summary,
+        (name, side): (String, Side),
+        failures: &Failures,
+        is_timed: bool,
+        open: Option<u32>,
+    ) -> Row {
+        let [first, last] = [failures.first, failures.last]
+            .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
+        let [min, p50, max] =
+            [failures.min, failures.p50, failures.max].map(Span::rounded_to_3_digits);
+        Row {
+            name,
+            side: side.word(),
+            count: failures.count,
+            first,
+            last,
+            open: open.map_or_else(|| "-".into(), |open| open.to_string()),
+            times: if is_timed { format!("{min}/{p50}/{max}") } else { "-".into() },
+        }
+    }
+}
+
+/// How dials and connections ended, the most frequent first.
+pub fn reasons(summary: &Summary) -> Vec<Row> {
+    let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
+        let failures = summary.failures[reason as usize].as_ref()?;
+        let name = (reason_text(summary, reason), reason.side());
+        let is_timed = reason != EndReason::NoPorts || failures.count > summary.skipped;
+        Some(Row::new(summary, name, failures, is_timed, open_at_first(summary, reason)))
+    });
+    let mut rows: Vec<Row> = ended_by.collect();
+    if let Some(failures) = &summary.no_reply {
+        // A reply can be lost on the path as well.
+        rows.push(Row::new(summary, (NO_REPLY.into(), Side::Beyond), failures, true, None));
+    }
+    sort_short_by_key(&mut rows, |row| std::cmp::Reverse(row.count));
+    rows
 }
 
 fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
-    let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
-        let failures = summary.failures[reason as usize].as_ref()?;
-        let name = reason_text(summary, reason);
-        let is_timed = reason != EndReason::NoPorts || failures.count > summary.skipped;
-        Some(Row {
-            name,
-            side: reason.side(),
-            failures,
-            is_timed,
-            open: open_at_first(summary, reason),
-        })
-    });
-    let mut rows: Vec<Row<'_>> = ended_by.collect();
-    if let Some(failures) = &summary.no_reply {
-        // A reply can be lost on the path as well.
-        rows.push(Row {
-            name: NO_REPLY.into(),
-            side: Side::Beyond,
-            failures,
-            is_timed: true,
-            open: None,
-        });
-    }
+    let rows = reasons(summary);
     if rows.is_empty() {
         return Ok(());
     }
-    sort_short_by_key(&mut rows, |row| std::cmp::Reverse(row.failures.count));
     let count = rows.len();
     writeln!(
         out,
@@ -107,14 +129,7 @@ fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         "  {:width$}  {:>9}  {:17}  {:>9}  {:>9}  {:>9}  min/p50/max",
         "", "count", "side", "first", "last", "open"
     )?;
-    for Row { name, side, failures, is_timed, open } in rows {
-        let [first, last] = [failures.first, failures.last]
-            .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
-        let [min, p50, max] =
-            [failures.min, failures.p50, failures.max].map(Span::rounded_to_3_digits);
-        let times = if is_timed { format!("{min}/{p50}/{max}") } else { "-".into() };
-        let (count, side) = (failures.count, side.word());
-        let open = open.map_or_else(|| "-".into(), |open| open.to_string());
+    for Row { name, side, count, first, last, open, times } in rows {
         writeln!(
             out,
             "  {name:width$}  {count:9}  {side:17}  {first:>9}  {last:>9}  {open:>9}  \

@@ -1,4 +1,4 @@
-//! A finished run and its diagnosis → text, JSON, Markdown, JUnit. Pure: the caller does the I/O.
+//! A finished run and its diagnosis → text, JSON, HTML, Markdown, JUnit. Pure: the caller does the I/O.
 
 pub mod colour;
 pub mod debug;
@@ -8,9 +8,11 @@ pub mod explain;
 pub mod facts;
 pub mod format;
 pub mod host_evidence;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+pub mod markup;
 pub mod measured;
 pub mod other_addresses;
 pub mod outlook;

@@ -82,7 +82,7 @@ pub(super) fn write_value(f: &mut dyn Write, knob: &Knob) -> fmt::Result {
     }
 }
 
-fn neighbours_sysctl(is_v6: bool) -> &'static str {
+pub(super) fn neighbours_sysctl(is_v6: bool) -> &'static str {
     match is_v6 {
         false => "net.ipv4.neigh.default.gc_thresh3",
         true => "net.ipv6.neigh.default.gc_thresh3",

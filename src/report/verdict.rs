@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::escape::Escaped;
 use super::facts::fact_text;
-use super::other_addresses::write_other_addresses;
+use super::other_addresses::other_addresses;
 use super::sentences::Sentences;
 use super::wrap::{COLUMNS, write_wrapped};
 use crate::diagnosis::Case;
@@ -16,7 +16,7 @@ use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::useful_checks::is_useful;
 use crate::engine::Side;
 use crate::last_lines::LastLine;
-use crate::plan::{Hold, Plan};
+use crate::plan::Hold;
 use crate::route::Target;
 use crate::units::Span;
 
@@ -45,36 +45,21 @@ impl Word {
 
 pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis) -> fmt::Result {
     writeln!(out, "--- verdict ---")?;
-    let sentences = Sentences {
-        plan: case.plan,
-        start: case.summary.start,
-        peak: case.summary.established_peak,
-    };
-    let mut headline = format!(
-        "{}: {}",
-        diagnosis.word.text(),
-        reached(diagnosis, case.plan, case.summary.loop_failed)
-    );
+    let mut headline = format!("{}: {}", diagnosis.word.text(), reached(case, diagnosis));
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
-        headline = format!("{headline} {}", with_explained(&sentences, problem));
+        headline = format!("{headline} {}", observed(case, problem));
     }
     write_wrapped(out, &headline, 0)?;
     if let Some(problem) = first {
         write_problem(out, case, problem)?;
     }
     for problem in problems {
-        write_wrapped(out, &format!("Also: {}", with_explained(&sentences, problem)), 0)?;
+        write_wrapped(out, &format!("Also: {}", observed(case, problem)), 0)?;
         write_problem(out, case, problem)?;
     }
-    let is_close = |problem: &Problem| {
-        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
-    };
-    match diagnosis.problems.iter().any(is_close) {
-        true => write_last_line(out, case.last_lines),
-        false => Ok(()),
-    }
+    last_line(case, diagnosis).map_or(Ok(()), |line| write_wrapped(out, &line, 0))
 }
 
 /// Each problem, then those that it explains.
@@ -82,14 +67,18 @@ fn all_of(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
     problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains))
 }
 
-/// The problem, then those that it explains.
-fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
+/// Sentences on the problem, then on those that it explains.
+pub fn observed(case: &Case<'_>, problem: &Problem) -> String {
+    let Case { plan, summary, .. } = *case;
+    let sentences = Sentences { plan, start: summary.start, peak: summary.established_peak };
     let all = std::iter::once(problem).chain(&problem.explains);
     let all: Vec<String> = all.map(|problem| sentences.sentence(problem)).collect();
     all.join(" ")
 }
 
-fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
+/// A sentence on what was reached.
+pub fn reached(case: &Case<'_>, diagnosis: &Diagnosis) -> String {
+    let (plan, loop_failed) = (case.plan, case.summary.loop_failed);
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     let mut text = match (reached.replied, diagnosis.word) {
@@ -151,9 +140,10 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     text
 }
 
-fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
+/// `Cause, server or network (most likely first)`; `None` without a candidate.
+pub fn causes_heading(problem: &Problem) -> Option<String> {
     let candidates = &problem.candidates;
-    let Some(first) = candidates.first() else { return Ok(()) };
+    let first = candidates.first()?;
     let certain = candidates.iter().filter(|one| one.likelihood == Likelihood::Certain).count();
     let sides = sides(problem, if certain > 0 { &candidates[..certain] } else { candidates });
     let certainty = match first.likelihood {
@@ -163,7 +153,13 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
         Likelihood::Likely => " (most likely first)",
         Likelihood::Possible => " (not distinguishable from this host)",
     };
-    writeln!(out, "Cause, {sides}{certainty}:")?;
+    Some(format!("Cause, {sides}{certainty}"))
+}
+
+fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
+    let candidates = &problem.candidates;
+    let Some(heading) = causes_heading(problem) else { return Ok(()) };
+    writeln!(out, "{heading}:")?;
     let width = candidates.iter().map(|one| one.cause.id().len()).max().unwrap_or(0);
     for (number, candidate) in (1..).zip(candidates) {
         let record = candidate.cause.record();
@@ -176,8 +172,9 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
             write!(out, "     {sign} {}", line.trim_start())?;
         }
     }
-    write_other_addresses(out, case.plan, problem)?;
-    write_fix(out, case, first)?;
+    for line in other_addresses(case.plan, problem).chain(local_limit(case, problem)) {
+        write_wrapped(out, &line, 0)?;
+    }
     write_checks(out, case, problem)
 }
 
@@ -203,11 +200,10 @@ fn sides(problem: &Problem, candidates: &[Candidate]) -> String {
 }
 
 /// Only for causes on this host: the same line as before the run, with its numbers.
-fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt::Result {
-    if candidate.cause.side() != Side::ThisHost {
-        return Ok(());
-    }
-    write_wrapped(out, &format!("Local limit: {}", fix_text(case, candidate)), 0)
+pub fn local_limit(case: &Case<'_>, problem: &Problem) -> Option<String> {
+    let first = problem.candidates.first();
+    let here = first.filter(|candidate| candidate.cause.side() == Side::ThisHost);
+    here.map(|candidate| format!("Local limit: {}", fix_text(case, candidate)))
 }
 
 /// The fix of a candidate, with its numbers if the preflight found the limit.
@@ -223,16 +219,25 @@ pub fn fix_text(case: &Case<'_>, candidate: &Candidate) -> String {
 }
 
 /// A command, once for all candidates that it checks.
-struct Line {
-    on: Place,
-    command: String,
+pub struct Line {
+    pub on: Place,
+    pub command: String,
     /// What to look for, and the numbers of the candidates that it confirms.
     readings: Vec<(&'static str, Vec<usize>)>,
 }
 
+impl Line {
+    /// What to look for, with the numbers of the candidates if there are several.
+    pub fn reading(&self, problem: &Problem) -> String {
+        let is_one = problem.candidates.len() == 1;
+        let readings: Vec<String> =
+            self.readings.iter().map(|reading| reading_text(reading, is_one)).collect();
+        readings.join("; ")
+    }
+}
+
 fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
     let lines = lines(case, problem);
-    let is_one = problem.candidates.len() == 1;
     for place in Place::ALL {
         let at_place: Vec<&Line> = lines.iter().filter(|line| line.on == place).collect();
         if at_place.is_empty() {
@@ -242,9 +247,7 @@ fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt:
         let lengths = at_place.iter().map(|line| line.command.chars().count());
         let width = lengths.filter(|length| *length <= COMMAND_COLUMNS_MAX).max().unwrap_or(0);
         for line in at_place {
-            let readings: Vec<String> =
-                line.readings.iter().map(|reading| reading_text(reading, is_one)).collect();
-            write_check(out, &line.command, &readings.join("; "), width)?;
+            write_check(out, &line.command, &line.reading(problem), width)?;
         }
     }
     Ok(())
@@ -265,7 +268,8 @@ fn write_check(out: &mut dyn Write, command: &str, reading: &str, width: usize) 
     write_wrapped(out, reading, 6)
 }
 
-fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
+/// The checks of a problem that are printed.
+pub fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (number, candidate) in (1..).zip(&problem.candidates) {
         let checks = candidate.cause.record().checks.iter();
@@ -319,10 +323,14 @@ pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<Strin
     )
 }
 
-/// The most frequent line that the server sent before it closed.
-fn write_last_line(out: &mut dyn Write, lines: &[LastLine]) -> fmt::Result {
-    let Some(LastLine { line, connections }) = lines.first() else { return Ok(()) };
+/// The most frequent line that the server sent before it closed, if there is a problem with closes.
+pub fn last_line(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<String> {
+    let is_close = |problem: &Problem| {
+        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
+    };
+    let LastLine { line, connections } =
+        case.last_lines.first().filter(|_| diagnosis.problems.iter().any(is_close))?;
     let shown = Escaped(&line[..line.len().min(LAST_LINE_BYTES_MAX)]);
     let more = if line.len() > LAST_LINE_BYTES_MAX { "..." } else { "" };
-    write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)
+    Some(format!("The server said, to {connections}: \"{shown}{more}\""))
 }
