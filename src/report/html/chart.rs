@@ -109,13 +109,6 @@ impl Chart {
     }
 
     fn write_axes(&self, page: &mut Page) {
-        for (from, to) in &self.bands {
-            page.raw("<rect class=\"gap\" y=\"0\" height=\"100%\" x=\"");
-            page.text(&percent(*from));
-            page.raw("\" width=\"");
-            page.text(&percent(to - from));
-            page.raw("\"/>");
-        }
         for (at, label) in self.y.ticks() {
             let y = percent(LENGTH - at);
             page.raw("<line x1=\"0\" x2=\"100%\" y1=\"");
@@ -145,6 +138,13 @@ impl Chart {
     }
 
     fn write_marks(&self, page: &mut Page) {
+        for (from, to) in &self.bands {
+            page.raw("<rect class=\"gap\" y=\"0\" height=\"100%\" x=\"");
+            page.text(&percent(*from));
+            page.raw("\" width=\"");
+            page.text(&percent(to - from));
+            page.raw("\"/>");
+        }
         let mut last: Option<u64> = None;
         for (at, label) in &self.marks {
             if last.is_some_and(|last| at.abs_diff(last) < MARKS_APART_MIN) {

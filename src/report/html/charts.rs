@@ -118,14 +118,13 @@ impl Bins {
     }
 }
 
-/// The part of a run with dials, and the time of one dial after the last one: a rate over the time from
-/// the first to the last would be too high.
-fn dialing_until(points: &[Point]) -> Span {
+/// When a total rises for the last time, and the time of one event after that: a rate over the time
+/// from the first to the last would be too high.
+fn rises_until(points: &[Point], of: fn(&Point) -> u64) -> Span {
     let end = ends_at(points);
-    let flows = |point: &Point| (point.dials, point.established);
-    let last = points.windows(2).rposition(|pair| flows(&pair[0]) != flows(&pair[1]));
+    let last = points.windows(2).rposition(|pair| of(&pair[0]) != of(&pair[1]));
     let Some(last) = last.map(|index| &points[index + 1]) else { return end };
-    Span((last.at.0 + last.at.0 / last.dials.max(1)).min(end.0))
+    Span((last.at.0 + last.at.0 / of(last).max(1)).min(end.0))
 }
 
 /// A total at any time, in thousandths: in a straight line between two points.
@@ -146,7 +145,7 @@ fn total_at(points: &[Point], at: Span, of: fn(&Point) -> u64) -> u64 {
 fn rates(summary: &Summary) -> Option<Chart> {
     let points = summary.series.points();
     let last = points.last()?;
-    let end = dialing_until(points);
+    let end = rises_until(points, |point| point.dials.max(point.established));
     let bins = Bins::new(end, last.dials / DIALS_PER_BIN);
     let rate = |of: fn(&Point) -> u64, from: Span, to: Span| {
         let more = total_at(points, to, of) - total_at(points, from, of);
@@ -234,7 +233,7 @@ fn endings(summary: &Summary) -> Option<Chart> {
 
 fn percentiles(summary: &Summary) -> Option<Chart> {
     let points = summary.series.points();
-    let end = dialing_until(points);
+    let end = rises_until(points, |point| point.established);
     let bins = Bins::new(end, summary.established_ever / DIALS_PER_BIN);
     let quantile = |from: Span, to: Span, permille| {
         // Times belong to the interval before a point.
@@ -280,8 +279,8 @@ fn percentiles(summary: &Summary) -> Option<Chart> {
 /// Established and failed dials by dial time.
 fn distribution(summary: &Summary) -> Option<Chart> {
     let kinds = [
-        ("established", "established", &summary.established_times),
         ("error", "failed", &summary.failed_times),
+        ("established", "established", &summary.established_times),
     ];
     let kinds = kinds.into_iter().filter(|(.., times)| times.count() > 0);
     let least = kinds.clone().map(|(.., times)| times.min()).min()?;

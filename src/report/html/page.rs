@@ -59,8 +59,8 @@ impl Page {
         self.close(tag);
     }
 
-    /// A table with headings of columns; the first cell of each row is its heading. Of the others,
-    /// `numbers_from` and later are numbers.
+    /// A table with headings of columns; the first cell of each row is its heading, and may have a
+    /// second line. Of the others, `numbers_from` and later are numbers.
     pub fn table(
         &mut self,
         caption: &str,
@@ -68,9 +68,10 @@ impl Page {
         numbers_from: usize,
         rows: impl Iterator<Item = Vec<String>>,
     ) {
-        self.raw("<div class=\"scroll\" tabindex=\"0\"><table>");
-        self.element("caption", caption);
-        self.raw("<thead><tr>");
+        if !caption.is_empty() {
+            self.element("p class=\"mute\"", caption);
+        }
+        self.raw("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>");
         for (index, column) in columns.iter().enumerate() {
             let tag = match index >= numbers_from {
                 true => "th scope=\"col\" class=\"n\"",
@@ -87,7 +88,13 @@ impl Page {
                     index if index >= numbers_from => "td class=\"n\"",
                     _ => "td",
                 };
-                self.element(tag, cell);
+                let (cell, small) = cell.split_once('\n').unwrap_or((cell, ""));
+                self.open(tag);
+                self.text(cell);
+                if !small.is_empty() {
+                    self.element("small", small);
+                }
+                self.close(tag);
             }
             self.close("tr");
         }

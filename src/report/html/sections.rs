@@ -151,11 +151,10 @@ pub fn tables(page: &mut Page, report: &Report<'_>) {
     if !reasons.is_empty() {
         page.raw("<section><h2>End reasons</h2>\n");
         let caption = "Dated by SYN or close; open: connections at the first SYN";
-        let columns = ["", "side", "count", "first", "last", "open", "min/p50/max"];
+        let columns = ["", "count", "first", "last", "open", "min/p50/max"];
         let row = |row: Row| {
             vec![
-                row.name,
-                row.side.to_owned(),
+                format!("{}\n{}", row.name, row.side),
                 row.count.to_string(),
                 row.first,
                 row.last,
@@ -163,7 +162,7 @@ pub fn tables(page: &mut Page, report: &Report<'_>) {
                 row.times,
             ]
         };
-        page.table(caption, &columns, 2, reasons.into_iter().map(row));
+        page.table(caption, &columns, 1, reasons.into_iter().map(row));
         page.close("section");
     }
     for Table { title, columns, rows } in breakdowns(report.summary, &report.plan.routes) {
@@ -195,8 +194,8 @@ pub fn limits(page: &mut Page, report: &Report<'_>) {
     }
     let rows = limit_rows(report.limits);
     if !rows.is_empty() {
-        let columns = ["", "setting", "limit", "in use"];
-        page.table("Before the run", &columns, 2, rows.into_iter());
+        let columns = ["", "limit", "in use"];
+        page.table("Before the run", &columns, 1, rows.into_iter());
     }
     page.raw("</section>\n");
 }
@@ -206,7 +205,7 @@ fn limit_rows(host: &Host) -> Vec<Vec<String>> {
     let mut add = |what: &str, setting: &str, limit: Option<String>, used: Option<String>| {
         if limit.is_some() || used.is_some() {
             let of = |value: Option<String>| value.unwrap_or_else(|| "-".into());
-            rows.push(vec![what.to_owned(), setting.to_owned(), of(limit), of(used)]);
+            rows.push(vec![format!("{what}\n{setting}"), of(limit), of(used)]);
         }
     };
     let text = |value: u64| value.to_string();
