@@ -8,9 +8,12 @@ use tcpgoon::error::exit;
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::plan::Plan;
-use tcpgoon::report::Report;
 use tcpgoon::report::text::write_report;
+use tcpgoon::report::{Report, html};
 use tcpgoon::units::Span;
+
+#[path = "html.rs"]
+mod page;
 
 const COLUMNS: usize = 80;
 
@@ -23,6 +26,9 @@ pub struct Beside {
 }
 
 /// The diagnosis and the report of a run.
+///
+/// # Panics
+/// If the HTML report of it is malformed or contradicts the text.
 pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
     let report = Report {
         target: "10.0.0.1:80",
@@ -46,6 +52,8 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
     let diagnosis = diagnose(&report.case());
     let mut text = String::new();
     write_report(&mut text, &report, &diagnosis).unwrap();
+    let faults = page::faults(&html::document(&report, &diagnosis), &text);
+    assert!(faults.is_empty(), "HTML: {}\n{text}", faults.join("\n"));
     (diagnosis, text)
 }
 

@@ -1,4 +1,4 @@
-//! A run in other formats than the text: JSON and its schema, events, Markdown, JUnit, and the
+//! A run in other formats than the text: JSON and its schema, events, HTML, Markdown, JUnit, and the
 //! conditions of `--fail-if`.
 
 #[path = "../common/mod.rs"]
@@ -8,6 +8,7 @@ mod conditions;
 mod documents;
 mod events;
 mod files;
+mod html;
 mod kinds;
 mod schema;
 mod tables;
