@@ -74,6 +74,7 @@
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
+//!   verb.rs             the commands of the program
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
@@ -117,6 +118,13 @@
 //!     errno.rs          the names of errnos
 //!   format.rs           the renderer of each format
 //!   events.rs           the run as NDJSON, written during it
+//!   html/               the report as one web page
+//!     page.rs           markup, and escaping of everything else
+//!     sections.rs       the verdict, tables, the run
+//!     charts.rs         series and histograms → charts
+//!     chart.rs          a chart → SVG
+//!     scale.rs          axes and their ticks, in integers
+//!   markup.rs           escaping of text for XML and HTML
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value

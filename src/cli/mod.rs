@@ -33,6 +33,7 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 pub use answer::with_verb;
 pub use flags::Verb;

@@ -1,5 +1,8 @@
 //! Only one address of a name is dialed: if that fails, this names the others.
 
+use std::fmt::{self, Write};
+
+use super::wrap::write_wrapped;
 use crate::diagnosis::model::{Problem, Scope, Symptom};
 use crate::escape::Printable;
 use crate::plan::Plan;
@@ -8,19 +11,22 @@ use crate::route::OtherAddresses;
 /// The most host names that are listed for a problem.
 const NAMES_MAX: usize = 4;
 
-/// A line for each name. Only for problems with dials that failed beyond this host.
-pub fn other_addresses(plan: &Plan, problem: &Problem) -> impl Iterator<Item = String> {
-    let is_dial =
-        matches!(problem.symptom, Symptom::DialsFailed { .. } | Symptom::DialsSlow { .. });
-    let is_affected = move |others: &&OtherAddresses| match &problem.scope {
+/// Only for problems with dials that failed beyond this host.
+pub fn write_other_addresses(out: &mut dyn Write, plan: &Plan, problem: &Problem) -> fmt::Result {
+    if !matches!(problem.symptom, Symptom::DialsFailed { .. } | Symptom::DialsSlow { .. }) {
+        return Ok(());
+    }
+    let is_affected = |others: &&OtherAddresses| match &problem.scope {
         Scope::Targets { indexes, .. } => indexes.iter().any(|index| {
             let target = plan.routes.targets().get(*index as usize);
             target.is_some_and(|target| target.host == others.host)
         }),
         _ => true,
     };
-    let names_max = if is_dial { NAMES_MAX } else { 0 };
-    plan.other_addresses.iter().filter(is_affected).take(names_max).map(line)
+    for others in plan.other_addresses.iter().filter(is_affected).take(NAMES_MAX) {
+        write_wrapped(out, &line(others), 0)?;
+    }
+    Ok(())
 }
 
 /// `db.example has other addresses: 10.0.0.2, 10.0.0.3 (--all-addresses dials all)`.
@@ -62,17 +68,19 @@ mod tests {
             candidates: Vec::new(),
             explains: Vec::new(),
         };
-        other_addresses(&plan, &problem).collect::<Vec<_>>().join("\n")
+        let mut text = String::new();
+        write_other_addresses(&mut text, &plan, &problem).unwrap();
+        text
     }
 
     #[test]
     fn other_addresses_are_named_for_failed_dials_to_that_name_only() {
         let failed =
             || Symptom::DialsFailed { reasons: vec![], pending: 1, slow: 0, retransmits: 0 };
-        let one = "one has another address: 10.0.0.2 (--all-addresses dials all)";
-        let two = "two has other addresses: 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6, \
-            10.0.0.7, 10.0.0.8, 10.0.0.9, 3 more (--all-addresses dials all)";
-        assert_eq!(written(failed(), Scope::Everywhere), format!("{one}\n{two}"));
+        let one = "one has another address: 10.0.0.2 (--all-addresses dials all)\n";
+        let two = "two has other addresses: 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6,\n\
+            10.0.0.7, 10.0.0.8, 10.0.0.9, 3 more (--all-addresses dials all)\n";
+        assert_eq!(written(failed(), Scope::Everywhere), format!("{one}{two}"));
         assert_eq!(written(failed(), Scope::Targets { indexes: vec![1], count: 1 }), two);
         assert_eq!(written(Symptom::HalfOpen, Scope::Everywhere), "");
     }

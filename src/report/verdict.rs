@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::escape::Escaped;
 use super::facts::fact_text;
-use super::other_addresses::other_addresses;
+use super::other_addresses::write_other_addresses;
 use super::sentences::Sentences;
 use super::wrap::{COLUMNS, write_wrapped};
 use crate::diagnosis::Case;
@@ -16,7 +16,7 @@ use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::useful_checks::is_useful;
 use crate::engine::Side;
 use crate::last_lines::LastLine;
-use crate::plan::Hold;
+use crate::plan::{Hold, Plan};
 use crate::route::Target;
 use crate::units::Span;
 
@@ -45,21 +45,41 @@ impl Word {
 
 pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis) -> fmt::Result {
     writeln!(out, "--- verdict ---")?;
-    let mut headline = format!("{}: {}", diagnosis.word.text(), reached(case, diagnosis));
+    let sentences = Sentences {
+        plan: case.plan,
+        start: case.summary.start,
+        peak: case.summary.established_peak,
+    };
+    let mut headline = format!(
+        "{}: {}",
+        diagnosis.word.text(),
+        reached(diagnosis, case.plan, case.summary.loop_failed)
+    );
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
-        headline = format!("{headline} {}", observed(case, problem));
+        headline = format!("{headline} {}", with_explained(&sentences, problem));
     }
     write_wrapped(out, &headline, 0)?;
     if let Some(problem) = first {
         write_problem(out, case, problem)?;
     }
     for problem in problems {
-        write_wrapped(out, &format!("Also: {}", observed(case, problem)), 0)?;
+        write_wrapped(out, &format!("Also: {}", with_explained(&sentences, problem)), 0)?;
         write_problem(out, case, problem)?;
     }
-    last_line(case, diagnosis).map_or(Ok(()), |line| write_wrapped(out, &line, 0))
+    match has_closes(diagnosis) {
+        true => write_last_line(out, case.last_lines),
+        false => Ok(()),
+    }
+}
+
+/// Whether the peer closed connections, so that its last line may give the reason.
+pub fn has_closes(diagnosis: &Diagnosis) -> bool {
+    let is_close = |problem: &Problem| {
+        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
+    };
+    diagnosis.problems.iter().any(is_close)
 }
 
 /// Each problem, then those that it explains.
@@ -67,18 +87,15 @@ fn all_of(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
     problems.iter().flat_map(|problem| std::iter::once(problem).chain(&problem.explains))
 }
 
-/// Sentences on the problem, then on those that it explains.
-pub fn observed(case: &Case<'_>, problem: &Problem) -> String {
-    let Case { plan, summary, .. } = *case;
-    let sentences = Sentences { plan, start: summary.start, peak: summary.established_peak };
+/// The problem, then those that it explains.
+pub fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
     let all = std::iter::once(problem).chain(&problem.explains);
     let all: Vec<String> = all.map(|problem| sentences.sentence(problem)).collect();
     all.join(" ")
 }
 
 /// A sentence on what was reached.
-pub fn reached(case: &Case<'_>, diagnosis: &Diagnosis) -> String {
-    let (plan, loop_failed) = (case.plan, case.summary.loop_failed);
+pub fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     let mut text = match (reached.replied, diagnosis.word) {
@@ -158,7 +175,9 @@ pub fn causes_heading(problem: &Problem) -> Option<String> {
 
 fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
     let candidates = &problem.candidates;
-    let Some(heading) = causes_heading(problem) else { return Ok(()) };
+    let (Some(first), Some(heading)) = (candidates.first(), causes_heading(problem)) else {
+        return Ok(());
+    };
     writeln!(out, "{heading}:")?;
     let width = candidates.iter().map(|one| one.cause.id().len()).max().unwrap_or(0);
     for (number, candidate) in (1..).zip(candidates) {
@@ -172,9 +191,8 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
             write!(out, "     {sign} {}", line.trim_start())?;
         }
     }
-    for line in other_addresses(case.plan, problem).chain(local_limit(case, problem)) {
-        write_wrapped(out, &line, 0)?;
-    }
+    write_other_addresses(out, case.plan, problem)?;
+    write_fix(out, case, first)?;
     write_checks(out, case, problem)
 }
 
@@ -200,10 +218,11 @@ fn sides(problem: &Problem, candidates: &[Candidate]) -> String {
 }
 
 /// Only for causes on this host: the same line as before the run, with its numbers.
-pub fn local_limit(case: &Case<'_>, problem: &Problem) -> Option<String> {
-    let first = problem.candidates.first();
-    let here = first.filter(|candidate| candidate.cause.side() == Side::ThisHost);
-    here.map(|candidate| format!("Local limit: {}", fix_text(case, candidate)))
+fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt::Result {
+    if candidate.cause.side() != Side::ThisHost {
+        return Ok(());
+    }
+    write_wrapped(out, &format!("Local limit: {}", fix_text(case, candidate)), 0)
 }
 
 /// The fix of a candidate, with its numbers if the preflight found the limit.
@@ -223,21 +242,12 @@ pub struct Line {
     pub on: Place,
     pub command: String,
     /// What to look for, and the numbers of the candidates that it confirms.
-    readings: Vec<(&'static str, Vec<usize>)>,
-}
-
-impl Line {
-    /// What to look for, with the numbers of the candidates if there are several.
-    pub fn reading(&self, problem: &Problem) -> String {
-        let is_one = problem.candidates.len() == 1;
-        let readings: Vec<String> =
-            self.readings.iter().map(|reading| reading_text(reading, is_one)).collect();
-        readings.join("; ")
-    }
+    pub readings: Vec<(&'static str, Vec<usize>)>,
 }
 
 fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
     let lines = lines(case, problem);
+    let is_one = problem.candidates.len() == 1;
     for place in Place::ALL {
         let at_place: Vec<&Line> = lines.iter().filter(|line| line.on == place).collect();
         if at_place.is_empty() {
@@ -247,13 +257,16 @@ fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt:
         let lengths = at_place.iter().map(|line| line.command.chars().count());
         let width = lengths.filter(|length| *length <= COMMAND_COLUMNS_MAX).max().unwrap_or(0);
         for line in at_place {
-            write_check(out, &line.command, &line.reading(problem), width)?;
+            let readings: Vec<String> =
+                line.readings.iter().map(|reading| reading_text(reading, is_one)).collect();
+            write_check(out, &line.command, &readings.join("; "), width)?;
         }
     }
     Ok(())
 }
 
-fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
+/// One of them, with the numbers of the candidates if there are several.
+pub fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
     if is_one { (*reading).to_owned() } else { format!("{reading}: {}", numbers.join(", ")) }
 }
@@ -323,14 +336,10 @@ pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<Strin
     )
 }
 
-/// The most frequent line that the server sent before it closed, if there is a problem with closes.
-pub fn last_line(case: &Case<'_>, diagnosis: &Diagnosis) -> Option<String> {
-    let is_close = |problem: &Problem| {
-        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
-    };
-    let LastLine { line, connections } =
-        case.last_lines.first().filter(|_| diagnosis.problems.iter().any(is_close))?;
+/// The most frequent line that the server sent before it closed.
+pub fn write_last_line(out: &mut dyn Write, lines: &[LastLine]) -> fmt::Result {
+    let Some(LastLine { line, connections }) = lines.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(LAST_LINE_BYTES_MAX)]);
     let more = if line.len() > LAST_LINE_BYTES_MAX { "..." } else { "" };
-    Some(format!("The server said, to {connections}: \"{shown}{more}\""))
+    write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)
 }

@@ -41,9 +41,8 @@ impl Page {
     fn attribute(&mut self, name: &str, value: &str) {
         match name {
             "id" => {
-                if !self.ids.insert(value.to_owned()) {
-                    self.fault("an id twice", value);
-                }
+                let is_new = self.ids.insert(value.to_owned());
+                (!is_new).then(|| self.fault("an id twice", value));
             }
             "aria-labelledby" => self.labels.extend(value.split(' ').map(str::to_owned)),
             "d" => self.path(value),

@@ -171,7 +171,7 @@ frame.onload = () => {
 };
 </script>";
 
-/// What the browser says about a page: its title.
+/// What the browser finds out about a page.
 fn in_browser(scratch: &Scratch, page: &str) -> String {
     scratch.write("page.html", page);
     let frame = scratch.write("frame.html", FRAME);

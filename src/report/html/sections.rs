@@ -5,23 +5,25 @@ use crate::NAME_AND_VERSION;
 use crate::diagnosis::causes::Place;
 use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::{Diagnosis, Likelihood, Problem};
+use crate::engine::{EndReason, Side};
 use crate::limits::{Gauge, Host, ports_usable};
 use crate::report::Report;
-use crate::report::evidence::{self, Row};
+use crate::report::evidence::{self, NO_REPLY, Row, reason_text};
 use crate::report::facts::fact_text;
-use crate::report::other_addresses::other_addresses;
+use crate::report::other_addresses::write_other_addresses;
 use crate::report::preflight::{Line, neighbours_sysctl};
+use crate::report::sentences::Sentences;
 use crate::report::tables::{Table, tables as breakdowns};
 use crate::report::text;
 use crate::report::verdict::{
-    causes_heading, fix_text, last_line, lines, local_limit, observed, reached, side_of,
+    causes_heading, fix_text, has_closes, lines, reached, reading_text, side_of, with_explained,
+    write_last_line,
 };
 use crate::units::{Span, rfc3339};
 
 /// The first things to read: target, first word, what was reached, the most important problem, and
 /// numbers.
 pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
-    let case = report.case();
     let word = diagnosis.word.text();
     page.raw("<header class=\"");
     page.text(&word.to_ascii_lowercase());
@@ -30,10 +32,10 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.open("h1");
     page.element("strong", word);
     page.text(" ");
-    page.text(&reached(&case, diagnosis));
+    page.text(&reached(diagnosis, report.plan, report.summary.loop_failed));
     page.close("h1");
     if let Some(problem) = diagnosis.problems.first() {
-        page.element("p", &observed(&case, problem));
+        page.element("p", &observed(report, problem));
     }
     page.raw("</header>\n<dl class=\"figures\">");
     let (summary, reached) = (report.summary, &diagnosis.reached);
@@ -73,11 +75,16 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.raw("<section><h2>Verdict</h2>\n");
     for (index, problem) in diagnosis.problems.iter().enumerate() {
         if index > 0 {
-            page.element("p", &format!("Also: {}", observed(&case, problem)));
+            page.element("p", &format!("Also: {}", observed(report, problem)));
         }
         candidates(page, report, problem);
-        let notes = other_addresses(report.plan, problem).chain(local_limit(&case, problem));
-        notes.for_each(|note| page.element("p", &note));
+        let mut others = String::new();
+        let _ = write_other_addresses(&mut others, report.plan, problem);
+        unwrapped(page, &others);
+        let first = problem.candidates.first();
+        if let Some(here) = first.filter(|one| one.cause.side() == Side::ThisHost) {
+            page.element("p", &format!("Local limit: {}", fix_text(&case, here)));
+        }
         let checks = lines(&case, problem);
         for place in Place::ALL {
             let at_place = || checks.iter().filter(move |line| line.on == place);
@@ -90,15 +97,32 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
                 page.open("dt");
                 page.element("code", &line.command);
                 page.close("dt");
-                page.element("dd", &line.reading(problem));
+                let is_one = problem.candidates.len() == 1;
+                let readings = line.readings.iter().map(|reading| reading_text(reading, is_one));
+                page.element("dd", &readings.collect::<Vec<_>>().join("; "));
             }
             page.raw("</dl>\n");
         }
     }
-    if let Some(line) = last_line(&case, diagnosis) {
-        page.element("p", &line);
+    if has_closes(diagnosis) {
+        let mut line = String::new();
+        let _ = write_last_line(&mut line, report.last_lines);
+        unwrapped(page, &line);
     }
     page.raw("</section>\n");
+}
+
+/// Lines of the text report as one paragraph. Writing them to a string cannot fail.
+fn unwrapped(page: &mut Page, lines: &str) {
+    if !lines.is_empty() {
+        page.element("p", lines.replace('\n', " ").trim_end());
+    }
+}
+
+fn observed(report: &Report<'_>, problem: &Problem) -> String {
+    let Report { plan, summary, .. } = *report;
+    let sentences = Sentences { plan, start: summary.start, peak: summary.established_peak };
+    with_explained(&sentences, problem)
 }
 
 fn candidates(page: &mut Page, report: &Report<'_>, problem: &Problem) {
@@ -147,19 +171,26 @@ pub fn conditions(page: &mut Page, report: &Report<'_>) {
 
 /// End reasons, and the run by target and by source.
 pub fn tables(page: &mut Page, report: &Report<'_>) {
-    let reasons = evidence::reasons(report.summary);
+    let summary = report.summary;
+    let reasons = evidence::rows(summary);
     if !reasons.is_empty() {
         page.raw("<section><h2>End reasons</h2>\n");
         let caption = "Dated by SYN or close; open: connections at the first SYN";
         let columns = ["", "count", "first", "last", "open", "min/p50/max"];
-        let row = |row: Row| {
+        let short = |span: Span| span.rounded_to_3_digits().to_string();
+        let row = |row: Row<'_>| {
+            let Row { reason, side, failures, open } = row;
+            let name = reason.map_or(NO_REPLY.into(), |reason| reason_text(summary, reason));
+            // Skipped dials have no times.
+            let is_timed = reason != Some(EndReason::NoPorts) || failures.count > summary.skipped;
+            let times = [failures.min, failures.p50, failures.max].map(short).join("/");
             vec![
-                format!("{}\n{}", row.name, row.side),
-                row.count.to_string(),
-                row.first,
-                row.last,
-                row.open,
-                row.times,
+                format!("{name}\n{}", side.word()),
+                failures.count.to_string(),
+                short(failures.first.since(summary.start)),
+                short(failures.last.since(summary.start)),
+                open.map_or_else(|| "-".into(), |open| open.to_string()),
+                if is_timed { times } else { "-".into() },
             ]
         };
         page.table(caption, &columns, 1, reasons.into_iter().map(row));
