@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
 use super::tools::{command, serial, succeed};
-use super::wait::{DEADLINE, skip};
+use super::wait::{DEADLINE, skip, wait_until};
 
 /// SYNs that `Namespace::lose_syns` loses, drawn once.
 const LOST_OF_100: [u8; 30] = [
@@ -117,6 +117,14 @@ impl Namespace {
                 namespace.set("net/ipv6/icmp/ratelimit", "0");
             }
         }
+        [self, other].iter().for_each(|namespace| namespace.wait_for_link("cable"));
+    }
+
+    /// Waits until a link is up: before, segments are dropped.
+    pub fn wait_for_link(&self, device: &str) {
+        wait_until("a link is up", || {
+            self.run(&format!("ip -o link show dev {device}")).contains("state UP").then_some(())
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Invariants of every report, checked after simulated and fuzzed runs.
 
 use tcpgoon::counters::Counters;
+use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
 use tcpgoon::engine::{EndReason, State, Summary};
@@ -140,10 +141,13 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let all: Vec<&Problem> =
         problems.flat_map(|problem| std::iter::once(problem).chain(&problem.explains)).collect();
     let is_any = |symptom: fn(&Symptom) -> bool| all.iter().any(|p| symptom(&p.symptom));
-    // Established on this host only.
-    let is_one_sided = all
-        .iter()
-        .any(|problem| problem.symptom == Symptom::SynAckRepeated && problem.share.misses() > 0);
+    // Established on this host only, but for final ACKs that were lost.
+    let is_one_sided = all.iter().any(|problem| {
+        let first = problem.candidates.first().map(|candidate| candidate.cause);
+        problem.symptom == Symptom::SynAckRepeated
+            && problem.share.misses() > 0
+            && first != Some(Cause::PacketLoss)
+    });
     let unanswered = ended(&[EndReason::HalfOpen, EndReason::Lost])
         || summary.checks.unacknowledged > 0
         || is_one_sided;
