@@ -124,7 +124,6 @@
 //!     charts.rs         series and histograms → charts
 //!     chart.rs          a chart → SVG
 //!     scale.rs          axes and their ticks, in integers
-//!   markup.rs           escaping of text for XML and HTML
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value

@@ -54,7 +54,8 @@ impl Point {
         Some(Span((lower.0 + upper_edge(bucket).0) / 2))
     }
 
-    fn add_dial_times(&mut self, earlier: &[u32; DIAL_BUCKETS]) {
+    /// Adds those since another point before.
+    pub fn add_dial_times(&mut self, earlier: &[u32; DIAL_BUCKETS]) {
         self.dial_times.iter_mut().zip(earlier).for_each(|(sum, count)| *sum += count);
     }
 }

@@ -12,7 +12,6 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
-pub mod markup;
 pub mod measured;
 pub mod other_addresses;
 pub mod outlook;

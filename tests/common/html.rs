@@ -164,14 +164,19 @@ pub fn faults(html: &str, text: &str) -> Vec<String> {
     }
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let verdict = words(text.split("--- verdict ---\n").nth(1).unwrap_or_default());
-    let headline = format!("{}: {}", page.text_in("strong"), words(&page.text_in("h1")));
+    let in_headline = |tag: &str| ["h1", "span"].contains(&tag);
+    let headline = page.texts.iter().skip_while(|(tag, _)| tag != "strong").skip(1);
+    let headline = headline.map_while(|(tag, text)| in_headline(tag).then_some(text.as_str()));
+    let headline: String = headline.collect();
+    let headline = format!("{}: {}", page.text_in("strong"), words(&headline));
     if !verdict.starts_with(&headline) || headline.len() < 10 {
         faults.push(format!("the headline is {headline}"));
     }
     // The numbers of the stats line stand in the legend, and those of the report in its first table.
     let stats = text.lines().find(|line| line.starts_with("Total: ")).unwrap_or_default();
     for (name, text) in page.texts.windows(2).map(|pair| (&pair[0], &pair[1].1)) {
-        let Some(level) = text.trim().strip_suffix(" at the end") else { continue };
+        let level = text.trim().strip_suffix(" at the end").filter(|_| name.0 == "b");
+        let Some(level) = level else { continue };
         let state = match name.1.as_str() {
             "errors" => "Error",
             "established" => "Established",

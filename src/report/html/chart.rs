@@ -1,7 +1,7 @@
 //! One chart as SVG: axes, grid, and curves in steps. Text does not scale with the width: positions are
 //! percentages, and only the curves are stretched.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
 
 use super::page::Page;
 use super::scale::{Axis, LENGTH};
@@ -25,63 +25,68 @@ pub struct Curve {
     pub is_filled: bool,
 }
 
-#[derive(Debug, Clone)]
-pub struct Chart {
+pub struct Chart<'a> {
     pub id: &'static str,
     pub title: &'static str,
     /// Below the title.
-    pub note: String,
-    pub x: Axis,
-    pub y: Axis,
-    /// In the order in which they are drawn.
-    pub curves: Vec<Curve>,
+    pub note: &'a dyn Display,
+    pub x: &'a Axis,
+    pub y: &'a Axis,
+    /// In the order in which they are drawn; the legend has the last one first.
+    pub curves: &'a [Curve],
     /// Vertical lines: positions and labels.
-    pub marks: Vec<(u64, String)>,
+    pub marks: &'a [(u64, &'static str)],
     /// Shaded parts of the x axis.
-    pub bands: Vec<(u64, u64)>,
+    pub bands: &'a [(u64, u64)],
 }
 
 /// Labels of marks that are closer would overlap.
 const MARKS_APART_MIN: u64 = 70;
 
-impl Chart {
+impl Curve {
+    #[inline(never)]
+    pub fn new(
+        (class, name): (&'static str, &'static str),
+        note: &dyn Display,
+        steps: Vec<Step>,
+        is_filled: bool,
+    ) -> Curve {
+        Curve { class, name, note: note.to_string(), steps, is_filled }
+    }
+}
+
+impl Chart<'_> {
     pub fn write(&self, page: &mut Page) {
         page.raw("<figure><figcaption>");
-        page.element("h3", self.title);
-        page.element("p", &self.note);
+        page.element("h3", &self.title);
+        page.element("p", self.note);
         page.raw("</figcaption><ul class=\"legend\">");
-        for curve in self.curves.iter().rev() {
-            page.raw("<li class=\"");
-            page.text(curve.class);
-            page.raw("\"><i></i>");
-            page.element("b", curve.name);
-            page.text(" ");
-            page.text(&curve.note);
-            page.close("li");
+        for Curve { class, name, note, .. } in self.curves.iter().rev() {
+            page.put("<li class=\"", class);
+            page.put("\"><i></i><b>", name);
+            page.put("</b> ", note);
+            page.raw("</li>");
         }
         if !self.bands.is_empty() {
             page.raw("<li class=\"gap\"><i></i>not looking</li>");
         }
+        let id = self.id;
         page.raw("</ul><svg class=\"chart");
         page.raw(if self.marks.is_empty() { "" } else { " marked" });
-        page.raw("\" role=\"img\" aria-labelledby=\"");
-        page.text(&format!("{0}-t {0}-d", self.id));
-        page.raw("\"><title id=\"");
-        page.text(&format!("{}-t", self.id));
-        page.raw("\">");
-        page.text(self.title);
-        page.raw("</title><desc id=\"");
-        page.text(&format!("{}-d", self.id));
-        page.raw("\">");
-        page.text(&self.description());
+        page.put("\" role=\"img\" aria-labelledby=\"", &id);
+        page.put("-t ", &id);
+        page.put("-d\"><title id=\"", &id);
+        page.put("-t\">", &self.title);
+        page.put("</title><desc id=\"", &id);
+        page.put("-d\">", self.note);
+        self.write_description(page);
         page.raw("</desc>");
         self.write_axes(page);
         page.raw("<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\">");
-        for curve in &self.curves {
-            page.raw("<path class=\"");
-            page.text(curve.class);
-            page.raw(if curve.is_filled { " fill\" d=\"" } else { " line\" d=\"" });
-            page.text(&path(&curve.steps, curve.is_filled));
+        for curve in self.curves {
+            page.put("<path class=\"", &curve.class);
+            page.raw(if curve.is_filled { " fill" } else { " line" });
+            page.put("\" d=\"", &path(&curve.steps, curve.is_filled));
             page.raw("\"/>");
         }
         page.raw("</svg>");
@@ -89,106 +94,109 @@ impl Chart {
         page.raw("</svg></figure>\n");
     }
 
-    /// For screen readers.
-    fn description(&self) -> String {
-        let (x, y) = (self.x.ticks(), self.y.ticks());
-        let last = |ticks: &[(u64, String)]| ticks.last().map(|tick| tick.1.clone());
-        let first = x.first().map(|tick| tick.1.clone()).unwrap_or_default();
-        let mut text = format!(
-            "{}. Horizontal: {}, {first} to {}. Vertical: {}, up to {}.",
-            self.note,
-            self.x.title,
-            last(&x).unwrap_or_default(),
-            self.y.title,
-            last(&y).unwrap_or_default(),
-        );
-        for Curve { name, note, .. } in self.curves.iter().rev() {
-            let _ = write!(text, " {name}: {note}.");
+    /// For screen readers, after the note.
+    #[inline(never)]
+    fn write_description(&self, page: &mut Page) {
+        for (which, axis) in [(". Horizontal: ", self.x), (". Vertical: ", self.y)] {
+            page.put(which, &axis.title);
+            let ticks = axis.ticks();
+            if let [first, .., last] = ticks[..] {
+                page.put(", ", &axis.label(first));
+                page.put(" to ", &axis.label(last));
+            }
         }
-        text
+        for Curve { name, note, .. } in self.curves.iter().rev() {
+            page.put(". ", name);
+            page.put(": ", note);
+        }
     }
 
+    #[inline(never)]
     fn write_axes(&self, page: &mut Page) {
-        for (at, label) in self.y.ticks() {
-            let y = percent(LENGTH - at);
-            page.raw("<line x1=\"0\" x2=\"100%\" y1=\"");
-            page.text(&y);
-            page.raw("\" y2=\"");
-            page.text(&y);
-            page.raw("\"/><text class=\"y\" x=\"-8\" dy=\".32em\" y=\"");
-            page.text(&y);
-            page.raw("\">");
-            page.text(&label);
+        for tick in self.y.ticks() {
+            let y = Percent(LENGTH - self.y.at(tick));
+            page.put("<line x1=\"0\" x2=\"100%\" y1=\"", &y);
+            page.put("\" y2=\"", &y);
+            page.put("\"/><text class=\"y\" x=\"-8\" dy=\".32em\" y=\"", &y);
+            page.put("\">", &self.y.label(tick));
             page.raw("</text>");
         }
-        for (at, label) in self.x.ticks() {
-            page.raw("<text class=\"x\" y=\"100%\" dy=\"1.5em\" x=\"");
-            page.text(&percent(at));
-            page.raw("\">");
-            page.text(&label);
+        for tick in self.x.ticks() {
+            let x = Percent(self.x.at(tick));
+            page.put("<text class=\"x\" y=\"100%\" dy=\"1.5em\" x=\"", &x);
+            page.put("\">", &self.x.label(tick));
             page.raw("</text>");
         }
         page.raw("<text class=\"u\" x=\"0\" y=\"0\" dy=\"");
         // Above the labels of marks.
-        page.raw(if self.marks.is_empty() { "-.8em\">" } else { "-2em\">" });
-        page.text(&self.y.title);
-        page.raw("</text><text class=\"t\" x=\"100%\" y=\"100%\" dy=\"2.8em\">");
-        page.text(&self.x.title);
+        page.raw(if self.marks.is_empty() { "-.8em" } else { "-2em" });
+        page.put("\">", &self.y.title);
+        page.put("</text><text class=\"t\" x=\"100%\" y=\"100%\" dy=\"2.8em\">", &self.x.title);
         page.raw("</text>");
     }
 
+    #[inline(never)]
     fn write_marks(&self, page: &mut Page) {
-        for (from, to) in &self.bands {
-            page.raw("<rect class=\"gap\" y=\"0\" height=\"100%\" x=\"");
-            page.text(&percent(*from));
-            page.raw("\" width=\"");
-            page.text(&percent(to - from));
+        for (from, to) in self.bands {
+            page.put("<rect class=\"gap\" y=\"0\" height=\"100%\" x=\"", &Percent(*from));
+            page.put("\" width=\"", &Percent(to - from));
             page.raw("\"/>");
         }
         let mut last: Option<u64> = None;
-        for (at, label) in &self.marks {
+        for (at, label) in self.marks {
             if last.is_some_and(|last| at.abs_diff(last) < MARKS_APART_MIN) {
                 continue;
             }
             last = Some(*at);
-            let x = percent(*at);
-            page.raw("<line class=\"mark\" y1=\"0\" y2=\"100%\" x1=\"");
-            page.text(&x);
-            page.raw("\" x2=\"");
-            page.text(&x);
-            page.raw("\"/><text class=\"x\" y=\"0\" dy=\"-.5em\" x=\"");
-            page.text(&x);
-            page.raw("\">");
-            page.text(label);
+            let x = Percent(*at);
+            page.put("<line class=\"mark\" y1=\"0\" y2=\"100%\" x1=\"", &x);
+            page.put("\" x2=\"", &x);
+            page.put("\"/><text class=\"x\" y=\"0\" dy=\"-.5em\" x=\"", &x);
+            page.put("\">", label);
             page.raw("</text>");
         }
     }
 }
 
-fn percent(at: u64) -> String {
-    format!("{}.{}%", at / 10, at % 10)
+/// A position as part of the length.
+struct Percent(u64);
+
+impl Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}%", self.0 / 10, self.0 % 10)
+    }
 }
 
 /// Downwards, as SVG has it.
+#[inline(never)]
 fn path(steps: &[Step], is_filled: bool) -> String {
     let mut path = String::new();
     // Where the line ends so far.
     let mut pen: Option<(u64, u64)> = None;
     let end = Step { from: 0, to: 0, height: None };
     for Step { from, to, height } in steps.iter().chain([&end]) {
-        // Writing to a string cannot fail.
-        let _ = match (pen, height.map(|height| LENGTH - height)) {
-            (None, None) => Ok(()),
-            (Some((x, _)), None) if is_filled => write!(path, "H{x}V{LENGTH}"),
-            (Some((x, _)), None) => write!(path, "H{x}"),
-            (None, Some(y)) if is_filled => write!(path, "M{from} {LENGTH}V{y}"),
-            (None, Some(y)) => write!(path, "M{from} {y}"),
-            (Some((_, before)), Some(y)) if y == before => Ok(()),
-            (Some((x, _)), Some(y)) => write!(path, "H{x}V{y}"),
-        };
-        pen = height.map(|height| (*to, LENGTH - height));
+        let y = height.map(|height| LENGTH - height);
+        if pen.map(|(_, before)| before) != y {
+            match pen {
+                Some((x, _)) => go(&mut path, 'H', x),
+                None => go(&mut path, 'M', *from),
+            }
+            if pen.is_none() {
+                go(&mut path, ' ', if is_filled { LENGTH } else { LENGTH - height.unwrap_or(0) });
+            }
+            if is_filled || (pen.is_some() && y.is_some()) {
+                go(&mut path, 'V', y.unwrap_or(LENGTH));
+            }
+        }
+        pen = y.map(|y| (*to, y));
     }
     path
+}
+
+#[inline(never)]
+fn go(path: &mut String, letter: char, at: u64) {
+    // Writing to a string cannot fail.
+    let _ = write!(path, "{letter}{at}");
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The charts of a run: series and histograms → [`Chart`]s.
 
 use super::chart::{Chart, Curve, Step};
+use super::page::{Page, Short};
 use super::scale::{Axis, LENGTH, Unit, log, step};
 use crate::engine::histogram::Histogram;
 use crate::engine::series::Point;
@@ -13,6 +14,10 @@ const BINS_MAX: u64 = 80;
 /// A rate of fewer dials than this a bin would show chance.
 const DIALS_PER_BIN: u64 = 8;
 
+/// A p99 of fewer times than this is their maximum; a short run has some bins nevertheless.
+const TIMES_PER_BIN: u64 = 100;
+const TIMES_BINS_MIN: u64 = 20;
+
 /// Bars of the distribution at most, and the width of the narrowest, by [`log`]: an eighth of a power
 /// of two, which is several buckets of a histogram.
 const BARS_MAX: u64 = 60;
@@ -20,8 +25,6 @@ const BAR_BITS_MIN: u32 = 7;
 
 /// The least height of what is not zero.
 const VISIBLE: u64 = 8;
-
-const TIME: &str = "time since the start";
 
 /// States as they are stacked, from the bottom.
 const STATES: [(State, &str, &str); 4] = [
@@ -31,64 +34,24 @@ const STATES: [(State, &str, &str); 4] = [
     (State::Dialing, "dialing", "dialing"),
 ];
 
-const PERCENTILES: [(u32, &str, &str); 3] =
-    [(500, "p50", "p50"), (900, "p90", "p90"), (990, "p99", "p99")];
+const PERCENTILES: [(u32, &str); 3] = [(500, "p50"), (900, "p90"), (990, "p99")];
 
 /// All that have something to show, in the order of the report.
-pub fn charts(summary: &Summary) -> Vec<Chart> {
-    let over_time = [levels(summary), rates(summary), endings(summary), percentiles(summary)];
-    over_time.into_iter().chain([distribution(summary)]).flatten().collect()
+pub fn write(page: &mut Page, summary: &Summary) {
+    let run = Run { summary, points: summary.series.points() };
+    run.levels(page);
+    run.rates(page);
+    run.endings(page);
+    run.percentiles(page);
+    distribution(page, summary);
 }
 
-fn ends_at(points: &[Point]) -> Span {
-    points.last().map_or(Span::ZERO, |point| point.at)
-}
+/// A total of a [`Point`].
+type Total = fn(&Point) -> u64;
 
-fn time_axis(most: Span) -> Axis {
-    Axis::linear(TIME.to_owned(), Unit::Time, most.0)
-}
-
-fn gaps(summary: &Summary, x: &Axis) -> Vec<(u64, u64)> {
-    let at = |moment: crate::units::Moment| x.at(moment.since(summary.start).0);
-    let bands = summary.gaps.list().iter().map(|gap| (at(gap.from), at(gap.to)));
-    bands.filter(|(from, to)| from < to).collect()
-}
-
-fn levels(summary: &Summary) -> Option<Chart> {
-    let points = summary.series.points();
-    let x = time_axis(ends_at(points));
-    let most = u64::from(summary.last.connections);
-    let y = Axis::linear("connections".to_owned(), Unit::Count, most);
-    let mut sums: Vec<u64> = vec![0; points.len()];
-    let mut curves = Vec::new();
-    for (state, class, name) in STATES {
-        let level = |point: &Point| u64::from(point.levels[state as usize]);
-        if points.iter().all(|point| level(point) == 0) {
-            continue;
-        }
-        sums.iter_mut().zip(points).for_each(|(sum, point)| *sum += level(point));
-        let ends = points[1..].iter().map(|point| x.at(point.at.0)).chain([LENGTH]);
-        let steps = points.iter().zip(ends).zip(&sums).map(|((point, to), sum)| Step {
-            from: x.at(point.at.0),
-            to,
-            height: Some(y.at(*sum)),
-        });
-        let note = format!("{} at the end", summary.last.level(state));
-        curves.push(Curve { class, name, note, steps: steps.collect(), is_filled: true });
-    }
-    // The lower ones are drawn over the sums.
-    curves.reverse();
-    let bands = gaps(summary, &x);
-    (!curves.is_empty()).then(|| Chart {
-        id: "levels",
-        title: "Connections by state",
-        note: format!("{most} connections, stacked; blank: not dialed yet"),
-        x,
-        y,
-        curves,
-        marks: Vec::new(),
-        bands,
-    })
+struct Run<'a> {
+    summary: &'a Summary,
+    points: &'a [Point],
 }
 
 /// Equal parts of the time up to a moment.
@@ -100,229 +63,359 @@ struct Bins {
 
 impl Bins {
     fn new(end: Span, most: u64) -> Bins {
-        let width = Span(step(Unit::Time, end.0.div_ceil(most.clamp(1, BINS_MAX))));
+        let width = Span(step(Unit::Time, end.0.div_ceil(most.clamp(1, BINS_MAX)).max(1)));
         // A short rest belongs to the last one.
         let count = ((end.0 + width.0 / 2) / width.0).max(1);
-        Bins { width: if count == 1 { end } else { width }, count, end }
+        Bins { width: if count == 1 { end.rounded_to_3_digits() } else { width }, count, end }
     }
 
     fn edge(&self, index: u64) -> Span {
         if index >= self.count { self.end } else { Span(index * self.width.0) }
     }
 
-    /// Steps over all of them, from the beginning and end of each.
-    fn steps(&self, x: &Axis, height: impl Fn(Span, Span) -> Option<u64>) -> Vec<Step> {
-        let bins = (0..self.count).map(|index| (self.edge(index), self.edge(index + 1)));
-        bins.map(|(from, to)| Step { from: x.at(from.0), to: x.at(to.0), height: height(from, to) })
-            .collect()
-    }
-}
-
-/// When a total rises for the last time, and the time of one event after that: a rate over the time
-/// from the first to the last would be too high.
-fn rises_until(points: &[Point], of: fn(&Point) -> u64) -> Span {
-    let end = ends_at(points);
-    let last = points.windows(2).rposition(|pair| of(&pair[0]) != of(&pair[1]));
-    let Some(last) = last.map(|index| &points[index + 1]) else { return end };
-    Span((last.at.0 + last.at.0 / of(last).max(1)).min(end.0))
-}
-
-/// A total at any time, in thousandths: in a straight line between two points.
-fn total_at(points: &[Point], at: Span, of: fn(&Point) -> u64) -> u64 {
-    let next = points.partition_point(|point| point.at <= at);
-    let before = next.checked_sub(1).map(|index| &points[index]);
-    match (before, points.get(next)) {
-        (Some(before), Some(next)) => {
-            let (from, to) = (of(before), of(next));
-            let (part, all) = (at.0 - before.at.0, next.at.0 - before.at.0);
-            let more = u128::from(to - from) * 1_000 * u128::from(part) / u128::from(all);
-            from * 1_000 + more as u64
+    /// A value for each, from its beginning and its end.
+    fn values(&self, of: &dyn Fn(Span, Span) -> Option<u64>) -> Vec<Option<u64>> {
+        let mut values = Vec::new();
+        for index in 0..self.count {
+            values.push(of(self.edge(index), self.edge(index + 1)));
         }
-        (before, next) => before.or(next).map_or(0, |point| of(point) * 1_000),
+        values
     }
-}
 
-fn rates(summary: &Summary) -> Option<Chart> {
-    let points = summary.series.points();
-    let last = points.last()?;
-    let end = rises_until(points, |point| point.dials.max(point.established));
-    let bins = Bins::new(end, last.dials / DIALS_PER_BIN);
-    let rate = |of: fn(&Point) -> u64, from: Span, to: Span| {
-        let more = total_at(points, to, of) - total_at(points, from, of);
-        let rate = u128::from(more) * u128::from(NS_PER_S) / u128::from((to - from).0.max(1));
-        // Of dials that take no time.
-        rate.min(u128::from(u64::MAX / 2)) as u64
-    };
-    let dials = |point: &Point| point.dials;
-    let edges = (0..bins.count).map(|index| (bins.edge(index), bins.edge(index + 1)));
-    let most = edges.map(|(from, to)| rate(dials, from, to)).max()?;
-    let established = |point: &Point| point.established;
-    let x = time_axis(end);
-    let title = format!("per second, mean of {}", bins.width.rounded_to_3_digits());
-    let y = Axis::linear(title, Unit::Rate, most + most / 16);
-    let curve = |class, name, of: fn(&Point) -> u64, is_filled| Curve {
-        class,
-        name,
-        note: of(last).to_string(),
-        steps: bins.steps(&x, |from, to| Some(y.at(rate(of, from, to)))),
-        is_filled,
-    };
-    let curves = vec![
-        curve("dials", "dials", dials, true),
-        curve("established", "established", established, false),
-    ];
-    let bands = gaps(summary, &x);
-    (last.dials > 0).then(|| Chart {
-        id: "rates",
-        title: "Dial rate",
-        note: format!("Until the last dial, {}", end.rounded_to_3_digits()),
-        x,
-        y,
-        curves,
-        marks: Vec::new(),
-        bands,
-    })
-}
-
-/// Errors, and closes of established connections.
-fn endings(summary: &Summary) -> Option<Chart> {
-    let points = summary.series.points();
-    let end = ends_at(points);
-    let bins = Bins::new(end, BINS_MAX);
-    let total = |at: Span, of: fn(&Point) -> u64| {
-        let next = points.partition_point(|point| point.at <= at);
-        next.checked_sub(1).map_or(0, |index| of(&points[index]))
-    };
-    let more = |of: fn(&Point) -> u64, from, to| {
-        // What happened at once belongs to the first bin.
-        total(to, of) - if from == Span::ZERO { 0 } else { total(from, of) }
-    };
-    let errors = |point: &Point| point.errors;
-    let both = |point: &Point| point.errors + point.closed;
-    let edges = (0..bins.count).map(|index| (bins.edge(index), bins.edge(index + 1)));
-    let most = edges.map(|(from, to)| more(both, from, to)).max()?;
-    let last = points.last()?;
-    let x = time_axis(end);
-    let title = format!("in each {}", bins.width.rounded_to_3_digits());
-    let y = Axis::linear(title, Unit::Count, most);
-    let curve = |class, name, count: u64, of: fn(&Point) -> u64| {
-        let height = |from, to| Some(more(of, from, to)).filter(|count| *count > 0);
-        let steps =
-            bins.steps(&x, |from, to| height(from, to).map(|count| y.at(count).max(VISIBLE)));
-        Curve { class, name, note: count.to_string(), steps, is_filled: true }
-    };
-    let mut curves = Vec::new();
-    if last.closed > 0 {
-        curves.push(curve("closed", "closed", last.closed, both));
-    }
-    if last.errors > 0 {
-        curves.push(curve("error", "errors", last.errors, errors));
-    }
-    let bands = gaps(summary, &x);
-    (!curves.is_empty()).then(|| Chart {
-        id: "endings",
-        title: "Errors and closes",
-        note: "Dials that failed, and connections closed".to_owned(),
-        x,
-        y,
-        curves,
-        marks: Vec::new(),
-        bands,
-    })
-}
-
-fn percentiles(summary: &Summary) -> Option<Chart> {
-    let points = summary.series.points();
-    let end = rises_until(points, |point| point.established);
-    let bins = Bins::new(end, summary.established_ever / DIALS_PER_BIN);
-    let quantile = |from: Span, to: Span, permille| {
-        // Times belong to the interval before a point.
-        let first = points.partition_point(|point| point.at <= from && from > Span::ZERO);
-        let behind = points.partition_point(|point| point.at <= to);
-        let mut sum = Point::START;
-        for point in &points[first.min(behind)..behind] {
-            let counts = sum.dial_times.iter_mut().zip(point.dial_times);
-            counts.for_each(|(sum, count)| *sum += count);
+    fn steps(&self, values: &[Option<u64>], x: &Axis, y: &Axis) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (index, value) in (0..).zip(values) {
+            let (from, to) = (x.at(self.edge(index).0), x.at(self.edge(index + 1).0));
+            let height = value.map(|value| y.at(value).max(VISIBLE.min(value)));
+            steps.push(Step { from, to, height });
         }
-        sum.dial_quantile(permille)
-    };
-    let edges = || (0..bins.count).map(|index| (bins.edge(index), bins.edge(index + 1)));
-    let of = |permille| edges().filter_map(move |(from, to)| quantile(from, to, permille));
-    let (least, most) = (of(500).min()?, of(990).max()?);
-    let x = time_axis(end);
-    let y = Axis::log_times("dial time, logarithmic".to_owned(), least, most);
-    let curve = |(permille, class, name)| Curve {
-        class,
-        name,
-        note: format!(
-            "{} overall",
-            summary.established_times.quantile(permille).rounded_to_3_digits()
-        ),
-        steps: bins.steps(&x, |from, to| quantile(from, to, permille).map(|time| y.at(time.0))),
-        is_filled: false,
-    };
-    let curves = PERCENTILES.into_iter().map(curve).collect();
-    let bands = gaps(summary, &x);
-    let width = bins.width.rounded_to_3_digits();
-    Some(Chart {
-        id: "percentiles",
-        title: "Dial time over time",
-        note: format!("Of the connections established in each {width}"),
-        x,
-        y,
-        curves,
-        marks: Vec::new(),
-        bands,
-    })
+        steps
+    }
+}
+
+fn greatest(values: &[Option<u64>]) -> u64 {
+    values.iter().copied().flatten().max().unwrap_or(0)
+}
+
+impl Run<'_> {
+    fn end(&self) -> Span {
+        self.points.last().map_or(Span::ZERO, |point| point.at)
+    }
+
+    /// When a total rises for the last time, and the time of one of `count` after that: a rate over the
+    /// time from the first to the last would be too high.
+    fn rises_until(&self, count: u64, of: Total) -> Span {
+        let all = self.points.last().map_or(0, of);
+        let first = self.points.iter().find(|point| of(point) == all);
+        let at = first.map_or(Span::ZERO, |point| point.at);
+        match at + Span(at.0 / count.max(1)) {
+            Span::ZERO => self.end(),
+            until => until.min(self.end()),
+        }
+    }
+
+    #[inline(never)]
+    fn before(&self, at: Span) -> usize {
+        self.points.partition_point(|point| point.at <= at)
+    }
+
+    /// Of each bin, in thousandths a second.
+    #[inline(never)]
+    fn rates_of(&self, bins: &Bins, of: Total) -> Vec<Option<u64>> {
+        bins.values(&|from, to| {
+            let more = self.total_at(to, of) - self.total_at(from, of);
+            let rate = u128::from(more) * u128::from(NS_PER_S) / u128::from((to.0 - from.0).max(1));
+            // Of dials that took no time at all.
+            Some(rate.min(1 << 60) as u64)
+        })
+    }
+
+    /// Of the dial times in each bin.
+    #[inline(never)]
+    fn quantiles_of(&self, bins: &Bins, permille: u32) -> Vec<Option<u64>> {
+        bins.values(&|from, to| {
+            // Times belong to the interval before a point.
+            let first = if from == Span::ZERO { 0 } else { self.before(from) };
+            let mut sum = Point::START;
+            for point in self.points.get(first..self.before(to)).unwrap_or_default() {
+                sum.add_dial_times(&point.dial_times);
+            }
+            sum.dial_quantile(permille).map(|time| time.0)
+        })
+    }
+
+    /// Of each bin; `None` for zero.
+    #[inline(never)]
+    fn counts_of(&self, bins: &Bins, of: Total) -> Vec<Option<u64>> {
+        let total = |at| self.before(at).checked_sub(1).map_or(0, |index| of(&self.points[index]));
+        bins.values(&|from, to| {
+            // What happened at once belongs to the first bin.
+            let before = if from == Span::ZERO { 0 } else { total(from) };
+            Some(total(to) - before).filter(|count| *count > 0)
+        })
+    }
+
+    /// A total at any time, in thousandths: in a straight line between two points.
+    #[inline(never)]
+    fn total_at(&self, at: Span, of: Total) -> u64 {
+        let next = self.before(at);
+        let Some(before) = next.checked_sub(1).map(|index| &self.points[index]) else { return 0 };
+        let from = of(before) * 1_000;
+        let Some(next) = self.points.get(next) else { return from };
+        let (part, all) = (at.0 - before.at.0, next.at.0 - before.at.0);
+        let more = u128::from(of(next) * 1_000 - from) * u128::from(part) / u128::from(all);
+        from + more as u64
+    }
+
+    /// Writes a chart of the time, with the gaps in which this host did not poll.
+    #[inline(never)]
+    fn write(&self, page: &mut Page, chart: &Chart<'_>) {
+        let mut bands = Vec::new();
+        for gap in self.summary.gaps.list() {
+            let [from, to] =
+                [gap.from, gap.to].map(|at| chart.x.at(at.since(self.summary.start).0));
+            if from < to {
+                bands.push((from, to));
+            }
+        }
+        if !chart.curves.is_empty() {
+            Chart { bands: &bands, ..*chart }.write(page);
+        }
+    }
+
+    /// The levels of one state on top of others.
+    #[inline(never)]
+    fn stack(&self, state: State, sums: &mut [u64], (x, y): (&Axis, &Axis)) -> Vec<Step> {
+        let mut steps: Vec<Step> = Vec::new();
+        for (sum, point) in sums.iter_mut().zip(self.points) {
+            *sum += u64::from(point.levels[state as usize]);
+            let from = x.at(point.at.0);
+            if let Some(before) = steps.last_mut() {
+                before.to = from;
+            }
+            let height = Some(y.at(*sum).max(VISIBLE.min(*sum)));
+            steps.push(Step { from, to: LENGTH, height });
+        }
+        steps
+    }
+
+    #[inline(never)]
+    fn levels(&self, page: &mut Page) {
+        let x = time_axis(self.end());
+        let most = u64::from(self.summary.last.connections);
+        let y = Axis::linear("connections".to_owned(), Unit::Count, most);
+        let mut sums: Vec<u64> = vec![0; self.points.len()];
+        let mut curves = Vec::new();
+        for (state, class, name) in STATES {
+            let is_any = self.points.iter().any(|point| point.levels[state as usize] > 0);
+            if is_any {
+                let steps = self.stack(state, &mut sums, (&x, &y));
+                let note = format_args!("{} at the end", self.summary.last.level(state));
+                // The lower ones are drawn over the sums.
+                curves.insert(0, Curve::new((class, name), &note, steps, true));
+            }
+        }
+        let note = format_args!("{most} connections, stacked; blank: not dialed yet");
+        self.write(
+            page,
+            &Chart {
+                id: "levels",
+                title: "Connections by state",
+                note: &note,
+                x: &x,
+                y: &y,
+                curves: &curves,
+                marks: &[],
+                bands: &[],
+            },
+        );
+    }
+
+    #[inline(never)]
+    fn rates(&self, page: &mut Page) {
+        let [dials, established]: [Total; 2] = [|point| point.dials, |point| point.established];
+        let all = self.points.last().map_or(0, dials);
+        if all == 0 {
+            return;
+        }
+        let end = self.rises_until(all, |point| point.dials + point.established);
+        let bins = Bins::new(end, all / DIALS_PER_BIN);
+        let x = time_axis(end);
+        let title = format!("per second, mean of {}", bins.width);
+        let of_dials = self.rates_of(&bins, dials);
+        let most = greatest(&of_dials);
+        let y = Axis::linear(title, Unit::Rate, most + most / 16);
+        let dialed = bins.steps(&of_dials, &x, &y);
+        let opened = bins.steps(&self.rates_of(&bins, established), &x, &y);
+        let count = &self.summary.established_ever;
+        let curves = [
+            Curve::new(("dials", "dials"), &all, dialed, true),
+            Curve::new(("established", "established"), count, opened, false),
+        ];
+        let note = format_args!("Until the last dial, {}", Short(end));
+        self.write(
+            page,
+            &Chart {
+                id: "rates",
+                title: "Dial rate",
+                note: &note,
+                x: &x,
+                y: &y,
+                curves: &curves,
+                marks: &[],
+                bands: &[],
+            },
+        );
+    }
+
+    /// Errors, and closes of established connections.
+    #[inline(never)]
+    fn endings(&self, page: &mut Page) {
+        let bins = Bins::new(self.end(), BINS_MAX);
+        let both = self.counts_of(&bins, |point| point.errors + point.closed);
+        let x = time_axis(self.end());
+        let y = Axis::linear(format!("in each {}", bins.width), Unit::Count, greatest(&both));
+        let errors = self.summary.errors;
+        let closed = self.points.last().map_or(0, |point| point.closed);
+        let mut curves = Vec::new();
+        for (class, name, count, values) in [
+            ("closed", "closed", closed, both),
+            ("error", "errors", errors, self.counts_of(&bins, |point| point.errors)),
+        ] {
+            if count > 0 {
+                curves.push(Curve::new((class, name), &count, bins.steps(&values, &x, &y), true));
+            }
+        }
+        let note = "Dials that failed, and connections closed";
+        self.write(
+            page,
+            &Chart {
+                id: "endings",
+                title: "Errors and closes",
+                note: &note,
+                x: &x,
+                y: &y,
+                curves: &curves,
+                marks: &[],
+                bands: &[],
+            },
+        );
+    }
+
+    #[inline(never)]
+    fn percentiles(&self, page: &mut Page) {
+        let count = self.summary.established_ever;
+        if count == 0 {
+            return;
+        }
+        let end = self.rises_until(count, |point| point.established);
+        let most = (count / TIMES_PER_BIN).max((count / DIALS_PER_BIN).min(TIMES_BINS_MIN));
+        let bins = Bins::new(end, most);
+        let x = time_axis(end);
+        let least = self.quantiles_of(&bins, PERCENTILES[0].0).into_iter().flatten().min();
+        let most = greatest(&self.quantiles_of(&bins, PERCENTILES[2].0));
+        let y = Axis::log_times("dial time", Span(least.unwrap_or(1)), Span(most));
+        let mut curves = Vec::new();
+        for (permille, name) in PERCENTILES {
+            let overall = Short(self.summary.established_times.quantile(permille));
+            let steps = bins.steps(&self.quantiles_of(&bins, permille), &x, &y);
+            curves.push(Curve::new((name, name), &format_args!("{overall} overall"), steps, false));
+        }
+        let note = format_args!("Of the connections established in each {}", bins.width);
+        self.write(
+            page,
+            &Chart {
+                id: "percentiles",
+                title: "Dial time over time",
+                note: &note,
+                x: &x,
+                y: &y,
+                curves: &curves,
+                marks: &[],
+                bands: &[],
+            },
+        );
+    }
+}
+
+fn time_axis(most: Span) -> Axis {
+    Axis::linear("time since the start".to_owned(), Unit::Time, most.0)
 }
 
 /// Established and failed dials by dial time.
-fn distribution(summary: &Summary) -> Option<Chart> {
-    let kinds = [
-        ("error", "failed", &summary.failed_times),
-        ("established", "established", &summary.established_times),
-    ];
-    let kinds = kinds.into_iter().filter(|(.., times)| times.count() > 0);
-    let least = kinds.clone().map(|(.., times)| times.min()).min()?;
-    let most = kinds.clone().map(|(.., times)| times.max()).max()?;
-    let x = Axis::log_times("dial time, logarithmic".to_owned(), least, most);
-    let range = log(most.0) - log(least.0);
-    let bits = (BAR_BITS_MIN..64).find(|bits| range >> bits < BARS_MAX)?;
-    let first = log(least.0) >> bits;
-    let bars = |times: &Histogram| {
-        let mut bars = vec![0u64; 2 + BARS_MAX as usize];
-        for (from, below, count) in times.buckets() {
-            let middle = Span((from.0 + below.0) / 2).clamp(times.min(), times.max());
-            bars[((log(middle.0) >> bits) - first) as usize] += count;
+#[inline(never)]
+fn distribution(page: &mut Page, summary: &Summary) {
+    let Summary { established_times, failed_times, .. } = summary;
+    let kinds =
+        [("error", "failed", failed_times), ("established", "established", established_times)];
+    let (mut least, mut most) = (Span(u64::MAX), Span::ZERO);
+    for (.., times) in kinds {
+        if times.count() > 0 {
+            (least, most) = (least.min(times.min()), most.max(times.max()));
         }
-        bars
-    };
-    let tallest = kinds.clone().flat_map(|(.., times)| bars(times)).max()?;
-    let y = Axis::counts("connections", tallest);
-    let curve = |(class, name, times): (_, _, &Histogram)| {
-        let at = |index: u64| x.at_log(index << bits);
-        let steps = (first..).zip(bars(times)).map(|(index, count)| Step {
-            from: at(index),
-            to: at(index + 1),
-            height: Some(y.at(count)).filter(|_| count > 0),
-        });
-        let [p50, p99, max] =
-            [times.quantile(500), times.quantile(990), times.max()].map(Span::rounded_to_3_digits);
-        let note = format!("{}, p50 {p50}, p99 {p99}, max {max}", times.count());
-        Curve { class, name, note, steps: steps.collect(), is_filled: true }
-    };
-    let marks = PERCENTILES.map(|(permille, _, name)| {
-        (x.at(summary.established_times.quantile(permille).0), name.to_owned())
-    });
-    let has_marks = summary.established_times.count() >= DIALS_PER_BIN;
-    Some(Chart {
+    }
+    if least > most {
+        return;
+    }
+    let x = Axis::log_times("dial time", least, most);
+    let range = log(most.0) - log(least.0);
+    let bits = (BAR_BITS_MIN..64).find(|bits| range >> bits < BARS_MAX).unwrap_or(0);
+    let first = log(least.0) >> bits;
+    let mut tallest = 0;
+    for (.., times) in kinds {
+        bars(times, first, bits).iter().for_each(|count| tallest = tallest.max(*count));
+    }
+    let y = Axis::counts(tallest);
+    let mut curves = Vec::new();
+    for (class, name, times) in kinds {
+        if times.count() > 0 {
+            curves.push(distribution_of(times, (class, name), (first, bits), (&x, &y)));
+        }
+    }
+    let mut marks = Vec::new();
+    if established_times.count() >= DIALS_PER_BIN {
+        for (permille, name) in PERCENTILES {
+            marks.push((x.at(established_times.quantile(permille).0), name));
+        }
+    }
+    let chart = Chart {
         id: "distribution",
         title: "Dial time distribution",
-        note: "Connections by their dial time".to_owned(),
-        curves: kinds.map(curve).collect(),
-        marks: if has_marks { marks.into() } else { Vec::new() },
-        bands: Vec::new(),
-        x,
-        y,
-    })
+        note: &"Connections by their dial time",
+        x: &x,
+        y: &y,
+        curves: &curves,
+        marks: &marks,
+        bands: &[],
+    };
+    chart.write(page);
+}
+
+#[inline(never)]
+fn distribution_of(
+    times: &Histogram,
+    name: (&'static str, &'static str),
+    (first, bits): (u64, u32),
+    (x, y): (&Axis, &Axis),
+) -> Curve {
+    let mut steps = Vec::new();
+    for (index, count) in (first..).zip(bars(times, first, bits)) {
+        let (from, to) = (x.at_raw(index << bits), x.at_raw((index + 1) << bits));
+        steps.push(Step { from, to, height: Some(y.at(count)).filter(|_| count > 0) });
+    }
+    let (p50, p99) = (Short(times.quantile(500)), Short(times.quantile(990)));
+    let max = Short(times.max());
+    let note = format_args!("{}, p50 {p50}, p99 {p99}, max {max}", times.count());
+    Curve::new(name, &note, steps, true)
+}
+
+/// Counts by dial time, from the `first`th power of two (or part of it, by `bits`) on.
+#[inline(never)]
+fn bars(times: &Histogram, first: u64, bits: u32) -> [u64; 2 + BARS_MAX as usize] {
+    let mut bars = [0u64; 2 + BARS_MAX as usize];
+    for (from, below, count) in times.buckets() {
+        let middle = Span((from.0 + below.0) / 2).clamp(times.min(), times.max());
+        bars[((log(middle.0) >> bits) - first) as usize] += count;
+    }
+    bars
 }

@@ -28,7 +28,7 @@ pub fn document(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
         "style-src 'unsafe-inline'\"/><meta name=\"color-scheme\" content=\"light dark\"/>",
     ));
     let word = diagnosis.word.text();
-    page.element("title", &format!("{word}: {} - tcpgoon", report.target));
+    page.element("title", &format_args!("{word}: {} - tcpgoon", report.target));
     page.raw("<style>");
     page.raw(STYLE);
     page.raw("</style></head><body><main>\n");
@@ -36,11 +36,11 @@ pub fn document(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
     sections::verdict(&mut page, report, diagnosis);
     sections::conditions(&mut page, report);
     page.raw("<section><h2>Over time</h2>\n");
-    charts::charts(report.summary).iter().for_each(|chart| chart.write(&mut page));
-    page.close("section");
+    charts::write(&mut page, report.summary);
+    page.raw("</section>\n");
     sections::tables(&mut page, report);
     sections::limits(&mut page, report);
     sections::run(&mut page, report, diagnosis);
     page.raw("</main></body></html>\n");
-    page.into_text()
+    page.into_html()
 }

@@ -1,103 +1,121 @@
 //! HTML, written as it goes. Markup is text of this program (`&'static str`); everything else is
 //! escaped.
 
-use crate::escape::Printable;
-use crate::report::markup::Xml;
+use std::fmt::{self, Display, Write};
 
-#[derive(Debug, Default)]
-pub struct Page {
-    text: String,
+use crate::escape::write_printable;
+use crate::units::Span;
+
+/// A time to three digits.
+pub struct Short(pub Span);
+
+impl Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.rounded_to_3_digits().fmt(f)
+    }
 }
 
+/// What is formatted into it is text, or the value of an attribute in quotes: nothing in it is markup,
+/// and nothing invisible.
+#[derive(Debug, Default)]
+pub struct Page {
+    html: String,
+}
+
+impl Write for Page {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            match c {
+                '&' => self.html.push_str("&amp;"),
+                '<' => self.html.push_str("&lt;"),
+                '>' => self.html.push_str("&gt;"),
+                '"' => self.html.push_str("&quot;"),
+                '\'' => self.html.push_str("&#39;"),
+                ' '..='~' => self.html.push(c),
+                c => write_printable(&mut self.html, c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+// Nothing is generic or inlined: there are hundreds of calls.
 impl Page {
-    pub fn into_text(self) -> String {
-        self.text
+    pub fn into_html(self) -> String {
+        self.html
     }
 
     /// Markup.
     #[inline(never)]
     pub fn raw(&mut self, markup: &'static str) {
-        self.text.push_str(markup);
-    }
-
-    /// Text, or the value of an attribute in quotes: nothing in it is markup, and nothing invisible.
-    #[inline(never)]
-    pub fn text(&mut self, text: &str) {
-        self.text.push_str(&Xml(&Printable(text).to_string()).to_string());
+        self.html.push_str(markup);
     }
 
     #[inline(never)]
-    pub fn open(&mut self, tag: &'static str) {
-        self.text.push('<');
-        self.text.push_str(tag);
-        self.text.push('>');
+    pub fn text(&mut self, text: &dyn Display) {
+        // Writing to a string cannot fail.
+        let _ = write!(self, "{text}");
     }
 
-    /// `tag` may be as it was opened, with attributes.
+    /// The markup before a text, and the text.
     #[inline(never)]
-    pub fn close(&mut self, tag: &'static str) {
-        self.text.push_str("</");
-        self.text.push_str(tag.split(' ').next().unwrap_or_default());
-        self.text.push('>');
-    }
-
-    /// A text in a tag.
-    #[inline(never)]
-    pub fn element(&mut self, tag: &'static str, text: &str) {
-        self.open(tag);
+    pub fn put(&mut self, markup: &'static str, text: &dyn Display) {
+        self.raw(markup);
         self.text(text);
-        self.close(tag);
     }
 
-    /// Commands in it are in backticks.
+    /// A text in a tag, which may have attributes.
     #[inline(never)]
-    pub fn prose(&mut self, tag: &'static str, text: &str) {
-        self.open(tag);
-        for (index, part) in text.split('`').enumerate() {
-            if index % 2 == 0 { self.text(part) } else { self.element("code", part) }
-        }
-        self.close(tag);
+    pub fn element(&mut self, tag: &'static str, text: &dyn Display) {
+        self.raw("<");
+        self.raw(tag);
+        self.put(">", text);
+        self.raw("</");
+        self.raw(tag.split(' ').next().unwrap_or(tag));
+        self.raw(">");
     }
 
-    /// A table with headings of columns; the first cell of each row is its heading, and may have a
-    /// second line. Of the others, `numbers_from` and later are numbers.
-    pub fn table(
-        &mut self,
-        caption: &str,
-        columns: &[&str],
-        numbers_from: usize,
-        rows: impl Iterator<Item = Vec<String>>,
-    ) {
-        if !caption.is_empty() {
-            self.element("p class=\"mute\"", caption);
-        }
-        self.raw("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr>");
-        for (index, column) in columns.iter().enumerate() {
-            let tag = match index >= numbers_from {
-                true => "th scope=\"col\" class=\"n\"",
-                false => "th scope=\"col\"",
-            };
-            self.element(tag, column);
-        }
-        self.raw("</tr></thead><tbody>");
-        for row in rows {
-            self.open("tr");
-            for (index, cell) in row.iter().enumerate() {
-                let tag = match index {
-                    0 => "th scope=\"row\"",
-                    index if index >= numbers_from => "td class=\"n\"",
-                    _ => "td",
-                };
-                let (cell, small) = cell.split_once('\n').unwrap_or((cell, ""));
-                self.open(tag);
-                self.text(cell);
-                if !small.is_empty() {
-                    self.element("small", small);
-                }
-                self.close(tag);
+    /// Text with flags that are not broken after their hyphens.
+    pub fn with_flags(&mut self, text: &str) {
+        for word in text.split_inclusive(' ') {
+            match word.contains("--") {
+                true => self.element("span class=\"flag\"", &word),
+                false => self.text(&word),
             }
-            self.close("tr");
         }
-        self.raw("</tbody></table></div>");
+    }
+
+    /// A paragraph; commands in it are in backticks.
+    pub fn prose(&mut self, text: &str) {
+        self.raw("<p>");
+        for (index, part) in text.split('`').enumerate() {
+            match index % 2 {
+                0 => self.text(&part),
+                _ => self.element("code", &part),
+            }
+        }
+        self.raw("</p>");
+    }
+
+    /// A table of numbers, up to [`Page::end_table`]; the first column has no heading.
+    pub fn begin_table(&mut self, caption: &str, columns: &[&str]) {
+        self.element("p class=\"mute\"", &caption);
+        self.raw("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><td></td>");
+        columns.iter().for_each(|column| self.element("th scope=\"col\"", column));
+        self.raw("</tr></thead><tbody>");
+    }
+
+    /// A row with its heading, a second line of that, and cells.
+    #[inline(never)]
+    pub fn row(&mut self, heading: &dyn Display, small: &str, cells: &[&dyn Display]) {
+        self.put("<tr><th scope=\"row\">", heading);
+        self.element("small", &small);
+        self.raw("</th>");
+        cells.iter().for_each(|cell| self.element("td", cell));
+        self.raw("</tr>");
+    }
+
+    pub fn end_table(&mut self) {
+        self.raw("</tbody></table></div>\n");
     }
 }

@@ -29,108 +29,121 @@ pub enum Unit {
     Time,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Range {
-    /// From zero.
-    Linear { most: u64 },
-    /// By [`log`].
-    Log { low: u64, high: u64 },
-}
-
+/// From `low` to `high`, which are logarithms on a logarithmic one.
 #[derive(Debug, Clone)]
 pub struct Axis {
     pub title: String,
     unit: Unit,
-    range: Range,
+    low: u64,
+    high: u64,
+    is_log: bool,
 }
 
 impl Axis {
     /// From zero to `most`.
     pub fn linear(title: String, unit: Unit, most: u64) -> Axis {
-        Axis { title, unit, range: Range::Linear { most: most.max(1) } }
+        Axis { title, unit, low: 0, high: most.max(1), is_log: false }
     }
 
     /// Times; from and to a tick.
-    pub fn log_times(title: String, least: Span, most: Span) -> Axis {
-        let least = round_numbers().take_while(|number| *number <= least.0).last().unwrap_or(1);
-        let (low, high) = (log(least), log(round_up(most.0.max(least * 2))));
-        Axis { title, unit: Unit::Time, range: Range::Log { low, high } }
+    pub fn log_times(title: &str, least: Span, most: Span) -> Axis {
+        let title = format!("{title}, logarithmic");
+        let mut first = 1;
+        while next_tick(first) <= least.0 {
+            first = next_tick(first);
+        }
+        let (low, high) = (log(first), log(round_up(most.0.max(next_tick(first)))));
+        Axis { title, unit: Unit::Time, low, high, is_log: true }
     }
 
     /// Numbers of connections: logarithmic if they are large, with a visible height for a single one.
-    pub fn counts(title: &str, most: u64) -> Axis {
-        if most < LOG_COUNTS_MIN {
-            return Axis::linear(title.to_owned(), Unit::Count, most);
-        }
-        let range = Range::Log { low: 0, high: log(most) };
-        Axis { title: format!("{title}, logarithmic"), unit: Unit::Count, range }
+    pub fn counts(most: u64) -> Axis {
+        let is_log = most >= LOG_COUNTS_MIN;
+        let title = if is_log { "connections, logarithmic" } else { "connections" };
+        let high = if is_log { log(most) } else { most.max(1) };
+        Axis { title: title.to_owned(), unit: Unit::Count, low: 0, high, is_log }
     }
 
     /// From 0 to [`LENGTH`]; values beyond its ends are at its ends.
+    #[inline(never)]
     pub fn at(&self, value: u64) -> u64 {
-        match self.range {
-            Range::Linear { most } => {
-                // Less than LENGTH.
-                (u128::from(value.min(most)) * u128::from(LENGTH) / u128::from(most)) as u64
-            }
-            Range::Log { .. } if value == 0 => 0,
-            Range::Log { .. } => self.at_log(log(value)),
+        match self.is_log && value > 0 {
+            true => self.at_raw(log(value)),
+            false => self.at_raw(value),
         }
     }
 
-    /// By the logarithm of a value, on a logarithmic axis.
-    pub fn at_log(&self, log: u64) -> u64 {
-        match self.range {
-            Range::Linear { .. } => 0,
-            Range::Log { low, high } => (log.clamp(low, high) - low) * LENGTH / (high - low),
-        }
+    /// Of a logarithm, on a logarithmic axis.
+    pub fn at_raw(&self, value: u64) -> u64 {
+        let (from, all) = (value.clamp(self.low, self.high) - self.low, self.high - self.low);
+        // At most LENGTH.
+        (u128::from(from) * u128::from(LENGTH) / u128::from(all)) as u64
     }
 
-    /// Positions and labels.
-    pub fn ticks(&self) -> Vec<(u64, String)> {
-        let values: Vec<u64> = match self.range {
-            Range::Linear { most } => {
-                let step = step(self.unit, most.div_ceil(TICKS_MAX as u64 - 1));
-                (0..=most / step).map(|index| index * step).collect()
+    /// The values that are labelled.
+    pub fn ticks(&self) -> Vec<u64> {
+        let mut ticks = Vec::new();
+        if self.is_log {
+            let is_wide = self.high - self.low > log(100) - log(1);
+            let mut tick = 1;
+            while log(tick) <= self.high && tick < u64::MAX {
+                let is_power = 10u64.pow(tick.ilog10()) == tick;
+                if log(tick) >= self.low && (is_power || !is_wide) {
+                    ticks.push(tick);
+                }
+                tick = next_tick(tick);
             }
-            Range::Log { low, high } => {
-                let is_wide = high - low > log(100) - log(1);
-                let is_tick = |number: &u64| {
-                    (low..=high).contains(&log(*number)) && (!is_wide || is_power_of_10(*number))
-                };
-                let all: Vec<u64> = round_numbers().filter(is_tick).collect();
-                let every = all.len().div_ceil(TICKS_MAX).max(1);
-                all.into_iter().step_by(every).collect()
-            }
-        };
-        values.into_iter().map(|value| (self.at(value), label(self.unit, value))).collect()
+            let every = ticks.len().div_ceil(TICKS_MAX).max(1);
+            return ticks.into_iter().step_by(every).collect();
+        }
+        let step = step(self.unit, self.high.div_ceil(TICKS_MAX as u64 - 1));
+        let mut tick = 0;
+        // The largest number is no tick.
+        while tick <= self.high && tick < u64::MAX {
+            ticks.push(tick);
+            tick = tick.saturating_add(step);
+        }
+        ticks
+    }
+
+    /// `500ms`, `2m`, `1.5k`.
+    pub fn label(&self, value: u64) -> String {
+        match self.unit {
+            Unit::Time => Span(value).to_string().replace("m0s", "m").replace("h0m", "h"),
+            Unit::Count => decimal(value, 1),
+            Unit::Rate => decimal(value, 1_000),
+        }
     }
 }
 
 /// A round distance of at least this.
 pub fn step(unit: Unit, at_least: u64) -> u64 {
-    let mut long = LONG_STEPS_S.map(|s| s * NS_PER_S).into_iter();
-    match unit {
-        Unit::Time if at_least > 20 * NS_PER_S => long.find(|step| *step >= at_least),
-        _ => None,
-    }
-    .unwrap_or_else(|| round_up(at_least.max(1)))
+    let is_long = unit == Unit::Time && at_least > 20 * NS_PER_S;
+    let long = LONG_STEPS_S.iter().find(|s| is_long && *s * NS_PER_S >= at_least);
+    long.map_or_else(|| round_up(at_least), |s| s * NS_PER_S)
 }
 
-/// 1, 2, 5, 10, 20, 50, …
-fn round_numbers() -> impl Iterator<Item = u64> {
-    (0..19).flat_map(|power| [1, 2, 5].map(|digit| digit * 10u64.pow(power)))
-}
-
+/// The first of 1, 2, 5, 10, 20, 50, … that is not less.
+#[inline(never)]
 fn round_up(at_least: u64) -> u64 {
-    round_numbers().find(|number| *number >= at_least).unwrap_or(u64::MAX)
+    let mut tick = 1;
+    while tick < at_least {
+        tick = next_tick(tick);
+    }
+    tick
 }
 
-fn is_power_of_10(number: u64) -> bool {
-    10u64.pow(number.ilog10()) == number
+/// 2 after 1, 5 after 2, 10 after 5. The last one is the largest number.
+#[inline(never)]
+fn next_tick(tick: u64) -> u64 {
+    let power = 10u64.pow(tick.ilog10());
+    let next =
+        if tick == power.saturating_mul(2) { power.checked_mul(5) } else { tick.checked_mul(2) };
+    next.unwrap_or(u64::MAX)
 }
 
 /// The logarithm of twice a value, in [`OCTAVE`]ths of a power of two; zero is taken for one.
+#[inline(never)]
 pub fn log(value: u64) -> u64 {
     let value = value.max(1);
     let whole = value.ilog2();
@@ -146,30 +159,17 @@ pub fn log(value: u64) -> u64 {
     log
 }
 
-/// `500ms`, `2m`, `1.5k`.
-fn label(unit: Unit, value: u64) -> String {
-    match unit {
-        Unit::Time => {
-            let text = Span(value).to_string();
-            let text = text.replace("m0s", "m");
-            text.replace("h0m", "h")
-        }
-        Unit::Count => decimal(value, 1),
-        Unit::Rate => decimal(value, 1_000),
-    }
-}
-
 /// Of `one`ths.
 fn decimal(value: u64, one: u64) -> String {
-    let units = [(1_000_000 * one, "M"), (1_000 * one, "k")];
-    let (unit, letter) = units.into_iter().find(|of| value >= of.0).unwrap_or((one, ""));
-    let (whole, rest) = (value / unit, value % unit);
-    if rest == 0 {
-        return format!("{whole}{letter}");
-    }
+    let (unit, letter) = match value / one {
+        0..1_000 => (one, ""),
+        1_000..1_000_000 => (1_000 * one, "k"),
+        _ => (1_000_000 * one, "M"),
+    };
     let width = unit.ilog10() as usize;
-    let digits = format!("{rest:0width$}");
-    format!("{whole}.{}{letter}", digits.trim_end_matches('0'))
+    let text = format!("{}.{:0width$}", value / unit, value % unit);
+    // Without a unit there are no decimals: its only one is zero.
+    format!("{}{letter}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -179,7 +179,7 @@ mod tests {
 
     fn ticks(axis: &Axis) -> String {
         let texts: Vec<String> =
-            axis.ticks().iter().map(|(at, label)| format!("{label} at {at}")).collect();
+            axis.ticks().iter().map(|t| format!("{} at {}", axis.label(*t), axis.at(*t))).collect();
         texts.join(", ")
     }
 
@@ -210,14 +210,14 @@ mod tests {
 
     #[test]
     fn logarithmic_ticks_are_powers_of_10_or_1_2_5() {
-        let times = |least, most| ticks(&Axis::log_times(String::new(), span(least), span(most)));
+        let times = |least, most| ticks(&Axis::log_times("", span(least), span(most)));
         assert_eq!(
             times("12us", "340ms"),
             "10µs at 0, 100µs at 212, 1ms at 425, 10ms at 638, 100ms at 851"
         );
         assert_eq!(times("1ms", "1ms"), "1ms at 0, 2ms at 1000");
         assert_eq!(times("31us", "70us"), "20µs at 0, 50µs at 569, 100µs at 1000");
-        let counts = |most| ticks(&Axis::counts("", most));
+        let counts = |most| ticks(&Axis::counts(most));
         assert_eq!(counts(2), "0 at 0, 1 at 500, 2 at 1000");
         assert_eq!(
             counts(1_000_000),
@@ -237,14 +237,13 @@ mod tests {
             for axis in [
                 Axis::linear(String::new(), Unit::Count, most),
                 Axis::linear(String::new(), Unit::Time, most),
-                Axis::log_times(String::new(), least_span, Span(most.min(1 << 60))),
-                Axis::counts("", most),
+                Axis::log_times("", least_span, Span(most.min(1 << 60))),
+                Axis::counts(most),
             ] {
                 let at: Vec<u64> = values.iter().map(|value| axis.at(*value)).collect();
                 prop_assert!(at.is_sorted() && at.iter().all(|at| *at <= LENGTH), "{:?}", axis);
                 let ticks = axis.ticks();
                 prop_assert!((1..=TICKS_MAX + 1).contains(&ticks.len()), "{:?}", ticks);
-                prop_assert!(ticks.iter().all(|(at, _)| *at <= LENGTH), "{:?}", ticks);
             }
         }
 
