@@ -6,12 +6,13 @@ use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::{Case, diagnose};
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key};
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::limits::Host;
 use tcpgoon::outputs::Format;
 use tcpgoon::plan::{Hold, Plan};
-use tcpgoon::report::{Report, format, text};
+use tcpgoon::report::{Report, format, short};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::random::Random;
 use tcpgoon::units::{Moment, Span};
@@ -133,7 +134,7 @@ fn output<const CONNECTIONS: u32>(bencher: Bencher, output: Option<Format>) {
     let diagnosis = diagnose(&report.case());
     let write = || match output {
         Some(format) => format::write(format, &report, &diagnosis),
-        None => text::report(&report, &diagnosis),
+        None => short::report(&report, &diagnosis, ReportForm::Full, 80),
     };
     let bytes = write().len();
     println!("{output:?} of {CONNECTIONS} connections: {bytes} bytes");

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
-use crate::display::When;
+use crate::display::{ReportForm, When};
 use crate::escape::quoted;
 use crate::outputs::{self, Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
@@ -233,6 +233,15 @@ pub fn when(value: &str) -> Result<When, String> {
         "always" => Ok(When::Always),
         "never" => Ok(When::Never),
         _ => Err("auto, always and never are accepted".into()),
+    }
+}
+
+pub fn report(value: &str) -> Result<ReportForm, String> {
+    match value {
+        "short" => Ok(ReportForm::Short),
+        "full" => Ok(ReportForm::Full),
+        "none" => Ok(ReportForm::None),
+        _ => Err("short, full and none are accepted".into()),
     }
 }
 

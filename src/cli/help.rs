@@ -109,7 +109,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Target", &["host", "port", "ipv4", "ipv6", "all-addresses", "source"]),
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
     ("Connections", &["hold", "send", "expect", "reply-timeout", "probe", "settle", "close"]),
-    ("Reports", &["fail-if", "json", "events", "html", "markdown", "junit"]),
+    ("Reports", &["report", "fail-if", "json", "events", "html", "markdown", "junit"]),
     ("Prompt and output", &[]),
 ];
 

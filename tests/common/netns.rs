@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
+use super::program::with_full_report;
 use super::tools::{command, serial, succeed};
 use super::wait::{DEADLINE, skip, wait_until};
 
@@ -63,9 +64,10 @@ impl Namespace {
         command
     }
 
-    /// The built program in here.
+    /// The built program in here, as [`tcpgoon`](super::program::tcpgoon).
     pub fn tcpgoon(&self, words: &str) -> Command {
-        self.command(env!("CARGO_BIN_EXE_tcpgoon"), words)
+        let words: Vec<&str> = words.split_whitespace().collect();
+        self.command(env!("CARGO_BIN_EXE_tcpgoon"), &with_full_report(&words).join(" "))
     }
 
     /// Runs a command that has to succeed, and returns what it prints.

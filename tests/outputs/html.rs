@@ -8,12 +8,13 @@ use crate::common::html::{BYTES_MAX, faults, read};
 use crate::common::{ClosedPort, Scratch, Served, command, run, skip, succeed};
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::diagnose;
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::Summary;
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::limits::{CgroupMemory, Gauge, Host};
 use tcpgoon::plan::{Hold, Pace, Plan};
-use tcpgoon::report::{Report, html, text};
+use tcpgoon::report::{Report, html, short};
 use tcpgoon::route::{OtherAddresses, Routes, Target};
 use tcpgoon::sim::world::setup::{End, Limit, LimitOn, Path, Server, World};
 use tcpgoon::sim::world::{Stalls, run as simulate};
@@ -55,7 +56,8 @@ fn rendered(plan: &Plan, summary: &Summary, target: &str, said: &[u8]) -> [Strin
         exit_code: 2,
     };
     let diagnosis = diagnose(&report.case());
-    [html::document(&report, &diagnosis), text::report(&report, &diagnosis)]
+    let text = short::report(&report, &diagnosis, ReportForm::Full, 80);
+    [html::document(&report, &diagnosis), text]
 }
 
 /// Half of the servers close what is above their limit; the path loses packets.
@@ -136,7 +138,7 @@ fn a_run_writes_it_beside_its_text() {
     let file = scratch.path("report.html");
     let path = file.to_str().unwrap();
     for (target, word, code) in [(server.target(), "OK", 0), (closed.target(), "FAILED", 2)] {
-        let run = run(&["-y", "-c", "3", "-s", "1", "--html", path, &target]);
+        let run = run(&["-y", "-c", "3", "-s", "1", "--report", "full", "--html", path, &target]);
         run.assert_code(code);
         let page = fs::read_to_string(&file).unwrap();
         let report = run.stdout.find("--- 127.0.0.1").map(|at| &run.stdout[at..]).unwrap();

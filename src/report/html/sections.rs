@@ -7,20 +7,25 @@ use crate::NAME_AND_VERSION;
 use crate::diagnosis::causes::Place;
 use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::{Diagnosis, Likelihood, Problem};
+use crate::display::ReportForm;
 use crate::engine::{EndReason, Side};
 use crate::limits::{Gauge, Host, ports_usable};
 use crate::report::Report;
+use crate::report::checks::{lines, reading_text};
 use crate::report::evidence::{self, NO_REPLY, reason_text};
 use crate::report::facts::fact_text;
+use crate::report::fix::neighbours_sysctl;
+use crate::report::layout::Layout;
 use crate::report::other_addresses::write_other_addresses;
-use crate::report::preflight::{Line, neighbours_sysctl};
+use crate::report::preflight::Line;
 use crate::report::sentences::Sentences;
+use crate::report::short;
 use crate::report::tables::tables as breakdowns;
-use crate::report::text;
 use crate::report::verdict::{
-    causes_heading, fix_text, has_closes, lines, reached, reading_text, side_of, with_explained,
-    write_last_line,
+    causes_heading, fix_text, has_closes, reached, side_of, with_explained, write_last_line,
+    write_next,
 };
+use crate::report::wrap::{COLUMNS, NO_BREAK, grouped};
 use crate::units::rfc3339;
 
 /// The first things to read: target, first word, what was reached, the most important problem, and
@@ -32,7 +37,7 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.put("\"><p class=\"mute\">", &report.target);
     page.put("</p><h1><strong>", &word);
     page.raw("</strong> ");
-    page.with_flags(&reached(diagnosis, report.plan, report.summary.loop_failed));
+    page.with_flags(&plain(&reached(diagnosis, report.plan, report.summary.loop_failed)));
     page.raw("</h1>");
     if let Some(problem) = diagnosis.problems.first() {
         page.element("p", &observed(report, problem));
@@ -72,13 +77,13 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
         }
         candidates(page, report, problem);
         let mut others = String::new();
-        let _ = write_other_addresses(&mut others, report.plan, problem);
-        unwrapped(page, &others);
+        let _ = write_other_addresses(&mut others, report.plan, problem, usize::MAX);
+        paragraphs(page, &others);
         let first = problem.candidates.first();
         if let Some(here) = first.filter(|one| one.cause.side() == Side::ThisHost) {
             page.element("p", &format_args!("Local limit: {}", fix_text(&case, here)));
         }
-        let checks = lines(&case, problem);
+        let checks = lines(&case, problem, &Layout::FULL);
         for place in Place::ALL {
             let mut is_first = true;
             for line in checks.iter().filter(|line| line.on == place) {
@@ -91,7 +96,7 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
                 page.raw("</code></dt><dd>");
                 for (index, reading) in line.readings.iter().enumerate() {
                     page.raw(if index == 0 { "" } else { "; " });
-                    page.text(&reading_text(reading, problem.candidates.len() == 1));
+                    page.text(&plain(&reading_text(reading, problem.candidates.len() == 1)));
                 }
                 page.raw("</dd>");
             }
@@ -100,24 +105,32 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     }
     if has_closes(diagnosis) {
         let mut line = String::new();
-        let _ = write_last_line(&mut line, report.last_lines);
-        unwrapped(page, &line);
+        let _ = write_last_line(&mut line, report.last_lines, usize::MAX);
+        paragraphs(page, &line);
     }
     page.raw(if diagnosis.problems.is_empty() { "" } else { "</section>\n" });
+    let mut next = String::new();
+    let _ = write_next(&mut next, &case, diagnosis, usize::MAX);
+    paragraphs(page, &next);
 }
 
-/// Lines of the text report as one paragraph. Writing them to a string cannot fail.
-fn unwrapped(page: &mut Page, lines: &str) {
-    if !lines.is_empty() {
-        page.element("p", &lines.replace('\n', " ").trim_end());
+/// Lines of the text report, which are not wrapped. Writing them to a string cannot fail.
+fn paragraphs(page: &mut Page, lines: &str) {
+    for line in lines.lines() {
+        page.element("p", &line);
     }
+}
+
+/// A sentence as the text report has it.
+fn plain(text: &str) -> String {
+    grouped(text).replace(NO_BREAK, " ")
 }
 
 #[inline(never)]
 fn observed(report: &Report<'_>, problem: &Problem) -> String {
     let Report { plan, summary, .. } = *report;
     let sentences = Sentences { plan, start: summary.start, peak: summary.established_peak };
-    with_explained(&sentences, problem)
+    plain(&with_explained(&sentences, problem))
 }
 
 #[inline(never)]
@@ -137,7 +150,7 @@ fn candidates(page: &mut Page, report: &Report<'_>, problem: &Problem) {
                 true => "<li><i>+</i>",
                 false => "<li class=\"against\"><i>\u{2212}</i>",
             });
-            page.text(&fact_text(&evidence.fact));
+            page.text(&plain(&fact_text(&evidence.fact)));
             page.raw("</li>");
         }
         page.raw("</ul><details><summary>How it looks, how to fix it</summary>");
@@ -282,7 +295,7 @@ pub fn run(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.put(" to ", &rfc3339(report.end_unix_ns));
     page.put(", exit code ", &report.exit_code);
     page.raw("</p><details><summary>The whole report as text</summary><pre tabindex=\"0\">");
-    for line in text::report(report, diagnosis).lines() {
+    for line in short::report(report, diagnosis, ReportForm::Full, COLUMNS).lines() {
         page.text(&line);
         page.raw("\n");
     }
