@@ -44,6 +44,7 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     files.rs          the exchange of two files
 //!     names.rs          the resolver's error codes
 //!     signals.rs        signals as a descriptor, and the end of a child
 //!     streams.rs        the standard streams as descriptors
@@ -74,7 +75,8 @@
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
-//!   verb.rs             the commands of the program
+//!   flag.rs             that record
+//!   verb.rs             VERBS: one record a first word
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
@@ -90,6 +92,8 @@
 //!   source.rs           the grammar of sources
 //!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
+//!   man.rs              the man page, from the same
+//!   completions.rs      those for bash, zsh and fish, from the same
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               a finished run and its diagnosis → bytes; pure
 //!   text.rs             the full report: the original's lines, then our own
@@ -128,6 +132,7 @@
 //!     chart.rs          a chart → SVG
 //!     scale.rs          axes and their ticks, in integers
 //!   markdown.rs         the result as a table for a CI job's summary
+//!   prometheus.rs       the run as metrics for node_exporter's textfile collector
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   fix.rs              the fix of a local limit

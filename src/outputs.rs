@@ -14,11 +14,18 @@ pub enum Format {
     Json,
     Junit,
     Markdown,
+    Prometheus,
 }
 
 impl Format {
-    pub const ALL: [Format; 5] =
-        [Format::Events, Format::Html, Format::Json, Format::Junit, Format::Markdown];
+    pub const ALL: [Format; 6] = [
+        Format::Events,
+        Format::Html,
+        Format::Json,
+        Format::Junit,
+        Format::Markdown,
+        Format::Prometheus,
+    ];
 
     /// The flag that asks for it.
     pub fn flag(self) -> &'static str {
@@ -28,6 +35,7 @@ impl Format {
             Format::Json => "--json",
             Format::Junit => "--junit",
             Format::Markdown => "--markdown",
+            Format::Prometheus => "--prometheus",
         }
     }
 

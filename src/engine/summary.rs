@@ -123,8 +123,9 @@ impl Summary {
     /// it more often: there is none if the sample took longer than dials did.
     pub fn notice_p50(&self) -> Option<Span> {
         let (notice, dials) = (&self.notice_times, &self.established_times);
-        let p50 = notice.quantile(500);
-        (notice.count() > 0 && p50 <= dials.quantile(500)).then_some(p50)
+        // Quantiles are within 0.8%.
+        let (p50, most) = (notice.quantile(500), dials.quantile(500).0 / 100 * 102);
+        (notice.count() > 0 && p50.0 <= most).then_some(p50)
     }
 
     /// The original's exit code.

@@ -1,4 +1,5 @@
-//! A finished run and its diagnosis → text, JSON, HTML, Markdown, JUnit. Pure: the caller does the I/O.
+//! A finished run and its diagnosis → text, JSON, HTML, Markdown, JUnit, Prometheus. Pure: the caller
+//! does the I/O.
 
 pub mod checks;
 pub mod colour;
@@ -20,6 +21,7 @@ pub mod other_addresses;
 pub mod outlook;
 pub mod preflight;
 pub mod progress;
+pub mod prometheus;
 pub mod rates;
 pub mod sentences;
 pub mod short;
