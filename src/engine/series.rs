@@ -56,7 +56,10 @@ impl Point {
 
     /// Adds those since another point before.
     pub fn add_dial_times(&mut self, earlier: &[u32; DIAL_BUCKETS]) {
-        self.dial_times.iter_mut().zip(earlier).for_each(|(sum, count)| *sum += count);
+        self.dial_times
+            .iter_mut()
+            .zip(earlier)
+            .for_each(|(sum, count)| *sum = sum.saturating_add(*count));
     }
 }
 

@@ -123,7 +123,7 @@ impl Run<'_> {
     #[inline(never)]
     fn rates_of(&self, bins: &Bins, of: Total) -> Vec<Option<u64>> {
         bins.values(&|from, to| {
-            let more = self.total_at(to, of) - self.total_at(from, of);
+            let more = self.total_at(to, of).saturating_sub(self.total_at(from, of));
             let rate = u128::from(more) * u128::from(NS_PER_S) / u128::from((to.0 - from.0).max(1));
             // Of dials that took no time at all.
             Some(rate.min(1 << 60) as u64)
@@ -151,7 +151,7 @@ impl Run<'_> {
         bins.values(&|from, to| {
             // What happened at once belongs to the first bin.
             let before = if from == Span::ZERO { 0 } else { total(from) };
-            Some(total(to) - before).filter(|count| *count > 0)
+            Some(total(to).saturating_sub(before)).filter(|count| *count > 0)
         })
     }
 
@@ -162,9 +162,10 @@ impl Run<'_> {
         let Some(before) = next.checked_sub(1).map(|index| &self.points[index]) else { return 0 };
         let from = of(before) * 1_000;
         let Some(next) = self.points.get(next) else { return from };
-        let (part, all) = (at.0 - before.at.0, next.at.0 - before.at.0);
-        let more = u128::from(of(next) * 1_000 - from) * u128::from(part) / u128::from(all);
-        from + more as u64
+        let (part, all) = (at - before.at, next.at - before.at);
+        let more = of(next).saturating_sub(of(before)) * 1_000;
+        // Less than `more`.
+        from + (u128::from(more) * u128::from(part.0) / u128::from(all.0.max(1))) as u64
     }
 
     /// Writes a chart of the time, with the gaps in which this host did not poll.
@@ -414,8 +415,11 @@ fn distribution_of(
 fn bars(times: &Histogram, first: u64, bits: u32) -> [u64; 2 + BARS_MAX as usize] {
     let mut bars = [0u64; 2 + BARS_MAX as usize];
     for (from, below, count) in times.buckets() {
-        let middle = Span((from.0 + below.0) / 2).clamp(times.min(), times.max());
-        bars[((log(middle.0) >> bits) - first) as usize] += count;
+        let middle = Span((from.0 + below.0) / 2).max(times.min()).min(times.max());
+        let index = (log(middle.0) >> bits).saturating_sub(first);
+        if let Some(bar) = bars.get_mut(index as usize) {
+            *bar += count;
+        }
     }
     bars
 }
