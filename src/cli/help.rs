@@ -156,8 +156,25 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// The number of columns of the help.
 const COLUMNS: usize = 80;
 
+/// Of the same in the README.
+const README_COLUMNS: usize = 110;
+
 /// The help of a verb, at most 80 columns wide.
 pub fn usage(verb: Verb) -> String {
+    let mut text = reference(verb);
+    text.push_str(notes(verb));
+    if verb == Verb::Run {
+        text.push_str(&verbs());
+        text.push_str("\nExamples:\n");
+        for (line, what) in EXAMPLES {
+            let _ = writeln!(text, "  {line}\n      {what}");
+        }
+    }
+    wrapped(&text, COLUMNS)
+}
+
+/// The command lines and the flags of a verb.
+fn reference(verb: Verb) -> String {
     let mut text = format!("Usage of {}:\n", verb.command());
     for line in synopses(verb) {
         // Writing to a string cannot fail.
@@ -174,21 +191,18 @@ pub fn usage(verb: Verb) -> String {
             let _ = writeln!(text, "  {:width$}   {}", left_column(flag), flag.described());
         }
     }
-    text.push_str(notes(verb));
-    if verb == Verb::Run {
-        text.push_str("\nOther verbs, as the first word:\n");
-        for record in verb::listed() {
-            // The list has no room for flags.
-            let args = if record.args.starts_with("[flags]") { "" } else { record.args };
-            let command = format!("{} {args}", record.command);
-            let _ = writeln!(text, "  {command:25} {}", record.help);
-        }
-        text.push_str("\nExamples:\n");
-        for (line, what) in EXAMPLES {
-            let _ = writeln!(text, "  {line}\n      {what}");
-        }
+    text
+}
+
+fn verbs() -> String {
+    let mut text = String::from("\nOther verbs, as the first word:\n");
+    for record in verb::listed() {
+        // The list has no room for flags.
+        let args = if record.args.starts_with("[flags]") { "" } else { record.args };
+        let command = format!("{} {args}", record.command);
+        let _ = writeln!(text, "  {command:25} {}", record.help);
     }
-    wrapped(&text)
+    text
 }
 
 /// The command lines of a verb.
@@ -233,12 +247,12 @@ fn group(flag: &Flag) -> (usize, usize) {
     named.unwrap_or((GROUPS.len() - 1, 0))
 }
 
-/// The text with lines of at most [`COLUMNS`]: a row goes on below its second column, prose at the
+/// The text with lines of at most `columns`: a row goes on below its second column, prose at the
 /// margin.
-fn wrapped(text: &str) -> String {
+fn wrapped(text: &str, columns: usize) -> String {
     let mut out = String::with_capacity(text.len());
     for (row, below) in rows(text) {
-        write_row(&mut out, &row, below);
+        write_row(&mut out, &row, below, columns);
     }
     out
 }
@@ -273,10 +287,10 @@ fn second_column(line: &str) -> usize {
     line.len() - line[gap..].trim_start().len()
 }
 
-fn write_row(out: &mut String, row: &str, below: usize) {
+fn write_row(out: &mut String, row: &str, below: usize, columns: usize) {
     let mut rest = row.to_owned();
-    while rest.chars().count() > COLUMNS {
-        let end = rest.char_indices().nth(COLUMNS + 1).map_or(rest.len(), |(at, _)| at);
+    while rest.chars().count() > columns {
+        let end = rest.char_indices().nth(columns + 1).map_or(rest.len(), |(at, _)| at);
         // A default is not torn apart.
         let fits = |(at, _): &(usize, &str)| *at > below && !rest[..*at].ends_with("(default");
         let Some((at, _)) = rest[..end].rmatch_indices(' ').find(fits) else { break };
@@ -300,5 +314,5 @@ pub fn left_column(flag: &Flag) -> String {
 
 /// The usage block of the README.
 pub fn readme_block() -> String {
-    usage(Verb::Run)
+    wrapped(&(reference(Verb::Run) + &verbs()), README_COLUMNS)
 }

