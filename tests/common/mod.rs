@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod damaged;
 pub mod faulty_servers;
+pub mod html;
 pub mod listeners;
 pub mod netns;
 pub mod original;

@@ -143,14 +143,25 @@ fn each_format_is_rendered_again() {
     let scratch = Scratch::new();
     let server = Served::start(&["-i", "0"]);
     let name = |name: &str| scratch.path(name).to_str().unwrap().to_owned();
-    let [json, markdown, junit] = ["json", "markdown", "junit"].map(name);
-    let outputs = ["--json", &json, "--markdown", &markdown, "--junit", &junit];
+    let [json, markdown, junit, html] = ["json", "markdown", "junit", "html"].map(name);
+    let outputs = ["--json", &json, "--markdown", &markdown, "--junit", &junit, "--html", &html];
     let args = ["-y", "-c", "5", "-s", "0", "--fail-if", "errors>0", &server.target()];
     run(&[&args[..], &outputs].concat()).assert_code(0);
-    let [again, markdown_again, junit_again] = ["a", "b", "c"].map(name);
-    let outputs = ["--json", &again, "--markdown", &markdown_again, "--junit", &junit_again];
+    let [again, markdown_again, junit_again, html_again] = ["a", "b", "c", "d"].map(name);
+    let outputs = [
+        "--json",
+        &again,
+        "--markdown",
+        &markdown_again,
+        "--junit",
+        &junit_again,
+        "--html",
+        &html_again,
+    ];
     run(&[&["report", &json][..], &outputs].concat()).assert_code(0);
-    for (first, second) in [(json, again), (markdown, markdown_again), (junit, junit_again)] {
+    let pairs =
+        [(json, again), (markdown, markdown_again), (junit, junit_again), (html, html_again)];
+    for (first, second) in pairs {
         let [first, second] = [first, second].map(|path| std::fs::read_to_string(path).unwrap());
         assert_eq!(first, second);
     }
