@@ -351,6 +351,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "rehearse",
+        value: Some("SCENARIO"),
+        help: "Run against a simulation, and dial nothing; list: print the scenarios",
+        effect: effects::rehearse,
+        ..BASE
+    },
+    Flag {
         long: "reply-timeout",
         value: Some("T"),
         help: "Time for a reply, in s (default: the dial timeout, or 5 if that is 0)",

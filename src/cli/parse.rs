@@ -27,6 +27,8 @@ pub enum Command {
     /// The JSON Schema of a report.
     Schema,
     Help(Verb),
+    /// The scenarios of rehearsals.
+    Scenarios,
     Version,
 }
 
@@ -113,6 +115,9 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     }
     if draft.version {
         return Ok(Command::Version);
+    }
+    if draft.scenarios {
+        return Ok(Command::Scenarios);
     }
     draft.check_conflicts()?;
     draft.check_dependencies()?;

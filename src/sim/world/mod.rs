@@ -15,7 +15,8 @@
 //!              └ app        their applications
 //! ```
 //!
-//! [`run`] is the only door: the same plan, [`setup::World`] and seed give the same [`Outcome`].
+//! [`run`] and [`rehearse`] are the only doors: the same plan, [`setup::World`] and seed give the same
+//! outcome.
 
 mod app;
 mod calls;
@@ -24,6 +25,7 @@ mod driver;
 mod failures;
 mod network;
 pub mod path;
+mod rehearse;
 mod server;
 pub mod setup;
 pub mod site;
@@ -32,6 +34,7 @@ mod stalls;
 mod truth;
 mod wire;
 
-pub use driver::run;
+pub use driver::{START, run};
+pub use rehearse::{BYTES_PER_CONNECTION, Follow, Rehearsed, rehearse};
 pub use stalls::Stalls;
 pub use truth::{Icmp, Outcome, Truth};

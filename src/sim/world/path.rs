@@ -1,5 +1,7 @@
 //! The path: delay, loss, and the rules of the devices on it, which all connections share.
 
+use std::collections::VecDeque;
+
 use super::setup::{CountPer, CountRule, Path, Refusal, Window};
 use super::wire::{Body, Id, Segment, To, Tuple};
 use crate::sim::random::Random;
@@ -47,6 +49,8 @@ struct Entry {
     fins: [bool; 2],
 }
 
+pub const ENTRY_BYTES: usize = size_of::<Entry>();
+
 /// Packets that did not pass, by rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refused {
@@ -66,7 +70,8 @@ pub struct Devices {
     entries: Vec<Entry>,
     /// By what the rule counts.
     tracked: Vec<u32>,
-    lingering: Vec<(Moment, usize)>,
+    /// In the order in which they expire.
+    lingering: VecDeque<(Moment, usize)>,
     rate: Bucket,
     icmp: Bucket,
     pub refused: Refused,
@@ -80,7 +85,7 @@ impl Devices {
             start,
             entries: Vec::new(),
             tracked: Vec::new(),
-            lingering: Vec::new(),
+            lingering: VecDeque::new(),
             rate,
             icmp: Bucket::new(1, 6),
             refused: Refused::default(),
@@ -226,17 +231,17 @@ impl Devices {
     fn untrack(&mut self, now: Moment, id: Id, tuple: Tuple) {
         let Some(rule) = self.setup.count else { return };
         self.entries[id as usize].is_tracked = false;
-        self.lingering.push((now + rule.linger, counted_as(rule, tuple)));
+        self.lingering.push_back((now + rule.linger, counted_as(rule, tuple)));
         self.expire_lingering(now);
     }
 
     fn expire_lingering(&mut self, now: Moment) {
-        let tracked = &mut self.tracked;
-        self.lingering.retain(|(until, index)| {
-            let is_over = *until <= now;
-            tracked[*index] -= u32::from(is_over);
-            !is_over
-        });
+        while let Some((until, index)) = self.lingering.front().copied()
+            && until <= now
+        {
+            self.tracked[index] -= 1;
+            self.lingering.pop_front();
+        }
     }
 }
 

@@ -143,6 +143,8 @@ struct Entry {
     happening: Happening,
 }
 
+pub const AGENDA_ENTRY_BYTES: usize = size_of::<Entry>();
+
 impl Ord for Entry {
     fn cmp(&self, other: &Entry) -> Ordering {
         (self.at, self.sequence).cmp(&(other.at, other.sequence))

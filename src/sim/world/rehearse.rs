@@ -1,0 +1,99 @@
+//! A run as the program rehearses it: followed as it goes on, and with the evidence that a real
+//! run would leave.
+
+use std::mem::size_of;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::driver::{Driver, SALT, WAKE_COST};
+use super::path::ENTRY_BYTES;
+use super::setup::World;
+use super::site::Peer;
+use super::socket::Socket;
+use super::stalls::Stalls;
+use super::wire::AGENDA_ENTRY_BYTES;
+use crate::counters::Counters;
+use crate::engine::{Engine, Key, Note, Summary};
+use crate::icmp::{IcmpError, IcmpTally};
+use crate::last_lines::LastLine;
+use crate::plan::Plan;
+use crate::sim::random::Random;
+use crate::units::{Moment, Span};
+
+/// A device on the path, and this host. Source: RFC 2544 reserves 198.18.0.0/15 for tests.
+const BEYOND: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
+
+/// The memory that a world needs for a connection: the tables, which grow twofold, two timers, and
+/// the driver's own.
+pub const BYTES_PER_CONNECTION: u64 = (2
+    * (size_of::<Socket>() + size_of::<Peer>() + ENTRY_BYTES + 2 * AGENDA_ENTRY_BYTES)
+    + 64) as u64;
+
+/// Follows a run.
+pub trait Follow {
+    /// Statistics are due, at this moment of the simulated clock.
+    fn sample(&mut self, at: Moment, engine: &Engine);
+
+    /// An event of one connection; only with `Plan::debug`.
+    fn note(&mut self, key: Key, note: Note);
+}
+
+/// Looks away.
+pub struct Unfollowed;
+
+impl Follow for Unfollowed {
+    fn sample(&mut self, _: Moment, _: &Engine) {}
+
+    fn note(&mut self, _: Key, _: Note) {}
+}
+
+/// A rehearsed run.
+#[derive(Debug)]
+pub struct Rehearsed {
+    pub summary: Summary,
+    pub turn_longest: Span,
+    pub icmp: IcmpTally,
+    pub counters: Counters,
+    pub last_lines: Vec<LastLine>,
+}
+
+/// Runs `plan` against `world`, with the `engine` made for it at [`super::START`].
+pub fn rehearse(
+    plan: &Plan,
+    engine: Engine,
+    world: &World,
+    seed: u64,
+    follower: &mut dyn Follow,
+) -> Rehearsed {
+    let mut random = Random::new(seed ^ SALT);
+    let mut driver = Driver::new(plan, engine, world, Stalls::None, &mut random, follower);
+    driver.network.client.levels = None;
+    driver.run_loop();
+    let client = &driver.network.client;
+    let mut icmp = IcmpTally::new();
+    for socket in &client.sockets {
+        let Some((code, _)) = socket.icmp else { continue };
+        let error = IcmpError { is_v6: false, kind: 3, code, offender: BEYOND };
+        icmp.add(socket.ended_at.unwrap_or(socket.dialed_at), error);
+    }
+    icmp.find_local(|_| Some(false));
+    let is_limited = world.servers.iter().any(|server| server.limit.is_some());
+    let line: &[u8] = if is_limited { b"-ERR max number of clients reached" } else { b"OK" };
+    let connections = driver.sent_before_close;
+    let last_lines = match connections {
+        0 => Vec::new(),
+        _ => vec![LastLine { line: line.to_vec(), connections }],
+    };
+    let counted = client.counters;
+    let counters = Counters {
+        syn_retrans_failed: Some(counted.syn_retrans_failed),
+        syn_challenge: Some(counted.syn_challenge),
+        ingress_drops: Some(counted.ingress_drops),
+        conntrack_drop: Some(counted.conntrack_drop),
+        conntrack_insert_failed: Some(0),
+        neighbour_table_full: Some(counted.neighbour_table_full),
+        listen_overflows: Some(0),
+        ..Counters::default()
+    };
+    let summary = driver.engine.summary();
+    Rehearsed { summary, turn_longest: WAKE_COST, icmp, counters, last_lines }
+}
