@@ -26,7 +26,6 @@ pub enum Kind {
     Restart,
     Silent,
     Busy,
-    Descriptors,
 }
 
 /// The value behind the name of a scenario.
@@ -80,7 +79,7 @@ const fn scenario(kind: Kind, name: &'static str, value: Value, help: &'static s
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 19] = [
+pub const SCENARIOS: [Scenario; 18] = [
     scenario(Kind::Ok, "ok", Value::None, "every connection is established and stays open"),
     scenario(Kind::Rtt, "rtt", Value::Time, "as ok, with a round trip of T"),
     scenario(Kind::Loss, "loss", Value::Percent, "P percent of the packets are lost, either way"),
@@ -91,7 +90,12 @@ pub const SCENARIOS: [Scenario; 19] = [
     scenario(Kind::DropAfter, "drop-after", Value::Count, "a device drops dials above N open"),
     scenario(Kind::RateLimit, "rate-limit", Value::Count, "a device drops dials above N a second"),
     scenario(Kind::Outage, "outage", Value::Time, "the path fails after T, for good"),
-    scenario(Kind::Expire, "expire", Value::Time, "a device forgets what was idle for T"),
+    scenario(
+        Kind::Expire,
+        "expire",
+        Value::Time,
+        "a device forgets what was idle for T, and resets it",
+    ),
     scenario(Kind::Backlog, "backlog", Value::Count, "the server accepts none; its backlog is N"),
     scenario(Kind::Limit, "limit", Value::Count, "the server closes what is above N open"),
     scenario(Kind::Evict, "evict", Value::Count, "above N open the server closes the oldest"),
@@ -99,7 +103,6 @@ pub const SCENARIOS: [Scenario; 19] = [
     scenario(Kind::Restart, "restart", Value::Time, "the server's process restarts after T"),
     scenario(Kind::Silent, "silent", Value::None, "with --expect: the server never replies"),
     scenario(Kind::Busy, "busy", Value::Time, "with --expect: each reply takes T, one at a time"),
-    scenario(Kind::Descriptors, "fds", Value::Count, "the server has descriptors for N, backlog 8"),
 ];
 
 /// If none is typed.
@@ -126,7 +129,10 @@ impl Rehearsal {
         let name = parts.next().unwrap_or_default();
         let Some(known) = SCENARIOS.iter().find(|known| known.name == name) else {
             let names = SCENARIOS.map(|known| format!("{}{}", known.name, known.value.letter()));
-            return Err(format!("no such scenario; accepted are {}", names.join(" ")));
+            return Err(format!(
+                "no such scenario (see --rehearse list); accepted are {}",
+                names.join(" ")
+            ));
         };
         let mut scenario = name.to_owned();
         let mut value = 0;

@@ -101,7 +101,7 @@ pub fn run(plan: &Plan, rehearsal: &Rehearsal, follower: &mut dyn Follow) -> Res
 fn world_of(rehearsal: &Rehearsal, is_asked: bool) -> World {
     let (count, time) = (low_32(rehearsal.value), Span(rehearsal.value));
     let mut server = Server { reply: is_asked.then_some(Reply::AT_ONCE), ..Server::default() };
-    let mut path = Path { delay: Span::from_us(250), jitter: Span::from_us(25), ..Path::default() };
+    let mut path = Path { delay: Span::from_ms(1), jitter: Span::from_us(50), ..Path::default() };
     let counted =
         |refusal| Some(CountRule { max: count, per: CountPer::All, refusal, linger: Span::ZERO });
     match rehearsal.kind {
@@ -109,7 +109,7 @@ fn world_of(rehearsal: &Rehearsal, is_asked: bool) -> World {
         Kind::Rtt => (path.delay, path.jitter) = (Span(time.0 / 2), Span::ZERO),
         Kind::Loss => path.loss_permille = count,
         Kind::Refuse => server.is_listening = false,
-        Kind::RefuseAfter => path.count = counted(Refusal::Rst),
+        Kind::RefuseAfter => (path.count, path.is_near_server) = (counted(Refusal::Rst), true),
         Kind::Reject => path.filter = Some(Refusal::Icmp(13)),
         Kind::Blackhole => path.filter = Some(Refusal::Drop),
         Kind::DropAfter => path.count = counted(Refusal::Drop),
@@ -117,7 +117,7 @@ fn world_of(rehearsal: &Rehearsal, is_asked: bool) -> World {
             path.rate = Some(RateRule { per_s: count, burst: 5, refusal: Refusal::Drop });
         }
         Kind::Outage => path.outage = Some(Window::from(time)),
-        Kind::Expire => path.expiry = Some(Expiry { idle: time, resets: false }),
+        Kind::Expire => path.expiry = Some(Expiry { idle: time, resets: true }),
         Kind::Backlog => (server.accept, server.backlog) = (Accept::Never, count),
         Kind::Limit => {
             let on = LimitOn::Open(count);
@@ -131,7 +131,6 @@ fn world_of(rehearsal: &Rehearsal, is_asked: bool) -> World {
         }
         Kind::Silent => server.reply = None,
         Kind::Busy => server.reply = Some(Reply { after: time, workers: 1, ..Reply::AT_ONCE }),
-        Kind::Descriptors => (server.open_max, server.backlog) = (Some(count), 8),
     }
     World::new(server, path)
 }

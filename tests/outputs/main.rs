@@ -9,5 +9,6 @@ mod documents;
 mod events;
 mod files;
 mod kinds;
+mod rehearsals;
 mod schema;
 mod tables;

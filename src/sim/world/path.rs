@@ -121,8 +121,7 @@ impl Devices {
             self.refused.too_big += 1;
             return Passage::default();
         }
-        // Devices are half-way.
-        let seen_at = now + Span(self.setup.delay.0 / 2);
+        let seen_at = now + Span(self.distance().0 / 2);
         if let Some(refusal) = self.judge(seen_at, segment, tuple) {
             return self.refuse(now, refusal);
         }
@@ -132,6 +131,11 @@ impl Devices {
             passage.arrivals[1] = Some(self.arrival(now, random));
         }
         passage
+    }
+
+    /// How long a packet takes to the devices and back.
+    fn distance(&self) -> Span {
+        Span(self.setup.delay.0 * (1 + u64::from(self.setup.is_near_server)))
     }
 
     fn arrival(&self, now: Moment, random: &mut Random) -> Moment {
@@ -156,7 +160,7 @@ impl Devices {
                 self.icmp.take(now).then_some(Body::Icmp { code, is_local: false })
             }
         };
-        let answer = body.map(|body| (now + self.setup.delay, body));
+        let answer = body.map(|body| (now + self.distance(), body));
         Passage { answer, ..Passage::default() }
     }
 

@@ -213,6 +213,8 @@ pub struct Path {
     pub filter_target: Option<(u32, Refusal)>,
     /// Larger data segments are dropped without ICMP.
     pub mtu: Option<u32>,
+    /// Devices are beside the servers, instead of half-way.
+    pub is_near_server: bool,
     pub count: Option<CountRule>,
     pub rate: Option<RateRule>,
     pub expiry: Option<Expiry>,
@@ -232,6 +234,7 @@ impl Default for Path {
             filter_source: None,
             filter_target: None,
             mtu: None,
+            is_near_server: false,
             count: None,
             rate: None,
             expiry: None,
