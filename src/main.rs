@@ -1,15 +1,16 @@
-//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code: the only
-//! file that joins os/, cli/ and report/.
+//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code. With
+//! `main/serving.rs`, for `serve` and `calibrate`, the only file that joins os/, cli/ and report/.
 
 #[path = "main/rehearsing.rs"]
 mod rehearsing;
+#[path = "main/serving.rs"]
+mod serving;
 
 use std::env;
 use std::io::{self, BufReader, LineWriter, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tcpgoon::args::{Args, CalibrateArgs, ServeArgs};
+use tcpgoon::args::Args;
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
@@ -20,15 +21,13 @@ use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
 use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
-use tcpgoon::measured::{ServeCounts, ServeEvent};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
 use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
-use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Blocking, Output, Streams};
+use tcpgoon::os::stdio::{Blocking, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, terminal};
+use tcpgoon::os::{DebugEvent, Run, Watch, clock, host, terminal};
 use tcpgoon::outputs::{self, Format, Outputs};
 use tcpgoon::plan::Plan;
 use tcpgoon::rehearsal;
@@ -59,9 +58,11 @@ fn main() -> ExitCode {
 fn dispatch() -> Result<u8> {
     match cli::parse(env::args_os().skip(1))? {
         Command::Run(args) => run(&args),
-        Command::Serve(args) => serve(&args),
-        Command::Calibrate(args) => calibrate(&args),
+        Command::Serve(args) => serving::serve(&args),
+        Command::Calibrate(args) => serving::calibrate(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
+        Command::Completions(shell) => print(&cli::completions::script(shell)),
+        Command::Man => print(&cli::man::page()),
         Command::Help(verb) => print(&cli::help::usage(verb)),
         Command::Scenarios => print(&rehearsal::list()),
         Command::Schema => print(report::json::SCHEMA),
@@ -161,7 +162,7 @@ fn run(args: &Args) -> Result<u8> {
         (Some(rehearsed), _) => rehearsing::run(&plan, rehearsed, &mut console, hold_signals),
         (None, None) => Ok(()),
     };
-    let ran = ran.and_then(|()| check_written(&console.streams.stdout));
+    let ran = ran.and_then(|()| console.streams.stdout.all_written());
     // Each is printed; the last one by main().
     let failures = console.files.iter().filter_map(ReportFile::failure);
     let mut errors: Vec<Error> = ran.err().into_iter().chain(failures).collect();
@@ -207,43 +208,12 @@ fn confirm(plan: &Plan, findings: &[Finding], is_stdout_taken: bool) -> Result<(
     }
 }
 
-fn serve(args: &ServeArgs) -> Result<u8> {
-    host::check_data_limit(0)?;
-    let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
-    let signals = hold_signals()?;
-    os::serve::serve(args, &signals, &mut console)?;
-    check_written(&console.streams.stdout)?;
-    Ok(exit::ALL_ESTABLISHED)
-}
-
-fn calibrate(args: &CalibrateArgs) -> Result<u8> {
-    host::check_data_limit(0)?;
-    let Streams { mut stdout, .. } = streams()?;
-    let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
-        let mut text = String::new();
-        let _ = report::measured::write_calibration(&mut text, calibration);
-        stdout.finish(&text, signals);
-    })?;
-    check_written(&stdout)?;
-    let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
-    let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
-    Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
-}
-
 fn streams() -> Result<Streams> {
     Streams::open().map_err(|error| Error::system("cannot open the standard streams", &error))
 }
 
 fn hold_signals() -> Result<Signals> {
     Signals::hold().map_err(|error| Error::system("cannot receive signals", &error))
-}
-
-/// A failed write is reported last.
-fn check_written(stdout: &Output) -> Result<()> {
-    match stdout.failure() {
-        Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
-        None => Ok(()),
-    }
 }
 
 fn lossy(word: std::ffi::OsString) -> String {
@@ -349,6 +319,15 @@ impl Watch for Console<'_> {
     }
 
     fn interval(&mut self, progress: &Progress<'_>) {
+        let metrics = |file: &&mut ReportFile| file.format() == Format::Prometheus;
+        if let Some(file) = self.files.iter_mut().find(metrics) {
+            let start = self.start_unix_ns.unwrap_or_default();
+            let text = report::prometheus::interval(start, self.plan, progress);
+            // It costs no other report, and is tried again.
+            if let Some(error) = file.update(&text) {
+                self.streams.stderr().line(&format!("tcpgoon: {error}\n"));
+            }
+        }
         let Some(rates) = &mut self.rates else { return };
         self.text.clear();
         let _ = rates.write(&mut self.text, progress);
@@ -433,38 +412,5 @@ impl Watch for Console<'_> {
         for file in &mut self.files {
             file.finish(&format::write(file.format(), &report, &diagnosis), signals);
         }
-    }
-}
-
-/// Prints the lines of `serve`.
-struct ServeConsole {
-    address: Option<SocketAddr>,
-    streams: Streams,
-    text: String,
-}
-
-impl ServeWatch for ServeConsole {
-    fn event(&mut self, event: ServeEvent) {
-        self.text.clear();
-        let _ = report::measured::write_event(&mut self.text, &event);
-        if let ServeEvent::Listening { address } = event {
-            self.address = Some(address);
-            return self.streams.stdout.line(&self.text);
-        }
-        self.streams.stderr().line(&self.text);
-    }
-
-    fn sample(&mut self, counts: &ServeCounts) {
-        self.text.clear();
-        let _ = report::measured::write_counts(&mut self.text, counts);
-        self.streams.stdout.line(&self.text);
-    }
-
-    fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
-        self.text.clear();
-        if let Some(address) = &self.address {
-            let _ = report::measured::write_end(&mut self.text, address, counts);
-        }
-        self.streams.stdout.finish(&self.text, signals);
     }
 }

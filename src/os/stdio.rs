@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use super::sys::{self, Signals, streams};
 use super::terminal::LiveRow;
+use crate::error::{Error, Result};
 use crate::units::Span;
 
 /// How a stream is written without blocking.
@@ -241,6 +242,13 @@ impl Output {
     /// Lines that were dropped because they would have blocked.
     pub fn lines_dropped(&self) -> u64 {
         self.lines_dropped
+    }
+
+    /// # Errors
+    /// [`Output::failure`], for the end of the program: a failed write is reported last.
+    pub fn all_written(&self) -> Result<()> {
+        let what = "cannot write to standard output";
+        self.failure().map_or(Ok(()), |why| Err(Error::System { what, why }))
     }
 
     /// The write error and the lines that are missing. A closed pipe is no failure.

@@ -57,7 +57,7 @@ fn each_format_is_as_expected() {
     for (name, line) in SHOWN {
         let line = line.replace("b.example", "b.example:80");
         assert_expected(&format!("{name}.txt"), &rehearse(&line).stdout);
-        for format in ["markdown", "junit"] {
+        for format in ["markdown", "junit", "prometheus"] {
             let run = rehearse(&format!("{line} --{format} -"));
             assert_expected(&format!("{name}.{format}"), &run.stdout);
         }
@@ -81,7 +81,7 @@ fn the_same_command_line_and_seed_print_the_same_bytes() {
 fn every_format_states_it() {
     let scratch = Scratch::new();
     let path = |name: &str| scratch.path(name).to_str().unwrap().to_owned();
-    let formats = ["markdown", "junit"];
+    let formats = ["markdown", "junit", "prometheus"];
     let files = formats.map(|format| format!("--{format} {}", path(format))).join(" ");
     for report in ["short", "full", "none"] {
         let run = rehearse(&format!("refuse:9 -c 5 {files} --report {report} h:1"));

@@ -3,18 +3,18 @@
 
 use std::collections::VecDeque;
 
-use super::failures::{CLOSED, dial_failure, end_failure};
+use super::failures::{CLOSED, dial_failure, end_failure, tcp_info};
+use super::follow::Follow;
 use super::network::Network;
-use super::rehearse::{Follow, Unfollowed};
 use super::setup::World;
-use super::socket::{Info, Read};
+use super::socket::Read;
 use super::stalls::{Stall, Stalls};
 use super::truth::{Icmp, Outcome, Truth};
 use super::wire::{Id, Tuple};
 use crate::engine::dating::{Dating, date_of_last, date_of_syn_ack};
 use crate::engine::gaps::GAP_MIN;
 use crate::engine::{
-    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfoPurpose,
 };
 use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
 use crate::sim::random::Random;
@@ -40,30 +40,13 @@ const BUFFER_BYTES: u32 = 4096;
 /// When runs begin. Any origin of the clock will do.
 pub const START: Moment = Moment(7_777_777);
 
-/// Gives worlds another random sequence than the parent folder has for the same seed.
-pub const SALT: u64 = 0x0077_6f72_6c64;
-
-/// Runs `plan` against `world`. The seed decides everything random, `stalls` included.
-///
-/// # Panics
-/// Where the engine's own assertions fail, or the run cannot end.
-pub fn run(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Outcome {
-    let mut random = Random::new(seed ^ SALT);
-    let engine = Engine::new(plan, START).unwrap_or_else(|error| panic!("{error}"));
-    let mut unfollowed = Unfollowed;
-    let mut driver = Driver::new(plan, engine, world, stalls, &mut random, &mut unfollowed);
-    driver.is_checked = true;
-    driver.run_loop();
-    driver.finish()
-}
-
 pub struct Driver<'a> {
     plan: &'a Plan,
     pub engine: Engine,
     pub network: Network,
     follower: &'a mut dyn Follow,
     /// Whether the engine is audited and the loop has a bound, as in tests.
-    is_checked: bool,
+    pub is_checked: bool,
     clock: Moment,
     random: Random,
     /// For the next turn.
@@ -160,7 +143,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn finish(self) -> Outcome {
+    pub fn finish(self) -> Outcome {
         let client = &self.network.client;
         let truth = Truth {
             start: START,
@@ -453,18 +436,5 @@ impl<'a> Driver<'a> {
             }
             Err(fault) => self.push(at, EventKind::Failed(key, dial_failure(fault))),
         }
-    }
-}
-
-/// As the driver reads it.
-fn tcp_info(info: &Info) -> TcpInfo {
-    TcpInfo {
-        total_retrans: info.total_retrans,
-        rtt: info.rtt,
-        last_ack_recv: Some(info.last_ack_recv),
-        segs_in: Some(info.segs_in),
-        data_segs_in: Some(info.data_segs_in),
-        unacked: info.unacked,
-        probes: Some(info.probes),
     }
 }

@@ -1,25 +1,27 @@
-//! A run as the program rehearses it: followed as it goes on, and with the evidence that a real
-//! run would leave.
+//! The two kinds of runs over a world: checked, for tests; and rehearsed, for the program, with the
+//! evidence that a real run would leave.
 
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::driver::{Driver, SALT, WAKE_COST};
+use super::driver::{Driver, START, WAKE_COST};
+use super::follow::{Follow, Unfollowed};
 use super::path::ENTRY_BYTES;
 use super::setup::World;
 use super::site::Peer;
 use super::socket::Socket;
 use super::stalls::Stalls;
+use super::truth::Outcome;
 use super::wire::AGENDA_ENTRY_BYTES;
 use crate::counters::Counters;
-use crate::engine::{Engine, Key, Note, Summary};
+use crate::engine::{Engine, Summary};
 use crate::icmp::{IcmpError, IcmpTally};
 use crate::last_lines::LastLine;
 use crate::plan::Plan;
 use crate::sim::random::Random;
-use crate::units::{Moment, Span};
+use crate::units::Span;
 
-/// A device on the path, and this host. Source: RFC 2544 reserves 198.18.0.0/15 for tests.
+/// A device on the path. Source: RFC 2544 reserves 198.18.0.0/15 for tests.
 const BEYOND: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 
 /// The memory that a world needs for a connection: the tables, which grow twofold, two timers, and
@@ -28,22 +30,21 @@ pub const BYTES_PER_CONNECTION: u64 = (2
     * (size_of::<Socket>() + size_of::<Peer>() + ENTRY_BYTES + 2 * AGENDA_ENTRY_BYTES)
     + 64) as u64;
 
-/// Follows a run.
-pub trait Follow {
-    /// Statistics are due, at this moment of the simulated clock.
-    fn sample(&mut self, at: Moment, engine: &Engine);
+/// Gives worlds another random sequence than the parent folder has for the same seed.
+const SALT: u64 = 0x0077_6f72_6c64;
 
-    /// An event of one connection; only with `Plan::debug`.
-    fn note(&mut self, key: Key, note: Note);
-}
-
-/// Looks away.
-pub struct Unfollowed;
-
-impl Follow for Unfollowed {
-    fn sample(&mut self, _: Moment, _: &Engine) {}
-
-    fn note(&mut self, _: Key, _: Note) {}
+/// Runs `plan` against `world`. The seed decides everything random, `stalls` included.
+///
+/// # Panics
+/// Where the engine's own assertions fail, or the run cannot end.
+pub fn run(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Outcome {
+    let mut random = Random::new(seed ^ SALT);
+    let engine = Engine::new(plan, START).unwrap_or_else(|error| panic!("{error}"));
+    let mut unfollowed = Unfollowed;
+    let mut driver = Driver::new(plan, engine, world, stalls, &mut random, &mut unfollowed);
+    driver.is_checked = true;
+    driver.run_loop();
+    driver.finish()
 }
 
 /// A rehearsed run.
@@ -56,7 +57,7 @@ pub struct Rehearsed {
     pub last_lines: Vec<LastLine>,
 }
 
-/// Runs `plan` against `world`, with the `engine` made for it at [`super::START`].
+/// Runs `plan` against `world`, with the `engine` made for it at [`START`].
 pub fn rehearse(
     plan: &Plan,
     engine: Engine,
