@@ -84,8 +84,9 @@ fn every_format_states_it() {
     let formats = ["markdown", "junit", "prometheus"];
     let files = formats.map(|format| format!("--{format} {}", path(format))).join(" ");
     for report in ["short", "full", "none"] {
-        let run = rehearse(&format!("refuse:9 -c 5 {files} --report {report} h:1"));
-        run.assert_code(2);
+        let run =
+            rehearse(&format!("refuse:9 -c 5 --fail-if errors>0 {files} --report {report} h:1"));
+        run.assert_code(3);
         let stated = format!("{STATED}refuse, seed 9");
         assert_eq!(run.stderr, format!("tcpgoon: {stated}\n"));
         let begin = run.stdout.find("--- h(192.0.2.1):1 tcp test statistics").unwrap();
@@ -226,7 +227,9 @@ fn a_slow_reader_loses_no_line() {
 fn a_hundred_thousand_connections_take_seconds() {
     let run = rehearse("backlog:60000 -c 100k -s 0 -i 0 --json - h:80");
     let totals = &document(&run)["diagnosis"]["reached"];
-    assert_eq!(totals["peak_count"], 60_001, "{totals:#}");
+    // Some handshakes are under way when the queue fills up.
+    let peak = totals["peak_count"].as_u64().unwrap();
+    assert!((60_001..61_000).contains(&peak), "{totals:#}");
     assert!(run.took < Duration::from_secs(60), "{:?}", run.took);
 }
 

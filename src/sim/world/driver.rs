@@ -8,7 +8,7 @@ use super::follow::Follow;
 use super::network::Network;
 use super::setup::World;
 use super::socket::Read;
-use super::stalls::{Stall, Stalls};
+use super::stalls::Stall;
 use super::truth::{Icmp, Outcome, Truth};
 use super::wire::{Id, Tuple};
 use crate::engine::dating::{Dating, date_of_last, date_of_syn_ack};
@@ -19,12 +19,6 @@ use crate::engine::{
 use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
 use crate::sim::random::Random;
 use crate::units::{Moment, Span};
-
-/// No run takes this long unless it loops.
-const TURNS_MAX: u64 = 2_000_000;
-
-/// An audit reads all connections and costs dozens of turns, so not every turn has one.
-const AUDIT_EVERY: u64 = 64;
 
 /// What the loop itself takes for a turn, for a dial and for any other call.
 const TURN_COST: Span = Span::from_us(4);
@@ -45,8 +39,6 @@ pub struct Driver<'a> {
     pub engine: Engine,
     pub network: Network,
     follower: &'a mut dyn Follow,
-    /// Whether the engine is audited and the loop has a bound, as in tests.
-    pub is_checked: bool,
     clock: Moment,
     random: Random,
     /// For the next turn.
@@ -73,20 +65,18 @@ impl<'a> Driver<'a> {
         plan: &'a Plan,
         engine: Engine,
         world: &World,
-        stalls: Stalls,
+        stalls: VecDeque<Stall>,
         random: &mut Random,
         follower: &'a mut dyn Follow,
     ) -> Driver<'a> {
         let sends =
             plan.reply_check.as_ref().is_some_and(|reply_check| !reply_check.send.is_empty());
         let slots = plan.connections as usize;
-        let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
         Driver {
             plan,
             engine,
             network: Network::new(world, sends, START, random),
             follower,
-            is_checked: false,
             clock: START,
             random: Random::new(random.word()),
             events: Vec::new(),
@@ -110,13 +100,9 @@ impl<'a> Driver<'a> {
         let mut now = self.clock;
         loop {
             self.turns += 1;
-            assert!(!self.is_checked || self.turns <= TURNS_MAX, "the run does not end");
             self.engine.turn(now, &self.events, &mut actions);
             self.events.clear();
-            let is_due = self.turns.is_multiple_of(AUDIT_EVERY) || self.engine.is_over();
-            if self.is_checked && is_due {
-                self.engine.audit();
-            }
+            self.follower.turned(self.turns, &self.engine);
             self.work(TURN_COST);
             for action in actions.drain(..) {
                 self.perform(action);
@@ -164,6 +150,8 @@ impl<'a> Driver<'a> {
         }
     }
 
+    // Inlined, it and some others take several KB more.
+    #[inline(never)]
     fn push(&mut self, at: Moment, kind: EventKind) {
         match kind {
             EventKind::Received { key, bytes: 1.., .. } => {
@@ -204,7 +192,7 @@ impl<'a> Driver<'a> {
             }
             let next = [due.map(|due| due + WAKE_COST), self.network.next_due()];
             let Some(next) = next.into_iter().flatten().min() else {
-                assert!(!self.is_checked, "nothing is pending: {:?}", self.engine.sample());
+                self.follower.stuck(&self.engine);
                 self.push(self.clock, EventKind::Stop);
                 break;
             };

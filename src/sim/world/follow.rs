@@ -8,15 +8,15 @@ pub trait Follow {
     /// Statistics are due, at this moment of the simulated clock.
     fn sample(&mut self, at: Moment, engine: &Engine);
 
+    /// Objects to a turn, as tests do.
+    ///
+    /// # Panics
+    /// Where something is wrong.
+    fn turned(&mut self, _turns: u64, _engine: &Engine) {}
+
+    /// Nothing is pending any more, and no deadline: the run ends as by a signal.
+    fn stuck(&mut self, _engine: &Engine) {}
+
     /// An event of one connection; only with `Plan::debug`.
     fn note(&mut self, key: Key, note: Note);
-}
-
-/// Looks away.
-pub struct Unfollowed;
-
-impl Follow for Unfollowed {
-    fn sample(&mut self, _: Moment, _: &Engine) {}
-
-    fn note(&mut self, _: Key, _: Note) {}
 }

@@ -1,11 +1,12 @@
 //! The two kinds of runs over a world: checked, for tests; and rehearsed, for the program, with the
 //! evidence that a real run would leave.
 
+use std::collections::VecDeque;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::driver::{Driver, START, WAKE_COST};
-use super::follow::{Follow, Unfollowed};
+use super::follow::Follow;
 use super::path::ENTRY_BYTES;
 use super::setup::World;
 use super::site::Peer;
@@ -14,12 +15,12 @@ use super::stalls::Stalls;
 use super::truth::Outcome;
 use super::wire::AGENDA_ENTRY_BYTES;
 use crate::counters::Counters;
-use crate::engine::{Engine, Summary};
+use crate::engine::{Engine, Key, Note, Summary};
 use crate::icmp::{IcmpError, IcmpTally};
 use crate::last_lines::LastLine;
 use crate::plan::Plan;
 use crate::sim::random::Random;
-use crate::units::Span;
+use crate::units::{Moment, Span};
 
 /// A device on the path. Source: RFC 2544 reserves 198.18.0.0/15 for tests.
 const BEYOND: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
@@ -29,6 +30,32 @@ const BEYOND: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 pub const BYTES_PER_CONNECTION: u64 = (2
     * (size_of::<Socket>() + size_of::<Peer>() + ENTRY_BYTES + 2 * AGENDA_ENTRY_BYTES)
     + 64) as u64;
+
+/// No run takes this long unless it loops.
+const TURNS_MAX: u64 = 2_000_000;
+
+/// An audit reads all connections and costs dozens of turns, so not every turn has one.
+const AUDIT_EVERY: u64 = 64;
+
+/// Objects where the engine's own assertions fail.
+struct Audit;
+
+impl Follow for Audit {
+    fn sample(&mut self, _: Moment, _: &Engine) {}
+
+    fn turned(&mut self, turns: u64, engine: &Engine) {
+        assert!(turns <= TURNS_MAX, "the run does not end");
+        if turns.is_multiple_of(AUDIT_EVERY) || engine.is_over() {
+            engine.audit();
+        }
+    }
+
+    fn stuck(&mut self, engine: &Engine) {
+        panic!("nothing is pending and nothing is due: {:?}", engine.sample());
+    }
+
+    fn note(&mut self, _: Key, _: Note) {}
+}
 
 /// Gives worlds another random sequence than the parent folder has for the same seed.
 const SALT: u64 = 0x0077_6f72_6c64;
@@ -40,9 +67,9 @@ const SALT: u64 = 0x0077_6f72_6c64;
 pub fn run(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Outcome {
     let mut random = Random::new(seed ^ SALT);
     let engine = Engine::new(plan, START).unwrap_or_else(|error| panic!("{error}"));
-    let mut unfollowed = Unfollowed;
-    let mut driver = Driver::new(plan, engine, world, stalls, &mut random, &mut unfollowed);
-    driver.is_checked = true;
+    let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
+    let mut audit = Audit;
+    let mut driver = Driver::new(plan, engine, world, stalls, &mut random, &mut audit);
     driver.run_loop();
     driver.finish()
 }
@@ -66,7 +93,8 @@ pub fn rehearse(
     follower: &mut dyn Follow,
 ) -> Rehearsed {
     let mut random = Random::new(seed ^ SALT);
-    let mut driver = Driver::new(plan, engine, world, Stalls::None, &mut random, follower);
+    let none = VecDeque::new();
+    let mut driver = Driver::new(plan, engine, world, none, &mut random, follower);
     driver.network.client.levels = None;
     driver.run_loop();
     let client = &driver.network.client;
