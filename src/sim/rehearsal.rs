@@ -93,15 +93,20 @@ pub fn bytes_per_connection(plan: &Plan) -> u64 {
 /// [`Error::Memory`] if the tables of the engine do not fit.
 pub fn run(plan: &Plan, rehearsal: &Rehearsal, follower: &mut dyn Follow) -> Result<Rehearsed> {
     let engine = Engine::new(plan, world::START)?;
-    let world = world_of(rehearsal, plan.reply_check.is_some());
+    let world = world_of(rehearsal, plan.routes.targets().len(), plan.reply_check.is_some());
     Ok(world::rehearse(plan, engine, &world, rehearsal.seed.into(), follower))
 }
 
 /// What is simulated. `is_asked`: whether the plan expects replies.
-fn world_of(rehearsal: &Rehearsal, is_asked: bool) -> World {
+fn world_of(rehearsal: &Rehearsal, targets: usize, is_asked: bool) -> World {
     let (count, time) = (low_32(rehearsal.value), Span(rehearsal.value));
     let mut server = Server { reply: is_asked.then_some(Reply::AT_ONCE), ..Server::default() };
-    let mut path = Path { delay: Span::from_ms(1), jitter: Span::from_us(50), ..Path::default() };
+    let mut path = Path {
+        delay: Span::from_ms(1),
+        jitter: Span::from_us(100),
+        is_in_order: true,
+        ..Path::default()
+    };
     let counted =
         |refusal| Some(CountRule { max: count, per: CountPer::All, refusal, linger: Span::ZERO });
     match rehearsal.kind {
@@ -132,5 +137,6 @@ fn world_of(rehearsal: &Rehearsal, is_asked: bool) -> World {
         Kind::Silent => server.reply = None,
         Kind::Busy => server.reply = Some(Reply { after: time, workers: 1, ..Reply::AT_ONCE }),
     }
-    World::new(server, path)
+    // Each target has its own.
+    World { servers: vec![server; targets], path, ..World::default() }
 }

@@ -73,7 +73,7 @@ fn the_same_command_line_and_seed_print_the_same_bytes() {
         "loss:8:3 -c 200 -s 1 -t 2 --rates --debug --probe=all --hold 3 --send a --expect b h:80";
     let (first, again) = (rehearse(line), rehearse(line));
     assert_eq!((&first.stdout, &first.stderr), (&again.stdout, &again.stderr));
-    assert!(first.stderr.contains("onnected"), "{first:#?}");
+    assert!(first.stderr.contains("established after"), "{first:#?}");
     assert_ne!(first.stdout, rehearse(&line.replace(":3 ", ":4 ")).stdout);
 }
 
@@ -149,14 +149,14 @@ fn nothing_is_dialed_or_looked_up() {
     // Neither the names nor the sources exist.
     let run = rehearse("ok -c 6 --source 203.0.113.9,203.0.113.10 a.invalid:80-81 b.invalid:80");
     run.assert_code(0);
-    let run = rehearse("ok -c 4 --json - -6 a.invalid:80-81 b.invalid:80 fe80::1%nowhere:80");
+    let run = rehearse("ok -c 4 --json - -6 a.invalid:80-81 b.invalid:80 [fe80::1%nowhere]:80");
     assert_eq!(
         document(&run)["plan"]["targets"],
         serde_json::json!([
             "a.invalid(2001:db8::1):80",
             "a.invalid(2001:db8::1):81",
             "b.invalid(2001:db8::2):80",
-            "[fe80::1%nowhere]:80"
+            "[fe80::1]:80"
         ])
     );
 }

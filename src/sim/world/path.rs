@@ -126,9 +126,9 @@ impl Devices {
             return self.refuse(now, refusal);
         }
         let mut passage = Passage::default();
-        passage.arrivals[0] = Some(self.arrival(now, random));
+        passage.arrivals[0] = Some(self.arrival(now, tuple, random));
         if self.setup.duplicate_permille > 0 && random.chance(self.setup.duplicate_permille) {
-            passage.arrivals[1] = Some(self.arrival(now, random));
+            passage.arrivals[1] = Some(self.arrival(now, tuple, random));
         }
         passage
     }
@@ -138,9 +138,10 @@ impl Devices {
         Span(self.setup.delay.0 * (1 + u64::from(self.setup.is_near_server)))
     }
 
-    fn arrival(&self, now: Moment, random: &mut Random) -> Moment {
+    fn arrival(&self, now: Moment, tuple: Tuple, random: &mut Random) -> Moment {
         let jitter = match self.setup.jitter {
             Span::ZERO => Span::ZERO,
+            Span(most) if self.setup.is_in_order => Span(tuple.pick(most as usize, 0) as u64),
             most => random.span(Span::ZERO, most),
         };
         let leaves = match self.setup.stall {

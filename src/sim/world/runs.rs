@@ -100,7 +100,9 @@ pub fn rehearse(
     let client = &driver.network.client;
     let mut icmp = IcmpTally::new();
     for socket in &client.sockets {
-        let Some((code, _)) = socket.icmp else { continue };
+        let target = &plan.routes.targets()[socket.tuple.target as usize];
+        // IPv6 sockets queue none.
+        let Some((code, _)) = socket.icmp.filter(|_| target.address.is_ipv4()) else { continue };
         let error = IcmpError { is_v6: false, kind: 3, code, offender: BEYOND };
         icmp.add(socket.ended_at.unwrap_or(socket.dialed_at), error);
     }

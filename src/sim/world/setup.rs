@@ -197,6 +197,8 @@ pub struct Path {
     pub delay: Span,
     /// The most that is added to the delay, in each direction.
     pub jitter: Span,
+    /// Whether it is the same for all packets of a connection, so that they stay in order.
+    pub is_in_order: bool,
     /// In each direction.
     pub loss_permille: u32,
     /// Of segments that carry nothing but an acknowledgement.
@@ -225,6 +227,7 @@ impl Default for Path {
         Path {
             delay: Span::from_us(100),
             jitter: Span::ZERO,
+            is_in_order: false,
             loss_permille: 0,
             ack_loss_permille: 0,
             duplicate_permille: 0,
