@@ -94,7 +94,7 @@ pub const SCENARIOS: [Scenario; 18] = [
         Kind::Expire,
         "expire",
         Value::Time,
-        "a device forgets what was idle for T, and resets it",
+        "a device ends its state of what was idle for T, and resets",
     ),
     scenario(Kind::Backlog, "backlog", Value::Count, "the server accepts none; its backlog is N"),
     scenario(Kind::Limit, "limit", Value::Count, "the server closes what is above N open"),
@@ -174,7 +174,7 @@ pub fn list() -> String {
     for Scenario { name, value, help, .. } in SCENARIOS {
         text += &format!("  {:<16}{help}\n", format!("{name}{}", value.letter()));
     }
-    text + "N is a count (1.5k), T a time (30s; without a unit seconds), P a percentage (0.5).\n"
+    text + "N is a count (1.5k), T a time (30s, 1.5m), P a percentage (0.5).\n"
 }
 
 #[cfg(test)]

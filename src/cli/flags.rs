@@ -346,8 +346,9 @@ pub const FLAGS: &[Flag] = &[
     },
     Flag {
         long: "rehearse",
-        value: Some("SCENARIO"),
-        help: "Run against a simulation, and dial nothing; list: print the scenarios",
+        value: Some("NAME"),
+        words: &["list", "ok", "refuse", "reject", "blackhole", "silent"],
+        help: "Run on a simulated network, and dial nothing; list: print the names",
         effect: effects::rehearse,
         ..BASE
     },

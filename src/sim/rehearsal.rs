@@ -97,10 +97,10 @@ pub fn run(plan: &Plan, rehearsal: &Rehearsal, follower: &mut dyn Follow) -> Res
     Ok(world::rehearse(plan, engine, &world, rehearsal.seed.into(), follower))
 }
 
-/// What is simulated. `is_asked`: whether the plan expects replies.
-fn world_of(rehearsal: &Rehearsal, targets: usize, is_asked: bool) -> World {
+/// What is simulated. `has_replies`: whether the plan expects replies.
+fn world_of(rehearsal: &Rehearsal, targets: usize, has_replies: bool) -> World {
     let (count, time) = (low_32(rehearsal.value), Span(rehearsal.value));
-    let mut server = Server { reply: is_asked.then_some(Reply::AT_ONCE), ..Server::default() };
+    let mut server = Server { reply: has_replies.then_some(Reply::AT_ONCE), ..Server::default() };
     let mut path = Path {
         delay: Span::from_ms(1),
         jitter: Span::from_us(100),
