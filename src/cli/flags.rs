@@ -352,6 +352,14 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "rehearse",
+        value: Some("NAME"),
+        words: &["list", "ok", "refuse", "reject", "blackhole", "silent"],
+        help: "Run on a simulated network, and dial nothing; list: print the names",
+        effect: effects::rehearse,
+        ..BASE
+    },
+    Flag {
         long: "reply-timeout",
         value: Some("T"),
         help: "Time for a reply, in s (default: the dial timeout, or 5 if that is 0)",

@@ -11,5 +11,6 @@ mod files;
 mod html;
 mod kinds;
 mod metrics;
+mod rehearsals;
 mod schema;
 mod tables;
