@@ -6,6 +6,7 @@ use super::source;
 use super::target::{Group, Ports};
 pub use super::verb::Verb;
 use crate::args::Family;
+use crate::ask::Ask;
 use crate::outputs::Format;
 
 /// One flag of one or more verbs.
@@ -68,6 +69,13 @@ pub const FLAGS: &[Flag] = &[
         long: "all-addresses",
         help: "Dial all addresses of a name in turn, instead of its first one",
         effect: |draft, value| store(&mut draft.run.all_addresses, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "ask",
+        value: Some("NAME"),
+        help: "Send what a client of NAME sends, and expect an answer on each connection",
+        effect: |draft, value| fill(&mut draft.run.checks.ask, Ask::parse(value)),
         ..BASE
     },
     Flag {

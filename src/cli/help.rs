@@ -41,13 +41,18 @@ Values:
   source  10.0.0.7,10.0.0.10-10.0.0.29,10.0.1.0/24: addresses of this host, no names
   counts  1 to 64m connections, 0.001 to 10m dials per second: 100 1.5k 2m 10,000
   flags   the last of a repeated flag counts; -y is the same as -y=true, and -y=false undoes it
+  NAME    http[=HOST]  HEAD /; an answer of 5xx counts as busy
+          tls[=NAME]   a ClientHello, which costs the server a signature on each connection; an
+                       alert is an answer; the handshake is not completed
+          redis        PING; postgres: SSLRequest; ssh, smtp, mysql: the server speaks first
+          HOST and NAME are by default the first target; a target without a port takes that of NAME
   EXPR    METRIC, then < <= > >= or ==, then a count, a percentage of --connections (95%) or a time
           with its unit (20ms); METRICS: established established_peak errors closed unanswered
           half_open dial_p50 dial_p90 dial_p99 dial_p999 dial_max rate lateness_p99
   FILE    a regular file is replaced at the end; a pipe or a device is written to
 
 Exit codes:
-  0  all connections were open together, or with --expect or --send all got a reply
+  0  all connections were open together, or with --ask, --expect or --send all got a reply
   1  not completed: wrong usage, setup failed, no confirmation, interrupted, report not written
   2  completed: fewer stayed open, replies are missing, or connections are half-open or expired
   3  a condition of --fail-if holds; with conditions there is no 2
@@ -108,7 +113,10 @@ Exit codes:
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Target", &["host", "port", "ipv4", "ipv6", "all-addresses", "source"]),
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
-    ("Connections", &["hold", "send", "expect", "reply-timeout", "probe", "settle", "close"]),
+    (
+        "Connections",
+        &["hold", "ask", "send", "expect", "reply-timeout", "probe", "settle", "close"],
+    ),
     ("Reports", &["report", "fail-if", "json", "events", "markdown", "junit"]),
     ("Prompt and output", &[]),
 ];

@@ -62,7 +62,9 @@ impl Tables {
         let engine = Engine::new(plan, Moment(0)).map_err(|_| no_memory())?;
         let reply = plan.reply_check.as_ref();
         let text = reply.map_or_else(Default::default, |reply| reply.expect.clone());
+        let answers = plan.asked.map_or(&[][..], |preset| preset.answers);
         let expect = Expect::new(text, connections).map_err(|_| no_memory())?;
+        let expect = expect.with_answers(answers);
         let sockets = Sockets::new(connections).map_err(|_| no_memory())?;
         Ok(Tables { engine, sockets, expect })
     }
@@ -402,6 +404,7 @@ impl<'a> Driver<'a> {
     fn run_so_far(&self, failure: Option<&Error>) -> Run {
         let (mut summary, turn_longest) = (self.engine.summary(), self.poller.turn_longest());
         summary.loop_failed = failure.is_some();
+        summary.answers = self.expect.tally().clone();
         let ended_by = match failure {
             Some(error) => Some(format!("an error of this host: {error}")),
             None => self.signals.limit().map(str::to_owned),

@@ -17,6 +17,9 @@ pub fn fact_text(fact: &Fact) -> String {
         Fact::AllReplied { replied } => {
             format!("the application replied on all {replied} connections")
         }
+        Fact::Busy { busy, replied } => {
+            format!("{busy} of {replied} replies say that the server is busy, or has an error")
+        }
         Fact::SynAckRepeated { connections } => {
             format!("the server retransmits its SYN-ACK on {connections} connections")
         }

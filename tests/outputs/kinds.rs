@@ -168,6 +168,7 @@ fn facts() -> Vec<Fact> {
         Fact::Retransmissions { failed: 5, through: 6 },
         Fact::FourTupleDecides { retransmits, through_percent: 40 },
         Fact::AllReplied { replied: 5 },
+        Fact::Busy { busy: 4, replied: 5 },
         Fact::SynAckRepeated { connections },
         Fact::HalfOpen { connections },
         Fact::NoneAcknowledged { connections: 5 },
