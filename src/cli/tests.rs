@@ -145,6 +145,7 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
                 ("probe", _) => "sample",
                 ("progress" | "color", _) => "never",
                 ("host", _) => "x:7",
+                ("ask", _) => "tls=x",
                 ("fail-if", _) => "errors>7",
                 _ => "7",
             };
