@@ -131,7 +131,7 @@ impl Args {
             close: self.close,
             probe: self.probe(),
             reply_check: self.reply_check(),
-            asked: self.checks.ask.as_ref().map(|ask| ask.preset),
+            preset: self.checks.ask.as_ref().map(|ask| ask.preset),
             errors_max: self.errors_max,
             debug: self.debug,
             ..Plan::plain(connections, routes)

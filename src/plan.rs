@@ -198,8 +198,8 @@ pub struct Plan {
     pub close: Close,
     pub probe: Probe,
     pub reply_check: Option<ReplyCheck>,
-    /// Whose answers are expected, instead of the text of `reply_check`.
-    pub asked: Option<&'static Preset>,
+    /// Of `--ask`: its answers are expected, instead of the text of `reply_check`.
+    pub preset: Option<&'static Preset>,
     /// Dialing stops at this number of errors and closes by the peer.
     pub errors_max: Option<u64>,
     /// Whether the engine hands out a note for each change of a connection.
@@ -222,7 +222,7 @@ impl Plan {
             close: Close::Fin,
             probe: Probe::None,
             reply_check: None,
-            asked: None,
+            preset: None,
             errors_max: None,
             debug: false,
             budgets: Budgets::DEFAULT,

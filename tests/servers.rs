@@ -1,14 +1,16 @@
 //! 500 connections to nginx, redis, sshd and haproxy: the report is compared with the server's own
-//! counters.
+//! counters. The presets of --ask, against real servers.
 
 mod common;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
+use common::listeners::listener;
 use common::packaged_servers::{
     ask, certificate, connect, established_at, free_port, haproxy, haproxy_clients, local, nginx,
     nginx_with, number_after, python_tls, redis, redis_clients, s_server, sshd, wait_until,
@@ -339,4 +341,26 @@ fn greetings_of_smtp_mysql_and_postgres_are_answers() {
     let words = ["-y", "-c", "5", "-s", "1", "-t", "0.5", "--ask", "smtp", &other.target()];
     let run = Running::start(tcpgoon(&words)).outcome();
     verdict(&run).first(&["wrong-reply"]);
+}
+
+#[test]
+fn replies_of_503_are_evidence_of_overload_where_others_get_none() {
+    let listener = listener("127.0.0.1");
+    let target = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || {
+        let accepted = listener.incoming().take(40).enumerate();
+        let replied = accepted.map(|(index, stream)| {
+            let mut stream = stream.unwrap();
+            if index < 30 {
+                stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
+            }
+            stream
+        });
+        replied.collect::<Vec<_>>()
+    });
+    let words = ["-y", "-c", "40", "-s", "1", "-t", "1", "--ask", "http", &target];
+    let run = Running::start(tcpgoon(&words)).outcome();
+    drop(server.join().unwrap());
+    verdict(&run).first(&["app-overloaded"]);
+    run.find("     + 30 of 30 replies report an error or overload of the server");
 }

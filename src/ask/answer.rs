@@ -17,14 +17,14 @@ pub enum Part {
 pub const ANY: Part = Part::In(0, 0xff);
 pub const DIGIT: Part = Part::In(b'0', b'9');
 
-/// What an answer says beside that the application replies.
+/// What an answer means, beside that the application replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// Nothing: it is not counted apart.
     Plain,
     /// An error of the server: 5xx, of which the last two digits are kept.
     Http5xx,
-    /// It is too busy, in these words.
+    /// It is too busy, by its own words or number.
     Busy(&'static str),
     /// An alert, of which the number is kept.
     TlsAlert,
@@ -129,7 +129,7 @@ impl AnswerTally {
         counts.map(|count| count.connections).sum()
     }
 
-    /// How many said that the server is too busy, or has an error.
+    /// How many report an error or overload of the server.
     pub fn busy(&self) -> u64 {
         self.sum(|meaning| meaning != Meaning::TlsAlert)
     }

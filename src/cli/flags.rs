@@ -57,6 +57,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "ask",
         value: Some("NAME"),
+        words: &["http", "tls", "redis", "ssh", "smtp", "mysql", "postgres"],
         help: "Send what a client of NAME sends, and expect an answer on each connection",
         effect: |draft, value| fill(&mut draft.run.checks.ask, Ask::parse(value)),
         ..BASE

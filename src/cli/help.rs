@@ -51,14 +51,14 @@ Values:
           half_open dial_p50 dial_p90 dial_p99 dial_p999 dial_max rate lateness_p99
   FILE    a regular file is replaced; a pipe or a device is written to
 
-Names of --ask; HOST and NAME are by default the first target, and a target without a port takes
-that of the protocol:
+Names of --ask:
   http[=HOST]               HEAD /; 5xx is an answer, and counts as busy
   tls[=NAME]                a ClientHello, which costs the server a signature on each connection; an
                             alert is an answer; the handshake is not completed
   redis                     PING
   postgres                  SSLRequest
   ssh, smtp, mysql          nothing: the server sends first
+  HOST and NAME are by default the first target. A target without a port takes that of the name.
 
 Exit codes:
   0  all connections were open together, or with --ask, --expect or --send all got a reply

@@ -217,7 +217,7 @@ pub enum Fact {
     AllReplied {
         replied: u64,
     },
-    /// Of the replies: how many are errors of the server, or say that it is too busy.
+    /// Of the replies: how many report an error or overload of the server.
     Busy {
         busy: u64,
         replied: u64,

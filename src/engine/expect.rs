@@ -257,7 +257,7 @@ mod tests {
 
     /// What comes of bytes in pieces: whether they are an answer, whether they can become one, and what
     /// was counted.
-    fn asked(name: &str, reply: &[u8], piece: usize) -> (bool, bool, String) {
+    fn found(name: &str, reply: &[u8], piece: usize) -> (bool, bool, String) {
         let preset = PRESETS.iter().find(|preset| preset.name == name).unwrap();
         let mut expect = expect(b"any").with_answers(preset.answers);
         let mut found = false;
@@ -300,7 +300,7 @@ mod tests {
                 counted => format!("Of the replies: {counted}"),
             };
             for piece in 1..=reply.len() {
-                let came = asked(name, reply, piece);
+                let came = found(name, reply, piece);
                 assert_eq!(came, (true, false, counted.clone()), "{name} {reply:?} {piece}");
             }
         }
@@ -322,13 +322,13 @@ mod tests {
             ("postgres", b"E\0\0\0\x2cSFATAL"),
         ] {
             for piece in 1..=reply.len() {
-                let came = asked(name, reply, piece);
+                let came = found(name, reply, piece);
                 assert_eq!(came, (false, false, String::new()), "{name} {reply:?} {piece}");
             }
         }
         // The beginning of one is not an answer yet.
-        assert_eq!(asked("redis", b"-ERR m", 1), (false, true, String::new()));
-        assert_eq!(asked("http", b"HTTP/1.1 50", 3), (false, true, String::new()));
+        assert_eq!(found("redis", b"-ERR m", 1), (false, true, String::new()));
+        assert_eq!(found("http", b"HTTP/1.1 50", 3), (false, true, String::new()));
     }
 
     #[test]
@@ -350,7 +350,7 @@ mod tests {
             piece in 1usize..30,
         ) {
             let reply = [prefix.as_bytes(), &rest].concat();
-            prop_assert_eq!(asked(preset.name, &reply, piece), asked(preset.name, &reply, 64));
+            prop_assert_eq!(found(preset.name, &reply, piece), found(preset.name, &reply, 64));
         }
 
         /// However the bytes are cut, it is found exactly when it is there.

@@ -62,7 +62,7 @@ impl Tables {
         let engine = Engine::new(plan, Moment(0)).map_err(|_| no_memory())?;
         let reply = plan.reply_check.as_ref();
         let text = reply.map_or_else(Default::default, |reply| reply.expect.clone());
-        let answers = plan.asked.map_or(&[][..], |preset| preset.answers);
+        let answers = plan.preset.map_or(&[][..], |preset| preset.answers);
         let expect = Expect::new(text, connections).map_err(|_| no_memory())?;
         let expect = expect.with_answers(answers);
         let sockets = Sockets::new(connections).map_err(|_| no_memory())?;

@@ -18,7 +18,7 @@ pub fn fact_text(fact: &Fact) -> String {
             format!("the application replied on all {replied} connections")
         }
         Fact::Busy { busy, replied } => {
-            format!("{busy} of {replied} replies say that the server is busy, or has an error")
+            format!("{busy} of {replied} replies report an error or overload of the server")
         }
         Fact::SynAckRepeated { connections } => {
             format!("the server retransmits its SYN-ACK on {connections} connections")

@@ -88,7 +88,7 @@ fn a_target_without_a_port_takes_that_of_ask() {
     let plan = run("h --ask http=www.example.com").plan(targets.into(), &[]).unwrap();
     let check = plan.reply_check.unwrap();
     assert!(check.send.starts_with(b"HEAD / HTTP/1.1\r\nHost: www.example.com\r\n"));
-    assert_eq!((&*check.expect, plan.asked.unwrap().name), (&b"HTTP/"[..], "http"));
+    assert_eq!((&*check.expect, plan.preset.unwrap().name), (&b"HTTP/"[..], "http"));
 }
 
 #[test]
