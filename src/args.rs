@@ -154,6 +154,7 @@ impl Args {
         let reply_timeout = reply_timeout.or(self.dial_timeout).unwrap_or(REPLY_TIMEOUT_DEFAULT);
         let (send, expect) = match (ask, self.targets.first()) {
             (Some(ask), Some(HostPort { host, port })) => {
+                // Any seed does: its bytes are only to look random.
                 let request = ask.request(host, *port, self.connections.into());
                 (request.into(), ask.expects().into())
             }

@@ -296,7 +296,7 @@ fn a_target_in_another_form_is_shown_in_ours() {
         ("http://example.com/", url, "example.com:80"),
         (
             "https://me@example.com:8443/a/b",
-            &format!("{url} (TLS is not supported)"),
+            &format!("{url} (for TLS give --ask tls)"),
             "example.com:8443",
         ),
         ("http://[::1]/", url, "[::1]:80"),
