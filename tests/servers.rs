@@ -242,6 +242,9 @@ fn nginx_with_503_is_counted_as_busy() {
     let run = assert_all_replied(&target, "http", 100);
     run.find("Of the replies: 100 busy (HTTP 503)");
     assert_reach(&run, "the application replied, 100 busy");
+    let words = ["-y", "-c", "10", "-s", "1", "--report", "short", "--ask", "http", &target];
+    let short = Running::start(tcpgoon(&words)).outcome();
+    short.assert_code(0).find("Of the replies: 10 busy (HTTP 503)");
     assert_none_counted_apart(&assert_all_replied(&target, "http=ok.example", 1));
 }
 
@@ -363,4 +366,21 @@ fn replies_of_503_are_evidence_of_overload_where_others_get_none() {
     drop(server.join().unwrap());
     verdict(&run).first(&["app-overloaded"]);
     run.find("     + 30 of 30 replies report an error or overload of the server");
+}
+
+#[test]
+fn a_503_that_is_too_late_is_not_counted() {
+    let listener = listener("127.0.0.1");
+    let target = listener.local_addr().unwrap().to_string();
+    let flags = ["-c", "3", "--reply-timeout", "0.3", "--hold", "forever", "--ask", "http"];
+    let run = Running::start(tcpgoon(&[&["-y", "--debug", &target], &flags[..]].concat()));
+    let streams: Vec<_> = listener.incoming().take(3).map(Result::unwrap).collect();
+    let count = |words: &str| run.stderr.text().matches(words).count();
+    wait_until("the time is up", || count("no reply") == 3);
+    for mut stream in &streams {
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
+    }
+    wait_until("all were read", || count("HTTP/1.1 503") == 3);
+    let run = interrupt(run);
+    assert!(!run.stdout.contains("Of the replies") && run.stdout.contains("no reply: 3"));
 }

@@ -346,7 +346,9 @@ impl<'a> Driver<'a> {
     /// `watch`.
     fn read(&mut self, key: Key, bytes_max: usize, watch: &mut Option<&mut dyn Watch>) -> Read {
         let Some(socket) = self.sockets.get(key.slot) else { return Read::WouldBlock };
-        let is_awaited = self.expect.is_open(key.slot);
+        // Answers that are too late are not counted either.
+        let is_in_time = self.plan.preset.is_none() || self.engine.expects_reply(key);
+        let is_awaited = self.expect.is_open(key.slot) && is_in_time;
         match sys::receive(socket, &mut self.buffer) {
             Ok(0) => Read::End(CLOSED),
             Ok(bytes) => {

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use super::documents::assert_balance;
 use super::schema::{assert_units, assert_valid};
+use tcpgoon::ask::PRESETS;
+use tcpgoon::ask::answer::Meaning;
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::model::{
@@ -92,6 +94,7 @@ fn plan() -> Plan {
         pace: Pace::rate(1_500),
         hold: Hold::Forever,
         reply_check: Some(check),
+        preset: Some(&PRESETS[0]),
         errors_max: Some(1),
         ..Plan::plain(10, Routes::new(vec![target(1), target(2)], &sources).unwrap())
     }
@@ -244,7 +247,9 @@ fn diagnosis(word: Word, reach: Reach, reached: Reached, mut problems: Vec<Probl
 #[test]
 fn every_kind_of_problem_fact_and_cause_fits_the_schema() {
     let plan = plan();
-    let summary = Engine::new(&plan, Moment(0)).unwrap().summary();
+    let mut summary = Engine::new(&plan, Moment(0)).unwrap().summary();
+    summary.answers.add(Meaning::Http5xx, 3);
+    summary.answers.add(Meaning::TlsAlert, 40);
     let case = Case {
         plan: &plan,
         summary: &summary,

@@ -224,6 +224,11 @@ fn a_habit_is_named_with_our_flag_and_its_unit() {
             "h:443 --ask tls=a.example",
         ),
         (
+            "h:443 --servername",
+            "unknown flag --servername: to name the server in a TLS ClientHello, give --ask tls=NAME",
+            "h:443 --ask tls",
+        ),
+        (
             "h -H x:y -p 80",
             "unknown flag -H: of HTTP there is HEAD / only, by --ask http; --send sends bytes as \
              they are",
