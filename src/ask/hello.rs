@@ -3,85 +3,67 @@
 //!
 //! Source: RFC 8446, section 4.1.2 (ClientHello), 4.2 (extensions); RFC 6066, section 3 (SNI).
 
-/// Those that any server of the last ten years has one of.
-const CIPHER_SUITES: &[u16] =
-    &[0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0x009c, 0x002f];
+/// Cipher suites that any server of the last ten years has one of, then no compression; each behind its
+/// length.
+const SUITES: &[u8] = &[
+    0, 22, 0x13, 1, 0x13, 2, 0x13, 3, 0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x2c, 0xc0, 0x30, 0xcc, 0xa9,
+    0xcc, 0xa8, 0, 0x9c, 0, 0x2f, 1, 0,
+];
 
-/// ECDSA, RSA-PSS, Ed25519, RSA with PKCS 1.
-const SIGNATURES: &[u16] =
-    &[0x0403, 0x0503, 0x0804, 0x0805, 0x0806, 0x0807, 0x0401, 0x0501, 0x0601];
+/// All extensions but the server name, each with its number and length. The key follows.
+#[rustfmt::skip]
+const EXTENSIONS: &[u8] = &[
+    // supported_groups: X25519, P-256, P-384
+    0, 10, 0, 8, 0, 6, 0, 0x1d, 0, 0x17, 0, 0x18,
+    // ec_point_formats: uncompressed
+    0, 11, 0, 2, 1, 0,
+    // signature_algorithms: ECDSA, RSA-PSS, Ed25519, RSA with PKCS 1
+    0, 13, 0, 20, 0, 18, 4, 3, 5, 3, 8, 4, 8, 5, 8, 6, 8, 7, 4, 1, 5, 1, 6, 1,
+    // extended_master_secret, renegotiation_info
+    0, 23, 0, 0,
+    0xff, 1, 0, 1, 0,
+    // supported_versions: 1.3, 1.2
+    0, 43, 0, 5, 4, 3, 4, 3, 3,
+    // psk_key_exchange_modes: psk_dhe_ke
+    0, 45, 0, 2, 1, 1,
+    // key_share: X25519
+    0, 51, 0, 38, 0, 36, 0, 0x1d, 0, 32,
+];
 
-const X25519: u16 = 0x001d;
-
-/// X25519, P-256, P-384.
-const GROUPS: &[u16] = &[X25519, 0x0017, 0x0018];
-
-/// The record; `name` for the server name extension, if there is one.
+/// The record; `name`, of at most 1,000 bytes, is for the server name extension, if there is one.
 pub fn client_hello(name: Option<&str>, seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
-    let mut out = vec![0x16, 3, 1];
-    sized(&mut out, 2, |out| {
-        out.push(1);
-        sized(out, 3, |out| {
-            out.extend([3, 3]);
-            random.write(out);
-            // A session to resume, as middleboxes expect it of 1.2.
-            sized(out, 1, |out| random.write(out));
-            sized(out, 2, |out| numbers(out, CIPHER_SUITES));
-            // No compression.
-            out.extend([1, 0]);
-            sized(out, 2, |out| extensions(out, name, &mut random));
-        });
-    });
+    let mut extensions = Vec::new();
+    if let Some(name) = name {
+        extensions.extend([0, 0]);
+        // Of the extension, its list, and after the type of the name, the name.
+        extensions.extend(length(name.len() + 5));
+        extensions.extend(length(name.len() + 3));
+        extensions.push(0);
+        extensions.extend(length(name.len()));
+        extensions.extend(name.as_bytes());
+    }
+    extensions.extend(EXTENSIONS);
+    random.write(&mut extensions);
+    // The lengths of the record and of the handshake message come last.
+    let mut out = vec![0x16, 3, 1, 0, 0, 1, 0, 0, 0, 3, 3];
+    random.write(&mut out);
+    // A session to resume, as middleboxes expect it of 1.2.
+    out.push(32);
+    random.write(&mut out);
+    out.extend(SUITES);
+    out.extend(length(extensions.len()));
+    out.extend(extensions);
+    for (at, behind) in [(3, 5), (7, 9)] {
+        let [high, low] = length(out.len() - behind);
+        (out[at], out[at + 1]) = (high, low);
+    }
     out
 }
 
-fn extensions(out: &mut Vec<u8>, name: Option<&str>, random: &mut Random) {
-    if let Some(name) = name {
-        extension(out, 0, |out| {
-            sized(out, 2, |out| {
-                out.push(0);
-                sized(out, 2, |out| out.extend(name.as_bytes()));
-            });
-        });
-    }
-    // supported_groups, signature_algorithms
-    extension(out, 10, |out| sized(out, 2, |out| numbers(out, GROUPS)));
-    extension(out, 13, |out| sized(out, 2, |out| numbers(out, SIGNATURES)));
-    // ec_point_formats: uncompressed
-    extension(out, 11, |out| out.extend([1, 0]));
-    // extended_master_secret, renegotiation_info
-    extension(out, 23, |_| ());
-    extension(out, 0xff01, |out| out.push(0));
-    // supported_versions: 1.3, 1.2
-    extension(out, 43, |out| sized(out, 1, |out| numbers(out, &[0x0304, 0x0303])));
-    // psk_key_exchange_modes: psk_dhe_ke
-    extension(out, 45, |out| out.extend([1, 1]));
-    // key_share
-    extension(out, 51, |out| {
-        sized(out, 2, |out| {
-            numbers(out, &[X25519]);
-            sized(out, 2, |out| random.write(out));
-        });
-    });
-}
-
-fn extension(out: &mut Vec<u8>, id: u16, mut write: impl FnMut(&mut Vec<u8>)) {
-    numbers(out, &[id]);
-    sized(out, 2, &mut write);
-}
-
-fn numbers(out: &mut Vec<u8>, all: &[u16]) {
-    all.iter().for_each(|number| out.extend(number.to_be_bytes()));
-}
-
-/// What `write` appends, behind its length in `width` bytes.
-fn sized(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    let at = out.len();
-    out.resize(at + width, 0);
-    write(out);
-    let length = (out.len() - at - width).to_be_bytes();
-    out[at..at + width].copy_from_slice(&length[length.len() - width..]);
+fn length(bytes: usize) -> [u8; 2] {
+    let [.., high, low] = bytes.to_be_bytes();
+    [high, low]
 }
 
 /// SplitMix64: enough for bytes that only have to look random.
@@ -132,7 +114,7 @@ mod tests {
         assert_eq!(fixed(&mut body, 2), [3, 3]);
         let (random, session) = (fixed(&mut body, 32), take(&mut body, 1));
         assert!(session.len() == 32 && random != session);
-        assert_eq!(take(&mut body, 2).len(), 2 * CIPHER_SUITES.len());
+        assert_eq!(take(&mut body, 2).len(), 22);
         assert_eq!(take(&mut body, 1), [0]);
         let mut all = take(&mut body, 2);
         assert!(body.is_empty());
