@@ -6,7 +6,6 @@ use super::source;
 use super::target::{Group, Ports};
 pub use super::verb::Verb;
 use crate::args::Family;
-use crate::ask::Ask;
 use crate::outputs::Format;
 
 pub use super::flag::Flag;
@@ -59,7 +58,7 @@ pub const FLAGS: &[Flag] = &[
         value: Some("NAME"),
         words: &["http", "tls", "redis", "ssh", "smtp", "mysql", "postgres"],
         help: "Send what a client of NAME sends, and expect an answer on each connection",
-        effect: |draft, value| fill(&mut draft.run.checks.ask, Ask::parse(value)),
+        effect: |draft, value| fill(&mut draft.run.checks.ask, crate::ask::Ask::parse(value)),
         ..BASE
     },
     Flag {
@@ -226,6 +225,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "html",
+        value: Some("FILE"),
+        help: "Write the report to FILE as one web page, with charts",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Html, value),
+        ..BASE
+    },
+    Flag {
         long: "interval",
         short: Some('i'),
         value: Some("int"),
@@ -351,6 +357,14 @@ pub const FLAGS: &[Flag] = &[
         long: "rates",
         help: "Print each interval's rates and p99 dial time after its stats line",
         effect: |draft, value| store(&mut draft.run.display.rates, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "rehearse",
+        value: Some("NAME"),
+        words: &["list", "ok", "refuse", "reject", "blackhole", "silent"],
+        help: "Run on a simulated network, and dial nothing; list: print the names",
+        effect: effects::rehearse,
         ..BASE
     },
     Flag {
