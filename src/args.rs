@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::ask::Ask;
 use crate::display::Display;
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
@@ -48,6 +49,8 @@ pub struct HostPort {
 pub struct CheckArgs {
     pub send: Vec<u8>,
     pub expect: Vec<u8>,
+    /// Instead of the two above.
+    pub ask: Option<Ask>,
     /// `None`: the dial timeout.
     pub reply_timeout: Option<Span>,
     /// `None`: a sample, if the run holds its connections for long enough.
@@ -138,6 +141,7 @@ impl Args {
             close: self.close,
             probe: self.probe(),
             reply_check: self.reply_check(),
+            preset: self.checks.ask.as_ref().map(|ask| ask.preset),
             errors_max: self.errors_max,
             debug: self.debug,
             rehearsal: self.rehearsal.clone(),
@@ -154,12 +158,19 @@ impl Args {
     }
 
     fn reply_check(&self) -> Option<ReplyCheck> {
-        let CheckArgs { send, expect, reply_timeout, .. } = &self.checks;
-        if send.is_empty() && expect.is_empty() {
+        let CheckArgs { send, expect, ask, reply_timeout, .. } = &self.checks;
+        if send.is_empty() && expect.is_empty() && ask.is_none() {
             return None;
         }
         let reply_timeout = reply_timeout.or(self.dial_timeout).unwrap_or(REPLY_TIMEOUT_DEFAULT);
-        let (send, expect) = (send.as_slice().into(), expect.as_slice().into());
+        let (send, expect) = match (ask, self.targets.first()) {
+            (Some(ask), Some(HostPort { host, port })) => {
+                // Any seed does: its bytes are only to look random.
+                let request = ask.request(host, *port, self.connections.into());
+                (request.into(), ask.expects().into())
+            }
+            _ => (send.as_slice().into(), expect.as_slice().into()),
+        };
         Some(ReplyCheck { send, expect, reply_timeout })
     }
 }

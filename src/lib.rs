@@ -213,6 +213,9 @@
 //!     breakdown.rs      the run by target and by source
 //! judgement.rs          the conditions of --fail-if against a finished run
 //! args.rs               what was typed
+//! ask/                  PRESETS of --ask: what is sent, and what counts as an answer
+//!   answer.rs           patterns of answers, and their counts
+//!   hello.rs            a TLS ClientHello
 //! display.rs            how a run is shown: what was typed of it, and what that means
 //! plan.rs               the validated run that it means
 //! rehearsal.rs          the scenarios of --rehearse
@@ -294,6 +297,7 @@
 compile_error!("tcpgoon runs on 64-bit Linux: it needs epoll, signalfd, timerfd and /proc");
 
 pub mod args;
+pub mod ask;
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;

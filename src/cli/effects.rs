@@ -86,6 +86,10 @@ impl Draft {
         if self.run.display.quiet && self.run.display.rates {
             return Err("--rates follows the stats lines that --quiet leaves out: give one".into());
         }
+        let CheckArgs { send, expect, ask, .. } = &self.run.checks;
+        if ask.is_some() && !(send.is_empty() && expect.is_empty()) {
+            return Err("--ask has its own --send and --expect: give it, or these".into());
+        }
         if self.run.dry_run && self.run.rehearsal.is_some() {
             return Err("--dry-run and --rehearse both dial nothing: give one of them".into());
         }
@@ -98,9 +102,11 @@ impl Draft {
     /// # Errors
     /// A flag that needs another one.
     pub fn check_dependencies(&self) -> Result<(), String> {
-        let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
-        if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
-            return Err("--reply-timeout is for --send and --expect: give one of them".into());
+        let CheckArgs { send, expect, ask, reply_timeout, .. } = &self.run.checks;
+        if reply_timeout.is_some() && send.is_empty() && expect.is_empty() && ask.is_none() {
+            return Err(
+                "--reply-timeout is for --ask, --send and --expect: give one of them".into()
+            );
         }
         self.run.outputs.check()
     }
@@ -108,7 +114,9 @@ impl Draft {
     /// # Errors
     /// A target that is missing, incomplete or not valid.
     pub fn into_run(self) -> Result<Args, Mistake> {
-        let targets = super::target::assemble(self.host, &self.words, self.ports)?;
+        let ask = self.run.checks.ask.as_ref();
+        let ports = self.ports.or_else(|| ask.map(|ask| Ports::one(ask.preset.port)));
+        let targets = super::target::assemble(self.host, &self.words, ports)?;
         if targets.is_empty() {
             return Err(Mistake::NoTarget);
         }

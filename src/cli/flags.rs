@@ -54,6 +54,14 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "ask",
+        value: Some("NAME"),
+        words: &["http", "tls", "redis", "ssh", "smtp", "mysql", "postgres"],
+        help: "Send what a client of NAME sends, and expect an answer on each connection",
+        effect: |draft, value| fill(&mut draft.run.checks.ask, crate::ask::Ask::parse(value)),
+        ..BASE
+    },
+    Flag {
         long: "assume-yes",
         short: Some('y'),
         help: "Force execution without asking for confirmation",

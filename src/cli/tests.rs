@@ -72,6 +72,12 @@ fn separator(flag: &Flag) -> &'static str {
 }
 
 #[test]
+fn the_words_of_ask_are_the_presets() {
+    let ask = by_long(Verb::Run, "ask").unwrap();
+    assert!(ask.words.iter().eq(crate::ask::PRESETS.iter().map(|preset| &preset.name)));
+}
+
+#[test]
 fn an_optional_value_is_only_a_word_that_the_flag_accepts() {
     let probe = |line: &str| typed(line).map(|command| format!("{command:?}"));
     for (line, means) in [
@@ -149,6 +155,7 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
                 ("probe", _) => "sample",
                 ("progress" | "color", _) => "never",
                 ("host", _) => "x:7",
+                ("ask", _) => "tls=x",
                 ("fail-if", _) => "errors>7",
                 _ => "7",
             };

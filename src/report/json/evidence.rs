@@ -58,6 +58,15 @@ fn write_checks(json: &mut Json, summary: &Summary) {
     ] {
         number(json, key, count);
     }
+    json.key("answers").array(|json| {
+        for count in summary.answers.counts() {
+            json.object(|json| {
+                text(json, "kind", count.meaning.id());
+                text(json, "label", &count.label());
+                number(json, "connections_count", count.connections);
+            });
+        }
+    });
     json.key("no_reply").optional(summary.no_reply, |json, failures| {
         json.object(|json| write_failures(json, summary, &failures));
     });

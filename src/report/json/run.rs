@@ -76,6 +76,7 @@ fn write_plan(json: &mut Json, plan: &Plan) {
         json.object(|json| {
             text(json, "send", &Escaped(&check.send).to_string());
             text(json, "expect", &Escaped(&check.expect).to_string());
+            json.key("ask").string_or_null(plan.preset.map(|preset| preset.name));
             span(json, "timeout_ns", check.reply_timeout);
         });
     });
