@@ -130,6 +130,12 @@
 //!     errno.rs          the names of errnos
 //!   format.rs           the renderer of each format
 //!   events.rs           the run as NDJSON, written during it
+//!   html/               the report as one web page
+//!     page.rs           markup, and escaping of everything else
+//!     sections.rs       the verdict, tables, the run
+//!     charts.rs         series and histograms → charts
+//!     chart.rs          a chart → SVG
+//!     scale.rs          axes and their ticks, in integers
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   prometheus.rs       the run as metrics for node_exporter's textfile collector
 //!   junit.rs            the conditions as JUnit XML

@@ -217,6 +217,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "html",
+        value: Some("FILE"),
+        help: "Write the report to FILE as one web page, with charts",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Html, value),
+        ..BASE
+    },
+    Flag {
         long: "interval",
         short: Some('i'),
         value: Some("int"),

@@ -146,7 +146,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Target", &["host", "port", "ipv4", "ipv6", "all-addresses", "source"]),
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
     ("Connections", &["hold", "send", "expect", "reply-timeout", "probe", "settle", "close"]),
-    ("Reports", &["report", "fail-if", "json", "events", "markdown", "junit", "prometheus"]),
+    (
+        "Reports",
+        &["report", "fail-if", "json", "events", "html", "markdown", "junit", "prometheus"],
+    ),
     ("Prompt and output", &[]),
 ];
 
