@@ -174,7 +174,8 @@ pub fn list() -> String {
     for Scenario { name, value, help, .. } in SCENARIOS {
         text += &format!("  {:<16}{help}\n", format!("{name}{}", value.letter()));
     }
-    text + "N is a count (1.5k), T a time (30s, 1.5m), P a percentage (0.5).\n"
+    text + "N is a count (1.5k), T a time (30s, 1.5m), P a percentage (0.5).\n\
+            The clock is simulated as well; --hold forever is a minute. There is no prompt.\n"
 }
 
 #[cfg(test)]

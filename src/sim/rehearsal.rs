@@ -90,11 +90,14 @@ pub fn bytes_per_connection(plan: &Plan) -> u64 {
 /// Runs `plan` against the world of its rehearsal.
 ///
 /// # Errors
-/// [`Error::Memory`] if the tables of the engine do not fit.
+/// [`Error::Memory`] if the tables do not fit.
 pub fn run(plan: &Plan, rehearsal: &Rehearsal, follower: &mut dyn Follow) -> Result<Rehearsed> {
     let engine = Engine::new(plan, world::START)?;
     let world = world_of(rehearsal, plan.routes.targets().len(), plan.reply_check.is_some());
-    Ok(world::rehearse(plan, engine, &world, rehearsal.seed.into(), follower))
+    let rehearsed = world::rehearse(plan, engine, &world, rehearsal.seed.into(), follower);
+    let connections = plan.connections;
+    let bytes = u64::from(connections) * bytes_per_connection(plan);
+    rehearsed.map_err(|_| Error::Memory { connections, bytes })
 }
 
 /// What is simulated. `has_replies`: whether the plan expects replies.

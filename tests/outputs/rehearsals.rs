@@ -81,7 +81,7 @@ fn the_same_command_line_and_seed_print_the_same_bytes() {
 fn every_format_states_it() {
     let scratch = Scratch::new();
     let path = |name: &str| scratch.path(name).to_str().unwrap().to_owned();
-    let formats = ["markdown", "junit", "prometheus"];
+    let formats = ["markdown", "junit", "prometheus", "html"];
     let files = formats.map(|format| format!("--{format} {}", path(format))).join(" ");
     for report in ["short", "full", "none"] {
         let run =

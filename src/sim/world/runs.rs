@@ -1,7 +1,7 @@
 //! The two kinds of runs over a world: checked, for tests; and rehearsed, for the program, with the
 //! evidence that a real run would leave.
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -25,11 +25,11 @@ use crate::units::{Moment, Span};
 /// A device on the path. Source: RFC 2544 reserves 198.18.0.0/15 for tests.
 const BEYOND: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 
-/// The memory that a world needs for a connection: the tables, which grow twofold, two timers, and
-/// the driver's own.
-pub const BYTES_PER_CONNECTION: u64 = (2
-    * (size_of::<Socket>() + size_of::<Peer>() + ENTRY_BYTES + 2 * AGENDA_ENTRY_BYTES)
-    + 64) as u64;
+/// The memory that a world needs for a connection: the tables, of which one grows twofold, two timers,
+/// and the driver's own.
+pub const BYTES_PER_CONNECTION: u64 =
+    (size_of::<Socket>() + size_of::<Peer>() + 2 * ENTRY_BYTES + 2 * AGENDA_ENTRY_BYTES + 64)
+        as u64;
 
 /// No run takes this long unless it loops.
 const TURNS_MAX: u64 = 2_000_000;
@@ -85,17 +85,23 @@ pub struct Rehearsed {
 }
 
 /// Runs `plan` against `world`, with the `engine` made for it at [`START`].
+///
+/// # Errors
+/// If allocation fails.
 pub fn rehearse(
     plan: &Plan,
     engine: Engine,
     world: &World,
     seed: u64,
     follower: &mut dyn Follow,
-) -> Rehearsed {
+) -> Result<Rehearsed, TryReserveError> {
     let mut random = Random::new(seed ^ SALT);
     let none = VecDeque::new();
     let mut driver = Driver::new(plan, engine, world, none, &mut random, follower);
     driver.network.client.levels = None;
+    let slots = plan.connections as usize;
+    driver.network.client.sockets.try_reserve_exact(slots)?;
+    driver.network.servers.peers.try_reserve_exact(slots)?;
     driver.run_loop();
     let client = &driver.network.client;
     let mut icmp = IcmpTally::new();
@@ -126,5 +132,5 @@ pub fn rehearse(
         ..Counters::default()
     };
     let summary = driver.engine.summary();
-    Rehearsed { summary, turn_longest: WAKE_COST, icmp, counters, last_lines }
+    Ok(Rehearsed { summary, turn_longest: WAKE_COST, icmp, counters, last_lines })
 }
