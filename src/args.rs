@@ -3,15 +3,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::ask::Ask;
 use crate::display::Display;
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_HOLD_MIN};
+use crate::rehearsal::Rehearsal;
 use crate::route::{ROUTES_MAX, RouteError, Routes, SOURCES_MAX, TARGETS_MAX, Target};
 use crate::units::Span;
 
 /// If neither a reply timeout nor a dial timeout was typed.
 const REPLY_TIMEOUT_DEFAULT: Span = Span::from_s(5);
+
+/// The length of `--hold forever` in a rehearsal, which no signal ends.
+const REHEARSED_FOREVER: Span = Span::from_s(60);
 
 /// Which addresses of a name are dialed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +49,8 @@ pub struct HostPort {
 pub struct CheckArgs {
     pub send: Vec<u8>,
     pub expect: Vec<u8>,
+    /// Instead of the two above.
+    pub ask: Option<Ask>,
     /// `None`: the dial timeout.
     pub reply_timeout: Option<Span>,
     /// `None`: a sample, if the run holds its connections for long enough.
@@ -76,6 +83,8 @@ pub struct Args {
     pub assume_yes: bool,
     /// Print the plan and the local limits below it, and dial nothing.
     pub dry_run: bool,
+    /// Run against a simulation, and dial nothing.
+    pub rehearsal: Option<Rehearsal>,
     pub display: Display,
     pub outputs: Outputs,
 }
@@ -100,6 +109,7 @@ impl Args {
             debug: false,
             assume_yes: false,
             dry_run: false,
+            rehearsal: None,
             display: Display::default(),
             outputs: Outputs::default(),
         }
@@ -123,13 +133,18 @@ impl Args {
             pace: self.pace,
             dial_timeout: self.dial_timeout,
             interval: self.interval,
-            hold: self.hold,
+            hold: match (self.hold, &self.rehearsal) {
+                (Hold::Forever, Some(_)) => Hold::For(REHEARSED_FOREVER),
+                (hold, _) => hold,
+            },
             settle: self.settle,
             close: self.close,
             probe: self.probe(),
             reply_check: self.reply_check(),
+            preset: self.checks.ask.as_ref().map(|ask| ask.preset),
             errors_max: self.errors_max,
             debug: self.debug,
+            rehearsal: self.rehearsal.clone(),
             ..Plan::plain(connections, routes)
         })
     }
@@ -143,12 +158,19 @@ impl Args {
     }
 
     fn reply_check(&self) -> Option<ReplyCheck> {
-        let CheckArgs { send, expect, reply_timeout, .. } = &self.checks;
-        if send.is_empty() && expect.is_empty() {
+        let CheckArgs { send, expect, ask, reply_timeout, .. } = &self.checks;
+        if send.is_empty() && expect.is_empty() && ask.is_none() {
             return None;
         }
         let reply_timeout = reply_timeout.or(self.dial_timeout).unwrap_or(REPLY_TIMEOUT_DEFAULT);
-        let (send, expect) = (send.as_slice().into(), expect.as_slice().into());
+        let (send, expect) = match (ask, self.targets.first()) {
+            (Some(ask), Some(HostPort { host, port })) => {
+                // Any seed does: its bytes are only to look random.
+                let request = ask.request(host, *port, self.connections.into());
+                (request.into(), ask.expects().into())
+            }
+            _ => (send.as_slice().into(), expect.as_slice().into()),
+        };
         Some(ReplyCheck { send, expect, reply_timeout })
     }
 }

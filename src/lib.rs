@@ -17,6 +17,8 @@
 //! ```text
 //! main.rs               parse → resolve → plan → confirm → drive → diagnose → report → exit
 //! main/serving.rs       the same for serve and calibrate
+//! main/rehearsing.rs    the same for --rehearse
+//! main/rereading.rs     the same for report
 //! os/                   the impure edge: mio, libc, the real clock, files, children
 //!   watch.rs            Watch: the reports of a run, while it goes on and at its end
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
@@ -59,11 +61,14 @@
 //!   bogus.rs            events that no correct driver reports
 //!   trace.rs            a run as text and as a hash
 //!   record.rs           one turn as an observer sees it
+//!   rehearsal.rs        the worlds of --rehearse, and its addresses
 //!   random.rs           the seeded generator
 //!   world/              servers and paths that all connections of a run share
 //!     setup.rs          what a world consists of
 //!     driver.rs         the poll loop over it
-//!     failures.rs       errno → EndReason, as os/errno.rs has it
+//!     runs.rs           a run for tests, and one that is rehearsed, with its evidence
+//!     follow.rs         the reports of a run as it goes on
+//!     failures.rs       errno → EndReason, and TCP_INFO, as os/ has it
 //!     stalls.rs         when the poll loop stalls
 //!     network.rs        the agenda, and where each segment arrives
 //!     client.rs         this host's kernel: segments and timers
@@ -217,8 +222,12 @@
 //! reread.rs             a saved run again: read, judged and diagnosed
 //! judgement.rs          the conditions of --fail-if against a finished run
 //! args.rs               what was typed
+//! ask/                  PRESETS of --ask: what is sent, and what counts as an answer
+//!   answer.rs           patterns of answers, and their counts
+//!   hello.rs            a TLS ClientHello
 //! display.rs            how a run is shown: what was typed of it, and what that means
 //! plan.rs               the validated run that it means
+//! rehearsal.rs          the scenarios of --rehearse
 //! outputs.rs            files in other formats, and the conditions of a run
 //! thresholds.rs         --fail-if: a metric, a comparison, a value
 //! last_lines.rs         the last line that a server sent before it closed
@@ -298,6 +307,7 @@
 compile_error!("tcpgoon runs on 64-bit Linux: it needs epoll, signalfd, timerfd and /proc");
 
 pub mod args;
+pub mod ask;
 pub mod cli;
 pub mod counters;
 pub mod diagnosis;
@@ -315,6 +325,7 @@ pub mod order;
 pub mod os;
 pub mod outputs;
 pub mod plan;
+pub mod rehearsal;
 pub mod report;
 pub mod reread;
 pub mod route;

@@ -1,6 +1,10 @@
-//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code. With
-//! `main/serving.rs`, for `serve` and `calibrate`, the only file that joins os/, cli/ and report/.
+//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code. With main/, for
+//! the other verbs and rehearsals, the only file that joins os/, cli/ and report/.
 
+#[path = "main/rehearsing.rs"]
+mod rehearsing;
+#[path = "main/rereading.rs"]
+mod rereading;
 #[path = "main/serving.rs"]
 mod serving;
 
@@ -8,16 +12,15 @@ use std::env;
 use std::io::{self, BufReader, LineWriter, Write};
 use std::process::ExitCode;
 
-use tcpgoon::args::{Args, ReportArgs};
+use tcpgoon::args::Args;
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::display::ReportForm;
-use tcpgoon::engine::{Key, Progress, Sample};
+use tcpgoon::engine::{Key, Progress, Sample, Summary};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
-use tcpgoon::json::reader;
 use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
 use tcpgoon::os::counters::CounterFiles;
@@ -26,16 +29,18 @@ use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
 use tcpgoon::os::stdio::{Blocking, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{DebugEvent, Run, Watch, clock, host, resolve, saved_file, terminal};
-use tcpgoon::outputs::{self, Format, Outputs};
+use tcpgoon::os::{DebugEvent, Run, Watch, clock, host, terminal};
+use tcpgoon::outputs::{Format, Outputs};
 use tcpgoon::plan::Plan;
+use tcpgoon::rehearsal;
 use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
 use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
 use tcpgoon::report::rates::Rates;
 use tcpgoon::report::{self, Report, Start, format, outlook, preflight, short, text};
-use tcpgoon::reread::Reread;
 use tcpgoon::units::Span;
+
+use rehearsing::Rehearsed;
 
 fn main() -> ExitCode {
     sys::exit_on_abort();
@@ -57,11 +62,12 @@ fn dispatch() -> Result<u8> {
         Command::Run(args) => run(&args),
         Command::Serve(args) => serving::serve(&args),
         Command::Calibrate(args) => serving::calibrate(&args),
-        Command::Report(args) => report_again(&args),
+        Command::Report(args) => rereading::report(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
         Command::Completions(shell) => print(&cli::completions::script(shell)),
         Command::Man => print(&cli::man::page()),
         Command::Help(verb) => print(&cli::help::usage(verb)),
+        Command::Scenarios => print(&rehearsal::list()),
         Command::Schema => print(report::json::SCHEMA),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
     }
@@ -84,17 +90,15 @@ fn print(text: &str) -> Result<u8> {
 }
 
 fn run(args: &Args) -> Result<u8> {
-    let sources = resolve::sources(&args.sources)?;
-    let Resolved { targets, truncated, others } =
-        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)
-            .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
+    let (Resolved { targets, truncated, others }, sources) = rehearsing::addresses(args)
+        .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
     let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
     host::raise_nofile_limit(plan.connections);
-    let files = if args.dry_run { Vec::new() } else { ReportFile::open_all(&args.outputs)? };
+    let mut files = if args.dry_run { Vec::new() } else { ReportFile::open_all(&args.outputs)? };
     // Before the limits are read, so that these descriptors count as open.
     let counter_files = CounterFiles::open();
     let mut streams = streams()?;
-    let host = host::read(&plan);
+    let host = rehearsing::limits(&plan)?;
     let findings = limits::judge(&plan, &host);
     if args.dry_run {
         return dry_run(&plan, &host, &findings);
@@ -102,7 +106,8 @@ fn run(args: &Args) -> Result<u8> {
     host::check_memory_for(plan.connections, &host)?;
     host::check_data_limit(u64::from(plan.connections) * host.table_bytes_each)?;
     // Before anything is printed: if the tables do not fit, that is the only line.
-    let tables = Tables::new(&plan)?;
+    let rehearsed = plan.rehearsal.as_ref().map(|_| Rehearsed::new());
+    let tables = rehearsed.is_none().then(|| Tables::new(&plan)).transpose()?;
     for Truncated { name, max } in &truncated {
         streams.stderr().line(&format!(
             "tcpgoon: {}: this build's resolver returns at most {max} addresses, there may be more: \
@@ -110,7 +115,11 @@ fn run(args: &Args) -> Result<u8> {
             Printable(name)
         ));
     }
-    if args.assume_yes {
+    if let Some(rehearsal) = &plan.rehearsal {
+        streams.stderr().line(&format!("tcpgoon: {rehearsal}\n"));
+        streams.wait_for_room();
+        files.iter_mut().for_each(ReportFile::wait_for_room);
+    } else if args.assume_yes {
         for finding in &findings {
             let line = preflight::Line { plan: &plan, finding };
             streams.stderr().line(&format!("tcpgoon: {line}\n"));
@@ -121,7 +130,8 @@ fn run(args: &Args) -> Result<u8> {
     let (display, surroundings) = (&args.display, terminal::surroundings());
     // They are for the text.
     let is_text = args.outputs.on_stdout().is_none();
-    let has_progress = is_text && display.has_progress(&surroundings, args.debug);
+    let has_progress =
+        is_text && rehearsed.is_none() && display.has_progress(&surroundings, args.debug);
     let has_color = is_text && display.has_color(&surroundings);
     let mut console = Console {
         plan: &plan,
@@ -130,9 +140,10 @@ fn run(args: &Args) -> Result<u8> {
         outputs: &args.outputs,
         files,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
-        host: host::name(),
+        host: rehearsed.as_ref().map_or_else(host::name, |_| Some(rehearsing::HOST.into())),
         counter_files,
         counters_before: Counters::default(),
+        rehearsed: rehearsed.as_ref(),
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
         quiet: display.quiet,
@@ -144,10 +155,17 @@ fn run(args: &Args) -> Result<u8> {
         debug: Debug::default(),
         text: String::new(),
     };
-    let signals = hold_signals()?;
-    console.counters_before = console.counter_files.read();
-    let ran = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console);
-    let ran = ran.and_then(|_| console.streams.stdout.all_written());
+    let ran = match (&rehearsed, tables) {
+        (None, Some(tables)) => {
+            let signals = hold_signals()?;
+            console.counters_before = console.counter_files.read();
+            let ports = host::local_port_range();
+            driver::run(&plan, tables, ports, &signals, &mut console).map(drop)
+        }
+        (Some(rehearsed), _) => rehearsing::run(&plan, rehearsed, &mut console, hold_signals),
+        (None, None) => Ok(()),
+    };
+    let ran = ran.and_then(|()| console.streams.stdout.all_written());
     all_written(ran, &console.files)?;
     Ok(console.exit_code)
 }
@@ -159,32 +177,6 @@ fn all_written(done: Result<()>, files: &[ReportFile]) -> Result<()> {
     let last = errors.pop();
     errors.iter().for_each(print_error);
     last.map_or(Ok(()), Err)
-}
-
-/// Renders a saved run again.
-fn report_again(args: &ReportArgs) -> Result<u8> {
-    let name = if args.file == "-" { "standard input" } else { &args.file };
-    let named = |why: String| Error::Setup(format!("{}:{why}", Printable(name)));
-    let bytes = saved_file::read(&args.file, reader::TEXT_BYTES_MAX)
-        .map_err(|error| named(format!(" {error}")))?;
-    let run = Reread::of(&bytes).map_err(named)?;
-    if args.outputs.lacks_conditions(run.report().judged) {
-        return Err(Error::Setup(format!("{}: the run had none", outputs::NO_CONDITIONS)));
-    }
-    let mut files = ReportFile::open_all(&args.outputs)?;
-    let (mut stdout, signals) = (streams()?.stdout, hold_signals()?);
-    let text = match args.outputs.on_stdout() {
-        Some(format) => run.in_format(format),
-        None => {
-            let text = run.text(args.display.report, terminal::columns().into());
-            let has_color = args.display.has_color(&terminal::surroundings());
-            if has_color { coloured(&text) } else { text }
-        }
-    };
-    stdout.finish(&text, &signals);
-    files.iter_mut().for_each(|file| file.finish(&run.in_format(file.format()), &signals));
-    all_written(stdout.all_written(), &files)?;
-    Ok(exit::ALL_ESTABLISHED)
 }
 
 /// Prints the plan and the local limits below it; succeeds if there are none.
@@ -241,6 +233,7 @@ struct Console<'a> {
     counter_files: CounterFiles,
     /// Before the run.
     counters_before: Counters,
+    rehearsed: Option<&'a Rehearsed>,
     /// At the first line, when the run begins.
     start_unix_ns: Option<u64>,
     /// Of the diagnosis, at the end.
@@ -281,6 +274,24 @@ impl Console<'_> {
         self.streams.lines_dropped() + files
     }
 
+    fn unix_ns(&self) -> u64 {
+        self.rehearsed.map_or_else(clock::unix_ns, |rehearsed| rehearsed.unix_ns.get())
+    }
+
+    /// Kernel counters since before the run.
+    fn counted(&mut self, summary: &Summary) -> Counters {
+        if let Some(rehearsed) = self.rehearsed {
+            return rehearsed.counters.get();
+        }
+        let mut counters = self.counter_files.read().since(&self.counters_before);
+        if summary.established_ever == 0 {
+            let targets = self.plan.routes.targets().iter().take(UNRESOLVED_TARGETS_MAX);
+            let addresses = targets.map(|target| &target.address);
+            counters.targets_unresolved = self.counter_files.unresolved(addresses);
+        }
+        counters
+    }
+
     fn start(&self, start_unix_ns: u64) -> Start<'_> {
         let Console { plan, command_line, limits, findings, .. } = self;
         let host = self.host.as_deref();
@@ -290,7 +301,7 @@ impl Console<'_> {
 
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
-        let now_unix_ns = clock::unix_ns();
+        let now_unix_ns = self.unix_ns();
         if self.outputs.path(Format::Events).is_some() {
             if self.start_unix_ns.is_none() {
                 let start = report::events::start(&self.start(now_unix_ns));
@@ -358,15 +369,13 @@ impl Watch for Console<'_> {
         for line in self.debug.lines(|slot| self.plan.routes.target(slot)) {
             self.streams.stderr().line(&line);
         }
-        let end_unix_ns = clock::unix_ns();
-        let mut counters = self.counter_files.read().since(&self.counters_before);
-        if run.summary.established_ever == 0 {
-            let targets = self.plan.routes.targets().iter().take(UNRESOLVED_TARGETS_MAX);
-            let addresses = targets.map(|target| &target.address);
-            counters.targets_unresolved = self.counter_files.unresolved(addresses);
-        }
+        let end_unix_ns = self.unix_ns();
+        let counters = self.counted(&run.summary);
         let mut icmp = run.icmp.clone();
-        icmp.find_local(|ip| self.counter_files.is_own(ip));
+        icmp.find_local(|ip| match self.rehearsed {
+            Some(_) => Some(false),
+            None => self.counter_files.is_own(ip),
+        });
         let judged = judgement::judge(&self.outputs.fail_if, &run.summary);
         let mut report = Report {
             target: &self.plan.routes.to_string(),

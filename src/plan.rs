@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::ask::Preset;
+use crate::rehearsal::Rehearsal;
 use crate::route::{OtherAddresses, Routes};
 use crate::units::{NS_PER_S, Span};
 
@@ -197,10 +199,14 @@ pub struct Plan {
     pub close: Close,
     pub probe: Probe,
     pub reply_check: Option<ReplyCheck>,
+    /// Of `--ask`: its answers are expected, instead of the text of `reply_check`.
+    pub preset: Option<&'static Preset>,
     /// Dialing stops at this number of errors and closes by the peer.
     pub errors_max: Option<u64>,
     /// Whether the engine hands out a note for each change of a connection.
     pub debug: bool,
+    /// Nothing is dialed: the network is simulated.
+    pub rehearsal: Option<Rehearsal>,
     pub budgets: Budgets,
 }
 
@@ -219,8 +225,10 @@ impl Plan {
             close: Close::Fin,
             probe: Probe::None,
             reply_check: None,
+            preset: None,
             errors_max: None,
             debug: false,
+            rehearsal: None,
             budgets: Budgets::DEFAULT,
         }
     }

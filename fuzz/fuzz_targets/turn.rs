@@ -85,6 +85,8 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         close: Close::Fin,
         probe: *u.choose(&[Probe::None, Probe::Sample, Probe::All])?,
         reply_check: u.arbitrary::<bool>()?.then(|| reply_check(u)).transpose()?,
+        preset: None,
+        rehearsal: None,
         errors_max: u.ratio(1, 4)?.then(|| number(u, 3)).transpose()?,
         debug: u.arbitrary()?,
         budgets: Budgets {

@@ -10,6 +10,7 @@ use crate::display::{ReportForm, When};
 use crate::escape::{quoted, unescaped};
 use crate::outputs::{self, Format, NO_CONDITIONS, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
+use crate::rehearsal::Rehearsal;
 use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
@@ -26,6 +27,8 @@ pub struct Draft {
     pub interval: Option<Span>,
     pub help: bool,
     pub version: bool,
+    /// The scenarios of rehearsals are to be listed.
+    pub scenarios: bool,
     pub host: Option<Group>,
     pub ports: Option<Ports>,
     /// The words that are not flags.
@@ -60,6 +63,7 @@ impl Draft {
             interval: None,
             help: false,
             version: false,
+            scenarios: false,
             host: None,
             ports: None,
             words: Vec::new(),
@@ -82,6 +86,13 @@ impl Draft {
         if self.run.display.quiet && self.run.display.rates {
             return Err("--rates follows the stats lines that --quiet leaves out: give one".into());
         }
+        let CheckArgs { send, expect, ask, .. } = &self.run.checks;
+        if ask.is_some() && !(send.is_empty() && expect.is_empty()) {
+            return Err("--ask has its own --send and --expect: give it, or these".into());
+        }
+        if self.run.dry_run && self.run.rehearsal.is_some() {
+            return Err("--dry-run and --rehearse both dial nothing: give one of them".into());
+        }
         if self.serve.echo && self.serve.flood {
             return Err("--echo and --flood both send data: give one of them".into());
         }
@@ -91,9 +102,11 @@ impl Draft {
     /// # Errors
     /// A flag that needs another one.
     pub fn check_dependencies(&self) -> Result<(), String> {
-        let CheckArgs { send, expect, reply_timeout, .. } = &self.run.checks;
-        if reply_timeout.is_some() && send.is_empty() && expect.is_empty() {
-            return Err("--reply-timeout is for --send and --expect: give one of them".into());
+        let CheckArgs { send, expect, ask, reply_timeout, .. } = &self.run.checks;
+        if reply_timeout.is_some() && send.is_empty() && expect.is_empty() && ask.is_none() {
+            return Err(
+                "--reply-timeout is for --ask, --send and --expect: give one of them".into()
+            );
         }
         self.run.outputs.check()
     }
@@ -123,7 +136,9 @@ impl Draft {
         if self.run.outputs.lacks_conditions(&self.run.outputs.fail_if) {
             return Err(NO_CONDITIONS.to_owned().into());
         }
-        let targets = super::target::assemble(self.host, &self.words, self.ports)?;
+        let ask = self.run.checks.ask.as_ref();
+        let ports = self.ports.or_else(|| ask.map(|ask| Ports::one(ask.preset.port)));
+        let targets = super::target::assemble(self.host, &self.words, ports)?;
         if targets.is_empty() {
             return Err(Mistake::NoTarget);
         }
@@ -212,6 +227,12 @@ pub fn fail_if(outputs: &mut Outputs, text: &str) -> Result<(), String> {
     let threshold = Threshold::parse(text)?;
     outputs.fail_if.push(threshold);
     Ok(())
+}
+
+/// A scenario, or the word for the list of them.
+pub fn rehearse(draft: &mut Draft, value: &str) -> Result<(), String> {
+    draft.scenarios = value == "list";
+    if draft.scenarios { Ok(()) } else { fill(&mut draft.run.rehearsal, Rehearsal::parse(value)) }
 }
 
 /// A boolean as in Go's flags. Source: <https://pkg.go.dev/strconv#ParseBool>

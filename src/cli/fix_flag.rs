@@ -105,6 +105,10 @@ fn instead(verb: Verb, takes: Takes, fix: Fix, typed: &str, mut part: Part) -> V
     let mut with: Vec<String> = match fix {
         Fix::Words(words) => words.iter().map(|word| (*word).to_owned()).collect(),
         Fix::Value => value.into_iter().collect(),
+        Fix::Ask(preset) => {
+            let named = value.map_or(preset.to_owned(), |value| format!("{preset}={value}"));
+            vec!["--ask".into(), named]
+        }
         Fix::AtLeast => {
             let value = value.unwrap_or_default();
             vec!["--fail-if".into(), format!("established<{value}")]

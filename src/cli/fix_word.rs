@@ -266,7 +266,7 @@ fn url(scheme: &str, rest: &str) -> (String, Vec<String>) {
         target = format!("{target}:{port}");
     }
     let tls = ["https", "wss"].contains(&scheme.as_str());
-    let more = if tls { " (TLS is not supported)" } else { "" };
+    let more = if tls { " (for TLS give --ask tls)" } else { "" };
     (format!("a host and a port are accepted, not a URL{more}"), vec![target])
 }
 

@@ -27,6 +27,33 @@ pub struct Flag {
     pub effect: fn(&mut Draft, &str) -> Result<(), String>,
 }
 
+const RUN: &[Verb] = &[Verb::Run];
+pub const SERVE: &[Verb] = &[Verb::Serve];
+pub const REPORTS: &[Verb] = &[Verb::Run, Verb::Report];
+
+/// The defaults of a record: a switch of a run without a short name.
+pub const BASE: Flag = Flag {
+    long: "",
+    short: None,
+    value: None,
+    words: &[],
+    alone: None,
+    default: None,
+    is_list: false,
+    verbs: RUN,
+    help: "",
+    effect: |_, _| Ok(()),
+};
+
+/// What is done on a terminal only, always, or never.
+pub const WHEN: Flag = Flag {
+    value: Some("WHEN"),
+    words: &["auto", "always", "never"],
+    alone: Some("always"),
+    default: Some("auto"),
+    ..BASE
+};
+
 impl Flag {
     pub fn belongs_to(&self, verb: Verb) -> bool {
         self.verbs.contains(&verb)

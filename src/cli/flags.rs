@@ -9,33 +9,7 @@ use crate::args::Family;
 use crate::outputs::Format;
 
 pub use super::flag::Flag;
-
-const RUN: &[Verb] = &[Verb::Run];
-const SERVE: &[Verb] = &[Verb::Serve];
-const REPORTS: &[Verb] = &[Verb::Run, Verb::Report];
-
-/// The defaults of a record: a switch of a run without a short name.
-const BASE: Flag = Flag {
-    long: "",
-    short: None,
-    value: None,
-    words: &[],
-    alone: None,
-    default: None,
-    is_list: false,
-    verbs: RUN,
-    help: "",
-    effect: |_, _| Ok(()),
-};
-
-/// What is done on a terminal only, always, or never.
-const WHEN: Flag = Flag {
-    value: Some("WHEN"),
-    words: &["auto", "always", "never"],
-    alone: Some("always"),
-    default: Some("auto"),
-    ..BASE
-};
+use super::flag::{BASE, REPORTS, SERVE, WHEN};
 
 /// By long name, as in the original's help. The same name twice: different values for different
 /// verbs.
@@ -52,6 +26,14 @@ pub const FLAGS: &[Flag] = &[
         long: "all-addresses",
         help: "Dial all addresses of a name in turn, instead of its first one",
         effect: |draft, value| store(&mut draft.run.all_addresses, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "ask",
+        value: Some("NAME"),
+        words: &["http", "tls", "redis", "ssh", "smtp", "mysql", "postgres"],
+        help: "Send what a client of NAME sends, and expect an answer on each connection",
+        effect: |draft, value| fill(&mut draft.run.checks.ask, crate::ask::Ask::parse(value)),
         ..BASE
     },
     Flag {
@@ -356,6 +338,14 @@ pub const FLAGS: &[Flag] = &[
         long: "rates",
         help: "Print each interval's rates and p99 dial time after its stats line",
         effect: |draft, value| store(&mut draft.run.display.rates, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "rehearse",
+        value: Some("NAME"),
+        words: &["list", "ok", "refuse", "reject", "blackhole", "silent"],
+        help: "Run on a simulated network, and dial nothing; list: print the names",
+        effect: effects::rehearse,
         ..BASE
     },
     Flag {

@@ -43,6 +43,8 @@ pub enum Takes {
 pub enum Fix {
     /// Our flag, with the value.
     Flag(&'static str),
+    /// This preset of --ask, with the value.
+    Ask(&'static str),
     /// Nothing: neither the flag nor its value.
     Drop,
     /// These words, without the value.
@@ -76,6 +78,7 @@ impl Fix {
             Fix::Flag(long) => Some(long),
             Fix::Words([first, ..]) => first.strip_prefix("--"),
             Fix::AtLeast => Some("fail-if"),
+            Fix::Ask(_) => Some("ask"),
             _ => None,
         };
         flag.is_none_or(|long| by_long(verb, long).is_some())
@@ -129,7 +132,8 @@ const fn calibrate(
 }
 
 const NO_TLS: &str = "TLS is not supported, connections are plain TCP";
-const NO_HTTP: &str = "HTTP is not supported; --send sends bytes as they are";
+const NO_CERTIFICATES: &str = "no TLS handshake is completed; --ask tls sends a ClientHello";
+const NO_HTTP: &str = "of HTTP there is HEAD / only, by --ask http; --send sends bytes as they are";
 const ONE_THREAD: &str = "one thread opens all connections";
 const ONCE: &str = "each connection is dialed once";
 
@@ -224,14 +228,21 @@ pub static HABITS: &[Habit] = &[
         "to stop at the first error, give --max-errors 1"),
 
     // Data to send.
-    run(&["tls", "ssl", "https", "insecure", "starttls", "mtls", "tlsv1.2", "tlsv1.3"], "curl ncat oha tcpkali",
-        Takes::Nothing, Fix::Drop, NO_TLS),
-    run(&["cacert", "cert", "key", "sni", "servername", "E"], "curl ncat openssl", Takes::Word, Fix::Drop, NO_TLS),
+    run(&["tls", "ssl", "https", "tlsv1.2", "tlsv1.3"], "curl ncat oha tcpkali", Takes::Nothing,
+        Fix::Words(&["--ask", "tls"]), "to begin a TLS handshake on each connection, give --ask tls"),
+    run(&["sni", "servername", "server-name"], "openssl", Takes::Word, Fix::Ask("tls"),
+        "to name the server in a TLS ClientHello, give --ask tls=NAME"),
+    run(&["cacert", "cert", "key", "E"], "curl ncat openssl", Takes::Word, Fix::Drop, NO_CERTIFICATES),
+    run(&["insecure", "mtls", "starttls"], "curl", Takes::Nothing, Fix::Drop, NO_CERTIFICATES),
     run(&["k", "disable-keepalive", "no-keepalive"], "ab curl oha", Takes::Nothing, Fix::Drop,
-        "connections always stay open until the end, and TLS is not supported"),
-    run(&["header", "H", "user-agent", "A", "method", "X", "request", "cookie", "b", "referer", "host-header"],
+        "connections always stay open until the end, and certificates are not checked"),
+    run(&["http", "http1.1", "head"], "curl hey", Takes::Nothing, Fix::Words(&["--ask", "http"]),
+        "to send HEAD / on each connection, give --ask http"),
+    run(&["host-header", "vhost", "http-host"], "oha", Takes::Word, Fix::Ask("http"),
+        "to send HEAD / for a virtual host, give --ask http=HOST"),
+    run(&["header", "H", "user-agent", "A", "method", "X", "request", "cookie", "b", "referer"],
         "curl ab wrk hey oha", Takes::Word, Fix::Drop, NO_HTTP),
-    run(&["http1.1", "http2", "http3", "L", "location", "compressed", "head", "get", "G"], "curl oha", Takes::Nothing,
+    run(&["http2", "http3", "L", "location", "compressed", "get", "G"], "curl oha", Takes::Nothing,
         Fix::Drop, NO_HTTP),
     run(&["data", "body", "payload", "message", "first-message", "msg", "1", "write"], "curl tcpkali k6", Takes::Word,
         Fix::Flag("send"), "bytes to send to each connection once"),

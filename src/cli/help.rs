@@ -52,8 +52,17 @@ Values:
           half_open dial_p50 dial_p90 dial_p99 dial_p999 dial_max rate lateness_p99
   FILE    a regular file is replaced; a pipe or a device is written to
 
+Names of --ask:
+  http[=HOST]               HEAD /; 5xx is an answer, and counts as busy
+  tls[=NAME]                a ClientHello, which costs the server a signature on each connection; an
+                            alert is an answer; the handshake is not completed
+  redis                     PING
+  postgres                  SSLRequest
+  ssh, smtp, mysql          nothing: the server sends first
+  HOST and NAME are by default the first target. A target without a port takes that of the name.
+
 Exit codes:
-  0  all connections were open together, or with --expect or --send all got a reply
+  0  all connections were open together, or with --ask, --expect or --send all got a reply
   1  not completed: wrong usage, setup failed, no confirmation, interrupted, report not written
   2  completed: fewer stayed open, replies are missing, or connections are half-open or expired
   3  a condition of --fail-if holds; with conditions there is no 2
@@ -158,7 +167,10 @@ Exit codes:
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Target", &["host", "port", "ipv4", "ipv6", "all-addresses", "source"]),
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
-    ("Connections", &["hold", "send", "expect", "reply-timeout", "probe", "settle", "close"]),
+    (
+        "Connections",
+        &["hold", "ask", "send", "expect", "reply-timeout", "probe", "settle", "close"],
+    ),
     (
         "Reports",
         &["report", "fail-if", "json", "events", "html", "markdown", "junit", "prometheus"],

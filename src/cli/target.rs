@@ -75,6 +75,10 @@ impl Ports {
         Ok(Ports(spans))
     }
 
+    pub fn one(port: u16) -> Ports {
+        Ports(vec![(port, port)])
+    }
+
     /// Whether a word is ports and no host.
     fn is_ports(word: &str) -> bool {
         let fits = |b: u8| b.is_ascii_digit() || b == b',' || b == b'-';

@@ -73,6 +73,12 @@ fn separator(flag: &Flag) -> &'static str {
 }
 
 #[test]
+fn the_words_of_ask_are_the_presets() {
+    let ask = by_long(Verb::Run, "ask").unwrap();
+    assert!(ask.words.iter().eq(crate::ask::PRESETS.iter().map(|preset| &preset.name)));
+}
+
+#[test]
 fn an_optional_value_is_only_a_word_that_the_flag_accepts() {
     let probe = |line: &str| typed(line).map(|command| format!("{command:?}"));
     for (line, means) in [
@@ -146,9 +152,11 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
                 ("bind" | "source", _) => "::1",
                 ("close", _) => "rst",
                 ("report", _) => "full",
+                ("rehearse", _) => "ok",
                 ("probe", _) => "sample",
                 ("progress" | "color", _) => "never",
                 ("host", _) => "x:7",
+                ("ask", _) => "tls=x",
                 ("fail-if", _) => "errors>7",
                 _ => "7",
             };

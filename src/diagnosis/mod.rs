@@ -78,7 +78,8 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
 
 fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
     let summary = case.summary;
-    let reach = match (facts.checks_replies && facts.replied > 0, facts.keepalives_sent) {
+    let checked = summary.checks.checked_last();
+    let reach = match (facts.checks_replies && facts.replied > 0, checked) {
         (true, _) => Reach::Application,
         (false, 0) => Reach::Handshake,
         (false, checked) => Reach::Kernel { confirmed: facts.confirmed, checked },

@@ -217,6 +217,11 @@ pub enum Fact {
     AllReplied {
         replied: u64,
     },
+    /// Of the replies: how many report an error or overload of the server.
+    Busy {
+        busy: u64,
+        replied: u64,
+    },
     /// The server retransmitted its SYN-ACK.
     SynAckRepeated {
         connections: u64,

@@ -123,10 +123,21 @@ impl CheckState {
     pub const KINDS: usize = 66;
 
     /// Its number among [`CheckState::KINDS`].
-    pub const fn kind(self) -> usize {
-        match self.code() {
-            code if code < SENT_FROM => code as usize,
-            code => (SENT_FROM + (code - SENT_FROM) / SEGS_MODULUS) as usize,
+    pub fn kind(self) -> usize {
+        let (plain_from, starting_from) = (usize::from(PLAIN_FROM), usize::from(STARTING_FROM));
+        // Some of them in each turn: no search.
+        match self {
+            CheckState::Settled(reply, outcome) => 7 * reply as usize + outcome as usize,
+            CheckState::ReplyPending => plain_from,
+            CheckState::PartialReply => plain_from + 1,
+            CheckState::ReplyDue => plain_from + 2,
+            CheckState::PartialReplyDue => plain_from + 3,
+            CheckState::KeepaliveScheduled => plain_from + 4,
+            CheckState::SuspectScheduled => plain_from + 5,
+            CheckState::KeepaliveStarting(reply) => starting_from + reply as usize,
+            CheckState::KeepaliveSent { reply, step, .. } => {
+                usize::from(SENT_FROM) + 7 * reply as usize + step as usize
+            }
         }
     }
 
@@ -139,21 +150,13 @@ impl CheckState {
         }
     }
 
-    /// Some of them in each turn: no search.
-    const fn code(self) -> u8 {
+    fn code(self) -> u8 {
+        let kind = u8::try_from(self.kind()).unwrap_or(CODES);
         match self {
-            CheckState::Settled(reply, outcome) => 7 * reply as u8 + outcome as u8,
-            CheckState::ReplyPending => PLAIN_FROM,
-            CheckState::PartialReply => PLAIN_FROM + 1,
-            CheckState::ReplyDue => PLAIN_FROM + 2,
-            CheckState::PartialReplyDue => PLAIN_FROM + 3,
-            CheckState::KeepaliveScheduled => PLAIN_FROM + 4,
-            CheckState::SuspectScheduled => PLAIN_FROM + 5,
-            CheckState::KeepaliveStarting(reply) => STARTING_FROM + reply as u8,
-            CheckState::KeepaliveSent { reply, step, segs } => {
-                let place = 7 * reply as u8 + step as u8;
-                SENT_FROM + place * SEGS_MODULUS + segs % SEGS_MODULUS
+            CheckState::KeepaliveSent { segs, .. } => {
+                SENT_FROM + (kind - SENT_FROM) * SEGS_MODULUS + segs % SEGS_MODULUS
             }
+            _ => kind,
         }
     }
 

@@ -114,6 +114,11 @@ impl CheckStats {
         }
     }
 
+    /// How many connections that check was about.
+    pub fn checked_last(&self) -> u64 {
+        if self.round(Round::Last).sent == 0 { self.checked() } else { self.keepalives_sent() }
+    }
+
     /// How many keepalives that check sent.
     pub fn keepalives_sent(&self) -> u64 {
         let [first, watch, last] = &self.rounds;

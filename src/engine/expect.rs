@@ -1,9 +1,11 @@
-//! Finds an expected text in the first bytes of a reply, however they are cut into segments.
+//! Finds an expected text, or an answer of a preset, in the first bytes of a reply, however they are cut
+//! into segments.
 
 use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use super::connection::filled;
+use crate::ask::answer::{Answer, AnswerTally, Fit};
 use crate::plan::TEXT_BYTES_MAX;
 
 /// The most bytes of a reply that are searched.
@@ -42,6 +44,9 @@ pub struct Expect {
     /// Bytes of a reply in a step; a shorter read is a step, too.
     step_bytes: usize,
     steps_max: usize,
+    /// Searched instead of the text, if there are any.
+    answers: &'static [Answer],
+    tally: AnswerTally,
     slots: Box<[Packed]>,
 }
 
@@ -64,18 +69,33 @@ impl Expect {
         let step_bytes = text.len().div_ceil(FINE_BYTES_MAX).max(1);
         let steps_max = SEEN_BYTES_MAX as usize / step_bytes;
         let slots = filled([0; 3], if text.is_empty() { 0 } else { slots })?;
-        Ok(Expect { text, borders: borders.into(), step_bytes, steps_max, slots })
+        let (answers, tally) = (&[][..], AnswerTally::default());
+        Ok(Expect { text, borders: borders.into(), step_bytes, steps_max, answers, tally, slots })
+    }
+
+    /// Takes these answers for a reply, from its first byte on, and no other text.
+    #[must_use]
+    pub fn with_answers(self, answers: &'static [Answer]) -> Expect {
+        Expect { answers, ..self }
+    }
+
+    /// The answers so far that are counted apart.
+    pub fn tally(&self) -> &AnswerTally {
+        &self.tally
     }
 
     /// Whether the text may still be found in more bytes of a slot.
     pub fn is_open(&self, slot: u32) -> bool {
-        self.progress(slot).is_some()
+        self.slots.get(slot as usize).is_some_and(|at| *at != CLOSED)
     }
 
     /// Takes the next bytes of a slot. Returns whether they complete the text. A step is one byte for
     /// texts of up to 256 bytes, and up to 16 bytes for longer ones: of a reply that comes in smaller
     /// pieces fewer bytes are searched.
     pub fn feed(&mut self, slot: u32, bytes: &[u8]) -> bool {
+        if !self.answers.is_empty() {
+            return self.feed_answers(slot, bytes);
+        }
         let Some(Progress { mut matched, mut steps }) = self.progress(slot) else { return false };
         let room = (self.steps_max - steps) * self.step_bytes;
         let bytes = &bytes[..bytes.len().min(room)];
@@ -91,6 +111,41 @@ impl Expect {
         }
         steps += bytes.len().div_ceil(self.step_bytes);
         self.slots[slot as usize] = self.packed(Progress { matched, steps });
+        false
+    }
+
+    /// As [`Expect::feed`], with answers: how many bytes came, a bit for each answer that they do not
+    /// fit, and what was kept of them, a byte each.
+    fn feed_answers(&mut self, slot: u32, bytes: &[u8]) -> bool {
+        let open = self.slots.get_mut(slot as usize).filter(|at| **at != CLOSED);
+        let Some(progress) = open else { return false };
+        for byte in bytes {
+            let [at, unfit, kept] = progress;
+            let was = (usize::from(*at), *kept);
+            let mut first = None;
+            for (index, answer) in self.answers.iter().enumerate().rev() {
+                let (bit, length) = (1 << index, answer.length());
+                if *unfit & bit == 0 && was.0 < length {
+                    match answer.fit(was.0, *byte, was.1) {
+                        Fit::No => *unfit |= bit,
+                        Fit::Yes => {}
+                        Fit::Kept(number) => *kept = number,
+                    }
+                }
+                if *unfit & bit == 0 {
+                    first = Some((answer, length));
+                }
+            }
+            *at += 1;
+            // While the first of those left may still fit it decides.
+            match first {
+                Some((_, length)) if usize::from(*at) < length => continue,
+                Some((answer, _)) => self.tally.add(answer.meaning, *kept),
+                None => {}
+            }
+            *progress = CLOSED;
+            return first.is_some();
+        }
         false
     }
 
@@ -127,6 +182,7 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::PRESETS;
     use proptest::prelude::*;
 
     fn expect(text: &[u8]) -> Expect {
@@ -199,7 +255,104 @@ mod tests {
         assert!(!nothing.is_open(0) && !nothing.feed(0, b"x"));
     }
 
+    /// What comes of bytes in pieces: whether they are an answer, whether they can become one, and what
+    /// was counted.
+    fn found(name: &str, reply: &[u8], piece: usize) -> (bool, bool, String) {
+        let preset = PRESETS.iter().find(|preset| preset.name == name).unwrap();
+        let mut expect = expect(b"any").with_answers(preset.answers);
+        let mut found = false;
+        for bytes in reply.chunks(piece) {
+            assert!(!found || !expect.feed(1, bytes), "found twice");
+            found |= expect.feed(1, bytes);
+        }
+        (found, expect.is_open(1), expect.tally().text())
+    }
+
+    #[test]
+    fn answers_are_found_however_they_are_cut() {
+        let hello = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03";
+        let mysql = b"\x4a\0\0\0\x0a8.0.36\0";
+        let too_many = b"\x17\0\0\0\xff\x10\x04Too many connections";
+        for (name, reply, counted) in [
+            ("http", &b"HTTP/1.1 200 OK\r\n"[..], ""),
+            ("http", b"HTTP/1.0 404 Not Found\r\n", ""),
+            ("http", b"HTTP/1.1 503 Service Unavailable\r\n", "1 busy (HTTP 503)"),
+            ("http", b"HTTP/1.1 599\r\n", "1 busy (HTTP 599)"),
+            ("tls", hello, ""),
+            ("tls", b"\x15\x03\x01\0\x02\x02\x28", "1 TLS alert 40 (handshake_failure)"),
+            ("tls", b"\x15\x03\x03\0\x02\x02\x46", "1 TLS alert 70 (protocol_version)"),
+            ("redis", b"+PONG\r\n", ""),
+            ("redis", b"-ERR operation not permitted\r\n", ""),
+            ("redis", b"-NOAUTH Authentication required.\r\n", ""),
+            ("redis", b"-ERR max number of clients reached\r\n", "1 busy (max number of clients)"),
+            ("redis", b"-LOADING Redis is loading\r\n", "1 busy (LOADING)"),
+            ("ssh", b"SSH-2.0-OpenSSH_9.2\r\n", ""),
+            ("ssh", b"Exceeded MaxStartups\r\n", "1 busy (MaxStartups)"),
+            ("smtp", b"220 mail ESMTP\r\n", ""),
+            ("smtp", b"421 too many connections\r\n", "1 busy (SMTP 421)"),
+            ("mysql", mysql, ""),
+            ("mysql", too_many, "1 busy (too many connections)"),
+            ("postgres", b"S", ""),
+            ("postgres", b"N", ""),
+        ] {
+            let counted = match counted {
+                "" => String::new(),
+                counted => format!("Of the replies: {counted}"),
+            };
+            for piece in 1..=reply.len() {
+                let came = found(name, reply, piece);
+                assert_eq!(came, (true, false, counted.clone()), "{name} {reply:?} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_no_answer() {
+        for (name, reply) in [
+            ("http", &b"HTTP/1.1 2x0 OK"[..]),
+            ("http", b" HTTP/1.1 200 OK"),
+            ("http", b"SSH-2.0-OpenSSH"),
+            ("tls", b"HTTP/1.1 400 Bad Request"),
+            ("tls", b"\x16\x03\x03\x00\x7a\x0b\0\0\0\x03"),
+            ("tls", b"\x15\x03\x03\0\x1a\x02\x28"),
+            ("redis", b"-DENIED Redis is running in protected mode"),
+            ("ssh", b"Not allowed at this time"),
+            ("smtp", b"554 no"),
+            ("mysql", b"\x4a\0\0\x01\x0a"),
+            ("postgres", b"E\0\0\0\x2cSFATAL"),
+        ] {
+            for piece in 1..=reply.len() {
+                let came = found(name, reply, piece);
+                assert_eq!(came, (false, false, String::new()), "{name} {reply:?} {piece}");
+            }
+        }
+        // The beginning of one is not an answer yet.
+        assert_eq!(found("redis", b"-ERR m", 1), (false, true, String::new()));
+        assert_eq!(found("http", b"HTTP/1.1 50", 3), (false, true, String::new()));
+    }
+
+    #[test]
+    fn connections_keep_their_own_place_in_an_answer() {
+        let http = PRESETS[0].answers;
+        let mut expect = expect(b"any").with_answers(http);
+        assert!(!expect.feed(0, b"HTTP/1.1 50") && !expect.feed(1, b"HTTP/1.1 20"));
+        assert!(expect.feed(0, b"3 ") && expect.feed(1, b"3 ") && !expect.feed(1, b"HTTP/1.1 200"));
+        assert_eq!(expect.tally().text(), "Of the replies: 1 busy (HTTP 503)");
+    }
+
     proptest! {
+        /// However the bytes are cut, the result is the same.
+        #[test]
+        fn the_cuts_of_an_answer_decide_nothing(
+            preset in prop::sample::select(PRESETS),
+            prefix in prop::sample::select(vec!["HTTP/1.1 ", "\x16\x03", "\x15\x03", "-ERR ", ""]),
+            rest in prop::collection::vec(any::<u8>(), 0..24),
+            piece in 1usize..30,
+        ) {
+            let reply = [prefix.as_bytes(), &rest].concat();
+            prop_assert_eq!(found(preset.name, &reply, piece), found(preset.name, &reply, 64));
+        }
+
         /// However the bytes are cut, it is found exactly when it is there.
         #[test]
         fn it_finds_what_a_plain_search_finds(

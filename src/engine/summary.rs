@@ -8,6 +8,7 @@ use super::failure_times::{Failures, Slow};
 use super::gaps::Gaps;
 use super::histogram::Histogram;
 use super::series::Series;
+use crate::ask::answer::AnswerTally;
 use crate::error::exit;
 use crate::units::{Moment, Span};
 
@@ -112,6 +113,8 @@ pub struct Summary {
     pub events_ignored: u64,
     /// The run over time.
     pub series: Series,
+    /// Replies that were counted apart, set by the driver.
+    pub answers: AnswerTally,
     /// Whether a signal ended it, or a failure of the poll loop.
     pub stopped: bool,
     /// The latter, set by the driver.

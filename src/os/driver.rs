@@ -62,7 +62,9 @@ impl Tables {
         let engine = Engine::new(plan, Moment(0)).map_err(|_| no_memory())?;
         let reply = plan.reply_check.as_ref();
         let text = reply.map_or_else(Default::default, |reply| reply.expect.clone());
+        let answers = plan.preset.map_or(&[][..], |preset| preset.answers);
         let expect = Expect::new(text, connections).map_err(|_| no_memory())?;
+        let expect = expect.with_answers(answers);
         let sockets = Sockets::new(connections).map_err(|_| no_memory())?;
         Ok(Tables { engine, sockets, expect })
     }
@@ -344,7 +346,9 @@ impl<'a> Driver<'a> {
     /// `watch`.
     fn read(&mut self, key: Key, bytes_max: usize, watch: &mut Option<&mut dyn Watch>) -> Read {
         let Some(socket) = self.sockets.get(key.slot) else { return Read::WouldBlock };
-        let is_awaited = self.expect.is_open(key.slot);
+        // Answers that are too late are not counted either.
+        let is_in_time = self.plan.preset.is_none() || self.engine.expects_reply(key);
+        let is_awaited = self.expect.is_open(key.slot) && is_in_time;
         match sys::receive(socket, &mut self.buffer) {
             Ok(0) => Read::End(CLOSED),
             Ok(bytes) => {
@@ -402,6 +406,7 @@ impl<'a> Driver<'a> {
     fn run_so_far(&self, failure: Option<&Error>) -> Run {
         let (mut summary, turn_longest) = (self.engine.summary(), self.poller.turn_longest());
         summary.loop_failed = failure.is_some();
+        summary.answers = self.expect.tally().clone();
         let ended_by = match failure {
             Some(error) => Some(format!("an error of this host: {error}")),
             None => self.signals.limit().map(str::to_owned),

@@ -274,6 +274,9 @@ fn write_replies(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Re
         ", no reply: {}, closed before a reply: {}",
         checks.no_reply, checks.closed_before_reply
     )?;
+    if !summary.answers.counts().is_empty() {
+        writeln!(out, "{}", summary.answers.text())?;
+    }
     write_quantiles(out, "Times to the first byte", &summary.first_byte_times)
 }
 

@@ -17,6 +17,9 @@ pub fn fact_text(fact: &Fact) -> String {
         Fact::AllReplied { replied } => {
             format!("the application replied on all {replied} connections")
         }
+        Fact::Busy { busy, replied } => {
+            format!("{busy} of {replied} replies report an error or overload of the server")
+        }
         Fact::SynAckRepeated { connections } => {
             format!("the server retransmits its SYN-ACK on {connections} connections")
         }

@@ -84,6 +84,9 @@ pub fn report(
         ReportForm::None => write_original(&mut text, report)
             .and_then(|()| write_thresholds(&mut text, report.judged)),
     };
+    if let Some(rehearsal) = &report.plan.rehearsal {
+        text.insert_str(0, &format!("{rehearsal}\n"));
+    }
     text
 }
 
@@ -124,6 +127,10 @@ fn write_level(
         Layout { columns, checks_max, checks_each_max, has_evidence, has_titles, is_short: true };
     write_original(out, report)?;
     write_verdict_in(out, &case, diagnosis, &layout)?;
+    let answers = summary.answers.text();
+    if !answers.is_empty() {
+        write_wrapped_at(out, &answers, 0, columns)?;
+    }
     write_notes(out, report, columns)?;
     if level.has_tables {
         write_times(out, summary, level.has_all_times, columns)?;

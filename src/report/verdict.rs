@@ -13,7 +13,7 @@ use crate::diagnosis::Case;
 use crate::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem, Reach, Symptom, Word};
 use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::useful_checks::{NextTest, next_tests};
-use crate::engine::Side;
+use crate::engine::{Side, Summary};
 use crate::last_lines::LastLine;
 use crate::plan::{Hold, Plan};
 use crate::units::{NS_PER_S, Span};
@@ -50,11 +50,8 @@ pub fn write_verdict_in(
         start: case.summary.start,
         peak: case.summary.established_peak,
     };
-    let mut headline = format!(
-        "{}: {}",
-        diagnosis.word.text(),
-        reached(diagnosis, case.plan, case.summary.loop_failed)
-    );
+    let mut headline =
+        format!("{}: {}", diagnosis.word.text(), reached(diagnosis, case.plan, case.summary));
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
@@ -100,7 +97,7 @@ pub fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
 }
 
 /// A sentence on what was reached.
-pub fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
+pub fn reached(diagnosis: &Diagnosis, plan: &Plan, summary: &Summary) -> String {
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     let mut text = match reached.replied {
@@ -133,7 +130,9 @@ pub fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String 
             Reach::Kernel { confirmed, checked } => {
                 format!("the server's kernel confirmed {confirmed} of {checked} checked")
             }
-            Reach::Application => "the application replied".to_owned(),
+            Reach::Application => {
+                format!("the application replied{}", summary.answers.short_text())
+            }
         };
         if let Some(dials_per_s) = reached.dials_per_s() {
             let took = seconds(reached.dialed_in);
@@ -144,7 +143,7 @@ pub fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String 
     text.push('.');
     if let Some(early) = &diagnosis.ended_early {
         let by = match early.by_signal {
-            true if loop_failed => "An error of this host",
+            true if summary.loop_failed => "An error of this host",
             true => "A signal",
             false => "--max-errors",
         };

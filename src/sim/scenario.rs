@@ -118,9 +118,11 @@ fn plan(random: &mut Random) -> Plan {
         settle: random.pick(&[Span::ZERO, Span::ZERO, hold, Span::from_s(1)]),
         close: Close::Fin,
         probe: random.pick(&[Probe::None, Probe::None, Probe::Sample, Probe::All]),
+        preset: None,
         reply_check: random.chance(450).then(|| reply_check(random)),
         errors_max: random.chance(100).then(|| random.between(1, u64::from(connections))),
         debug: random.chance(500),
+        rehearsal: None,
         budgets: random.pick(&[Budgets::DEFAULT, small]),
     };
     impatient(plan)

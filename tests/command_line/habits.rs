@@ -46,7 +46,7 @@ fn a_habit_is_answered_in_two_lines_and_nothing_is_dialed() {
             "unknown flag --force: did you mean --assume-yes",
             "--assume-yes TARGET",
         ),
-        ("-y TARGET --tls", "unknown flag --tls: TLS is not supported", "-y TARGET"),
+        ("-y TARGET --tls", "unknown flag --tls: to begin a TLS handshake", "-y TARGET --ask tls"),
         (
             "-y TARGET --bind 127.0.0.9",
             "--bind belongs to 'tcpgoon serve': did you mean --source (",

@@ -91,6 +91,17 @@ pub fn established_at(port: u16) -> usize {
 
 /// nginx with its status as the only page.
 pub fn nginx(scratch: &Scratch, port: u16, connections_max: u32) -> Option<Running> {
+    let server = format!("listen 127.0.0.1:{port}; location / {{ stub_status; }}");
+    nginx_with(scratch, port, connections_max, &server)
+}
+
+/// nginx with these lines for its server.
+pub fn nginx_with(
+    scratch: &Scratch,
+    port: u16,
+    connections_max: u32,
+    server: &str,
+) -> Option<Running> {
     let mut nginx = installed("nginx")?;
     // Temporary files are in the prefix; all paths of our own are relative to it.
     let config = scratch.write(
@@ -102,13 +113,68 @@ pub fn nginx(scratch: &Scratch, port: u16, connections_max: u32) -> Option<Runni
                  access_log off;
                  client_body_temp_path body; proxy_temp_path proxy; scgi_temp_path scgi;
                  fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
-                 server {{ listen 127.0.0.1:{port}; location / {{ stub_status; }} }}
+                 server {{ {server} }}
              }}"
         ),
     );
     nginx.args(["-e", "stderr", "-p"]).arg(scratch.path("")).arg("-c").arg(config);
     Some(start(nginx, port))
 }
+
+/// A key and a self-signed certificate, in PEM.
+pub fn certificate(scratch: &Scratch) -> Option<[PathBuf; 2]> {
+    let mut openssl = installed("openssl")?;
+    let [key, cert] = ["key.pem", "cert.pem"].map(|name| scratch.path(name));
+    openssl.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+    ]);
+    openssl.args(["-days", "1", "-subj", "/CN=localhost", "-keyout"]).arg(&key);
+    openssl.arg("-out").arg(&cert);
+    succeed(openssl, "");
+    Some([key, cert])
+}
+
+/// The TLS server of OpenSSL, for one connection after the other.
+pub fn s_server(scratch: &Scratch, port: u16, flags: &str) -> Option<Running> {
+    let [key, cert] = certificate(scratch)?;
+    let mut openssl = installed("openssl")?;
+    openssl.args(["s_server", "-www", "-accept", &local(port).to_string(), "-key"]).arg(key);
+    openssl.arg("-cert").arg(cert).args(flags.split_whitespace());
+    Some(start(openssl, port))
+}
+
+/// Python's ssl module: a thread for each connection. It prints the server name of each ClientHello.
+pub fn python_tls(scratch: &Scratch, port: u16) -> Option<Running> {
+    let [key, cert] = certificate(scratch)?;
+    let mut python = installed("python3")?;
+    python.args(["-u", "-c", PYTHON_TLS]).arg(port.to_string()).arg(cert).arg(key);
+    Some(start(python, port))
+}
+
+const PYTHON_TLS: &str = "
+import socketserver, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+def show(socket, name, context):
+    # In one write: other threads write too.
+    sys.stdout.write('name %s\\n' % name)
+context.sni_callback = show
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        try:
+            context.wrap_socket(self.request, server_side=True)
+        except OSError:
+            pass
+class Server(socketserver.ThreadingTCPServer):
+    request_queue_size, daemon_threads = 1000, True
+Server(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()
+";
 
 pub fn redis(scratch: &Scratch, port: u16, clients_max: u32) -> Option<Running> {
     let mut redis = installed("redis-server")?;

@@ -6,7 +6,7 @@ mod saved;
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::diagnose;
-use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
+use tcpgoon::diagnosis::model::{Diagnosis, Problem, Reach, Symptom, Word};
 use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::error::exit;
@@ -88,8 +88,8 @@ pub fn short_report(
 /// The most lines of a short report without a problem, with one, and for each further one.
 const LINES_MAX: [usize; 3] = [12, 25, 6];
 
-/// On a narrower terminal the candidates of three problems alone can take more.
-const COLUMNS_OF_MANY_MIN: usize = 80;
+/// On a narrower terminal a headline, a note and the candidates alone can take more.
+const BOUNDED_COLUMNS_MIN: usize = 80;
 
 /// What is wrong with the short reports of a run, at several widths.
 pub fn short_faults(
@@ -107,7 +107,7 @@ pub fn short_faults(
         let text = short_report(plan, summary, beside, diagnosis, columns);
         let faults = found.len();
         let lines = text.lines().count();
-        let is_bounded = columns >= COLUMNS_OF_MANY_MIN || diagnosis.problems.len() <= 2;
+        let is_bounded = columns >= BOUNDED_COLUMNS_MIN;
         let is_long = lines > lines_max && is_bounded;
         check(!is_long, &mut found, || format!("{lines} lines, and not {lines_max}"));
         let (_, verdict) = text.split_once("--- verdict ---\n").unwrap_or_default();
@@ -207,6 +207,9 @@ fn candidates(diagnosis: &Diagnosis, found: &mut Vec<String>) {
 /// The first word and the exit code, from the numbers of the run.
 fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
+    if let Reach::Kernel { confirmed, checked } = reached.reach {
+        check(confirmed <= checked, found, || format!("{confirmed} confirmed of {checked}"));
+    }
     let some_or_none = match u64::from(summary.sustained) + reached.replied.unwrap_or(0) {
         0 => Word::Failed,
         _ => Word::Limit,

@@ -6,6 +6,8 @@ use serde_json::Value;
 use super::documents::assert_balance;
 use super::schema::{assert_units, assert_valid};
 use crate::common::html::read;
+use tcpgoon::ask::PRESETS;
+use tcpgoon::ask::answer::Meaning;
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::model::{
@@ -102,6 +104,7 @@ fn plan() -> Plan {
         pace: Pace::rate(1_500),
         hold: Hold::Forever,
         reply_check: Some(check),
+        preset: Some(&PRESETS[0]),
         errors_max: Some(1),
         ..Plan::plain(10, Routes::new(vec![target(1), target(2)], &sources).unwrap())
     }
@@ -178,6 +181,7 @@ fn facts() -> Vec<Fact> {
         Fact::Retransmissions { failed: 5, through: 6 },
         Fact::FourTupleDecides { retransmits, through_percent: 40 },
         Fact::AllReplied { replied: 5 },
+        Fact::Busy { busy: 4, replied: 5 },
         Fact::SynAckRepeated { connections },
         Fact::HalfOpen { connections },
         Fact::NoneAcknowledged { connections: 5 },
@@ -271,7 +275,9 @@ pub fn every_kind_as_a_page() -> String {
 #[test]
 fn every_kind_of_problem_fact_and_cause_fits_the_schema() {
     let plan = plan();
-    let summary = Engine::new(&plan, Moment(0)).unwrap().summary();
+    let mut summary = Engine::new(&plan, Moment(0)).unwrap().summary();
+    summary.answers.add(Meaning::Http5xx, 3);
+    summary.answers.add(Meaning::TlsAlert, 40);
     let case = Case {
         plan: &plan,
         summary: &summary,

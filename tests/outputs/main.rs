@@ -12,6 +12,7 @@ mod files;
 mod html;
 mod kinds;
 mod metrics;
+mod rehearsals;
 mod saved;
 mod schema;
 mod tables;

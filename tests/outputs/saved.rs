@@ -17,8 +17,11 @@ use tcpgoon::json::reader::TEXT_BYTES_MAX;
 fn assert_again(scratch: &Scratch, run: &Outcome, is_appended: bool) {
     let [json, events] = ["json", "events"].map(|name| scratch.path(name));
     let [json, events] = [&json, &events].map(|path| path.to_str().unwrap());
-    let (_, report) = run.stdout.split_once("\n--- ").unwrap_or_else(|| panic!("{run:#?}"));
-    let report = format!("--- {report}");
+    let (lines, report) = run.stdout.split_once("\n--- ").unwrap_or_else(|| panic!("{run:#?}"));
+    // That of a rehearsal begins with a line about it.
+    let rehearsal = lines.lines().last().filter(|line| line.starts_with("REHEARSAL: "));
+    let report =
+        format!("{}--- {report}", rehearsal.map_or(String::new(), |line| format!("{line}\n")));
     // Short by default, and full in tests unless they ask for another form.
     let is_short = !report.contains(" run report ---\n");
     let form: &[&str] = if is_short { &[] } else { &["--report", "full"] };
@@ -122,6 +125,19 @@ fn runs_with_replies_limits_and_many_targets_are_rendered_again_as_they_were() {
     let args = with(&args, &files(&scratch));
     let limited = Running::start(tcpgoon_after("ulimit -n 50", &words(&args))).outcome();
     assert_again(&scratch, &limited, false);
+}
+
+#[test]
+fn rehearsals_and_answers_are_rendered_again_as_they_were() {
+    for scenario in ["ok:7", "backlog:4", "loss:2.5:3"] {
+        again(&["--rehearse", scenario, "-c", "20", "--hold", "2", "example.com:80"]);
+    }
+    again(&["--rehearse", "silent", "--ask", "http", "-c", "5", "--hold", "2", "example.com"]);
+    let busy = "HTTP/1.1 503 Service Unavailable\\r\\n\\r\\n";
+    let server = Served::start(&["-i", "0", "--banner", busy]);
+    again(&["-y", "-c", "5", "-s", "0", "--ask", "http", &server.target()]);
+    let server = Served::start(&["-i", "0", "--banner", "Exceeded MaxStartups\\r\\n"]);
+    again(&["-y", "-c", "5", "-s", "0", "--ask", "ssh", &server.target()]);
 }
 
 #[test]
@@ -235,6 +251,24 @@ fn what_cannot_be_read_is_one_line_with_its_place() {
         (changed("\"sustained_count\":", "\"sustained_count\":9"), "totals: sustained_count is 9"),
         (changed("{\"schema\"", "{\"event\":\"start\",\"schema\""), "no end of a run among these"),
         (format!("{document}{{"), ":2:2: the end: the name of a field"),
+        (
+            changed("\"rehearsed\":null", "\"rehearsed\":{\"scenario\":\"no\",\"seed\":1}"),
+            "rehearsed: no such scenario",
+        ),
+        (
+            changed(
+                "\"answers\":[]",
+                "\"answers\":[{\"label\":\"HTTP 200\",\"connections_count\":1}]",
+            ),
+            "checks.answers[0].label: 'HTTP 200': an answer of --ask is accepted",
+        ),
+        (
+            changed(
+                "\"answers\":[]",
+                "\"answers\":[{\"label\":\"HTTP 503\",\"connections_count\":9007199254740991}]",
+            ),
+            "checks: more answers than connections",
+        ),
         (changed("\"p50_ns\":", "\"x\":1,\"x\":"), "'x': the field is there twice"),
     ] {
         assert_refused(&from_stdin(text.as_bytes()), why);

@@ -216,8 +216,24 @@ fn a_habit_is_named_with_our_flag_and_its_unit() {
         ),
         (
             "h:80 --tls",
-            "unknown flag --tls: TLS is not supported, connections are plain TCP",
-            "h:80",
+            "unknown flag --tls: to begin a TLS handshake on each connection, give --ask tls",
+            "h:80 --ask tls",
+        ),
+        (
+            "h:443 --servername a.example",
+            "unknown flag --servername: to name the server in a TLS ClientHello, give --ask tls=NAME",
+            "h:443 --ask tls=a.example",
+        ),
+        (
+            "h:443 --servername",
+            "unknown flag --servername: to name the server in a TLS ClientHello, give --ask tls=NAME",
+            "h:443 --ask tls",
+        ),
+        (
+            "h -H x:y -p 80",
+            "unknown flag -H: of HTTP there is HEAD / only, by --ask http; --send sends bytes as \
+             they are",
+            "h -p 80",
         ),
         ("serve -h", "-h belongs to 'tcpgoon': did you mean --help?", "serve --help"),
         (
@@ -286,7 +302,7 @@ fn a_target_in_another_form_is_shown_in_ours() {
         ("http://example.com/", url, "example.com:80"),
         (
             "https://me@example.com:8443/a/b",
-            &format!("{url} (TLS is not supported)"),
+            &format!("{url} (for TLS give --ask tls)"),
             "example.com:8443",
         ),
         ("http://[::1]/", url, "[::1]:80"),

@@ -63,12 +63,33 @@ fn a_run_has_the_defaults_of_the_original() {
         debug: false,
         assume_yes: false,
         dry_run: false,
+        rehearsal: None,
         display: Display::default(),
         outputs: Outputs::default(),
     };
     for line in ["--host h --port 80", "-h h -p 80", "--port=80 -hh", "h:80", "h 80", "-p80 h"] {
         assert_eq!(run(line), expected, "{line}");
     }
+}
+
+#[test]
+fn a_target_without_a_port_takes_that_of_ask() {
+    for (line, ports) in [
+        ("h --ask redis", &[6379][..]),
+        ("h --ask redis --reply-timeout 1", &[6379]),
+        ("h i:80 --ask tls=x", &[443, 80]),
+        ("h i --ask http -p 8080", &[8080, 8080]),
+        ("h 81 i --ask ssh", &[81, 22]),
+    ] {
+        let args = run(line);
+        assert!(args.targets.iter().map(|target| target.port).eq(ports.iter().copied()), "{line}");
+    }
+    let targets = ["127.0.0.1:80".parse().unwrap()];
+    let targets = targets.map(|address| crate::route::Target { host: "x".into(), address });
+    let plan = run("h --ask http=www.example.com").plan(targets.into(), &[]).unwrap();
+    let check = plan.reply_check.unwrap();
+    assert!(check.send.starts_with(b"HEAD / HTTP/1.1\r\nHost: www.example.com\r\n"));
+    assert_eq!((&*check.expect, plan.preset.unwrap().name), (&b"HTTP/"[..], "http"));
 }
 
 #[test]
@@ -252,6 +273,18 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
             "h:80 --rate 0",
             "--rate '0': 0.001 to 10m dials a second are accepted, also as 0.5 or 2.5k",
         ),
+        (
+            "h --ask htp",
+            "--ask 'htp': http[=HOST], tls[=NAME], redis, ssh, smtp, mysql and postgres are accepted",
+        ),
+        ("h --ask redis=5", "--ask 'redis=5': redis takes no value"),
+        (
+            "h --ask tls=a/b",
+            "--ask 'tls=a/b': a name is accepted, as tls=example.com: no blanks, slashes or control \
+             characters, at most 259 bytes",
+        ),
+        ("h --ask redis --expect x", "--ask has its own --send and --expect: give it, or these"),
+        ("h --ask redis --send x", "--ask has its own --send and --expect: give it, or these"),
         ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
         ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
         ("h:80 -d=", "--debug '': true and false are accepted"),

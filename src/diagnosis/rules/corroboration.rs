@@ -36,6 +36,7 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (AcceptQueueFull, false, connections::closed_meanwhile),
     (DropAboveLimit, false, queue::all_replied),
     (ServerFdLimit, true, queue::not_all_replied_above),
+    (AppOverloaded, true, queue::busy),
     // What decides.
     (BackendDown, false, dials::four_tuple),
     (ListenerStuck, false, dials::four_tuple),

@@ -60,6 +60,14 @@ pub fn all_replied_against(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(-2), Fact::AllReplied { replied: view.facts.replied })
 }
 
+/// Most of the replies are errors of the server, and the others do not come.
+pub fn busy(view: &View<'_>) -> RuleResult {
+    let (busy, replied) = (view.case.summary.answers.busy(), view.facts.replied);
+    let is_it = matches!(view.observed.symptom, Symptom::NoReply { .. }) && busy * 2 > replied;
+    is_it.then_some(())?;
+    with_fact(Effect::By(4), Fact::Busy { busy, replied })
+}
+
 pub fn listen_overflows(view: &View<'_>) -> RuleResult {
     let count = view.facts.listen_overflows;
     // The counter covers all servers on this host, and only those.

@@ -34,10 +34,15 @@ use crate::units::rfc3339;
 pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     let word = diagnosis.word.text();
     page.put("<header class=\"", &word.to_ascii_lowercase());
-    page.put("\"><p class=\"mute\">", &report.target);
+    page.raw("\">");
+    if let Some(rehearsal) = &report.plan.rehearsal {
+        page.put("<p><strong>", rehearsal);
+        page.raw("</strong></p>");
+    }
+    page.put("<p class=\"mute\">", &report.target);
     page.put("</p><h1><strong>", &word);
     page.raw("</strong> ");
-    page.with_flags(&plain(&reached(diagnosis, report.plan, report.summary.loop_failed)));
+    page.with_flags(&plain(&reached(diagnosis, report.plan, report.summary)));
     page.raw("</h1>");
     if let Some(problem) = diagnosis.problems.first() {
         page.element("p", &observed(report, problem));

@@ -52,6 +52,9 @@ fn counts(codec: &mut Codec<'_>, connections: u32, summary: &Summary) {
             codec.fail(field, &format!("{name} is {count}: at most {connections} is accepted"));
         }
     }
+    let answers = summary.answers.counts();
+    let answered = answers.iter().fold(0, |sum: u64, one| sum.saturating_add(one.connections));
+    codec.check("checks", answered <= summary.established_ever, "more answers than connections");
     codec.check("totals", summary.skipped <= summary.errors, "more skipped dials than errors");
     let open = summary.last.level(State::Established);
     codec.check("totals", open <= summary.established_peak, "more are open than ever at once");

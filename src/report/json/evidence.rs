@@ -6,6 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::codec::Codec;
 use super::run::read_ip;
 use super::totals::failures;
+use crate::ask::{
+    answer::{AnswerTally, Count, Meaning, label},
+    of_label,
+};
 use crate::counters::Counters;
 use crate::engine::failure_times::Failures;
 use crate::engine::{CheckStats, Round, RoundStats, Summary};
@@ -55,9 +59,28 @@ fn replies(codec: &mut Codec<'_>, summary: &mut Summary) {
         codec.number(field, count);
     }
     codec.number("replies_pending_count", &mut summary.replies_pending);
+    answers(codec, &mut summary.answers);
     codec.optional("no_reply", &mut summary.no_reply, failures);
     let count = summary.checks.no_reply;
     summary.no_reply = summary.no_reply.map(|no_reply| Failures { count, ..no_reply });
+}
+
+fn answers(codec: &mut Codec<'_>, answers: &mut AnswerTally) {
+    let mut counts = answers.counts().to_vec();
+    let none = || Count { meaning: Meaning::Plain, number: 0, connections: 0 };
+    codec.list("answers", &mut counts, ENTRIES_MAX, none, &mut |codec, count| {
+        if let Some(json) = codec.writing() {
+            json.key("kind").string(count.meaning.id());
+        }
+        let mut kind = (count.meaning, count.number);
+        let write = |(meaning, number): &(Meaning, u8)| label(*meaning, *number);
+        codec.as_text("label", &mut kind, write, of_label, "an answer of --ask");
+        (count.meaning, count.number) = kind;
+        codec.number("connections_count", &mut count.connections);
+    });
+    if codec.is_reading() {
+        *answers = AnswerTally::of(counts);
+    }
 }
 
 fn round(codec: &mut Codec<'_>, round: &mut RoundStats) {

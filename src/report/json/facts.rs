@@ -18,6 +18,7 @@ fn id(fact: &Fact) -> &'static str {
         Fact::Retransmissions { .. } => "retransmissions",
         Fact::FourTupleDecides { .. } => "four-tuple-decides",
         Fact::AllReplied { .. } => "all-replied",
+        Fact::Busy { .. } => "busy",
         Fact::SynAckRepeated { .. } => "syn-ack-repeated",
         Fact::HalfOpen { .. } => "half-open",
         Fact::NoneAcknowledged { .. } => "none-acknowledged",
@@ -62,6 +63,10 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
         | Fact::NoneAcknowledged { connections }
         | Fact::ResetAsRefused { connections } => {
             number(json, "connections_count", *connections);
+        }
+        Fact::Busy { busy, replied } => {
+            number(json, "busy_count", *busy);
+            number(json, "replied_count", *replied);
         }
         Fact::ShortTimeout { timeout } => span(json, "timeout_ns", *timeout),
         Fact::SynNotSent { count, retransmits } | Fact::SynStillQueued { count, retransmits } => {

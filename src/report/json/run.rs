@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::codec::Codec;
 use super::fields::SCHEMA_NAME;
 use super::{host, names};
+use crate::ask::{PRESETS, Preset};
 use crate::escape::{Escaped, unescaped};
 use crate::limits::{Finding, Host};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, TEXT_BYTES_MAX};
+use crate::rehearsal::Rehearsal;
 use crate::report::Start;
 use crate::route::{OtherAddresses, Routes, SOURCES_MAX, TARGETS_MAX, Target};
 use crate::units::rfc3339;
@@ -57,13 +59,34 @@ impl Begun {
         if let Some(json) = codec.writing() {
             json.key("version").string(env!("CARGO_PKG_VERSION"));
         }
+        let rehearsed = rehearsed(codec, self.plan.rehearsal.take());
         codec.text("command_line", &mut self.command_line);
         codec.text_or_null("host", &mut self.host);
         time(codec, "start", "start_unix_us", &mut self.start_unix_ns);
         codec.object("plan", &mut |codec| plan(codec, &mut self.plan));
+        self.plan.rehearsal = rehearsed;
         codec.object("limits", &mut |codec| host::limits(codec, &mut self.limits));
         host::findings(codec, &self.plan, &mut self.findings);
     }
+}
+
+/// What was simulated, and the seed: as they were typed.
+fn rehearsed(codec: &mut Codec<'_>, rehearsal: Option<Rehearsal>) -> Option<Rehearsal> {
+    let mut typed = rehearsal.as_ref().map(|of| (of.scenario.clone(), of.seed));
+    codec.optional("rehearsed", &mut typed, |codec, (scenario, seed)| {
+        codec.text("scenario", scenario);
+        codec.number("seed", seed);
+    });
+    if !codec.is_reading() {
+        return rehearsal;
+    }
+    let (scenario, seed) = typed?;
+    match Rehearsal::parse(&format!("{scenario}:{seed}")) {
+        Ok(rehearsal) if rehearsal.scenario == scenario => return Some(rehearsal),
+        Ok(_) => codec.fail("rehearsed", "a scenario without its seed is accepted"),
+        Err(accepted) => codec.fail("rehearsed", &accepted),
+    }
+    None
 }
 
 /// A time as RFC 3339, and in microseconds since 1970.
@@ -117,12 +140,25 @@ fn plan(codec: &mut Codec<'_>, plan: &mut Plan) {
     codec.choice("close", &mut plan.close, &[Close::Fin, Close::Rst], names::close);
     let probes = [Probe::None, Probe::Sample, Probe::All];
     codec.choice("probe", &mut plan.probe, &probes, names::probe);
-    codec.optional("reply_check", &mut plan.reply_check, |codec, check: &mut ReplyCheck| {
-        bytes(codec, "send", &mut check.send);
-        bytes(codec, "expect", &mut check.expect);
-        codec.number("timeout_ns", &mut check.reply_timeout);
-    });
+    let mut checked = plan.reply_check.take().map(|check| (check, plan.preset));
+    codec.optional("reply_check", &mut checked, reply_check);
+    plan.preset = checked.as_ref().and_then(|(_, preset)| *preset);
+    plan.reply_check = checked.map(|(check, _)| check);
     codec.number_or_null("errors_max_count", &mut plan.errors_max);
+}
+
+/// With the preset of `--ask`.
+fn reply_check(codec: &mut Codec<'_>, checked: &mut (ReplyCheck, Option<&'static Preset>)) {
+    let (check, preset) = checked;
+    bytes(codec, "send", &mut check.send);
+    bytes(codec, "expect", &mut check.expect);
+    let mut name = preset.map(|preset| preset.name.to_owned());
+    codec.text_or_null("ask", &mut name);
+    if let Some(name) = name {
+        *preset = PRESETS.iter().find(|preset| preset.name == name);
+        codec.check("ask", preset.is_some(), "a preset of --ask is accepted");
+    }
+    codec.number("timeout_ns", &mut check.reply_timeout);
 }
 
 fn routes(codec: &mut Codec<'_>, plan: &mut Plan) {
