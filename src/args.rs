@@ -62,6 +62,8 @@ pub struct Args {
     /// `None`: the first line and no interval lines.
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// As in [`Plan::duration`].
+    pub duration: Option<Span>,
     /// As in [`Plan::settle`].
     pub settle: Span,
     pub family: Family,
@@ -90,6 +92,7 @@ impl Args {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            duration: None,
             settle: Span::ZERO,
             family: Family::Any,
             all_addresses: false,
@@ -124,6 +127,7 @@ impl Args {
             dial_timeout: self.dial_timeout,
             interval: self.interval,
             hold: self.hold,
+            duration: self.duration,
             settle: self.settle,
             close: self.close,
             probe: self.probe(),

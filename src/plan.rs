@@ -192,6 +192,8 @@ pub struct Plan {
     pub dial_timeout: Option<Span>,
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// From the first dial to the end of dialing, and of the hold.
+    pub duration: Option<Span>,
     /// The most of the hold that the run waits for late closes.
     pub settle: Span,
     pub close: Close,
@@ -215,6 +217,7 @@ impl Plan {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            duration: None,
             settle: Span::ZERO,
             close: Close::Fin,
             probe: Probe::None,

@@ -24,6 +24,7 @@ pub struct Draft {
     pub calibrate: CalibrateArgs,
     /// Of the run or of the server.
     pub interval: Option<Span>,
+    pub duration: Option<Span>,
     pub help: bool,
     pub version: bool,
     pub host: Option<Group>,
@@ -58,6 +59,7 @@ impl Draft {
             },
             calibrate: CalibrateArgs::default(),
             interval: None,
+            duration: None,
             help: false,
             version: false,
             host: None,
@@ -109,7 +111,8 @@ impl Draft {
             Some(rate_milli) => Pace::rate(rate_milli),
             None => Pace::sleep(self.sleep.unwrap_or_default()),
         };
-        Ok(Args { targets, pace, interval: self.interval, ..self.run })
+        let Draft { interval, duration, run, .. } = self;
+        Ok(Args { targets, pace, interval, duration, ..run })
     }
 
     /// The words of `tcpgoon serve`: a port, or an address and a port; as if by --bind and --port,
@@ -150,7 +153,8 @@ impl Draft {
     pub fn into_serve(self) -> ServeArgs {
         let close = self.close_after.map(|after| (after, End::Close));
         let reset = self.reset_after.map(|after| (after, End::Reset));
-        ServeArgs { interval: self.interval, end: close.or(reset), ..self.serve }
+        let Draft { interval, duration, serve, .. } = self;
+        ServeArgs { interval, duration, end: close.or(reset), ..serve }
     }
 }
 

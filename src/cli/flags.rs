@@ -192,9 +192,9 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "duration",
         value: Some("T"),
-        verbs: SERVE,
-        help: "Time to run, in s (default, and 0: until a signal)",
-        effect: |draft, value| store(&mut draft.serve.duration, effects::seconds_or_none(value)),
+        verbs: &[Verb::Run, Verb::Serve],
+        help: "Time to run, in s (default, and 0: without a limit)",
+        effect: |draft, value| store(&mut draft.duration, effects::seconds_or_none(value)),
         ..BASE
     },
     Flag {

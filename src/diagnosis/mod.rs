@@ -88,7 +88,10 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
         _ => Span::ZERO,
     };
     Reached {
-        planned: summary.last.connections,
+        planned: match summary.is_time_up {
+            true => summary.last.connections - summary.last.level(State::NotInitiated),
+            false => summary.last.connections,
+        },
         sustained: summary.sustained,
         peak: summary.established_peak,
         established_ever: summary.established_ever,
@@ -101,15 +104,17 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
 fn ended_early(summary: &Summary) -> Option<EndedEarly> {
     let [not_dialed, dialing] =
         [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
+    let by_signal = summary.stopped && !summary.hit_max_errors;
     let early = EndedEarly {
-        by_signal: summary.stopped && !summary.hit_max_errors,
+        by_signal,
+        by_duration: summary.is_time_up && !summary.hit_max_errors && !by_signal,
         not_dialed,
         dialing,
         replies_pending: summary.replies_pending,
         checks_pending: summary.probes_pending,
     };
     let is_undone = not_dialed + dialing + summary.replies_pending + summary.probes_pending > 0;
-    (is_undone && (summary.stopped || summary.hit_max_errors)).then_some(early)
+    (is_undone && (by_signal || early.by_duration || summary.hit_max_errors)).then_some(early)
 }
 
 /// The first word, and its exit code.
@@ -118,8 +123,7 @@ fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) 
     // What was established and did not stay is none.
     let is_some = reached.sustained > 0 || reached.replied.is_some_and(|replied| replied > 0);
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };
-    let is_undecided =
-        summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;
+    let is_undecided = summary.not_dialed() + summary.last.level(State::Dialing) > 0;
     if summary.hit_max_errors {
         return (some_or_none, exit::WITH_ERRORS);
     }

@@ -65,7 +65,7 @@ impl Engine {
             return;
         }
         let mut budget = self.budgets.expiries_max;
-        self.checks.begin_round(self.now, self.decided_at, self.hold);
+        self.checks.begin_round(self.now, self.decided_at, self.hold());
         while budget > 0
             && let Some(slot) = self.checks.next_of_round()
         {

@@ -132,6 +132,7 @@ impl Engine {
             gaps: self.gaps.clone(),
             events_ignored: stats.events_ignored,
             series: self.series.finished(self.now.since(self.start), &self.point()),
+            is_time_up: self.is_time_up(),
             stopped: self.stopped,
             loop_failed: false,
         }

@@ -37,6 +37,9 @@ impl Engine {
     pub(super) fn dial(&mut self, actions: &mut Vec<Action>) {
         // Skipped dials come first: nothing stands between a dial and the poll, and they may reach
         // the maximum of errors.
+        if self.is_time_up() {
+            return;
+        }
         let mut skipped = 0;
         while skipped < self.budgets.skips_max
             && self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
@@ -81,12 +84,15 @@ impl Engine {
             return Wake::Now;
         }
         let wheel = self.wheel.next_due().map(Tick::moment);
-        let dial = if self.stopped { None } else { self.pacer.next_due() };
+        let time_up = self.time_up_at();
+        let is_time_up = time_up.is_some_and(|end| end <= self.now);
+        let dial = if self.stopped || is_time_up { None } else { self.pacer.next_due() };
+        let time_up = time_up.filter(|_| !is_time_up && self.decided_at.is_none());
         // While checks are pending, their results end the run.
         let end = self.end_due().filter(|_| !self.checks.is_waiting());
-        let round = self.checks.next_due(self.now, self.decided_at, self.hold);
+        let round = self.checks.next_due(self.now, self.decided_at, self.hold());
         let round = round.filter(|_| !self.stopped);
-        let due = [wheel, dial, self.sample_due, end, round, self.stalled.next_due()]
+        let due = [wheel, dial, self.sample_due, end, round, time_up, self.stalled.next_due()]
             .into_iter()
             .flatten()
             .min();

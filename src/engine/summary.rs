@@ -112,6 +112,8 @@ pub struct Summary {
     pub events_ignored: u64,
     /// The run over time.
     pub series: Series,
+    /// Whether the duration of the plan was over before its end: slots never dialed are no fault then.
+    pub is_time_up: bool,
     /// Whether a signal ended it, or a failure of the poll loop.
     pub stopped: bool,
     /// The latter, set by the driver.
@@ -121,7 +123,7 @@ pub struct Summary {
 impl Summary {
     /// The original's exit code.
     pub fn exit_code(&self) -> u8 {
-        let undecided = self.last.level(State::NotInitiated)
+        let undecided = self.not_dialed()
             + self.last.level(State::Dialing)
             + self.replies_pending
             + self.probes_pending;
@@ -140,6 +142,11 @@ impl Summary {
         } else {
             exit::ALL_ESTABLISHED
         }
+    }
+
+    /// Slots that were to be dialed and were not.
+    pub fn not_dialed(&self) -> u32 {
+        if self.is_time_up { 0 } else { self.last.level(State::NotInitiated) }
     }
 
     /// How many connections `reason` ended.

@@ -35,6 +35,9 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
         Hold::For(span) => write!(text, " Then they are held for {span}, and closed{how}."),
         Hold::Forever => write!(text, " Then they are held until a signal, and closed{how}."),
     };
+    if let Some(duration) = plan.duration {
+        let _ = write!(text, " It ends after {duration}, whatever is left.");
+    }
     write_wrapped(out, &text, 0)
 }
 

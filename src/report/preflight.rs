@@ -221,6 +221,9 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
         }
         Hold::Forever => writeln!(out, "Hold: until a signal")?,
     }
+    if plan.duration.is_some() {
+        writeln!(out, "Duration: {}", or_none(plan.duration))?;
+    }
     writeln!(out, "Interval: {}", or_none(plan.interval))?;
     if let Some(range) = host.ports {
         let (usable, pairs) = (limits::ports_usable(host, range), limits::pairs(plan));

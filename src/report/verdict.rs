@@ -133,6 +133,7 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
         let by = match early.by_signal {
             true if loop_failed => "An error of this host",
             true => "A signal",
+            false if early.by_duration => "--duration",
             false => "--max-errors",
         };
         let parts = [

@@ -41,10 +41,16 @@ pub struct Scenario {
     pub faults: Faults,
 }
 
+/// Seeds from here on are runs with a duration. All others are as they were without these.
+pub const TIMED_SEEDS: u64 = 1 << 63;
+
 impl Scenario {
-    pub fn new(random: &mut Random) -> Scenario {
+    pub fn new(seed: u64, random: &mut Random) -> Scenario {
         let is_large = random.chance(45);
-        let plan = if is_large { large(plan(random), random) } else { plan(random) };
+        let mut plan = if is_large { large(plan(random), random) } else { plan(random) };
+        if seed >= TIMED_SEEDS {
+            plan = timed(plan, &mut Random::new(!seed));
+        }
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
             _ if is_large && plan.reply_check.is_none() => vec![Behaviour::SlowSyn],
             _ if is_large => vec![random.pick(&[Behaviour::Accept, Behaviour::SlowSyn])],
@@ -54,7 +60,7 @@ impl Scenario {
         };
         let start = start(random);
         let horizon = horizon(&plan, &behaviours);
-        let must_stop = plan.hold == Hold::Forever;
+        let must_stop = plan.hold == Hold::Forever && plan.duration.is_none();
         let is_stopped = must_stop || random.chance(200);
         let stop_at = is_stopped.then(|| {
             let first = Span(horizon.0 / 8);
@@ -106,6 +112,7 @@ fn plan(random: &mut Random) -> Plan {
         pace,
         dial_timeout: random.pick(&[None, Some(short), Some(short), Some(long)]),
         interval: random.pick(&[None, Some(interval), Some(Span::from_s(1))]),
+        duration: None,
         hold: random.pick(&[
             Hold::For(Span::ZERO),
             Hold::For(Span::ZERO),
@@ -147,6 +154,14 @@ fn large(plan: Plan, random: &mut Random) -> Plan {
         reply_check: random.chance(500).then(|| reply_check(random)),
         ..plan
     }
+}
+
+/// It ends before its last dial, in its hold, or not at all.
+fn timed(plan: Plan, random: &mut Random) -> Plan {
+    let dials = plan.pace.offset(plan.connections) + Span::from_ms(5);
+    let most =
+        random.pick(&[Span(dials.0 / 2), dials, dials + Span::from_s(1), Span(20 * dials.0)]);
+    Plan { duration: Some(random.span(Span(1), most)), ..plan }
 }
 
 /// A request, an expected reply, or both.
@@ -201,5 +216,9 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
     };
     let checks = plan.reply_check.as_ref().map_or(Span::ZERO, |reply| reply.reply_timeout)
         + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
-    plan.pace.offset(plan.connections) + dial + hold.max(checks) + Span::from_ms(20)
+    let dials = plan.pace.offset(plan.connections) + dial;
+    match plan.duration {
+        Some(end) if end < dials + hold => end + dial + checks + Span::from_ms(20),
+        _ => dials + hold.max(checks) + Span::from_ms(20),
+    }
 }

@@ -84,7 +84,9 @@ fn check(holds: bool, found: &mut Vec<String>, what: impl FnOnce() -> String) {
 fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
     let (connections, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
-    check(connections == plan.connections, found, || format!("{connections} connections"));
+    let dialed = plan.connections - summary.last.level(State::NotInitiated);
+    let planned = if summary.is_time_up { dialed } else { plan.connections };
+    check(connections == planned, found, || format!("{connections} connections"));
     check(sustained <= peak, found, || format!("sustained {sustained} > peak {peak}"));
     let ever = reached.established_ever;
     check(u64::from(peak) <= ever, found, || format!("peak {peak} of {ever} established"));
@@ -121,8 +123,8 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
         0 => Word::Failed,
         _ => Word::Limit,
     };
-    let undecided = [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
-    let is_undone = undecided.iter().sum::<u32>() + summary.replies_pending > 0;
+    let undecided = summary.not_dialed() + summary.last.level(State::Dialing);
+    let is_undone = undecided + summary.replies_pending > 0;
     let is_all = match reached.replied {
         Some(replied) => replied == u64::from(reached.planned),
         None => reached.sustained == reached.planned,

@@ -231,6 +231,7 @@ fn diagnosis(word: Word, reach: Reach, reached: Reached, mut problems: Vec<Probl
         reached: Reached { reach, ..reached },
         ended_early: Some(EndedEarly {
             by_signal: false,
+            by_duration: false,
             not_dialed: 1,
             dialing: 2,
             replies_pending: 3,

@@ -48,6 +48,7 @@ impl Shadow {
                     self.lateness.0.push(late);
                 }
                 self.dialed.push(at);
+                self.unreported -= 1;
                 self.transition(slot, State::Dialing, at, None);
                 self.conn(slot).dialed_at = at;
                 self.note(key, Note::Dialing, expected);

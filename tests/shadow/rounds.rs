@@ -42,7 +42,7 @@ impl Shadow {
     }
 
     fn last_due(&self) -> Option<Moment> {
-        match self.plan.hold {
+        match self.hold() {
             Hold::For(hold) if hold >= Span::from_s(2) => {
                 Some(self.decided_at? + (hold - Span::from_s(1)))
             }
@@ -52,7 +52,7 @@ impl Shadow {
 
     fn watch_due(&self) -> Option<Moment> {
         let due = self.decided_at? + Span::from_s(60 * (self.rounds.minute + 1));
-        match (self.plan.hold, self.last_due()) {
+        match (self.hold(), self.last_due()) {
             (Hold::Forever, _) => Some(due),
             (_, Some(last)) if due + Span::from_s(5) <= last => Some(due),
             _ => None,

@@ -52,6 +52,8 @@ pub struct Shadow {
     pub late_at: Option<Moment>,
     pub rounds: Rounds,
     pub dialed: Vec<Moment>,
+    /// Dials that were handed out and not reported.
+    pub unreported: u32,
     pub established: Times,
     pub failed: Times,
     pub lateness: Times,
@@ -110,6 +112,7 @@ impl Shadow {
             late_at: None,
             rounds: Rounds::default(),
             dialed: Vec::new(),
+            unreported: 0,
             established: Times::default(),
             failed: Times::default(),
             lateness: Times::default(),

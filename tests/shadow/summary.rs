@@ -85,6 +85,7 @@ impl Shadow {
             ("unsettled", summary.probes_pending.into(), awaited - replies),
             ("stopped", summary.stopped.into(), self.stopped.into()),
             ("gave up", summary.hit_max_errors.into(), self.gave_up.into()),
+            ("time up", summary.is_time_up.into(), self.is_time_up().into()),
             ("start", summary.start.0, self.start.0),
             ("end", summary.end.0, self.now.0),
         ] {
@@ -146,6 +147,7 @@ impl Shadow {
         let mut code = if self.lost > 0 { 2 } else { 0 };
         for conn in &self.conns {
             match conn.state {
+                State::NotInitiated if self.is_time_up() => {}
                 State::NotInitiated | State::Dialing => return 1,
                 _ if self.is_undecided(conn) => return 1,
                 State::Error => code = 2,

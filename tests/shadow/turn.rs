@@ -83,7 +83,7 @@ impl Shadow {
     /// When the hold is over and the run has settled: no close for 100 ms, or the maximum for that, or
     /// no connection left.
     fn hold_end(&self) -> Option<Moment> {
-        let (decided_at, Hold::For(span)) = (self.decided_at?, self.plan.hold) else { return None };
+        let (decided_at, Hold::For(span)) = (self.decided_at?, self.hold()) else { return None };
         let mut end = decided_at + span;
         if self.level(State::Established) > 0 {
             let last = self.closed_at.unwrap_or(decided_at).max(decided_at);
@@ -93,10 +93,34 @@ impl Shadow {
         Some(end)
     }
 
+    /// When `--duration` is over.
+    pub(super) fn time_up_at(&self) -> Option<Moment> {
+        Some(*self.dialed.first()? + self.plan.duration?)
+    }
+
+    pub(super) fn is_time_up(&self) -> bool {
+        self.time_up_at().is_some_and(|end| end <= self.now)
+    }
+
+    /// The hold, or what `--duration` leaves of it.
+    pub(super) fn hold(&self) -> Hold {
+        let (Some(end), Some(decided_at)) = (self.time_up_at(), self.decided_at) else {
+            return self.plan.hold;
+        };
+        match self.plan.hold {
+            Hold::For(span) if decided_at + span <= end => Hold::For(span),
+            _ => Hold::For(end.since(decided_at)),
+        }
+    }
+
     fn check_end(&mut self) {
         let undecided = self.level(State::NotInitiated) + self.level(State::Dialing);
-        if undecided == 0 && self.decided_at.is_none() {
+        let in_flight = self.level(State::Dialing) + self.unreported;
+        if (undecided == 0 || self.is_time_up() && in_flight == 0) && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
+            if undecided > 0 {
+                self.mark("the time up before the last dial");
+            }
         }
         let held =
             self.hold_end().is_some_and(|end| end <= self.now) && !self.readiness_may_be_pending();
@@ -202,6 +226,9 @@ impl Shadow {
 
     fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
         let limits = self.plan.budgets;
+        if self.is_time_up() {
+            return Ok(rest);
+        }
         let (mut dials, mut skipped) = (0, 0);
         // Skipped dials come first, and one of them may reach `--max-errors`.
         while !self.over && self.dial_due().is_some_and(|due| due <= self.now) {
@@ -218,6 +245,7 @@ impl Shadow {
             } else {
                 dials += 1;
                 self.routing.dial(key.slot, self.now);
+                self.unreported += 1;
                 expected.push(Action::Dial(key));
             }
             if self.scheduled(self.next_slot) < self.not_before {
@@ -236,6 +264,9 @@ impl Shadow {
     }
 
     fn dial_due(&self) -> Option<Moment> {
+        if self.is_time_up() {
+            return None;
+        }
         let due = self.scheduled(self.next_slot).max(self.not_before);
         (self.next_slot < self.plan.connections).then_some(due)
     }
@@ -269,7 +300,9 @@ impl Shadow {
         }
         let wheel = (0..self.plan.connections).filter_map(|slot| self.tick_due(slot)).min();
         let end = self.hold_end().filter(|_| !self.is_waiting());
-        let others = [self.dial_due(), self.sample_due, end, self.round_due(), self.stall_due()];
+        let time_up = self.time_up_at().filter(|_| self.decided_at.is_none() && !self.is_time_up());
+        let others =
+            [self.dial_due(), self.sample_due, end, self.round_due(), self.stall_due(), time_up];
         let wanted = others.into_iter().flatten().chain(wheel).min();
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));

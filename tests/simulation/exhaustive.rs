@@ -77,6 +77,7 @@ fn plans() -> Vec<Plan> {
     };
     let paced =
         Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
+    let timed = Plan { duration: Some(Span::from_us(400)), ..paced.clone() };
     let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
     let forever = Plan { hold: Hold::Forever, errors_max: Some(2), ..plain.clone() };
     let stalling = Plan { errors_max: Some(1), ..held.clone() };
@@ -87,7 +88,7 @@ fn plans() -> Vec<Plan> {
     };
     let probed = Plan { probe: Probe::All, dial_timeout: None, ..plain.clone() };
     let talking = Plan { reply_check: Some(talk), ..probed.clone() };
-    vec![plain, paced, held, forever, stalling, probed, talking]
+    vec![plain, paced, timed, held, forever, stalling, probed, talking]
 }
 
 /// A run so far, with independent counts.
@@ -250,7 +251,7 @@ fn every_sequence_of_three_steps() {
     let sequences = |steps: u64| steps + steps * steps + steps * steps * steps;
     assert_eq!(
         walk_all(plans(), &[], 3, false),
-        4 * sequences(21) + sequences(22) + 2 * sequences(28)
+        5 * sequences(21) + sequences(22) + 2 * sequences(28)
     );
 }
 
@@ -298,7 +299,7 @@ fn every_sequence_of_four_effective_steps_with_pending_keepalives() {
 fn dials_that_stall_end_the_run_as_in_the_model() {
     let [mut stalls, mut opens] = [2, 1].map(|errors_max| {
         let plans = plans();
-        let plan = Plan { errors_max: Some(errors_max), ..plans[4].clone() };
+        let plan = Plan { errors_max: Some(errors_max), ..plans[5].clone() };
         let mut walk = Walk::new(&plan);
         for slot in 0..2 {
             walk.step(Step::Event(EventKind::Dialed(Key { slot, attempt: 0 })), &[]);

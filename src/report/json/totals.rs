@@ -66,6 +66,7 @@ fn write_totals(json: &mut Json, report: &Report<'_>) {
     span(json, "longest_turn_ns", report.turn_longest);
     number(json, "lines_dropped_count", report.lines_dropped);
     boolean(json, "was_stopped", summary.stopped);
+    boolean(json, "is_time_up", summary.is_time_up);
     boolean(json, "hit_max_errors", summary.hit_max_errors);
 }
 
