@@ -62,6 +62,8 @@ pub struct Args {
     /// `None`: the first line and no interval lines.
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// As in [`Plan::lifetime`].
+    pub lifetime: Option<Span>,
     /// As in [`Plan::duration`].
     pub duration: Option<Span>,
     /// As in [`Plan::settle`].
@@ -92,6 +94,7 @@ impl Args {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            lifetime: None,
             duration: None,
             settle: Span::ZERO,
             family: Family::Any,
@@ -127,6 +130,7 @@ impl Args {
             dial_timeout: self.dial_timeout,
             interval: self.interval,
             hold: self.hold,
+            lifetime: self.lifetime,
             duration: self.duration,
             settle: self.settle,
             close: self.close,
@@ -143,7 +147,11 @@ impl Args {
             Hold::For(span) => span >= SAMPLE_HOLD_MIN,
             Hold::Forever => true,
         };
-        self.checks.probe.unwrap_or(if holds { Probe::Sample } else { Probe::None })
+        self.checks.probe.unwrap_or(if holds && self.lifetime.is_none() {
+            Probe::Sample
+        } else {
+            Probe::None
+        })
     }
 
     fn reply_check(&self) -> Option<ReplyCheck> {

@@ -73,6 +73,7 @@
 //!     wire.rs           segments, timers, the agenda
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
+//!   verb.rs             the verbs
 //!   flags.rs            FLAGS: one record a flag
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
@@ -123,6 +124,7 @@
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   progress.rs         the progress line on a terminal
 //!   rates.rs            the line of --rates
+//!   churn.rs            rates, and late dials, where slots dial again
 //!   wrap.rs             text at 80 columns
 //! diagnosis/            a finished run → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
@@ -132,6 +134,7 @@
 //!   scope.rs            the targets or sources of a symptom, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level
 //!   chance.rs           their p-values
+//!   churn.rs            the same where slots dial again
 //!   closes.rs           how connections were closed: age, moment, sweep, oldest first
 //!   rank.rs             the primary symptom, and what it explains
 //!   rules/              symptom × pattern × corroboration → candidates
@@ -163,6 +166,7 @@
 //!   dating.rs           when an event happened: the kernel's date, or an interval
 //!   sustained.rs        the most that stayed open together for 100 ms
 //!   ending.rs           when a run is over: the hold, the settling, the end of a gap
+//!   churn.rs            our closes after a lifetime, and slots that dial again
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
 //!   handlers.rs         what each event does

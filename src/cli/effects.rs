@@ -84,6 +84,14 @@ impl Draft {
         if self.run.display.quiet && self.run.display.rates {
             return Err("--rates follows the stats lines that --quiet leaves out: give one".into());
         }
+        let CheckArgs { send, expect, probe, .. } = &self.run.checks;
+        let checks = !send.is_empty() || !expect.is_empty() || probe.is_some();
+        let holds = self.run.hold != Hold::For(Span::ZERO);
+        if self.run.lifetime.is_some() && (checks || holds) {
+            return Err("--lifetime closes connections that --hold, --send, --expect and --probe \
+                        hold: give one of them"
+                .into());
+        }
         if self.serve.echo && self.serve.flood {
             return Err("--echo and --flood both send data: give one of them".into());
         }

@@ -4,34 +4,9 @@
 use super::effects::{self, Draft, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
+pub use super::verb::Verb;
 use crate::args::Family;
 use crate::outputs::Format;
-
-/// The commands of the program: the first word, or a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    Run,
-    Serve,
-    Calibrate,
-    Explain,
-    Schema,
-}
-
-impl Verb {
-    pub const ALL: [Verb; 5] =
-        [Verb::Run, Verb::Serve, Verb::Calibrate, Verb::Explain, Verb::Schema];
-
-    /// The command line of the verb, without flags.
-    pub fn command(self) -> &'static str {
-        match self {
-            Verb::Run => "tcpgoon",
-            Verb::Serve => "tcpgoon serve",
-            Verb::Calibrate => "tcpgoon calibrate",
-            Verb::Explain => "tcpgoon explain",
-            Verb::Schema => "tcpgoon schema",
-        }
-    }
-}
 
 /// One flag of one or more verbs.
 #[derive(Debug, Clone, Copy)]
@@ -291,6 +266,13 @@ pub const FLAGS: &[Flag] = &[
         value: Some("FILE"),
         help: "Write the conditions of --fail-if to FILE as JUnit XML",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Junit, value),
+        ..BASE
+    },
+    Flag {
+        long: "lifetime",
+        value: Some("T"),
+        help: "Close each connection after T, in s, and dial again, until --duration or a signal",
+        effect: |draft, value| fill(&mut draft.run.lifetime, effects::seconds(value)),
         ..BASE
     },
     Flag {

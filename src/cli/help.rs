@@ -108,7 +108,10 @@ Exit codes:
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Target", &["host", "port", "ipv4", "ipv6", "all-addresses", "source"]),
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
-    ("Connections", &["hold", "send", "expect", "reply-timeout", "probe", "settle", "close"]),
+    (
+        "Connections",
+        &["hold", "lifetime", "send", "expect", "reply-timeout", "probe", "settle", "close"],
+    ),
     ("Reports", &["fail-if", "json", "events", "markdown", "junit"]),
     ("Prompt and output", &[]),
 ];

@@ -1,5 +1,6 @@
 //! The command line: argv in, text out. The only I/O is the prompt, on streams that it is given.
 //!
+//! * `verb`: the verbs.
 //! * [`flags`]: `FLAGS`, one record a flag for all verbs; parser and help have no other source.
 //! * `parse`: argv → [`Command`], or one line for the first mistake.
 //! * `effects`: what each flag does with its value.
@@ -33,6 +34,7 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 pub use answer::with_verb;
 pub use flags::Verb;

@@ -5,12 +5,13 @@
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
 //! * [`facts`]: the numbers that rules read; [`useful_checks`]: which checks are useful after a run;
 //! * [`symptoms`]: what was observed, with its [`pattern`] and [`scope`]; [`closes`]: how connections
-//!   were closed; [`chance`]: the tests against chance;
+//!   were closed; [`chance`]: the tests against chance; [`churn`]: what differs under churn;
 //! * [`rank`]: which symptom comes first, and which others it explains;
 //! * [`rules`]: symptom × pattern × corroboration → candidates.
 
 pub mod causes;
 pub mod chance;
+pub mod churn;
 pub mod closes;
 pub mod facts;
 pub mod model;
@@ -71,7 +72,10 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
         share: observed.fit.part,
         pattern: observed.fit.pattern.clone(),
         scope: observed.scope.clone(),
-        candidates: rules::candidates(&view),
+        candidates: match case.summary.churn {
+            Some(_) => churn::candidates(&view),
+            None => rules::candidates(&view),
+        },
         explains: Vec::new(),
     }
 }
@@ -120,6 +124,9 @@ fn ended_early(summary: &Summary) -> Option<EndedEarly> {
 /// The first word, and its exit code.
 fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) {
     let summary = case.summary;
+    if let Some(churn) = &summary.churn {
+        return churn::word(case, churn);
+    }
     // What was established and did not stay is none.
     let is_some = reached.sustained > 0 || reached.replied.is_some_and(|replied| replied > 0);
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };

@@ -13,7 +13,8 @@ impl Engine {
     /// Decides whether the run is over.
     pub(super) fn conclude(&mut self) {
         let [not_initiated, dialing, ..] = self.ledger.levels();
-        let is_decided = dialing == 0 && (not_initiated == 0 || self.is_dialing_over());
+        let is_all_dialed = not_initiated == 0 && self.churn.is_none();
+        let is_decided = dialing == 0 && (is_all_dialed || self.is_dialing_over());
         if is_decided && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
         }
@@ -62,13 +63,13 @@ impl Engine {
 
     /// Whether `--duration` is over, and each dial that was handed out has been reported.
     fn is_dialing_over(&self) -> bool {
-        self.is_time_up() && u64::from(self.pacer.taken()) == self.ledger.entered(State::Dialing)
+        self.is_time_up() && self.pacer.taken() == self.ledger.entered(State::Dialing)
     }
 
     /// The earliest moment with [`QUIET`] behind it and no close; at the latest the plan's settle time
     /// after the last dial was decided.
     fn settled_at(&self, decided_at: Moment) -> Moment {
-        if self.ledger.level(State::Established) == 0 {
+        if self.ledger.level(State::Established) == 0 || self.churn.is_some() {
             return decided_at;
         }
         let quiet_since = self.closed_at.map_or(decided_at, |at| at.max(decided_at));

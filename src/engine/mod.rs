@@ -67,6 +67,7 @@ pub mod check_state;
 pub mod check_stats;
 mod check_table;
 pub mod checks;
+pub mod churn;
 pub mod connection;
 pub mod dating;
 mod deadlines;
@@ -100,6 +101,7 @@ pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose
 pub use summary::{Progress, Sample, Summary};
 
 use checks::Checks;
+use churn::Churn;
 use connection::Table;
 use gaps::{Gaps, Unread};
 use ledger::Ledger;
@@ -133,7 +135,8 @@ pub fn bits_per_connection(plan: &Plan) -> u64 {
     let checks = if checks::checks(plan) { check_state::BITS_PER_CONNECTION } else { 0 };
     let has_expect = plan.reply_check.as_ref().is_some_and(|talk| !talk.expect.is_empty());
     let expect = if has_expect { expect::BITS_PER_CONNECTION } else { 0 };
-    BITS_PER_CONNECTION + checks + expect
+    let churn = if plan.lifetime.is_some() { churn::BITS_PER_CONNECTION } else { 0 };
+    BITS_PER_CONNECTION + checks + expect + churn
 }
 
 /// A run in progress.
@@ -152,6 +155,8 @@ pub struct Engine {
     wheel: Wheel,
     ready: Ready,
     pacer: Pacer,
+    /// Only with a lifetime.
+    churn: Option<Box<Churn>>,
     routes: Routes,
     exhausted_routes: ExhaustedRoutes,
     checks: Checks,
@@ -192,6 +197,7 @@ impl Engine {
         let connections = plan.connections;
         let bytes = u64::from(connections) * bits_per_connection(plan).div_ceil(8);
         let no_memory = |_| Error::Memory { connections, bytes };
+        let dials = if plan.lifetime.is_some() { u64::MAX } else { connections.into() };
         let mut wheel = Wheel::new(connections).map_err(no_memory)?;
         // Its reach counts from here.
         wheel.pop_expired(Tick::begun_by(start), &mut 0);
@@ -208,7 +214,8 @@ impl Engine {
             ledger: Ledger::new(connections),
             wheel,
             ready: Ready::new(connections).map_err(no_memory)?,
-            pacer: Pacer::new(plan.pace, connections, start),
+            pacer: Pacer::new(plan.pace, dials, start),
+            churn: Churn::new(plan, start).map_err(no_memory)?,
             routes: plan.routes.clone(),
             exhausted_routes: ExhaustedRoutes::new(&plan.routes).map_err(no_memory)?,
             checks: Checks::new(plan).map_err(no_memory)?,
@@ -216,7 +223,7 @@ impl Engine {
             final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),
             sends: plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
-            stalled: Stalled::new(plan.errors_max),
+            stalled: Stalled::new(plan.errors_max.filter(|_| plan.lifetime.is_none())),
             start,
             now: start,
             sample_due: Some(start),
@@ -290,9 +297,10 @@ impl Engine {
             Kind::ReplyMatched(key) if self.is(key, State::Established) => {
                 self.replied(key, at, actions);
             }
-            Kind::TcpInfo(key, purpose, info) if self.pending_reads.take(key, purpose) => {
-                self.tcp_info_read(key, purpose, &info, at, actions);
-            }
+            Kind::TcpInfo(key, purpose, info) => match self.pending_reads.take(key, purpose) {
+                Some(dial) => self.tcp_info_read(key, purpose, dial, &info, at, actions),
+                None => self.stats.events_ignored += 1,
+            },
             Kind::Gap { since, is_stop } if since < at && at <= self.now => {
                 self.begin_gap(since, at, is_stop);
             }

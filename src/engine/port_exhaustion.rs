@@ -47,6 +47,11 @@ impl ExhaustedRoutes {
         self.contains(slot) && now < self.trial_due
     }
 
+    /// When the next dial on an exhausted route is tried.
+    pub fn trial_due(&self) -> Moment {
+        self.trial_due
+    }
+
     /// `slot` is dialed.
     pub fn dial(&mut self, slot: u32, now: Moment) {
         if self.contains(slot) {

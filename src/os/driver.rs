@@ -123,6 +123,8 @@ pub(super) struct Driver<'a> {
     pub(super) sockets: Sockets,
     pub(super) dialer: Dialer,
     pub(super) dating: Dating,
+    /// Whether slots are dialed again.
+    pub(super) churns: bool,
     /// For the next turn.
     pub(super) events: Vec<Event>,
     /// Index of the first event of the current poll batch.
@@ -151,6 +153,7 @@ impl<'a> Driver<'a> {
             engine: tables.engine,
             dialer: Dialer::new(plan, ports),
             dating: Dating::new(plan.batches()),
+            churns: plan.lifetime.is_some(),
             events: Vec::with_capacity(plan.budgets.turn_events_max()),
             batch_at: 0,
             buffer: vec![0; BUFFER_BYTES as usize],

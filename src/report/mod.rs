@@ -1,5 +1,6 @@
 //! A finished run and its diagnosis → text, JSON, Markdown, JUnit. Pure: the caller does the I/O.
 
+pub mod churn;
 pub mod colour;
 pub mod debug;
 pub mod events;

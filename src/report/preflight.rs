@@ -201,7 +201,7 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     writeln!(out, "Connections: {}", plan.connections)?;
     let last = plan.pace.offset(plan.connections - 1);
     if plan.pace.is_paced() {
-        let each = plan.pace.offset(1);
+        let each = plan.pace.offset(1u32);
         writeln!(out, "Pace: one dial every {each}, the last one after {last}")?;
     } else {
         writeln!(out, "Pace: unpaced")?;

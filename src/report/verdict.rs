@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::churn;
 use super::escape::Escaped;
 use super::facts::fact_text;
 use super::other_addresses::write_other_addresses;
@@ -50,11 +51,11 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
         start: case.summary.start,
         peak: case.summary.established_peak,
     };
-    let mut headline = format!(
-        "{}: {}",
-        diagnosis.word.text(),
-        reached(diagnosis, case.plan, case.summary.loop_failed)
-    );
+    let reached = match &case.summary.churn {
+        Some(churn) => churn::reached(case, churn),
+        None => reached(diagnosis, case.plan, case.summary.loop_failed),
+    };
+    let mut headline = format!("{}: {reached}", diagnosis.word.text());
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {

@@ -96,7 +96,10 @@ fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Ve
     check(replied <= ever, found, || format!("{replied} replied of {ever} established"));
     for problem in all_problems(diagnosis) {
         let share = problem.share;
-        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= connections;
+        // Under churn of the dials, not of the slots.
+        let dials = u32::try_from(summary.established_ever + summary.errors).unwrap();
+        let most = if summary.churn.is_some() { dials } else { connections };
+        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= most;
         check(is_part, found, || format!("{:?}: {} of {}", problem.symptom, share.hits, share.all));
     }
 }
@@ -119,6 +122,16 @@ fn candidates(diagnosis: &Diagnosis, found: &mut Vec<String>) {
 /// The first word and the exit code, from the numbers of the run.
 fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
+    if summary.churn.is_some() {
+        let (word, code) = (diagnosis.word, diagnosis.exit_code);
+        let is_right = match code {
+            exit::NOT_COMPLETED => word == Word::Stopped,
+            _ if summary.established_ever == 0 => word == Word::Failed,
+            exit::ALL_ESTABLISHED => summary.flow.iter().sum::<u64>() == 0,
+            _ => word == Word::Limit,
+        };
+        return check(is_right, found, || format!("{word:?}, with {code}"));
+    }
     let some_or_none = match u64::from(summary.sustained) + reached.replied.unwrap_or(0) {
         0 => Word::Failed,
         _ => Word::Limit,

@@ -1,6 +1,6 @@
 //! Later rounds of keepalives: when they begin, and their counts.
 
-use tcpgoon::engine::{Action, EndReason, Key, Round, RoundStats, State};
+use tcpgoon::engine::{Action, EndReason, Round, RoundStats, State};
 use tcpgoon::plan::{CHECK_COST, Hold, Probe};
 use tcpgoon::units::{Moment, Span};
 
@@ -115,7 +115,7 @@ impl Shadow {
             let is_open = self.conns[slot as usize].state == State::Established;
             budget = budget.saturating_sub(if is_open { CHECK_COST } else { 1 });
             if is_open {
-                let key = Key { slot, attempt: 0 };
+                let key = self.key(slot);
                 let mut expected = Vec::new();
                 self.start_keepalive(key, &mut expected);
                 check!(rest.starts_with(&expected), "{expected:?} is the round's, not {rest:?}");

@@ -52,6 +52,7 @@ fn a_run_has_the_defaults_of_the_original() {
         pace: Pace::sleep(Span::from_ms(10)),
         dial_timeout: Some(Span::from_s(5)),
         interval: Some(Span::from_s(1)),
+        lifetime: None,
         duration: None,
         hold: Hold::For(Span::ZERO),
         settle: Span::from_s(1),

@@ -63,6 +63,7 @@ fn write_plan(json: &mut Json, plan: &Plan) {
         Hold::Forever => None,
     };
     number_or_null(json, "hold_ns", ns(hold));
+    number_or_null(json, "lifetime_ns", ns(plan.lifetime));
     number_or_null(json, "duration_ns", ns(plan.duration));
     span(json, "settle_ns", plan.settle);
     text(json, "close", names::close(plan.close));

@@ -6,6 +6,8 @@ use crate::engine::histogram::Histogram;
 use crate::json::Json;
 
 pub fn write(json: &mut Json, summary: &Summary) {
+    let none = Histogram::new();
+    let from_due = summary.churn.as_ref().map_or(&none, |churn| &churn.due_times);
     json.key("times").object(|json| {
         for (key, times) in [
             ("dial", &summary.established_times),
@@ -15,6 +17,7 @@ pub fn write(json: &mut Json, summary: &Summary) {
             ("first_byte", &summary.first_byte_times),
             ("lifetime", &summary.lifetimes),
             ("dial_lateness", &summary.dial_lateness),
+            ("dial_from_due", from_due),
         ] {
             let times = Some(times).filter(|times| times.count() > 0);
             json.key(key).optional(times, |json, times| json.object(|json| one(json, times)));

@@ -4,6 +4,7 @@
 use super::fields::{boolean, moment, number, number_or_null, span, text};
 use super::{errno, names};
 use crate::engine::breakdown::{Breakdown, Row};
+use crate::engine::churn::ChurnStats;
 use crate::engine::failure_times::Failures;
 use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, State, Summary};
@@ -25,6 +26,9 @@ pub fn write(json: &mut Json, report: &Report<'_>) {
         number(json, "retransmitted_count", slow.retransmitted);
         number(json, "repeats_count", slow.repeats);
         number(json, "failed_repeats_count", slow.failed_repeats);
+    });
+    json.key("churn").optional(summary.churn.as_ref(), |json, churn| {
+        json.object(|json| write_churn(json, churn));
     });
     let target = |index: usize| routes.targets().get(index).map(ToString::to_string);
     write_table(json, "targets", &summary.targets, target);
@@ -68,6 +72,19 @@ fn write_totals(json: &mut Json, report: &Report<'_>) {
     boolean(json, "was_stopped", summary.stopped);
     boolean(json, "is_time_up", summary.is_time_up);
     boolean(json, "hit_max_errors", summary.hit_max_errors);
+}
+
+/// Its histogram is `times.dial_from_due`.
+fn write_churn(json: &mut Json, churn: &ChurnStats) {
+    number(json, "closed_by_us_count", churn.closed_by_us);
+    span(json, "dialing_ns", churn.dialing);
+    number(json, "dials_due_count", churn.dials_due);
+    let keys = ["late_no_slot_count", "late_no_port_count", "late_this_host_count"];
+    keys.into_iter().zip(churn.late).for_each(|(key, count)| number(json, key, count));
+    span(json, "interval_ns", churn.interval);
+    number(json, "intervals_count", churn.intervals);
+    number(json, "established_min_count", churn.established_min);
+    number(json, "established_max_count", churn.established_max);
 }
 
 fn write_reason(json: &mut Json, summary: &Summary, reason: EndReason) {
