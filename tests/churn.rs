@@ -1,10 +1,12 @@
-//! Runs by the clock: `--duration`.
+//! Runs by the clock: `--duration`, and `--lifetime`, with which slots dial again.
 
 mod common;
 
 use std::time::Duration;
 
-use common::{ClosedPort, Served, run};
+use common::output::{self, span};
+use common::{ClosedPort, Outcome, Running, Served, run, tcpgoon};
+use nix::sys::signal::Signal;
 
 /// How late anything may be: the machines are shared, and stall.
 const LATE: Duration = Duration::from_secs(5);
@@ -46,4 +48,82 @@ fn errors_within_a_duration_are_errors() {
     run.assert_code(2);
     let last = run.last();
     assert!(last.error > 0 && last.not_initiated > 0, "{run:#?}");
+}
+
+/// The numbers of the report's line of the rate: closed by us, and by the peer.
+fn closed_by(run: &Outcome) -> (u64, u64) {
+    let found = run.find("Rate: *; # closed by us, # closed by the peer");
+    let number = |index: usize| found[index].parse().unwrap();
+    (number(found.len() - 2), number(found.len() - 1))
+}
+
+/// Every connection that was established is closed by us, by the peer, or open at the end.
+#[track_caller]
+fn assert_balanced(run: &Outcome) -> u64 {
+    let ever: u64 = run.find("Established: # in all, *")[0].parse().unwrap();
+    let (by_us, by_peer) = closed_by(run);
+    assert_eq!(ever, by_us + by_peer + run.last().established, "{run:#?}");
+    ever
+}
+
+#[test]
+fn slots_dial_again_after_a_lifetime_of_nothing() {
+    let server = Served::start(&["-i", "0"]);
+    let flags = ["-y", "-c", "5", "-s", "0", "-i", "100ms", "--lifetime", "0"];
+    let target = server.target();
+    for close in ["fin", "rst"] {
+        let more = ["--duration", "350ms", "--close", close, &target];
+        let run = run(&[&flags[..], &more].concat());
+        run.assert_code(0);
+        assert!(assert_balanced(&run) > 500, "{run:#?}");
+        let shape = "Rates: Dials: */s, Established: */s, Closed by us: */s, Closed by the peer: \
+                     */s, Error: */s, p99 dial time: *";
+        let rates = run.stdout.lines().filter(|line| output::matches(line, shape).is_some());
+        assert!(rates.count() >= 2, "{run:#?}");
+        assert!(run.stdout.contains("--- verdict ---\nOK: "), "{run:#?}");
+    }
+}
+
+/// Twenty slots of a tenth of a second each dial 200 times a second, whatever the pace.
+#[test]
+fn a_pace_that_the_slots_cannot_keep_is_not_reached_and_counts_from_when_dials_were_due() {
+    let server = Served::start(&["-i", "0"]);
+    let flags = ["-y", "-c", "20", "--rate", "1000", "-i", "0", "--lifetime", "100ms"];
+    let run = run(&[&flags[..], &["--duration", "1s", &server.target()]].concat());
+    run.assert_code(0);
+    assert!(assert_balanced(&run) <= 220, "{run:#?}");
+    let late = run.find("Late dials, by more than 1ms: # (# without a free slot, # *");
+    let [late, no_slot] = [0, 1].map(|index| late[index].parse::<u64>().unwrap());
+    assert!(no_slot * 2 > late && late > 50, "{run:#?}");
+    let [.., max] = &run.find("Dial times from when they were due p50/p99/max = @/@/@")[..] else {
+        unreachable!("three durations")
+    };
+    assert!(span(max) > Duration::from_millis(500), "{run:#?}");
+    let verdict = run.stdout.split("--- verdict ---\n").nth(1).unwrap().replace('\n', " ");
+    assert!(verdict.starts_with("LIMIT: ") && verdict.contains("no free slot: "), "{run:#?}");
+}
+
+#[test]
+fn a_close_by_the_peer_before_the_lifetime_is_over_is_an_error() {
+    let server = Served::start(&["-i", "0", "--close-after", "100ms"]);
+    let flags = ["-y", "-c", "20", "-s", "1", "-i", "0", "--lifetime", "10s"];
+    let run = run(&[&flags[..], &["--duration", "1s", &server.target()]].concat());
+    run.assert_code(2);
+    let ever = assert_balanced(&run);
+    assert!(ever > 40 && closed_by(&run).0 == 0, "{run:#?}");
+}
+
+#[test]
+fn without_a_duration_a_signal_or_the_most_errors_end_it() {
+    let (server, closed) = (Served::start(&["-i", "0"]), ClosedPort::new());
+    let flags = ["-y", "-c", "3", "-s", "1", "-i", "50ms", "--lifetime", "10ms"];
+    let running = Running::start(tcpgoon(&[&flags[..], &[&server.target()]].concat()));
+    running.stdout.wait_for_words("Rates: ");
+    running.signal(Signal::SIGINT);
+    let ended = running.outcome();
+    ended.assert_code(0);
+    assert_balanced(&ended);
+    let ended = run(&[&flags[..], &["--max-errors", "7", &closed.target()]].concat());
+    ended.assert_code(2);
+    assert!(ended.stdout.contains("Errors: 7, by reason: 7 refused"), "{ended:#?}");
 }

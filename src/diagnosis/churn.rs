@@ -167,7 +167,7 @@ pub fn dials(summary: &Summary) -> u64 {
     summary.established_ever + summary.errors + u64::from(summary.last.level(State::Dialing))
 }
 
-/// Whether fewer dials were started than the pace asked for.
+/// Whether fewer dials were started than the pace made due.
 pub fn is_rate_missed(summary: &Summary, churn: &ChurnStats) -> bool {
     dials(summary) < churn.dials_due - churn.dials_due / MISSED_ONE_OF
 }

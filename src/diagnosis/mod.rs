@@ -37,7 +37,10 @@ use symptoms::Observed;
 pub fn diagnose(case: &Case<'_>) -> Diagnosis {
     let facts = Facts::of(case);
     let reached = reached(case, &facts);
-    let all = symptoms::symptoms(case, &facts);
+    let all = match case.summary.churn {
+        Some(_) => churn::symptoms(case),
+        None => symptoms::symptoms(case, &facts),
+    };
     let problem = |index: usize| problem(case, &facts, &all, index);
     let problems: Vec<Problem> = rank::rank(&all)
         .into_iter()

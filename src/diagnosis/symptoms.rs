@@ -4,7 +4,6 @@
 //! few ICMP errors among many timeouts. End reasons with clear patterns of their own are separated.
 
 use super::Case;
-use super::churn;
 use super::closes::close_pattern;
 use super::facts::Facts;
 use super::model::{Scope, Symptom};
@@ -35,9 +34,6 @@ impl Observed {
 
 /// All symptoms of a run, in no order.
 pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
-    if case.summary.churn.is_some() {
-        return churn::symptoms(case);
-    }
     let mut all = local_failures(case, facts);
     all.extend(dials_failed(case, facts));
     all.extend(dials_slow(case, facts, &all));

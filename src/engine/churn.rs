@@ -234,7 +234,7 @@ impl Engine {
     }
 
     /// The first free slot on a route that has free ports, as far as is known. Those before it go to
-    /// the end: a dial that fails on this host says nothing, and its search for a port takes long.
+    /// the end: a search for a port takes long.
     fn next_free(&mut self) -> Option<u32> {
         let Some(churn) = &mut self.churn else { return None };
         churn.blocked_until = None;

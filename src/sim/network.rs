@@ -283,7 +283,6 @@ impl Network {
         descriptor.ok_or_else(|| format!("{key:?} is {is} but not open"))
     }
 
-    /// Only the descriptor that the slot has now: a later one is another connection.
     fn schedule(&mut self, at: Moment, slot: u32, happening: Happening) {
         let Some(open) = self.descriptors.get(&slot) else { return };
         self.happenings.insert((at, self.sequence), (open.key, happening));

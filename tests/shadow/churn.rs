@@ -154,7 +154,10 @@ impl Shadow {
 
     /// Connections established in each whole interval since the first dial.
     fn intervals(&self, interval: Span, until: Moment) -> Vec<u64> {
-        let Some(first) = self.dialed.first() else { return Vec::new() };
+        // They are counted at the beginning of a turn.
+        let Some(first) = self.dialed.first().filter(|_| self.first_turn < self.turn) else {
+            return Vec::new();
+        };
         let count = until.since(*first).0 / interval.0;
         let mut counts = vec![0; usize::try_from(count).unwrap()];
         for at in &self.opened_turns {
