@@ -156,6 +156,7 @@
 //! limits/               a plan against this host's limits → findings that name the knob
 //!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
+//!   time_wait.rs        ports of connections closed by FIN, a second
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   event.rs            Event, Action, Wake: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::output::{self, span};
-use common::{ClosedPort, Outcome, Running, Served, run, tcpgoon};
+use common::{ClosedPort, Namespace, Outcome, Running, Served, run, tcpgoon};
 use nix::sys::signal::Signal;
 
 /// How late anything may be: the machines are shared, and stall.
@@ -126,4 +126,36 @@ fn without_a_duration_a_signal_or_the_most_errors_end_it() {
     let ended = run(&[&flags[..], &["--max-errors", "7", &closed.target()]].concat());
     ended.assert_code(2);
     assert!(ended.stdout.contains("Errors: 7, by reason: 7 refused"), "{ended:#?}");
+}
+
+/// A hundred ports that stay in TIME_WAIT for a minute, and a hundred dials a second.
+#[test]
+fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.set("net/ipv4/ip_local_port_range", "10000 10099");
+    namespace.set("net/ipv4/tcp_tw_reuse", "0");
+    let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
+    let words = "-y -c 5 --rate 200 -i 0 --lifetime 0 --duration 2s 127.0.0.1:80";
+    let reset = Running::start(namespace.tcpgoon(&format!("--close rst {words}"))).outcome();
+    reset.assert_code(0);
+    assert_eq!(reset.stderr, "");
+    assert!(assert_balanced(&reset) > 150, "{reset:#?}");
+    let stopped = Running::start(namespace.tcpgoon(words)).outcome();
+    stopped.assert_code(2);
+    let foreseen = "tcpgoon: ephemeral ports: they sustain 1 connections a second closed by FIN (100 \
+                    ports, each for 60 s in TIME_WAIT), the plan dials 200 a second; fix: --close \
+                    rst, sysctl -w net.ipv4.tcp_tw_reuse=1, a lower --rate, or more addresses with \
+                    --source\n";
+    assert_eq!(stopped.stderr, foreseen);
+    assert_eq!(assert_balanced(&stopped), 100, "{stopped:#?}");
+    let verdict = stopped.stdout.split("--- verdict ---\n").nth(1).unwrap();
+    for words in [
+        "LIMIT: 100 connections established",
+        "Cause, this host (certain):\n  1. time-wait",
+        "this run had closed 100 connections by FIN, and has 100 ports",
+    ] {
+        assert!(verdict.contains(words), "{words}: {stopped:#?}");
+    }
+    // The search for a port is tried once a second, and not at each dial.
+    assert!(stopped.last().error + stopped.last().closed < 5, "{stopped:#?}");
 }

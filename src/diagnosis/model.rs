@@ -309,4 +309,10 @@ pub enum Fact {
     RefusedAfter {
         dials: u32,
     },
+    /// Connections that this run had closed by FIN before the first dial without a port, and all
+    /// ports of its pairs.
+    ClosedIntoTimeWait {
+        connections: u64,
+        ports: u64,
+    },
 }

@@ -13,11 +13,13 @@ mod model;
 mod neighbours;
 #[cfg(test)]
 mod tests;
+mod time_wait;
 
 pub use model::{
     CgroupMemory, Descriptors, Finding, Gauge, Host, Knob, Neighbours, PORTS_WIDEST, PortRange,
-    PortsKnob,
+    PortsKnob, TimeWaitKnob,
 };
+pub use time_wait::sustained as sustained_by_ports;
 
 /// Descriptors planned beside the connections: those open at the start, those that a run opens for
 /// itself, and a reserve.
@@ -67,6 +69,8 @@ pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
     neighbours::judge(plan, host, &mut found);
     found.retain(|finding| finding.connections < u64::from(plan.connections));
     sort_short_by_key(&mut found, |finding| finding.connections);
+    // Of dials over time, not of connections at once.
+    found.extend(time_wait::judge(plan, host));
     found
 }
 

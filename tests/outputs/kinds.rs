@@ -181,6 +181,7 @@ fn facts() -> Vec<Fact> {
         Fact::NeighbourTableFull { count },
         Fact::ConntrackDrops { count },
         Fact::IngressDrops { count },
+        Fact::ClosedIntoTimeWait { connections: count, ports: count },
         Fact::ListenOverflows { count },
         Fact::Icmp { kind: 1, code: 4, is_v6: true, offender, is_local: false, count },
         Fact::SameCount { open: 5, places: 2, is_source: true },
