@@ -167,7 +167,8 @@
 //!   dating.rs           when an event happened: the kernel's date, or an interval
 //!   sustained.rs        the most that stayed open together for 100 ms
 //!   ending.rs           when a run is over: the hold, the settling, the end of a gap
-//!   churn.rs            our closes after a lifetime, and slots that dial again
+//!   churn.rs            slots that dial again: their queue, their numbers
+//!   redial.rs           our closes after a lifetime, and the dials of free slots
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
 //!   handlers.rs         what each event does

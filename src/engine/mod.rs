@@ -84,6 +84,7 @@ mod pending_tcp_info;
 pub mod port_exhaustion;
 mod queries;
 pub mod ready;
+mod redial;
 mod rounds;
 mod schedule;
 pub mod series;

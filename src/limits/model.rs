@@ -178,8 +178,7 @@ pub struct TimeWaitKnob {
     pub pairs: u64,
     /// For how long a port is not used again.
     pub wait_s: u64,
-    /// Connections a second that the ports sustain, and that the plan wants; `None`: as many as the
-    /// server takes.
+    /// Connections a second that the ports sustain, and that the plan wants; `None`: without a limit.
     pub per_s: u64,
     pub wanted_per_s: Option<u64>,
     /// Whether `net.ipv4.tcp_tw_reuse` frees ports sooner.

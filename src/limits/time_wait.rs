@@ -1,7 +1,6 @@
 //! Ports in TIME_WAIT, where each connection is closed by FIN and its slot dials again.
 
-use super::model::{Finding, Host, Knob, TimeWaitKnob};
-use super::{is_time_wait_reused, pairs, ports_usable};
+use super::model::{Finding, Knob, PortRange, TimeWaitKnob};
 use crate::plan::{Close, Plan};
 use crate::units::{NS_PER_S, Span};
 
@@ -12,12 +11,22 @@ const TIME_WAIT_S: u64 = 60;
 /// in `net/ipv4/tcp_ipv4.c`.
 const REUSED_AFTER_S: u64 = 1;
 
+/// The ports of a plan, on its host.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    pub range: PortRange,
+    /// For each pair of source and target, and pairs.
+    pub usable: u64,
+    pub pairs: u64,
+    /// Whether those in TIME_WAIT are used again, and whether they could be.
+    pub is_reused: bool,
+    pub can_be_reused: bool,
+}
+
 /// What the ports sustain; `None` where no connection is closed by FIN over and over.
-pub fn sustained(plan: &Plan, host: &Host) -> Option<TimeWaitKnob> {
+pub fn sustained(plan: &Plan, ports: &Ports) -> Option<TimeWaitKnob> {
     let lifetime = plan.lifetime.filter(|_| plan.close == Close::Fin)?;
-    let range = host.ports?;
-    let (usable, pairs) = (ports_usable(host, range), pairs(plan));
-    let is_reused = is_time_wait_reused(plan, host);
+    let Ports { range, usable, pairs, is_reused, can_be_reused } = *ports;
     let wait_s = if is_reused { REUSED_AFTER_S } else { TIME_WAIT_S };
     Some(TimeWaitKnob {
         range,
@@ -26,7 +35,7 @@ pub fn sustained(plan: &Plan, host: &Host) -> Option<TimeWaitKnob> {
         wait_s,
         per_s: usable * pairs / wait_s,
         wanted_per_s: wanted_per_s(plan, lifetime),
-        reuse_helps: !is_reused && host.timestamps != Some(0),
+        reuse_helps: !is_reused && can_be_reused,
     })
 }
 
@@ -42,8 +51,7 @@ fn wanted_per_s(plan: &Plan, lifetime: Span) -> Option<u64> {
 }
 
 /// A finding if the plan wants more, for long enough to use up all ports.
-pub fn judge(plan: &Plan, host: &Host) -> Option<Finding> {
-    let knob = sustained(plan, host)?;
+pub fn judge(plan: &Plan, knob: TimeWaitKnob) -> Option<Finding> {
     let ports = knob.usable * knob.pairs;
     let seconds = plan.duration.map_or(u64::MAX, |span| span.0.div_ceil(NS_PER_S));
     let dials = knob.wanted_per_s.unwrap_or(u64::MAX).saturating_mul(seconds);
@@ -53,8 +61,8 @@ pub fn judge(plan: &Plan, host: &Host) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::limits::PortRange;
+    use super::{Close, Finding, Knob, Plan, Span};
+    use crate::limits::{Host, PortRange, judge};
     use crate::plan::Pace;
     use crate::route::{Routes, Target};
 
@@ -68,8 +76,9 @@ mod tests {
             ..Plan::plain(60, Routes::to_one(target))
         };
         let reset = Plan { close: Close::Rst, ..plan.clone() };
-        assert_eq!(judge(&reset, host), None, "an RST leaves no TIME_WAIT");
-        let Finding { connections, knob: Knob::TimeWait(knob) } = judge(&plan, host)? else {
+        assert_eq!(judge(&reset, host), [], "an RST leaves no TIME_WAIT");
+        let found = judge(&plan, host).pop()?;
+        let Finding { connections, knob: Knob::TimeWait(knob) } = found else {
             panic!("one of another kind");
         };
         Some([connections, knob.per_s])

@@ -190,7 +190,7 @@ fn write_time_wait(f: &mut fmt::Formatter<'_>, ports: &TimeWaitKnob) -> fmt::Res
     write_sustained(f, ports)?;
     match ports.wanted_per_s {
         Some(wanted) => write!(f, ", the plan dials {wanted} a second")?,
-        None => f.write_str(", the plan dials as many as it can")?,
+        None => f.write_str(", the plan sets no limit")?,
     }
     f.write_str("; fix: ")?;
     write_time_wait_fix(f, ports)
