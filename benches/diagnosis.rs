@@ -1,12 +1,18 @@
 //! The end of a run of a million connections: the table is read into a summary, and that is diagnosed.
-//! An operator waits for both, with the sockets still open. Both together are to take 100 ms.
+//! An operator waits for both, with the sockets still open. Both together are to take 100 ms. Then
+//! the outputs, each with its size.
 
+use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::{Case, diagnose};
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key};
 use tcpgoon::icmp::IcmpTally;
+use tcpgoon::limits::Host;
+use tcpgoon::outputs::Format;
 use tcpgoon::plan::{Hold, Plan};
+use tcpgoon::report::{Report, format, short};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::random::Random;
 use tcpgoon::units::{Moment, Span};
@@ -87,6 +93,52 @@ fn failure(reason: EndReason) -> Failure {
 fn summary(bencher: Bencher, connections: u32) {
     let engine = finished(&plan(connections));
     bencher.bench_local(|| black_box(engine.summary()));
+}
+
+/// The text, and what the flags write to files: `None` is the text.
+const OUTPUTS: [Option<Format>; Format::ALL.len() + 1] = {
+    let mut outputs = [None; Format::ALL.len() + 1];
+    let mut index = 0;
+    while index < Format::ALL.len() {
+        outputs[index] = Some(Format::ALL[index]);
+        index += 1;
+    }
+    outputs
+};
+
+#[divan::bench(args = OUTPUTS, consts = [100_000, 1_000_000], sample_count = 10, sample_size = 1)]
+fn output<const CONNECTIONS: u32>(bencher: Bencher, output: Option<Format>) {
+    let plan = plan(CONNECTIONS);
+    let engine = finished(&plan);
+    let summary = engine.summary();
+    let (counters, icmp, limits) = (Counters::default(), IcmpTally::default(), Host::default());
+    let report = Report {
+        target: "20 targets",
+        plan: &plan,
+        command_line: "tcpgoon",
+        host: None,
+        start_unix_ns: 0,
+        end_unix_ns: summary.end.since(summary.start).0,
+        summary: &summary,
+        turn_longest: TURN,
+        counters: &counters,
+        icmp: &icmp,
+        limits: &limits,
+        findings: &[],
+        last_lines: &[],
+        ended_by: None,
+        lines_dropped: 0,
+        judged: &[],
+        exit_code: 2,
+    };
+    let diagnosis = diagnose(&report.case());
+    let write = || match output {
+        Some(format) => format::write(format, &report, &diagnosis),
+        None => short::report(&report, &diagnosis, ReportForm::Full, 80),
+    };
+    let bytes = write().len();
+    println!("{output:?} of {CONNECTIONS} connections: {bytes} bytes");
+    bencher.counter(BytesCount::new(bytes)).bench_local(|| black_box(write()));
 }
 
 /// The summary, diagnosed.

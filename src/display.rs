@@ -10,6 +10,15 @@ pub enum When {
     Never,
 }
 
+/// The report at the end of a run, after the original's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReportForm {
+    Full,
+    #[default]
+    Short,
+    None,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Display {
     /// No lines before the report.
@@ -20,6 +29,7 @@ pub struct Display {
     pub progress: When,
     /// On a terminal by default.
     pub color: When,
+    pub report: ReportForm,
 }
 
 /// What there is to know of standard output and its environment before anything is shown.

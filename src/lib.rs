@@ -73,8 +73,8 @@
 //!     wire.rs           segments, timers, the agenda
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
-//!   verb.rs             the verbs
 //!   flags.rs            FLAGS: one record a flag
+//!   verb.rs             the commands of the program
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
@@ -92,12 +92,15 @@
 //!   help.rs             --help and the README's usage block, printed from FLAGS
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               a finished run and its diagnosis → bytes; pure
-//!   text.rs             the report: the original's lines, then our own
+//!   text.rs             the full report: the original's lines, then our own
+//!   short.rs            the short report: the verdict, then tables
 //!   debug.rs            the lines of --debug
 //!   colour.rs           errors and the verdict in colour, on a terminal
-//!   tables.rs           the run by target and by source
+//!   tables.rs           the run by target and by source; aligned columns
 //!   evidence.rs         the end reasons, and what "established" means
 //!   verdict.rs          a diagnosis as text
+//!   layout.rs           how much of it, and how wide
+//!   checks.rs           the checks of a problem
 //!   sentences.rs        one sentence a symptom
 //!   facts.rs            one clause for each fact
 //!   other_addresses.rs  addresses of a name that were not dialed
@@ -121,15 +124,16 @@
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value
+//!   fix.rs              the fix of a local limit
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   progress.rs         the progress line on a terminal
 //!   rates.rs            the line of --rates
 //!   churn.rs            rates, and late dials, where slots dial again
-//!   wrap.rs             text at 80 columns
+//!   wrap.rs             text at a width
 //! diagnosis/            a finished run → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
 //!   facts.rs            the numbers that rules read
-//!   useful_checks.rs    which checks are useful after a run
+//!   useful_checks.rs    which checks and tests are useful after a run
 //!   symptoms.rs         the symptoms, each with its pattern and scope
 //!   scope.rs            the targets or sources of a symptom, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level

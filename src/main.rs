@@ -11,6 +11,7 @@ use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use tcpgoon::diagnosis::diagnose;
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{Key, Progress, Sample};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
@@ -31,7 +32,7 @@ use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
 use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
 use tcpgoon::report::rates::Rates;
-use tcpgoon::report::{self, Report, Start, format, outlook, preflight, text};
+use tcpgoon::report::{self, Report, Start, format, outlook, preflight, short, text};
 use tcpgoon::units::Span;
 
 fn main() -> ExitCode {
@@ -130,6 +131,7 @@ fn run(args: &Args) -> Result<u8> {
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
         quiet: display.quiet,
+        form: display.report,
         rates: (is_text && !display.quiet && (display.rates || plan.lifetime.is_some()))
             .then(Rates::default),
         has_color,
@@ -249,6 +251,7 @@ struct Console<'a> {
     exit_code: u8,
     /// No lines before the report.
     quiet: bool,
+    form: ReportForm,
     /// With `--rates`.
     rates: Option<Rates>,
     has_color: bool,
@@ -384,8 +387,11 @@ impl Watch for Console<'_> {
         self.exit_code = report.exit_code;
         let text = match self.outputs.on_stdout() {
             Some(format) => format::write(format, &report, &diagnosis),
-            None if self.has_color => coloured(&text::report(&report, &diagnosis)),
-            None => text::report(&report, &diagnosis),
+            None => {
+                let columns = terminal::columns().into();
+                let text = short::report(&report, &diagnosis, self.form, columns);
+                if self.has_color { coloured(&text) } else { text }
+            }
         };
         self.streams.stdout.finish(&text, signals);
         // One that cannot be written costs no other.

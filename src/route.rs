@@ -205,31 +205,6 @@ impl Routes {
         &self.sources[first as usize..][..count as usize]
     }
 
-    /// The slots below `slots` that dial a target, in order.
-    pub fn slots_to(&self, target: u32, slots: u32) -> impl Iterator<Item = u32> + use<> {
-        (target..slots).step_by(self.targets.len())
-    }
-
-    /// The slots below `slots` that are dialed from a source, target by target.
-    pub fn slots_from(&self, source: u32, slots: u32) -> impl Iterator<Item = u32> + '_ {
-        let targets = self.targets_count();
-        let is_ipv4 = source < self.sources_v4;
-        let (first, count) = self.sources_of(is_ipv4);
-        let of_family = self
-            .targets
-            .iter()
-            .zip(&*self.ranks)
-            .zip(0u32..)
-            .filter(move |((t, _), _)| t.address.is_ipv4() == is_ipv4);
-        of_family.flat_map(move |((_, rank), target)| {
-            let round = (source - first + count - rank % count) % count;
-            // In 64 bits: the first one can be above u32::MAX.
-            let from = u64::from(round) * u64::from(targets) + u64::from(target);
-            let from = u32::try_from(from).unwrap_or(u32::MAX);
-            (from..slots).step_by(targets as usize * count as usize)
-        })
-    }
-
     pub fn targets(&self) -> &[Target] {
         &self.targets
     }
@@ -359,25 +334,6 @@ mod tests {
             prop_assert!(spread(&by_number, routes.count(), 1));
             prop_assert!(spread(&by_target, t.into(), 1));
             prop_assert!(spread(&by_source, s.into(), u32::from(t.min(s.into()))));
-        }
-
-        /// slots_to() and slots_from() invert target_index() and source_index().
-        #[test]
-        fn the_slots_of_a_target_or_a_source_are_found(
-            (t4, t6) in (0u16..5, 1u16..5), (s4, s6) in (1u8..4, 1u8..4), slots in 0u32..100,
-        ) {
-            let routes = Routes::new(targets(t4, t6), &sources(s4, s6)).unwrap();
-            for target in 0..u32::from(t4 + t6) {
-                let found: Vec<u32> = routes.slots_to(target, slots).collect();
-                let wanted = (0..slots).filter(|slot| routes.target_index(*slot) == target);
-                prop_assert_eq!(found, wanted.collect::<Vec<u32>>());
-            }
-            for source in 0..u32::from(s4 + s6) {
-                let mut found: Vec<u32> = routes.slots_from(source, slots).collect();
-                found.sort_unstable();
-                let wanted = (0..slots).filter(|slot| routes.source_index(*slot) == Some(source));
-                prop_assert_eq!(found, wanted.collect::<Vec<u32>>());
-            }
         }
 
         /// Each target is dialed from the sources of its own family, equally often from each.

@@ -73,12 +73,17 @@ impl Span {
 
     /// Rounded to three significant digits: histograms have an error of 1%.
     pub fn rounded_to_3_digits(self) -> Span {
-        let mut unit = 1u64;
-        while self.0 / unit >= 1000 {
-            unit *= 10;
-        }
-        Span(self.0.saturating_add(unit / 2) / unit * unit)
+        Span(rounded_to_3_digits(self.0))
     }
+}
+
+/// Rounded to three significant digits.
+pub fn rounded_to_3_digits(number: u64) -> u64 {
+    let mut unit = 1u64;
+    while number / unit >= 1000 {
+        unit *= 10;
+    }
+    number.saturating_add(unit / 2) / unit * unit
 }
 
 impl Add for Span {
@@ -290,6 +295,23 @@ pub fn rfc3339(unix_ns: u64) -> String {
     let (s, ms) = (of_day_ns / NS_PER_S, of_day_ns % NS_PER_S / NS_PER_MS);
     let (hour, minute, second) = (s / 3600, s / 60 % 60, s % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// `10,000`.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouped(pub u64);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (index, digit) in digits.chars().enumerate() {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            fmt::Write::write_char(f, digit)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

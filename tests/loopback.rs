@@ -408,7 +408,7 @@ fn in_namespace(which: &str, first: &str, args: &[&str]) -> common::Outcome {
     let mut command = std::process::Command::new("unshare");
     let script = format!("{first}; exec \"$@\"");
     command.args(["-r", which, "sh", "-ec", &script, "sh", env!("CARGO_BIN_EXE_tcpgoon")]);
-    command.args(args).env("HOSTS", HOSTS);
+    command.args(common::with_full_report(args)).env("HOSTS", HOSTS);
     Running::start(command).outcome()
 }
 

@@ -54,7 +54,7 @@ fn connects(namespace: &Namespace, words: &str) -> Option<(Outcome, u64)> {
     let scratch = common::Scratch::new();
     let file = scratch.path("calls");
     let traced = format!(
-        "-f -c -e trace=connect -o {} {} -y -i 0 {words}",
+        "-f -c -e trace=connect -o {} {} -y --report=full -i 0 {words}",
         file.display(),
         env!("CARGO_BIN_EXE_tcpgoon")
     );

@@ -19,7 +19,7 @@ use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
-use report_invariants::{Beside, contradictions, reported};
+use report_invariants::{Beside, contradictions, reported, short_faults};
 use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;
@@ -281,6 +281,7 @@ fuzz_target!(|input: Input| {
     }
     assert_eq!(unclosed, summary.skipped);
     let (diagnosis, text) = reported(&plan, &summary, &Beside::default());
-    let found = contradictions(&plan, &summary, &diagnosis, &text);
+    let mut found = contradictions(&plan, &summary, &diagnosis, &text);
+    found.extend(short_faults(&plan, &summary, &Beside::default(), &diagnosis));
     assert!(found.is_empty(), "{found:#?}\n{text}");
 });

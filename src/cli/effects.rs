@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::mistake::Mistake;
 use super::target::{Group, Ports};
 use crate::args::{Args, CalibrateArgs, CheckArgs, End, Family, ServeArgs};
-use crate::display::When;
+use crate::display::{ReportForm, When};
 use crate::escape::quoted;
-use crate::outputs::{Format, Outputs};
+use crate::outputs::{self, Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
 use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
@@ -188,11 +188,12 @@ pub fn prefer(family: &mut Family, wanted: Family, on: Result<bool, String>) -> 
 }
 
 /// The file of a format.
-pub fn output(outputs: &mut Outputs, format: Format, path: &str) -> Result<(), String> {
-    if path.is_empty() {
-        return Err("a file is accepted, or - for standard output instead of the text".into());
+pub fn output(all: &mut Outputs, format: Format, path: &str) -> Result<(), String> {
+    // A flag behind one without its file.
+    if path.is_empty() || (path.starts_with('-') && path != outputs::STDOUT) {
+        return Err("a file is accepted (./-x for -x), or - for standard output".into());
     }
-    outputs.set(format, path.to_owned());
+    all.set(format, path.to_owned());
     Ok(())
 }
 
@@ -244,6 +245,15 @@ pub fn when(value: &str) -> Result<When, String> {
         "always" => Ok(When::Always),
         "never" => Ok(When::Never),
         _ => Err("auto, always and never are accepted".into()),
+    }
+}
+
+pub fn report(value: &str) -> Result<ReportForm, String> {
+    match value {
+        "short" => Ok(ReportForm::Short),
+        "full" => Ok(ReportForm::Full),
+        "none" => Ok(ReportForm::None),
+        _ => Err("short, full and none are accepted".into()),
     }
 }
 

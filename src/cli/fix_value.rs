@@ -14,6 +14,9 @@ use crate::escape::quoted;
 pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) -> Correction {
     let help = || Correction { line: line.to_owned(), next: Next::Help };
     let Some(flag) = by_long(verb, long) else { return help() };
+    if flag.value == Some("FILE") && value.starts_with('-') {
+        return no_file(words, long);
+    }
     let part = Part::value(words, long, flag.short, value);
     let Some(part) = part else { return help() };
     if value.starts_with('-') && value.len() > 1 && flag.long == "host" {
@@ -34,6 +37,20 @@ pub fn bad(verb: Verb, words: &[String], long: &str, value: &str, line: &str) ->
         return Correction { line: line.to_owned(), next };
     }
     help()
+}
+
+/// A flag stands in the place of a file.
+fn no_file(words: &[String], long: &str) -> Correction {
+    let line = format!("--{long}: the value (FILE) is missing; - is standard output");
+    let typed = format!("--{long}");
+    let next = match Part::flag(words, &typed) {
+        Some(part) => {
+            let value = part.inline.clone();
+            Next::Words(part.replaced([typed, "-".into()].into_iter().chain(value)))
+        }
+        None => Next::Help,
+    };
+    Correction { line, next }
 }
 
 /// `-h` alone: the help, in other tools.

@@ -367,6 +367,14 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "report",
+        value: Some("FORM"),
+        default: Some("short"),
+        help: "Report after the stats: short, full, none",
+        effect: |draft, value| store(&mut draft.run.display.report, effects::report(value)),
+        ..BASE
+    },
+    Flag {
         long: "reset-after",
         value: Some("T"),
         verbs: SERVE,

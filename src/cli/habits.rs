@@ -34,6 +34,8 @@ pub enum Takes {
     Number,
     Time,
     Address,
+    /// The word `json`.
+    Json,
 }
 
 /// What to type instead.
@@ -62,6 +64,7 @@ impl Takes {
             Takes::Nothing | Takes::Word => true,
             Takes::Number => next.is_some_and(|word| parse_rate_milli(word).is_some()),
             Takes::Time => next.is_some_and(|word| parse_span(word, Span::from_s(1)).is_some()),
+            Takes::Json => next.is_some_and(|word| word.eq_ignore_ascii_case("json")),
             Takes::Address => next.is_some_and(|word| word.parse::<IpAddr>().is_ok()),
         }
     }
@@ -160,7 +163,8 @@ pub static HABITS: &[Habit] = &[
     run(&["timeout", "connect-timeout", "max-time", "W", "m"], "curl wrk oha iperf3 tcpkali ping", Takes::Word,
         Fix::Flag("dial-timeout"), "time for one handshake, in s"),
     run(&["w", "wait"], "nc", Takes::Time, Fix::Flag("dial-timeout"), "time for one handshake, in s"),
-    run(&["time", "run-time", "timelimit", "test-time", "hold-time"], "k6 wrk locust siege", Takes::Word,
+    run(&["time", "run-time", "timelimit", "test-time", "hold-time", "keep", "idle", "hold-for"],
+        "k6 wrk locust siege", Takes::Word,
         Fix::Flag("hold"), "time to hold the connections, in s"),
     run(&["z", "T"], "oha hey tcpkali", Takes::Time, Fix::Flag("hold"),
         "time to hold the connections, in s"),
@@ -200,10 +204,14 @@ pub static HABITS: &[Habit] = &[
     run(&["?", "usage", "info"], "GNU", Takes::Nothing, Fix::Flag("help"), ""),
     run(&["simulate", "check", "plan", "just-print", "what-if"], "make apt", Takes::Nothing, Fix::Flag("dry-run"),
         "the plan and the local limits below it"),
-    run(&["silent", "summary", "summary-only", "no-progress", "no-tui"], "k6 curl ab oha",
+    run(&["silent", "summary", "summary-only", "only-summary", "final", "no-progress", "no-tui"], "k6 curl ab oha",
         Takes::Nothing, Fix::Flag("quiet"), "the final report only"),
     run(&["json", "J", "j", "print-json"], "iperf3 oha", Takes::Nothing, Fix::Words(&["--json", "-"]),
         "give --json FILE, or - for standard output"),
+    run(&["o", "out", "output", "output-format", "format"], "oha kubectl jc", Takes::Json,
+        Fix::Words(&["--json", "-"]), "give --json FILE, or - for standard output"),
+    run(&["format", "output-format"], "kubectl", Takes::Word, Fix::Drop,
+        "the text is the default; --json, --markdown and --junit are further formats"),
     run(&["o", "out", "output", "log", "logfile", "log-file", "summary-export", "csv"], "curl k6 iperf3 ab",
         Takes::Word, Fix::Drop, "the report goes to standard output: redirect it with '> FILE'"),
     run(&["latency", "percentiles", "histogram", "stats", "time-stats"], "wrk", Takes::Nothing, Fix::Drop,

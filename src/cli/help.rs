@@ -112,7 +112,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Connections",
         &["hold", "lifetime", "send", "expect", "reply-timeout", "probe", "settle", "close"],
     ),
-    ("Reports", &["fail-if", "json", "events", "markdown", "junit"]),
+    ("Reports", &["report", "fail-if", "json", "events", "markdown", "junit"]),
     ("Prompt and output", &[]),
 ];
 

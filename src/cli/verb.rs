@@ -1,4 +1,4 @@
-//! The verbs.
+//! The commands of the program.
 
 /// The commands of the program: the first word, or a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

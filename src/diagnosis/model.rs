@@ -7,7 +7,7 @@ use super::causes::Cause;
 use super::pattern::{Part, Pattern};
 use crate::engine::EndReason;
 use crate::limits::Knob;
-use crate::units::{Moment, Span};
+use crate::units::{Moment, NS_PER_S, Span, rounded_to_3_digits};
 
 /// The first word of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,14 @@ pub struct Reached {
     pub reach: Reach,
     /// From the first dial to the last.
     pub dialed_in: Span,
+}
+
+impl Reached {
+    /// Dials a second, if all were dialed, rounded to three digits; `None` for a single one.
+    pub fn dials_per_s(&self) -> Option<u64> {
+        let rate = u64::from(self.planned.saturating_sub(1)) * NS_PER_S;
+        Some(rounded_to_3_digits(rate.checked_div(self.dialed_in.0)?))
+    }
 }
 
 /// What was undecided when a run ended early.

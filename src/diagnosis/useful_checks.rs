@@ -1,13 +1,45 @@
-//! Leaves out checks that the run made itself, and those that show nothing about its symptom.
+//! Leaves out checks that the run made itself, and those that show nothing about its symptom. Names
+//! what a run without a limit did not test.
 
 use std::net::IpAddr;
 
 use super::Case;
 use super::causes::Check;
-use super::causes::record::{ALL_ADDRESSES, EXPECT, FAMILIES, ICMP, PROBE, SEND, UNSENT};
-use super::model::Symptom;
+use super::causes::record::{
+    ALL_ADDRESSES, EXPECT, FAMILIES, HOLD, ICMP, PATIENCE, PROBE, SEND, UNSENT,
+};
+use super::model::{Diagnosis, Symptom, Word};
 use crate::engine::EndReason;
-use crate::plan::Probe;
+use crate::plan::{Hold, Probe};
+use crate::units::Span;
+
+/// A flag, and what it tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextTest {
+    pub flag: &'static str,
+    pub tests: &'static str,
+}
+
+/// In order of use. The last one can always be made larger.
+const NEXT: [NextTest; 3] = [
+    NextTest { flag: "--expect TEXT", tests: "tests the application" },
+    NextTest { flag: "--hold 30", tests: "tests whether they last" },
+    NextTest { flag: "a larger -c", tests: "looks for the limit" },
+];
+
+/// Those that are named.
+const NEXT_MAX: usize = 2;
+
+/// What a run without a problem did not test; nothing for any other.
+pub fn next_tests(case: &Case<'_>, diagnosis: &Diagnosis) -> Vec<NextTest> {
+    let is_held = case.plan.hold != Hold::For(Span::ZERO);
+    let is_done = [case.plan.reply_check.is_some(), is_held, false];
+    let left = NEXT.into_iter().zip(is_done).filter(|(_, is_done)| !is_done);
+    // All of them hold connections.
+    let is_clean =
+        diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && case.plan.lifetime.is_none();
+    left.map(|(test, _)| test).take(if is_clean { NEXT_MAX } else { 0 }).collect()
+}
 
 /// `host`: the target as typed.
 pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) -> bool {
@@ -15,6 +47,7 @@ pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) 
     let are_all_refused = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {
+        SEND | EXPECT | PROBE | HOLD | PATIENCE if case.plan.lifetime.is_some() => false,
         // A server that closes on accept does so before a request arrives.
         SEND => {
             reply_check.is_none_or(|check| check.send.is_empty())

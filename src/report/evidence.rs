@@ -34,18 +34,25 @@ pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Res
         "Handshake times by the kernel p50/p99 = {}/{} ({sampled} sampled)",
         shown[0], shown[1]
     )?;
-    // Measured on the same connections: quantiles of two samples cannot be subtracted.
-    let notice = &summary.notice_times;
-    let over = notice.quantile(500);
-    if notice.count() >= SLOW_CLIENT_SAMPLES_MIN && over > p50 && over >= SLOW_CLIENT_MIN {
-        let over = over.rounded_to_3_digits();
-        writeln!(
+    match slow_by(summary) {
+        Some(over) => writeln!(
             out,
             "This host was slow: half of the sampled handshakes were read {over} or more after the \
              SYN-ACK"
-        )?;
+        ),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// How late this host read half of the sampled handshakes, if that is much.
+pub fn slow_by(summary: &Summary) -> Option<Span> {
+    // Measured on the same connections: quantiles of two samples cannot be subtracted.
+    let notice = &summary.notice_times;
+    let over = notice.quantile(500);
+    let is_slow = notice.count() >= SLOW_CLIENT_SAMPLES_MIN
+        && over > summary.handshake_times.quantile(500)
+        && over >= SLOW_CLIENT_MIN;
+    is_slow.then(|| over.rounded_to_3_digits())
 }
 
 /// End reasons, retransmissions, checks, replies and lifetimes, each only if there were any.
@@ -58,56 +65,55 @@ pub fn write_evidence(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fm
 }
 
 /// A row of the table of end reasons.
-struct Row<'a> {
-    name: String,
-    side: Side,
-    failures: &'a Failures,
-    /// Skipped dials have no times.
-    is_timed: bool,
+pub struct Row<'a> {
+    /// `None`: no reply.
+    pub reason: Option<EndReason>,
+    pub side: Side,
+    pub failures: &'a Failures,
     /// Connections open at the first one's SYN.
-    open: Option<u32>,
+    pub open: Option<u32>,
+}
+
+/// The most frequent first.
+pub fn rows(summary: &Summary) -> Vec<Row<'_>> {
+    let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
+        let failures = summary.failures[reason as usize].as_ref()?;
+        let open = open_at_first(summary, reason);
+        Some(Row { reason: Some(reason), side: reason.side(), failures, open })
+    });
+    // A reply can be lost on the path as well.
+    let no_reply = summary.no_reply.iter();
+    let no_reply =
+        no_reply.map(|failures| Row { reason: None, side: Side::Beyond, failures, open: None });
+    let mut rows: Vec<Row<'_>> = ended_by.chain(no_reply).collect();
+    sort_short_by_key(&mut rows, |row| std::cmp::Reverse(row.failures.count));
+    rows
 }
 
 fn write_reasons(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
-    let ended_by = EndReason::ALL.into_iter().filter_map(|reason| {
-        let failures = summary.failures[reason as usize].as_ref()?;
-        let name = reason_text(summary, reason);
-        let is_timed = reason != EndReason::NoPorts || failures.count > summary.skipped;
-        Some(Row {
-            name,
-            side: reason.side(),
-            failures,
-            is_timed,
-            open: open_at_first(summary, reason),
-        })
-    });
-    let mut rows: Vec<Row<'_>> = ended_by.collect();
-    if let Some(failures) = &summary.no_reply {
-        // A reply can be lost on the path as well.
-        rows.push(Row {
-            name: NO_REPLY.into(),
-            side: Side::Beyond,
-            failures,
-            is_timed: true,
-            open: None,
-        });
-    }
+    let rows = rows(summary);
     if rows.is_empty() {
         return Ok(());
     }
-    sort_short_by_key(&mut rows, |row| std::cmp::Reverse(row.failures.count));
+    let name = |row: &Row<'_>| {
+        row.reason.map_or_else(|| NO_REPLY.to_owned(), |reason| reason_text(summary, reason))
+    };
     let count = rows.len();
     writeln!(
         out,
         "End reasons: {count}, dated by SYN or close; open: connections at the first SYN"
     )?;
-    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+    let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or(0);
     writeln!(
         out,
         "  {:width$}  {:>9}  {:17}  {:>9}  {:>9}  {:>9}  min/p50/max",
         "", "count", "side", "first", "last", "open"
     )?;
-    for Row { name, side, failures, is_timed, open } in rows {
+    for row in rows {
+        let name = name(&row);
+        let Row { reason, side, failures, open } = row;
+        // Skipped dials have no times.
+        let is_timed = reason != Some(EndReason::NoPorts) || failures.count > summary.skipped;
         let [first, last] = [failures.first, failures.last]
             .map(|at| at.since(summary.start).rounded_to_3_digits().to_string());
         let [min, p50, max] =

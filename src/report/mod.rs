@@ -1,5 +1,6 @@
 //! A finished run and its diagnosis → text, JSON, Markdown, JUnit. Pure: the caller does the I/O.
 
+pub mod checks;
 pub mod churn;
 pub mod colour;
 pub mod debug;
@@ -7,10 +8,12 @@ pub mod events;
 pub mod evidence;
 pub mod explain;
 pub mod facts;
+pub mod fix;
 pub mod format;
 pub mod host_evidence;
 pub mod json;
 pub mod junit;
+pub mod layout;
 pub mod markdown;
 pub mod measured;
 pub mod other_addresses;
@@ -19,6 +22,7 @@ pub mod preflight;
 pub mod progress;
 pub mod rates;
 pub mod sentences;
+pub mod short;
 pub mod tables;
 pub mod text;
 pub mod thresholds;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::wrap::write_wrapped;
+use super::wrap::write_wrapped_at;
 use crate::diagnosis::model::{Problem, Scope, Symptom};
 use crate::escape::Printable;
 use crate::plan::Plan;
@@ -12,7 +12,12 @@ use crate::route::OtherAddresses;
 const NAMES_MAX: usize = 4;
 
 /// Only for problems with dials that failed beyond this host.
-pub fn write_other_addresses(out: &mut dyn Write, plan: &Plan, problem: &Problem) -> fmt::Result {
+pub fn write_other_addresses(
+    out: &mut dyn Write,
+    plan: &Plan,
+    problem: &Problem,
+    columns: usize,
+) -> fmt::Result {
     if !matches!(problem.symptom, Symptom::DialsFailed { .. } | Symptom::DialsSlow { .. }) {
         return Ok(());
     }
@@ -24,7 +29,7 @@ pub fn write_other_addresses(out: &mut dyn Write, plan: &Plan, problem: &Problem
         _ => true,
     };
     for others in plan.other_addresses.iter().filter(is_affected).take(NAMES_MAX) {
-        write_wrapped(out, &line(others), 0)?;
+        write_wrapped_at(out, &line(others), 0, columns)?;
     }
     Ok(())
 }
@@ -69,7 +74,7 @@ mod tests {
             explains: Vec::new(),
         };
         let mut text = String::new();
-        write_other_addresses(&mut text, &plan, &problem).unwrap();
+        write_other_addresses(&mut text, &plan, &problem, 80).unwrap();
         text
     }
 

@@ -4,10 +4,9 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use super::escape::ShellQuoted;
+use super::fix::{neighbours_sysctl, write_fix};
 use crate::NAME_AND_VERSION;
-use crate::limits::{
-    self, Finding, Gauge, Host, Knob, PORTS_WIDEST, PortRange, PortsKnob, TimeWaitKnob,
-};
+use crate::limits::{self, Finding, Gauge, Host, Knob, PortRange, PortsKnob, TimeWaitKnob};
 use crate::plan::{Hold, Plan};
 use crate::units::Span;
 
@@ -15,6 +14,7 @@ use crate::units::Span;
 const LISTED_MAX: usize = 8;
 
 /// A finding on one line: the limit, the connections that it allows, its knob and value, and the fix.
+/// `{:#}` keeps each command of the fix together when it is wrapped.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     pub plan: &'a Plan,
@@ -88,13 +88,6 @@ pub(super) fn write_value(f: &mut dyn Write, knob: &Knob) -> fmt::Result {
     }
 }
 
-fn neighbours_sysctl(is_v6: bool) -> &'static str {
-    match is_v6 {
-        false => "net.ipv4.neigh.default.gc_thresh3",
-        true => "net.ipv6.neigh.default.gc_thresh3",
-    }
-}
-
 fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
     let PortsKnob { range: PortRange { low, high }, usable, pairs, time_wait, .. } = ports;
     write!(f, "net.ipv4.ip_local_port_range is {low} {high} ({usable} usable for ")?;
@@ -106,72 +99,6 @@ fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
         write!(f, ", less up to {time_wait} in TIME_WAIT")?;
     }
     f.write_str(")")
-}
-
-/// A command or a flag.
-fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
-    match knob {
-        Knob::SoftDescriptors { needed, .. } => write!(f, "ulimit -n {needed}"),
-        Knob::HardDescriptors { needed, nr_open_needed: Some(most), .. } => {
-            write!(f, "sysctl -w fs.nr_open={most} && prlimit --pid $$ --nofile={needed} (as root)")
-        }
-        Knob::HardDescriptors { needed, .. } => write!(
-            f,
-            "prlimit --pid $$ --nofile={needed} (as root; for good: nofile in \
-             /etc/security/limits.conf, or LimitNOFILE={needed} in a systemd unit)"
-        ),
-        Knob::NrOpen { needed, .. } => write!(f, "sysctl -w fs.nr_open={needed}"),
-        Knob::FileMax { needed, .. } => write!(f, "sysctl -w fs.file-max={needed}"),
-        Knob::Watches { needed, .. } => {
-            write!(f, "sysctl -w fs.epoll.max_user_watches={needed}")
-        }
-        Knob::Ports(ports) => write_ports_fix(f, ports),
-        Knob::TimeWait(ports) => write_time_wait_fix(f, ports),
-        Knob::Conntrack { needed, .. } => {
-            write!(f, "sysctl -w net.netfilter.nf_conntrack_max={needed}")
-        }
-        Knob::Neighbours { is_v6, needed, .. } => write!(
-            f,
-            "sysctl -w {}={needed} (in the initial network namespace)",
-            neighbours_sysctl(*is_v6)
-        ),
-        Knob::Memory { .. } => write!(f, "fewer --connections, or more memory"),
-        Knob::Cgroup { memory, needed_bytes } => {
-            let file = ShellQuoted(&memory.file);
-            write!(f, "echo {needed_bytes} > {file}, or fewer --connections")
-        }
-        Knob::AddressSpace { needed_bytes, .. } => {
-            write!(f, "ulimit -v {}", needed_bytes.div_ceil(1 << 10))
-        }
-    }
-}
-
-fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {
-    let mut or = "";
-    if ports.time_wait_decides {
-        write!(f, "wait a minute, or use --close rst")?;
-        if ports.reuse_helps {
-            write!(f, ", or sysctl -w net.ipv4.tcp_tw_reuse=1")?;
-        }
-        or = ", or ";
-    }
-    if ports.widest_is_enough {
-        let PortRange { low, high } = PORTS_WIDEST;
-        write!(f, "{or}sysctl -w net.ipv4.ip_local_port_range=\"{low} {high}\"")?;
-        or = ", or ";
-    }
-    match ports.pairs_needed {
-        Some(needed) => write!(
-            f,
-            "{or}more addresses with --source or more targets ({needed} pairs of source and target instead \
-             of {})",
-            ports.pairs
-        ),
-        None if or.is_empty() => {
-            write!(f, "remove ports from net.ipv4.ip_local_reserved_ports")
-        }
-        None => Ok(()),
-    }
 }
 
 /// `470 connections a second closed by FIN (28232 ports, each 60 s in TIME_WAIT)`.
@@ -193,12 +120,7 @@ fn write_time_wait(f: &mut fmt::Formatter<'_>, ports: &TimeWaitKnob) -> fmt::Res
         None => f.write_str(", the plan sets no limit")?,
     }
     f.write_str("; fix: ")?;
-    write_time_wait_fix(f, ports)
-}
-
-fn write_time_wait_fix(f: &mut fmt::Formatter<'_>, ports: &TimeWaitKnob) -> fmt::Result {
-    let reuse = if ports.reuse_helps { ", sysctl -w net.ipv4.tcp_tw_reuse=1" } else { "" };
-    write!(f, "--close rst{reuse}, a lower --rate, or more addresses with --source")
+    write_fix(f, &Knob::TimeWait(*ports))
 }
 
 /// The findings with a header; nothing if there are none.

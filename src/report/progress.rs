@@ -8,7 +8,7 @@ use super::colour::{PLAIN, RED, YELLOW};
 use super::rates::PerSecond;
 use crate::engine::{EndReason, Progress, State};
 use crate::plan::{Hold, Pace, Plan};
-use crate::units::{NS_PER_S, Span};
+use crate::units::{Grouped, NS_PER_S, Span};
 
 /// Between two redraws: at most ten a second.
 pub const REDRAW_EVERY: Span = Span::from_ms(100);
@@ -238,7 +238,7 @@ fn most_frequent(progress: &Progress<'_>, state: State) -> Option<(EndReason, u6
 }
 
 /// Short enough for one row.
-fn reason_text(reason: EndReason) -> &'static str {
+pub fn reason_text(reason: EndReason) -> &'static str {
     match reason {
         EndReason::HalfOpen => "half-open",
         EndReason::OtherHere | EndReason::OtherBeyond => "failed",
@@ -283,23 +283,6 @@ fn write_bar(out: &mut String, share: Share, columns: usize) {
 fn seconds(span: Span) -> String {
     let whole = span.0 / NS_PER_S;
     if whole < 60 { format!("{whole} s") } else { Span(whole * NS_PER_S).to_string() }
-}
-
-/// `10,000`.
-#[derive(Debug, Clone, Copy)]
-struct Grouped(u64);
-
-impl std::fmt::Display for Grouped {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digits = self.0.to_string();
-        for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                f.write_char(',')?;
-            }
-            f.write_char(digit)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,51 @@ fn write_table(
     Ok(())
 }
 
+/// Adds a row to the cells of a table.
+pub fn push_row(table: &mut Vec<String>, cells: &[&dyn fmt::Display]) {
+    table.extend(cells.iter().map(ToString::to_string));
+}
+
+/// Rows of `count` cells in aligned columns, headings first; nothing without other rows. The first
+/// column and those from `left` on are flush left, the others flush right. What does not fit into the
+/// width is left out, the last column first.
+pub fn write_columns(
+    out: &mut dyn Write,
+    table: &[String],
+    count: usize,
+    left: usize,
+    columns: usize,
+) -> fmt::Result {
+    if table.len() <= count {
+        return Ok(());
+    }
+    let mut widths = vec![0; count];
+    for (index, cell) in table.iter().enumerate() {
+        let width = &mut widths[index % count];
+        *width = cell.chars().count().max(*width);
+    }
+    let mut shown = count;
+    while shown > 1 && widths[..shown].iter().sum::<usize>() + 2 * (shown - 1) > columns {
+        shown -= 1;
+    }
+    let mut line = String::new();
+    for (index, cell) in table.iter().enumerate() {
+        let column = index % count;
+        let width = widths[column];
+        match column {
+            0 => write!(line, "{cell:width$}")?,
+            _ if column >= shown => {}
+            _ if column >= left => write!(line, "  {cell:width$}")?,
+            _ => write!(line, "  {cell:>width$}")?,
+        }
+        if column + 1 == count {
+            writeln!(out, "{}", line.trim_end())?;
+            line.clear();
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +144,23 @@ Targets: 80, the worst 3
         text.clear();
         write_table(&mut text, "Sources", &Breakdown::default(), name).unwrap();
         assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_last_columns_are_left_out_where_they_do_not_fit() {
+        let mut table = Vec::new();
+        push_row(&mut table, &[&"", &"count", &"side"]);
+        let mut text = String::new();
+        write_columns(&mut text, &table, 3, 2, 80).unwrap();
+        assert_eq!(text, "", "headings only");
+        push_row(&mut table, &[&"refused", &12, &"server"]);
+        let mut written = |columns| {
+            text.clear();
+            write_columns(&mut text, &table, 3, 2, columns).unwrap();
+            text.clone()
+        };
+        assert_eq!(written(22), "         count  side\nrefused     12  server\n");
+        assert_eq!(written(21), "         count\nrefused     12\n");
+        assert_eq!(written(1), "\nrefused\n");
     }
 }

@@ -34,26 +34,14 @@ pub fn write_sample(out: &mut dyn Write, sample: &Sample) -> fmt::Result {
     )
 }
 
-/// [`write_report`] as a string.
-pub fn report(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = write_report(&mut text, report, diagnosis);
-    text
-}
-
-/// The report at the end of a run: the original's lines, then a part of our own.
+/// The full report at the end of a run: the original's lines, then a part of our own.
 pub fn write_report(
     out: &mut dyn Write,
     report: &Report<'_>,
     diagnosis: &Diagnosis,
 ) -> fmt::Result {
     let summary = report.summary;
-    writeln!(out, "--- {} tcp test statistics ---", report.target)?;
-    write_sample(out, &summary.last)?;
-    write_timing(out, "established", &summary.established_times)?;
-    write_timing(out, "failed", &summary.failed_times)?;
-
+    write_original(out, report)?;
     writeln!(out, "--- {NAME_AND_VERSION} run report ---")?;
     writeln!(out, "Command line: {}", report.command_line)?;
     writeln!(out, "Host: {}", Printable(report.host.unwrap_or("unknown")))?;
@@ -73,6 +61,15 @@ pub fn write_report(
     write_host_evidence(out, report.counters, report.icmp)?;
     write_verdict(out, &report.case(), diagnosis)?;
     write_thresholds(out, report.judged)
+}
+
+/// The original's lines at the end of a run.
+pub fn write_original(out: &mut dyn Write, report: &Report<'_>) -> fmt::Result {
+    let summary = report.summary;
+    writeln!(out, "--- {} tcp test statistics ---", report.target)?;
+    write_sample(out, &summary.last)?;
+    write_timing(out, "established", &summary.established_times)?;
+    write_timing(out, "failed", &summary.failed_times)
 }
 
 /// The original's timing line; empty if there are no times.
@@ -232,7 +229,7 @@ fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
 }
 
 /// The ends of a gap are known no better than this.
-fn to_10_ms(span: Span) -> Span {
+pub fn to_10_ms(span: Span) -> Span {
     let unit = Span::from_ms(10).0;
     Span((span.0 + unit / 2) / unit * unit)
 }

@@ -2,33 +2,22 @@
 
 use std::fmt::{self, Write};
 
+use super::checks::write_checks;
 use super::churn;
 use super::escape::Escaped;
 use super::facts::fact_text;
+use super::layout::Layout;
 use super::other_addresses::write_other_addresses;
 use super::sentences::Sentences;
-use super::wrap::{COLUMNS, write_wrapped};
+use super::wrap::{COLUMNS, NO_BREAK, grouped, unbroken, write_wrapped_at};
 use crate::diagnosis::Case;
-use crate::diagnosis::causes::{Check, Place};
-use crate::diagnosis::model::{
-    Candidate, Diagnosis, Likelihood, Problem, Reach, Scope, Symptom, Word,
-};
+use crate::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem, Reach, Symptom, Word};
 use crate::diagnosis::pattern::Pattern;
-use crate::diagnosis::useful_checks::is_useful;
+use crate::diagnosis::useful_checks::{NextTest, next_tests};
 use crate::engine::Side;
 use crate::last_lines::LastLine;
 use crate::plan::{Hold, Plan};
-use crate::route::Target;
-use crate::units::Span;
-
-/// Checks that are printed of one candidate, and of a problem. The first two candidates can be
-/// distinguished from here, too.
-const CHECKS_EACH_MAX: usize = 2;
-const CHECKS_MAX: usize = 9;
-const FROM_HERE_FIRST: usize = 2;
-
-/// Up to this length a command has its reading on the same line.
-const COMMAND_COLUMNS_MAX: usize = 44;
+use crate::units::{NS_PER_S, Span};
 
 /// A line of the server is cut after this.
 const LAST_LINE_BYTES_MAX: usize = 120;
@@ -44,7 +33,18 @@ impl Word {
     }
 }
 
+/// All of it, and what to type next.
 pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis) -> fmt::Result {
+    write_verdict_in(out, case, diagnosis, &Layout::FULL)?;
+    write_next(out, case, diagnosis, COLUMNS)
+}
+
+pub fn write_verdict_in(
+    out: &mut dyn Write,
+    case: &Case<'_>,
+    diagnosis: &Diagnosis,
+    layout: &Layout,
+) -> fmt::Result {
     writeln!(out, "--- verdict ---")?;
     let sentences = Sentences {
         plan: case.plan,
@@ -61,19 +61,24 @@ pub fn write_verdict(out: &mut dyn Write, case: &Case<'_>, diagnosis: &Diagnosis
     if let Some(problem) = first {
         headline = format!("{headline} {}", with_explained(&sentences, problem));
     }
-    write_wrapped(out, &headline, 0)?;
+    write_wrapped_at(out, &grouped(&headline), 0, layout.columns)?;
     if let Some(problem) = first {
-        write_problem(out, case, problem)?;
+        write_problem(out, case, problem, layout)?;
     }
+    let further = match layout.is_short {
+        true => Layout { checks_max: 0, has_evidence: false, ..*layout },
+        false => *layout,
+    };
     for problem in problems {
-        write_wrapped(out, &format!("Also: {}", with_explained(&sentences, problem)), 0)?;
-        write_problem(out, case, problem)?;
+        let also = format!("Also: {}", with_explained(&sentences, problem));
+        write_wrapped_at(out, &grouped(&also), 0, layout.columns)?;
+        write_problem(out, case, problem, &further)?;
     }
     let is_close = |problem: &Problem| {
         matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
     };
     match diagnosis.problems.iter().any(is_close) {
-        true => write_last_line(out, case.last_lines),
+        true => write_last_line(out, case.last_lines, layout.columns),
         false => Ok(()),
     }
 }
@@ -93,14 +98,14 @@ fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
 fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
-    let mut text = match (reached.replied, diagnosis.word) {
-        (Some(replied), _) if replied == u64::from(planned) => {
-            format!("{replied} of {planned} connections, all replied")
+    let mut text = match reached.replied {
+        Some(replied) if replied == u64::from(planned) => {
+            format!("{replied} of {planned} connections replied")
         }
         _ if peak > sustained => {
             format!("{sustained} of {planned} connections stayed open (peak {peak})")
         }
-        _ => format!("{sustained} of {planned} connections"),
+        _ => format!("{sustained} of {planned} connections open at once"),
     };
     if let Some(replied) = reached.replied.filter(|replied| *replied < u64::from(planned)) {
         let _ = write!(text, ", {replied} replied");
@@ -113,21 +118,23 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
             Reach::Handshake | Reach::Kernel { confirmed: 0, .. }
                 if all_of(&diagnosis.problems).any(is_one_sided) =>
             {
-                "the server has confirmed none of them yet; --expect tests the application"
-                    .to_owned()
+                "the server has confirmed none of them yet".to_owned()
             }
             // A server may still close what it accepted last.
             Reach::Handshake if plan.settle == Span::ZERO && plan.hold == Hold::For(Span::ZERO) => {
                 "handshakes only, not observed after the last dial; see --settle, --hold".to_owned()
             }
-            Reach::Handshake => "handshakes only; --expect tests the application".to_owned(),
-            Reach::Kernel { confirmed, checked } => format!(
-                "{confirmed} of {checked} checked are confirmed by the server's kernel; --expect \
-                 tests the application"
-            ),
+            Reach::Handshake => "handshakes only".to_owned(),
+            Reach::Kernel { confirmed, checked } => {
+                format!("the server's kernel confirmed {confirmed} of {checked} checked")
+            }
             Reach::Application => "the application replied".to_owned(),
         };
-        let _ = write!(text, "; no limit found up to {planned} ({reach})");
+        if let Some(dials_per_s) = reached.dials_per_s() {
+            let took = seconds(reached.dialed_in);
+            let _ = write!(text, ", dialed in {took} ({dials_per_s}/s)");
+        }
+        let _ = write!(text, ". No limit found up to {planned} ({reach})");
     }
     text.push('.');
     if let Some(early) = &diagnosis.ended_early {
@@ -153,7 +160,21 @@ fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     text
 }
 
-fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
+/// `0.30 s`: in seconds where that is short and exact enough.
+fn seconds(span: Span) -> String {
+    let centis = (span.0 + NS_PER_S / 200) / (NS_PER_S / 100);
+    match centis {
+        10..6_000 => format!("{}.{:02} s", centis / 100, centis % 100),
+        _ => span.rounded_to_3_digits().to_string(),
+    }
+}
+
+fn write_problem(
+    out: &mut dyn Write,
+    case: &Case<'_>,
+    problem: &Problem,
+    layout: &Layout,
+) -> fmt::Result {
     let candidates = &problem.candidates;
     let Some(first) = candidates.first() else { return Ok(()) };
     let certain = candidates.iter().filter(|one| one.likelihood == Likelihood::Certain).count();
@@ -165,22 +186,45 @@ fn write_problem(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt
         Likelihood::Likely => " (most likely first)",
         Likelihood::Possible => " (not distinguishable from this host)",
     };
-    writeln!(out, "Cause, {sides}{certainty}:")?;
+    let columns = layout.columns;
+    write_wrapped_at(out, &format!("Cause, {sides}{certainty}:"), 0, columns)?;
+    write_candidates(out, problem, layout)?;
+    write_other_addresses(out, case.plan, problem, columns)?;
+    write_fix(out, case, first, columns)?;
+    write_checks(out, case, problem, layout)
+}
+
+/// A line each, or more where that is too narrow.
+fn write_candidates(out: &mut dyn Write, problem: &Problem, layout: &Layout) -> fmt::Result {
+    let candidates = &problem.candidates;
     let width = candidates.iter().map(|one| one.cause.id().len()).max().unwrap_or(0);
-    for (number, candidate) in (1..).zip(candidates) {
+    let line = |(number, candidate): (usize, &Candidate)| {
         let record = candidate.cause.record();
         let (id, side, title) = (record.id, side_of(problem, candidate).word(), record.title);
-        writeln!(out, "  {number}. {id:width$}  {side:9}  {title}")?;
-        for evidence in &candidate.evidence {
+        format!("  {number}. {id:width$}  {side:9}  {title}")
+    };
+    let lines: Vec<String> = (1..).zip(candidates).map(line).collect();
+    let is_narrow = lines.iter().any(|line| line.chars().count() > layout.columns);
+    for ((number, candidate), line) in (1..).zip(candidates).zip(lines) {
+        let record = candidate.cause.record();
+        if is_narrow || !layout.has_titles {
+            writeln!(out, "  {number}. {}  {}", record.id, side_of(problem, candidate).word())?;
+        } else {
+            writeln!(out, "{line}")?;
+        }
+        if is_narrow && layout.has_titles {
+            write_wrapped_at(out, record.title, 5, layout.columns)?;
+        }
+        let shown = if layout.has_evidence { &candidate.evidence[..] } else { &[] };
+        for evidence in shown {
             let sign = if evidence.is_for { '+' } else { '-' };
-            let mut line = String::new();
-            write_wrapped(&mut line, &fact_text(&evidence.fact), 7)?;
-            write!(out, "     {sign} {}", line.trim_start())?;
+            let mut text = String::new();
+            let fact = grouped(&fact_text(&evidence.fact));
+            write_wrapped_at(&mut text, &fact, 7, layout.columns)?;
+            write!(out, "     {sign} {}", text.trim_start())?;
         }
     }
-    write_other_addresses(out, case.plan, problem)?;
-    write_fix(out, case, first)?;
-    write_checks(out, case, problem)
+    Ok(())
 }
 
 /// The side of a candidate: an error of this host is its own, whatever the cause.
@@ -205,126 +249,56 @@ fn sides(problem: &Problem, candidates: &[Candidate]) -> String {
 }
 
 /// Only for causes on this host: the same line as before the run, with its numbers.
-fn write_fix(out: &mut dyn Write, case: &Case<'_>, candidate: &Candidate) -> fmt::Result {
+fn write_fix(
+    out: &mut dyn Write,
+    case: &Case<'_>,
+    candidate: &Candidate,
+    columns: usize,
+) -> fmt::Result {
     if candidate.cause.side() != Side::ThisHost {
         return Ok(());
     }
-    write_wrapped(out, &format!("Local limit: {}", fix_text(case, candidate)), 0)
+    let text = format!("Local limit: {}", unbroken_fix_text(case, candidate));
+    write_wrapped_at(out, &text, 0, columns)
 }
 
 /// The fix of a candidate, with its numbers if the preflight found the limit.
 pub fn fix_text(case: &Case<'_>, candidate: &Candidate) -> String {
+    unbroken_fix_text(case, candidate).replace(NO_BREAK, " ")
+}
+
+fn unbroken_fix_text(case: &Case<'_>, candidate: &Candidate) -> String {
     let finding = candidate
         .knob
         .as_ref()
         .and_then(|knob| case.findings.iter().find(|finding| finding.knob == *knob));
     match finding {
-        Some(finding) => super::preflight::Line { plan: case.plan, finding }.to_string(),
+        Some(finding) => format!("{:#}", super::preflight::Line { plan: case.plan, finding }),
         None => candidate.cause.record().fix.to_owned(),
     }
 }
 
-/// A command, once for all candidates that it checks.
-struct Line {
-    on: Place,
-    command: String,
-    /// What to look for, and the numbers of the candidates that it confirms.
-    readings: Vec<(&'static str, Vec<usize>)>,
-}
-
-fn write_checks(out: &mut dyn Write, case: &Case<'_>, problem: &Problem) -> fmt::Result {
-    let lines = lines(case, problem);
-    let is_one = problem.candidates.len() == 1;
-    for place in Place::ALL {
-        let at_place: Vec<&Line> = lines.iter().filter(|line| line.on == place).collect();
-        if at_place.is_empty() {
-            continue;
-        }
-        writeln!(out, "Check {}:", place.word())?;
-        let lengths = at_place.iter().map(|line| line.command.chars().count());
-        let width = lengths.filter(|length| *length <= COMMAND_COLUMNS_MAX).max().unwrap_or(0);
-        for line in at_place {
-            let readings: Vec<String> =
-                line.readings.iter().map(|reading| reading_text(reading, is_one)).collect();
-            write_check(out, &line.command, &readings.join("; "), width)?;
-        }
-    }
-    Ok(())
-}
-
-fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
-    let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
-    if is_one { (*reading).to_owned() } else { format!("{reading}: {}", numbers.join(", ")) }
-}
-
-fn write_check(out: &mut dyn Write, command: &str, reading: &str, width: usize) -> fmt::Result {
-    let fits =
-        command.chars().count() <= width && 2 + width + 2 + reading.chars().count() <= COLUMNS;
-    if fits {
-        return writeln!(out, "  {command:width$}  {reading}");
-    }
-    writeln!(out, "  {command}")?;
-    write_wrapped(out, reading, 6)
-}
-
-fn lines(case: &Case<'_>, problem: &Problem) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
-    for (number, candidate) in (1..).zip(&problem.candidates) {
-        let checks = candidate.cause.record().checks.iter();
-        let filled = checks.filter_map(|check| Some((check, filled(case, problem, check)?)));
-        let all: Vec<(&Check, String)> = filled.collect();
-        let (first, rest) = all.split_at(all.len().min(CHECKS_EACH_MAX));
-        let is_from_here = |(check, _): &&(&Check, String)| check.on == Place::FromHere;
-        let needs_one = number <= FROM_HERE_FIRST && !first.iter().any(|one| is_from_here(&one));
-        let from_here = rest.iter().find(is_from_here).filter(|_| needs_one);
-        for (check, command) in first.iter().chain(from_here) {
-            let is_same = |line: &&mut Line| line.on == check.on && line.command == *command;
-            if let Some(line) = lines.iter_mut().find(is_same) {
-                match line.readings.iter_mut().find(|(reading, _)| *reading == check.reading) {
-                    Some((_, numbers)) => numbers.push(number),
-                    None => line.readings.push((check.reading, vec![number])),
-                }
-            } else if lines.len() < CHECKS_MAX {
-                let readings = vec![(check.reading, vec![number])];
-                lines.push(Line { on: check.on, command: command.clone(), readings });
-            }
-        }
-    }
-    lines
-}
-
-/// The command with the target of the problem filled in; `None` if it does not fit this run.
-pub fn filled(case: &Case<'_>, problem: &Problem, check: &Check) -> Option<String> {
-    let routes = &case.plan.routes;
-    let target = match &problem.scope {
-        Scope::Targets { indexes, .. } => indexes.first().copied().unwrap_or(0),
-        _ => 0,
-    };
-    let Target { host, address } = routes.targets().get(target as usize)?;
-    if !is_useful(case, &problem.symptom, check, host) {
-        return None;
-    }
-    let source = match &problem.scope {
-        Scope::Sources { indexes, .. } => indexes.first().copied().unwrap_or(0),
-        _ => 0,
-    };
-    let source = routes.sources().get(source as usize).map(|source| source.ip().to_string());
-    let command = check.command;
-    if command.contains("{source}") && source.is_none() {
-        return None;
-    }
-    Some(
-        command
-            .replace("{host}", &address.ip().to_string())
-            .replace("{port}", &address.port().to_string())
-            .replace("{source}", &source.unwrap_or_default()),
-    )
-}
-
 /// The most frequent line that the server sent before it closed.
-fn write_last_line(out: &mut dyn Write, lines: &[LastLine]) -> fmt::Result {
+fn write_last_line(out: &mut dyn Write, lines: &[LastLine], columns: usize) -> fmt::Result {
     let Some(LastLine { line, connections }) = lines.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(LAST_LINE_BYTES_MAX)]);
     let more = if line.len() > LAST_LINE_BYTES_MAX { "..." } else { "" };
-    write_wrapped(out, &format!("The server said, to {connections}: \"{shown}{more}\""), 0)
+    let text = format!("The server said, to {connections}: \"{shown}{more}\"");
+    write_wrapped_at(out, &text, 0, columns)
+}
+
+/// What to type after a run without a limit; nothing after any other.
+pub fn write_next(
+    out: &mut dyn Write,
+    case: &Case<'_>,
+    diagnosis: &Diagnosis,
+    columns: usize,
+) -> fmt::Result {
+    let tests = next_tests(case, diagnosis);
+    if tests.is_empty() {
+        return Ok(());
+    }
+    let text = |test: &NextTest| format!("{} {}", unbroken(test.flag), test.tests);
+    let texts: Vec<String> = tests.iter().map(text).collect();
+    write_wrapped_at(out, &format!("Next: {}", texts.join("; ")), 0, columns)
 }

@@ -62,8 +62,8 @@ fn a_healthy_connection_gets_two_keepalives_in_a_hold_and_survives() {
     let scratch = Scratch::new();
     let file = scratch.path("calls");
     let traced = format!(
-        "strace -f --seccomp-bpf -e trace=setsockopt -o {} {} -y -c 20 -s 0 -i 0 --probe --hold 4s \
-         --close rst {}",
+        "strace -f --seccomp-bpf -e trace=setsockopt -o {} {} -y --report=full -c 20 -s 0 -i 0 \
+         --probe --hold 4s --close rst {}",
         file.display(),
         env!("CARGO_BIN_EXE_tcpgoon"),
         server.target()

@@ -62,7 +62,7 @@ fn traced(
     let scratch = Scratch::new();
     let file = scratch.path("calls");
     let traced = format!(
-        "-f --seccomp-bpf -xx -s {INFO_BYTES} -e trace={call} -o {} {} -y {words}",
+        "-f --seccomp-bpf -xx -s {INFO_BYTES} -e trace={call} -o {} {} -y --report=full {words}",
         file.display(),
         env!("CARGO_BIN_EXE_tcpgoon")
     );

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::common::output::{self, span, stats};
 use crate::common::streams::{Terminal, lines_of, resize};
-use crate::common::{self, ClosedPort, Running, Served, tcpgoon, wait_until};
+use crate::common::{self, ClosedPort, Running, Served, tcpgoon, tcpgoon_as_typed, wait_until};
 
 const ERASE: &str = "\r\x1b[J";
 
@@ -212,10 +212,10 @@ fn the_verdict_and_errors_are_coloured_on_a_terminal_or_where_it_is_wanted() {
     let (server, closed) = (Served::start(&["-i", "0"]), ClosedPort::new());
     let target = server.target();
     let ok = "\n\x1b[32mOK\x1b[0m: 5 of 5 connections";
-    let args = ["-y", "-c", "5", "-s", "0", "--progress", "never", &target];
+    let args = ["-y", "-c", "5", "-s", "0", "--progress", "never", "--report=short", &target];
     let (_, text) = shown(&args);
     assert!(lines_of(&text).contains(ok), "{text}");
-    let (_, text) = shown(&["-y", "-c", "5", "-s", "0", &closed.target()]);
+    let (_, text) = shown(&["-y", "-c", "5", "-s", "0", "--report=short", &closed.target()]);
     for failed in ["\n\x1b[31mFAILED\x1b[0m: 0 of 5", ", \x1b[31mError: 5\x1b[0m, "] {
         assert!(lines_of(&text).contains(failed), "{text}");
     }
@@ -271,4 +271,66 @@ fn max_errors_does_not_wait_for_timeouts_where_every_dial_stalls() {
     // After 3.5 s and 50 more dials: 4 s, where timeouts would have taken a minute.
     assert!((4.0..30.0).contains(&run.took.as_secs_f64()), "{run:#?}");
     assert!(run.stdout.contains("--max-errors"), "{run:#?}");
+}
+
+/// Quiet, with the report that `more` chooses.
+fn report_of(more: &[&str], columns: Option<u16>) -> String {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    let args = [&["-y", "-q", "-c", "10", "-s", "1"], more, &[&target]].concat();
+    let Some(columns) = columns else {
+        let run = Running::start(tcpgoon_as_typed(&args)).outcome();
+        return run.assert_code(0).stdout.clone();
+    };
+    let terminal = Terminal::new();
+    terminal.resize(columns);
+    let mut run = on(&terminal, tcpgoon_as_typed(&[&args[..], &["--color=never"]].concat()));
+    let (_keyboard, screen) = terminal.show();
+    assert_eq!(run.ended().code(), Some(0));
+    lines_of(&screen.all())
+}
+
+#[test]
+fn the_report_is_short_by_default() {
+    let report = report_of(&[], None);
+    let lines: Vec<&str> = report.lines().collect();
+    let shapes = [
+        "--- 127.0.0.1:# tcp test statistics ---",
+        "Total: 10, Dialing: 0, Established: 10, Closed: 0, Error: 0, NotInitiated: 0",
+        "Timing stats for 10 established connections min/avg/max/dev = @/@/@/@",
+        "--- verdict ---",
+        "OK: 10 of 10 connections open at once, dialed in *",
+    ];
+    assert!(lines.len() <= 12, "{report}");
+    for (line, shape) in lines.iter().zip(shapes) {
+        assert!(output::matches(line, shape).is_some(), "'{line}' is not of the shape '{shape}'");
+    }
+    let next = "Next: --expect TEXT tests the application; --hold 30 tests whether they last";
+    assert_eq!(lines.last(), Some(&next));
+    assert!(lines.iter().any(|line| line.starts_with("connect  ")), "{report}");
+    for internal in ["Command line", "lateness", "Longest loop", "run report"] {
+        assert!(!report.contains(internal), "{report}");
+    }
+}
+
+#[test]
+fn the_report_can_be_full_or_left_out() {
+    let full = report_of(&["--report", "full"], None);
+    assert!(full.contains("\nDial times p50/p90/p99/p99.9 = "), "{full}");
+    assert!(full.contains("\nCommand line: "), "{full}");
+    let none = report_of(&["--report", "none"], None);
+    assert!(none.lines().count() == 3 && none.lines().last().unwrap().starts_with("Timing stats"));
+    let judged = report_of(&["--report", "none", "--fail-if", "errors>0"], None);
+    let lines: Vec<&str> = judged.lines().skip(3).collect();
+    assert_eq!(lines, ["--- thresholds ---", "ok      errors>0  actual 0 of 10 (0%)"]);
+}
+
+#[test]
+fn the_short_report_is_as_wide_as_the_terminal() {
+    let widest = |columns| {
+        let report = report_of(&[], Some(columns));
+        let (_, verdict) = report.split_once("--- verdict ---\n").unwrap();
+        verdict.lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    assert!((30..=40).contains(&widest(40)) && widest(200) > 80);
 }

@@ -187,7 +187,8 @@ fn the_name_of_this_host_is_escaped() {
     }
     let tcpgoon = env!("CARGO_BIN_EXE_tcpgoon");
     let target = server.target();
-    let run = Running::start(unshare(&[tcpgoon, "-y", "-c", "1", &target])).outcome();
+    let run =
+        Running::start(unshare(&[tcpgoon, "-y", "--report=full", "-c", "1", &target])).outcome();
     run.assert_code(0);
     assert_eq!(run.find("Host: *"), ["a\\u{1b}[2Jb\u{fffd}"]);
     assert_escaped("host", &run.stdout);

@@ -3,11 +3,15 @@
 
 use std::net::TcpListener;
 
-use crate::common::{Served, listener, run};
+use crate::common::{Outcome, Running, Served, listener, tcpgoon_as_typed};
 
 /// Splits at white space, and `TARGET` is the address of a listener.
 fn words<'a>(line: &'a str, target: &'a str) -> Vec<&'a str> {
     line.split_whitespace().map(|word| if word == "TARGET" { target } else { word }).collect()
+}
+
+fn run(args: &[&str]) -> Outcome {
+    Running::start(tcpgoon_as_typed(args)).outcome()
 }
 
 fn is_untouched(listener: &TcpListener) -> bool {

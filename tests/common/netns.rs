@@ -12,8 +12,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
+use super::program::with_full_report;
 use super::tools::{command, serial, succeed};
-use super::wait::{DEADLINE, skip};
+use super::wait::{DEADLINE, skip, wait_until};
 
 /// SYNs that `Namespace::lose_syns` loses, drawn once.
 const LOST_OF_100: [u8; 30] = [
@@ -63,9 +64,10 @@ impl Namespace {
         command
     }
 
-    /// The built program in here.
+    /// The built program in here, as [`tcpgoon`](super::program::tcpgoon).
     pub fn tcpgoon(&self, words: &str) -> Command {
-        self.command(env!("CARGO_BIN_EXE_tcpgoon"), words)
+        let words: Vec<&str> = words.split_whitespace().collect();
+        self.command(env!("CARGO_BIN_EXE_tcpgoon"), &with_full_report(&words).join(" "))
     }
 
     /// Runs a command that has to succeed, and returns what it prints.
@@ -117,6 +119,14 @@ impl Namespace {
                 namespace.set("net/ipv6/icmp/ratelimit", "0");
             }
         }
+        [self, other].iter().for_each(|namespace| namespace.wait_for_link("cable"));
+    }
+
+    /// Waits until a link is up: before, segments are dropped.
+    pub fn wait_for_link(&self, device: &str) {
+        wait_until("a link is up", || {
+            self.run(&format!("ip -o link show dev {device}")).contains("state UP").then_some(())
+        });
     }
 }
 

@@ -14,11 +14,26 @@ use nix::unistd::Pid;
 use super::output::{self, Stats, stats};
 use super::wait::wait_until;
 
-/// The built program with these arguments and an empty standard input.
+/// The built program with these arguments and an empty standard input. A run (`-y`) prints the full
+/// report, from which tests read their numbers.
 pub fn tcpgoon(args: &[&str]) -> Command {
+    tcpgoon_as_typed(&with_full_report(args))
+}
+
+/// As [`tcpgoon`], and a run prints the report that is the default.
+pub fn tcpgoon_as_typed(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcpgoon"));
     command.args(args).stdin(Stdio::null());
     command
+}
+
+/// The arguments, and of a run (`-y`) those for the full report, unless they choose one.
+pub fn with_full_report<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let is_chosen = args.iter().any(|arg| arg.starts_with("--report="));
+    match args.contains(&"-y") && !is_chosen {
+        true => [&["--report=full"], args].concat(),
+        false => args.to_vec(),
+    }
 }
 
 /// The program, exec'd by a shell after `first`. It cannot raise a hard limit that `first` sets, even
@@ -40,7 +55,7 @@ pub fn privileged_tcpgoon_after(first: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!("{first}; exec \"$@\"");
     command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tcpgoon")]);
-    command.args(args).stdin(Stdio::null());
+    command.args(with_full_report(args)).stdin(Stdio::null());
     command
 }
 

@@ -1,15 +1,17 @@
 //! Invariants of every report, checked after simulated and fuzzed runs.
 
 use tcpgoon::counters::Counters;
+use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::diagnosis::model::{Diagnosis, Problem, Symptom, Word};
+use tcpgoon::display::ReportForm;
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::error::exit;
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::plan::Plan;
 use tcpgoon::report::Report;
-use tcpgoon::report::text::write_report;
+use tcpgoon::report::short;
 use tcpgoon::units::Span;
 
 const COLUMNS: usize = 80;
@@ -22,9 +24,14 @@ pub struct Beside {
     pub said: Vec<LastLine>,
 }
 
-/// The diagnosis and the report of a run.
-pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
-    let report = Report {
+/// The input of the renderers for a run.
+fn report_of<'a>(
+    plan: &'a Plan,
+    summary: &'a Summary,
+    beside: &'a Beside,
+    limits: &'a tcpgoon::limits::Host,
+) -> Report<'a> {
+    Report {
         target: "10.0.0.1:80",
         plan,
         command_line: "tcpgoon",
@@ -35,18 +42,90 @@ pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, 
         turn_longest: Span::ZERO,
         counters: &beside.counters,
         icmp: &beside.icmp,
-        limits: &tcpgoon::limits::Host::default(),
+        limits,
         findings: &[],
         last_lines: &beside.said,
         ended_by: None,
         lines_dropped: 0,
         judged: &[],
         exit_code: 0,
-    };
+    }
+}
+
+/// The diagnosis and the report of a run.
+pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
+    let limits = tcpgoon::limits::Host::default();
+    let report = report_of(plan, summary, beside, &limits);
     let diagnosis = diagnose(&report.case());
-    let mut text = String::new();
-    write_report(&mut text, &report, &diagnosis).unwrap();
+    let text = short::report(&report, &diagnosis, ReportForm::Full, COLUMNS);
     (diagnosis, text)
+}
+
+/// The short report of a run, for a terminal of `columns`.
+pub fn short_report(
+    plan: &Plan,
+    summary: &Summary,
+    beside: &Beside,
+    diagnosis: &Diagnosis,
+    columns: usize,
+) -> String {
+    let limits = tcpgoon::limits::Host::default();
+    let report = report_of(plan, summary, beside, &limits);
+    short::report(&report, diagnosis, ReportForm::Short, columns)
+}
+
+/// The most lines of a short report without a problem, with one, and for each further one.
+const LINES_MAX: [usize; 3] = [12, 25, 6];
+
+/// On a narrower terminal the candidates of three problems alone can take more.
+const COLUMNS_OF_MANY_MIN: usize = 80;
+
+/// What is wrong with the short reports of a run, at several widths.
+pub fn short_faults(
+    plan: &Plan,
+    summary: &Summary,
+    beside: &Beside,
+    diagnosis: &Diagnosis,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let lines_max = match (diagnosis.problems.len(), LINES_MAX) {
+        (0, [clean, ..]) => clean,
+        (problems, [_, one, further]) => one + further * (problems - 1),
+    };
+    for columns in [40, 80, 200] {
+        let text = short_report(plan, summary, beside, diagnosis, columns);
+        let faults = found.len();
+        let lines = text.lines().count();
+        let is_bounded = columns >= COLUMNS_OF_MANY_MIN || diagnosis.problems.len() <= 2;
+        let is_long = lines > lines_max && is_bounded;
+        check(!is_long, &mut found, || format!("{lines} lines, and not {lines_max}"));
+        let (_, verdict) = text.split_once("--- verdict ---\n").unwrap_or_default();
+        let word = diagnosis.word.text();
+        check(verdict.starts_with(&format!("{word}: ")), &mut found, || format!("no {word}"));
+        let mut is_in_checks = false;
+        for line in verdict.lines() {
+            is_in_checks = line.starts_with("Check") || (is_in_checks && line.starts_with("  "));
+            // What is never broken: a command, and a word.
+            let is_one = line.split_whitespace().count() == 1 || line.starts_with("Next: tcpgoon");
+            let is_command = is_in_checks && !line.starts_with("   ");
+            let fits = line.chars().count() <= columns || is_command || is_one;
+            check(fits, &mut found, || format!("too long: {line}"));
+            check(line.trim_end() == line, &mut found, || format!("blanks at the end: {line}"));
+        }
+        let numbered = |line: &str| {
+            let (number, rest) = line.strip_prefix("  ")?.split_once(". ")?;
+            number.parse::<usize>().ok()?;
+            rest.split_whitespace().next().map(str::to_owned)
+        };
+        let named: Vec<String> = verdict.lines().filter_map(numbered).collect();
+        let candidates = diagnosis.problems.iter().flat_map(|problem| &problem.candidates);
+        let ids: Vec<&str> = candidates.map(|candidate| candidate.cause.id()).collect();
+        check(named == ids, &mut found, || format!("{named:?}, and not {ids:?}"));
+        if found.len() > faults {
+            found.push(format!("at {columns} columns:\n{text}"));
+        }
+    }
+    found
 }
 
 /// Every problem, those that another one explains included.
@@ -147,10 +226,13 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let all: Vec<&Problem> =
         problems.flat_map(|problem| std::iter::once(problem).chain(&problem.explains)).collect();
     let is_any = |symptom: fn(&Symptom) -> bool| all.iter().any(|p| symptom(&p.symptom));
-    // Established on this host only.
-    let is_one_sided = all
-        .iter()
-        .any(|problem| problem.symptom == Symptom::SynAckRepeated && problem.share.misses() > 0);
+    // Established on this host only, but for final ACKs that were lost.
+    let is_one_sided = all.iter().any(|problem| {
+        let first = problem.candidates.first().map(|candidate| candidate.cause);
+        problem.symptom == Symptom::SynAckRepeated
+            && problem.share.misses() > 0
+            && first != Some(Cause::PacketLoss)
+    });
     let unanswered = ended(&[EndReason::HalfOpen, EndReason::Lost])
         || summary.checks.unacknowledged > 0
         || is_one_sided;

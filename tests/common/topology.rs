@@ -2,7 +2,7 @@
 
 use super::netns::Namespace;
 use super::path::{Knobs, Path};
-use super::wait::{skip, wait_until};
+use super::wait::skip;
 
 /// A client 10.77.0.1 and a server 10.77.0.2 with a veth pair between them.
 pub fn two() -> Option<[Namespace; 2]> {
@@ -10,7 +10,7 @@ pub fn two() -> Option<[Namespace; 2]> {
     cable(&client, "c", &server, "s");
     for (host, device, number) in [(&client, "c", 1), (&server, "s", 2)] {
         host.run(&format!("ip address add 10.77.0.{number}/24 dev {device}"));
-        wait_until_up(host, device);
+        host.wait_for_link(device);
     }
     Some([client, server])
 }
@@ -39,8 +39,8 @@ pub fn three() -> Option<[Namespace; 3]> {
         cable(host, device, &router, &format!("r{device}"));
         router.run(&format!("ip address add 10.{net}.0.1/24 dev r{device}"));
         host.run(&format!("ip address add 10.{net}.0.2/24 dev {device}"));
-        wait_until_up(host, device);
-        wait_until_up(&router, &format!("r{device}"));
+        host.wait_for_link(device);
+        router.wait_for_link(&format!("r{device}"));
         host.run(&format!("ip route add default via 10.{net}.0.1"));
     }
     for number in 3..10 {
@@ -56,10 +56,4 @@ fn cable(a: &Namespace, end_a: &str, b: &Namespace, end_b: &str) {
     for (host, end) in [(a, end_a), (b, end_b)] {
         host.run(&format!("ip link set {end} up"));
     }
-}
-
-fn wait_until_up(host: &Namespace, device: &str) {
-    wait_until("a link is up", || {
-        host.run(&format!("ip -o link show dev {device}")).contains("state UP").then_some(())
-    });
 }

@@ -60,6 +60,7 @@ pub struct Candidate {
 pub fn verdict(run: &Outcome) -> Verdict {
     let (_, text) =
         run.stdout.split_once("--- verdict ---\n").unwrap_or_else(|| panic!("{run:#?}"));
+    let (text, _) = text.split_once("Next: ").unwrap_or((text, ""));
     println!("{text}");
     let mut verdict = Verdict { text: text.to_owned(), code: run.code(), ..Verdict::default() };
     for section in sections(text) {
@@ -87,6 +88,7 @@ impl Verdict {
     #[track_caller]
     fn add(&mut self, lines: &[&str]) {
         let joined = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        let joined = ungrouped(&joined);
         let header = SECTIONS.iter().find(|header| joined.starts_with(**header));
         let rest = header.map_or(&*joined, |header| &joined[header.len()..]);
         let problem = self.problems.last_mut();
@@ -94,6 +96,9 @@ impl Verdict {
             (None, None) => {
                 let (word, sentences) = joined.split_once(": ").expect("a word, and the rest");
                 let (reached, mut symptom) = first_sentence(sentences);
+                if symptom.starts_with("No limit found") {
+                    (_, symptom) = first_sentence(&symptom);
+                }
                 (self.word, self.reached) = (word.to_owned(), reached);
                 if ENDED.iter().any(|by| symptom.starts_with(by)) {
                     (self.ended, symptom) = first_sentence(&symptom);
@@ -199,6 +204,19 @@ fn first_sentence(text: &str) -> (String, String) {
         Some((first, rest)) => (format!("{first}."), rest.to_owned()),
         None => (text.to_owned(), String::new()),
     }
+}
+
+/// Counts without thousands separators: `12,345` is 12345.
+fn ungrouped(text: &str) -> String {
+    let is_digit = |part: Option<char>| part.is_some_and(|c| c.is_ascii_digit());
+    let mut parts = text.split(',');
+    let mut joined = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_inside = is_digit(joined.chars().last()) && is_digit(part.chars().next());
+        joined.push_str(if is_inside { "" } else { "," });
+        joined.push_str(part);
+    }
+    joined
 }
 
 /// The words of a sentence without its punctuation.

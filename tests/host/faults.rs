@@ -11,7 +11,7 @@ use crate::common::output::stats;
 use crate::common::streams::SmallPipe;
 use crate::common::{
     Outcome, Running, Served, privileged_tcpgoon_after, skip, status_number, tcpgoon,
-    tcpgoon_after, wait_until,
+    tcpgoon_after, wait_until, with_full_report,
 };
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -320,7 +320,8 @@ fn with_failing(call: &str, error: &str, from: u32, args: &[&str]) -> Option<Out
     }
     let mut command = Command::new("strace");
     let inject = format!("inject={call}:error={error}:when={from}+");
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject, TCPGOON]).args(args);
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject, TCPGOON]);
+    command.args(with_full_report(args));
     command.stdin(Stdio::null());
     Some(Running::start(command).outcome())
 }

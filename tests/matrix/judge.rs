@@ -15,7 +15,7 @@ use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
 use super::table::Scenario;
-use crate::report_invariants::{Beside, all_problems, contradictions, reported};
+use crate::report_invariants::{Beside, all_problems, contradictions, reported, short_faults};
 
 /// This host, and a device on the path.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
@@ -62,6 +62,15 @@ pub struct Reported {
 
 pub fn report_of(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Reported {
     let outcome = run(plan, world, seed, stalls);
+    let beside = beside(world, &outcome);
+    let (diagnosis, text) = reported(plan, &outcome.summary, &beside);
+    let mut contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
+    contradictions.extend(short_faults(plan, &outcome.summary, &beside, &diagnosis));
+    Reported { outcome, diagnosis, text, contradictions }
+}
+
+/// The evidence beside the summary of a run.
+pub fn beside(world: &World, outcome: &Outcome) -> Beside {
     let is_limit = |server: &Server| server.limit.is_some_and(|limit| limit.has_last_words);
     let line = match world.servers.iter().any(is_limit) {
         true => b"-ERR max number of clients reached".to_vec(),
@@ -71,10 +80,7 @@ pub fn report_of(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Repor
         0 => Vec::new(),
         connections => vec![LastLine { line, connections }],
     };
-    let beside = Beside { counters: counters(&outcome), icmp: icmp(&outcome), said };
-    let (diagnosis, text) = reported(plan, &outcome.summary, &beside);
-    let contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
-    Reported { outcome, diagnosis, text, contradictions }
+    Beside { counters: counters(outcome), icmp: icmp(outcome), said }
 }
 
 fn is_of(ids: &[&str], candidate: &Candidate) -> bool {

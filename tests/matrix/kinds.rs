@@ -12,6 +12,7 @@ use tcpgoon::units::Span;
 
 use super::judge::{Reported, report_of};
 use super::plans::*;
+use crate::report_invariants::all_problems;
 
 const SEEDS: u64 = 8;
 
@@ -178,4 +179,24 @@ fn a_path_that_fails_as_dials_go_on_is_no_limit() {
             assert!(others.into_iter().all(|cause| candidate(problem, cause).is_none()));
         },
     );
+}
+
+#[test]
+fn a_few_keepalives_without_an_acknowledgement_are_packet_loss() {
+    let path = |r: &mut Random| Path { ack_loss_permille: 150, delay: ms(10), ..path(r) };
+    let checked = std::cell::Cell::new(0);
+    each_seed(
+        |r| (probe(hold(s(1), paced(400))), to(Server::default(), path(r))),
+        |run| {
+            for problem in all_problems(&run.diagnosis) {
+                let is_few = problem.share.hits * 20 <= problem.share.all;
+                if matches!(problem.symptom, Symptom::KeepaliveUnacked { .. }) && is_few {
+                    checked.set(checked.get() + 1);
+                    assert_eq!(problem.candidates[0].cause, Cause::PacketLoss, "{}", run.text);
+                    assert!(candidate(problem, Cause::StateExpired).is_none(), "{}", run.text);
+                }
+            }
+        },
+    );
+    assert!(checked.get() > 0, "no keepalive was lost");
 }

@@ -10,6 +10,7 @@ mod kinds;
 mod plans;
 #[path = "../common/report_invariants.rs"]
 mod report_invariants;
+mod short;
 mod table;
 
 use std::collections::BTreeMap;

@@ -57,6 +57,17 @@ const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
 /// What an end of the path, or of the host behind it, would be called.
 const DEAD: &[&str] = &["path-down", "host-down", "state-expired"];
 
+/// What a connection without its last ACK, or without the one to a keepalive, can be.
+const LOST_ACKS: &[&str] = &[
+    "packet-loss",
+    "accept-deferred",
+    "accept-queue-full",
+    "accept-queue-overflow",
+    "path-down",
+    "host-down",
+    "state-expired",
+];
+
 pub const SCENARIOS: &[Scenario] = &[
     // Nothing is wrong.
     row("fine", &[], &[], |r| (hold(s(1), paced(80)), to(Server::default(), path(r)))),
@@ -65,6 +76,11 @@ pub const SCENARIOS: &[Scenario] = &[
     })
     .never(DEAD)
     .at_any_pace(),
+    // One stuck listener of several looks the same.
+    row("bare ACKs are lost", &[], LOST_ACKS, |r| {
+        let path = Path { ack_loss_permille: r.small(50, 150), delay: ms(10), ..path(r) };
+        (probe(hold(s(4), paced(150))), to(Server::default(), path))
+    }),
     row("fine, and replies", &[], &[], |r| (ask(paced(60)), to(replies(), path(r)))),
     row("replies as expected and closes", &[], &[], |r| {
         let reply = Reply { closes: true, after: ms(r.between(0, 50)), ..Reply::AT_ONCE };

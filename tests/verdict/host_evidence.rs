@@ -116,7 +116,7 @@ fn counters_are_read_without_a_free_descriptor() {
     client.firewall("output", "tcp dport 91 drop");
     let mut command = client.command("sh", "-c");
     command.args(["ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tcpgoon")]);
-    command.args(["-y", "-c", "70", "-s", "0", "-t", "1.9", "10.9.0.2:91"]);
+    command.args(["-y", "--report=full", "-c", "70", "-s", "0", "-t", "1.9", "10.9.0.2:91"]);
     let run = Running::start(command).outcome();
     run.assert_code(2);
     assert!(errors(&run).contains(" no file descriptors (this host)"), "{run:#?}");

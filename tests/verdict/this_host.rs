@@ -10,7 +10,7 @@ use crate::common::{Outcome, Running, Served, skip, tcpgoon_after};
 fn descriptors_of_this_host() {
     let server = Served::start(&["-i", "0"]);
     let target = server.target();
-    let words = ["-y", "-i", "0", "-s", "1", "-c", "100", &target];
+    let words = ["-y", "--report=full", "-i", "0", "-s", "1", "-c", "100", &target];
     let verdict = verdict(&Running::start(tcpgoon_after("ulimit -n 64", &words)).outcome());
     verdict.word("LIMIT", 2).first(&["fd-limit"]).certain().sides(&["this host"]);
     let [reached, _] = verdict.reached();
@@ -37,7 +37,7 @@ fn failing(error: &str, target: &str) -> Option<Outcome> {
     }
     let inject = format!("strace -f -qq -o /dev/null -e inject=connect:error={error}:when=21+");
     let mut strace = command(&inject);
-    let words = ["-y", "-i", "0", "-s", "1", "-c", "60", target];
+    let words = ["-y", "--report=full", "-i", "0", "-s", "1", "-c", "60", target];
     strace.arg(env!("CARGO_BIN_EXE_tcpgoon")).args(words).stdin(Stdio::null());
     Some(Running::start(strace).outcome())
 }

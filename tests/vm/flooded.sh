@@ -18,7 +18,7 @@ until grep -q Listening /tmp/serve.out; do
 done
 # Shorter than the SYN retransmission timeout: a lost SYN fails the dial.
 code=0
-tcpgoon 127.0.0.1:8080 -c 4000 -s 0 -t 0.9 -i 0 -y >/tmp/client.out || code=$?
+tcpgoon 127.0.0.1:8080 -c 4000 -s 0 -t 0.9 -i 0 -y --report full >/tmp/client.out || code=$?
 kill "$server"
 sed -n '/^Total/p;/^Errors/p;/^--- verdict/,$p' /tmp/client.out
 [ "$code" -eq 2 ]

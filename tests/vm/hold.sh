@@ -81,7 +81,7 @@ dial() { # CONNECTIONS SECONDS: begins a run and returns when all are open at bo
   rm -f /tmp/client.pipe
   mkfifo /tmp/client.pipe
   stamp </tmp/client.pipe >/tmp/client.out &
-  tcpgoon "$targets" -c "$1" -s 0 -t 120 -i 1 --hold "$2" -y \
+  tcpgoon "$targets" -c "$1" -s 0 -t 120 -i 1 --hold "$2" -y --report full \
     >/tmp/client.pipe 2>/tmp/client.err &
   client=$!
   wait_for $((60 + $1 / connections_per_s_min)) is_open "$1" || die "the dials take too long"

@@ -40,6 +40,7 @@ fn example(habit: &Habit) -> Option<&'static str> {
         (Takes::Word, Fix::Value) => "127.0.0.1:80",
         (Takes::Word, Fix::Command(_)) => "eth0",
         (Takes::Time, _) => "30s",
+        (Takes::Json, _) => "json",
         _ => "5",
     })
 }
@@ -93,6 +94,20 @@ fn is_ours(verb: Verb, name: &str) -> bool {
         flag.long == name || flag.short.is_some_and(|short| name == short.to_string())
     };
     FLAGS.iter().filter(|flag| flag.belongs_to(verb)).any(|flag| is_named(&flag))
+}
+
+#[test]
+fn a_flag_is_no_file() {
+    for (typed, next) in [
+        ("h:80 --json -y", "tcpgoon h:80 --json - -y"),
+        ("h:80 --events --json x", "tcpgoon h:80 --events - --json x"),
+        ("--markdown -c 5 h:80", "tcpgoon --markdown - -c 5 h:80"),
+        ("h:80 -o json", "tcpgoon h:80 --json -"),
+        ("h:80 --format=JSON -y", "tcpgoon h:80 --json - -y"),
+        ("h:80 --output x.csv", "tcpgoon h:80"),
+    ] {
+        assert_eq!(answers(typed).1, next, "{typed}");
+    }
 }
 
 #[test]

@@ -153,6 +153,24 @@ pub fn some_confirmed_against(view: &View<'_>) -> RuleResult {
     Some((Effect::RulesOut, None))
 }
 
+/// A few of many keepalives were lost, with their retransmissions.
+pub fn few_unacked(view: &View<'_>) -> RuleResult {
+    let (confirmed, sent) = (view.facts.confirmed, view.facts.keepalives_sent);
+    let are_few = u64::from(view.observed.fit.part.hits) * 20 <= sent;
+    (is_unacked(view) && are_few && confirmed > 0).then_some(())?;
+    Some((Effect::By(6), None))
+}
+
+/// State does not expire within a second, the age of the first check.
+pub fn unacked_first_against(view: &View<'_>) -> RuleResult {
+    let checks = &view.case.summary.checks;
+    let is_later = [Round::Watch, Round::Last].iter().any(|round| checks.round(*round).sent > 0);
+    let is_on_time = view.case.summary.gaps.total() < STATE_LASTS_MIN;
+    let is_first = is_unacked(view) && !is_later && is_on_time;
+    is_first.then_some(())?;
+    Some((Effect::RulesOut, None))
+}
+
 /// The server still had them at an earlier check.
 fn is_half_open_later(view: &View<'_>) -> bool {
     view.observed.symptom == Symptom::HalfOpen

@@ -91,6 +91,8 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (StateExpired, false, connections::some_confirmed),
     (PathDown, false, connections::some_confirmed_against),
     (HostDown, false, connections::some_confirmed_against),
+    (PacketLoss, true, connections::few_unacked),
+    (StateExpired, false, connections::unacked_first_against),
     (AcceptQueueOverflow, false, connections::half_open_later_against),
     (IdleTimeout, false, connections::half_open_later_against),
     (SynProxy, false, connections::half_open_later_against),

@@ -13,8 +13,9 @@ use crate::diagnosis::pattern::Pattern;
 use crate::engine::EndReason;
 use crate::json::Json;
 use crate::report::Report;
+use crate::report::checks::filled;
 use crate::report::sentences::Sentences;
-use crate::report::verdict::{filled, fix_text, side_of, write_verdict};
+use crate::report::verdict::{fix_text, side_of, write_verdict};
 use crate::route::Target;
 use crate::units::Moment;
 

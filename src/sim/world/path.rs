@@ -105,7 +105,9 @@ impl Devices {
             self.refused.outage += 1;
             return Passage::default();
         }
-        if self.setup.loss_permille > 0 && random.chance(self.setup.loss_permille) {
+        let is_ack = matches!(segment.body, Body::Ack);
+        let loss = self.setup.loss_permille + u32::from(is_ack) * self.setup.ack_loss_permille;
+        if loss > 0 && random.chance(loss) {
             self.refused.lost += 1;
             return Passage::default();
         }

@@ -199,6 +199,8 @@ pub struct Path {
     pub jitter: Span,
     /// In each direction.
     pub loss_permille: u32,
+    /// Of segments that carry nothing but an acknowledgement.
+    pub ack_loss_permille: u32,
     pub duplicate_permille: u32,
     /// Packets wait until it is over.
     pub stall: Option<Window>,
@@ -222,6 +224,7 @@ impl Default for Path {
             delay: Span::from_us(100),
             jitter: Span::ZERO,
             loss_permille: 0,
+            ack_loss_permille: 0,
             duplicate_permille: 0,
             stall: None,
             outage: None,
