@@ -85,7 +85,8 @@ impl Draft {
             return Err("--rates follows the stats lines that --quiet leaves out: give one".into());
         }
         let CheckArgs { send, expect, probe, .. } = &self.run.checks;
-        let checks = !send.is_empty() || !expect.is_empty() || probe.is_some();
+        let probes = probe.is_some_and(|probe| probe != Probe::None);
+        let checks = !send.is_empty() || !expect.is_empty() || probes;
         let holds = self.run.hold != Hold::For(Span::ZERO);
         if self.run.lifetime.is_some() && (checks || holds) {
             return Err("--lifetime closes connections that --hold, --send, --expect and --probe \

@@ -108,7 +108,7 @@ use gaps::{Gaps, Unread};
 use ledger::Ledger;
 use pacer::Pacer;
 use pending_tcp_info::PendingTcpInfo;
-use port_exhaustion::ExhaustedRoutes;
+use port_exhaustion::{ExhaustedRoutes, TRIED_AGAIN_EVERY, TRIED_EVERY};
 use ready::Ready;
 use series::Series;
 use stall::Stalled;
@@ -198,7 +198,10 @@ impl Engine {
         let connections = plan.connections;
         let bytes = u64::from(connections) * bits_per_connection(plan).div_ceil(8);
         let no_memory = |_| Error::Memory { connections, bytes };
-        let dials = if plan.lifetime.is_some() { u64::MAX } else { connections.into() };
+        let (dials, tried_every) = match plan.lifetime {
+            Some(_) => (u64::MAX, TRIED_AGAIN_EVERY),
+            None => (connections.into(), TRIED_EVERY),
+        };
         let mut wheel = Wheel::new(connections).map_err(no_memory)?;
         // Its reach counts from here.
         wheel.pop_expired(Tick::begun_by(start), &mut 0);
@@ -218,7 +221,7 @@ impl Engine {
             pacer: Pacer::new(plan.pace, dials, start),
             churn: Churn::new(plan, start).map_err(no_memory)?,
             routes: plan.routes.clone(),
-            exhausted_routes: ExhaustedRoutes::new(&plan.routes).map_err(no_memory)?,
+            exhausted_routes: ExhaustedRoutes::new(&plan.routes, tried_every).map_err(no_memory)?,
             checks: Checks::new(plan).map_err(no_memory)?,
             pending_reads: PendingTcpInfo::new(&plan.budgets),
             final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),

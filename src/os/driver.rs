@@ -243,6 +243,9 @@ impl<'a> Driver<'a> {
             Action::Close(key) => {
                 icmp::collect(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
                 self.sockets.close(key.slot);
+                if self.churns {
+                    self.last_lines.closed_by_us(key.slot);
+                }
             }
             Action::Sample => {
                 watch.sample(&self.engine.sample());
@@ -279,7 +282,7 @@ impl<'a> Driver<'a> {
                 }
             }
             Action::Note(key, note) => {
-                if matches!(note, Note::Closed { .. }) {
+                if matches!(note, Note::Closed { .. } | Note::Retired { .. }) {
                     self.flush_received(key, watch);
                 }
                 watch.debug(key, DebugEvent::Note(note));

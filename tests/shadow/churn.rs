@@ -135,7 +135,7 @@ impl Shadow {
             self.mark("a free slot without a port");
             self.free.push_back(slot);
         }
-        self.blocked_until = Some(self.routing.tried_at() + Span(NS_PER_S));
+        self.blocked_until = Some(self.routing.tried_at() + self.routing.patience);
         self.behind = Some(PORT);
         None
     }

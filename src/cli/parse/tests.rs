@@ -248,6 +248,16 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
             "--rate '0': 0.001 to 10m dials a second are accepted, also as 0.5 or 2.5k",
         ),
         ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
+        (
+            "h:80 --lifetime 1 --hold 5",
+            "--lifetime closes connections that --hold, --send, --expect and --probe hold: give one of \
+             them",
+        ),
+        (
+            "h:80 --lifetime forever",
+            "--lifetime 'forever': a time from 0 to 10 days, as 5s or 300ms, is accepted; without a unit \
+             it is seconds",
+        ),
         ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
         ("h:80 -d=", "--debug '': true and false are accepted"),
         ("h:80 --conections 5", "unknown flag --conections: did you mean --connections?"),
