@@ -18,6 +18,9 @@ use crate::units::{Moment, Span};
 /// Ages that differ by less than a twentieth, or by this, are the same.
 const AGES_APART_MIN: Span = Span::from_ms(20);
 
+/// The fewest intervals that show a steady rate.
+const STEADY_MIN: u64 = 3;
+
 /// A rate is reached if no more than this part of the due dials is missing.
 const MISSED_ONE_OF: u64 = 20;
 
@@ -142,11 +145,35 @@ pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
         return all;
     }
     all.iter_mut().for_each(|one| one.likelihood = Likelihood::Possible);
+    let summary = view.case.summary;
+    if symptom_is_of_dials(&view.observed.symptom) {
+        if fails_throughout(summary, view.observed.began) {
+            all.retain(|one| one.cause != Cause::Outage);
+        }
+        // The same number in each interval: what admits them counts by time.
+        if summary.churn.as_ref().is_some_and(is_steady) {
+            sort_short_by_key(&mut all, |one| one.cause != Cause::RateLimit);
+        }
+    }
     if all.iter().all(|one| one.cause != Cause::Undetermined) {
         let (cause, likelihood) = (Cause::Undetermined, Likelihood::Possible);
         all.push(Candidate { cause, likelihood, evidence: Vec::new(), knob: None });
     }
     all
+}
+
+/// Whether dials failed from the first fifth of the run to its last one.
+fn fails_throughout(summary: &Summary, began: Moment) -> bool {
+    let fifth = Span(summary.end.since(summary.start).0 / 5);
+    let ends = EndReason::ALL.iter().filter(|reason| reason.ends_in() == State::Error);
+    let last = ends.filter_map(|reason| summary.failures[*reason as usize]).map(|one| one.last);
+    began <= summary.start + fifth && last.max().is_some_and(|last| last + fifth >= summary.end)
+}
+
+/// Whether as good as the same number was established in each of several intervals.
+fn is_steady(churn: &ChurnStats) -> bool {
+    let ChurnStats { intervals, established_min, established_max, .. } = *churn;
+    intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 9
 }
 
 /// The first word, and its exit code.
