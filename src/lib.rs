@@ -44,6 +44,7 @@
 //!     check.rs          the result of a system call
 //!     time.rs           the monotonic clock, the timer
 //!     errors.rs         the error queue of a socket
+//!     files.rs          the exchange of two files
 //!     names.rs          the resolver's error codes
 //!     signals.rs        signals as a descriptor, and the end of a child
 //!     streams.rs        the standard streams as descriptors
@@ -74,7 +75,8 @@
 //!     truth.rs          the outcome of a run, and what really happened
 //! cli/                  argv ⇄ text; no I/O but the prompt
 //!   flags.rs            FLAGS: one record a flag
-//!   verb.rs             the commands of the program
+//!   flag.rs             that record
+//!   verb.rs             VERBS: one record a first word
 //!   parse.rs            argv → Args
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
@@ -90,6 +92,8 @@
 //!   source.rs           the grammar of sources
 //!   distance.rs         the edit distance of two words, for suggestions
 //!   help.rs             --help and the README's usage block, printed from FLAGS
+//!   man.rs              the man page, from the same
+//!   completions.rs      those for bash, zsh and fish, from the same
 //!   confirm.rs          the WARNING banner and the y/N question
 //! report/               a finished run and its diagnosis → bytes; pure
 //!   text.rs             the full report: the original's lines, then our own
@@ -122,6 +126,7 @@
 //!   format.rs           the renderer of each format
 //!   events.rs           the run as NDJSON, written during it
 //!   markdown.rs         the result as a table for a CI job's summary
+//!   prometheus.rs       the run as metrics for node_exporter's textfile collector
 //!   junit.rs            the conditions as JUnit XML
 //!   thresholds.rs       the conditions of --fail-if, each with its actual value
 //!   fix.rs              the fix of a local limit
@@ -219,6 +224,62 @@
 //!
 //! All but `os/` and `main.rs` is pure: same inputs, same outputs, on any machine, and that is
 //! where the tests, the fuzzers and the benches go in.
+//!
+//! # Working on it
+//!
+//! `cargo test --test tidy` checks that layers import downward only, and the other rules. `sudo
+//! .ci/run` is the whole CI; it needs Debian, root and a nightly toolchain (for the fuzzers), and
+//! installs the rest.
+//!
+//! | where | what |
+//! |---|---|
+//! | `src/engine/` | the pure core: `turn(now, events, actions)`; the contract is in `mod.rs` |
+//! | `src/os/`, `src/sim/` | its two drivers: system calls, and simulated networks with a virtual clock |
+//! | `src/diagnosis/` | a finished run → causes; `src/report/` prints them |
+//! | `tests/simulation/` | seeds, the simulated world, all short event sequences; `tests/shadow/` is the reference model |
+//! | `tests/matrix/`, `tests/cases/`, `tests/verdict/` | does the verdict name the true cause? simulated, in namespaces, over sockets |
+//! | `tests/*/`, `tests/*.rs` | the program end to end; helpers for all of them in `tests/common/` |
+//! | `fuzz/`, `benches/` | arguments, turns, the timing wheel; cost beside `benches/floor/floor.c` |
+//!
+//! **A flag.** Add a record to `FLAGS` (`src/cli/flags.rs`): parser, help and the README's
+//! reference follow from it. Its `effect` (`src/cli/effects.rs`) stores the value in `src/args.rs`;
+//! `GROUPS` in `src/cli/help.rs` has its place in the help; `src/plan.rs` validates it. Test it in
+//! `src/cli/parse/tests.rs` and `tests/command_line/runs.rs`; `readme.rs` beside that prints the
+//! new reference.
+//!
+//! **A cause.** Add a variant to `Cause` (`src/diagnosis/causes/record.rs`) and its record at the
+//! same place of a table beside it: id, title, explanation, checks, fix. Say when it is a candidate
+//! in `src/diagnosis/rules/priors.rs`, and what counts for and against it in `corroboration.rs`.
+//! Add a row to `tests/matrix/table.rs`.
+//!
+//! **An end reason.** Add a variant to `EndReason` (`src/engine/connection.rs`) and map an errno to
+//! it in `src/os/errno.rs`; the compiler finds the other tables. Add it to `HERE` or `BEYOND` in
+//! `src/sim/script.rs`, or to a `Behaviour` there: `tests/simulation/seeds.rs` fails until a seed
+//! has it.
+//!
+//! **An event.** Add a kind to `EventKind` (`src/engine/event.rs`), handle it in
+//! `src/engine/handlers.rs`, and report it from `src/os/readiness.rs` or `src/os/driver.rs`.
+//! `src/sim/trace.rs` and `tests/shadow/events.rs` do not compile without it, and the model objects
+//! until it agrees.
+//!
+//! **A simulated server.** For one connection: a `Behaviour` and its script in `src/sim/script.rs`.
+//! For a server that all connections share: a field of `Server` in `src/sim/world/setup.rs`, what
+//! it does in `app.rs` or `server.rs` beside it, a test in `tests/simulation/world.rs`, a row in
+//! `tests/matrix/table.rs`.
+//!
+//! **An output format.** Add a variant to `Format` (`src/outputs.rs`) with its flag, a renderer in
+//! `src/report/` (a pure function from `Report` and `Diagnosis` to text, as `markdown.rs`), and its
+//! line in `src/report/format.rs`. It decides nothing: that is the diagnosis's part. Test it in
+//! `tests/outputs/documents.rs`, and add the file to the map in `src/lib.rs`.
+//!
+//! `SIM_SEEDS=20000 cargo test --release --test simulation` runs more seeds, `SIM_SEED=7` replays
+//! one with its trace. `cargo test --test matrix -- --nocapture` prints how often the verdict names
+//! the true cause for some 70 faults and limits; `MATRIX_ONLY='evicted' MATRIX_SEED=7` prints the
+//! verdicts of one.
+//!
+//! `tests/million.sh 100000` holds fewer connections than a million in the same way, in three
+//! minutes; it fetches qemu and a kernel with apt-get. So does `tests/ingress_drops.sh`: the
+//! verdict on a host that drops received packets.
 
 #![deny(unsafe_code)]
 

@@ -56,6 +56,8 @@ fn dispatch() -> Result<u8> {
         Command::Serve(args) => serve(&args),
         Command::Calibrate(args) => calibrate(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
+        Command::Completions(shell) => print(&cli::completions::script(shell)),
+        Command::Man => print(&cli::man::page()),
         Command::Help(verb) => print(&cli::help::usage(verb)),
         Command::Schema => print(report::json::SCHEMA),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
@@ -312,6 +314,15 @@ impl Watch for Console<'_> {
     }
 
     fn interval(&mut self, progress: &Progress<'_>) {
+        let metrics = |file: &&mut ReportFile| file.format() == Format::Prometheus;
+        if let Some(file) = self.files.iter_mut().find(metrics) {
+            let start = self.start_unix_ns.unwrap_or_default();
+            let text = report::prometheus::interval(start, self.plan, progress);
+            // It costs no other report, and is tried again.
+            if let Some(error) = file.update(&text) {
+                self.streams.stderr().line(&format!("tcpgoon: {error}\n"));
+            }
+        }
         let Some(rates) = &mut self.rates else { return };
         self.text.clear();
         let _ = rates.write(&mut self.text, progress);

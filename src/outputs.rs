@@ -13,10 +13,12 @@ pub enum Format {
     Json,
     Junit,
     Markdown,
+    Prometheus,
 }
 
 impl Format {
-    pub const ALL: [Format; 4] = [Format::Events, Format::Json, Format::Junit, Format::Markdown];
+    pub const ALL: [Format; 5] =
+        [Format::Events, Format::Json, Format::Junit, Format::Markdown, Format::Prometheus];
 
     /// The flag that asks for it.
     pub fn flag(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Format {
             Format::Json => "--json",
             Format::Junit => "--junit",
             Format::Markdown => "--markdown",
+            Format::Prometheus => "--prometheus",
         }
     }
 

@@ -18,7 +18,7 @@ const VERBS: &[(&str, &[&str])] = &[
     ("calibrate", &["calibration", "selftest", "doctor"]),
     ("explain", &["why", "describe"]),
     ("version", &["ver"]),
-    ("help", &["man", "usage", "info"]),
+    ("help", &["usage", "info"]),
     ("run", &["connect", "client", "attack", "dial", "test", "bench", "start", "tcp"]),
 ];
 
@@ -163,12 +163,12 @@ pub fn nearest_verb(word: &str) -> Option<&'static str> {
     if let Some((verb, _)) = VERBS.iter().find(|(_, others)| others.contains(&lower.as_str())) {
         return Some(verb);
     }
-    let ours = Verb::ALL.into_iter().filter_map(|verb| verb.command().strip_prefix("tcpgoon "));
+    let ours = super::verb::VERBS.iter().map(|record| record.word);
     let near = |verb: &'static str| {
         let count = distance(verb, &lower).filter(|count| 3 * count < verb.len())?;
         Some((count, verb))
     };
-    ours.chain(["version", "help", "run"]).filter_map(near).min().map(|(_, verb)| verb)
+    ours.filter_map(near).min().map(|(_, verb)| verb)
 }
 
 /// The address or port for `tcpgoon serve` to listen on.

@@ -1,38 +1,14 @@
 //! `FLAGS`: every flag of every verb, one record each: the only source of the parser, the help and
 //! the tests.
 
-use super::effects::{self, Draft, fill, store, switch};
+use super::effects::{self, fill, store, switch};
 use super::source;
 use super::target::{Group, Ports};
 pub use super::verb::Verb;
 use crate::args::Family;
 use crate::outputs::Format;
 
-/// One flag of one or more verbs.
-#[derive(Debug, Clone, Copy)]
-pub struct Flag {
-    /// Without its dashes.
-    pub long: &'static str,
-    pub short: Option<char>,
-    /// The word that stands for the value in the help; `None` for a switch.
-    pub value: Option<&'static str>,
-    /// The value of a flag that is given without one. Its value has to follow `=`, or be a word
-    /// that the effect accepts: any other word is not the flag's.
-    pub alone: Option<&'static str>,
-    /// The value if the flag is not given, as it would be typed. Parsed, and printed in the help.
-    pub default: Option<&'static str>,
-    pub verbs: &'static [Verb],
-    /// One line, without the default.
-    pub help: &'static str,
-    /// Parses the value (of a switch: a boolean) and stores it. An error names what is accepted.
-    pub effect: fn(&mut Draft, &str) -> Result<(), String>,
-}
-
-impl Flag {
-    pub fn belongs_to(&self, verb: Verb) -> bool {
-        self.verbs.contains(&verb)
-    }
-}
+pub use super::flag::Flag;
 
 const RUN: &[Verb] = &[Verb::Run];
 const SERVE: &[Verb] = &[Verb::Serve];
@@ -42,16 +18,23 @@ const BASE: Flag = Flag {
     long: "",
     short: None,
     value: None,
+    words: &[],
     alone: None,
     default: None,
+    is_list: false,
     verbs: RUN,
     help: "",
     effect: |_, _| Ok(()),
 };
 
 /// What is done on a terminal only, always, or never.
-const WHEN: Flag =
-    Flag { value: Some("WHEN"), alone: Some("always"), default: Some("auto"), ..BASE };
+const WHEN: Flag = Flag {
+    value: Some("WHEN"),
+    words: &["auto", "always", "never"],
+    alone: Some("always"),
+    default: Some("auto"),
+    ..BASE
+};
 
 /// By long name, as in the original's help. The same name twice: different values for different
 /// verbs.
@@ -105,6 +88,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "close",
         value: Some("HOW"),
+        words: &["fin", "rst"],
         default: Some("fin"),
         help: "Close by fin, or by rst, which leaves no TIME_WAIT",
         effect: |draft, value| store(&mut draft.run.close, effects::close(value)),
@@ -196,6 +180,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "fail-if",
         value: Some("EXPR"),
+        is_list: true,
         help: "Exit with 3 if EXPR holds, as established<95%; can be given several times",
         effect: |draft, value| effects::fail_if(&mut draft.run.outputs, value),
         ..BASE
@@ -217,6 +202,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "hold",
         value: Some("T"),
+        words: &["forever"],
         default: Some("0"),
         help: "Hold the connections after the last dial, in s, or forever",
         effect: |draft, value| store(&mut draft.run.hold, effects::hold(value)),
@@ -326,6 +312,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "probe",
         value: Some("WHICH"),
+        words: &["all", "sample", "none"],
         alone: Some("all"),
         help: "Find half-open connections by keepalive: all, sample, none",
         effect: |draft, value| fill(&mut draft.run.checks.probe, effects::probe(value)),
@@ -336,6 +323,13 @@ pub const FLAGS: &[Flag] = &[
         help: "Line of progress: auto (on a terminal), always, never",
         effect: |draft, value| store(&mut draft.run.display.progress, effects::when(value)),
         ..WHEN
+    },
+    Flag {
+        long: "prometheus",
+        value: Some("FILE"),
+        help: "Write metrics to FILE (*.prom) each interval for node_exporter's textfile collector",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Prometheus, value),
+        ..BASE
     },
     Flag {
         long: "quiet",
@@ -369,6 +363,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "report",
         value: Some("FORM"),
+        words: &["short", "full", "none"],
         default: Some("short"),
         help: "Report after the stats: short, full, none",
         effect: |draft, value| store(&mut draft.run.display.report, effects::report(value)),

@@ -1,8 +1,9 @@
-//! Every text that describes the command line, printed from [`FLAGS`].
+//! The help, printed from [`FLAGS`] and `VERBS`, and what it shares with the man page.
 
 use std::fmt::Write;
 
 use super::flags::{FLAGS, Flag, Verb};
+use super::verb;
 use crate::order::sort_short_by_key;
 
 /// The second line of a usage error.
@@ -17,18 +18,22 @@ pub const fn try_line(verb: Verb) -> &'static str {
         // After a wrong id the list of ids helps.
         Verb::Explain => "try: tcpgoon explain",
         Verb::Schema => "try: tcpgoon schema --help",
+        Verb::Completions => "try: tcpgoon completions --help",
+        Verb::Man => "try: tcpgoon man --help",
     }
 }
 
-const RUN_SYNOPSIS: &str = "
-  tcpgoon --host HOST --port PORT [flags]
-  tcpgoon [flags] HOST:PORT...
-  tcpgoon [flags] HOST... PORT
-";
+/// The command lines of a run.
+const RUN_SYNOPSIS: [&str; 3] = [
+    "tcpgoon --host HOST --port PORT [flags]",
+    "tcpgoon [flags] HOST:PORT...",
+    "tcpgoon [flags] HOST... PORT",
+];
 
 const RUN_NOTES: &str = "
 Targets (several are dialed in turn):
-  example.com:80  example.com 80  10.0.0.7:http  [::1]:80  [fe80::1%eth0]:80
+  HOST:PORT                 example.com:80, 10.0.0.7:http, [::1]:80, [fe80::1%eth0]:80
+  HOST PORT                 example.com 80
   a b 80 c 81               a number is the port of the hosts before it without one
   a b:81 -p 80              --port is the port of all hosts without one
   a:8000-8009,9000          ports can be lists and ranges, in --port too
@@ -44,22 +49,34 @@ Values:
   EXPR    METRIC, then < <= > >= or ==, then a count, a percentage of --connections (95%) or a time
           with its unit (20ms); METRICS: established established_peak errors closed unanswered
           half_open dial_p50 dial_p90 dial_p99 dial_p999 dial_max rate lateness_p99
-  FILE    a regular file is replaced at the end; a pipe or a device is written to
+  FILE    a regular file is replaced; a pipe or a device is written to
 
 Exit codes:
   0  all connections were open together, or with --expect or --send all got a reply
   1  not completed: wrong usage, setup failed, no confirmation, interrupted, report not written
   2  completed: fewer stayed open, replies are missing, or connections are half-open or expired
   3  a condition of --fail-if holds; with conditions there is no 2
-
-Other verbs, as the first word:
-  tcpgoon serve             a server to test against
-  tcpgoon calibrate         measure the limits of this machine
-  tcpgoon explain [ID]      print a cause that a verdict names, or the list of all causes
-  tcpgoon schema            print the JSON Schema of --json and --events
-  tcpgoon version           print the version
-  tcpgoon help [VERB]       print this help, or that of a verb
 ";
+
+/// What to type for a question that an operator has.
+pub const EXAMPLES: [(&str, &str); 4] = [
+    (
+        "tcpgoon -c 1k --rate 200 example.com:443",
+        "Open 1000 connections, 200 a second, and print what limits them.",
+    ),
+    (
+        "tcpgoon -y -c 20k --hold 5m --probe 10.0.0.7 8000-8009",
+        "Hold 20000 for 5 minutes, on ten ports, and find those that are half-open.",
+    ),
+    (
+        "tcpgoon -c 500 --send 'PING\\r\\n' --expect PONG 10.0.0.7:6379",
+        "Count the connections on which the application replies.",
+    ),
+    (
+        "tcpgoon -y -q -c 2k -s 1 --fail-if 'established<95%' --json run.json lb:443",
+        "For a CI job: exit with 3 if fewer than 95% were open together.",
+    ),
+];
 
 const SERVE_NOTES: &str = "
 A server to test against. It prints its address, a stats line every interval, and at the end (a
@@ -103,6 +120,26 @@ Exit codes:
   0  printed
 ";
 
+const COMPLETIONS_NOTES: &str = "
+Prints the completions of verbs, flags and their values for a shell: bash, zsh or fish.
+
+Load them where the shell starts:
+  bash  source <(tcpgoon completions bash)
+  zsh   source <(tcpgoon completions zsh)     behind compinit
+  fish  tcpgoon completions fish | source
+
+Exit codes:
+  0  printed
+  1  no shell, or one without completions
+";
+
+const MAN_NOTES: &str = "
+Prints the man page, in roff. Read it with: tcpgoon man | man -l -
+
+Exit codes:
+  0  printed
+";
+
 /// The flags of a run by what they are about, in the order of a first run. One that is not named here
 /// is in the last group.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -112,54 +149,95 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Connections",
         &["hold", "lifetime", "send", "expect", "reply-timeout", "probe", "settle", "close"],
     ),
-    ("Reports", &["report", "fail-if", "json", "events", "markdown", "junit"]),
+    ("Reports", &["report", "fail-if", "json", "events", "markdown", "junit", "prometheus"]),
     ("Prompt and output", &[]),
 ];
 
 /// The number of columns of the help.
 const COLUMNS: usize = 80;
 
+/// Of the same in the README.
+const README_COLUMNS: usize = 110;
+
 /// The help of a verb, at most 80 columns wide.
 pub fn usage(verb: Verb) -> String {
-    let mut text = format!("Usage of {}:", verb.command());
-    let notes = match verb {
-        Verb::Run => {
-            text.push_str(RUN_SYNOPSIS);
-            RUN_NOTES
+    let mut text = reference(verb);
+    text.push_str(notes(verb));
+    if verb == Verb::Run {
+        text.push_str(&verbs());
+        text.push_str("\nExamples:\n");
+        for (line, what) in EXAMPLES {
+            let _ = writeln!(text, "  {line}\n      {what}");
         }
-        Verb::Serve => {
-            text.push_str("\n  tcpgoon serve [flags] [PORT | ADDR:PORT]\n");
-            SERVE_NOTES
-        }
-        Verb::Calibrate => {
-            text.push_str("\n  tcpgoon calibrate [flags]\n");
-            CALIBRATE_NOTES
-        }
-        Verb::Explain => {
-            text.push_str("\n  tcpgoon explain [ID]\n");
-            EXPLAIN_NOTES
-        }
-        Verb::Schema => {
-            text.push_str("\n  tcpgoon schema\n");
-            SCHEMA_NOTES
-        }
-    };
-    let flags: Vec<&Flag> = FLAGS.iter().filter(|flag| flag.belongs_to(verb)).collect();
-    let width = flags.iter().map(|flag| left_column(flag).len()).max().unwrap_or(0);
-    if verb != Verb::Run {
-        text.push('\n');
-        flags.iter().for_each(|flag| write_flag(&mut text, flag, width));
-        return wrapped(&(text + notes));
     }
-    for (index, (title, _)) in GROUPS.iter().enumerate() {
+    wrapped(&text, COLUMNS)
+}
+
+/// The command lines and the flags of a verb.
+fn reference(verb: Verb) -> String {
+    let mut text = format!("Usage of {}:\n", verb.command());
+    for line in synopses(verb) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "\n{title}:");
-        let mut of_group: Vec<&&Flag> =
-            flags.iter().filter(|flag| group(flag).0 == index).collect();
-        sort_short_by_key(&mut of_group, |flag| group(flag).1);
-        of_group.iter().for_each(|flag| write_flag(&mut text, flag, width));
+        let _ = writeln!(text, "  {line}");
     }
-    wrapped(&(text + notes))
+    let flags = FLAGS.iter().filter(|flag| flag.belongs_to(verb));
+    let width = flags.map(|flag| left_column(flag).len()).max().unwrap_or(0);
+    for (title, flags) in groups(verb) {
+        text.push('\n');
+        if verb == Verb::Run {
+            let _ = writeln!(text, "{title}:");
+        }
+        for flag in flags {
+            let _ = writeln!(text, "  {:width$}   {}", left_column(flag), flag.described());
+        }
+    }
+    text
+}
+
+fn verbs() -> String {
+    let mut text = String::from("\nOther verbs, as the first word:\n");
+    for record in verb::listed() {
+        // The list has no room for flags.
+        let args = if record.args.starts_with("[flags]") { "" } else { record.args };
+        let command = format!("{} {args}", record.command);
+        let _ = writeln!(text, "  {command:25} {}", record.help);
+    }
+    text
+}
+
+/// The command lines of a verb.
+pub fn synopses(verb: Verb) -> Vec<String> {
+    match verb {
+        Verb::Run => RUN_SYNOPSIS.map(str::to_owned).to_vec(),
+        _ => vec![verb.record().synopsis()],
+    }
+}
+
+/// What follows the flags: prose, and sections of rows. Begins with an empty line.
+pub fn notes(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Run => RUN_NOTES,
+        Verb::Serve => SERVE_NOTES,
+        Verb::Calibrate => CALIBRATE_NOTES,
+        Verb::Explain => EXPLAIN_NOTES,
+        Verb::Schema => SCHEMA_NOTES,
+        Verb::Completions => COMPLETIONS_NOTES,
+        Verb::Man => MAN_NOTES,
+    }
+}
+
+/// The flags of a verb: those of a run in their groups, all others in one.
+pub fn groups(verb: Verb) -> Vec<(&'static str, Vec<&'static Flag>)> {
+    let mut groups: Vec<_> = GROUPS.iter().map(|(title, _)| (*title, Vec::new())).collect();
+    for flag in FLAGS.iter().filter(|flag| flag.belongs_to(verb)) {
+        let index = if verb == Verb::Run { group(flag).0 } else { 0 };
+        groups[index].1.push(flag);
+    }
+    if verb == Verb::Run {
+        groups.iter_mut().for_each(|(_, flags)| sort_short_by_key(flags, |flag| group(flag).1));
+    }
+    groups.retain(|(_, flags)| !flags.is_empty());
+    groups
 }
 
 /// The group of a flag, and its place there.
@@ -169,18 +247,18 @@ fn group(flag: &Flag) -> (usize, usize) {
     named.unwrap_or((GROUPS.len() - 1, 0))
 }
 
-fn write_flag(text: &mut String, flag: &Flag, width: usize) {
-    // Writing to a string cannot fail.
-    let _ = write!(text, "  {:width$}   {}", left_column(flag), flag.help);
-    if let Some(default) = flag.default {
-        let _ = write!(text, " (default {default})");
+/// The text with lines of at most `columns`: a row goes on below its second column, prose at the
+/// margin.
+fn wrapped(text: &str, columns: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (row, below) in rows(text) {
+        write_row(&mut out, &row, below, columns);
     }
-    text.push('\n');
+    out
 }
 
-/// The text with lines of at most [`COLUMNS`]: a row goes on below its second column, prose at the
-/// margin.
-fn wrapped(text: &str) -> String {
+/// The rows of a text, each on one line, and where its second column begins, or else its margin.
+pub fn rows(text: &str) -> Vec<(String, usize)> {
     let mut rows: Vec<(String, usize)> = Vec::new();
     for line in text.lines() {
         let margin = line.len() - line.trim_start().len();
@@ -192,11 +270,7 @@ fn wrapped(text: &str) -> String {
             _ => rows.push((line.to_owned(), second_column(line))),
         }
     }
-    let mut out = String::with_capacity(text.len());
-    for (row, below) in rows {
-        write_row(&mut out, &row, below);
-    }
-    out
+    rows
 }
 
 /// Whether a line is the rest of the row before it.
@@ -213,10 +287,10 @@ fn second_column(line: &str) -> usize {
     line.len() - line[gap..].trim_start().len()
 }
 
-fn write_row(out: &mut String, row: &str, below: usize) {
+fn write_row(out: &mut String, row: &str, below: usize, columns: usize) {
     let mut rest = row.to_owned();
-    while rest.chars().count() > COLUMNS {
-        let end = rest.char_indices().nth(COLUMNS + 1).map_or(rest.len(), |(at, _)| at);
+    while rest.chars().count() > columns {
+        let end = rest.char_indices().nth(columns + 1).map_or(rest.len(), |(at, _)| at);
         // A default is not torn apart.
         let fits = |(at, _): &(usize, &str)| *at > below && !rest[..*at].ends_with("(default");
         let Some((at, _)) = rest[..end].rmatch_indices(' ').find(fits) else { break };
@@ -229,7 +303,7 @@ fn write_row(out: &mut String, row: &str, below: usize) {
 }
 
 /// `-c, --connections int`, or with blanks for the short name.
-fn left_column(flag: &Flag) -> String {
+pub fn left_column(flag: &Flag) -> String {
     let short = flag.short.map_or("    ".into(), |short| format!("-{short}, "));
     let value = flag.value.map_or(String::new(), |value| match flag.alone {
         Some(_) => format!("[={value}]"),
@@ -240,5 +314,5 @@ fn left_column(flag: &Flag) -> String {
 
 /// The usage block of the README.
 pub fn readme_block() -> String {
-    usage(Verb::Run)
+    wrapped(&(reference(Verb::Run) + &verbs()), README_COLUMNS)
 }

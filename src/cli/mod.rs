@@ -1,12 +1,14 @@
 //! The command line: argv in, text out. The only I/O is the prompt, on streams that it is given.
 //!
-//! * `verb`: the verbs.
-//! * [`flags`]: `FLAGS`, one record a flag for all verbs; parser and help have no other source.
+//! * [`flags`]: `FLAGS`, one record a flag for all verbs; parser, help, man page and completions have
+//!   no other source. `flag` is the record.
+//! * [`verb`]: `VERBS`, one record a first word.
 //! * `parse`: argv → [`Command`], or one line for the first mistake.
 //! * `effects`: what each flag does with its value.
 //! * `target`: the grammar of hosts, ports, and ranges of both.
 //! * `source`: the grammar of source addresses.
-//! * [`help`]: every text that is printed from `FLAGS`.
+//! * [`help`]: the help, printed from `FLAGS`; [`man`]: the man page.
+//! * [`completions`]: those for bash, zsh and fish.
 //! * [`confirm`]: the warning and the question before a run.
 //! * `explain`: the id of a cause, and suggestions for a mistyped one.
 //! * `mistake`, `correction`, `answer`: a mistake, what to type instead, and the two lines about it.
@@ -16,6 +18,7 @@
 //! * `distance`: the edit distance of two words.
 
 mod answer;
+pub mod completions;
 pub mod confirm;
 mod correction;
 mod distance;
@@ -24,9 +27,11 @@ mod explain;
 mod fix_flag;
 mod fix_value;
 mod fix_word;
+mod flag;
 pub mod flags;
 pub mod habits;
 pub mod help;
+pub mod man;
 mod mistake;
 pub mod parse;
 mod services;
@@ -34,7 +39,7 @@ mod source;
 mod target;
 #[cfg(test)]
 mod tests;
-mod verb;
+pub mod verb;
 
 pub use answer::with_verb;
 pub use flags::Verb;

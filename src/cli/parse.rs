@@ -8,13 +8,14 @@ use super::effects::Draft;
 use super::explain;
 use super::flags::{FLAGS, Flag, Verb, by_long, by_short};
 use super::mistake::Mistake;
+use super::{completions, verb};
 use crate::args::{Args, CalibrateArgs, ServeArgs};
 use crate::diagnosis::causes::Cause;
 use crate::error::Error;
 use crate::escape::{Printable, quoted, quoted_os};
 
 /// First words that are reserved for later verbs, so that today's scripts keep their meaning.
-const RESERVED: [&str; 3] = ["merge", "completions", "man"];
+const RESERVED: [&str; 1] = ["merge"];
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,9 @@ pub enum Command {
     Explain(Option<Cause>),
     /// The JSON Schema of a report.
     Schema,
+    /// The completions for this shell.
+    Completions(&'static str),
+    Man,
     Help(Verb),
     Version,
 }
@@ -53,12 +57,6 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
     let (first, rest) =
         argv.split_first().map_or((None, argv), |(first, rest)| (first.to_str(), rest));
     let (verb, rest) = match first.unwrap_or_default() {
-        "serve" => (Verb::Serve, rest),
-        "calibrate" => (Verb::Calibrate, rest),
-        "explain" => (Verb::Explain, rest),
-        "schema" => (Verb::Schema, rest),
-        // As of the original's later versions.
-        "run" => (Verb::Run, rest),
         "help" => return parse_help(rest).map_err(|mistake| (Verb::Run, mistake)),
         "version" => return parse_version(rest).map_err(|line| (Verb::Run, line.into())),
         word if RESERVED.contains(&word) => {
@@ -67,7 +65,10 @@ fn parse_words(argv: &[OsString]) -> Result<Command, (Verb, Mistake)> {
             );
             return Err((Verb::Run, line.into()));
         }
-        _ => (Verb::Run, argv),
+        word => match verb::find(word).and_then(|record| record.verb) {
+            Some(verb) => (verb, rest),
+            None => (Verb::Run, argv),
+        },
     };
     parse_verb(verb, rest.to_vec()).map_err(|mistake| (verb, mistake))
 }
@@ -82,13 +83,9 @@ fn parse_help(rest: &[OsString]) -> Result<Command, Mistake> {
     if rest.len() > 1 {
         return Err(named("'tcpgoon help' takes one verb"));
     }
-    let typed = word.to_str().unwrap_or_default();
-    let is_named = |verb: &Verb| verb.command().strip_prefix("tcpgoon ") == Some(typed);
-    match Verb::ALL.into_iter().find(is_named) {
-        Some(verb) => Ok(Command::Help(verb)),
-        None if ["run", "help", "version", "--help"].contains(&typed) => {
-            Ok(Command::Help(Verb::Run))
-        }
+    match verb::find(word.to_str().unwrap_or_default()) {
+        Some(record) => Ok(Command::Help(record.verb.unwrap_or(Verb::Run))),
+        None if word == "--help" => Ok(Command::Help(Verb::Run)),
         None => Err(named("no such verb")),
     }
 }
@@ -130,6 +127,8 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
         Verb::Calibrate => Command::Calibrate(draft.calibrate),
         Verb::Explain => Command::Explain(explain::cause(&draft.words)?),
         Verb::Schema => Command::Schema,
+        Verb::Completions => Command::Completions(completions::shell(&draft.words)?),
+        Verb::Man => Command::Man,
     })
 }
 
@@ -190,7 +189,9 @@ fn read(verb: Verb, argv: Vec<OsString>, draft: &mut Draft) -> Result<Vec<&'stat
 
 fn read_word(verb: Verb, word: OsString) -> Result<String, Mistake> {
     let line = match verb {
-        Verb::Calibrate => format!("{}: '{}' takes flags only", quoted_os(&word), verb.command()),
+        Verb::Calibrate | Verb::Schema | Verb::Man => {
+            format!("{}: '{}' takes flags only", quoted_os(&word), verb.command())
+        }
         _ => match word.into_string() {
             Ok(word) => return Ok(word),
             Err(word) => return Err(format!("{}: not UTF-8", quoted_os(&word)).into()),

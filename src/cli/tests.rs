@@ -7,6 +7,7 @@ use super::effects::Draft;
 use super::flags::{FLAGS, Flag, Verb, by_long};
 use super::help;
 use super::parse::tests::{mistake, typed};
+use super::verb::{self, Offer};
 
 /// The lines of the original's help.
 const ORIGINAL: &str = "
@@ -40,6 +41,8 @@ fn line_of(verb: Verb, flags: &str) -> String {
         Verb::Calibrate => format!("calibrate {flags}"),
         Verb::Explain => format!("explain {flags}"),
         Verb::Schema => format!("schema {flags}"),
+        Verb::Completions => format!("completions {flags} bash"),
+        Verb::Man => format!("man {flags}"),
     }
 }
 
@@ -170,6 +173,41 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
 }
 
 #[test]
+fn words_that_a_shell_offers_are_those_that_the_flag_accepts() {
+    for flag in FLAGS {
+        let effect = |value: &str| (flag.effect)(&mut Draft::new(), value);
+        for word in flag.words {
+            assert_eq!(effect(word), Ok(()), "--{} {word}", flag.long);
+            let accepted = effect("no-such-word").unwrap_err();
+            assert!(accepted.contains(word), "--{} {word}: {accepted}", flag.long);
+        }
+        // A list of words in the error is offered.
+        let error = effect("no-such-word").err().unwrap_or_default();
+        let is_listed = error.ends_with(" are accepted") && !error.contains(char::is_numeric);
+        assert!(!is_listed || flag.value.is_none() || !flag.words.is_empty(), "{error}");
+        assert_eq!(flag.value == Some("FILE"), flag.offer() == Offer::Files);
+    }
+    assert_eq!(by_long(Verb::Run, "host").unwrap().offer(), Offer::Hosts);
+}
+
+#[test]
+fn the_help_lists_every_verb_and_ends_with_four_examples_that_are_accepted() {
+    let text = help::usage(Verb::Run);
+    for record in verb::listed() {
+        let has = |line: &str| line.starts_with(&format!("  {} ", record.command));
+        assert!(text.lines().any(has), "{}: {text}", record.word);
+    }
+    let (_, examples) = text.split_once("\nExamples:\n").unwrap();
+    let lines: Vec<&str> =
+        examples.lines().filter_map(|line| line.strip_prefix("  tcpgoon ")).collect();
+    assert_eq!(lines.len(), 4, "{examples}");
+    for line in lines {
+        let words = line.split_whitespace().map(|word| word.replace('\'', "")).collect::<Vec<_>>();
+        assert!(typed(&words.join(" ")).is_ok(), "{line}");
+    }
+}
+
+#[test]
 fn every_default_has_the_same_effect_as_no_flag() {
     for verb in Verb::ALL {
         let without = typed(&line_of(verb, "")).unwrap();
@@ -215,7 +253,10 @@ fn the_help_has_the_eight_lines_of_the_original_unchanged() {
         assert!(whole.lines().any(|shown| shown == line), "{line}\n{text}");
     }
     assert!(text.starts_with("Usage of tcpgoon:\n"));
-    assert_eq!(help::readme_block(), text);
+    let readme = help::readme_block();
+    for line in readme.lines().filter(|line| line.trim_start().starts_with('-')) {
+        assert!(whole.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
     assert_eq!(help::TRY, help::try_line(Verb::Run));
 }
 

@@ -71,6 +71,11 @@ impl Histogram {
         self.max
     }
 
+    /// Of all that was counted.
+    pub fn sum_ns(&self) -> u128 {
+        self.sum_ns
+    }
+
     /// The average, rounded down to the nanosecond.
     pub fn avg(&self) -> Span {
         narrow(self.sum_ns.checked_div(u128::from(self.count)).unwrap_or(0))

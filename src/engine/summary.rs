@@ -127,6 +127,15 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The median of `notice_times`. A sample is taken at a time, so what waits through a stall is in
+    /// it more often: there is none if the sample took longer than dials did.
+    pub fn notice_p50(&self) -> Option<Span> {
+        let (notice, dials) = (&self.notice_times, &self.established_times);
+        // Quantiles are within 0.8%.
+        let (p50, most) = (notice.quantile(500), dials.quantile(500).0 / 100 * 102);
+        (notice.count() > 0 && p50.0 <= most).then_some(p50)
+    }
+
     /// The original's exit code.
     pub fn exit_code(&self, plan: &Plan) -> u8 {
         if plan.lifetime.is_some() {

@@ -3,15 +3,16 @@
 //!
 //! A regular file is replaced: its successor is written beside it and renamed, so that a crash or a
 //! full disk leaves the old one. A pipe or a device is written directly, and so is a file in a
-//! directory that takes no other. What is appended to (events, Markdown) is opened once.
+//! directory that takes no other. What is appended to (events, Markdown) is opened once. What is
+//! updated (metrics) is replaced at each interval, too.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::stdio::Output;
-use super::sys::Signals;
+use super::sys::{Signals, files};
 use crate::error::{Error, Result};
 use crate::escape::Printable;
 use crate::outputs::Format;
@@ -33,10 +34,10 @@ enum Sink {
     /// Replaced in the end.
     Beside {
         target: PathBuf,
-        /// Keeps a descriptor: in the end the connections may have all others.
-        _place: Option<File>,
+        /// Keeps a descriptor: later the connections may have all others.
+        place: Option<File>,
     },
-    /// Written from its beginning in the end.
+    /// Written from its beginning.
     Rewritten(File),
     /// Written as it is.
     Direct(Output),
@@ -88,12 +89,22 @@ impl ReportFile {
                 return;
             }
             Sink::Rewritten(file) => rewrite(file, text),
-            Sink::Beside { target, _place: place } => {
-                drop(place.take());
-                replace(target, text)
-            }
+            Sink::Beside { target, place } => replace(target, text, place, true),
         };
         self.failure = written.err().map(|error| error.to_string());
+    }
+
+    /// The whole of it as it stands, in a run that goes on; a pipe or a device gets it in the end
+    /// only. Does not wait for the disk. Returns the first failure: the next update may succeed.
+    pub fn update(&mut self, text: &str) -> Option<Error> {
+        let written = match &mut self.sink {
+            Sink::Direct(_) => Ok(()),
+            Sink::Rewritten(file) => rewrite(file, text),
+            Sink::Beside { target, place } => replace(target, text, place, false),
+        };
+        let failure = written.err().filter(|_| self.failure.is_none())?;
+        self.failure = Some(failure.to_string());
+        self.failure()
     }
 
     /// What could not be written.
@@ -135,7 +146,7 @@ fn open_beside(path: &Path) -> io::Result<Sink> {
     match create_beside(&target) {
         Ok((place, name)) => {
             fs::remove_file(name)?;
-            Ok(Sink::Beside { target, _place: Some(place) })
+            Ok(Sink::Beside { target, place: Some(place) })
         }
         // The directory takes no new file, but this one may be writable.
         Err(error) if is_refusal(&error) && target.exists() => {
@@ -165,13 +176,22 @@ fn create_beside(target: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-fn replace(target: &Path, text: &str) -> io::Result<()> {
-    let (mut file, name) = create_beside(target)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+/// Replaces `target`; `place` keeps the descriptor. `is_end`: not before it is on the disk.
+fn replace(target: &Path, text: &str, place: &mut Option<File>, is_end: bool) -> io::Result<()> {
+    drop(place.take());
+    let (file, name) = create_beside(target)?;
+    let file = place.insert(file);
+    let written = file.write_all(text.as_bytes());
+    let written = if is_end { written.and_then(|()| file.sync_all()) } else { written };
     let renamed = written.and_then(|()| {
         if let Ok(old) = fs::metadata(target) {
             // Of another owner's file they cannot all be had.
             let _ = file.set_permissions(old.permissions());
+        }
+        // On ext4 a rename over a file begins to write the new one, and waits for a busy disk: ms. An
+        // exchange does not. Source: ext4(5), auto_da_alloc.
+        if !is_end && files::exchange(&name, target).is_ok() {
+            return fs::remove_file(&name);
         }
         fs::rename(&name, target)
     });
@@ -185,6 +205,7 @@ fn replace(target: &Path, text: &str) -> io::Result<()> {
 }
 
 fn rewrite(file: &mut File, text: &str) -> io::Result<()> {
+    file.rewind()?;
     file.set_len(0)?;
     file.write_all(text.as_bytes())
 }

@@ -47,9 +47,8 @@ pub fn write_handshake_times(out: &mut dyn Write, summary: &Summary) -> fmt::Res
 /// How late this host read half of the sampled handshakes, if that is much.
 pub fn slow_by(summary: &Summary) -> Option<Span> {
     // Measured on the same connections: quantiles of two samples cannot be subtracted.
-    let notice = &summary.notice_times;
-    let over = notice.quantile(500);
-    let is_slow = notice.count() >= SLOW_CLIENT_SAMPLES_MIN
+    let over = summary.notice_p50()?;
+    let is_slow = summary.notice_times.count() >= SLOW_CLIENT_SAMPLES_MIN
         && over > summary.handshake_times.quantile(500)
         && over >= SLOW_CLIENT_MIN;
     is_slow.then(|| over.rounded_to_3_digits())

@@ -1,6 +1,6 @@
 //! The renderer of each format.
 
-use super::{Report, events, json, junit, markdown};
+use super::{Report, events, json, junit, markdown, prometheus};
 use crate::diagnosis::model::Diagnosis;
 use crate::outputs::Format;
 
@@ -13,6 +13,7 @@ pub fn write(format: Format, report: &Report<'_>, diagnosis: &Diagnosis) -> Stri
         Format::Json => return json::document(report, diagnosis),
         Format::Junit => junit::write(&mut text, report, diagnosis),
         Format::Markdown => markdown::write(&mut text, report, diagnosis),
+        Format::Prometheus => return prometheus::end(report),
     };
     text
 }

@@ -1,4 +1,4 @@
-//! A finished run and its diagnosis → text, JSON, Markdown, JUnit. Pure: the caller does the I/O.
+//! A finished run and its diagnosis → text, JSON, Markdown, JUnit, Prometheus. Pure: the caller does the I/O.
 
 pub mod checks;
 pub mod churn;
@@ -20,6 +20,7 @@ pub mod other_addresses;
 pub mod outlook;
 pub mod preflight;
 pub mod progress;
+pub mod prometheus;
 pub mod rates;
 pub mod sentences;
 pub mod short;

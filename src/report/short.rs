@@ -150,7 +150,9 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
             .push(format!("this host was not looking for {total} ({} time{plural})", gaps.count()));
     }
     if let Some(over) = slow_by(report.summary) {
-        notes.push(format!("this host was slow: it read half of the SYN-ACKs {over} late or more"));
+        notes.push(format!(
+            "this host was slow: it read half of the sampled SYN-ACKs {over} late or more"
+        ));
     }
     if *is_cut_short && *sustained > 0 && report.summary.churn.is_none() {
         notes.push("some of these connections were open for less than 100ms".into());
@@ -255,9 +257,15 @@ mod tests {
         summary.checks.rounds[Round::First as usize].not_sent = 5;
         for _ in 0..10 {
             summary.notice_times.record(Span::from_ms(3));
+            summary.established_times.record(Span::from_us(20));
+        }
+        // Most dials took 20 µs: the sample caught the others.
+        assert!(!notes(&summary, None, 0).contains("slow"));
+        for _ in 0..30 {
+            summary.established_times.record(Span::from_ms(3));
         }
         let all = "Note: this host was not looking for 1.2s (1 time); this host was slow: it read \
-            half of the SYN-ACKs 3ms late or more; some of these connections were open for less \
+            half of the sampled SYN-ACKs 3ms late or more; some of these connections were open for less \
             than 100ms; keepalives that this host could not set: 5; ended by a limit; output lines \
             dropped: 7.";
         assert_eq!(notes(&summary, Some("a limit"), 7).replace('\n', " ").trim_end(), all);

@@ -9,5 +9,6 @@ mod habits;
 mod preflight;
 mod prompt;
 mod readme;
+mod readme_runs;
 mod runs;
 mod terminal;

@@ -1,4 +1,4 @@
-//! A run in other formats than the text: JSON and its schema, events, Markdown, JUnit, and the
+//! A run in other formats than the text: JSON and its schema, events, Markdown, JUnit, metrics, and the
 //! conditions of `--fail-if`.
 
 #[path = "../common/mod.rs"]
@@ -9,5 +9,6 @@ mod documents;
 mod events;
 mod files;
 mod kinds;
+mod metrics;
 mod schema;
 mod tables;

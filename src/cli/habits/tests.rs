@@ -72,6 +72,8 @@ fn check(habit: &Habit, name: &str) {
         (Verb::Calibrate, _) => "calibrate ",
         (Verb::Explain, _) => "explain ",
         (Verb::Schema, _) => "schema ",
+        (Verb::Completions, _) => "completions ",
+        (Verb::Man, _) => "man ",
     };
     let line = format!("{verb}{flag}{value}");
     let (said, next) = answers(&line);

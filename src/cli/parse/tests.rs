@@ -183,6 +183,9 @@ fn only_the_first_word_is_a_verb() {
     assert_eq!(typed("explain"), Ok(Command::Explain(None)));
     assert_eq!(typed("explain path-mtu"), Ok(Command::Explain(Some(Cause::PathMtu))));
     assert_eq!(run("help:80").targets[0].host, "help");
+    assert_eq!(typed("completions zsh"), Ok(Command::Completions("zsh")));
+    assert_eq!(typed("man"), Ok(Command::Man));
+    assert_eq!(run("--host man -p 80").targets[0].host, "man");
     assert_eq!(run("--host version -p 80").targets[0].host, "version");
     assert_eq!(run("--host merge -p 80").targets[0].host, "merge");
     for line in ["version", "--version", "--version --nonsense", "-y --version"] {
@@ -207,6 +210,8 @@ fn only_the_first_word_is_a_verb() {
         ("help serve", Verb::Serve),
         ("help calibrate", Verb::Calibrate),
         ("help explain", Verb::Explain),
+        ("help man", Verb::Man),
+        ("completions --help", Verb::Completions),
     ] {
         assert_eq!(typed(line), Ok(Command::Help(verb)), "{line}");
     }
@@ -299,10 +304,11 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
             "merge a b",
             "'merge' is reserved for a verb of a later version; for a host of that name use --host merge",
         ),
-        (
-            "man",
-            "'man' is reserved for a verb of a later version; for a host of that name use --host man",
-        ),
+        ("man x", "'x': 'tcpgoon man' takes flags only"),
+        ("schema x", "'x': 'tcpgoon schema' takes flags only"),
+        ("completions", "a shell is required: bash, zsh or fish"),
+        ("completions csh", "'csh': bash, zsh and fish are accepted"),
+        ("completions bash zsh", "'zsh': one shell is accepted"),
         (
             "version 80",
             "'80': 'tcpgoon version' takes no arguments; for a host of that name use \

@@ -132,10 +132,9 @@ pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
 /// Half of a dial's time or more passed after its SYN-ACK had arrived.
 pub fn noticed_late(view: &View<'_>) -> RuleResult {
     let summary = view.case.summary;
-    let (notice, dial) = (&summary.notice_times, &summary.established_times);
+    let dial = summary.established_times.quantile(500);
     let is_it = matches!(view.observed.symptom, Symptom::DialsSlow { retransmits: 0 })
-        && notice.count() > 0
-        && notice.quantile(500).0 * 2 >= dial.quantile(500).0;
+        && summary.notice_p50().is_some_and(|notice| notice.0 * 2 >= dial.0);
     is_it.then_some(())?;
     Some((Effect::By(4), None))
 }

@@ -3,6 +3,7 @@
 //! * here: sockets and limits;
 //! * [`errors`]: the error queue of a socket;
 //! * `time`: the clock and the timer;
+//! * [`files`]: what replaces a file;
 //! * [`names`]: what the resolver calls its errors;
 //! * [`signals`]: signals, and the end of a child;
 //! * [`streams`]: the standard streams.
@@ -18,6 +19,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 mod check;
 pub mod errors;
+pub mod files;
 pub mod names;
 pub mod signals;
 pub mod streams;

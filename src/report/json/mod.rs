@@ -16,7 +16,7 @@ mod errno;
 mod evidence;
 mod facts;
 mod fields;
-mod names;
+pub mod names;
 mod run;
 mod timeline;
 mod times;
