@@ -100,7 +100,7 @@ fn a_pace_that_the_slots_cannot_keep_is_not_reached_and_counts_from_when_dials_w
     };
     assert!(span(max) > Duration::from_millis(500), "{run:#?}");
     let verdict = run.stdout.split("--- verdict ---\n").nth(1).unwrap().replace('\n', " ");
-    assert!(verdict.starts_with("LIMIT: ") && verdict.contains("no free slot: "), "{run:#?}");
+    assert!(verdict.starts_with("LIMIT: ") && verdict.contains("no free slot, "), "{run:#?}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {
     assert_eq!(assert_balanced(&stopped), 100, "{stopped:#?}");
     let verdict = stopped.stdout.split("--- verdict ---\n").nth(1).unwrap();
     for words in [
-        "LIMIT: 100 connections established",
+        "LIMIT: 100 connections in ",
         "Cause, this host (certain):\n  1. time-wait",
         "this run had closed 100 connections by FIN, and has 100 ports",
     ] {
@@ -162,7 +162,7 @@ fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {
     assert!((1..=25).contains(&errors), "{stopped:#?}");
 }
 
-/// A firewall lets a thousand SYNs a second pass: so many connections are established.
+/// A firewall lets a thousand SYNs a second pass, and no more connections are established.
 #[test]
 fn a_rate_limit_on_the_path_is_the_sustained_rate() {
     let Some(namespace) = Namespace::make() else { return };

@@ -54,7 +54,8 @@ impl Engine {
 
     /// When `--duration` is over: it counts from the first dial.
     pub(super) fn time_up_at(&self) -> Option<Moment> {
-        Some(self.stats.first_dial? + self.duration?)
+        let duration = self.duration?;
+        Some(self.stats.first_dial? + duration)
     }
 
     pub(super) fn is_time_up(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::engine::churn::{ChurnStats, LATE_MIN, Late};
 use crate::engine::histogram::Histogram;
 use crate::engine::{EndReason, Summary};
 use crate::plan::Plan;
-use crate::units::{NS_PER_S, Span};
+use crate::units::Span;
 
 /// Rates, times and late dials.
 pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
@@ -30,19 +30,25 @@ pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::
 
 /// `812/s established (800 to 830/s in 10 intervals of 1s)`.
 fn rate(summary: &Summary, churn: &ChurnStats) -> String {
-    let took = churn.dialing;
-    let mean = PerSecond { count: summary.established_ever, took };
+    let mean = PerSecond { count: summary.established_ever, took: churn.dialing };
     let mut text = format!("{mean}/s established");
-    if churn.intervals > 0 {
-        let [min, max] = [churn.established_min, churn.established_max]
-            .map(|count| PerSecond { count, took: churn.interval });
+    if let Some(ends) = ends(churn) {
         let (count, interval) = (churn.intervals, churn.interval);
-        let _ = match count {
-            1 => write!(text, " ({min}/s in one interval of {interval})"),
-            _ => write!(text, " ({min} to {max}/s in {count} intervals of {interval})"),
-        };
+        let plural = if count == 1 { "" } else { "s" };
+        let _ = write!(text, " ({ends}/s in {count} interval{plural} of {interval})");
     }
     text
+}
+
+/// `800 to 830`: in the interval with the fewest and in that with the most.
+fn ends(churn: &ChurnStats) -> Option<String> {
+    let [min, max] = [churn.established_min, churn.established_max]
+        .map(|count| PerSecond { count, took: churn.interval });
+    match churn.intervals {
+        0 => None,
+        1 => Some(min.to_string()),
+        _ => Some(format!("{min} to {max}")),
+    }
 }
 
 /// Rounded alike, or the maximum could print below a quantile.
@@ -87,44 +93,42 @@ fn write_late(
 
 /// What was reached, for the verdict.
 pub fn reached(case: &Case<'_>, churn: &ChurnStats) -> String {
-    let (summary, plan) = (case.summary, case.plan);
-    let slots = match plan.connections {
-        1 => "1 slot".to_owned(),
-        slots => format!("{slots} slots"),
-    };
-    let mut text = format!(
-        "{} connections established in {} by {slots}, {}.",
-        summary.established_ever,
-        churn.dialing.rounded_to_3_digits(),
-        rate(summary, churn)
-    );
+    let summary = case.summary;
+    let (count, took) = (summary.established_ever, churn.dialing);
+    let plural = if count == 1 { "" } else { "s" };
+    let rate = PerSecond { count, took };
+    let mut text =
+        format!("{count} connection{plural} in {}, {rate}/s", took.rounded_to_3_digits());
+    if let Some(ends) = ends(churn) {
+        let _ = write!(text, " ({ends}/s by interval)");
+    }
+    text.push('.');
     if is_rate_missed(summary, churn) {
-        let _ = write!(text, " {}", missed(summary, churn));
+        let (started, due) = (dials(summary), churn.dials_due);
+        let _ = write!(text, " {started} of {due} due dials: {}.", why_missed(summary, churn));
     }
     text
 }
 
-/// Why the pace was not reached.
-fn missed(summary: &Summary, churn: &ChurnStats) -> String {
-    let (started, due) = (dials(summary), churn.dials_due);
+/// Why dials were late.
+fn why_missed(summary: &Summary, churn: &ChurnStats) -> String {
     let of = |late: Late| churn.late[late as usize];
-    let most = of(Late::NoSlot).max(of(Late::NoPort)).max(of(Late::Here));
-    let why = if most == 0 || of(Late::NoSlot) == most {
-        let (dial, life) = (summary.established_times.avg(), summary.lifetimes.avg());
-        // Each slot is busy for a handshake and a lifetime.
-        let busy = u128::from((dial + life).0) * u128::from(due);
-        let needed = busy.div_ceil(u128::from(churn.dialing.0.max(1)));
-        let what = if dial > life { "slow handshakes" } else { "no free slot" };
-        let dial = dial.rounded_to_3_digits();
-        format!(
-            "{what}: at {dial} a handshake and {} a connection some {needed} slots are needed (-c)",
-            life.rounded_to_3_digits()
-        )
-    } else if of(Late::NoPort) == most {
-        "no free ephemeral port".to_owned()
-    } else {
-        "this host was too slow".to_owned()
-    };
-    let pace = PerSecond { count: due, took: churn.dialing.max(Span(NS_PER_S / 1000)) };
-    format!("The pace of {pace}/s was not reached ({started} of {due} dials): {why}.")
+    if of(Late::NoPort) > of(Late::NoSlot).max(of(Late::Here)) {
+        return "no free ephemeral port".to_owned();
+    }
+    if of(Late::Here) > of(Late::NoSlot) {
+        return "this host was too slow".to_owned();
+    }
+    // Each slot is busy for a dial, and for a lifetime if that succeeds.
+    let sum = |times: &Histogram| u128::from(times.avg().0) * u128::from(times.count());
+    let dialing = sum(&summary.established_times) + sum(&summary.failed_times);
+    let living = sum(&summary.lifetimes);
+    let started = u128::from(dials(summary).max(1));
+    let busy = (dialing + living) * u128::from(churn.dials_due) / started;
+    let needed = busy.div_ceil(u128::from(churn.dialing.0.max(1)));
+    let what = if dialing > living { "slow handshakes" } else { "no free slot" };
+    match needed <= u128::from(summary.last.connections) {
+        true => what.to_owned(),
+        false => format!("{what}, {needed} slots are needed (-c)"),
+    }
 }

@@ -260,8 +260,8 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
         ),
         (
             "h:80 --lifetime forever",
-            "--lifetime 'forever': a time from 0 to 10 days, as 5s or 300ms, is accepted; without a unit \
-             it is seconds",
+            "--lifetime 'forever': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
+             is accepted; without a unit it is seconds",
         ),
         ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
         ("h:80 -d=", "--debug '': true and false are accepted"),
