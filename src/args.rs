@@ -7,11 +7,15 @@ use crate::display::Display;
 use crate::error::{Error, Result};
 use crate::outputs::Outputs;
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_HOLD_MIN};
+use crate::rehearsal::Rehearsal;
 use crate::route::{ROUTES_MAX, RouteError, Routes, SOURCES_MAX, TARGETS_MAX, Target};
 use crate::units::Span;
 
 /// If neither a reply timeout nor a dial timeout was typed.
 const REPLY_TIMEOUT_DEFAULT: Span = Span::from_s(5);
+
+/// The length of `--hold forever` in a rehearsal, which no signal ends.
+const REHEARSED_FOREVER: Span = Span::from_s(60);
 
 /// Which addresses of a name are dialed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,6 +84,8 @@ pub struct Args {
     pub assume_yes: bool,
     /// Print the plan and the local limits below it, and dial nothing.
     pub dry_run: bool,
+    /// Run against a simulation, and dial nothing.
+    pub rehearsal: Option<Rehearsal>,
     pub display: Display,
     pub outputs: Outputs,
 }
@@ -106,6 +112,7 @@ impl Args {
             debug: false,
             assume_yes: false,
             dry_run: false,
+            rehearsal: None,
             display: Display::default(),
             outputs: Outputs::default(),
         }
@@ -129,7 +136,10 @@ impl Args {
             pace: self.pace,
             dial_timeout: self.dial_timeout,
             interval: self.interval,
-            hold: self.hold,
+            hold: match (self.hold, &self.rehearsal) {
+                (Hold::Forever, Some(_)) => Hold::For(REHEARSED_FOREVER),
+                (hold, _) => hold,
+            },
             lifetime: self.lifetime,
             duration: self.duration,
             settle: self.settle,
@@ -138,6 +148,7 @@ impl Args {
             reply_check: self.reply_check(),
             errors_max: self.errors_max,
             debug: self.debug,
+            rehearsal: self.rehearsal.clone(),
             ..Plan::plain(connections, routes)
         })
     }

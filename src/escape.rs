@@ -18,7 +18,8 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-fn write_printable(out: &mut dyn Write, c: char) -> fmt::Result {
+/// A character of a [`Printable`] text.
+pub fn write_printable(out: &mut dyn Write, c: char) -> fmt::Result {
     match c {
         '\'' | '"' | '\\' => out.write_char(c),
         c => write!(out, "{}", c.escape_debug()),

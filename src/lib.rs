@@ -16,6 +16,8 @@
 //!
 //! ```text
 //! main.rs               parse → resolve → plan → confirm → drive → diagnose → report → exit
+//! main/serving.rs       the same for serve and calibrate
+//! main/rehearsing.rs    the same for --rehearse
 //! os/                   the impure edge: mio, libc, the real clock, files, children
 //!   watch.rs            Watch: the reports of a run, while it goes on and at its end
 //!   driver.rs           the poll loop of a run: readiness → Event, Action → system calls
@@ -57,11 +59,14 @@
 //!   bogus.rs            events that no correct driver reports
 //!   trace.rs            a run as text and as a hash
 //!   record.rs           one turn as an observer sees it
+//!   rehearsal.rs        the worlds of --rehearse, and its addresses
 //!   random.rs           the seeded generator
 //!   world/              servers and paths that all connections of a run share
 //!     setup.rs          what a world consists of
 //!     driver.rs         the poll loop over it
-//!     failures.rs       errno → EndReason, as os/errno.rs has it
+//!     runs.rs           a run for tests, and one that is rehearsed, with its evidence
+//!     follow.rs         the reports of a run as it goes on
+//!     failures.rs       errno → EndReason, and TCP_INFO, as os/ has it
 //!     stalls.rs         when the poll loop stalls
 //!     network.rs        the agenda, and where each segment arrives
 //!     client.rs         this host's kernel: segments and timers
@@ -125,6 +130,12 @@
 //!     errno.rs          the names of errnos
 //!   format.rs           the renderer of each format
 //!   events.rs           the run as NDJSON, written during it
+//!   html/               the report as one web page
+//!     page.rs           markup, and escaping of everything else
+//!     sections.rs       the verdict, tables, the run
+//!     charts.rs         series and histograms → charts
+//!     chart.rs          a chart → SVG
+//!     scale.rs          axes and their ticks, in integers
 //!   markdown.rs         the result as a table for a CI job's summary
 //!   prometheus.rs       the run as metrics for node_exporter's textfile collector
 //!   junit.rs            the conditions as JUnit XML
@@ -209,6 +220,7 @@
 //! args.rs               what was typed
 //! display.rs            how a run is shown: what was typed of it, and what that means
 //! plan.rs               the validated run that it means
+//! rehearsal.rs          the scenarios of --rehearse
 //! outputs.rs            files in other formats, and the conditions of a run
 //! thresholds.rs         --fail-if: a metric, a comparison, a value
 //! last_lines.rs         the last line that a server sent before it closed
@@ -304,6 +316,7 @@ pub mod order;
 pub mod os;
 pub mod outputs;
 pub mod plan;
+pub mod rehearsal;
 pub mod report;
 pub mod route;
 pub mod sim;

@@ -1,39 +1,44 @@
-//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code: the only
-//! file that joins os/, cli/ and report/.
+//! parse → resolve → plan → preflight → confirm → drive → diagnose → report → exit code. With
+//! `main/serving.rs`, for `serve` and `calibrate`, the only file that joins os/, cli/ and report/.
+
+#[path = "main/rehearsing.rs"]
+mod rehearsing;
+#[path = "main/serving.rs"]
+mod serving;
 
 use std::env;
 use std::io::{self, BufReader, LineWriter, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use tcpgoon::args::{Args, CalibrateArgs, ServeArgs};
+use tcpgoon::args::Args;
 use tcpgoon::cli::confirm::Banner;
 use tcpgoon::cli::{self, Command};
 use tcpgoon::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use tcpgoon::diagnosis::diagnose;
 use tcpgoon::display::ReportForm;
-use tcpgoon::engine::{Key, Progress, Sample};
+use tcpgoon::engine::{Key, Progress, Sample, Summary};
 use tcpgoon::error::{Error, Result, exit};
 use tcpgoon::escape::Printable;
 use tcpgoon::judgement;
 use tcpgoon::limits::{self, Finding, Host};
-use tcpgoon::measured::{ServeCounts, ServeEvent};
 use tcpgoon::os::counters::CounterFiles;
 use tcpgoon::os::driver::{self, Tables};
 use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::resolve::{Resolved, Truncated};
-use tcpgoon::os::serve::ServeWatch;
-use tcpgoon::os::stdio::{Blocking, Output, Streams};
+use tcpgoon::os::stdio::{Blocking, Streams};
 use tcpgoon::os::sys::{self, Signals};
-use tcpgoon::os::{self, DebugEvent, Run, Watch, clock, host, resolve, terminal};
+use tcpgoon::os::{DebugEvent, Run, Watch, clock, host, terminal};
 use tcpgoon::outputs::{self, Format, Outputs};
 use tcpgoon::plan::Plan;
+use tcpgoon::rehearsal;
 use tcpgoon::report::colour::coloured;
 use tcpgoon::report::debug::Debug;
 use tcpgoon::report::progress::{LiveLine, REDRAW_EVERY};
 use tcpgoon::report::rates::Rates;
 use tcpgoon::report::{self, Report, Start, format, outlook, preflight, short, text};
 use tcpgoon::units::Span;
+
+use rehearsing::Rehearsed;
 
 fn main() -> ExitCode {
     sys::exit_on_abort();
@@ -53,12 +58,13 @@ fn main() -> ExitCode {
 fn dispatch() -> Result<u8> {
     match cli::parse(env::args_os().skip(1))? {
         Command::Run(args) => run(&args),
-        Command::Serve(args) => serve(&args),
-        Command::Calibrate(args) => calibrate(&args),
+        Command::Serve(args) => serving::serve(&args),
+        Command::Calibrate(args) => serving::calibrate(&args),
         Command::Explain(cause) => print(&report::explain::text(cause)),
         Command::Completions(shell) => print(&cli::completions::script(shell)),
         Command::Man => print(&cli::man::page()),
         Command::Help(verb) => print(&cli::help::usage(verb)),
+        Command::Scenarios => print(&rehearsal::list()),
         Command::Schema => print(report::json::SCHEMA),
         Command::Version => print(&format!("{}\n", tcpgoon::NAME_AND_VERSION)),
     }
@@ -81,17 +87,15 @@ fn print(text: &str) -> Result<u8> {
 }
 
 fn run(args: &Args) -> Result<u8> {
-    let sources = resolve::sources(&args.sources)?;
-    let Resolved { targets, truncated, others } =
-        resolve::targets(&args.targets, args.family, args.all_addresses, &sources)
-            .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
+    let (Resolved { targets, truncated, others }, sources) = rehearsing::addresses(args)
+        .map_err(|error| cli::with_verb(error, env::args_os().nth(1).as_deref()))?;
     let plan = Plan { other_addresses: others, ..args.plan(targets, &sources)? };
     host::raise_nofile_limit(plan.connections);
-    let files = if args.dry_run { Vec::new() } else { open_files(&args.outputs)? };
+    let mut files = if args.dry_run { Vec::new() } else { open_files(&args.outputs)? };
     // Before the limits are read, so that these descriptors count as open.
     let counter_files = CounterFiles::open();
     let mut streams = streams()?;
-    let host = host::read(&plan);
+    let host = rehearsing::limits(&plan)?;
     let findings = limits::judge(&plan, &host);
     if args.dry_run {
         return dry_run(&plan, &host, &findings);
@@ -99,7 +103,8 @@ fn run(args: &Args) -> Result<u8> {
     host::check_memory_for(plan.connections, &host)?;
     host::check_data_limit(u64::from(plan.connections) * host.table_bytes_each)?;
     // Before anything is printed: if the tables do not fit, that is the only line.
-    let tables = Tables::new(&plan)?;
+    let rehearsed = plan.rehearsal.as_ref().map(|_| Rehearsed::new());
+    let tables = rehearsed.is_none().then(|| Tables::new(&plan)).transpose()?;
     for Truncated { name, max } in &truncated {
         streams.stderr().line(&format!(
             "tcpgoon: {}: this build's resolver returns at most {max} addresses, there may be more: \
@@ -107,7 +112,11 @@ fn run(args: &Args) -> Result<u8> {
             Printable(name)
         ));
     }
-    if args.assume_yes {
+    if let Some(rehearsal) = &plan.rehearsal {
+        streams.stderr().line(&format!("tcpgoon: {rehearsal}\n"));
+        streams.wait_for_room();
+        files.iter_mut().for_each(ReportFile::wait_for_room);
+    } else if args.assume_yes {
         for finding in &findings {
             let line = preflight::Line { plan: &plan, finding };
             streams.stderr().line(&format!("tcpgoon: {line}\n"));
@@ -118,7 +127,8 @@ fn run(args: &Args) -> Result<u8> {
     let (display, surroundings) = (&args.display, terminal::surroundings());
     // They are for the text.
     let is_text = args.outputs.on_stdout().is_none();
-    let has_progress = is_text && display.has_progress(&surroundings, args.debug);
+    let has_progress =
+        is_text && rehearsed.is_none() && display.has_progress(&surroundings, args.debug);
     let has_color = is_text && display.has_color(&surroundings);
     let mut console = Console {
         plan: &plan,
@@ -127,9 +137,10 @@ fn run(args: &Args) -> Result<u8> {
         outputs: &args.outputs,
         files,
         command_line: report::escape::command_line(env::args_os().map(lossy)),
-        host: host::name(),
+        host: rehearsed.as_ref().map_or_else(host::name, |_| Some(rehearsing::HOST.into())),
         counter_files,
         counters_before: Counters::default(),
+        rehearsed: rehearsed.as_ref(),
         start_unix_ns: None,
         exit_code: exit::NOT_COMPLETED,
         quiet: display.quiet,
@@ -142,10 +153,17 @@ fn run(args: &Args) -> Result<u8> {
         debug: Debug::default(),
         text: String::new(),
     };
-    let signals = hold_signals()?;
-    console.counters_before = console.counter_files.read();
-    let ran = driver::run(&plan, tables, host::local_port_range(), &signals, &mut console);
-    let ran = ran.and_then(|_| check_written(&console.streams.stdout));
+    let ran = match (&rehearsed, tables) {
+        (None, Some(tables)) => {
+            let signals = hold_signals()?;
+            console.counters_before = console.counter_files.read();
+            let ports = host::local_port_range();
+            driver::run(&plan, tables, ports, &signals, &mut console).map(drop)
+        }
+        (Some(rehearsed), _) => rehearsing::run(&plan, rehearsed, &mut console, hold_signals),
+        (None, None) => Ok(()),
+    };
+    let ran = ran.and_then(|()| console.streams.stdout.all_written());
     // Each is printed; the last one by main().
     let failures = console.files.iter().filter_map(ReportFile::failure);
     let mut errors: Vec<Error> = ran.err().into_iter().chain(failures).collect();
@@ -191,43 +209,12 @@ fn confirm(plan: &Plan, findings: &[Finding], is_stdout_taken: bool) -> Result<(
     }
 }
 
-fn serve(args: &ServeArgs) -> Result<u8> {
-    host::check_data_limit(0)?;
-    let mut console = ServeConsole { address: None, streams: streams()?, text: String::new() };
-    let signals = hold_signals()?;
-    os::serve::serve(args, &signals, &mut console)?;
-    check_written(&console.streams.stdout)?;
-    Ok(exit::ALL_ESTABLISHED)
-}
-
-fn calibrate(args: &CalibrateArgs) -> Result<u8> {
-    host::check_data_limit(0)?;
-    let Streams { mut stdout, .. } = streams()?;
-    let calibration = os::calibrate::calibrate(args, &mut |calibration, signals| {
-        let mut text = String::new();
-        let _ = report::measured::write_calibration(&mut text, calibration);
-        stdout.finish(&text, signals);
-    })?;
-    check_written(&stdout)?;
-    let (summary, ended) = (&calibration.summary, &calibration.serve_ended);
-    let measured = !summary.stopped && ended.is_none() && summary.established_ever > 0;
-    Ok(if measured { exit::ALL_ESTABLISHED } else { exit::NOT_COMPLETED })
-}
-
 fn streams() -> Result<Streams> {
     Streams::open().map_err(|error| Error::system("cannot open the standard streams", &error))
 }
 
 fn hold_signals() -> Result<Signals> {
     Signals::hold().map_err(|error| Error::system("cannot receive signals", &error))
-}
-
-/// A failed write is reported last.
-fn check_written(stdout: &Output) -> Result<()> {
-    match stdout.failure() {
-        Some(why) => Err(Error::System { what: "cannot write to standard output", why }),
-        None => Ok(()),
-    }
 }
 
 fn lossy(word: std::ffi::OsString) -> String {
@@ -247,6 +234,7 @@ struct Console<'a> {
     counter_files: CounterFiles,
     /// Before the run.
     counters_before: Counters,
+    rehearsed: Option<&'a Rehearsed>,
     /// At the first line, when the run begins.
     start_unix_ns: Option<u64>,
     /// Of the diagnosis, at the end.
@@ -287,6 +275,24 @@ impl Console<'_> {
         self.streams.lines_dropped() + files
     }
 
+    fn unix_ns(&self) -> u64 {
+        self.rehearsed.map_or_else(clock::unix_ns, |rehearsed| rehearsed.unix_ns.get())
+    }
+
+    /// Kernel counters since before the run.
+    fn counted(&mut self, summary: &Summary) -> Counters {
+        if let Some(rehearsed) = self.rehearsed {
+            return rehearsed.counters.get();
+        }
+        let mut counters = self.counter_files.read().since(&self.counters_before);
+        if summary.established_ever == 0 {
+            let targets = self.plan.routes.targets().iter().take(UNRESOLVED_TARGETS_MAX);
+            let addresses = targets.map(|target| &target.address);
+            counters.targets_unresolved = self.counter_files.unresolved(addresses);
+        }
+        counters
+    }
+
     fn start(&self, start_unix_ns: u64) -> Start<'_> {
         let Console { plan, command_line, limits, findings, .. } = self;
         let host = self.host.as_deref();
@@ -296,7 +302,7 @@ impl Console<'_> {
 
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
-        let now_unix_ns = clock::unix_ns();
+        let now_unix_ns = self.unix_ns();
         if self.outputs.path(Format::Events).is_some() {
             if self.start_unix_ns.is_none() {
                 let start = report::events::start(&self.start(now_unix_ns));
@@ -364,15 +370,13 @@ impl Watch for Console<'_> {
         for line in self.debug.lines(|slot| self.plan.routes.target(slot)) {
             self.streams.stderr().line(&line);
         }
-        let end_unix_ns = clock::unix_ns();
-        let mut counters = self.counter_files.read().since(&self.counters_before);
-        if run.summary.established_ever == 0 {
-            let targets = self.plan.routes.targets().iter().take(UNRESOLVED_TARGETS_MAX);
-            let addresses = targets.map(|target| &target.address);
-            counters.targets_unresolved = self.counter_files.unresolved(addresses);
-        }
+        let end_unix_ns = self.unix_ns();
+        let counters = self.counted(&run.summary);
         let mut icmp = run.icmp.clone();
-        icmp.find_local(|ip| self.counter_files.is_own(ip));
+        icmp.find_local(|ip| match self.rehearsed {
+            Some(_) => Some(false),
+            None => self.counter_files.is_own(ip),
+        });
         let judged = judgement::judge(&self.outputs.fail_if, &run.summary);
         let mut report = Report {
             target: &self.plan.routes.to_string(),
@@ -409,38 +413,5 @@ impl Watch for Console<'_> {
         for file in &mut self.files {
             file.finish(&format::write(file.format(), &report, &diagnosis), signals);
         }
-    }
-}
-
-/// Prints the lines of `serve`.
-struct ServeConsole {
-    address: Option<SocketAddr>,
-    streams: Streams,
-    text: String,
-}
-
-impl ServeWatch for ServeConsole {
-    fn event(&mut self, event: ServeEvent) {
-        self.text.clear();
-        let _ = report::measured::write_event(&mut self.text, &event);
-        if let ServeEvent::Listening { address } = event {
-            self.address = Some(address);
-            return self.streams.stdout.line(&self.text);
-        }
-        self.streams.stderr().line(&self.text);
-    }
-
-    fn sample(&mut self, counts: &ServeCounts) {
-        self.text.clear();
-        let _ = report::measured::write_counts(&mut self.text, counts);
-        self.streams.stdout.line(&self.text);
-    }
-
-    fn done(&mut self, counts: &ServeCounts, signals: &Signals) {
-        self.text.clear();
-        if let Some(address) = &self.address {
-            let _ = report::measured::write_end(&mut self.text, address, counts);
-        }
-        self.streams.stdout.finish(&self.text, signals);
     }
 }

@@ -10,6 +10,7 @@ pub const STDOUT: &str = "-";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Events,
+    Html,
     Json,
     Junit,
     Markdown,
@@ -17,13 +18,20 @@ pub enum Format {
 }
 
 impl Format {
-    pub const ALL: [Format; 5] =
-        [Format::Events, Format::Json, Format::Junit, Format::Markdown, Format::Prometheus];
+    pub const ALL: [Format; 6] = [
+        Format::Events,
+        Format::Html,
+        Format::Json,
+        Format::Junit,
+        Format::Markdown,
+        Format::Prometheus,
+    ];
 
     /// The flag that asks for it.
     pub fn flag(self) -> &'static str {
         match self {
             Format::Events => "--events",
+            Format::Html => "--html",
             Format::Json => "--json",
             Format::Junit => "--junit",
             Format::Markdown => "--markdown",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::rehearsal::Rehearsal;
 use crate::route::{OtherAddresses, Routes};
 use crate::units::{NS_PER_S, Span};
 
@@ -213,6 +214,8 @@ pub struct Plan {
     pub errors_max: Option<u64>,
     /// Whether the engine hands out a note for each change of a connection.
     pub debug: bool,
+    /// Nothing is dialed: the network is simulated.
+    pub rehearsal: Option<Rehearsal>,
     pub budgets: Budgets,
 }
 
@@ -235,6 +238,7 @@ impl Plan {
             reply_check: None,
             errors_max: None,
             debug: false,
+            rehearsal: None,
             budgets: Budgets::DEFAULT,
         }
     }

@@ -10,6 +10,7 @@ use crate::display::{ReportForm, When};
 use crate::escape::quoted;
 use crate::outputs::{self, Format, Outputs};
 use crate::plan::{CONNECTIONS_MAX, Close, Hold, Pace, Probe, TEXT_BYTES_MAX};
+use crate::rehearsal::Rehearsal;
 use crate::thresholds::Threshold;
 use crate::units::{Span, TIME_ACCEPTED, parse_count, parse_rate_milli, parse_span};
 
@@ -27,6 +28,8 @@ pub struct Draft {
     pub duration: Option<Span>,
     pub help: bool,
     pub version: bool,
+    /// The scenarios of rehearsals are to be listed.
+    pub scenarios: bool,
     pub host: Option<Group>,
     pub ports: Option<Ports>,
     /// The words that are not flags.
@@ -62,6 +65,7 @@ impl Draft {
             duration: None,
             help: false,
             version: false,
+            scenarios: false,
             host: None,
             ports: None,
             words: Vec::new(),
@@ -92,6 +96,12 @@ impl Draft {
             return Err("--lifetime closes connections that --hold, --send, --expect and --probe \
                         hold: give one of them"
                 .into());
+        }
+        if self.run.lifetime.is_some() && self.run.rehearsal.is_some() {
+            return Err("--rehearse dials each connection once, --lifetime again: give one".into());
+        }
+        if self.run.dry_run && self.run.rehearsal.is_some() {
+            return Err("--dry-run and --rehearse both dial nothing: give one of them".into());
         }
         if self.serve.echo && self.serve.flood {
             return Err("--echo and --flood both send data: give one of them".into());
@@ -203,6 +213,12 @@ pub fn fail_if(outputs: &mut Outputs, text: &str) -> Result<(), String> {
     let threshold = Threshold::parse(text)?;
     outputs.fail_if.push(threshold);
     Ok(())
+}
+
+/// A scenario, or the word for the list of them.
+pub fn rehearse(draft: &mut Draft, value: &str) -> Result<(), String> {
+    draft.scenarios = value == "list";
+    if draft.scenarios { Ok(()) } else { fill(&mut draft.run.rehearsal, Rehearsal::parse(value)) }
 }
 
 /// A boolean as in Go's flags. Source: <https://pkg.go.dev/strconv#ParseBool>

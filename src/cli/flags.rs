@@ -217,6 +217,13 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "html",
+        value: Some("FILE"),
+        help: "Write the report to FILE as one web page, with charts",
+        effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Html, value),
+        ..BASE
+    },
+    Flag {
         long: "interval",
         short: Some('i'),
         value: Some("int"),
@@ -349,6 +356,14 @@ pub const FLAGS: &[Flag] = &[
         long: "rates",
         help: "Print each interval's rates and p99 dial time after its stats line",
         effect: |draft, value| store(&mut draft.run.display.rates, switch(value)),
+        ..BASE
+    },
+    Flag {
+        long: "rehearse",
+        value: Some("NAME"),
+        words: &["list", "ok", "refuse", "reject", "blackhole", "silent"],
+        help: "Run on a simulated network, and dial nothing; list: print the names",
+        effect: effects::rehearse,
         ..BASE
     },
     Flag {

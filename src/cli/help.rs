@@ -149,7 +149,10 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Connections",
         &["hold", "lifetime", "send", "expect", "reply-timeout", "probe", "settle", "close"],
     ),
-    ("Reports", &["report", "fail-if", "json", "events", "markdown", "junit", "prometheus"]),
+    (
+        "Reports",
+        &["report", "fail-if", "json", "events", "html", "markdown", "junit", "prometheus"],
+    ),
     ("Prompt and output", &[]),
 ];
 

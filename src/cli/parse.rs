@@ -31,6 +31,8 @@ pub enum Command {
     Completions(&'static str),
     Man,
     Help(Verb),
+    /// The scenarios of rehearsals.
+    Scenarios,
     Version,
 }
 
@@ -110,6 +112,9 @@ fn parse_verb(verb: Verb, argv: Vec<OsString>) -> Result<Command, Mistake> {
     }
     if draft.version {
         return Ok(Command::Version);
+    }
+    if draft.scenarios {
+        return Ok(Command::Scenarios);
     }
     draft.check_conflicts()?;
     draft.check_dependencies()?;

@@ -145,6 +145,7 @@ fn every_flag_has_an_effect_by_long_and_short_name() {
                 ("bind" | "source", _) => "::1",
                 ("close", _) => "rst",
                 ("report", _) => "full",
+                ("rehearse", _) => "ok",
                 ("probe", _) => "sample",
                 ("progress" | "color", _) => "never",
                 ("host", _) => "x:7",

@@ -123,10 +123,10 @@ impl CheckState {
     pub const KINDS: usize = 66;
 
     /// Its number among [`CheckState::KINDS`].
-    pub fn kind(self) -> usize {
+    pub const fn kind(self) -> usize {
         match self.code() {
-            code if code < SENT_FROM => usize::from(code),
-            code => usize::from(SENT_FROM + (code - SENT_FROM) / SEGS_MODULUS),
+            code if code < SENT_FROM => code as usize,
+            code => (SENT_FROM + (code - SENT_FROM) / SEGS_MODULUS) as usize,
         }
     }
 
@@ -139,17 +139,21 @@ impl CheckState {
         }
     }
 
-    fn code(self) -> u8 {
+    /// Some of them in each turn: no search.
+    const fn code(self) -> u8 {
         match self {
-            CheckState::Settled(reply, outcome) => {
-                7 * position(&REPLIES, reply) + position(&OUTCOMES, outcome)
-            }
-            CheckState::KeepaliveStarting(reply) => STARTING_FROM + position(&REPLIES, reply),
+            CheckState::Settled(reply, outcome) => 7 * reply as u8 + outcome as u8,
+            CheckState::ReplyPending => PLAIN_FROM,
+            CheckState::PartialReply => PLAIN_FROM + 1,
+            CheckState::ReplyDue => PLAIN_FROM + 2,
+            CheckState::PartialReplyDue => PLAIN_FROM + 3,
+            CheckState::KeepaliveScheduled => PLAIN_FROM + 4,
+            CheckState::SuspectScheduled => PLAIN_FROM + 5,
+            CheckState::KeepaliveStarting(reply) => STARTING_FROM + reply as u8,
             CheckState::KeepaliveSent { reply, step, segs } => {
-                let place = 7 * position(&REPLIES, reply) + position(&STEPS, step);
+                let place = 7 * reply as u8 + step as u8;
                 SENT_FROM + place * SEGS_MODULUS + segs % SEGS_MODULUS
             }
-            plain => PLAIN_FROM + position(&PLAIN, plain),
         }
     }
 
@@ -250,13 +254,6 @@ impl CheckState {
     pub fn is_pending(self) -> bool {
         !matches!(self, CheckState::Settled(..))
     }
-}
-
-fn position<T: PartialEq>(all: &[T], wanted: T) -> u8 {
-    let place = all.iter().position(|one| *one == wanted);
-    place
-        .and_then(|place| u8::try_from(place).ok())
-        .unwrap_or_else(|| unreachable!("all are there"))
 }
 
 /// User-space bits a slot, if anything is checked.

@@ -10,7 +10,7 @@ pub const POINTS_MAX: usize = 512;
 /// The distance of the points of a short run. It doubles whenever there would be too many.
 const STEP_MIN: Span = Span::from_ms(1);
 
-/// Dial times by quarters of a power of two, from 1 µs to 67 s: a quantile of them is within 10%.
+/// Dial times by quarters of a power of two, from 1 µs to 67 s.
 pub const DIAL_BUCKETS: usize = 26 * 4;
 
 /// The run at one moment; counts are totals since its start, so that points can be left out.
@@ -40,8 +40,8 @@ impl Point {
         dial_times: [0; DIAL_BUCKETS],
     };
 
-    /// The dial time that `permille` of those since the point before do not exceed, to within 10%;
-    /// `None` where nothing was established.
+    /// The dial time that `permille` of those since the point before do not exceed, to within 13%: the
+    /// middle of its bucket. `None` where nothing was established.
     pub fn dial_quantile(&self, permille: u32) -> Option<Span> {
         let count: u64 = self.dial_times.iter().copied().map(u64::from).sum();
         let rank = (count * u64::from(permille)).div_ceil(1000).max(1);
@@ -50,11 +50,16 @@ impl Point {
             seen += u64::from(*count);
             seen >= rank
         })?;
-        Some(upper_edge(bucket))
+        let lower = bucket.checked_sub(1).map_or(Span::ZERO, upper_edge);
+        Some(Span((lower.0 + upper_edge(bucket).0) / 2))
     }
 
-    fn add_dial_times(&mut self, earlier: &[u32; DIAL_BUCKETS]) {
-        self.dial_times.iter_mut().zip(earlier).for_each(|(sum, count)| *sum += count);
+    /// Adds those since another point before.
+    pub fn add_dial_times(&mut self, earlier: &[u32; DIAL_BUCKETS]) {
+        self.dial_times
+            .iter_mut()
+            .zip(earlier)
+            .for_each(|(sum, count)| *sum = sum.saturating_add(*count));
     }
 }
 
@@ -162,15 +167,17 @@ impl Series {
         }
     }
 
-    /// Leaves out what stands between two steps; first and last stay.
+    /// Keeps the last point of each step, and with it the first and the last of all. Where the loop
+    /// slept, points are between two steps: to keep only those at a step would leave holes.
     fn thin_out(&mut self) {
-        let (step, last) = (self.step.0, self.points.len() - 1);
+        let step_of = |point: &Point, step: Span| point.at.0.div_ceil(step.0);
         let mut dropped = [0; DIAL_BUCKETS];
         let mut kept = 0;
         for index in 0..self.points.len() {
             let mut point = self.points[index];
             point.add_dial_times(&dropped);
-            if index != last && !point.at.0.is_multiple_of(step) {
+            let next = self.points.get(index + 1);
+            if next.is_some_and(|next| step_of(next, self.step) == step_of(&point, self.step)) {
                 dropped = point.dial_times;
                 continue;
             }
@@ -256,6 +263,23 @@ mod tests {
         };
         assert!(near(first.dial_quantile(990), 100) && near(last.dial_quantile(500), 50_000));
         assert_eq!(series.points()[0].dial_quantile(500), None);
+    }
+
+    #[test]
+    fn a_loop_that_sleeps_leaves_no_holes() {
+        let mut series = Series::default();
+        let (sleep, mut last) = (Span::from_us(12_500), Span::ZERO);
+        for turn in 1..=3_000 {
+            let time = Span(turn * sleep.0);
+            if series.is_due(time) {
+                series.advance(last, time, &now(turn));
+            }
+            last = time;
+        }
+        let series = series.finished(last, &now(3_000));
+        let apart = series.points().windows(2).map(|pair| pair[1].at.0 - pair[0].at.0);
+        let (step, most) = (last.0.div_ceil(POINTS_MAX as u64 / 2), apart.max());
+        assert!(most.is_some_and(|most| most <= 2 * step), "{most:?} apart, and a step is {step}");
     }
 
     #[test]

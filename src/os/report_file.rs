@@ -72,6 +72,13 @@ impl ReportFile {
         }
     }
 
+    /// As [`Output::wait_for_room`].
+    pub fn wait_for_room(&mut self) {
+        if let Sink::Direct(output) = &mut self.sink {
+            output.wait_for_room();
+        }
+    }
+
     /// How many lines found no room.
     pub fn lines_dropped(&self) -> u64 {
         match &self.sink {

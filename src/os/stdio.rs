@@ -11,6 +11,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use super::sys::{self, Signals, streams};
 use super::terminal::LiveRow;
+use crate::error::{Error, Result};
 use crate::units::Span;
 
 /// How a stream is written without blocking.
@@ -53,6 +54,12 @@ impl Streams {
         self.stderr.as_mut().unwrap_or(&mut self.stdout)
     }
 
+    /// Both: see [`Output::wait_for_room`].
+    pub fn wait_for_room(&mut self) {
+        self.stdout.wait_for_room();
+        self.stderr().wait_for_room();
+    }
+
     /// Lines of both that were dropped because they would have blocked.
     pub fn lines_dropped(&self) -> u64 {
         let stderr = self.stderr.as_ref().map_or(0, Output::lines_dropped);
@@ -72,6 +79,8 @@ pub struct Output {
     lines: u64,
     lines_dropped: u64,
     lost: Option<LostLines>,
+    /// Whether a line waits for room.
+    waits: bool,
     /// What is redrawn below the lines.
     live: LiveRow,
     /// The error after which nothing more is written.
@@ -140,7 +149,13 @@ impl Output {
     fn by(sink: Sink, file_id: Option<(u64, u64)>) -> Output {
         let (rest, lines, lines_dropped) = (Vec::new(), 0, 0);
         let live = LiveRow::default();
-        Output { sink, file_id, rest, lines, lines_dropped, lost: None, live, error: None }
+        let (waits, lost, error) = (false, None, None);
+        Output { sink, file_id, rest, lines, lines_dropped, lost, waits, live, error }
+    }
+
+    /// From here on no line is dropped: each waits for room. For a run on a simulated clock.
+    pub fn wait_for_room(&mut self) {
+        self.waits = true;
     }
 
     /// Writes a line (with its line feed), or drops and counts it if that would block. After an
@@ -229,6 +244,13 @@ impl Output {
         self.lines_dropped
     }
 
+    /// # Errors
+    /// [`Output::failure`], for the end of the program: a failed write is reported last.
+    pub fn all_written(&self) -> Result<()> {
+        let what = "cannot write to standard output";
+        self.failure().map_or(Ok(()), |why| Err(Error::System { what, why }))
+    }
+
     /// The write error and the lines that are missing. A closed pipe is no failure.
     pub fn failure(&self) -> Option<String> {
         match (&self.error, &self.lost) {
@@ -256,7 +278,12 @@ impl Output {
             match self.write_once(left) {
                 Ok(0) => return (left.len(), Some(ErrorKind::WriteZero.into())),
                 Ok(written) => left = &left[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return (left.len(), None),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let writable = (self.fd(), libc::POLLOUT);
+                    if !self.waits || sys::wait_for([writable], None).is_err() {
+                        return (left.len(), None);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return (left.len(), Some(error)),
             }

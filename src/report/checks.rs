@@ -21,11 +21,11 @@ const PLACE: usize = 13;
 const COMMAND_COLUMNS_MAX: usize = 44;
 
 /// A command, once for all candidates that it checks.
-struct Line {
-    on: Place,
-    command: String,
+pub struct Line {
+    pub on: Place,
+    pub command: String,
     /// What to look for, and the numbers of the candidates that it confirms.
-    readings: Vec<(&'static str, Vec<usize>)>,
+    pub readings: Vec<(&'static str, Vec<usize>)>,
 }
 
 pub fn write_checks(
@@ -86,7 +86,8 @@ fn write_list(
     Ok(())
 }
 
-fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
+/// One of them, with the numbers of the candidates if there are several.
+pub fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String {
     let numbers: Vec<String> = numbers.iter().map(usize::to_string).collect();
     match is_one {
         true => (*reading).to_owned(),
@@ -94,7 +95,8 @@ fn reading_text((reading, numbers): &(&str, Vec<usize>), is_one: bool) -> String
     }
 }
 
-fn lines(case: &Case<'_>, problem: &Problem, layout: &Layout) -> Vec<Line> {
+/// The checks of a problem that are printed.
+pub fn lines(case: &Case<'_>, problem: &Problem, layout: &Layout) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (number, candidate) in (1..).zip(&problem.candidates) {
         let checks = candidate.cause.record().checks.iter();

@@ -11,7 +11,7 @@ use crate::plan::{Plan, Probe};
 use crate::units::{Moment, Span};
 
 /// The row of connections without a reply.
-const NO_REPLY: &str = "established, no reply from the application";
+pub const NO_REPLY: &str = "established, no reply from the application";
 
 /// This host is slow if it reads a SYN-ACK this much later than it arrived, and twice the handshake
 /// time.

@@ -1,6 +1,6 @@
 //! The renderer of each format.
 
-use super::{Report, events, json, junit, markdown, prometheus};
+use super::{Report, events, html, json, junit, markdown, prometheus};
 use crate::diagnosis::model::Diagnosis;
 use crate::outputs::Format;
 
@@ -10,6 +10,7 @@ pub fn write(format: Format, report: &Report<'_>, diagnosis: &Diagnosis) -> Stri
     // Writing to a string cannot fail.
     let _ = match format {
         Format::Events => return events::end(report, diagnosis),
+        Format::Html => return html::document(report, diagnosis),
         Format::Json => return json::document(report, diagnosis),
         Format::Junit => junit::write(&mut text, report, diagnosis),
         Format::Markdown => markdown::write(&mut text, report, diagnosis),

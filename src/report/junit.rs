@@ -15,10 +15,15 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     let seconds = format!("{}.{:03}", seconds / 1_000, seconds % 1_000);
     let tests = judged.len();
     writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
+    let rehearsed = match &report.plan.rehearsal {
+        Some(rehearsal) => format!("{rehearsal}: "),
+        None => String::new(),
+    };
     writeln!(
         out,
-        "<testsuite name=\"tcpgoon {}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" \
+        "<testsuite name=\"{}tcpgoon {}\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" \
          timestamp=\"{}\" time=\"{seconds}\">",
+        Xml(&rehearsed),
         Xml(report.target),
         // UTC; the schema allows no zone.
         rfc3339(report.start_unix_ns).get(..19).unwrap_or_default(),

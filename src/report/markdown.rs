@@ -14,6 +14,9 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     let summary = report.summary;
     let level = |state| summary.last.level(state);
     writeln!(out, "\n### tcpgoon: {} ({})\n", diagnosis.word.text(), code(report.target))?;
+    if let Some(rehearsal) = &report.plan.rehearsal {
+        writeln!(out, "**{rehearsal}**\n")?;
+    }
     writeln!(out, "| | |\n|---|---|")?;
     row(out, "Command", &code(report.command_line))?;
     row(out, "Start", &rfc3339(report.start_unix_ns))?;

@@ -1,4 +1,5 @@
-//! A finished run and its diagnosis → text, JSON, Markdown, JUnit, Prometheus. Pure: the caller does the I/O.
+//! A finished run and its diagnosis → text, JSON, HTML, Markdown, JUnit, Prometheus. Pure: the caller
+//! does the I/O.
 
 pub mod checks;
 pub mod churn;
@@ -11,6 +12,7 @@ pub mod facts;
 pub mod fix;
 pub mod format;
 pub mod host_evidence;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod layout;

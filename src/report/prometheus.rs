@@ -60,6 +60,10 @@ pub fn end(report: &Report<'_>) -> String {
 
 fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
     let mut out = Exposition { text: String::new(), target: run.target };
+    if let Some(rehearsal) = &run.plan.rehearsal {
+        let _ = writeln!(out.text, "# {rehearsal}");
+        out.single("rehearsal", "gauge", "1: nothing was dialed, the network was simulated.", &1);
+    }
     out.family("info", "gauge", "Version of tcpgoon, and the target of its run; always 1.");
     out.series("info", &[("version", &env!("CARGO_PKG_VERSION"))], &1);
     let targets = run.plan.routes.targets();

@@ -85,6 +85,9 @@ pub fn report(
         ReportForm::None => write_original(&mut text, report)
             .and_then(|()| write_thresholds(&mut text, report.judged)),
     };
+    if let Some(rehearsal) = &report.plan.rehearsal {
+        text.insert_str(0, &format!("{rehearsal}\n"));
+    }
     text
 }
 

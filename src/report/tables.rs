@@ -3,49 +3,68 @@
 use std::fmt::{self, Write};
 
 use crate::engine::Summary;
-use crate::engine::breakdown::Breakdown;
+use crate::engine::breakdown::{Breakdown, Row};
 use crate::route::Routes;
 
 /// The width of a column of numbers.
 const COLUMN: usize = 11;
 
+/// The counts of a row; the last one only if a reply was expected.
+const COLUMNS: [&str; 5] = ["dialed", "established", "errors", "closed", "no reply"];
+
 /// A table of targets, one of sources, or neither.
 pub fn write_tables(out: &mut dyn Write, summary: &Summary, routes: &Routes) -> fmt::Result {
-    let target = |index: usize| routes.targets()[index].to_string();
-    write_table(out, "Targets", &summary.targets, target)?;
-    let source = |index: usize| routes.sources()[index].ip().to_string();
-    write_table(out, "Sources", &summary.sources, source)
+    tables(summary, routes).iter().try_for_each(|table| write_table(out, table))
 }
 
-fn write_table(
-    out: &mut dyn Write,
-    title: &str,
-    breakdown: &Breakdown,
-    name: impl Fn(usize) -> String,
-) -> fmt::Result {
+/// The run by target, or by source.
+pub struct Table {
+    /// `Targets: 80, the worst 20`.
+    pub title: String,
+    pub columns: &'static [&'static str],
+    /// A name, counts by column, and the p99 of dial times.
+    pub rows: Vec<(String, [u32; COLUMNS.len()], String)>,
+}
+
+/// Those of them with several rows.
+pub fn tables(summary: &Summary, routes: &Routes) -> Vec<Table> {
+    let target = |index: usize| routes.targets()[index].to_string();
+    let source = |index: usize| routes.sources()[index].ip().to_string();
+    let targets = table("Targets", &summary.targets, &target);
+    targets.into_iter().chain(table("Sources", &summary.sources, &source)).collect()
+}
+
+fn table(title: &str, breakdown: &Breakdown, name: &dyn Fn(usize) -> String) -> Option<Table> {
     let (count, rows) = (breakdown.count, &breakdown.worst);
-    if rows.is_empty() {
-        return Ok(());
-    }
     let shown = rows.len();
     let which = if shown < count { format!("the worst {shown}") } else { "worst first".into() };
-    writeln!(out, "{title}: {count}, {which}")?;
-    let names: Vec<String> = rows.iter().map(|row| name(row.index as usize)).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let has_replies = rows.iter().any(|row| row.replied + row.no_reply > 0);
-    let headings = ["dialed", "established", "errors", "closed", "no reply"];
-    let columns = if has_replies { &headings[..] } else { &headings[..4] };
+    let row = |row: &Row| {
+        let counts = [row.dialed, row.established, row.errors, row.closed, row.no_reply];
+        let p99 = match row.established {
+            0 => "-".into(),
+            _ => row.p99.rounded_to_3_digits().to_string(),
+        };
+        (name(row.index as usize), counts, p99)
+    };
+    (shown > 0).then(|| Table {
+        title: format!("{title}: {count}, {which}"),
+        columns: if has_replies { &COLUMNS } else { &COLUMNS[..4] },
+        rows: rows.iter().map(row).collect(),
+    })
+}
+
+fn write_table(out: &mut dyn Write, table: &Table) -> fmt::Result {
+    let Table { title, columns, rows } = table;
+    writeln!(out, "{title}")?;
+    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
     write!(out, "  {:width$}", "")?;
     columns.iter().try_for_each(|heading| write!(out, "  {heading:>COLUMN$}"))?;
     writeln!(out, "  p99")?;
-    for (row, name) in rows.iter().zip(names) {
-        let counts = [row.dialed, row.established, row.errors, row.closed, row.no_reply];
+    for (name, counts, p99) in rows {
         write!(out, "  {name:width$}")?;
-        counts.iter().zip(columns).try_for_each(|(count, _)| write!(out, "  {count:COLUMN$}"))?;
-        match row.established {
-            0 => writeln!(out, "  -")?,
-            _ => writeln!(out, "  {}", row.p99.rounded_to_3_digits())?,
-        }
+        counts.iter().zip(*columns).try_for_each(|(count, _)| write!(out, "  {count:COLUMN$}"))?;
+        writeln!(out, "  {p99}")?;
     }
     Ok(())
 }
@@ -98,7 +117,6 @@ pub fn write_columns(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::breakdown::Row;
     use crate::units::Span;
 
     #[test]
@@ -120,7 +138,7 @@ mod tests {
         let mut breakdown = Breakdown::of(80, rows);
         let mut text = String::new();
         let name = |index: usize| format!("127.0.0.{}:80", 1 << index);
-        write_table(&mut text, "Targets", &breakdown, name).unwrap();
+        write_table(&mut text, &table("Targets", &breakdown, &name).unwrap()).unwrap();
         assert_eq!(
             text,
             "\
@@ -134,16 +152,14 @@ Targets: 80, the worst 3
         breakdown.count = 3;
         breakdown.worst[1].no_reply = 12;
         text.clear();
-        write_table(&mut text, "Sources", &breakdown, name).unwrap();
+        write_table(&mut text, &table("Sources", &breakdown, &name).unwrap()).unwrap();
         assert!(text.starts_with("Sources: 3, worst first\n"), "{text}");
         assert!(text.contains("     closed     no reply  p99\n"), "{text}");
         assert!(
             text.contains(" 1000000            0            0           12  31.2µs\n"),
             "{text}"
         );
-        text.clear();
-        write_table(&mut text, "Sources", &Breakdown::default(), name).unwrap();
-        assert_eq!(text, "");
+        assert!(table("Sources", &Breakdown::default(), &name).is_none());
     }
 
     #[test]

@@ -74,13 +74,18 @@ pub fn write_verdict_in(
         write_wrapped_at(out, &grouped(&also), 0, layout.columns)?;
         write_problem(out, case, problem, &further)?;
     }
-    let is_close = |problem: &Problem| {
-        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
-    };
-    match diagnosis.problems.iter().any(is_close) {
+    match has_closes(diagnosis) {
         true => write_last_line(out, case.last_lines, layout.columns),
         false => Ok(()),
     }
+}
+
+/// Whether the peer closed connections, so that its last line may give the reason.
+pub fn has_closes(diagnosis: &Diagnosis) -> bool {
+    let is_close = |problem: &Problem| {
+        matches!(problem.symptom, Symptom::ClosedOnAccept { .. } | Symptom::Closed { .. })
+    };
+    diagnosis.problems.iter().any(is_close)
 }
 
 /// Each problem, then those that it explains.
@@ -89,13 +94,14 @@ fn all_of(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
 }
 
 /// The problem, then those that it explains.
-fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
+pub fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
     let all = std::iter::once(problem).chain(&problem.explains);
     let all: Vec<String> = all.map(|problem| sentences.sentence(problem)).collect();
     all.join(" ")
 }
 
-fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
+/// A sentence on what was reached.
+pub fn reached(diagnosis: &Diagnosis, plan: &Plan, loop_failed: bool) -> String {
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     let mut text = match reached.replied {
@@ -169,14 +175,10 @@ fn seconds(span: Span) -> String {
     }
 }
 
-fn write_problem(
-    out: &mut dyn Write,
-    case: &Case<'_>,
-    problem: &Problem,
-    layout: &Layout,
-) -> fmt::Result {
+/// `Cause, server or network (most likely first)`; `None` without a candidate.
+pub fn causes_heading(problem: &Problem) -> Option<String> {
     let candidates = &problem.candidates;
-    let Some(first) = candidates.first() else { return Ok(()) };
+    let first = candidates.first()?;
     let certain = candidates.iter().filter(|one| one.likelihood == Likelihood::Certain).count();
     let sides = sides(problem, if certain > 0 { &candidates[..certain] } else { candidates });
     let certainty = match first.likelihood {
@@ -186,8 +188,20 @@ fn write_problem(
         Likelihood::Likely => " (most likely first)",
         Likelihood::Possible => " (not distinguishable from this host)",
     };
+    Some(format!("Cause, {sides}{certainty}"))
+}
+
+fn write_problem(
+    out: &mut dyn Write,
+    case: &Case<'_>,
+    problem: &Problem,
+    layout: &Layout,
+) -> fmt::Result {
+    let (Some(first), Some(heading)) = (problem.candidates.first(), causes_heading(problem)) else {
+        return Ok(());
+    };
     let columns = layout.columns;
-    write_wrapped_at(out, &format!("Cause, {sides}{certainty}:"), 0, columns)?;
+    write_wrapped_at(out, &format!("{heading}:"), 0, columns)?;
     write_candidates(out, problem, layout)?;
     write_other_addresses(out, case.plan, problem, columns)?;
     write_fix(out, case, first, columns)?;
@@ -279,7 +293,7 @@ fn unbroken_fix_text(case: &Case<'_>, candidate: &Candidate) -> String {
 }
 
 /// The most frequent line that the server sent before it closed.
-fn write_last_line(out: &mut dyn Write, lines: &[LastLine], columns: usize) -> fmt::Result {
+pub fn write_last_line(out: &mut dyn Write, lines: &[LastLine], columns: usize) -> fmt::Result {
     let Some(LastLine { line, connections }) = lines.first() else { return Ok(()) };
     let shown = Escaped(&line[..line.len().min(LAST_LINE_BYTES_MAX)]);
     let more = if line.len() > LAST_LINE_BYTES_MAX { "..." } else { "" };

@@ -12,6 +12,7 @@ mod gaps;
 mod network;
 pub mod random;
 mod record;
+pub mod rehearsal;
 mod scenario;
 mod script;
 mod trace;

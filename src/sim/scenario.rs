@@ -131,6 +131,7 @@ fn plan(random: &mut Random) -> Plan {
         reply_check: random.chance(450).then(|| reply_check(random)),
         errors_max: random.chance(100).then(|| random.between(1, u64::from(connections))),
         debug: random.chance(500),
+        rehearsal: None,
         budgets: random.pick(&[Budgets::DEFAULT, small]),
     };
     impatient(plan)

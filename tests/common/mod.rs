@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod faulty_servers;
+pub mod html;
 pub mod listeners;
 pub mod netns;
 pub mod original;

@@ -10,9 +10,11 @@ use tcpgoon::error::exit;
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::plan::Plan;
-use tcpgoon::report::Report;
-use tcpgoon::report::short;
+use tcpgoon::report::{Report, html, short};
 use tcpgoon::units::Span;
+
+#[path = "html.rs"]
+mod page;
 
 const COLUMNS: usize = 80;
 
@@ -53,11 +55,16 @@ fn report_of<'a>(
 }
 
 /// The diagnosis and the report of a run.
+///
+/// # Panics
+/// If the HTML report of it is malformed or contradicts the text.
 pub fn reported(plan: &Plan, summary: &Summary, beside: &Beside) -> (Diagnosis, String) {
     let limits = tcpgoon::limits::Host::default();
     let report = report_of(plan, summary, beside, &limits);
     let diagnosis = diagnose(&report.case());
     let text = short::report(&report, &diagnosis, ReportForm::Full, COLUMNS);
+    let faults = page::faults(&html::document(&report, &diagnosis), &text);
+    assert!(faults.is_empty(), "HTML: {}\n{text}", faults.join("\n"));
     (diagnosis, text)
 }
 

@@ -50,7 +50,7 @@ fn a_file_is_replaced_with_its_rights_and_through_a_link() {
 fn what_cannot_be_written_is_found_before_anything_is_dialed() {
     let (server, scratch) = (Served::start(&["-i", "20ms"]), Scratch::new());
     let gone = scratch.path("gone/report");
-    for flag in ["--json", "--events", "--markdown", "--junit", "--prometheus"] {
+    for flag in ["--json", "--events", "--html", "--markdown", "--junit", "--prometheus"] {
         for (path, why) in [(text(&gone), "No such file"), ("/", "Is a directory")] {
             let run = with(&server, &[flag, path, "--fail-if", "errors>0"]);
             run.assert_code(1);

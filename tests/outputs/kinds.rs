@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::documents::assert_balance;
 use super::schema::{assert_units, assert_valid};
+use crate::common::html::read;
 use tcpgoon::counters::Counters;
 use tcpgoon::diagnosis::causes::Cause;
 use tcpgoon::diagnosis::model::{
@@ -20,7 +21,7 @@ use tcpgoon::limits::{
     CgroupMemory, Descriptors, Finding, Gauge, Host, Knob, Neighbours, PORTS_WIDEST,
 };
 use tcpgoon::plan::{Hold, Pace, Plan, ReplyCheck};
-use tcpgoon::report::{Report, json};
+use tcpgoon::report::{Report, html, json};
 use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record, Sim};
 use tcpgoon::thresholds::{Judged, METRICS, Threshold};
@@ -29,7 +30,8 @@ use tcpgoon::units::{Moment, Span};
 const MS: Span = Span::from_ms(1);
 const AT: Moment = Moment(7_000_000);
 
-fn document(plan: &Plan, summary: &Summary, diagnosis: Option<&Diagnosis>) -> String {
+/// As JSON and as a web page.
+fn documents(plan: &Plan, summary: &Summary, diagnosis: Option<&Diagnosis>) -> [String; 2] {
     let judged: Vec<Judged> = METRICS.iter().flat_map(|record| judged(record.name)).collect();
     let mut icmp = IcmpTally::new();
     icmp.add(AT, IcmpError { is_v6: false, kind: 3, code: 13, offender: [10, 0, 0, 1].into() });
@@ -53,7 +55,15 @@ fn document(plan: &Plan, summary: &Summary, diagnosis: Option<&Diagnosis>) -> St
         exit_code: 3,
     };
     let own = diagnose(&report.case());
-    json::document(&report, diagnosis.unwrap_or(&own))
+    let diagnosis = diagnosis.unwrap_or(&own);
+    let page = html::document(&report, diagnosis);
+    assert_eq!(read(&page).faults, [""; 0]);
+    [json::document(&report, diagnosis), page]
+}
+
+fn document(plan: &Plan, summary: &Summary, diagnosis: Option<&Diagnosis>) -> String {
+    let [json, _] = documents(plan, summary, diagnosis);
+    json
 }
 
 /// A metric with a value and without one.
@@ -240,6 +250,24 @@ fn diagnosis(word: Word, reach: Reach, reached: Reached, mut problems: Vec<Probl
         }),
         problems,
     }
+}
+
+/// A page with every symptom, pattern, scope, cause and fact.
+pub fn every_kind_as_a_page() -> String {
+    let plan = plan();
+    let summary = Engine::new(&plan, Moment(0)).unwrap().summary();
+    let reached = Reached {
+        planned: 10,
+        sustained: 5,
+        peak: 5,
+        established_ever: 5,
+        replied: None,
+        reach: Reach::Handshake,
+        dialed_in: MS,
+    };
+    let diagnosis = diagnosis(Word::Limit, Reach::Handshake, reached, problems());
+    let [_, page] = documents(&plan, &summary, Some(&diagnosis));
+    page
 }
 
 #[test]

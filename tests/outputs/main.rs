@@ -1,5 +1,5 @@
-//! A run in other formats than the text: JSON and its schema, events, Markdown, JUnit, metrics, and the
-//! conditions of `--fail-if`.
+//! A run in other formats than the text: JSON and its schema, events, HTML, Markdown, JUnit, metrics, and
+//! the conditions of `--fail-if`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,7 +8,9 @@ mod conditions;
 mod documents;
 mod events;
 mod files;
+mod html;
 mod kinds;
 mod metrics;
+mod rehearsals;
 mod schema;
 mod tables;

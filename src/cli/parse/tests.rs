@@ -65,6 +65,7 @@ fn a_run_has_the_defaults_of_the_original() {
         debug: false,
         assume_yes: false,
         dry_run: false,
+        rehearsal: None,
         display: Display::default(),
         outputs: Outputs::default(),
     };

@@ -15,6 +15,12 @@ const LISTED_MAX: usize = 100;
 pub fn write_start(json: &mut Json, start: &Start<'_>) {
     text(json, "schema", SCHEMA_NAME);
     text(json, "version", env!("CARGO_PKG_VERSION"));
+    json.key("rehearsed").optional(start.plan.rehearsal.as_ref(), |json, rehearsal| {
+        json.object(|json| {
+            text(json, "scenario", &rehearsal.scenario);
+            number(json, "seed", rehearsal.seed);
+        });
+    });
     text(json, "command_line", start.command_line);
     json.key("host").string_or_null(start.host);
     text(json, "start", &rfc3339(start.start_unix_ns));

@@ -32,8 +32,8 @@ pub struct Client {
     pub descriptors: u32,
     open: u32,
     pub counters: Counters,
-    /// How many connections were established, whenever that changed.
-    pub levels: Vec<(Moment, u32)>,
+    /// How many connections were established, whenever that changed, where that is of use.
+    pub levels: Option<Vec<(Moment, u32)>>,
 }
 
 impl Client {
@@ -46,7 +46,7 @@ impl Client {
             descriptors: 0,
             open: 0,
             counters: Counters::default(),
-            levels: Vec::new(),
+            levels: Some(Vec::new()),
         }
     }
 
@@ -265,7 +265,9 @@ impl Client {
 
     pub fn count_open(&mut self, now: Moment, is_one_more: bool) {
         self.open = if is_one_more { self.open + 1 } else { self.open - 1 };
-        self.levels.push((now, self.open));
+        if let Some(levels) = &mut self.levels {
+            levels.push((now, self.open));
+        }
     }
 
     fn wake(&mut self, id: Id) {

@@ -3,27 +3,22 @@
 
 use std::collections::VecDeque;
 
-use super::failures::{CLOSED, dial_failure, end_failure};
+use super::failures::{CLOSED, dial_failure, end_failure, tcp_info};
+use super::follow::Follow;
 use super::network::Network;
 use super::setup::World;
-use super::socket::{Info, Read};
-use super::stalls::{Stall, Stalls};
+use super::socket::Read;
+use super::stalls::Stall;
 use super::truth::{Icmp, Outcome, Truth};
 use super::wire::{Id, Tuple};
 use crate::engine::dating::{Dating, date_of_last, date_of_syn_ack};
 use crate::engine::gaps::GAP_MIN;
 use crate::engine::{
-    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfo, TcpInfoPurpose,
+    Action, EndReason, Engine, Event, EventKind, Failure, Key, State, TcpInfoPurpose,
 };
 use crate::plan::{Close, FINAL_DRAIN_FACTOR, Plan};
 use crate::sim::random::Random;
 use crate::units::{Moment, Span};
-
-/// No run takes this long unless it loops.
-const TURNS_MAX: u64 = 2_000_000;
-
-/// An audit reads all connections and costs dozens of turns, so not every turn has one.
-const AUDIT_EVERY: u64 = 64;
 
 /// What the loop itself takes for a turn, for a dial and for any other call.
 const TURN_COST: Span = Span::from_us(4);
@@ -31,32 +26,19 @@ const DIAL_COST: Span = Span::from_us(13);
 const CALL_COST: Span = Span::from_us(2);
 
 /// By how much a timer wakes the loop late.
-const WAKE_COST: Span = Span::from_us(60);
+pub const WAKE_COST: Span = Span::from_us(60);
 
 /// The most that one read returns where a reply is expected.
 const BUFFER_BYTES: u32 = 4096;
 
 /// When runs begin. Any origin of the clock will do.
-const START: Moment = Moment(7_777_777);
+pub const START: Moment = Moment(7_777_777);
 
-/// Gives worlds another random sequence than the parent folder has for the same seed.
-const SALT: u64 = 0x0077_6f72_6c64;
-
-/// Runs `plan` against `world`. The seed decides everything random, `stalls` included.
-///
-/// # Panics
-/// Where the engine's own assertions fail, or the run cannot end.
-pub fn run(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Outcome {
-    let mut random = Random::new(seed ^ SALT);
-    let mut driver = Driver::new(plan, world, stalls, &mut random);
-    driver.run_loop();
-    driver.finish()
-}
-
-struct Driver<'a> {
+pub struct Driver<'a> {
     plan: &'a Plan,
-    engine: Engine,
-    network: Network,
+    pub engine: Engine,
+    pub network: Network,
+    follower: &'a mut dyn Follow,
     clock: Moment,
     random: Random,
     /// For the next turn.
@@ -67,7 +49,7 @@ struct Driver<'a> {
     is_opened: Vec<bool>,
     is_matched: Vec<bool>,
     has_sent: Vec<bool>,
-    sent_before_close: u64,
+    pub sent_before_close: u64,
     stalls: VecDeque<Stall>,
     stalled: Vec<(Moment, Moment)>,
     /// When the last poll returned.
@@ -79,15 +61,22 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(plan: &'a Plan, world: &World, stalls: Stalls, random: &mut Random) -> Driver<'a> {
+    pub fn new(
+        plan: &'a Plan,
+        engine: Engine,
+        world: &World,
+        stalls: VecDeque<Stall>,
+        random: &mut Random,
+        follower: &'a mut dyn Follow,
+    ) -> Driver<'a> {
         let sends =
             plan.reply_check.as_ref().is_some_and(|reply_check| !reply_check.send.is_empty());
         let slots = plan.connections as usize;
-        let stalls = stalls.schedule(plan, START, &mut Random::new(random.word()));
         Driver {
             plan,
-            engine: Engine::new(plan, START).unwrap_or_else(|error| panic!("{error}")),
+            engine,
             network: Network::new(world, sends, START, random),
+            follower,
             clock: START,
             random: Random::new(random.word()),
             events: Vec::new(),
@@ -106,17 +95,14 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn run_loop(&mut self) {
+    pub fn run_loop(&mut self) {
         let mut actions = Vec::new();
         let mut now = self.clock;
         loop {
             self.turns += 1;
-            assert!(self.turns <= TURNS_MAX, "the run does not end");
-            let events = std::mem::take(&mut self.events);
-            self.engine.turn(now, &events, &mut actions);
-            if self.turns.is_multiple_of(AUDIT_EVERY) || self.engine.is_over() {
-                self.engine.audit();
-            }
+            self.engine.turn(now, &self.events, &mut actions);
+            self.events.clear();
+            self.follower.turned(self.turns, &self.engine);
             self.work(TURN_COST);
             for action in actions.drain(..) {
                 self.perform(action);
@@ -143,13 +129,13 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn finish(self) -> Outcome {
+    pub fn finish(self) -> Outcome {
         let client = &self.network.client;
         let truth = Truth {
             start: START,
             end: self.clock,
             dials: client.dialed(),
-            levels: client.levels.clone(),
+            levels: client.levels.clone().unwrap_or_default(),
             sites: self.network.servers.sites.iter().map(|site| site.truth).collect(),
             refused: self.network.devices.refused,
             stalls: self.stalled,
@@ -164,6 +150,8 @@ impl<'a> Driver<'a> {
         }
     }
 
+    // Inlined, it and some others take several KB more.
+    #[inline(never)]
     fn push(&mut self, at: Moment, kind: EventKind) {
         match kind {
             EventKind::Received { key, bytes: 1.., .. } => {
@@ -204,7 +192,9 @@ impl<'a> Driver<'a> {
             }
             let next = [due.map(|due| due + WAKE_COST), self.network.next_due()];
             let Some(next) = next.into_iter().flatten().min() else {
-                panic!("nothing is pending and nothing is due: {:?}", self.engine.sample());
+                self.follower.stuck(&self.engine);
+                self.push(self.clock, EventKind::Stop);
+                break;
             };
             was_stopped |= self.sleep(next);
         }
@@ -344,7 +334,8 @@ impl<'a> Driver<'a> {
 
     fn perform(&mut self, action: Action) {
         let key = match action {
-            Action::Sample | Action::Note(..) => return,
+            Action::Sample => return self.follower.sample(self.clock, &self.engine),
+            Action::Note(key, note) => return self.follower.note(key, note),
             Action::Dial(key) => return self.dial(key),
             Action::Close(key)
             | Action::Drain(key)
@@ -433,18 +424,5 @@ impl<'a> Driver<'a> {
             }
             Err(fault) => self.push(at, EventKind::Failed(key, dial_failure(fault))),
         }
-    }
-}
-
-/// As the driver reads it.
-fn tcp_info(info: &Info) -> TcpInfo {
-    TcpInfo {
-        total_retrans: info.total_retrans,
-        rtt: info.rtt,
-        last_ack_recv: Some(info.last_ack_recv),
-        segs_in: Some(info.segs_in),
-        data_segs_in: Some(info.data_segs_in),
-        unacked: info.unacked,
-        probes: Some(info.probes),
     }
 }

@@ -1,7 +1,7 @@
-//! What a pending error means, as `os/errno.rs` has it, with Linux's numbers.
+//! What a pending error and TCP_INFO mean, as `os/` has it, with Linux's numbers.
 
-use super::socket::Fault;
-use crate::engine::{EndReason, Failure};
+use super::socket::{Fault, Info};
+use crate::engine::{EndReason, Failure, TcpInfo};
 
 /// The peer has closed in good order.
 pub const CLOSED: Failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
@@ -29,4 +29,17 @@ pub fn end_failure(fault: Fault) -> Failure {
         _ => (EndReason::Lost, 110),
     };
     Failure { reason, errno }
+}
+
+/// As the driver reads it.
+pub fn tcp_info(info: &Info) -> TcpInfo {
+    TcpInfo {
+        total_retrans: info.total_retrans,
+        rtt: info.rtt,
+        last_ack_recv: Some(info.last_ack_recv),
+        segs_in: Some(info.segs_in),
+        data_segs_in: Some(info.data_segs_in),
+        unacked: info.unacked,
+        probes: Some(info.probes),
+    }
 }

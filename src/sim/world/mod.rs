@@ -15,15 +15,18 @@
 //!              └ app        their applications
 //! ```
 //!
-//! [`run`] is the only door: the same plan, [`setup::World`] and seed give the same [`Outcome`].
+//! [`run`] and [`rehearse`] are the only doors: the same plan, [`setup::World`] and seed give the same
+//! outcome.
 
 mod app;
 mod calls;
 mod client;
 mod driver;
 mod failures;
+mod follow;
 mod network;
 pub mod path;
+mod runs;
 mod server;
 pub mod setup;
 pub mod site;
@@ -32,6 +35,8 @@ mod stalls;
 mod truth;
 mod wire;
 
-pub use driver::run;
+pub use driver::START;
+pub use follow::Follow;
+pub use runs::{BYTES_PER_CONNECTION, Rehearsed, rehearse, run};
 pub use stalls::Stalls;
 pub use truth::{Icmp, Outcome, Truth};

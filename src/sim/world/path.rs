@@ -1,5 +1,7 @@
 //! The path: delay, loss, and the rules of the devices on it, which all connections share.
 
+use std::collections::VecDeque;
+
 use super::setup::{CountPer, CountRule, Path, Refusal, Window};
 use super::wire::{Body, Id, Segment, To, Tuple};
 use crate::sim::random::Random;
@@ -47,6 +49,8 @@ struct Entry {
     fins: [bool; 2],
 }
 
+pub const ENTRY_BYTES: usize = size_of::<Entry>();
+
 /// Packets that did not pass, by rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refused {
@@ -66,7 +70,8 @@ pub struct Devices {
     entries: Vec<Entry>,
     /// By what the rule counts.
     tracked: Vec<u32>,
-    lingering: Vec<(Moment, usize)>,
+    /// In the order in which they expire.
+    lingering: VecDeque<(Moment, usize)>,
     rate: Bucket,
     icmp: Bucket,
     pub refused: Refused,
@@ -80,7 +85,7 @@ impl Devices {
             start,
             entries: Vec::new(),
             tracked: Vec::new(),
-            lingering: Vec::new(),
+            lingering: VecDeque::new(),
             rate,
             icmp: Bucket::new(1, 6),
             refused: Refused::default(),
@@ -116,22 +121,27 @@ impl Devices {
             self.refused.too_big += 1;
             return Passage::default();
         }
-        // Devices are half-way.
-        let seen_at = now + Span(self.setup.delay.0 / 2);
+        let seen_at = now + Span(self.distance().0 / 2);
         if let Some(refusal) = self.judge(seen_at, segment, tuple) {
             return self.refuse(now, refusal);
         }
         let mut passage = Passage::default();
-        passage.arrivals[0] = Some(self.arrival(now, random));
+        passage.arrivals[0] = Some(self.arrival(now, tuple, random));
         if self.setup.duplicate_permille > 0 && random.chance(self.setup.duplicate_permille) {
-            passage.arrivals[1] = Some(self.arrival(now, random));
+            passage.arrivals[1] = Some(self.arrival(now, tuple, random));
         }
         passage
     }
 
-    fn arrival(&self, now: Moment, random: &mut Random) -> Moment {
+    /// How long a packet takes to the devices and back.
+    fn distance(&self) -> Span {
+        Span(self.setup.delay.0 * (1 + u64::from(self.setup.is_near_server)))
+    }
+
+    fn arrival(&self, now: Moment, tuple: Tuple, random: &mut Random) -> Moment {
         let jitter = match self.setup.jitter {
             Span::ZERO => Span::ZERO,
+            Span(most) if self.setup.is_in_order => Span(tuple.pick(most as usize, 0) as u64),
             most => random.span(Span::ZERO, most),
         };
         let leaves = match self.setup.stall {
@@ -151,7 +161,7 @@ impl Devices {
                 self.icmp.take(now).then_some(Body::Icmp { code, is_local: false })
             }
         };
-        let answer = body.map(|body| (now + self.setup.delay, body));
+        let answer = body.map(|body| (now + self.distance(), body));
         Passage { answer, ..Passage::default() }
     }
 
@@ -226,17 +236,17 @@ impl Devices {
     fn untrack(&mut self, now: Moment, id: Id, tuple: Tuple) {
         let Some(rule) = self.setup.count else { return };
         self.entries[id as usize].is_tracked = false;
-        self.lingering.push((now + rule.linger, counted_as(rule, tuple)));
+        self.lingering.push_back((now + rule.linger, counted_as(rule, tuple)));
         self.expire_lingering(now);
     }
 
     fn expire_lingering(&mut self, now: Moment) {
-        let tracked = &mut self.tracked;
-        self.lingering.retain(|(until, index)| {
-            let is_over = *until <= now;
-            tracked[*index] -= u32::from(is_over);
-            !is_over
-        });
+        while let Some((until, index)) = self.lingering.front().copied()
+            && until <= now
+        {
+            self.tracked[index] -= 1;
+            self.lingering.pop_front();
+        }
     }
 }
 

@@ -197,6 +197,8 @@ pub struct Path {
     pub delay: Span,
     /// The most that is added to the delay, in each direction.
     pub jitter: Span,
+    /// Whether it is the same for all packets of a connection, so that they stay in order.
+    pub is_in_order: bool,
     /// In each direction.
     pub loss_permille: u32,
     /// Of segments that carry nothing but an acknowledgement.
@@ -213,6 +215,8 @@ pub struct Path {
     pub filter_target: Option<(u32, Refusal)>,
     /// Larger data segments are dropped without ICMP.
     pub mtu: Option<u32>,
+    /// Devices are beside the servers, instead of half-way.
+    pub is_near_server: bool,
     pub count: Option<CountRule>,
     pub rate: Option<RateRule>,
     pub expiry: Option<Expiry>,
@@ -223,6 +227,7 @@ impl Default for Path {
         Path {
             delay: Span::from_us(100),
             jitter: Span::ZERO,
+            is_in_order: false,
             loss_permille: 0,
             ack_loss_permille: 0,
             duplicate_permille: 0,
@@ -232,6 +237,7 @@ impl Default for Path {
             filter_source: None,
             filter_target: None,
             mtu: None,
+            is_near_server: false,
             count: None,
             rate: None,
             expiry: None,

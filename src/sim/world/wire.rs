@@ -126,10 +126,12 @@ pub struct Out {
 }
 
 impl Out {
+    #[inline(never)]
     pub fn send(&mut self, segment: Segment) {
         self.segments.push(segment);
     }
 
+    #[inline(never)]
     pub fn at(&mut self, at: Moment, happening: Happening) {
         self.later.push((at, happening));
     }
@@ -142,6 +144,8 @@ struct Entry {
     sequence: u64,
     happening: Happening,
 }
+
+pub const AGENDA_ENTRY_BYTES: usize = size_of::<Entry>();
 
 impl Ord for Entry {
     fn cmp(&self, other: &Entry) -> Ordering {
@@ -163,6 +167,7 @@ pub struct Agenda {
 }
 
 impl Agenda {
+    #[inline(never)]
     pub fn add(&mut self, at: Moment, happening: Happening) {
         self.sequence += 1;
         self.entries.push(Reverse(Entry { at, sequence: self.sequence, happening }));
