@@ -69,6 +69,10 @@ pub struct Args {
     /// `None`: the first line and no interval lines.
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// As in [`Plan::lifetime`].
+    pub lifetime: Option<Span>,
+    /// As in [`Plan::duration`].
+    pub duration: Option<Span>,
     /// As in [`Plan::settle`].
     pub settle: Span,
     pub family: Family,
@@ -99,6 +103,8 @@ impl Args {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            lifetime: None,
+            duration: None,
             settle: Span::ZERO,
             family: Family::Any,
             all_addresses: false,
@@ -137,6 +143,8 @@ impl Args {
                 (Hold::Forever, Some(_)) => Hold::For(REHEARSED_FOREVER),
                 (hold, _) => hold,
             },
+            lifetime: self.lifetime,
+            duration: self.duration,
             settle: self.settle,
             close: self.close,
             probe: self.probe(),
@@ -154,7 +162,11 @@ impl Args {
             Hold::For(span) => span >= SAMPLE_HOLD_MIN,
             Hold::Forever => true,
         };
-        self.checks.probe.unwrap_or(if holds { Probe::Sample } else { Probe::None })
+        self.checks.probe.unwrap_or(if holds && self.lifetime.is_none() {
+            Probe::Sample
+        } else {
+            Probe::None
+        })
     }
 
     fn reply_check(&self) -> Option<ReplyCheck> {

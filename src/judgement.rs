@@ -7,7 +7,11 @@ use crate::units::NS_PER_S;
 
 /// Each condition with its actual value, in the order in which they were typed.
 pub fn judge(thresholds: &[Threshold], summary: &Summary) -> Vec<Judged> {
-    let connections = summary.last.connections;
+    // Under churn a slot is dialed many times: shares are of the dials.
+    let connections = match summary.churn {
+        Some(_) => u32::try_from(dials(summary)).unwrap_or(u32::MAX),
+        None => summary.last.connections,
+    };
     let judged = |one: &Threshold| one.judge(value(one.metric, summary), connections);
     thresholds.iter().map(judged).collect()
 }
@@ -30,7 +34,10 @@ fn value(metric: Metric, summary: &Summary) -> Option<u64> {
         Metric::Established => Some(summary.last.level(State::Established).into()),
         Metric::EstablishedPeak => Some(summary.established_peak.into()),
         Metric::Errors => Some(summary.errors),
-        Metric::Closed => Some(summary.last.level(State::Closed).into()),
+        Metric::Closed => {
+            let closed = EndReason::ALL.into_iter().filter(|r| r.ends_in() == State::Closed);
+            Some(closed.map(|reason| summary.ended_by(reason)).sum())
+        }
         Metric::Unanswered => Some(summary.checks.no_reply + summary.checks.closed_before_reply),
         Metric::HalfOpen => Some(summary.ended_by(EndReason::HalfOpen)),
         Metric::DialP50 => dial(summary, 500),
@@ -56,11 +63,14 @@ fn dial(summary: &Summary, permille: u32) -> Option<u64> {
 /// `None` for fewer than two dials.
 fn rate_milli(summary: &Summary) -> Option<u64> {
     let span = summary.last_dial?.since(summary.first_dial?);
-    let skipped = u32::try_from(summary.skipped).unwrap_or(u32::MAX);
-    let not_dialed = summary.last.level(State::NotInitiated).saturating_add(skipped);
-    let dials = u64::from(summary.last.connections.saturating_sub(not_dialed));
-    let gaps = u128::from(dials.saturating_sub(1)) * 1000 * u128::from(NS_PER_S);
+    let gaps = u128::from(dials(summary).saturating_sub(1)) * 1000 * u128::from(NS_PER_S);
     u64::try_from(gaps.checked_div(span.0.into())?).ok()
+}
+
+/// Dials that were started, without those skipped.
+fn dials(summary: &Summary) -> u64 {
+    let dialing = u64::from(summary.last.level(State::Dialing));
+    (summary.established_ever + summary.errors + dialing).saturating_sub(summary.skipped)
 }
 
 #[cfg(test)]

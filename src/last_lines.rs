@@ -74,6 +74,13 @@ impl LastLineTally {
         }
     }
 
+    /// We closed it: its last line was no reason.
+    pub fn closed_by_us(&mut self, slot: u32) {
+        if let Some(index) = self.take(slot) {
+            self.lines[usize::from(index)].open += 1;
+        }
+    }
+
     fn take(&mut self, slot: u32) -> Option<u8> {
         let recent = &mut self.recent[(slot % RECENT) as usize];
         let (_, index) = recent.filter(|(of, _)| *of == slot)?;
@@ -126,6 +133,10 @@ mod tests {
             tally.closed(slot);
         }
         tally.closed(17);
+        // Closed by us: what its slot has next was not sent this line.
+        tally.received(20, b"421 too many\r\n");
+        tally.closed_by_us(20);
+        tally.closed(20);
         assert_eq!(tally.summary(), [last("421 too many", 5)]);
     }
 

@@ -152,6 +152,7 @@
 //!   preflight.rs        the lines before a run: its plan, and local limits below it
 //!   progress.rs         the progress line on a terminal
 //!   rates.rs            the line of --rates
+//!   churn.rs            rates, and late dials, where slots dial again
 //!   wrap.rs             text at a width
 //! diagnosis/            a finished run → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
@@ -161,6 +162,7 @@
 //!   scope.rs            the targets or sources of a symptom, and its pattern there
 //!   pattern.rs          how failures are spread: by order, and by level
 //!   chance.rs           their p-values
+//!   churn.rs            the same where slots dial again
 //!   closes.rs           how connections were closed: age, moment, sweep, oldest first
 //!   rank.rs             the primary symptom, and what it explains
 //!   rules/              symptom × pattern × corroboration → candidates
@@ -182,6 +184,7 @@
 //! limits/               a plan against this host's limits → findings that name the knob
 //!   model.rs            this host in plain numbers; Finding, Knob
 //!   neighbours.rs       those of the neighbour tables
+//!   time_wait.rs        ports of connections closed by FIN, a second
 //! engine/               the pure core: a function of (plan, moments, events)
 //!   event.rs            Event, Action, Wake: what passes between engine and edge
 //!   connection.rs       State, EndReason, Side, Key, Connection, Table; the legal edges
@@ -192,6 +195,8 @@
 //!   dating.rs           when an event happened: the kernel's date, or an interval
 //!   sustained.rs        the most that stayed open together for 100 ms
 //!   ending.rs           when a run is over: the hold, the settling, the end of a gap
+//!   churn.rs            slots that dial again: their queue, their numbers
+//!   redial.rs           our closes after a lifetime, and the dials of free slots
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed
 //!   handlers.rs         what each event does

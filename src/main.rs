@@ -148,7 +148,8 @@ fn run(args: &Args) -> Result<u8> {
         exit_code: exit::NOT_COMPLETED,
         quiet: display.quiet,
         form: display.report,
-        rates: (is_text && display.rates).then(Rates::default),
+        rates: (is_text && !display.quiet && (display.rates || plan.lifetime.is_some()))
+            .then(Rates::default),
         has_color,
         live: has_progress.then(|| LiveLine::new(&plan, has_color)),
         streams,

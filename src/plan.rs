@@ -35,12 +35,19 @@ impl Pace {
 
     /// How long after the start dial `index` is due: `index × span / dials`, rounded down, so that
     /// no error adds up.
-    pub fn offset(&self, index: u32) -> Span {
+    pub fn offset(&self, index: impl Into<u64>) -> Span {
         if self.dials == 0 {
             return Span::ZERO;
         }
-        let ns = u128::from(index) * u128::from(self.span.0) / u128::from(self.dials);
+        let ns = u128::from(index.into()) * u128::from(self.span.0) / u128::from(self.dials);
         Span(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// How many dials are due within this time, its ends included; 0 without a pace.
+    pub fn dials_within(&self, span: Span) -> u64 {
+        let dials = u128::from(span.0) * u128::from(self.dials);
+        let full = dials.checked_div(u128::from(self.span.0)).map(|dials| dials + 1);
+        u64::try_from(full.unwrap_or(0)).unwrap_or(u64::MAX)
     }
 
     pub fn is_paced(&self) -> bool {
@@ -194,6 +201,11 @@ pub struct Plan {
     pub dial_timeout: Option<Span>,
     pub interval: Option<Span>,
     pub hold: Hold,
+    /// Churn: each connection is closed by us this long after it was established, and its slot dials
+    /// again.
+    pub lifetime: Option<Span>,
+    /// From the first dial to the end of dialing, and of the hold.
+    pub duration: Option<Span>,
     /// The most of the hold that the run waits for late closes.
     pub settle: Span,
     pub close: Close,
@@ -221,6 +233,8 @@ impl Plan {
             dial_timeout: None,
             interval: None,
             hold: Hold::For(Span::ZERO),
+            lifetime: None,
+            duration: None,
             settle: Span::ZERO,
             close: Close::Fin,
             probe: Probe::None,
@@ -245,13 +259,16 @@ mod tests {
 
     #[test]
     fn the_schedule_does_not_drift() {
-        assert_eq!(Pace::sleep(Span::from_ms(10)).offset(999), Span::from_ms(9_990));
+        assert_eq!(Pace::sleep(Span::from_ms(10)).offset(999u32), Span::from_ms(9_990));
         // A third of a second has no exact length in nanoseconds; the 3,000th dial is due after
         // 1,000 s all the same.
-        assert_eq!(Pace::rate(3_000).offset(1), Span(333_333_333));
-        assert_eq!(Pace::rate(3_000).offset(3_000), Span::from_s(1_000));
-        assert_eq!(Pace::rate(500).offset(1), Span::from_s(2));
-        assert_eq!(Pace::sleep(Span::ZERO).offset(12), Span::ZERO);
+        assert_eq!(Pace::rate(3_000).offset(1u32), Span(333_333_333));
+        assert_eq!(Pace::rate(3_000).offset(3_000u32), Span::from_s(1_000));
+        assert_eq!(Pace::rate(500).offset(1u32), Span::from_s(2));
+        assert_eq!(Pace::rate(3_000).dials_within(Span::from_ms(1_000)), 4);
+        assert_eq!(Pace::rate(3_000).dials_within(Span::from_ms(999)), 3);
+        assert_eq!(Pace::UNPACED.dials_within(Span::from_s(1)), 0);
+        assert_eq!(Pace::sleep(Span::ZERO).offset(12u32), Span::ZERO);
         assert_eq!(Pace::sleep(crate::units::SPAN_MAX).offset(u32::MAX), Span(u64::MAX));
     }
 }

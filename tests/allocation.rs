@@ -4,12 +4,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use tcpgoon::engine::{Action, EndReason, Engine, EventKind, Summary};
+use tcpgoon::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Summary, Wake};
 use tcpgoon::os::driver::Tables;
 use tcpgoon::os::sockets::{BYTES_PER_CONNECTION_MAX, bytes_per_connection};
 use tcpgoon::plan::{Budgets, Hold, Pace, Plan, Probe, ReplyCheck};
 use tcpgoon::route::{Routes, Target};
-use tcpgoon::sim::{Observer, Record, Sim};
+use tcpgoon::sim::{Observer, Record, Sim, TIMED_SEEDS};
 use tcpgoon::units::{Moment, Span};
 
 thread_local! {
@@ -202,6 +202,9 @@ fn a_connection_takes_at_most_49_bytes_and_what_is_computed() {
     // A check takes a byte for its state, and an expected text three for how much of it has arrived.
     assert_eq!([bytes_each(held), bytes_each(probed), bytes_each(sent)], [46; 3]);
     assert_eq!(bytes_each(checking_plan), BYTES_PER_CONNECTION_MAX);
+    // A slot that dials again is linked in their queue, and its dial is due at some time.
+    let churning = |connections| Plan { lifetime: Some(Span::ZERO), ..busy_plan(connections) };
+    assert_eq!(bytes_each(churning), 45 + 12);
 }
 
 /// Over seeds in which everything happens.
@@ -209,7 +212,7 @@ fn a_connection_takes_at_most_49_bytes_and_what_is_computed() {
 fn a_turn_allocates_nothing() {
     let mut counts = Counts::default();
     let mut ended_by = [0; EndReason::COUNT];
-    for seed in 0..100 {
+    for seed in (0..100).chain(TIMED_SEEDS..TIMED_SEEDS + 40) {
         let mut sim = Sim::new(seed, false);
         let outcome = sim.run(&mut counts).unwrap_or_else(|violation| panic!("{violation}"));
         let flow = ended_by.iter_mut().zip(outcome.summary.flow);
@@ -223,6 +226,64 @@ fn a_turn_allocates_nothing() {
     assert!(actions.iter().all(|count| *count > 500), "{counts:?}");
     assert!(full_batches > 100 && gaps > 100, "{counts:?}");
     assert!(ended_by.iter().all(|count| *count > 0), "{ended_by:?}");
+}
+
+/// Attempts of a run that churns, in a build for measurements and in any other.
+const ATTEMPTS: u64 = if cfg!(debug_assertions) { 300_000 } else { 10_000_000 };
+
+/// A thousand slots that dial again and again: one of three connections is closed by the peer, one
+/// of seven dials is refused, and the rest live for 50 ms. Nothing grows.
+#[test]
+fn ten_million_attempts_over_a_thousand_slots_allocate_nothing() {
+    let plan = Plan {
+        pace: Pace::UNPACED,
+        dial_timeout: Some(Span::from_s(5)),
+        lifetime: Some(Span::from_ms(50)),
+        debug: false,
+        budgets: Budgets::DEFAULT,
+        ..busy_plan(1_000)
+    };
+    let mut engine = Engine::new(&plan, Moment(0)).unwrap();
+    let mut actions = Vec::with_capacity(plan.budgets.turn_actions_max());
+    let mut events: Vec<Event> = Vec::with_capacity(plan.budgets.turn_events_max());
+    let (mut now, mut dials) = (Moment(0), 0);
+    let mut tenths = Vec::with_capacity(11);
+    let refused = Failure { reason: EndReason::Refused, errno: 0 };
+    let closed = Failure { reason: EndReason::PeerClosed, errno: 0 };
+    let allocated = allocations(|| {
+        let mut began = std::time::Instant::now();
+        while dials < ATTEMPTS {
+            engine.turn(now, &events, &mut actions);
+            events.clear();
+            for action in actions.drain(..) {
+                let Action::Dial(key) = action else { continue };
+                dials += 1;
+                let kinds = match dials {
+                    _ if dials % 7 == 0 => [Some(EventKind::Failed(key, refused)), None],
+                    _ if dials % 3 == 0 => {
+                        [EventKind::Opened(key), EventKind::PeerClosed(key, closed)].map(Some)
+                    }
+                    _ => [Some(EventKind::Opened(key)), None],
+                };
+                let kinds = [Some(EventKind::Dialed(key))].into_iter().chain(kinds).flatten();
+                events.extend(kinds.map(|kind| Event { at: now, kind }));
+                if dials % (ATTEMPTS / 10) == 0 {
+                    tenths.push(began.elapsed());
+                    began = std::time::Instant::now();
+                }
+            }
+            now = match engine.next_wake() {
+                Wake::At(due) if events.is_empty() => due,
+                _ => now + Span::from_us(20),
+            };
+        }
+    });
+    engine.audit();
+    let summary = engine.summary();
+    println!("{ATTEMPTS} attempts, by tenths: {tenths:?}");
+    assert_eq!(allocated, 0);
+    assert_eq!(dials, summary.established_ever + summary.errors + events.len().min(1) as u64);
+    assert!(summary.churn.unwrap().closed_by_us > ATTEMPTS / 3);
 }
 
 #[test]

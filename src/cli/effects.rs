@@ -25,6 +25,7 @@ pub struct Draft {
     pub calibrate: CalibrateArgs,
     /// Of the run or of the server.
     pub interval: Option<Span>,
+    pub duration: Option<Span>,
     pub help: bool,
     pub version: bool,
     /// The scenarios of rehearsals are to be listed.
@@ -61,6 +62,7 @@ impl Draft {
             },
             calibrate: CalibrateArgs::default(),
             interval: None,
+            duration: None,
             help: false,
             version: false,
             scenarios: false,
@@ -89,6 +91,17 @@ impl Draft {
         let CheckArgs { send, expect, ask, .. } = &self.run.checks;
         if ask.is_some() && !(send.is_empty() && expect.is_empty()) {
             return Err("--ask has its own --send and --expect: give it, or these".into());
+        }
+        let probes = self.run.checks.probe.is_some_and(|probe| probe != Probe::None);
+        let checks = ask.is_some() || !send.is_empty() || !expect.is_empty() || probes;
+        let holds = self.run.hold != Hold::For(Span::ZERO);
+        if self.run.lifetime.is_some() && (checks || holds) {
+            return Err("--lifetime closes connections that --hold, --ask, --send, --expect and \
+                        --probe hold: give one of them"
+                .into());
+        }
+        if self.run.lifetime.is_some() && self.run.rehearsal.is_some() {
+            return Err("--rehearse dials each connection once, --lifetime again: give one".into());
         }
         if self.run.dry_run && self.run.rehearsal.is_some() {
             return Err("--dry-run and --rehearse both dial nothing: give one of them".into());
@@ -146,7 +159,8 @@ impl Draft {
             Some(rate_milli) => Pace::rate(rate_milli),
             None => Pace::sleep(self.sleep.unwrap_or_default()),
         };
-        Ok(Args { targets, pace, interval: self.interval, ..self.run })
+        let Draft { interval, duration, run, .. } = self;
+        Ok(Args { targets, pace, interval, duration, ..run })
     }
 
     /// The words of `tcpgoon serve`: a port, or an address and a port; as if by --bind and --port,
@@ -187,7 +201,8 @@ impl Draft {
     pub fn into_serve(self) -> ServeArgs {
         let close = self.close_after.map(|after| (after, End::Close));
         let reset = self.reset_after.map(|after| (after, End::Reset));
-        ServeArgs { interval: self.interval, end: close.or(reset), ..self.serve }
+        let Draft { interval, duration, serve, .. } = self;
+        ServeArgs { interval, duration, end: close.or(reset), ..serve }
     }
 }
 

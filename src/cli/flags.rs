@@ -135,9 +135,9 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "duration",
         value: Some("T"),
-        verbs: SERVE,
-        help: "Time to run, in s (default, and 0: until a signal)",
-        effect: |draft, value| store(&mut draft.serve.duration, effects::seconds_or_none(value)),
+        verbs: &[Verb::Run, Verb::Serve],
+        help: "Time to run, in s (default, and 0: without a limit)",
+        effect: |draft, value| store(&mut draft.duration, effects::seconds_or_none(value)),
         ..BASE
     },
     Flag {
@@ -246,6 +246,13 @@ pub const FLAGS: &[Flag] = &[
         verbs: REPORTS,
         help: "Write the conditions of --fail-if to FILE as JUnit XML",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Junit, value),
+        ..BASE
+    },
+    Flag {
+        long: "lifetime",
+        value: Some("T"),
+        help: "Close each connection after T, in s, and dial again, until --duration or a signal",
+        effect: |draft, value| fill(&mut draft.run.lifetime, effects::seconds(value)),
         ..BASE
     },
     Flag {

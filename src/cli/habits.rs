@@ -167,7 +167,7 @@ pub static HABITS: &[Habit] = &[
     run(&["timeout", "connect-timeout", "max-time", "W", "m"], "curl wrk oha iperf3 tcpkali ping", Takes::Word,
         Fix::Flag("dial-timeout"), "time for one handshake, in s"),
     run(&["w", "wait"], "nc", Takes::Time, Fix::Flag("dial-timeout"), "time for one handshake, in s"),
-    run(&["duration", "time", "run-time", "timelimit", "test-time", "hold-time", "keep", "idle", "hold-for"],
+    run(&["time", "run-time", "timelimit", "test-time", "hold-time", "keep", "idle", "hold-for"],
         "k6 wrk locust siege", Takes::Word,
         Fix::Flag("hold"), "time to hold the connections, in s"),
     run(&["z", "T"], "oha hey tcpkali", Takes::Time, Fix::Flag("hold"),

@@ -169,7 +169,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
     (
         "Connections",
-        &["hold", "ask", "send", "expect", "reply-timeout", "probe", "settle", "close"],
+        &["hold", "lifetime", "ask", "send", "expect", "reply-timeout", "probe", "settle", "close"],
     ),
     (
         "Reports",

@@ -5,12 +5,13 @@
 //! * [`causes`]: `CAUSES`, one record a cause: how it looks, how to check it, how to fix it;
 //! * [`facts`]: the numbers that rules read; [`useful_checks`]: which checks are useful after a run;
 //! * [`symptoms`]: what was observed, with its [`pattern`] and [`scope`]; [`closes`]: how connections
-//!   were closed; [`chance`]: the tests against chance;
+//!   were closed; [`chance`]: the tests against chance; [`churn`]: what differs under churn;
 //! * [`rank`]: which symptom comes first, and which others it explains;
 //! * [`rules`]: symptom × pattern × corroboration → candidates.
 
 pub mod causes;
 pub mod chance;
+pub mod churn;
 pub mod closes;
 pub mod facts;
 pub mod model;
@@ -36,7 +37,10 @@ use symptoms::Observed;
 pub fn diagnose(case: &Case<'_>) -> Diagnosis {
     let facts = Facts::of(case);
     let reached = reached(case, &facts);
-    let all = symptoms::symptoms(case, &facts);
+    let all = match case.summary.churn {
+        Some(_) => churn::symptoms(case),
+        None => symptoms::symptoms(case, &facts),
+    };
     let problem = |index: usize| problem(case, &facts, &all, index);
     let problems: Vec<Problem> = rank::rank(&all)
         .into_iter()
@@ -71,7 +75,10 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
         share: observed.fit.part,
         pattern: observed.fit.pattern.clone(),
         scope: observed.scope.clone(),
-        candidates: rules::candidates(&view),
+        candidates: match case.summary.churn {
+            Some(_) => churn::candidates(&view),
+            None => rules::candidates(&view),
+        },
         explains: Vec::new(),
     }
 }
@@ -89,7 +96,10 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
         _ => Span::ZERO,
     };
     Reached {
-        planned: summary.last.connections,
+        planned: match summary.is_time_up {
+            true => summary.last.connections - summary.last.level(State::NotInitiated),
+            false => summary.last.connections,
+        },
         sustained: summary.sustained,
         peak: summary.established_peak,
         established_ever: summary.established_ever,
@@ -102,25 +112,29 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
 fn ended_early(summary: &Summary) -> Option<EndedEarly> {
     let [not_dialed, dialing] =
         [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
+    let by_signal = summary.stopped && !summary.hit_max_errors;
     let early = EndedEarly {
-        by_signal: summary.stopped && !summary.hit_max_errors,
+        by_signal,
+        by_duration: summary.is_time_up && !summary.hit_max_errors && !by_signal,
         not_dialed,
         dialing,
         replies_pending: summary.replies_pending,
         checks_pending: summary.probes_pending,
     };
     let is_undone = not_dialed + dialing + summary.replies_pending + summary.probes_pending > 0;
-    (is_undone && (summary.stopped || summary.hit_max_errors)).then_some(early)
+    (is_undone && (by_signal || early.by_duration || summary.hit_max_errors)).then_some(early)
 }
 
 /// The first word, and its exit code.
 fn word(case: &Case<'_>, reached: &Reached, problems: &[Problem]) -> (Word, u8) {
     let summary = case.summary;
+    if let Some(churn) = &summary.churn {
+        return churn::word(case, churn);
+    }
     // What was established and did not stay is none.
     let is_some = reached.sustained > 0 || reached.replied.is_some_and(|replied| replied > 0);
     let some_or_none = if is_some { Word::Limit } else { Word::Failed };
-    let is_undecided =
-        summary.last.level(State::NotInitiated) + summary.last.level(State::Dialing) > 0;
+    let is_undecided = summary.not_dialed() + summary.last.level(State::Dialing) > 0;
     if summary.hit_max_errors {
         return (some_or_none, exit::WITH_ERRORS);
     }

@@ -48,7 +48,7 @@ pub struct Diagnosis {
 /// What was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
-    /// The connections of the plan.
+    /// The connections of the plan, without those not dialed before --duration was over.
     pub planned: u32,
     /// The most that stayed open together for 100 ms.
     pub sustained: u32,
@@ -74,6 +74,8 @@ impl Reached {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndedEarly {
     pub by_signal: bool,
+    /// By --duration, and not before it was over.
+    pub by_duration: bool,
     pub not_dialed: u32,
     pub dialing: u32,
     pub replies_pending: u32,
@@ -319,5 +321,11 @@ pub enum Fact {
     /// Dials failed after the close.
     RefusedAfter {
         dials: u32,
+    },
+    /// Connections that this run had closed by FIN before the first dial without a port, and all
+    /// ports of its pairs.
+    ClosedIntoTimeWait {
+        connections: u64,
+        ports: u64,
     },
 }

@@ -156,7 +156,7 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
         (Symptom::HalfOpen, Symptom::DialsSlow { .. } | Symptom::NoReply { .. }) => true,
         (Symptom::NoReply { .. }, Symptom::DialsSlow { .. }) => true,
         (Symptom::ClosedOnAccept { resets, .. }, Symptom::DialsSlow { .. } | Symptom::HalfOpen) => {
-            resets * 10 >= cause.fit.part.hits * 9
+            u64::from(*resets) * 10 >= u64::from(cause.fit.part.hits) * 9
         }
         _ => false,
     }

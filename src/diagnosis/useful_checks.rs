@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use super::Case;
 use super::causes::Check;
-use super::causes::record::{ALL_ADDRESSES, EXPECT, FAMILIES, ICMP, PROBE, SEND, UNSENT};
+use super::causes::record::{
+    ALL_ADDRESSES, EXPECT, FAMILIES, HOLD, ICMP, PATIENCE, PROBE, SEND, UNSENT,
+};
 use super::model::{Diagnosis, Symptom, Word};
 use crate::engine::EndReason;
 use crate::plan::{Hold, Probe};
@@ -33,7 +35,9 @@ pub fn next_tests(case: &Case<'_>, diagnosis: &Diagnosis) -> Vec<NextTest> {
     let is_held = case.plan.hold != Hold::For(Span::ZERO);
     let is_done = [case.plan.reply_check.is_some(), is_held, false];
     let left = NEXT.into_iter().zip(is_done).filter(|(_, is_done)| !is_done);
-    let is_clean = diagnosis.word == Word::Ok && diagnosis.problems.is_empty();
+    // All of them hold connections.
+    let is_clean =
+        diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && case.plan.lifetime.is_none();
     left.map(|(test, _)| test).take(if is_clean { NEXT_MAX } else { 0 }).collect()
 }
 
@@ -43,6 +47,7 @@ pub fn is_useful(case: &Case<'_>, symptom: &Symptom, check: &Check, host: &str) 
     let are_all_refused = matches!(symptom, Symptom::DialsFailed { reasons, pending: 0, slow: 0, .. }
         if reasons.iter().all(|(reason, _)| *reason == EndReason::Refused));
     match check.command {
+        SEND | EXPECT | PROBE | HOLD | PATIENCE if case.plan.lifetime.is_some() => false,
         // A server that closes on accept does so before a request arrives.
         SEND => {
             reply_check.is_none_or(|check| check.send.is_empty())

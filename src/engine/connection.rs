@@ -22,13 +22,14 @@ impl State {
     pub const ALL: [State; State::COUNT] =
         [State::NotInitiated, State::Dialing, State::Established, State::Closed, State::Error];
 
-    /// Whether a connection may move from here to `to`.
+    /// Whether a connection may move from here to `to`. Only churn leads back, with the next attempt.
     pub fn may_become(self, to: State) -> bool {
         matches!(
             (self, to),
             (State::NotInitiated, State::Dialing)
                 | (State::Dialing, State::Established | State::Error)
                 | (State::Established, State::Closed)
+                | (State::Established | State::Closed | State::Error, State::NotInitiated)
         )
     }
 }
@@ -284,12 +285,13 @@ impl Table {
             reason.is_none_or(|reason| reason.ends_in() == to),
             "{reason:?} does not end in {to:?}"
         );
-        let dial_time = match to {
-            State::Established => Some(Code::of(at.since(before.since))),
-            _ => before.dial_time,
+        let (dial_time, attempt) = match to {
+            State::Established => (Some(Code::of(at.since(before.since))), before.attempt),
+            State::NotInitiated => (None, before.attempt.wrapping_add(1)),
+            _ => (before.dial_time, before.attempt),
         };
         let dialed_at = if to == State::Dialing { at } else { before.dialed_at };
-        *connection = Connection { dialed_at, since: at, state: to, reason, dial_time, ..before };
+        *connection = Connection { dialed_at, since: at, attempt, state: to, reason, dial_time };
         before
     }
 

@@ -13,7 +13,7 @@ impl Engine {
         while let Some(slot) = self.wheel.pop_expired(tick, &mut budget) {
             let key = self.table.key(slot);
             if self.is(key, State::Established) {
-                budget = budget.saturating_sub(self.check_due(key, actions) - 1);
+                budget = budget.saturating_sub(self.established_due(key, actions) - 1);
                 continue;
             }
             let dialed_at = self.table.get(key).map_or(self.now, |connection| connection.since);
@@ -35,8 +35,12 @@ impl Engine {
     /// The deadline of an established connection. Returns its cost in [`Budgets::expiries_max`].
     ///
     /// [`Budgets::expiries_max`]: crate::plan::Budgets::expiries_max
-    fn check_due(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
+    fn established_due(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
         let since = self.table.get(key).map_or(self.now, |connection| connection.since);
+        if self.churn.is_some() {
+            self.lifetime_due(key, since, actions);
+            return CHECK_COST;
+        }
         let reply_timeout = self.checks.reply_timeout(key.slot);
         if let Some(due) = reply_timeout.map(|span| since + span).filter(|due| self.now < *due) {
             // Beyond the reach of the wheel, as above.
@@ -65,7 +69,7 @@ impl Engine {
             return;
         }
         let mut budget = self.budgets.expiries_max;
-        self.checks.begin_round(self.now, self.decided_at, self.hold);
+        self.checks.begin_round(self.now, self.decided_at, self.hold());
         while budget > 0
             && let Some(slot) = self.checks.next_of_round()
         {
@@ -92,13 +96,13 @@ impl Engine {
             self.note(key, Note::ReplyTimedOut, actions);
         }
         if checks.read_suspect {
-            self.pending_reads.read(key, TcpInfoPurpose::Suspect, actions);
+            self.read_tcp_info(key, TcpInfoPurpose::Suspect, actions);
         }
         if checks.start_keepalive {
             actions.push(Action::StartKeepalive(key));
         }
         if checks.read {
-            self.pending_reads.read(key, TcpInfoPurpose::Keepalive, actions);
+            self.read_tcp_info(key, TcpInfoPurpose::Keepalive, actions);
         }
         if checks.stop_keepalive {
             actions.push(Action::StopKeepalive(key));

@@ -13,7 +13,9 @@ impl Engine {
     /// Decides whether the run is over.
     pub(super) fn conclude(&mut self) {
         let [not_initiated, dialing, ..] = self.ledger.levels();
-        if not_initiated + dialing == 0 && self.decided_at.is_none() {
+        let is_all_dialed = not_initiated == 0 && self.churn.is_none();
+        let is_decided = dialing == 0 && (is_all_dialed || self.is_dialing_over());
+        if is_decided && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
         }
         let is_hold_over = self.end_due().is_some_and(|end| end <= self.now);
@@ -32,16 +34,43 @@ impl Engine {
     /// the hold ends by a signal.
     pub(super) fn end_due(&self) -> Option<Moment> {
         let decided_at = self.decided_at?;
-        match self.hold {
+        match self.hold() {
             Hold::For(span) => Some((decided_at + span).max(self.settled_at(decided_at))),
             Hold::Forever => None,
         }
     }
 
+    /// The hold, as far as `--duration` lets it go on.
+    pub(super) fn hold(&self) -> Hold {
+        let (Some(end), Some(decided_at)) = (self.time_up_at(), self.decided_at) else {
+            return self.hold;
+        };
+        let left = end.since(decided_at);
+        match self.hold {
+            Hold::For(span) => Hold::For(span.min(left)),
+            Hold::Forever => Hold::For(left),
+        }
+    }
+
+    /// When `--duration` is over: it counts from the first dial.
+    pub(super) fn time_up_at(&self) -> Option<Moment> {
+        let duration = self.duration?;
+        Some(self.stats.first_dial? + duration)
+    }
+
+    pub(super) fn is_time_up(&self) -> bool {
+        self.time_up_at().is_some_and(|end| end <= self.now)
+    }
+
+    /// Whether `--duration` is over, and each dial that was handed out has been reported.
+    fn is_dialing_over(&self) -> bool {
+        self.is_time_up() && self.pacer.taken() == self.ledger.entered(State::Dialing)
+    }
+
     /// The earliest moment with [`QUIET`] behind it and no close; at the latest the plan's settle time
     /// after the last dial was decided.
     fn settled_at(&self, decided_at: Moment) -> Moment {
-        if self.ledger.level(State::Established) == 0 {
+        if self.ledger.level(State::Established) == 0 || self.churn.is_some() {
             return decided_at;
         }
         let quiet_since = self.closed_at.map_or(decided_at, |at| at.max(decided_at));

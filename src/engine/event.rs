@@ -156,6 +156,10 @@ pub enum Note {
         failure: Failure,
         after: Span,
     },
+    /// Closed by us, at the end of its lifetime.
+    Retired {
+        after: Span,
+    },
     /// Still open.
     ReplyTimedOut,
 }

@@ -3,6 +3,7 @@
 use super::check_state::{CheckState, Outcome, Step};
 use super::check_table::{Input, sent_before_deadline};
 use super::failure_times::SLOW_DIAL_MIN;
+use super::histogram::Code;
 use super::tcp_info::{self, Evidence, SentKeepalive, reduced};
 use super::{Action, EndReason, Engine, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose};
 use crate::units::{Moment, Span, Tick};
@@ -10,7 +11,11 @@ use crate::units::{Moment, Span, Tick};
 impl Engine {
     /// Whether `key` was handed out by [`Action::Dial`] and not reported as dialed.
     pub(super) fn is_dial_pending(&self, key: Key) -> bool {
-        self.is(key, State::NotInitiated) && key.slot < self.pacer.taken()
+        self.is(key, State::NotInitiated)
+            && match &self.churn {
+                Some(churn) => !churn.is_free(key.slot),
+                None => u64::from(key.slot) < self.pacer.taken(),
+            }
     }
 
     pub(super) fn dialed(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
@@ -19,7 +24,11 @@ impl Engine {
             self.wheel.arm(key.slot, Tick::at_or_after(at + timeout));
         }
         if self.pacer.is_paced() {
-            self.stats.dial_lateness.record(at.since(self.pacer.scheduled(key.slot)));
+            let due = match &self.churn {
+                Some(churn) => churn.due(key.slot),
+                None => self.pacer.scheduled(key.slot.into()),
+            };
+            self.stats.dial_lateness.record(at.since(due));
         }
         self.stats.first_dial.get_or_insert(at);
         self.stats.last_dial = Some(at);
@@ -36,7 +45,10 @@ impl Engine {
         if is_slow {
             self.slow_dial(key, actions);
         } else if self.pending_reads.is_rtt_due(at) {
-            self.pending_reads.read(key, TcpInfoPurpose::Rtt, actions);
+            self.read_tcp_info(key, TcpInfoPurpose::Rtt, actions);
+        }
+        if self.churn.is_some() {
+            return self.live(key, at, actions);
         }
         let checks = self.checks.take(key.slot, Input::Opened { is_slow }, at);
         // The request is sent only now, whenever the connection was established.
@@ -51,7 +63,18 @@ impl Engine {
     fn slow_dial(&mut self, key: Key, actions: &mut Vec<Action>) {
         let has_failed = !self.is(key, State::Established);
         self.stats.slow.add(has_failed);
-        self.pending_reads.read(key, TcpInfoPurpose::Slow, actions);
+        self.read_tcp_info(key, TcpInfoPurpose::Slow, actions);
+    }
+
+    /// Requests a read of TCP_INFO.
+    pub(super) fn read_tcp_info(
+        &mut self,
+        key: Key,
+        purpose: TcpInfoPurpose,
+        actions: &mut Vec<Action>,
+    ) {
+        let dial_time = self.table.get(key).and_then(|connection| connection.dial_time);
+        self.pending_reads.read(key, dial_time, purpose, actions);
     }
 
     /// A dial failed, or timed out.
@@ -68,7 +91,7 @@ impl Engine {
         }
         self.stats.failed_times.record(after);
         self.note(key, Note::Errored { failure, after }, actions);
-        actions.push(Action::Close(key));
+        self.close_socket(key, actions);
     }
 
     /// An established connection ended.
@@ -83,7 +106,15 @@ impl Engine {
         self.stats.lifetimes.record(after);
         self.closed_at = self.closed_at.max(Some(at.min(self.now)));
         self.note(key, Note::Closed { failure, after }, actions);
+        self.close_socket(key, actions);
+    }
+
+    /// Of a dial that has failed, or a connection that has ended: under churn its slot is free.
+    fn close_socket(&mut self, key: Key, actions: &mut Vec<Action>) {
         actions.push(Action::Close(key));
+        if let Some(churn) = &mut self.churn {
+            churn.ended(key.slot, self.now);
+        }
     }
 
     /// The same, by RST: half-open if that answered our keepalive.
@@ -188,14 +219,17 @@ impl Engine {
         &mut self,
         key: Key,
         purpose: TcpInfoPurpose,
+        dial_time: Option<Code>,
         info: &TcpInfo,
         at: Moment,
         actions: &mut Vec<Action>,
     ) {
         let is_open = self.is(key, State::Established);
         match purpose {
-            TcpInfoPurpose::Rtt => self.record_rtt(key, info),
-            TcpInfoPurpose::Slow => self.stats.slow.add_repeats(info.total_retrans, !is_open),
+            TcpInfoPurpose::Rtt => self.record_rtt(dial_time, info),
+            TcpInfoPurpose::Slow => {
+                self.stats.slow.add_repeats(info.total_retrans, dial_time.is_none());
+            }
             TcpInfoPurpose::Suspect => {
                 self.checks.suspect(tcp_info::suspicion(info, self.sends));
             }
@@ -208,11 +242,10 @@ impl Engine {
         }
     }
 
-    fn record_rtt(&mut self, key: Key, info: &TcpInfo) {
+    fn record_rtt(&mut self, dial_time: Option<Code>, info: &TcpInfo) {
         // The kernel takes no RTT from a retransmitted SYN.
         let Some(rtt) = info.rtt.filter(|_| info.total_retrans == 0) else { return };
         self.stats.handshake_times.record(rtt);
-        let dial_time = self.table.get(key).and_then(|connection| connection.dial_time);
         let dial_time = dial_time.map_or(rtt, |time| time.middle());
         self.stats.notice_times.record(Span(dial_time.0.saturating_sub(rtt.0)));
     }

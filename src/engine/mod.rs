@@ -67,6 +67,7 @@ pub mod check_state;
 pub mod check_stats;
 mod check_table;
 pub mod checks;
+pub mod churn;
 pub mod connection;
 pub mod dating;
 mod deadlines;
@@ -83,6 +84,7 @@ mod pending_tcp_info;
 pub mod port_exhaustion;
 mod queries;
 pub mod ready;
+mod redial;
 mod rounds;
 mod schedule;
 pub mod series;
@@ -100,12 +102,13 @@ pub use event::{Action, Event, EventKind, Failure, Note, TcpInfo, TcpInfoPurpose
 pub use summary::{Progress, Sample, Summary};
 
 use checks::Checks;
+use churn::Churn;
 use connection::Table;
 use gaps::{Gaps, Unread};
 use ledger::Ledger;
 use pacer::Pacer;
 use pending_tcp_info::PendingTcpInfo;
-use port_exhaustion::ExhaustedRoutes;
+use port_exhaustion::{ExhaustedRoutes, TRIED_AGAIN_EVERY, TRIED_EVERY};
 use ready::Ready;
 use series::Series;
 use stall::Stalled;
@@ -133,7 +136,8 @@ pub fn bits_per_connection(plan: &Plan) -> u64 {
     let checks = if checks::checks(plan) { check_state::BITS_PER_CONNECTION } else { 0 };
     let has_expect = plan.reply_check.as_ref().is_some_and(|talk| !talk.expect.is_empty());
     let expect = if has_expect { expect::BITS_PER_CONNECTION } else { 0 };
-    BITS_PER_CONNECTION + checks + expect
+    let churn = if plan.lifetime.is_some() { churn::BITS_PER_CONNECTION } else { 0 };
+    BITS_PER_CONNECTION + checks + expect + churn
 }
 
 /// A run in progress.
@@ -143,6 +147,7 @@ pub struct Engine {
     dial_timeout: Option<Span>,
     interval: Option<Span>,
     hold: Hold,
+    duration: Option<Span>,
     settle: Span,
     debug: bool,
     budgets: Budgets,
@@ -151,6 +156,8 @@ pub struct Engine {
     wheel: Wheel,
     ready: Ready,
     pacer: Pacer,
+    /// Only with a lifetime.
+    churn: Option<Box<Churn>>,
     routes: Routes,
     exhausted_routes: ExhaustedRoutes,
     checks: Checks,
@@ -191,6 +198,10 @@ impl Engine {
         let connections = plan.connections;
         let bytes = u64::from(connections) * bits_per_connection(plan).div_ceil(8);
         let no_memory = |_| Error::Memory { connections, bytes };
+        let (dials, tried_every) = match plan.lifetime {
+            Some(_) => (u64::MAX, TRIED_AGAIN_EVERY),
+            None => (connections.into(), TRIED_EVERY),
+        };
         let mut wheel = Wheel::new(connections).map_err(no_memory)?;
         // Its reach counts from here.
         wheel.pop_expired(Tick::begun_by(start), &mut 0);
@@ -199,6 +210,7 @@ impl Engine {
             dial_timeout: plan.dial_timeout,
             interval: plan.interval,
             hold: plan.hold,
+            duration: plan.duration,
             settle: plan.settle,
             debug: plan.debug,
             budgets: plan.budgets,
@@ -206,15 +218,16 @@ impl Engine {
             ledger: Ledger::new(connections),
             wheel,
             ready: Ready::new(connections).map_err(no_memory)?,
-            pacer: Pacer::new(plan.pace, connections, start),
+            pacer: Pacer::new(plan.pace, dials, start),
+            churn: Churn::new(plan, start).map_err(no_memory)?,
             routes: plan.routes.clone(),
-            exhausted_routes: ExhaustedRoutes::new(&plan.routes).map_err(no_memory)?,
+            exhausted_routes: ExhaustedRoutes::new(&plan.routes, tried_every).map_err(no_memory)?,
             checks: Checks::new(plan).map_err(no_memory)?,
             pending_reads: PendingTcpInfo::new(&plan.budgets),
             final_drains: Vec::with_capacity(plan.budgets.final_drains_max() as usize),
             sends: plan.reply_check.as_ref().is_some_and(|talk| !talk.send.is_empty()),
             errors_max: plan.errors_max,
-            stalled: Stalled::new(plan.errors_max),
+            stalled: Stalled::new(plan.errors_max.filter(|_| plan.lifetime.is_none())),
             start,
             now: start,
             sample_due: Some(start),
@@ -288,9 +301,10 @@ impl Engine {
             Kind::ReplyMatched(key) if self.is(key, State::Established) => {
                 self.replied(key, at, actions);
             }
-            Kind::TcpInfo(key, purpose, info) if self.pending_reads.take(key, purpose) => {
-                self.tcp_info_read(key, purpose, &info, at, actions);
-            }
+            Kind::TcpInfo(key, purpose, info) => match self.pending_reads.take(key, purpose) {
+                Some(dial) => self.tcp_info_read(key, purpose, dial, &info, at, actions),
+                None => self.stats.events_ignored += 1,
+            },
             Kind::Gap { since, is_stop } if since < at && at <= self.now => {
                 self.begin_gap(since, at, is_stop);
             }

@@ -1,15 +1,15 @@
 //! When the next dial is due.
 
 use crate::plan::Pace;
-use crate::units::{Moment, Span};
+use crate::units::{Moment, Span, low_32};
 
 /// The schedule: dial `i` is due at start + i × sleep, moved by pauses, and caught up at no more
 /// than twice the pace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pacer {
     pace: Pace,
-    dials: u32,
-    taken: u32,
+    dials: u64,
+    taken: u64,
     start: Moment,
     /// By how much pauses have moved the schedule so far.
     shift: Span,
@@ -19,12 +19,12 @@ pub struct Pacer {
 
 impl Pacer {
     /// A schedule of `dials` dials, the first of them due at `start`.
-    pub fn new(pace: Pace, dials: u32, start: Moment) -> Pacer {
+    pub fn new(pace: Pace, dials: u64, start: Moment) -> Pacer {
         Pacer { pace, dials, taken: 0, start, shift: Span::ZERO, not_before: start }
     }
 
     /// The number of dials taken so far, which is also the index of the next one.
-    pub fn taken(&self) -> u32 {
+    pub fn taken(&self) -> u64 {
         self.taken
     }
 
@@ -34,24 +34,34 @@ impl Pacer {
     }
 
     /// When dial `index` is due by the schedule as it stands.
-    pub fn scheduled(&self, index: u32) -> Moment {
+    pub fn scheduled(&self, index: u64) -> Moment {
         self.start + self.pace.offset(index) + self.shift
+    }
+
+    /// When the next dial is due by the schedule as it stands.
+    pub fn next_scheduled(&self) -> Moment {
+        self.scheduled(self.taken)
+    }
+
+    /// How many dials are due by `at`.
+    pub fn due_by(&self, at: Moment) -> u64 {
+        self.pace.dials_within(at.since(self.start + self.shift))
     }
 
     /// When the next dial may start; `None` once all are taken.
     pub fn next_due(&self) -> Option<Moment> {
-        let next = self.scheduled(self.taken).max(self.not_before);
+        let next = self.next_scheduled().max(self.not_before);
         (self.taken < self.dials).then_some(next)
     }
 
-    /// Takes the next dial, if it is due by `now`, and returns its index.
+    /// Takes the next dial, if it is due by `now`, and returns its index (its lower 32 bits).
     pub fn take(&mut self, now: Moment) -> Option<u32> {
         if self.next_due()? > now {
             return None;
         }
-        let index = self.taken;
+        let index = low_32(self.taken);
         self.taken += 1;
-        self.not_before = now + Span(self.pace.offset(1).0 / 2);
+        self.not_before = now + Span(self.pace.offset(1u32).0 / 2);
         Some(index)
     }
 

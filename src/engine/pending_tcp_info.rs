@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::connection::Key;
 use super::event::{Action, TcpInfoPurpose};
+use super::histogram::Code;
 use crate::plan::Budgets;
 use crate::units::{Moment, Span};
 
@@ -15,7 +16,7 @@ const RTT_EVERY: Span = Span::from_ms(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingTcpInfo {
     /// Those of the turn before without a result, then those of this turn.
-    reads: VecDeque<(Key, TcpInfoPurpose)>,
+    reads: VecDeque<(Key, TcpInfoPurpose, Option<Code>)>,
     /// How many are of the turn before.
     open: usize,
     rtt_due: Moment,
@@ -35,20 +36,25 @@ impl PendingTcpInfo {
         self.open = self.reads.len();
     }
 
-    /// Takes a read that now has its result; whether there was one. Results come in the order of
-    /// the reads, so that each costs O(1).
-    pub fn take(&mut self, key: Key, purpose: TcpInfoPurpose) -> bool {
-        let index = self.reads.iter().take(self.open).position(|read| *read == (key, purpose));
-        if let Some(index) = index {
-            self.reads.remove(index);
-            self.open -= 1;
-        }
-        index.is_some()
+    /// Takes a read that now has its result, if there was one, with the dial time of its connection:
+    /// by now the slot may be dialing again. Results come in the order of the reads, so that each
+    /// costs O(1).
+    pub fn take(&mut self, key: Key, purpose: TcpInfoPurpose) -> Option<Option<Code>> {
+        let is_it = |read: &(Key, TcpInfoPurpose, _)| (read.0, read.1) == (key, purpose);
+        let index = self.reads.iter().take(self.open).position(is_it)?;
+        self.open -= 1;
+        self.reads.remove(index).map(|(_, _, dial_time)| dial_time)
     }
 
-    /// Requests a read.
-    pub fn read(&mut self, key: Key, purpose: TcpInfoPurpose, actions: &mut Vec<Action>) {
-        self.reads.push_back((key, purpose));
+    /// Requests a read of a connection with this dial time; `None`: its dial failed.
+    pub fn read(
+        &mut self,
+        key: Key,
+        dial_time: Option<Code>,
+        purpose: TcpInfoPurpose,
+        actions: &mut Vec<Action>,
+    ) {
+        self.reads.push_back((key, purpose, dial_time));
         actions.push(Action::ReadTcpInfo(key, purpose));
     }
 

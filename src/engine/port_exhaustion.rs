@@ -14,10 +14,14 @@ use crate::units::{Moment, Span};
 /// Between two dials that are tried on exhausted routes.
 pub const TRIED_EVERY: Span = Span::from_s(1);
 
+/// The same where slots dial again: their ports become free all the time.
+pub const TRIED_AGAIN_EVERY: Span = Span::from_ms(100);
+
 /// A set of routes, a bit each; O(1), and next to nothing while it is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExhaustedRoutes {
     routes: Routes,
+    tried_every: Span,
     bits: Box<[u64]>,
     count: u32,
     /// When the next dial on any of them is tried.
@@ -29,9 +33,10 @@ impl ExhaustedRoutes {
     ///
     /// # Errors
     /// If allocation fails.
-    pub fn new(routes: &Routes) -> Result<ExhaustedRoutes, TryReserveError> {
+    pub fn new(routes: &Routes, tried_every: Span) -> Result<ExhaustedRoutes, TryReserveError> {
         let bits = filled(0, routes.numbers().div_ceil(64))?;
-        Ok(ExhaustedRoutes { routes: routes.clone(), bits, count: 0, trial_due: Moment(0) })
+        let (routes, trial_due) = (routes.clone(), Moment(0));
+        Ok(ExhaustedRoutes { routes, tried_every, bits, count: 0, trial_due })
     }
 
     /// Whether the route of `slot` has no free port, as far as is known.
@@ -47,16 +52,21 @@ impl ExhaustedRoutes {
         self.contains(slot) && now < self.trial_due
     }
 
+    /// When the next dial on an exhausted route is tried.
+    pub fn trial_due(&self) -> Moment {
+        self.trial_due
+    }
+
     /// `slot` is dialed.
     pub fn dial(&mut self, slot: u32, now: Moment) {
         if self.contains(slot) {
-            self.trial_due = now + TRIED_EVERY;
+            self.trial_due = now + self.tried_every;
         }
     }
 
     /// A dial of `slot` found no port.
     pub fn insert(&mut self, slot: u32, now: Moment) {
-        self.trial_due = now + TRIED_EVERY;
+        self.trial_due = now + self.tried_every;
         let (word, mask) = self.place(slot);
         self.count += u32::from(self.bits[word] & mask == 0);
         self.bits[word] |= mask;
@@ -92,7 +102,7 @@ mod tests {
                 Target { host: "127.0.0.1".into(), address }
             };
             let routes = Routes::new((1..100).map(target).collect(), &[]).unwrap();
-            let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();
+            let mut exhausted = ExhaustedRoutes::new(&routes, TRIED_EVERY).unwrap();
             let mut oracle = HashSet::new();
             for (slot, step) in steps {
                 let route = slot % 99;
@@ -110,7 +120,7 @@ mod tests {
     fn one_dial_a_second_is_tried() {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
         let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
-        let mut exhausted = ExhaustedRoutes::new(&routes).unwrap();
+        let mut exhausted = ExhaustedRoutes::new(&routes, TRIED_EVERY).unwrap();
         let at = |ms| Moment(0) + Span::from_ms(ms);
         assert!(!exhausted.must_skip(0, at(0)));
         exhausted.insert(0, at(500));

@@ -36,6 +36,7 @@ impl Engine {
             established: self.ledger.entered(State::Established),
             closed: self.ledger.entered(State::Closed),
             errors: self.ledger.entered(State::Error),
+            closed_by_us: self.churn.as_ref().map(|churn| churn.closed()),
             flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
             held: self.decided_at.map(|at| self.now.since(at)),
             dial_times: &self.stats.established_times,
@@ -70,6 +71,14 @@ impl Engine {
         })
     }
 
+    /// The key of the current attempt of a slot; for tests.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn key(&self, slot: u32) -> Key {
+        self.table.key(slot)
+    }
+
     /// By when something has to come of `key`, if by any time; for tests.
     pub fn deadline(&self, key: Key) -> Option<Tick> {
         self.table.get(key).and_then(|_| self.wheel.due(key.slot))
@@ -91,16 +100,22 @@ impl Engine {
             now: self.now,
             rtt: stats.established_times.min(),
         };
-        let dials = Dials::read(&view);
+        // A table of the last attempts is no record of a run that churns.
+        let is_recorded = self.churn.is_none();
+        let dials = is_recorded.then(|| Dials::read(&view));
+        let table = |count: usize, of: &dyn Fn(&Dials) -> Breakdown| match &dials {
+            Some(dials) => of(dials),
+            None => Breakdown::of(count, std::iter::empty()),
+        };
         let failures = |reason: EndReason| {
             stats.failure_times[reason as usize].summarize(self.ledger.flow(reason))
         };
         let no_reply = self.checks.stats().no_reply;
         Summary {
             failures: EndReason::ALL.map(failures),
-            analysis: Analysis::of(&view, &dials),
-            targets: Breakdown::by_target(&view, &dials),
-            sources: Breakdown::by_source(&view, &dials),
+            analysis: dials.as_ref().map_or_else(Default::default, |d| Analysis::of(&view, d)),
+            targets: table(self.routes.targets().len(), &|d| Breakdown::by_target(&view, d)),
+            sources: table(self.routes.sources().len(), &|d| Breakdown::by_source(&view, d)),
             slow: stats.slow,
             handshake_times: stats.handshake_times,
             notice_times: stats.notice_times,
@@ -133,6 +148,8 @@ impl Engine {
             events_ignored: stats.events_ignored,
             series: self.series.finished(self.now.since(self.start), &self.point()),
             answers: Default::default(),
+            churn: self.churn_stats(),
+            is_time_up: self.is_time_up(),
             stopped: self.stopped,
             loop_failed: false,
         }
@@ -143,7 +160,8 @@ impl Engine {
     /// # Panics
     /// If any two parts disagree.
     pub fn audit(&self) {
-        self.ledger.audit();
+        let closed_by_us = self.churn.as_ref().map_or(0, |churn| churn.closed());
+        self.ledger.audit(closed_by_us);
         self.wheel.audit();
         self.checks.audit();
         self.sustained.audit();
@@ -153,7 +171,7 @@ impl Engine {
             levels[connection.state as usize] += 1;
             let is_due = match connection.state {
                 State::Dialing => self.dial_timeout.is_some(),
-                State::Established => self.checks.state(slot).is_pending(),
+                State::Established => self.churn.is_some() || self.checks.state(slot).is_pending(),
                 _ => false,
             };
             let has_deadline = self.wheel.due(slot).is_some();
@@ -161,7 +179,11 @@ impl Engine {
             let has_ended = matches!(connection.state, State::Closed | State::Error);
             assert_eq!(has_ended, connection.reason.is_some(), "slot {slot}: {connection:?}");
             let is_fresh = connection.state == State::NotInitiated;
-            assert!(is_fresh || slot < self.pacer.taken(), "slot {slot} has no dial action");
+            let is_dialed = match &self.churn {
+                None => u64::from(slot) < self.pacer.taken(),
+                Some(churn) => has_ended == churn.is_free(slot),
+            };
+            assert!(is_fresh || is_dialed, "slot {slot} has no dial action");
         }
         assert_eq!(levels, self.ledger.levels(), "the table and the ledger differ");
         assert_eq!(self.stats.established_times.count(), self.ledger.entered(State::Established));

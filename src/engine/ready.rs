@@ -55,6 +55,11 @@ impl Ready {
         (!self.is_empty()).then(|| self.last - 1)
     }
 
+    /// The slot that is taken next.
+    pub fn first(&self) -> Option<u32> {
+        self.first.checked_sub(1)
+    }
+
     /// Takes the first slot.
     pub fn pop(&mut self) -> Option<u32> {
         let slot = self.first.checked_sub(1)?;

@@ -1,7 +1,7 @@
 //! What a turn starts by itself: samples, drains, dials, and when the next turn is due.
 
 use super::{Action, EndReason, Engine, Key, Note, State, Wake};
-use crate::units::{Moment, Tick, next_beat};
+use crate::units::{Moment, Tick, low_32, next_beat};
 
 impl Engine {
     /// At the beginning of a turn, when nothing has changed since the one before.
@@ -10,6 +10,9 @@ impl Engine {
         if self.series.is_due(after) {
             let (last_turn, point) = (self.now.since(self.start), self.point());
             self.series.advance(last_turn, after, &point);
+        }
+        if self.churn.is_some() {
+            self.advance_intervals(now);
         }
     }
 
@@ -37,9 +40,15 @@ impl Engine {
     pub(super) fn dial(&mut self, actions: &mut Vec<Action>) {
         // Skipped dials come first: nothing stands between a dial and the poll, and they may reach
         // the maximum of errors.
+        if self.is_time_up() {
+            return;
+        }
+        if self.churn.is_some() {
+            return self.dial_again(actions);
+        }
         let mut skipped = 0;
         while skipped < self.budgets.skips_max
-            && self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
+            && self.exhausted_routes.must_skip(self.next_slot(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
             skipped += 1;
@@ -54,13 +63,18 @@ impl Engine {
         let mut dials = 0;
         while !self.over
             && dials < self.budgets.dials_max
-            && !self.exhausted_routes.must_skip(self.pacer.taken(), self.now)
+            && !self.exhausted_routes.must_skip(self.next_slot(), self.now)
             && let Some(slot) = self.pacer.take(self.now)
         {
             dials += 1;
             self.exhausted_routes.dial(slot, self.now);
             actions.push(Action::Dial(self.table.key(slot)));
         }
+    }
+
+    /// The slot of the next dial, without churn.
+    fn next_slot(&self) -> u32 {
+        low_32(self.pacer.taken())
     }
 
     /// A dial that fails without a system call: its route has no free port. It took no time, so none
@@ -81,12 +95,15 @@ impl Engine {
             return Wake::Now;
         }
         let wheel = self.wheel.next_due().map(Tick::moment);
-        let dial = if self.stopped { None } else { self.pacer.next_due() };
+        let time_up = self.time_up_at();
+        let is_time_up = time_up.is_some_and(|end| end <= self.now);
+        let dial = if self.stopped || is_time_up { None } else { self.dial_due() };
+        let time_up = time_up.filter(|_| !is_time_up && self.decided_at.is_none());
         // While checks are pending, their results end the run.
         let end = self.end_due().filter(|_| !self.checks.is_waiting());
-        let round = self.checks.next_due(self.now, self.decided_at, self.hold);
+        let round = self.checks.next_due(self.now, self.decided_at, self.hold());
         let round = round.filter(|_| !self.stopped);
-        let due = [wheel, dial, self.sample_due, end, round, self.stalled.next_due()]
+        let due = [wheel, dial, self.sample_due, end, round, time_up, self.stalled.next_due()]
             .into_iter()
             .flatten()
             .min();

@@ -38,7 +38,8 @@ impl Stalled {
 
     /// The next slot was dialed, or skipped.
     pub fn dialed(&mut self) {
-        self.dialed += 1;
+        // Dials are counted by slot, and of a run that churns none is.
+        self.dialed = self.dialed.wrapping_add(1);
     }
 
     /// A dial was established: none that was dialed before counts any more.

@@ -3,6 +3,7 @@
 use super::analysis::Analysis;
 use super::analysis::breakdown::Breakdown;
 use super::check_stats::CheckStats;
+use super::churn::ChurnStats;
 use super::connection::{EndReason, State};
 use super::failure_times::{Failures, Slow};
 use super::gaps::Gaps;
@@ -10,6 +11,7 @@ use super::histogram::Histogram;
 use super::series::Series;
 use crate::ask::answer::AnswerTally;
 use crate::error::exit;
+use crate::plan::Plan;
 use crate::units::{Moment, Span};
 
 /// The accounts at one moment. An interval is one of these minus another.
@@ -37,6 +39,8 @@ pub struct Progress<'a> {
     pub established: u64,
     pub closed: u64,
     pub errors: u64,
+    /// At the end of their lifetime; only of a run that churns.
+    pub closed_by_us: Option<u64>,
     /// How many connections each reason ended, by [`EndReason`].
     pub flow: [u64; EndReason::COUNT],
     /// For how long they have been held: since every dial was decided.
@@ -115,6 +119,10 @@ pub struct Summary {
     pub series: Series,
     /// Replies that were counted apart, set by the driver.
     pub answers: AnswerTally,
+    /// Only with a lifetime.
+    pub churn: Option<ChurnStats>,
+    /// Whether the duration of the plan was over before its end: slots never dialed are no fault then.
+    pub is_time_up: bool,
     /// Whether a signal ended it, or a failure of the poll loop.
     pub stopped: bool,
     /// The latter, set by the driver.
@@ -132,8 +140,11 @@ impl Summary {
     }
 
     /// The original's exit code.
-    pub fn exit_code(&self) -> u8 {
-        let undecided = self.last.level(State::NotInitiated)
+    pub fn exit_code(&self, plan: &Plan) -> u8 {
+        if plan.lifetime.is_some() {
+            return self.exit_code_of_churn(plan);
+        }
+        let undecided = self.not_dialed()
             + self.last.level(State::Dialing)
             + self.replies_pending
             + self.probes_pending;
@@ -152,6 +163,22 @@ impl Summary {
         } else {
             exit::ALL_ESTABLISHED
         }
+    }
+
+    /// Whatever was not closed by us ended too early. Without a duration a signal is the end.
+    fn exit_code_of_churn(&self, plan: &Plan) -> u8 {
+        let is_cut_short = self.stopped && plan.duration.is_some() && !self.is_time_up;
+        match (self.hit_max_errors, self.flow.iter().sum::<u64>()) {
+            (false, _) if is_cut_short => exit::NOT_COMPLETED,
+            (false, 0) if self.established_ever == 0 => exit::NOT_COMPLETED,
+            (false, 0) => exit::ALL_ESTABLISHED,
+            _ => exit::WITH_ERRORS,
+        }
+    }
+
+    /// Slots that were to be dialed and were not.
+    pub fn not_dialed(&self) -> u32 {
+        if self.is_time_up { 0 } else { self.last.level(State::NotInitiated) }
     }
 
     /// How many connections `reason` ended.

@@ -8,15 +8,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::order::sort_short_by_key;
 use crate::plan::Plan;
+use time_wait::Ports;
 
 mod model;
 mod neighbours;
 #[cfg(test)]
 mod tests;
+mod time_wait;
 
 pub use model::{
     CgroupMemory, Descriptors, Finding, Gauge, Host, Knob, Neighbours, PORTS_WIDEST, PortRange,
-    PortsKnob,
+    PortsKnob, TimeWaitKnob,
 };
 
 /// Descriptors planned beside the connections: those open at the start, those that a run opens for
@@ -67,6 +69,9 @@ pub fn judge(plan: &Plan, host: &Host) -> Vec<Finding> {
     neighbours::judge(plan, host, &mut found);
     found.retain(|finding| finding.connections < u64::from(plan.connections));
     sort_short_by_key(&mut found, |finding| finding.connections);
+    // Of dials over time, not of connections at once.
+    let sustained = sustained_by_ports(plan, host);
+    found.extend(sustained.and_then(|knob| time_wait::judge(plan, knob)));
     found
 }
 
@@ -226,6 +231,15 @@ impl Shares {
         let each = self.0.iter().map(|share| share.connections.div_ceil(usable).max(share.sources));
         each.sum::<u64>().saturating_add(time_wait.div_ceil(usable))
     }
+}
+
+/// What the ports sustain if each connection is closed by FIN and dialed again; `None` if none is.
+pub fn sustained_by_ports(plan: &Plan, host: &Host) -> Option<TimeWaitKnob> {
+    let range = host.ports?;
+    let (usable, pairs) = (ports_usable(host, range), pairs(plan));
+    let is_reused = is_time_wait_reused(plan, host);
+    let can_be_reused = host.timestamps != Some(0);
+    time_wait::sustained(plan, &Ports { range, usable, pairs, is_reused, can_be_reused })
 }
 
 /// Whether `connect()` reuses ports in TIME_WAIT. Source: `tcp_twsk_unique` in

@@ -144,6 +144,7 @@ pub enum Knob {
         needed: u64,
     },
     Ports(PortsKnob),
+    TimeWait(TimeWaitKnob),
     Conntrack {
         entries: Gauge,
         needed: u64,
@@ -166,6 +167,22 @@ pub enum Knob {
         bytes: Gauge,
         needed_bytes: u64,
     },
+}
+
+/// The ports of a run that closes connections by FIN: each stays in TIME_WAIT for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimeWaitKnob {
+    pub range: PortRange,
+    /// Ports of the range for each pair of source and target, and pairs.
+    pub usable: u64,
+    pub pairs: u64,
+    /// For how long a port is not used again.
+    pub wait_s: u64,
+    /// Connections a second that the ports sustain, and that the plan wants; `None`: without a limit.
+    pub per_s: u64,
+    pub wanted_per_s: Option<u64>,
+    /// Whether `net.ipv4.tcp_tw_reuse` frees ports sooner.
+    pub reuse_helps: bool,
 }
 
 /// The ports of the pairs of source and target, and what would provide more of them.

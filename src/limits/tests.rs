@@ -409,6 +409,7 @@ fn what_is_needed_is_enough() {
                 assert!(knob.widest_is_enough);
                 host.ports = Some(PORTS_WIDEST);
             }
+            Knob::TimeWait(_) => unreachable!("it closes each connection once"),
             Knob::Conntrack { needed, .. } => host.conntrack = Some(gauge(needed, 90)),
             Knob::Neighbours { needed, .. } => host.neighbours[0].entries.most = needed,
             Knob::Memory { needed_bytes, .. } => host.memory_available_bytes = Some(needed_bytes),

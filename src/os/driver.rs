@@ -125,6 +125,8 @@ pub(super) struct Driver<'a> {
     pub(super) sockets: Sockets,
     pub(super) dialer: Dialer,
     pub(super) dating: Dating,
+    /// Whether slots are dialed again.
+    pub(super) churns: bool,
     /// For the next turn.
     pub(super) events: Vec<Event>,
     /// Index of the first event of the current poll batch.
@@ -153,6 +155,7 @@ impl<'a> Driver<'a> {
             engine: tables.engine,
             dialer: Dialer::new(plan, ports),
             dating: Dating::new(plan.batches()),
+            churns: plan.lifetime.is_some(),
             events: Vec::with_capacity(plan.budgets.turn_events_max()),
             batch_at: 0,
             buffer: vec![0; BUFFER_BYTES as usize],
@@ -242,6 +245,9 @@ impl<'a> Driver<'a> {
             Action::Close(key) => {
                 icmp::collect(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
                 self.sockets.close(key.slot);
+                if self.churns {
+                    self.last_lines.closed_by_us(key.slot);
+                }
             }
             Action::Sample => {
                 watch.sample(&self.engine.sample());
@@ -278,7 +284,7 @@ impl<'a> Driver<'a> {
                 }
             }
             Action::Note(key, note) => {
-                if matches!(note, Note::Closed { .. }) {
+                if matches!(note, Note::Closed { .. } | Note::Retired { .. }) {
                     self.flush_received(key, watch);
                 }
                 watch.debug(key, DebugEvent::Note(note));

@@ -34,7 +34,10 @@ impl Driver<'_> {
             }
             Token(packed) => Key::unpack(packed as u64),
         };
-        // Readiness of a socket that is closed by now is stale.
+        // Readiness of a socket that is closed by now is stale, and so is that of an earlier attempt.
+        if self.churns && self.engine.connection(key).is_none() {
+            return;
+        }
         let Some(socket) = self.sockets.get(key.slot) else { return };
         let mut began = if self.dating.is_after_gap() { self.began(key) } else { Moment(0) };
         let at = self.dating.undated(now, began);

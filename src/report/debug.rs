@@ -31,7 +31,7 @@ impl Debug {
         target: &dyn fmt::Display,
         note: &Note,
     ) -> fmt::Result {
-        if matches!(note, Note::Closed { .. } | Note::Dialing)
+        if matches!(note, Note::Closed { .. } | Note::Retired { .. } | Note::Dialing)
             && let Some(received) = self.received.remove(&key.slot)
         {
             received.write_rest(out, key.slot, target)?;

@@ -136,11 +136,11 @@ fn open_at_first(summary: &Summary, reason: EndReason) -> Option<u32> {
 }
 
 /// Dials without a reply to their first SYN, however they ended.
-fn open_at_first_slow(summary: &Summary) -> u32 {
+fn open_at_first_slow(summary: &Summary) -> Option<u32> {
     let silent = [Outcome::Slow, Outcome::Pending, Outcome::Failed(EndReason::TimedOut)];
     let cells = &summary.analysis.everywhere.timeline.cells;
     let is_slow = |cell: &&Cell| silent.iter().any(|outcome| cell.count(*outcome) > 0);
-    cells.iter().find(is_slow).map_or(0, |cell| cell.level_at_first.end)
+    cells.iter().find(is_slow).map(|cell| cell.level_at_first.end)
 }
 
 fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
@@ -149,20 +149,20 @@ fn write_retransmissions(out: &mut dyn Write, summary: &Summary) -> fmt::Result 
         return Ok(());
     }
     let plural = if slow.repeats == 1 { "" } else { "s" };
-    writeln!(
+    write!(
         out,
-        "Dials of 1s or more: {}, of which {} retransmitted their SYN ({} retransmission{plural}); \
-         the first began with {} open",
-        slow.dials,
-        slow.retransmitted,
-        slow.repeats,
-        open_at_first_slow(summary)
-    )
+        "Dials of 1s or more: {}, of which {} retransmitted their SYN ({} retransmission{plural})",
+        slow.dials, slow.retransmitted, slow.repeats
+    )?;
+    match open_at_first_slow(summary) {
+        Some(open) => writeln!(out, "; the first began with {open} open"),
+        None => writeln!(out),
+    }
 }
 
 /// What the statistics call established.
 fn write_meaning(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
-    if summary.established_ever == 0 {
+    if summary.established_ever == 0 || summary.churn.is_some() {
         return Ok(());
     }
     let checks = &summary.checks;

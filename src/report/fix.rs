@@ -27,6 +27,7 @@ pub fn write_fix(f: &mut fmt::Formatter<'_>, knob: &Knob) -> fmt::Result {
             (sysctl("fs.epoll.max_user_watches", needed), String::new())
         }
         Knob::Ports(ports) => return write_ports_fix(f, ports),
+        Knob::TimeWait(ports) => return write_time_wait_fix(f, ports.reuse_helps),
         Knob::Conntrack { needed, .. } => {
             (sysctl("net.netfilter.nf_conntrack_max", needed), String::new())
         }
@@ -53,6 +54,15 @@ fn sysctl(name: &str, value: &dyn fmt::Display) -> String {
 
 fn write_command(f: &mut fmt::Formatter<'_>, command: &str) -> fmt::Result {
     if f.alternate() { f.write_str(&unbroken(command)) } else { f.write_str(command) }
+}
+
+fn write_time_wait_fix(f: &mut fmt::Formatter<'_>, reuse_helps: bool) -> fmt::Result {
+    write_command(f, "--close rst")?;
+    if reuse_helps {
+        f.write_str(", ")?;
+        write_command(f, "sysctl -w net.ipv4.tcp_tw_reuse=1")?;
+    }
+    f.write_str(", a lower --rate, or more addresses with --source")
 }
 
 fn write_ports_fix(f: &mut fmt::Formatter<'_>, ports: &PortsKnob) -> fmt::Result {

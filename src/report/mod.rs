@@ -2,6 +2,7 @@
 //! does the I/O.
 
 pub mod checks;
+pub mod churn;
 pub mod colour;
 pub mod debug;
 pub mod events;

@@ -26,6 +26,14 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
         let unit = if bytes == 1 { "byte" } else { "bytes" };
         let _ = write!(text, " {bytes} {unit} are sent on each of them.");
     }
+    if let Some(lifetime) = plan.lifetime {
+        let _ = write!(text, " Each is closed after {lifetime}, and its slot dials again");
+        let _ = match plan.duration {
+            Some(duration) => write!(text, ", for {duration}."),
+            None => write!(text, ", until a signal."),
+        };
+        return write_wrapped(out, &text, 0);
+    }
     let how = match plan.close {
         Close::Fin => "",
         Close::Rst => " with RST",
@@ -35,6 +43,9 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
         Hold::For(span) => write!(text, " Then they are held for {span}, and closed{how}."),
         Hold::Forever => write!(text, " Then they are held until a signal, and closed{how}."),
     };
+    if let Some(duration) = plan.duration {
+        let _ = write!(text, " It ends after {duration}, whatever is left.");
+    }
     write_wrapped(out, &text, 0)
 }
 

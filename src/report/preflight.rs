@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::escape::ShellQuoted;
 use super::fix::{neighbours_sysctl, write_fix};
 use crate::NAME_AND_VERSION;
-use crate::limits::{self, Finding, Gauge, Host, Knob, PortRange, PortsKnob};
+use crate::limits::{self, Finding, Gauge, Host, Knob, PortRange, PortsKnob, TimeWaitKnob};
 use crate::plan::{Hold, Plan};
 use crate::units::Span;
 
@@ -25,6 +25,9 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (allowed, planned) = (self.finding.connections, self.plan.connections);
         let knob = &self.finding.knob;
+        if let Knob::TimeWait(ports) = knob {
+            return write_time_wait(f, ports);
+        }
         write!(f, "{}: enough for {allowed} ", what(knob))?;
         // Ports in TIME_WAIT may belong to other addresses.
         if let Knob::Ports(PortsKnob { most, .. }) = knob
@@ -46,7 +49,7 @@ pub(super) fn what(knob: &Knob) -> &'static str {
         }
         Knob::FileMax { .. } => "open files of this host",
         Knob::Watches { .. } => "epoll watches of a user",
-        Knob::Ports(_) => "ephemeral ports",
+        Knob::Ports(_) | Knob::TimeWait(_) => "ephemeral ports",
         Knob::Conntrack { .. } => "connection tracking",
         Knob::Neighbours { is_v6: false, .. } => "neighbour table (ARP)",
         Knob::Neighbours { is_v6: true, .. } => "neighbour table (NDP)",
@@ -65,6 +68,7 @@ pub(super) fn write_value(f: &mut dyn Write, knob: &Knob) -> fmt::Result {
         Knob::FileMax { files, .. } => write!(f, "fs.file-max is {}", used(files)),
         Knob::Watches { most, .. } => write!(f, "fs.epoll.max_user_watches is {most}"),
         Knob::Ports(ports) => write_ports(f, ports),
+        Knob::TimeWait(ports) => write_sustained(f, ports),
         Knob::Conntrack { entries, .. } => {
             write!(f, "net.netfilter.nf_conntrack_max is {}", used(entries))
         }
@@ -95,6 +99,28 @@ fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
         write!(f, ", less up to {time_wait} in TIME_WAIT")?;
     }
     f.write_str(")")
+}
+
+/// `470 connections a second closed by FIN (28232 ports, each 60 s in TIME_WAIT)`.
+fn write_sustained(f: &mut dyn Write, ports: &TimeWaitKnob) -> fmt::Result {
+    let TimeWaitKnob { usable, pairs, wait_s, per_s, .. } = ports;
+    let each = if *pairs == 1 { String::new() } else { format!(" for each of {pairs} pairs") };
+    write!(
+        f,
+        "{per_s} connections a second closed by FIN ({usable} ports{each}, each for {wait_s} s in \
+         TIME_WAIT)"
+    )
+}
+
+fn write_time_wait(f: &mut fmt::Formatter<'_>, ports: &TimeWaitKnob) -> fmt::Result {
+    f.write_str("ephemeral ports: they sustain ")?;
+    write_sustained(f, ports)?;
+    match ports.wanted_per_s {
+        Some(wanted) => write!(f, ", the plan dials {wanted} a second")?,
+        None => f.write_str(", the plan sets no limit")?,
+    }
+    f.write_str("; fix: ")?;
+    write_fix(f, &Knob::TimeWait(*ports))
 }
 
 /// The findings with a header; nothing if there are none.
@@ -131,13 +157,21 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     writeln!(out, "Connections: {}", plan.connections)?;
     let last = plan.pace.offset(plan.connections - 1);
     if plan.pace.is_paced() {
-        let each = plan.pace.offset(1);
-        writeln!(out, "Pace: one dial every {each}, the last one after {last}")?;
+        let each = plan.pace.offset(1u32);
+        write!(out, "Pace: one dial every {each}")?;
+        match plan.lifetime {
+            Some(_) => writeln!(out)?,
+            None => writeln!(out, ", the last one after {last}")?,
+        }
     } else {
         writeln!(out, "Pace: unpaced")?;
     }
     writeln!(out, "Dial timeout: {}", or_none(plan.dial_timeout))?;
+    if let Some(lifetime) = plan.lifetime {
+        writeln!(out, "Lifetime: {lifetime}, then the slot dials again")?;
+    }
     match plan.hold {
+        _ if plan.lifetime.is_some() => {}
         Hold::For(span) if span >= plan.settle => {
             writeln!(out, "Hold: {span} after the last dial has opened or failed")?;
         }
@@ -151,6 +185,9 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
         }
         Hold::Forever => writeln!(out, "Hold: until a signal")?,
     }
+    if plan.duration.is_some() {
+        writeln!(out, "Duration: {}", or_none(plan.duration))?;
+    }
     writeln!(out, "Interval: {}", or_none(plan.interval))?;
     if let Some(range) = host.ports {
         let (usable, pairs) = (limits::ports_usable(host, range), limits::pairs(plan));
@@ -159,6 +196,11 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
             out,
             "Ports: {low} to {high}, {usable} usable for each pair of source and target; pairs: {pairs}"
         )?;
+    }
+    if let Some(ports) = limits::sustained_by_ports(plan, host) {
+        write!(out, "Ports sustain: ")?;
+        write_sustained(out, &ports)?;
+        writeln!(out)?;
     }
     let mib = limits::memory_needed(plan, host).div_ceil(1 << 20);
     writeln!(out, "Memory: {mib} MiB on this host, nearly all in the kernel")
@@ -178,199 +220,4 @@ fn or_none(span: Option<Span>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::CgroupMemory;
-    use crate::plan::Pace;
-    use crate::route::{Routes, Target};
-
-    fn plan(connections: u32, targets: u16) -> Plan {
-        let target =
-            |n| Target { host: "10.0.0.1".into(), address: ([10, 0, 0, 1], 80 + n).into() };
-        let routes = Routes::new((0..targets).map(target).collect(), &[]).unwrap();
-        Plan {
-            pace: Pace::sleep(Span::from_ms(10)),
-            dial_timeout: Some(Span::from_s(5)),
-            interval: Some(Span::from_s(1)),
-            ..Plan::plain(connections, routes)
-        }
-    }
-
-    #[test]
-    fn each_finding_is_a_line_with_its_knob_and_its_fix() {
-        let gauge = |most, used| Gauge { most, used };
-        let memory =
-            CgroupMemory { file: "/sys/fs/cgroup/a b/memory.max".into(), bytes: gauge(7 << 20, 5) };
-        for (knob, line) in [
-            (
-                Knob::SoftDescriptors { soft: 64, needed: 1016 },
-                "open files of a process: enough for 9 of 1000 connections, ulimit -Sn is 64; fix: ulimit -n 1016",
-            ),
-            (
-                Knob::HardDescriptors { hard: 64, needed: 1016, nr_open_needed: Some(1024) },
-                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; fix: sysctl -w fs.nr_open=1024 && prlimit --pid $$ --nofile=1016 (as root)",
-            ),
-            (
-                Knob::HardDescriptors { hard: 64, needed: 1016, nr_open_needed: None },
-                "open files of a process: enough for 9 of 1000 connections, ulimit -Hn is 64; fix: prlimit --pid $$ --nofile=1016 (as root; for good: nofile in \
-                 /etc/security/limits.conf, or LimitNOFILE=1016 in a systemd unit)",
-            ),
-            (
-                Knob::NrOpen { most: 500, needed: 1016 },
-                "open files of a process: enough for 9 of 1000 connections, fs.nr_open is 500; fix: sysctl -w fs.nr_open=1016",
-            ),
-            (
-                Knob::FileMax { files: gauge(500, 20), needed: 1025 },
-                "open files of this host: enough for 9 of 1000 connections, fs.file-max is 500 \
-                 (20 in use); fix: sysctl -w fs.file-max=1025",
-            ),
-            (
-                Knob::Watches { most: 500, needed: 1004 },
-                "epoll watches of a user: enough for 9 of 1000 connections, \
-                 fs.epoll.max_user_watches is 500; fix: sysctl -w \
-                 fs.epoll.max_user_watches=1004",
-            ),
-            (
-                Knob::Conntrack { entries: gauge(500, 20), needed: 1020 },
-                "connection tracking: enough for 9 of 1000 connections, \
-                 net.netfilter.nf_conntrack_max is 500 (20 in use); fix: sysctl -w \
-                 net.netfilter.nf_conntrack_max=1020",
-            ),
-            (
-                Knob::Neighbours { is_v6: false, entries: gauge(1024, 24), needed: 1124 },
-                "neighbour table (ARP): enough for 9 of 1000 connections, \
-                 net.ipv4.neigh.default.gc_thresh3 is 1024 (24 in use); fix: sysctl -w \
-                 net.ipv4.neigh.default.gc_thresh3=1124 (in the initial network namespace)",
-            ),
-            (
-                Knob::Neighbours { is_v6: true, entries: gauge(8, 7), needed: 10 },
-                "neighbour table (NDP): enough for 9 of 1000 connections, \
-                 net.ipv6.neigh.default.gc_thresh3 is 8 (7 in use); fix: sysctl -w \
-                 net.ipv6.neigh.default.gc_thresh3=10 (in the initial network namespace)",
-            ),
-            (
-                Knob::Memory { available_bytes: 3 << 20, needed_bytes: (7 << 20) + 1 },
-                "memory: enough for 9 of 1000 connections, MemAvailable is 3 MiB and 8 MiB are \
-                 needed; fix: fewer --connections, or more memory",
-            ),
-            (
-                Knob::Cgroup { memory, needed_bytes: 9_000_000 },
-                "memory of the cgroup: enough for 9 of 1000 connections, '/sys/fs/cgroup/a \
-                 b/memory.max' is 7340032 (5 in use); fix: echo 9000000 > \
-                 '/sys/fs/cgroup/a b/memory.max', or fewer --connections",
-            ),
-            (
-                Knob::AddressSpace { bytes: gauge(4096, 2048), needed_bytes: 8193 },
-                "address space of a process: enough for 9 of 1000 connections, ulimit -v is 4 (2 \
-                 in use); fix: ulimit -v 9",
-            ),
-        ] {
-            let (plan, finding) = (plan(1000, 1), Finding { connections: 9, knob });
-            assert_eq!(Line { plan: &plan, finding: &finding }.to_string(), line);
-        }
-    }
-
-    #[test]
-    fn ports_have_every_fix_that_is_enough() {
-        let few = PortsKnob {
-            range: PortRange { low: 40_000, high: 40_009 },
-            usable: 9,
-            pairs: 1,
-            pairs_needed: Some(112),
-            time_wait: 0,
-            time_wait_decides: false,
-            reuse_helps: true,
-            most: 9,
-            widest_is_enough: true,
-        };
-        let value = "net.ipv4.ip_local_port_range is 40000 40009 (9 usable for ";
-        let one = "one source and target";
-        let more = "more addresses with --source or more targets (112 pairs of source and target instead of";
-        let widest = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
-        let reuse = "wait a minute, or use --close rst, or sysctl -w net.ipv4.tcp_tw_reuse=1";
-        for (knob, text) in [
-            (few, format!("{value}{one}); fix: {widest}, or {more} 1)")),
-            (
-                PortsKnob { pairs: 3, time_wait: 8, widest_is_enough: false, ..few },
-                format!(
-                    "{value}each of 3 pairs of source and target, less up to 8 in TIME_WAIT); fix: {more} 3)"
-                ),
-            ),
-            (
-                PortsKnob { time_wait: 8, time_wait_decides: true, ..few },
-                format!(
-                    "{value}{one}, less up to 8 in TIME_WAIT); fix: {reuse}, or {widest}, or \
-                     {more} 1)"
-                ),
-            ),
-            (PortsKnob { pairs_needed: None, ..few }, format!("{value}{one}); fix: {widest}")),
-            (
-                PortsKnob { pairs_needed: None, widest_is_enough: false, ..few },
-                format!(
-                    "{value}{one}); fix: remove ports from \
-                         net.ipv4.ip_local_reserved_ports"
-                ),
-            ),
-        ] {
-            let finding = Finding { connections: 9, knob: Knob::Ports(knob) };
-            let line = Line { plan: &plan(1000, 1), finding: &finding }.to_string();
-            assert_eq!(line, format!("ephemeral ports: enough for 9 of 1000 connections, {text}"));
-        }
-    }
-
-    #[test]
-    fn a_dry_run_prints_the_plan_and_the_findings() {
-        let host = Host {
-            ports: Some(PortRange { low: 40_000, high: 40_009 }),
-            table_bytes_each: 37,
-            ..Host::default()
-        };
-        let mut text = String::new();
-        write_dry_run(&mut text, &plan(1000, 9), &host, &[]).unwrap();
-        let plan_lines = "\
-Targets: 10.0.0.1:80, 10.0.0.1:81, 10.0.0.1:82, 10.0.0.1:83, 10.0.0.1:84, 10.0.0.1:85, 10.0.0.1:86, 10.0.0.1:87, … (9 in all)
-Sources: chosen by the kernel
-Connections: 1000
-Pace: one dial every 10ms, the last one after 9.99s
-Dial timeout: 5s
-Hold: 0s after the last dial has opened or failed
-Interval: 1s
-Ports: 40000 to 40009, 10 usable for each pair of source and target; pairs: 9
-Memory: 4 MiB on this host, nearly all in the kernel
-";
-        let header = format!("--- {NAME_AND_VERSION} plan, nothing is dialed ---\n");
-        let none = "No known local limit is below this plan.\n";
-        assert_eq!(text, format!("{header}{plan_lines}{none}"));
-
-        let plan = Plan {
-            pace: Pace::UNPACED,
-            dial_timeout: None,
-            interval: None,
-            hold: Hold::Forever,
-            ..plan(100, 1)
-        };
-        let findings = limits::judge(&plan, &host);
-        text.clear();
-        write_dry_run(&mut text, &plan, &host, &findings).unwrap();
-        let mut expected = String::new();
-        write_findings(&mut expected, &plan, &findings).unwrap();
-        let plan_lines = "\
-Targets: 10.0.0.1:80
-Sources: chosen by the kernel
-Connections: 100
-Pace: unpaced
-Dial timeout: none
-Hold: until a signal
-Interval: none
-Ports: 40000 to 40009, 10 usable for each pair of source and target; pairs: 1
-Memory: 1 MiB on this host, nearly all in the kernel
-";
-        assert_eq!(text, format!("{header}{plan_lines}{expected}"));
-        let first = "Local limits below 100 connections:\n- ephemeral ports: ";
-        assert!(expected.starts_with(first), "{expected}");
-        assert_eq!(expected.lines().count(), 2);
-        expected.clear();
-        write_findings(&mut expected, &plan, &[]).unwrap();
-        assert_eq!(expected, "");
-    }
-}
+mod tests;

@@ -112,6 +112,12 @@ impl LiveLine {
                 add(&mut pieces, 8, self.held_text(held));
                 self.held_share(held)
             }
+            None if progress.closed_by_us.is_some() => {
+                let open = Grouped(sample.level(State::Established).into());
+                add(&mut pieces, 9, format!("{} dialed", Grouped(dialed)));
+                add(&mut pieces, 6, format!("{open} established"));
+                None
+            }
             None => {
                 // Padded to the width of the total, so that the rest of the line does not move.
                 let all = Grouped(sample.connections.into()).to_string();
@@ -138,6 +144,9 @@ impl LiveLine {
     /// Dials per second and the time left; once all are dialed, the pending ones.
     fn add_pace(&self, pieces: &mut Vec<Piece>, progress: &Progress<'_>) {
         let left = u64::from(progress.sample.connections).saturating_sub(progress.dialed);
+        if let (Some(_), Some(rate)) = (progress.closed_by_us, self.rate()) {
+            return add(pieces, 5, format!("{}/s", Grouped(rate.tenths().div_ceil(10))));
+        }
         if left == 0 {
             let pending = progress.sample.level(State::Dialing).into();
             return add(pieces, 5, format!("{} dialing", Grouped(pending)));

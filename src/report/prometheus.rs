@@ -202,9 +202,17 @@ mod tests {
         flow[EndReason::Refused as usize] = 2;
         flow[EndReason::PeerClosed as usize] = 1;
         let (dialed, established, closed, errors) = (7, 4, 1, 2);
-        let held = None;
-        let progress =
-            Progress { sample, dialed, established, closed, errors, flow, held, dial_times: times };
+        let progress = Progress {
+            sample,
+            dialed,
+            established,
+            closed,
+            errors,
+            closed_by_us: None,
+            flow,
+            held: None,
+            dial_times: times,
+        };
         interval(1_500_000_000, &plan, &progress)
     }
 

@@ -16,18 +16,25 @@ pub struct Rates {
 #[derive(Debug, Clone, Copy)]
 struct Counts {
     after: Span,
-    /// Dials, established, closed, errors.
-    counts: [u64; 4],
+    /// Dials, established, closed by us, closed, errors.
+    counts: [u64; 5],
 }
 
-const NAMES: [&str; 4] = ["Dials", "Established", "Closed", "Error"];
+/// The third and the fourth differ where we close connections, too.
+const NAMES: [&str; 5] = ["Dials", "Established", "Closed by us", "Closed", "Error"];
+const CLOSED: usize = 3;
+const CLOSED_BY_US: usize = 2;
 
 impl Rates {
     /// The line of the interval that ends now; nothing for the first statistics line. O(buckets): it
     /// keeps a copy of the histogram, so the run itself counts nothing more.
     pub fn write(&mut self, out: &mut dyn Write, progress: &Progress<'_>) -> fmt::Result {
         let Progress { sample, dialed, established, closed, errors, dial_times, .. } = progress;
-        let now = Counts { after: sample.after, counts: [*dialed, *established, *closed, *errors] };
+        let by_us = progress.closed_by_us;
+        let now = Counts {
+            after: sample.after,
+            counts: [*dialed, *established, by_us.unwrap_or(0), *closed, *errors],
+        };
         let p99 = dial_times.quantile_since(&self.dial_times, 990);
         let before = self.before.replace(now);
         self.dial_times.clone_from(dial_times);
@@ -35,6 +42,11 @@ impl Rates {
         let took = Span(now.after.0 - before.after.0);
         write!(out, "Rates: ")?;
         for (index, name) in NAMES.iter().enumerate() {
+            let name = match (index, by_us) {
+                (CLOSED_BY_US, None) => continue,
+                (CLOSED, Some(_)) => "Closed by the peer",
+                _ => *name,
+            };
             let count = now.counts[index].saturating_sub(before.counts[index]);
             write!(out, "{name}: {}/s, ", PerSecond { count, took })?;
         }
@@ -81,7 +93,17 @@ mod tests {
         let after = Span::from_ms(after_ms);
         let sample = Sample { after, connections: 1000, levels: [0; State::COUNT] };
         let flow = [0; EndReason::COUNT];
-        Progress { sample, dialed, established, closed, errors, flow, held: None, dial_times }
+        Progress {
+            sample,
+            dialed,
+            established,
+            closed,
+            errors,
+            closed_by_us: None,
+            flow,
+            held: None,
+            dial_times,
+        }
     }
 
     #[test]

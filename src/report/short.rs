@@ -15,6 +15,7 @@ use super::wrap::{unbroken, write_wrapped_at};
 use crate::diagnosis::model::Diagnosis;
 use crate::display::ReportForm;
 use crate::engine::Summary;
+use crate::engine::histogram::Histogram;
 use crate::units::Span;
 
 /// Lines of a report without a problem, with one, and for each further one; those of `--fail-if` come
@@ -160,7 +161,7 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
             "this host was slow: it read half of the sampled SYN-ACKs {over} late or more"
         ));
     }
-    if *is_cut_short && *sustained > 0 {
+    if *is_cut_short && *sustained > 0 && report.summary.churn.is_none() {
         notes.push("some of these connections were open for less than 100ms".into());
     }
     let not_sent: u64 = report.summary.checks.rounds.iter().map(|round| round.not_sent).sum();
@@ -182,8 +183,11 @@ fn write_notes(out: &mut dyn Write, report: &Report<'_>, columns: usize) -> fmt:
 fn write_times(out: &mut dyn Write, summary: &Summary, all: bool, columns: usize) -> fmt::Result {
     let mut table = Vec::new();
     push_row(&mut table, &[&"", &"p50", &"p90", &"p99", &"p99.9", &"max"]);
+    let none = Histogram::new();
+    let from_due = summary.churn.as_ref().map_or(&none, |churn| &churn.due_times);
     for (name, times, is_shown) in [
         ("connect", &summary.established_times, true),
+        ("from due", from_due, true),
         ("first byte", &summary.first_byte_times, all),
         ("lifetime", &summary.lifetimes, all),
     ] {

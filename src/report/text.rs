@@ -11,7 +11,6 @@ use super::thresholds::write_thresholds;
 use super::verdict::write_verdict;
 use crate::NAME_AND_VERSION;
 use crate::diagnosis::model::Diagnosis;
-use crate::engine::gaps::Gap;
 use crate::engine::histogram::{ERROR_PERCENT_MAX, Histogram};
 use crate::engine::sustained::WINDOW;
 use crate::engine::{EndReason, Failure, Key, Note, Sample, Side, State, Summary};
@@ -54,6 +53,7 @@ pub fn write_report(
     };
     writeln!(out, "End: {} (after {took}{how})", rfc3339(report.end_unix_ns))?;
     write_accounts(out, summary)?;
+    super::churn::write_churn(out, summary, report.plan)?;
     write_dials(out, summary)?;
     write_instrument(out, report)?;
     write_tables(out, summary, &report.plan.routes)?;
@@ -96,6 +96,7 @@ fn write_accounts(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
         summary.last.level(State::Established),
     )?;
     match (summary.sustained, summary.end.since(summary.start)) {
+        _ if summary.churn.is_some() => {}
         (sustained, took) if took < WINDOW => {
             writeln!(out, "Sustained: {sustained} open at the end of a run shorter than {WINDOW}")?;
         }
@@ -211,7 +212,7 @@ fn write_gaps(out: &mut dyn Write, summary: &Summary) -> fmt::Result {
     }
     let (total, plural) = (to_10_ms(gaps.total()), if gaps.count() == 1 { "" } else { "s" });
     write!(out, "Not looking: {total} in all, {} time{plural} (", gaps.count())?;
-    let mut longest: Vec<&Gap> = gaps.list().iter().collect();
+    let mut longest: Vec<_> = gaps.list().iter().collect();
     sort_short_by_key(&mut longest, |gap| (std::cmp::Reverse(gap.length()), gap.from));
     let rest = longest.len().saturating_sub(GAPS_PRINTED);
     longest.truncate(GAPS_PRINTED);
@@ -254,6 +255,7 @@ pub fn write_note(
         Note::Errored { failure, after } => {
             writeln!(out, "error after {after}: {}", FailureText(failure))
         }
+        Note::Retired { after } => writeln!(out, "closed by us after {after}"),
         Note::Closed { failure, after } => {
             writeln!(out, "closed after {after}: {}", FailureText(failure))
         }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::checks::write_checks;
+use super::churn;
 use super::escape::Escaped;
 use super::facts::fact_text;
 use super::layout::Layout;
@@ -13,9 +14,9 @@ use crate::diagnosis::Case;
 use crate::diagnosis::model::{Candidate, Diagnosis, Likelihood, Problem, Reach, Symptom, Word};
 use crate::diagnosis::pattern::Pattern;
 use crate::diagnosis::useful_checks::{NextTest, next_tests};
-use crate::engine::{Side, Summary};
+use crate::engine::Side;
 use crate::last_lines::LastLine;
-use crate::plan::{Hold, Plan};
+use crate::plan::Hold;
 use crate::units::{NS_PER_S, Span};
 
 /// A line of the server is cut after this.
@@ -50,8 +51,7 @@ pub fn write_verdict_in(
         start: case.summary.start,
         peak: case.summary.established_peak,
     };
-    let mut headline =
-        format!("{}: {}", diagnosis.word.text(), reached(diagnosis, case.plan, case.summary));
+    let mut headline = format!("{}: {}", diagnosis.word.text(), reached(diagnosis, case));
     let mut problems = diagnosis.problems.iter();
     let first = problems.next();
     if let Some(problem) = first {
@@ -97,7 +97,11 @@ pub fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
 }
 
 /// A sentence on what was reached.
-pub fn reached(diagnosis: &Diagnosis, plan: &Plan, summary: &Summary) -> String {
+pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>) -> String {
+    let Case { plan, summary, .. } = *case;
+    if let Some(churn) = &summary.churn {
+        return churn::reached(case, churn);
+    }
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
     let mut text = match reached.replied {
@@ -145,6 +149,7 @@ pub fn reached(diagnosis: &Diagnosis, plan: &Plan, summary: &Summary) -> String 
         let by = match early.by_signal {
             true if summary.loop_failed => "An error of this host",
             true => "A signal",
+            false if early.by_duration => "--duration",
             false => "--max-errors",
         };
         let parts = [

@@ -15,7 +15,7 @@ pub(super) fn bogus(
 ) -> Option<(&'static str, Event)> {
     let connections = engine.sample().connections;
     let is_in = |slot: u32, wanted: &[State]| {
-        let connection = engine.connection(Key { slot, attempt: 0 });
+        let connection = engine.connection(engine.key(slot));
         connection.is_some_and(|connection| wanted.contains(&connection.state))
     };
     let slot = random.small(0, connections - 1);
@@ -23,20 +23,33 @@ pub(super) fn bogus(
         let mut slots = (0..connections).cycle().skip(slot as usize).take(connections as usize);
         slots.find(|slot| is_in(*slot, wanted))
     };
-    let attempt = random.pick(&[1, 7, u32::MAX]);
+    // The last one is the attempt before, if there was one.
+    let further = random.pick(&[1, 7, u32::MAX]);
     let outside = random.pick(&[connections, u32::MAX - 1, u32::MAX]);
-    let any = Key { slot, attempt: 0 };
-    let (name, kind) = match random.small(0, 8) {
-        0 => ("bogus: wrong attempt", anything(Key { slot, attempt }, random)),
+    let any = engine.key(slot);
+    let last_kind = if view.has_attempts() { 9 } else { 8 };
+    let (name, kind) = match random.small(0, last_kind) {
+        0 => {
+            let attempt = any.attempt.wrapping_add(further);
+            ("bogus: wrong attempt", anything(Key { slot, attempt }, random))
+        }
+        9 => {
+            let slot = states(&[State::NotInitiated])?;
+            let key = engine.key(slot);
+            if key.attempt == 0 || view.dials.contains(&key) {
+                return None;
+            }
+            ("bogus: not dialed again", anything(key, random))
+        }
         1 => ("bogus: wrong slot", anything(Key { slot: outside, attempt: 0 }, random)),
         2 => {
             let mut never = view.dialed..connections;
             let slot = never.find(|slot| is_in(*slot, &[State::NotInitiated]))?;
-            ("bogus: never dialed", anything(Key { slot, attempt: 0 }, random))
+            ("bogus: never dialed", anything(engine.key(slot), random))
         }
         3 => {
             let slot = states(&[State::Closed, State::Error])?;
-            ("bogus: already over", anything(Key { slot, attempt: 0 }, random))
+            ("bogus: already over", anything(engine.key(slot), random))
         }
         4 => {
             let closing =
@@ -49,7 +62,7 @@ pub(super) fn bogus(
         }
         5 => {
             let slot = states(&[State::Established])?;
-            let key = Key { slot, attempt: 0 };
+            let key = engine.key(slot);
             let failed = EventKind::Failed(key, failure(EndReason::Refused));
             (
                 "bogus: dialed twice",
@@ -59,17 +72,17 @@ pub(super) fn bogus(
         6 => {
             let slot = states(&[State::Established])?;
             // Whether a reply is complete only the driver sees; without bytes it is not.
-            let is_awaited = engine.expects_reply(Key { slot, attempt: 0 });
+            let is_awaited = engine.expects_reply(engine.key(slot));
             if is_awaited && view.has_bytes[slot as usize] {
                 return None;
             }
-            ("bogus: a reply without bytes", EventKind::ReplyMatched(Key { slot, attempt: 0 }))
+            ("bogus: a reply without bytes", EventKind::ReplyMatched(engine.key(slot)))
         }
         7 => ("bogus: TCP_INFO that was not read", unread_info(any, random)),
         // Spurious rather than bogus: epoll may report this with nothing to read.
         _ => {
             let slot = states(&[State::Established])?;
-            ("bogus: nothing to read", EventKind::Readable(Key { slot, attempt: 0 }))
+            ("bogus: nothing to read", EventKind::Readable(engine.key(slot)))
         }
     };
     let is_expected = match kind {

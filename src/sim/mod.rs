@@ -32,6 +32,7 @@ use random::Random;
 pub use record::Record;
 use record::View;
 use scenario::Scenario;
+pub use scenario::TIMED_SEEDS;
 pub use script::Behaviour;
 use script::Script;
 use trace::Trace;
@@ -138,7 +139,7 @@ impl Sim {
     /// If a few hundred connections do not fit in memory.
     pub fn new(seed: u64, readable: bool) -> Sim {
         let mut random = Random::new(seed);
-        let scenario = Scenario::new(&mut random);
+        let scenario = Scenario::new(seed, &mut random);
         let (plan, start) = (&scenario.plan, scenario.start);
         let connections = plan.connections as usize;
         let actions_max = plan.budgets.turn_actions_max();

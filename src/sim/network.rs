@@ -34,7 +34,7 @@ pub struct Network {
     /// Whether a text is expected in the reply.
     expects: bool,
     descriptors: BTreeMap<u32, Descriptor>,
-    happenings: BTreeMap<(Moment, u64), (u32, Happening)>,
+    happenings: BTreeMap<(Moment, u64), (Key, Happening)>,
     sequence: u64,
     queue: VecDeque<u32>,
 }
@@ -221,8 +221,8 @@ impl Network {
     /// Applies everything that happens until `now`.
     pub fn advance(&mut self, now: Moment) {
         while let Some(entry) = self.happenings.first_entry().filter(|e| e.key().0 <= now) {
-            let ((at, _), (slot, happening)) = entry.remove_entry();
-            self.happen(at, slot, happening);
+            let ((at, _), (key, happening)) = entry.remove_entry();
+            self.happen(at, key, happening);
         }
     }
 
@@ -284,7 +284,8 @@ impl Network {
     }
 
     fn schedule(&mut self, at: Moment, slot: u32, happening: Happening) {
-        self.happenings.insert((at, self.sequence), (slot, happening));
+        let Some(open) = self.descriptors.get(&slot) else { return };
+        self.happenings.insert((at, self.sequence), (open.key, happening));
         self.sequence += 1;
     }
 
@@ -348,8 +349,10 @@ impl Network {
         self.schedule(at + IDLE, slot, Happening::KeepaliveTimer(of));
     }
 
-    fn happen(&mut self, at: Moment, slot: u32, happening: Happening) {
-        let Some(open) = self.descriptors.get_mut(&slot) else { return };
+    fn happen(&mut self, at: Moment, key: Key, happening: Happening) {
+        let slot = key.slot;
+        let open = self.descriptors.get_mut(&slot).filter(|open| open.key == key);
+        let Some(open) = open else { return };
         match happening {
             Happening::Handshake => open.reports_dial = true,
             // Nothing follows an end.

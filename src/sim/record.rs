@@ -26,7 +26,7 @@ impl Record {
     pub fn new(engine: &Engine, now: Moment, events: Vec<Event>, actions: &[Action]) -> Record {
         engine.audit();
         let sample = engine.sample();
-        let deadline = |slot| engine.deadline(Key { slot, attempt: 0 }).map(|due| (slot, due));
+        let deadline = |slot| engine.deadline(engine.key(slot)).map(|due| (slot, due));
         Record {
             now,
             events,
@@ -42,17 +42,25 @@ impl Record {
 /// What the simulation has seen of the run: bogus events must differ from all that is expected.
 #[derive(Debug, Default)]
 pub struct View {
-    /// How many slots the engine has dialed.
+    /// The slots that the engine has dialed are those below.
     pub dialed: u32,
     /// By slot: whether any byte was reported.
     pub has_bytes: Vec<bool>,
     /// TCP_INFO reads of the last turn.
     pub reads: Vec<(Key, TcpInfoPurpose)>,
+    pub was_dialed_again: bool,
+    /// Dials of the last turn.
+    pub dials: Vec<Key>,
     /// Where keepalive was turned on.
     pub starts: BTreeSet<Key>,
 }
 
 impl View {
+    /// Whether any slot was dialed again.
+    pub fn has_attempts(&self) -> bool {
+        self.was_dialed_again
+    }
+
     pub fn add(&mut self, record: &Record) {
         for event in &record.events {
             if let EventKind::Received { key: Key { slot, attempt: 0 }, bytes: 1.., .. } =
@@ -63,9 +71,14 @@ impl View {
             }
         }
         self.reads.clear();
+        self.dials.clear();
         for action in &record.actions {
             match *action {
-                Action::Dial(key) => self.dialed = key.slot + 1,
+                Action::Dial(key) => {
+                    self.dialed = self.dialed.max(key.slot + 1);
+                    self.dials.push(key);
+                    self.was_dialed_again |= key.attempt > 0;
+                }
                 Action::ReadTcpInfo(key, purpose) => self.reads.push((key, purpose)),
                 Action::StartKeepalive(key) => _ = self.starts.insert(key),
                 _ => {}

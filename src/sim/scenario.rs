@@ -41,10 +41,17 @@ pub struct Scenario {
     pub faults: Faults,
 }
 
+/// Seeds from here on are runs with a duration, and most of them churn. All others are as they were
+/// without these.
+pub const TIMED_SEEDS: u64 = 1 << 63;
+
 impl Scenario {
-    pub fn new(random: &mut Random) -> Scenario {
+    pub fn new(seed: u64, random: &mut Random) -> Scenario {
         let is_large = random.chance(45);
-        let plan = if is_large { large(plan(random), random) } else { plan(random) };
+        let mut plan = if is_large { large(plan(random), random) } else { plan(random) };
+        if seed >= TIMED_SEEDS {
+            plan = timed(plan, &mut Random::new(!seed));
+        }
         let behaviours: Vec<Behaviour> = match random.small(0, 3) {
             _ if is_large && plan.reply_check.is_none() => vec![Behaviour::SlowSyn],
             _ if is_large => vec![random.pick(&[Behaviour::Accept, Behaviour::SlowSyn])],
@@ -54,7 +61,8 @@ impl Scenario {
         };
         let start = start(random);
         let horizon = horizon(&plan, &behaviours);
-        let must_stop = plan.hold == Hold::Forever;
+        let is_endless = plan.hold == Hold::Forever || plan.lifetime.is_some();
+        let must_stop = is_endless && plan.duration.is_none();
         let is_stopped = must_stop || random.chance(200);
         let stop_at = is_stopped.then(|| {
             let first = Span(horizon.0 / 8);
@@ -62,7 +70,7 @@ impl Scenario {
             start + random.span(Span::ZERO, within)
         });
         let busy = behaviours.iter().any(|b| matches!(b, Behaviour::Flood | Behaviour::Burst));
-        let turn_cost = match busy {
+        let turn_cost = match busy || plan.lifetime.is_some() {
             true => Span((horizon.0 / BUSY_TURNS).clamp(4_000, 100 * NS_PER_MS)),
             false => random.pick(&[Span::ZERO, Span::from_us(5), Span::from_us(100)]),
         };
@@ -106,6 +114,8 @@ fn plan(random: &mut Random) -> Plan {
         pace,
         dial_timeout: random.pick(&[None, Some(short), Some(short), Some(long)]),
         interval: random.pick(&[None, Some(interval), Some(Span::from_s(1))]),
+        lifetime: None,
+        duration: None,
         hold: random.pick(&[
             Hold::For(Span::ZERO),
             Hold::For(Span::ZERO),
@@ -147,6 +157,35 @@ fn large(plan: Plan, random: &mut Random) -> Plan {
         interval: None,
         probe: random.pick(&[Probe::None, Probe::Sample, Probe::Sample, Probe::All]),
         reply_check: random.chance(500).then(|| reply_check(random)),
+        ..plan
+    }
+}
+
+/// Most churn; of the others some end before their last dial, some in their hold.
+fn timed(plan: Plan, random: &mut Random) -> Plan {
+    if random.chance(700) {
+        return churning(plan, random);
+    }
+    let dials = plan.pace.offset(plan.connections) + Span::from_ms(5);
+    let most =
+        random.pick(&[Span(dials.0 / 2), dials, dials + Span::from_s(1), Span(20 * dials.0)]);
+    Plan { duration: Some(random.span(Span(1), most)), ..plan }
+}
+
+/// Each slot is dialed a few times at least.
+fn churning(plan: Plan, random: &mut Random) -> Plan {
+    let short = random.span(Span(1), Span::from_ms(5));
+    let lifetime =
+        random.pick(&[Span::ZERO, Span::ZERO, short, Span::from_ms(40), Span::from_s(1)]);
+    let all = plan.pace.offset(plan.connections) + lifetime;
+    let most = Span(4 * all.0) + Span::from_ms(50);
+    Plan {
+        lifetime: Some(lifetime),
+        duration: random.chance(800).then(|| random.span(Span(all.0 / 2), most)),
+        hold: Hold::For(Span::ZERO),
+        close: random.pick(&[Close::Fin, Close::Rst]),
+        probe: Probe::None,
+        reply_check: None,
         ..plan
     }
 }
@@ -203,5 +242,9 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
     };
     let checks = plan.reply_check.as_ref().map_or(Span::ZERO, |reply| reply.reply_timeout)
         + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
-    plan.pace.offset(plan.connections) + dial + hold.max(checks) + Span::from_ms(20)
+    let dials = plan.pace.offset(plan.connections) + dial;
+    match plan.duration {
+        Some(end) if end < dials + hold => end + dial + checks + Span::from_ms(20),
+        _ => dials + hold.max(checks) + Span::from_ms(20),
+    }
 }

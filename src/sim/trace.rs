@@ -90,7 +90,9 @@ impl Trace {
                 (key, discriminant(&note)).hash(&mut self.digest);
                 match note {
                     Note::Dialing | Note::Skipped | Note::ReplyTimedOut => {}
-                    Note::Established { after } => after.hash(&mut self.digest),
+                    Note::Established { after } | Note::Retired { after } => {
+                        after.hash(&mut self.digest);
+                    }
                     Note::Errored { failure, after } | Note::Closed { failure, after } => {
                         (failure.reason, failure.errno, after).hash(&mut self.digest);
                     }

@@ -174,7 +174,9 @@ fn check(holds: bool, found: &mut Vec<String>, what: impl FnOnce() -> String) {
 fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     let reached = &diagnosis.reached;
     let (connections, sustained, peak) = (reached.planned, reached.sustained, reached.peak);
-    check(connections == plan.connections, found, || format!("{connections} connections"));
+    let dialed = plan.connections - summary.last.level(State::NotInitiated);
+    let planned = if summary.is_time_up { dialed } else { plan.connections };
+    check(connections == planned, found, || format!("{connections} connections"));
     check(sustained <= peak, found, || format!("sustained {sustained} > peak {peak}"));
     let ever = reached.established_ever;
     check(u64::from(peak) <= ever, found, || format!("peak {peak} of {ever} established"));
@@ -184,7 +186,10 @@ fn numbers(plan: &Plan, summary: &Summary, diagnosis: &Diagnosis, found: &mut Ve
     check(replied <= ever, found, || format!("{replied} replied of {ever} established"));
     for problem in all_problems(diagnosis) {
         let share = problem.share;
-        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= connections;
+        // Under churn of the dials, not of the slots.
+        let dials = u32::try_from(summary.established_ever + summary.errors).unwrap();
+        let most = if summary.churn.is_some() { dials } else { connections };
+        let is_part = 0 < share.hits && share.hits <= share.all && share.all <= most;
         check(is_part, found, || format!("{:?}: {} of {}", problem.symptom, share.hits, share.all));
     }
 }
@@ -210,12 +215,22 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
     if let Reach::Kernel { confirmed, checked } = reached.reach {
         check(confirmed <= checked, found, || format!("{confirmed} confirmed of {checked}"));
     }
+    if summary.churn.is_some() {
+        let (word, code) = (diagnosis.word, diagnosis.exit_code);
+        let is_right = match code {
+            exit::NOT_COMPLETED => word == Word::Stopped,
+            _ if summary.established_ever == 0 => word == Word::Failed,
+            exit::ALL_ESTABLISHED => summary.flow.iter().sum::<u64>() == 0,
+            _ => word == Word::Limit,
+        };
+        return check(is_right, found, || format!("{word:?}, with {code}"));
+    }
     let some_or_none = match u64::from(summary.sustained) + reached.replied.unwrap_or(0) {
         0 => Word::Failed,
         _ => Word::Limit,
     };
-    let undecided = [State::NotInitiated, State::Dialing].map(|state| summary.last.level(state));
-    let is_undone = undecided.iter().sum::<u32>() + summary.replies_pending > 0;
+    let undecided = summary.not_dialed() + summary.last.level(State::Dialing);
+    let is_undone = undecided + summary.replies_pending > 0;
     let is_all = match reached.replied {
         Some(replied) => replied == u64::from(reached.planned),
         None => reached.sustained == reached.planned,

@@ -195,6 +195,7 @@ fn facts() -> Vec<Fact> {
         Fact::NeighbourTableFull { count },
         Fact::ConntrackDrops { count },
         Fact::IngressDrops { count },
+        Fact::ClosedIntoTimeWait { connections: count, ports: count },
         Fact::ListenOverflows { count },
         Fact::Icmp { kind: 1, code: 4, is_v6: true, offender, is_local: false, count },
         Fact::SameCount { open: 5, places: 2, is_source: true },
@@ -245,6 +246,7 @@ fn diagnosis(word: Word, reach: Reach, reached: Reached, mut problems: Vec<Probl
         reached: Reached { reach, ..reached },
         ended_early: Some(EndedEarly {
             by_signal: false,
+            by_duration: false,
             not_dialed: 1,
             dialing: 2,
             replies_pending: 3,

@@ -103,6 +103,8 @@ impl Shadow {
     pub(super) fn slow(&mut self, key: Key, expected: &mut Vec<Action>) {
         self.mark("a slow dial");
         self.conn(key.slot).is_slow = true;
+        self.slow_dials += 1;
+        self.slow_failed += u64::from(self.state(key) == Some(State::Error));
         expected.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Slow));
     }
 

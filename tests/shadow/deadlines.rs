@@ -38,6 +38,9 @@ impl Shadow {
         let conn = &self.conns[slot as usize];
         match conn.state {
             State::Dialing => Some(conn.since + self.plan.dial_timeout?),
+            State::Established if self.plan.lifetime.is_some() => {
+                Some(conn.since + self.plan.lifetime?)
+            }
             State::Established => (conn.wait != Wait::Nothing).then_some(conn.wait_until),
             _ => None,
         }
@@ -89,7 +92,7 @@ impl Shadow {
                 && !self.readiness_may_be_pending()
                 && !self.agrees(slot, deadline(record, slot))
             {
-                let expected = self.expire(Key { slot, attempt: 0 }, &mut expired)?;
+                let expected = self.expire(self.key(slot), &mut expired)?;
                 check!(expected.is_empty(), "slot {slot} is due, and {expected:?} is missing");
             }
         }
@@ -120,7 +123,11 @@ impl Shadow {
             "{key:?} was due although its readiness may be pending"
         );
         let mut expected = Vec::new();
-        if state == Some(State::Established) {
+        if state == Some(State::Established) && self.plan.lifetime.is_some() {
+            expired.checks += 1;
+            self.mark("a lifetime over");
+            self.retire(key, self.now, &mut expected);
+        } else if state == Some(State::Established) {
             let is_deferred = self.on_due(key, &mut expected);
             expired.deferred += u32::from(is_deferred);
             expired.checks += u32::from(!is_deferred);
@@ -168,7 +175,7 @@ impl Shadow {
     fn expiry_turns_max(&self) -> u64 {
         let cost = match (&self.plan.reply_check, self.plan.probe) {
             (Some(_), _) => 5 + FINAL_DRAIN_COST + 5 + CHECK_COST + 5,
-            (None, Probe::None) => 6,
+            (None, Probe::None) if self.plan.lifetime.is_none() => 6,
             (None, _) => 5 + CHECK_COST + 5,
         };
         let all = u64::from(cost) * u64::from(self.plan.connections);

@@ -42,12 +42,16 @@ impl Shadow {
         };
         let slot = key.slot;
         match (event.kind, state) {
-            (EventKind::Dialed(_), Some(State::NotInitiated)) if slot < self.next_slot => {
-                let late = at.since(self.scheduled(slot));
+            (EventKind::Dialed(_), Some(State::NotInitiated)) if self.is_handed_out(slot) => {
+                let late = at.since(self.due_of(slot));
                 if self.plan.pace.is_paced() {
                     self.lateness.0.push(late);
                 }
+                if self.dialed.is_empty() {
+                    self.first_turn = self.turn;
+                }
                 self.dialed.push(at);
+                self.unreported -= 1;
                 self.transition(slot, State::Dialing, at, None);
                 self.conn(slot).dialed_at = at;
                 self.note(key, Note::Dialing, expected);
@@ -60,6 +64,7 @@ impl Shadow {
                 self.established.0.push(after);
                 self.note(key, Note::Established { after }, expected);
                 self.on_opened(key, at, after, expected);
+                self.live(key, at, expected);
             }
             (EventKind::Failed(_, failure), Some(State::Dialing)) if !ends_open(failure.reason) => {
                 self.fail(key, failure, at, expected);
@@ -113,6 +118,7 @@ impl Shadow {
         self.on_close(key.slot, failure.reason, at);
         self.note(key, Note::Closed { failure, after }, expected);
         expected.push(Action::Close(key));
+        self.ended(key.slot);
     }
 
     fn transition(&mut self, slot: u32, to: State, at: Moment, reason: Option<EndReason>) -> Span {
@@ -179,6 +185,7 @@ impl Shadow {
         }
         self.note(key, Note::Errored { failure, after }, expected);
         expected.push(Action::Close(key));
+        self.ended(key.slot);
     }
 
     pub(super) fn note(&mut self, key: Key, note: Note, expected: &mut Vec<Action>) {

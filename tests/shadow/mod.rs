@@ -10,6 +10,7 @@
 //!  ├ deadlines   what expires
 //!  ├ checks      replies, suspects, keepalives: when, and what is read
 //!  ├ tcp_info    what a read means
+//!  ├ churn       the ends of lifetimes, and dials of free slots
 //!  ├ rounds      later rounds of keepalives
 //!  └ gaps        pauses, the sustained level
 //! summary      the end of the run, compared
@@ -28,6 +29,7 @@ macro_rules! check {
 }
 
 mod checks;
+mod churn;
 mod deadlines;
 mod distribution;
 mod events;
@@ -41,7 +43,7 @@ mod summary;
 mod tcp_info;
 mod turn;
 
-use tcpgoon::engine::{Engine, Key, Summary};
+use tcpgoon::engine::{Engine, Summary};
 use tcpgoon::sim::{Observer, Record};
 
 use records::Verdict;
@@ -51,7 +53,7 @@ impl Observer for Shadow {
     fn turn(&mut self, engine: &Engine, record: &Record) -> Verdict {
         self.check_turn(record)?;
         for slot in 0..self.plan.connections {
-            let awaits = engine.expects_reply(Key { slot, attempt: 0 });
+            let awaits = engine.expects_reply(self.key(slot));
             let same = awaits == self.awaits_answer(slot);
             check!(same, "slot {slot}: awaits_answer is {awaits}, and should not be");
         }

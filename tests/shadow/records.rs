@@ -11,6 +11,9 @@ pub type Verdict = Result<(), String>;
 /// One connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Conn {
+    pub attempt: u32,
+    /// When its dial was due.
+    pub due: Moment,
     pub state: State,
     pub since: Moment,
     pub reason: Option<EndReason>,
@@ -55,6 +58,8 @@ pub struct Conn {
 
 impl Conn {
     pub const NEW: Conn = Conn {
+        attempt: 0,
+        due: Moment(0),
         state: State::NotInitiated,
         since: Moment(0),
         reason: None,

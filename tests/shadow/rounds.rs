@@ -1,6 +1,6 @@
 //! Later rounds of keepalives: when they begin, and their counts.
 
-use tcpgoon::engine::{Action, EndReason, Key, Round, RoundStats, State};
+use tcpgoon::engine::{Action, EndReason, Round, RoundStats, State};
 use tcpgoon::plan::{CHECK_COST, Hold, Probe};
 use tcpgoon::units::{Moment, Span};
 
@@ -42,7 +42,7 @@ impl Shadow {
     }
 
     fn last_due(&self) -> Option<Moment> {
-        match self.plan.hold {
+        match self.hold() {
             Hold::For(hold) if hold >= Span::from_s(2) => {
                 Some(self.decided_at? + (hold - Span::from_s(1)))
             }
@@ -52,7 +52,7 @@ impl Shadow {
 
     fn watch_due(&self) -> Option<Moment> {
         let due = self.decided_at? + Span::from_s(60 * (self.rounds.minute + 1));
-        match (self.plan.hold, self.last_due()) {
+        match (self.hold(), self.last_due()) {
             (Hold::Forever, _) => Some(due),
             (_, Some(last)) if due + Span::from_s(5) <= last => Some(due),
             _ => None,
@@ -115,7 +115,7 @@ impl Shadow {
             let is_open = self.conns[slot as usize].state == State::Established;
             budget = budget.saturating_sub(if is_open { CHECK_COST } else { 1 });
             if is_open {
-                let key = Key { slot, attempt: 0 };
+                let key = self.key(slot);
                 let mut expected = Vec::new();
                 self.start_keepalive(key, &mut expected);
                 check!(rest.starts_with(&expected), "{expected:?} is the round's, not {rest:?}");

@@ -52,6 +52,25 @@ pub struct Shadow {
     pub late_at: Option<Moment>,
     pub rounds: Rounds,
     pub dialed: Vec<Moment>,
+    /// Dials that were handed out and not reported.
+    pub unreported: u32,
+    /// Under churn: the slots that wait for their dial, and until when none can have a port.
+    pub free: VecDeque<u32>,
+    pub blocked_until: Option<Moment>,
+    pub handed_out: u64,
+    /// Since when a slot is free, why the dials are late, and how many were: for a slot, a port, the
+    /// host.
+    pub free_since: Moment,
+    pub behind: Option<usize>,
+    pub late: [u64; 3],
+    /// The turn in which the first dial was reported.
+    pub first_turn: u64,
+    /// When each connection was reported as established.
+    pub opened_turns: Vec<Moment>,
+    pub retired: u64,
+    pub due_times: Times,
+    pub slow_dials: u64,
+    pub slow_failed: u64,
     pub established: Times,
     pub failed: Times,
     pub lateness: Times,
@@ -110,6 +129,19 @@ impl Shadow {
             late_at: None,
             rounds: Rounds::default(),
             dialed: Vec::new(),
+            unreported: 0,
+            free: if plan.lifetime.is_some() { (0..plan.connections).collect() } else { [].into() },
+            blocked_until: None,
+            handed_out: 0,
+            free_since: start,
+            behind: None,
+            late: [0; 3],
+            first_turn: 0,
+            opened_turns: Vec::new(),
+            retired: 0,
+            due_times: Times::default(),
+            slow_dials: 0,
+            slow_failed: 0,
             established: Times::default(),
             failed: Times::default(),
             lateness: Times::default(),
@@ -152,10 +184,15 @@ impl Shadow {
 
     pub fn state(&self, key: Key) -> Option<State> {
         let conn = self.conns.get(key.slot as usize)?;
-        (key.attempt == 0).then_some(conn.state)
+        (key.attempt == conn.attempt).then_some(conn.state)
     }
 
-    pub fn scheduled(&self, index: u32) -> Moment {
+    /// The key of the current attempt of a slot.
+    pub fn key(&self, slot: u32) -> Key {
+        Key { slot, attempt: self.conns[slot as usize].attempt }
+    }
+
+    pub fn scheduled(&self, index: u64) -> Moment {
         self.start + self.plan.pace.offset(index) + self.shift
     }
 

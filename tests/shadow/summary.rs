@@ -2,14 +2,14 @@
 
 use tcpgoon::engine::histogram::Histogram;
 use tcpgoon::engine::series::{POINTS_MAX, Point};
-use tcpgoon::engine::{EndReason, Engine, Key, State, Summary};
+use tcpgoon::engine::{EndReason, Engine, State, Summary};
 use tcpgoon::units::Span;
 
 use super::records::{Conn, Times, Verdict, Wait, near};
 use super::state::Shadow;
 
 impl Times {
-    fn compare(&self, kind: &str, theirs: &Histogram) -> Verdict {
+    pub(super) fn compare(&self, kind: &str, theirs: &Histogram) -> Verdict {
         let count = self.0.len() as u64;
         check!(theirs.count() == count, "{kind}: {} times, not {count}", theirs.count());
         let sum: u128 = self.0.iter().map(|span| u128::from(span.0)).sum();
@@ -35,19 +35,20 @@ impl Shadow {
     /// The first difference.
     pub fn compare_summary(&mut self, engine: &Engine, summary: &Summary) -> Verdict {
         for (slot, conn) in (0..).zip(&self.conns) {
-            let theirs = engine.connection(Key { slot, attempt: 0 });
+            let theirs = engine.connection(self.key(slot));
             let same = theirs.is_some_and(|t| t.state == conn.state && t.reason == conn.reason);
             check!(same, "slot {slot} is {theirs:?}, and should be {conn:?}");
         }
         let levels = self.levels();
         check!(summary.last.levels == levels, "{:?} at the end, not {levels:?}", summary.last);
         for reason in EndReason::ALL {
-            let mine = self.conns.iter().filter(|conn| conn.reason == Some(reason)).count() as u64;
+            let mine = self.failures.iter().filter(|(of, _)| *of == reason).count() as u64;
             let theirs = summary.ended_by(reason);
             check!(theirs == mine, "{reason:?} ended {theirs} connections, not {mine}");
         }
         self.times_and_counts(summary)?;
         self.compare_series(summary)?;
+        self.compare_churn(summary)?;
         self.compare_failures(summary)?;
         self.routing.compare(&self.conns, summary)?;
         self.compare_gaps(summary)?;
@@ -57,8 +58,8 @@ impl Shadow {
                 _ => "a keepalive pending at the end",
             });
         }
-        let code = self.exit_code();
-        check!(summary.exit_code() == code, "exit code {}, not {code}", summary.exit_code());
+        let (code, theirs) = (self.exit_code(), summary.exit_code(&self.plan));
+        check!(theirs == code, "exit code {theirs}, not {code}");
         self.mark(["exit code 0", "exit code 1", "exit code 2"][usize::from(code)]);
         Ok(())
     }
@@ -85,6 +86,7 @@ impl Shadow {
             ("unsettled", summary.probes_pending.into(), awaited - replies),
             ("stopped", summary.stopped.into(), self.stopped.into()),
             ("gave up", summary.hit_max_errors.into(), self.gave_up.into()),
+            ("time up", summary.is_time_up.into(), self.is_time_up().into()),
             ("start", summary.start.0, self.start.0),
             ("end", summary.end.0, self.now.0),
         ] {
@@ -108,7 +110,8 @@ impl Shadow {
         check!(last.at == end, "the series ends at {}, not {end}", last.at);
         check!(last.levels == self.levels(), "{:?} is the last point", last.levels);
         let dials: u64 = points.iter().flat_map(|p| p.dial_times).map(u64::from).sum();
-        let closed = self.conns.iter().filter(|conn| conn.state == State::Closed).count() as u64;
+        let is_close = |reason: &EndReason| reason.ends_in() == State::Closed;
+        let closed = self.failures.iter().filter(|(reason, _)| is_close(reason)).count() as u64;
         let failed = self.failed.0.len() as u64 + self.routing.skipped;
         let established = self.established.0.len() as u64;
         for (what, theirs, mine) in [
@@ -142,10 +145,14 @@ impl Shadow {
         if self.gave_up {
             return 2;
         }
+        if self.plan.lifetime.is_some() {
+            return self.exit_code_of_churn();
+        }
         // Ended by the kernel while a keepalive was pending.
         let mut code = if self.lost > 0 { 2 } else { 0 };
         for conn in &self.conns {
             match conn.state {
+                State::NotInitiated if self.is_time_up() => {}
                 State::NotInitiated | State::Dialing => return 1,
                 _ if self.is_undecided(conn) => return 1,
                 State::Error => code = 2,

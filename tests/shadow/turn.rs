@@ -83,9 +83,9 @@ impl Shadow {
     /// When the hold is over and the run has settled: no close for 100 ms, or the maximum for that, or
     /// no connection left.
     fn hold_end(&self) -> Option<Moment> {
-        let (decided_at, Hold::For(span)) = (self.decided_at?, self.plan.hold) else { return None };
+        let (decided_at, Hold::For(span)) = (self.decided_at?, self.hold()) else { return None };
         let mut end = decided_at + span;
-        if self.level(State::Established) > 0 {
+        if self.level(State::Established) > 0 && self.plan.lifetime.is_none() {
             let last = self.closed_at.unwrap_or(decided_at).max(decided_at);
             let (quiet, latest) = (last + Span::from_ms(100), decided_at + self.plan.settle);
             end = end.max(quiet.min(latest));
@@ -93,10 +93,37 @@ impl Shadow {
         Some(end)
     }
 
+    /// When `--duration` is over.
+    pub(super) fn time_up_at(&self) -> Option<Moment> {
+        Some(*self.dialed.first()? + self.plan.duration?)
+    }
+
+    pub(super) fn is_time_up(&self) -> bool {
+        self.time_up_at().is_some_and(|end| end <= self.now)
+    }
+
+    /// The hold, or what `--duration` leaves of it.
+    pub(super) fn hold(&self) -> Hold {
+        let (Some(end), Some(decided_at)) = (self.time_up_at(), self.decided_at) else {
+            return self.plan.hold;
+        };
+        match self.plan.hold {
+            Hold::For(span) if decided_at + span <= end => Hold::For(span),
+            _ => Hold::For(end.since(decided_at)),
+        }
+    }
+
     fn check_end(&mut self) {
-        let undecided = self.level(State::NotInitiated) + self.level(State::Dialing);
-        if undecided == 0 && self.decided_at.is_none() {
+        let undecided = match self.plan.lifetime {
+            Some(_) => self.plan.connections,
+            None => self.level(State::NotInitiated) + self.level(State::Dialing),
+        };
+        let in_flight = self.level(State::Dialing) + self.unreported;
+        if (undecided == 0 || self.is_time_up() && in_flight == 0) && self.decided_at.is_none() {
             self.decided_at = Some(self.now);
+            if undecided > 0 {
+                self.mark("the time up before the last dial");
+            }
         }
         let held =
             self.hold_end().is_some_and(|end| end <= self.now) && !self.readiness_may_be_pending();
@@ -112,9 +139,7 @@ impl Shadow {
             self.mark(match undecided {
                 0 if held => "a signal at the end",
                 0 => "a signal in the hold",
-                all if all == self.plan.connections && self.next_slot == 0 => {
-                    "a signal before any dial"
-                }
+                _ if self.dialed.is_empty() && self.next_slot == 0 => "a signal before any dial",
                 _ => "a signal between the dials",
             });
         }
@@ -122,14 +147,15 @@ impl Shadow {
 
     /// Whether errors and closes have reached `--max-errors`.
     fn reached_max_errors(&self) -> bool {
-        let ended = self.level(State::Error) + self.level(State::Closed);
-        self.plan.errors_max.is_some_and(|most| u64::from(ended) >= most)
+        self.plan.errors_max.is_some_and(|most| self.failures.len() as u64 >= most)
     }
 
     /// Whether `--max-errors` dials in a row have had no reply for 3.5 s: those after the last one
     /// that was established, in their order.
     fn has_stalled(&mut self) -> bool {
-        let Some(most) = self.plan.errors_max else { return false };
+        let Some(most) = self.plan.errors_max.filter(|_| self.plan.lifetime.is_none()) else {
+            return false;
+        };
         if self.readiness_may_be_pending() {
             return false;
         }
@@ -150,7 +176,7 @@ impl Shadow {
 
     /// When the next of them will have stalled.
     fn stall_due(&self) -> Option<Moment> {
-        self.plan.errors_max?;
+        self.plan.errors_max.filter(|_| self.plan.lifetime.is_none())?;
         let dialed = &self.conns[self.dialed_at_open as usize..];
         let is_counted = |conn: &&Conn| self.now.since(conn.since) >= Span::from_ms(3_500);
         let mut rest = dialed.iter().skip_while(|conn| match conn.state {
@@ -167,8 +193,7 @@ impl Shadow {
         let mut due = std::mem::take(&mut self.final_drains);
         due.retain(|_| !self.over);
         let (last, rest) = actions.split_at(due.len().min(actions.len()));
-        let is_last =
-            |slot: &u32| last.contains(&Action::DrainFully(Key { slot: *slot, attempt: 0 }));
+        let is_last = |slot: &u32| last.contains(&Action::DrainFully(self.key(*slot)));
         check!(due.iter().all(is_last), "{due:?} are to be drained, and not {last:?}");
         Ok(rest)
     }
@@ -202,10 +227,16 @@ impl Shadow {
 
     fn dials<'a>(&mut self, mut rest: &'a [Action]) -> Result<&'a [Action], String> {
         let limits = self.plan.budgets;
+        if self.is_time_up() {
+            return Ok(rest);
+        }
+        if self.plan.lifetime.is_some() {
+            return self.dials_again(rest);
+        }
         let (mut dials, mut skipped) = (0, 0);
         // Skipped dials come first, and one of them may reach `--max-errors`.
         while !self.over && self.dial_due().is_some_and(|due| due <= self.now) {
-            let key = Key { slot: self.next_slot, attempt: 0 };
+            let key = self.key(self.next_slot);
             let mut expected = Vec::new();
             if self.routing.must_skip(key.slot, self.now) {
                 if dials > 0 || skipped == limits.skips_max {
@@ -218,13 +249,14 @@ impl Shadow {
             } else {
                 dials += 1;
                 self.routing.dial(key.slot, self.now);
+                self.unreported += 1;
                 expected.push(Action::Dial(key));
             }
-            if self.scheduled(self.next_slot) < self.not_before {
+            if self.scheduled(self.next_dial()) < self.not_before {
                 self.mark("a schedule caught up");
             }
             self.next_slot += 1;
-            self.not_before = self.now + Span(self.plan.pace.offset(1).0 / 2);
+            self.not_before = self.now + Span(self.plan.pace.offset(1u32).0 / 2);
             check!(rest.starts_with(&expected), "{expected:?} was due, not {rest:?}");
             rest = &rest[expected.len()..];
             if !matches!(expected[..], [Action::Dial(_)]) {
@@ -236,7 +268,13 @@ impl Shadow {
     }
 
     fn dial_due(&self) -> Option<Moment> {
-        let due = self.scheduled(self.next_slot).max(self.not_before);
+        if self.is_time_up() {
+            return None;
+        }
+        let due = self.scheduled(self.next_dial()).max(self.not_before);
+        if self.plan.lifetime.is_some() {
+            return self.dial_again_due(due);
+        }
         (self.next_slot < self.plan.connections).then_some(due)
     }
 
@@ -246,8 +284,7 @@ impl Shadow {
         let nothing = record.events.is_empty() && record.actions.is_empty();
         self.idle_turns += u32::from(nothing && !self.busy);
         // For a dial, a reply, a keepalive and its reads, in each round.
-        let (idle, most) =
-            (self.idle_turns, 9 * 6 * self.plan.connections * (2 + self.rounds.begun) + 2);
+        let (idle, most) = (self.idle_turns, 9 * 6 * self.attempts() * (2 + self.rounds.begun) + 2);
         check!(idle <= most, "it spins: {idle} turns of nothing");
         Ok(())
     }
@@ -269,7 +306,9 @@ impl Shadow {
         }
         let wheel = (0..self.plan.connections).filter_map(|slot| self.tick_due(slot)).min();
         let end = self.hold_end().filter(|_| !self.is_waiting());
-        let others = [self.dial_due(), self.sample_due, end, self.round_due(), self.stall_due()];
+        let time_up = self.time_up_at().filter(|_| self.decided_at.is_none() && !self.is_time_up());
+        let others =
+            [self.dial_due(), self.sample_due, end, self.round_due(), self.stall_due(), time_up];
         let wanted = others.into_iter().flatten().chain(wheel).min();
         let latest = wanted.map(|wanted| wanted.max(record.now));
         let late = latest.is_some_and(|latest| next.is_none_or(|next| next > latest));

@@ -32,8 +32,9 @@ fn has_checks(plan: &Plan) -> bool {
 fn alphabet(plan: &Plan) -> Vec<Step> {
     let has_checks = has_checks(plan);
     let mut steps: Vec<Step> = Vec::new();
-    for slot in 0..2 {
-        let key = Key { slot, attempt: 0 };
+    let attempts = if plan.lifetime.is_some() { 2 } else { 1 };
+    let keys = (0..attempts).flat_map(|attempt| [0, 1].map(|slot| Key { slot, attempt }));
+    for key in keys {
         let failure = |reason| Failure { reason, errno: 0 };
         for kind in [
             EventKind::Dialed(key),
@@ -77,8 +78,11 @@ fn plans() -> Vec<Plan> {
     };
     let paced =
         Plan { pace: Pace::sleep(SLEEP), interval: Some(Span::from_us(700)), ..plain.clone() };
+    let timed = Plan { duration: Some(Span::from_us(400)), ..paced.clone() };
     let held = Plan { hold: Hold::For(TIMEOUT), dial_timeout: None, ..plain.clone() };
     let forever = Plan { hold: Hold::Forever, errors_max: Some(2), ..plain.clone() };
+    let churning = Plan { lifetime: Some(TIMEOUT), ..plain.clone() };
+    let fleeting = Plan { lifetime: Some(Span::ZERO), duration: Some(SLEEP), ..plain.clone() };
     let stalling = Plan { errors_max: Some(1), ..held.clone() };
     let talk = ReplyCheck {
         send: b"PING".as_slice().into(),
@@ -87,7 +91,7 @@ fn plans() -> Vec<Plan> {
     };
     let probed = Plan { probe: Probe::All, dial_timeout: None, ..plain.clone() };
     let talking = Plan { reply_check: Some(talk), ..probed.clone() };
-    vec![plain, paced, held, forever, stalling, probed, talking]
+    vec![plain, paced, timed, held, forever, stalling, probed, talking, churning, fleeting]
 }
 
 /// A run so far, with independent counts.
@@ -97,8 +101,9 @@ struct Walk {
     shadow: Shadow,
     now: Moment,
     closes: [u32; 2],
-    ends: [Option<State>; 2],
-    notes: [Option<State>; 2],
+    /// With the attempt.
+    ends: [Option<(u32, State)>; 2],
+    notes: [(u32, Option<State>); 2],
     over: bool,
 }
 
@@ -118,7 +123,7 @@ impl Walk {
             now: START,
             closes: [0; 2],
             ends: [None; 2],
-            notes: [None; 2],
+            notes: [(0, None); 2],
             over: false,
         };
         walk.step(Step::Wait(Span::ZERO), &[]);
@@ -166,12 +171,16 @@ impl Walk {
                         }
                         Note::Established { .. } => (Some(State::Dialing), State::Established),
                         Note::Errored { .. } => (Some(State::Dialing), State::Error),
-                        Note::Closed { .. } => (Some(State::Established), State::Closed),
+                        Note::Closed { .. } | Note::Retired { .. } => {
+                            (Some(State::Established), State::Closed)
+                        }
                         Note::ReplyTimedOut => (Some(State::Established), State::Established),
                     };
-                    let noted = &mut self.notes[key.slot as usize];
-                    assert_eq!(*noted, before, "{path:?} then {step:?}: {note:?} is out of order");
-                    *noted = Some(now);
+                    let (attempt, noted) = self.notes[key.slot as usize];
+                    let noted = noted.filter(|_| attempt == key.attempt);
+                    let is_in_order = noted == before && attempt <= key.attempt;
+                    assert!(is_in_order, "{path:?} then {step:?}: {note:?} is out of order");
+                    self.notes[key.slot as usize] = (key.attempt, Some(now));
                 }
                 Action::Sample
                 | Action::Send(_)
@@ -182,15 +191,17 @@ impl Walk {
         }
         for slot in 0..2 {
             let at = slot as usize;
-            let state = self.engine.connection(Key { slot, attempt: 0 }).unwrap().state;
+            let connection = self.engine.connection(self.engine.key(slot)).unwrap();
+            let (attempt, state) = (connection.attempt, connection.state);
             let ended = matches!(state, State::Closed | State::Error);
             let end = self.ends[at];
             assert!(
-                end.is_none_or(|end| end == state),
+                end.is_none_or(|(of, end)| of < attempt || end == state),
                 "{path:?} then {step:?}: {end:?} was final"
             );
-            assert_eq!(self.closes[at], u32::from(ended), "{path:?} then {step:?}: slot {slot}");
-            self.ends[at] = ended.then_some(state);
+            let closes = attempt + u32::from(ended);
+            assert_eq!(self.closes[at], closes, "{path:?} then {step:?}: slot {slot}");
+            self.ends[at] = ended.then_some((attempt, state));
         }
         assert!(record.over || !self.over, "{path:?} then {step:?}: over, and then not over");
         assert!(!record.over || record.next_due.is_none(), "{path:?} then {step:?}: over, but due");
@@ -236,7 +247,8 @@ fn walk_all(plans: Vec<Plan>, lead: &[Step], depth: usize, prune: bool) -> u64 {
             }
             let steps = alphabet(&plan);
             // The longer the alphabet, the shorter the sequences.
-            let depth = if has_checks(&plan) && prune { depth - 1 } else { depth };
+            let is_long = has_checks(&plan) || plan.lifetime.is_some();
+            let depth = if is_long && prune { depth - 1 } else { depth };
             walk(&from, &steps, &mut path, depth, prune)
         };
         let walks = plans.into_iter().map(|plan| scope.spawn(move || walk_one(plan)));
@@ -250,7 +262,7 @@ fn every_sequence_of_three_steps() {
     let sequences = |steps: u64| steps + steps * steps + steps * steps * steps;
     assert_eq!(
         walk_all(plans(), &[], 3, false),
-        4 * sequences(21) + sequences(22) + 2 * sequences(28)
+        5 * sequences(21) + sequences(22) + 2 * sequences(28) + 2 * sequences(37)
     );
 }
 
@@ -298,7 +310,7 @@ fn every_sequence_of_four_effective_steps_with_pending_keepalives() {
 fn dials_that_stall_end_the_run_as_in_the_model() {
     let [mut stalls, mut opens] = [2, 1].map(|errors_max| {
         let plans = plans();
-        let plan = Plan { errors_max: Some(errors_max), ..plans[4].clone() };
+        let plan = Plan { errors_max: Some(errors_max), ..plans[5].clone() };
         let mut walk = Walk::new(&plan);
         for slot in 0..2 {
             walk.step(Step::Event(EventKind::Dialed(Key { slot, attempt: 0 })), &[]);

@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock};
 use tcpgoon::diagnosis::model::Diagnosis;
 use tcpgoon::engine::{Action, EndReason, Event, EventKind, Key, TcpInfoPurpose};
 use tcpgoon::engine::{Engine, Summary};
-use tcpgoon::sim::{Behaviour, Observer, Outcome, Record, Sim};
+use tcpgoon::sim::{Behaviour, Observer, Outcome, Record, Sim, TIMED_SEEDS};
 use tcpgoon::units::{Moment, Span, Tick};
 
 use crate::report_invariants::{Beside, contradictions, reported, short_faults};
@@ -28,6 +28,11 @@ fn from_environment(name: &str) -> Option<u64> {
 
 fn seeds() -> u64 {
     from_environment("SIM_SEEDS").unwrap_or(SEEDS_DEFAULT)
+}
+
+/// How many of the runs have a duration.
+fn timed_seeds() -> u64 {
+    seeds() / 2
 }
 
 /// The model, with a lie that changes its records.
@@ -132,9 +137,11 @@ fn all() -> &'static BTreeMap<u64, Kept> {
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while let seed = next.fetch_add(1, Ordering::Relaxed)
-                        && seed < seeds()
+                    while let index = next.fetch_add(1, Ordering::Relaxed)
+                        && index < seeds() + timed_seeds()
                     {
+                        let timed = index.checked_sub(seeds()).map(|above| TIMED_SEEDS + above);
+                        let seed = timed.unwrap_or(index);
                         let mut sim = Sim::new(seed, false);
                         let outcome = match is_reported(seed) {
                             true => attempt_and_report(&mut sim, seed),
@@ -173,7 +180,7 @@ fn the_reference_model_objects_to_no_seed() {
     }
     let turns: u64 = all().values().map(|outcome| outcome.turns).sum();
     println!("{} seeds, {turns} turns", all().len());
-    assert_eq!(all().len() as u64, seeds());
+    assert_eq!(all().len() as u64, seeds() + timed_seeds());
 }
 
 /// The checks of reports can fail: each lie about a run is detected.
@@ -316,6 +323,17 @@ fn the_seeds_cover_every_behaviour_every_end_reason_and_every_mark() {
         "bogus: nothing to read",
         "bogus: a reply without bytes",
         "bogus: TCP_INFO that was not read",
+        "the time up before the last dial",
+        "a lifetime over",
+        "late for a slot",
+        "late for a port",
+        "late by this host",
+        "a lifetime of nothing",
+        "a slot dialed again after its lifetime",
+        "a slot dialed again after an error or a close",
+        "a free slot without a port",
+        "a port freed by our own close",
+        "bogus: not dialed again",
         "exit code 0",
         "exit code 1",
         "exit code 2",

@@ -79,7 +79,7 @@ fn without_limits_all_are_established_and_stay() {
             assert_eq!((o.summary.established_peak, o.truth.peak()), (100, 100));
             assert_eq!((o.truth.sites[0].accepted, o.truth.sites[0].accepted_peak), (100, 100));
             assert_eq!(o.truth.sustained(ms(900)), 100);
-            assert_eq!(o.summary.exit_code(), 0);
+            assert_eq!(o.summary.exit_code(&plan(100)), 0);
         },
     );
 }

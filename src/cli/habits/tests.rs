@@ -125,9 +125,9 @@ fn first_lines_of_other_tools_end_in_a_command_that_runs() {
         ),
         ("-t2 -c100 -d30s -R2000 http://h/", "tcpgoon -t2 -c100 --hold 30s --rate 2000 h:80"),
         ("-z 10s -c 50 --qps 100 http://h:80", "tcpgoon --hold 10s -c 50 --rate 100 h:80"),
-        ("run --vus 10 --duration 30s h:80", "tcpgoon run --connections 10 --hold 30s h:80"),
+        ("run --vus 10 --duration 30s h:80", "tcpgoon run --connections 10 --duration 30s h:80"),
         ("-u 10 -d 30s h:80", "tcpgoon -c 10 --hold 30s h:80"),
-        ("attack -duration=5s -rate=100/s h:80", "tcpgoon run --hold=5s --rate=100/s h:80"),
+        ("attack -duration=5s -rate=100/s h:80", "tcpgoon run --duration=5s --rate=100/s h:80"),
         // curl(1).
         ("-v https://user:secret@example.com/a?b#c", "tcpgoon -d example.com:443"),
         ("-sS http://h/", "tcpgoon --help"),

@@ -52,6 +52,8 @@ fn a_run_has_the_defaults_of_the_original() {
         pace: Pace::sleep(Span::from_ms(10)),
         dial_timeout: Some(Span::from_s(5)),
         interval: Some(Span::from_s(1)),
+        lifetime: None,
+        duration: None,
         hold: Hold::For(Span::ZERO),
         settle: Span::from_s(1),
         family: Family::Any,
@@ -286,6 +288,16 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
         ("h --ask redis --expect x", "--ask has its own --send and --expect: give it, or these"),
         ("h --ask redis --send x", "--ask has its own --send and --expect: give it, or these"),
         ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
+        (
+            "h:80 --lifetime 1 --hold 5",
+            "--lifetime closes connections that --hold, --send, --expect and --probe hold: give one of \
+             them",
+        ),
+        (
+            "h:80 --lifetime forever",
+            "--lifetime 'forever': a number with or without a unit (us, ms, s, m, h), at most 10 days, \
+             is accepted; without a unit it is seconds",
+        ),
         ("h:80 --debug=yes", "--debug 'yes': true and false are accepted"),
         ("h:80 -d=", "--debug '': true and false are accepted"),
         ("h:80 --conections 5", "unknown flag --conections: did you mean --connections?"),

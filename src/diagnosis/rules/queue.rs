@@ -84,7 +84,9 @@ pub fn reset_after_handshake(view: &View<'_>) -> RuleResult {
     let Symptom::ClosedOnAccept { resets, .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
     let sends = view.case.plan.reply_check.as_ref().is_some_and(|check| !check.send.is_empty());
-    let is_it = resets * 10 >= hits * 9 && !sends && view.case.summary.received_bytes == 0;
+    let is_it = u64::from(resets) * 10 >= u64::from(hits) * 9
+        && !sends
+        && view.case.summary.received_bytes == 0;
     is_it.then_some(())?;
     let has_slow_syns = view.facts.slow_through > 0 || view.facts.timed_out > 0;
     let effect = Effect::By(if has_slow_syns { 7 } else { 3 });

@@ -42,7 +42,7 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.put("<p class=\"mute\">", &report.target);
     page.put("</p><h1><strong>", &word);
     page.raw("</strong> ");
-    page.with_flags(&plain(&reached(diagnosis, report.plan, report.summary)));
+    page.with_flags(&plain(&reached(diagnosis, &report.case())));
     page.raw("</h1>");
     if let Some(problem) = diagnosis.problems.first() {
         page.element("p", &observed(report, problem));

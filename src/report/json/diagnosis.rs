@@ -52,7 +52,12 @@ fn write_reached(json: &mut Json, reached: &Reached) {
 }
 
 fn write_ended_early(json: &mut Json, early: &EndedEarly) {
-    text(json, "by", if early.by_signal { "signal" } else { "max-errors" });
+    let by = match (early.by_signal, early.by_duration) {
+        (true, _) => "signal",
+        (_, true) => "duration",
+        _ => "max-errors",
+    };
+    text(json, "by", by);
     number(json, "not_dialed_count", early.not_dialed);
     number(json, "dialing_count", early.dialing);
     number(json, "replies_pending_count", early.replies_pending);

@@ -42,6 +42,7 @@ fn id(fact: &Fact) -> &'static str {
         Fact::AfterLastDial { .. } => "after-last-dial",
         Fact::LastLine => "last-line",
         Fact::RefusedAfter { .. } => "refused-after",
+        Fact::ClosedIntoTimeWait { .. } => "closed-into-time-wait",
     }
 }
 
@@ -54,6 +55,10 @@ fn write_numbers(json: &mut Json, fact: &Fact) {
         Fact::FourTupleDecides { retransmits, through_percent } => {
             number(json, "repeats_count", *retransmits);
             number(json, "through_percent", *through_percent);
+        }
+        Fact::ClosedIntoTimeWait { connections, ports } => {
+            number(json, "connections_count", *connections);
+            number(json, "ports_count", *ports);
         }
         Fact::AllReplied { replied } => number(json, "connections_count", *replied),
         Fact::SynAckRepeated { connections } | Fact::HalfOpen { connections } => {

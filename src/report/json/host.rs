@@ -4,9 +4,11 @@ use super::codec::Codec;
 use super::names;
 use crate::limits::{
     CgroupMemory, Descriptors, Finding, Gauge, Host, Knob, Neighbours, PortRange, PortsKnob,
+    TimeWaitKnob,
 };
 use crate::plan::Plan;
 use crate::report::preflight;
+use crate::units::{NS_PER_S, Span};
 
 /// More than a host has.
 const ENTRIES_MAX: usize = 100_000;
@@ -90,7 +92,7 @@ fn no_finding() -> Finding {
 }
 
 /// Without their numbers.
-fn knobs() -> [Knob; 11] {
+fn knobs() -> [Knob; 12] {
     let (needed, needed_bytes, entries) = (0, 0, Gauge::default());
     [
         Knob::SoftDescriptors { soft: 0, needed },
@@ -99,6 +101,7 @@ fn knobs() -> [Knob; 11] {
         Knob::FileMax { files: entries, needed },
         Knob::Watches { most: 0, needed },
         Knob::Ports(PortsKnob::default()),
+        Knob::TimeWait(TimeWaitKnob::default()),
         Knob::Conntrack { entries, needed },
         Knob::Neighbours { is_v6: false, entries, needed },
         Knob::Memory { available_bytes: 0, needed_bytes },
@@ -127,6 +130,7 @@ fn details(codec: &mut Codec<'_>, knob: &mut Knob) {
         | Knob::Conntrack { entries, .. }
         | Knob::Neighbours { entries, .. } => gauge(codec, entries),
         Knob::Ports(ports) => ports_knob(codec, ports),
+        Knob::TimeWait(ports) => time_wait(codec, ports),
         Knob::Memory { available_bytes, .. } => codec.number("max_bytes", available_bytes),
         Knob::Cgroup { memory, .. } => cgroup(codec, memory),
         Knob::AddressSpace { bytes: gauge, .. } => bytes(codec, gauge),
@@ -149,7 +153,7 @@ fn details(codec: &mut Codec<'_>, knob: &mut Knob) {
         Knob::Memory { needed_bytes, .. }
         | Knob::Cgroup { needed_bytes, .. }
         | Knob::AddressSpace { needed_bytes, .. } => codec.number("needed_bytes", needed_bytes),
-        Knob::Ports(_) => {}
+        Knob::Ports(_) | Knob::TimeWait(_) => {}
     }
 }
 
@@ -163,4 +167,19 @@ fn ports_knob(codec: &mut Codec<'_>, knob: &mut PortsKnob) {
     codec.flag("time_wait_decides", &mut knob.time_wait_decides);
     codec.flag("reuse_helps", &mut knob.reuse_helps);
     codec.flag("widest_is_enough", &mut knob.widest_is_enough);
+}
+
+fn time_wait(codec: &mut Codec<'_>, knob: &mut TimeWaitKnob) {
+    ports(codec, &mut knob.range);
+    codec.number("usable_count", &mut knob.usable);
+    codec.number("pairs_count", &mut knob.pairs);
+    // The numbers of a rule, which multiplies them.
+    codec.check("usable_count", knob.usable <= 1 << 16, "at most 65536 are accepted");
+    codec.check("pairs_count", knob.pairs <= 1 << 32, "at most 4294967296 are accepted");
+    let mut wait = Span::from_s(knob.wait_s);
+    codec.number("wait_ns", &mut wait);
+    knob.wait_s = wait.0 / NS_PER_S;
+    codec.number("per_s_count", &mut knob.per_s);
+    codec.number_or_null("wanted_per_s_count", &mut knob.wanted_per_s);
+    codec.flag("reuse_helps", &mut knob.reuse_helps);
 }

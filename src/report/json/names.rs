@@ -123,6 +123,7 @@ pub fn knob(knob: &Knob) -> &'static str {
         Knob::FileMax { .. } => "file-max",
         Knob::Watches { .. } => "epoll-watches",
         Knob::Ports(_) => "port-range",
+        Knob::TimeWait(_) => "time-wait",
         Knob::Conntrack { .. } => "conntrack",
         Knob::Neighbours { .. } => "neighbour-table",
         Knob::Memory { .. } => "memory",

@@ -136,6 +136,8 @@ fn plan(codec: &mut Codec<'_>, plan: &mut Plan) {
     };
     codec.number_or_null("hold_ns", &mut hold);
     plan.hold = hold.map_or(Hold::Forever, Hold::For);
+    codec.number_or_null("lifetime_ns", &mut plan.lifetime);
+    codec.number_or_null("duration_ns", &mut plan.duration);
     codec.number("settle_ns", &mut plan.settle);
     codec.choice("close", &mut plan.close, &[Close::Fin, Close::Rst], names::close);
     let probes = [Probe::None, Probe::Sample, Probe::All];

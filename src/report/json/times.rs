@@ -15,6 +15,8 @@ const PERCENTILES: [(&str, u32); 4] =
     [("p50_ns", 500), ("p90_ns", 900), ("p99_ns", 990), ("p999_ns", 999)];
 
 pub fn histograms(codec: &mut Codec<'_>, summary: &mut Summary) {
+    let mut none = Histogram::new();
+    let from_due = summary.churn.as_mut().map_or(&mut none, |churn| &mut churn.due_times);
     codec.object("times", &mut |codec| {
         for (field, times) in [
             ("dial", &mut summary.established_times),
@@ -24,6 +26,7 @@ pub fn histograms(codec: &mut Codec<'_>, summary: &mut Summary) {
             ("first_byte", &mut summary.first_byte_times),
             ("lifetime", &mut summary.lifetimes),
             ("dial_lateness", &mut summary.dial_lateness),
+            ("dial_from_due", &mut *from_due),
         ] {
             histogram(codec, field, times);
         }

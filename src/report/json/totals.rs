@@ -4,6 +4,7 @@
 use super::codec::Codec;
 use super::{errno, names};
 use crate::engine::breakdown::{Breakdown, ROWS_MAX, Row};
+use crate::engine::churn::ChurnStats;
 use crate::engine::failure_times::{Failures, Slow};
 use crate::engine::gaps::{GAPS_MAX, Gap, Gaps};
 use crate::engine::sustained::WINDOW;
@@ -25,11 +26,14 @@ pub fn fields(codec: &mut Codec<'_>, plan: &Plan, summary: &mut Summary, beside:
     codec.object("totals", &mut |codec| totals(codec, summary, beside));
     end_reasons(codec, summary);
     codec.object("slow_dials", &mut |codec| slow(codec, &mut summary.slow));
+    codec.optional("churn", &mut summary.churn, churn);
+    // A table of the last attempts is no record of a run that churns.
+    let has_rows = summary.churn.is_none();
     let routes = &plan.routes;
     let target = |index: usize| routes.targets().get(index).map(ToString::to_string);
-    table(codec, "targets", &mut summary.targets, routes.targets().len(), &target);
+    table(codec, "targets", &mut summary.targets, routes.targets().len(), has_rows, &target);
     let source = |index: usize| routes.sources().get(index).map(|source| source.ip().to_string());
-    table(codec, "sources", &mut summary.sources, routes.sources().len(), &source);
+    table(codec, "sources", &mut summary.sources, routes.sources().len(), has_rows, &source);
     gaps(codec, summary);
 }
 
@@ -63,6 +67,7 @@ fn totals(codec: &mut Codec<'_>, summary: &mut Summary, beside: &mut Beside) {
     codec.number("longest_turn_ns", &mut beside.turn_longest);
     codec.number("lines_dropped_count", &mut beside.lines_dropped);
     codec.flag("was_stopped", &mut summary.stopped);
+    codec.flag("is_time_up", &mut summary.is_time_up);
     codec.flag("loop_failed", &mut summary.loop_failed);
     codec.flag("hit_max_errors", &mut summary.hit_max_errors);
     codec.number_or_null("targets_unresolved_count", &mut beside.targets_unresolved);
@@ -123,6 +128,7 @@ pub fn failures(codec: &mut Codec<'_>, failures: &mut Failures) {
     codec.number("took_min_ns", &mut failures.min);
     codec.number("took_p50_ns", &mut failures.p50);
     codec.number("took_max_ns", &mut failures.max);
+    codec.check("took_max_ns", failures.min <= failures.max, "less than took_min_ns");
 }
 
 fn slow(codec: &mut Codec<'_>, slow: &mut Slow) {
@@ -134,12 +140,26 @@ fn slow(codec: &mut Codec<'_>, slow: &mut Slow) {
     codec.check("failed_count", slow.failed <= slow.dials, "more than dials_count");
 }
 
+/// Its histogram is `times.dial_from_due`.
+fn churn(codec: &mut Codec<'_>, churn: &mut ChurnStats) {
+    codec.number("closed_by_us_count", &mut churn.closed_by_us);
+    codec.number("dialing_ns", &mut churn.dialing);
+    codec.number("dials_due_count", &mut churn.dials_due);
+    let fields = ["late_no_slot_count", "late_no_port_count", "late_this_host_count"];
+    fields.into_iter().zip(&mut churn.late).for_each(|(field, count)| codec.number(field, count));
+    codec.number("interval_ns", &mut churn.interval);
+    codec.number("intervals_count", &mut churn.intervals);
+    codec.number("established_min_count", &mut churn.established_min);
+    codec.number("established_max_count", &mut churn.established_max);
+}
+
 /// `count`: how many targets or sources there are.
 fn table(
     codec: &mut Codec<'_>,
     field: &'static str,
     breakdown: &mut Breakdown,
     count: usize,
+    has_rows: bool,
     name: &dyn Fn(usize) -> Option<String>,
 ) {
     let mut rows = breakdown.worst.clone();
@@ -154,7 +174,7 @@ fn table(
         crate::order::sort_short_by_key(&mut rows, |row| row.index);
         let is_known = rows.last().is_none_or(|last| (last.index as usize) < count);
         let is_once = rows.windows(2).all(|pair| pair[0].index < pair[1].index);
-        let expected = if count < 2 { 0 } else { count.min(ROWS_MAX) };
+        let expected = if count < 2 || !has_rows { 0 } else { count.min(ROWS_MAX) };
         let holds = is_known && is_once && rows.len() == expected;
         codec.check(field, holds, "a row for each of plan's, once, at most 20, is accepted");
         *breakdown = Breakdown::of(count, rows.into_iter().filter(|_| holds));

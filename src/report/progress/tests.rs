@@ -30,7 +30,8 @@ fn progress<'a>(
     let established = u64::from(open) + closed;
     let dialed = dialed.into();
     let (held, dial_times) = (None, times);
-    Progress { sample, dialed, established, closed, errors, flow, held, dial_times }
+    let closed_by_us = None;
+    Progress { sample, dialed, established, closed, errors, closed_by_us, flow, held, dial_times }
 }
 
 /// Dials at 1,000 a second for 4 s, redrawn as the driver does it.

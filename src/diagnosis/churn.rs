@@ -1,0 +1,204 @@
+//! A run that churns. A slot is dialed many times, so neither the order of slots nor the number of
+//! open connections separates dials that failed from others: only totals, times and ages do.
+
+use super::Case;
+use super::model::{Candidate, ClosePattern, Likelihood, Scope, Symptom, Word};
+use super::pattern::{Fit, HITS_MIN, Part, Pattern};
+use super::rules;
+use super::symptoms::Observed;
+use crate::diagnosis::causes::Cause;
+use crate::engine::analysis::dials::at_once_max;
+use crate::engine::churn::ChurnStats;
+use crate::engine::failure_times::Failures;
+use crate::engine::{EndReason, Side, State, Summary};
+use crate::error::exit;
+use crate::order::sort_short_by_key;
+use crate::units::{Moment, Span};
+
+/// Ages that differ by less than a twentieth, or by this, are the same.
+const AGES_APART_MIN: Span = Span::from_ms(20);
+
+/// The fewest intervals that show a steady rate.
+const STEADY_MIN: u64 = 3;
+
+/// A rate is reached if no more than this part of the due dials is missing.
+const MISSED_ONE_OF: u64 = 20;
+
+/// All symptoms, in no order.
+pub fn symptoms(case: &Case<'_>) -> Vec<Observed> {
+    let summary = case.summary;
+    let mut all = Vec::new();
+    let (dials, opened) = (summary.established_ever + summary.errors, summary.established_ever);
+    let errors = || EndReason::ALL.into_iter().filter(|reason| reason.ends_in() == State::Error);
+    for reason in errors().filter(|reason| reason.side() == Side::ThisHost) {
+        let errno = summary.first_errno[reason as usize];
+        all.extend(observed(summary, &[reason], dials, Symptom::LocalFailure { reason, errno }));
+    }
+    let mut beyond: Vec<EndReason> = errors()
+        .filter(|reason| reason.side() != Side::ThisHost && summary.ended_by(*reason) > 0)
+        .collect();
+    sort_short_by_key(&mut beyond, |reason| std::cmp::Reverse(summary.ended_by(*reason)));
+    let counted = |reason: &EndReason| (*reason, narrow(summary.ended_by(*reason)));
+    let reasons = beyond.iter().map(counted).collect();
+    let retransmits = summary.slow.failed_repeats;
+    let failed = Symptom::DialsFailed { reasons, pending: 0, slow: 0, retransmits };
+    all.extend(observed(summary, &beyond, dials, failed));
+    if summary.slow.through() > 0 {
+        let retransmits = summary.slow.repeats - summary.slow.failed_repeats;
+        let part = Part { all: narrow(opened), hits: narrow(summary.slow.through()) };
+        let began = summary.first_dial.unwrap_or_default();
+        all.push(whole(Symptom::DialsSlow { retransmits }, pattern(part), part, began));
+    }
+    all.extend(closed(case));
+    let errno = summary.first_errno[EndReason::Lost as usize];
+    all.extend(observed(summary, &[EndReason::Lost], opened, Symptom::Lost { errno }));
+    all.extend(observed(summary, &[EndReason::Aborted], opened, Symptom::KilledHere));
+    all
+}
+
+/// What `reasons` ended, of `all`.
+fn observed(
+    summary: &Summary,
+    reasons: &[EndReason],
+    all: u64,
+    symptom: Symptom,
+) -> Option<Observed> {
+    let of = |reason: &EndReason| summary.failures[*reason as usize];
+    let began = reasons.iter().filter_map(of).map(|failures| failures.first).min()?;
+    let hits: u64 = reasons.iter().map(|reason| summary.ended_by(*reason)).sum();
+    let part = Part { all: narrow(all), hits: narrow(hits) };
+    let pattern = match pattern(part) {
+        Pattern::Irregular
+            if symptom_is_of_dials(&symptom) && nothing_opened_after(summary, began) =>
+        {
+            let after = Part { all: part.hits, hits: part.hits };
+            return Some(whole(symptom, Pattern::FromMoment { at: began }, after, began));
+        }
+        pattern => pattern,
+    };
+    Some(whole(symptom, pattern, part, began))
+}
+
+fn symptom_is_of_dials(symptom: &Symptom) -> bool {
+    matches!(symptom, Symptom::DialsFailed { .. })
+}
+
+fn whole(symptom: Symptom, pattern: Pattern, part: Part, began: Moment) -> Observed {
+    let part = Part { all: part.all.max(part.hits), hits: part.hits };
+    Observed { symptom, fit: Fit { pattern, part, ..Fit::NONE }, scope: Scope::Everywhere, began }
+}
+
+fn pattern(part: Part) -> Pattern {
+    match part {
+        Part { all, hits } if hits >= all => Pattern::All,
+        Part { hits, .. } if hits < HITS_MIN => Pattern::TooFew,
+        _ => Pattern::Irregular,
+    }
+}
+
+/// Whether no connection was established after the interval of the series in which the dials began to
+/// fail.
+fn nothing_opened_after(summary: &Summary, began: Moment) -> bool {
+    let since = began.since(summary.start);
+    let mut points = summary.series.points().iter().skip_while(|point| point.at < since);
+    let then = points.next().map(|point| point.established);
+    let is_long = points.next().is_some();
+    is_long && then == Some(summary.established_ever)
+}
+
+/// Closed by the peer before their lifetime was over.
+fn closed(case: &Case<'_>) -> Option<Observed> {
+    let summary = case.summary;
+    let reasons = [EndReason::PeerClosed, EndReason::PeerReset];
+    let all: Vec<Failures> =
+        reasons.iter().filter_map(|reason| summary.failures[*reason as usize]).collect();
+    let first = all.iter().map(|one| one.first).min()?;
+    let last = all.iter().map(|one| one.last).max()?;
+    let young = all.iter().map(|one| one.min).min()?;
+    let old = all.iter().map(|one| one.max).max()?;
+    let p50 = all.iter().max_by_key(|one| one.count).map(|one| one.p50)?;
+    let resets = narrow(summary.ended_by(EndReason::PeerReset));
+    let on_accept = at_once_max(summary.established_times.min());
+    // With a short lifetime every close is one of a young connection.
+    let lives_on = case.plan.lifetime.is_none_or(|lifetime| lifetime > on_accept);
+    let are_alike = old - young <= AGES_APART_MIN.max(Span(old.0 / 20));
+    let symptom = if old <= on_accept && lives_on {
+        Symptom::ClosedOnAccept { resets, within: old }
+    } else {
+        let how = match are_alike && lives_on {
+            true => ClosePattern::AtAge { age: p50.rounded_to_3_digits() },
+            false => ClosePattern::Mixed,
+        };
+        Symptom::Closed { how, resets, first, last, ages: [young, p50, old] }
+    };
+    observed(summary, &reasons, summary.established_ever, symptom)
+}
+
+/// Candidates as in other runs, but where only some dials failed no cause is more than possible.
+pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
+    let mut all = rules::candidates(view);
+    let is_known = matches!(view.observed.fit.pattern, Pattern::All | Pattern::FromMoment { .. })
+        || matches!(view.observed.symptom, Symptom::LocalFailure { .. } | Symptom::KilledHere)
+        || matches!(view.observed.symptom, Symptom::Closed { how: ClosePattern::AtAge { .. }, .. });
+    let is_proven = all.iter().any(|one| one.likelihood == Likelihood::Certain);
+    if is_known || is_proven {
+        return all;
+    }
+    all.iter_mut().for_each(|one| one.likelihood = Likelihood::Possible);
+    let summary = view.case.summary;
+    if symptom_is_of_dials(&view.observed.symptom) {
+        if fails_throughout(summary, view.observed.began) {
+            all.retain(|one| one.cause != Cause::Outage);
+        }
+        // The same number in each interval: what admits them counts by time.
+        if summary.churn.as_ref().is_some_and(is_steady) {
+            sort_short_by_key(&mut all, |one| one.cause != Cause::RateLimit);
+        }
+    }
+    if all.iter().all(|one| one.cause != Cause::Undetermined) {
+        let (cause, likelihood) = (Cause::Undetermined, Likelihood::Possible);
+        all.push(Candidate { cause, likelihood, evidence: Vec::new(), knob: None });
+    }
+    all
+}
+
+/// Whether dials failed from the first fifth of the run to its last one.
+fn fails_throughout(summary: &Summary, began: Moment) -> bool {
+    let fifth = Span(summary.end.since(summary.start).0 / 5);
+    let ends = EndReason::ALL.iter().filter(|reason| reason.ends_in() == State::Error);
+    let last = ends.filter_map(|reason| summary.failures[*reason as usize]).map(|one| one.last);
+    began <= summary.start + fifth && last.max().is_some_and(|last| last + fifth >= summary.end)
+}
+
+/// Whether as good as the same number was established in each of several intervals.
+fn is_steady(churn: &ChurnStats) -> bool {
+    let ChurnStats { intervals, established_min, established_max, .. } = *churn;
+    intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 9
+}
+
+/// The first word, and its exit code.
+pub fn word(case: &Case<'_>, churn: &ChurnStats) -> (Word, u8) {
+    let summary = case.summary;
+    let code = summary.exit_code(case.plan);
+    let word = match code {
+        exit::NOT_COMPLETED => Word::Stopped,
+        _ if summary.established_ever == 0 => Word::Failed,
+        exit::ALL_ESTABLISHED if !is_rate_missed(summary, churn) => Word::Ok,
+        _ => Word::Limit,
+    };
+    (word, code)
+}
+
+/// How many dials were started.
+pub fn dials(summary: &Summary) -> u64 {
+    summary.established_ever + summary.errors + u64::from(summary.last.level(State::Dialing))
+}
+
+/// Whether fewer dials were started than the pace made due.
+pub fn is_rate_missed(summary: &Summary, churn: &ChurnStats) -> bool {
+    dials(summary) < churn.dials_due - churn.dials_due / MISSED_ONE_OF
+}
+
+fn narrow(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,115 @@
+//! What a run that churns does: closes connections after their lifetime, dials free slots, counts by
+//! interval.
+
+use super::churn::{ChurnStats, Late};
+use super::{Action, Engine, Key, Note, State};
+use crate::units::{Moment, Span, Tick};
+
+impl Engine {
+    /// A connection was established: its lifetime begins.
+    pub(super) fn live(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+        let is_paced = self.pacer.is_paced();
+        let Some(churn) = &mut self.churn else { return };
+        churn.opened(key.slot, at, is_paced);
+        match churn.lifetime {
+            Span::ZERO => self.retire(key, at, actions),
+            lifetime => self.wheel.arm(key.slot, Tick::at_or_after(at + lifetime)),
+        }
+    }
+
+    /// The deadline of an established connection: its lifetime is over.
+    pub(super) fn lifetime_due(&mut self, key: Key, since: Moment, actions: &mut Vec<Action>) {
+        let lifetime = self.churn.as_ref().map_or(Span::ZERO, |churn| churn.lifetime);
+        if self.now < since + lifetime {
+            // Beyond the reach of the wheel.
+            return self.wheel.arm(key.slot, Tick::at_or_after(since + lifetime));
+        }
+        self.retire(key, self.now, actions);
+    }
+
+    /// Closes a connection at the end of its lifetime.
+    fn retire(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+        let after = self.post(key, State::NotInitiated, at, None);
+        self.stats.lifetimes.record(after);
+        self.note(key, Note::Retired { after }, actions);
+        actions.push(Action::Close(key));
+        let Some(churn) = &mut self.churn else { return };
+        churn.stats.closed_by_us += 1;
+        churn.ended(key.slot, self.now);
+        if churn.frees_port {
+            self.exhausted_routes.clear(key.slot);
+        }
+    }
+
+    /// Dials free slots, as far as the pace and the budget allow.
+    pub(super) fn dial_again(&mut self, actions: &mut Vec<Action>) {
+        for _ in 0..self.budgets.dials_max {
+            if self.pacer.next_due().is_none_or(|due| due > self.now) {
+                return;
+            }
+            let Some(slot) = self.next_free() else { return };
+            let due = if self.pacer.is_paced() { self.pacer.next_scheduled() } else { self.now };
+            let taken = self.pacer.take(self.now);
+            assert!(taken.is_some(), "the next dial is due");
+            let Some(churn) = &mut self.churn else { return };
+            churn.dial(slot, due, self.now);
+            self.exhausted_routes.dial(slot, self.now);
+            let key = self.table.key(slot);
+            // Our own close has done this already.
+            if !self.is(key, State::NotInitiated) {
+                self.post(key, State::NotInitiated, self.now, None);
+            }
+            actions.push(Action::Dial(self.table.key(slot)));
+        }
+    }
+
+    /// When the next dial can start.
+    pub(super) fn dial_due(&self) -> Option<Moment> {
+        let due = self.pacer.next_due();
+        self.churn.as_ref().map_or(due, |churn| churn.dial_due(due?))
+    }
+
+    /// The first free slot on a route that has free ports, as far as is known. Those before it go to
+    /// the end: a search for a port takes long.
+    fn next_free(&mut self) -> Option<u32> {
+        let Some(churn) = &mut self.churn else { return None };
+        churn.blocked_until = None;
+        for _ in 0..self.budgets.skips_max {
+            let slot = churn.free.first()?;
+            if !self.exhausted_routes.must_skip(slot, self.now) {
+                return Some(slot);
+            }
+            churn.free.pop();
+            churn.free.push(slot);
+        }
+        churn.blocked_until = Some(self.exhausted_routes.trial_due());
+        churn.behind = Some(Late::NoPort);
+        None
+    }
+
+    /// At the beginning of a turn, when nothing has changed since the one before. No dial starts once
+    /// the time is up, so no interval counts then.
+    pub(super) fn advance_intervals(&mut self, now: Moment) {
+        let until = self.time_up_at().map_or(now, |end| end.min(now));
+        let established = self.ledger.entered(State::Established);
+        let first_dial = self.stats.first_dial;
+        let Some(churn) = &mut self.churn else { return };
+        if churn.interval_end.is_none() {
+            churn.interval_end = first_dial.map(|first| first + churn.stats.interval);
+        }
+        churn.advance(until, established);
+    }
+
+    /// What the summary of a run that churns has beside that of others.
+    pub(super) fn churn_stats(&self) -> Option<ChurnStats> {
+        let churn = self.churn.as_ref()?;
+        let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
+        let mut stats = churn.stats.clone();
+        stats.dialing = until.since(self.stats.first_dial.unwrap_or(until));
+        stats.dials_due = self.pacer.due_by(until);
+        if stats.intervals == 0 {
+            stats.established_min = 0;
+        }
+        Some(stats)
+    }
+}

@@ -1,0 +1,181 @@
+//! Runs by the clock: `--duration`, and `--lifetime`, with which slots dial again.
+
+mod common;
+
+use std::time::Duration;
+
+use common::output::{self, span};
+use common::{ClosedPort, Namespace, Outcome, Running, Served, run, tcpgoon};
+use nix::sys::signal::Signal;
+
+/// How late anything may be: the machines are shared, and stall.
+const LATE: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_duration_ends_the_dials_and_slots_never_dialed_are_no_fault() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    let run =
+        run(&["-y", "-c", "5000", "--rate", "100", "--duration", "300ms", "-i", "0", &target]);
+    run.assert_code(0);
+    let last = run.last();
+    assert!(last.established > 0 && last.not_initiated > 4000, "{run:#?}");
+    assert!(run.took < Duration::from_millis(300) + LATE, "{run:#?}");
+    let (open, left) = (last.established, last.not_initiated);
+    let verdict = run.stdout.split("--- verdict ---\n").nth(1).unwrap().replace('\n', " ");
+    assert!(verdict.starts_with(&format!("OK: {open} of {open} connections ")), "{run:#?}");
+    assert!(verdict.contains(&format!("No limit found up to {open} ")), "{run:#?}");
+    assert!(verdict.contains(&format!("--duration ended the run with {left} not dialed.")));
+}
+
+#[test]
+fn a_duration_ends_a_longer_hold_and_a_shorter_hold_ends_before_it() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    for (hold, duration) in [("forever", "200ms"), ("1h", "200ms"), ("100ms", "1h")] {
+        let flags = ["-y", "-c", "3", "-s", "0", "-i", "0", "--settle", "0"];
+        let run = run(&[&flags[..], &["--hold", hold, "--duration", duration, &target]].concat());
+        run.assert_code(0);
+        assert_eq!(run.last().established, 3);
+        assert!(run.took >= Duration::from_millis(100) && run.took < LATE, "{hold}: {run:#?}");
+    }
+}
+
+#[test]
+fn errors_within_a_duration_are_errors() {
+    let closed = ClosedPort::new();
+    let run = run(&["-y", "-c", "900", "--duration", "200ms", "-i", "0", &closed.target()]);
+    run.assert_code(2);
+    let last = run.last();
+    assert!(last.error > 0 && last.not_initiated > 0, "{run:#?}");
+}
+
+/// The numbers of the report's line of the rate: closed by us, and by the peer.
+fn closed_by(run: &Outcome) -> (u64, u64) {
+    let found = run.find("Rate: *; # closed by us, # closed by the peer");
+    let number = |index: usize| found[index].parse().unwrap();
+    (number(found.len() - 2), number(found.len() - 1))
+}
+
+/// Every connection that was established is closed by us, by the peer, or open at the end.
+#[track_caller]
+fn assert_balanced(run: &Outcome) -> u64 {
+    let ever: u64 = run.find("Established: # in all, *")[0].parse().unwrap();
+    let (by_us, by_peer) = closed_by(run);
+    assert_eq!(ever, by_us + by_peer + run.last().established, "{run:#?}");
+    ever
+}
+
+#[test]
+fn slots_dial_again_after_a_lifetime_of_nothing() {
+    let server = Served::start(&["-i", "0"]);
+    let flags = ["-y", "-c", "5", "-s", "0", "-i", "100ms", "--lifetime", "0"];
+    let target = server.target();
+    for close in ["fin", "rst"] {
+        let more = ["--duration", "350ms", "--close", close, &target];
+        let run = run(&[&flags[..], &more].concat());
+        run.assert_code(0);
+        assert!(assert_balanced(&run) > 500, "{run:#?}");
+        let shape = "Rates: Dials: */s, Established: */s, Closed by us: */s, Closed by the peer: \
+                     */s, Error: */s, p99 dial time: *";
+        let rates = run.stdout.lines().filter(|line| output::matches(line, shape).is_some());
+        assert!(rates.count() >= 2, "{run:#?}");
+        assert!(run.stdout.contains("--- verdict ---\nOK: "), "{run:#?}");
+    }
+}
+
+/// Twenty slots of a tenth of a second each dial 200 times a second, whatever the pace.
+#[test]
+fn a_pace_that_the_slots_cannot_keep_is_not_reached_and_counts_from_when_dials_were_due() {
+    let server = Served::start(&["-i", "0"]);
+    let flags = ["-y", "-c", "20", "--rate", "1000", "-i", "0", "--lifetime", "100ms"];
+    let run = run(&[&flags[..], &["--duration", "1s", &server.target()]].concat());
+    run.assert_code(0);
+    assert!(assert_balanced(&run) <= 220, "{run:#?}");
+    let late = run.find("Late dials, by more than 1ms: # (# without a free slot, # *");
+    let [late, no_slot] = [0, 1].map(|index| late[index].parse::<u64>().unwrap());
+    assert!(no_slot * 2 > late && late > 50, "{run:#?}");
+    let [.., max] = &run.find("Dial times from when they were due p50/p99/max = @/@/@")[..] else {
+        unreachable!("three durations")
+    };
+    assert!(span(max) > Duration::from_millis(500), "{run:#?}");
+    let verdict = run.stdout.split("--- verdict ---\n").nth(1).unwrap().replace('\n', " ");
+    assert!(verdict.starts_with("LIMIT: ") && verdict.contains("no free slot, "), "{run:#?}");
+}
+
+#[test]
+fn a_close_by_the_peer_before_the_lifetime_is_over_is_an_error() {
+    let server = Served::start(&["-i", "0", "--close-after", "100ms"]);
+    let flags = ["-y", "-c", "20", "-s", "1", "-i", "0", "--lifetime", "10s"];
+    let run = run(&[&flags[..], &["--duration", "1s", &server.target()]].concat());
+    run.assert_code(2);
+    let ever = assert_balanced(&run);
+    assert!(ever > 40 && closed_by(&run).0 == 0, "{run:#?}");
+}
+
+#[test]
+fn without_a_duration_a_signal_or_the_most_errors_end_it() {
+    let (server, closed) = (Served::start(&["-i", "0"]), ClosedPort::new());
+    let flags = ["-y", "-c", "3", "-s", "1", "-i", "50ms", "--lifetime", "10ms"];
+    let running = Running::start(tcpgoon(&[&flags[..], &[&server.target()]].concat()));
+    running.stdout.wait_for_words("Rates: ");
+    running.signal(Signal::SIGINT);
+    let ended = running.outcome();
+    ended.assert_code(0);
+    assert_balanced(&ended);
+    let ended = run(&[&flags[..], &["--max-errors", "7", &closed.target()]].concat());
+    ended.assert_code(2);
+    assert!(ended.stdout.contains("Errors: 7, by reason: 7 refused"), "{ended:#?}");
+}
+
+/// A hundred ports that stay in TIME_WAIT for a minute, and a hundred dials a second.
+#[test]
+fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {
+    let Some(namespace) = Namespace::make() else { return };
+    namespace.set("net/ipv4/ip_local_port_range", "10000 10099");
+    namespace.set("net/ipv4/tcp_tw_reuse", "0");
+    let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
+    let words = "-y -c 5 --rate 200 -i 0 --lifetime 0 --duration 2s 127.0.0.1:80";
+    let reset = Running::start(namespace.tcpgoon(&format!("--close rst {words}"))).outcome();
+    reset.assert_code(0);
+    assert_eq!(reset.stderr, "");
+    assert!(assert_balanced(&reset) > 150, "{reset:#?}");
+    let stopped = Running::start(namespace.tcpgoon(words)).outcome();
+    stopped.assert_code(2);
+    let foreseen = "tcpgoon: ephemeral ports: they sustain 1 connections a second closed by FIN (100 \
+                    ports, each for 60 s in TIME_WAIT), the plan dials 200 a second; fix: --close \
+                    rst, sysctl -w net.ipv4.tcp_tw_reuse=1, a lower --rate, or more addresses with \
+                    --source\n";
+    assert_eq!(stopped.stderr, foreseen);
+    assert_eq!(assert_balanced(&stopped), 100, "{stopped:#?}");
+    let verdict = stopped.stdout.split("--- verdict ---\n").nth(1).unwrap();
+    for words in [
+        "LIMIT: 100 connections in ",
+        "Cause, this host (certain):\n  1. time-wait",
+        "this run had closed 100 connections by FIN, and has 100 ports",
+    ] {
+        assert!(verdict.contains(words), "{words}: {stopped:#?}");
+    }
+    // A port is searched for ten times a second, and not at each dial.
+    let errors: u64 =
+        stopped.find("Errors: #, by reason: # no ephemeral ports (this host)")[0].parse().unwrap();
+    assert!((1..=25).contains(&errors), "{stopped:#?}");
+}
+
+/// A firewall lets a thousand SYNs a second pass, and no more connections are established.
+#[test]
+fn a_rate_limit_on_the_path_is_the_sustained_rate() {
+    let Some(namespace) = Namespace::make() else { return };
+    let _server = Served::start_with(&[], |_| namespace.tcpgoon("serve -p 80"));
+    namespace.firewall("input", "tcp dport 80 tcp flags syn limit rate over 1000/second drop");
+    let words = "-y -c 3000 --rate 3000 -t 500ms -i 0 --lifetime 0 --close rst --duration 3s";
+    let run = Running::start(namespace.tcpgoon(&format!("{words} 127.0.0.1:80"))).outcome();
+    run.assert_code(2);
+    assert_balanced(&run);
+    let per_s: f64 = run.find("Rate: */s established (*")[0].parse().unwrap();
+    println!("{per_s} a second");
+    // A busy host dials less at times; the limit lets a few more pass at first.
+    assert!((700.0..1_050.0).contains(&per_s), "{run:#?}");
+    let verdict = run.stdout.split("--- verdict ---\n").nth(1).unwrap();
+    assert!(verdict.contains("rate-limit ") && verdict.contains("undetermined "), "{run:#?}");
+}
