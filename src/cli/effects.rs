@@ -96,9 +96,7 @@ impl Draft {
         let checks = ask.is_some() || !send.is_empty() || !expect.is_empty() || probes;
         let holds = self.run.hold != Hold::For(Span::ZERO);
         if self.run.lifetime.is_some() && (checks || holds) {
-            return Err("--lifetime closes connections that --hold, --ask, --send, --expect and \
-                        --probe hold: give one of them"
-                .into());
+            return Err("--lifetime takes no --hold, --ask, --send, --expect or --probe".into());
         }
         if self.run.lifetime.is_some() && self.run.rehearsal.is_some() {
             return Err("--rehearse dials each connection once, --lifetime again: give one".into());

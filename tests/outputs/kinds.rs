@@ -20,7 +20,7 @@ use tcpgoon::engine::{EndReason, Engine, Summary};
 use tcpgoon::icmp::{IcmpError, IcmpTally};
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::limits::{
-    CgroupMemory, Descriptors, Finding, Gauge, Host, Knob, Neighbours, PORTS_WIDEST,
+    CgroupMemory, Descriptors, Finding, Gauge, Host, Knob, Neighbours, PORTS_WIDEST, TimeWaitKnob,
 };
 use tcpgoon::plan::{Hold, Pace, Plan, ReplyCheck};
 use tcpgoon::report::{Report, html, json};
@@ -49,7 +49,7 @@ fn documents(plan: &Plan, summary: &Summary, diagnosis: Option<&Diagnosis>) -> [
         counters: &Counters { out_rsts: Some(u64::MAX), ..Counters::default() },
         icmp: &icmp,
         limits: &limits(),
-        findings: &[Finding { connections: 7, knob: Knob::NrOpen { most: 7, needed: 9 } }],
+        findings: &findings(),
         last_lines: &[LastLine { line: b"bye\xff\"\r".to_vec(), connections: 3 }],
         ended_by: None,
         lines_dropped: 0,
@@ -87,6 +87,15 @@ fn limits() -> Host {
         neighbours: vec![Neighbours { is_v6: true, entries: gauge, hops: 1, targets: 1 }],
         ..Host::default()
     }
+}
+
+fn findings() -> Vec<Finding> {
+    let (usable, pairs, wait_s, per_s) = (28_232, 2, 60, 941);
+    let (range, wanted_per_s) = (PORTS_WIDEST, Some(2_000));
+    let time_wait =
+        TimeWaitKnob { range, usable, pairs, wait_s, per_s, wanted_per_s, reuse_helps: true };
+    let knobs = [Knob::NrOpen { most: 7, needed: 9 }, Knob::TimeWait(time_wait)];
+    knobs.map(|knob| Finding { connections: 7, knob }).to_vec()
 }
 
 fn plan() -> Plan {

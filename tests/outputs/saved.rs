@@ -141,6 +141,17 @@ fn rehearsals_and_answers_are_rendered_again_as_they_were() {
 }
 
 #[test]
+fn runs_that_churn_are_rendered_again_as_they_were() {
+    let (server, closed) = (Served::start(&["-i", "0"]), ClosedPort::new());
+    let timed = ["-y", "--lifetime", "20ms", "--duration", "600ms"];
+    let target = server.target();
+    again(&[&timed[..], &["-c", "5", "--rate", "100", &target]].concat());
+    again(&[&timed[..], &["-c", "5", "-s", "0", "--report", "short", &target]].concat());
+    again(&[&timed[..], &["-c", "4", "-s", "5ms", &target, &closed.target()]].concat());
+    again(&["-y", "-c", "50", "-s", "50ms", "--duration", "300ms", &target]);
+}
+
+#[test]
 fn a_run_that_a_signal_ended_is_rendered_again_and_of_several_the_last() {
     let server = Served::start(&["-i", "20ms"]);
     let scratch = Scratch::new();
@@ -277,6 +288,17 @@ fn what_cannot_be_read_is_one_line_with_its_place() {
     std::fs::File::create(&large).unwrap().set_len(200 << 20).unwrap();
     let large = run(&["report", large.to_str().unwrap()]);
     assert_refused(&large, &format!("longer than {} MiB", TEXT_BYTES_MAX >> 20));
+}
+
+#[test]
+fn local_limits_are_kept() {
+    let scratch = Scratch::new();
+    let document = simulated(3);
+    let saved = scratch.write("saved", &document);
+    let again = run(&["report", "--json", "-", saved.to_str().unwrap()]);
+    let [first, second] = [&document, &again.stdout]
+        .map(|text| serde_json::from_str::<Value>(text).unwrap()["findings"].clone());
+    assert_eq!((first.as_array().unwrap().len(), &first), (2, &second));
 }
 
 /// A document with another value at a place is one line about that.
