@@ -6,8 +6,13 @@ use proptest::prelude::*;
 
 use super::kinds::simulated;
 use crate::common::damaged::{Edit, check};
+use tcpgoon::sim::TIMED_SEEDS;
 
-static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..24).map(simulated).collect());
+static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    // The latter churn, or have a duration.
+    let seeds = (0..24).chain(TIMED_SEEDS..TIMED_SEEDS + 12);
+    seeds.map(simulated).collect()
+});
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let edit = (any::<u32>(), 0u8..15, any::<u64>());
