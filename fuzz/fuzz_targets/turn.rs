@@ -19,7 +19,7 @@ use tcpgoon::route::{Routes, Target};
 use tcpgoon::sim::{Observer, Record};
 use tcpgoon::units::{Moment, SPAN_MAX, Span};
 
-use report_invariants::{Beside, contradictions, reported, short_faults};
+use report_invariants::{Beside, contradictions, html_faults, reported, short_faults};
 use shadow::Shadow;
 
 const CONNECTIONS_MAX: u32 = 6;
@@ -285,5 +285,6 @@ fuzz_target!(|input: Input| {
     let (diagnosis, text) = reported(&plan, &summary, &Beside::default());
     let mut found = contradictions(&plan, &summary, &diagnosis, &text);
     found.extend(short_faults(&plan, &summary, &Beside::default(), &diagnosis));
+    found.extend(html_faults(&plan, &summary, &Beside::default(), (&diagnosis, &text)));
     assert!(found.is_empty(), "{found:#?}\n{text}");
 });

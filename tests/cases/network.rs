@@ -164,7 +164,7 @@ pub fn all_final_acks_are_lost() {
     let _server = serve(&host, "10.77.0.2:80", Fault::Keep);
     let verdict = verdict(&goon(&client, "10.77.0.2:80 -c 30 -s 3 --hold 4 --probe"));
     verdict.reached_is(30, 30).share(30, 30).never(&GONE);
-    assert!(verdict.reached.contains("confirmed none"), "{verdict}");
+    assert!(verdict.reached.contains("confirmed none of them"), "{verdict}");
 }
 
 /// Repeated SYNs come through for as long as the run takes: no number of open connections is a limit.

@@ -38,7 +38,7 @@ pub fn nothing_is_ever_accepted_and_the_kernel_acknowledges() {
     let _server = serve(&host, "127.0.0.1:80", Fault::Never { backlog: 4096 });
     let verdict = verdict(&goon(&host, "127.0.0.1:80 -c 100 -s 1 --probe"));
     verdict.word("OK", 0).reached_is(100, 100).nothing();
-    assert!(verdict.reached.contains("--expect"), "{verdict}");
+    assert!(verdict.next.contains("--expect"), "{verdict}");
 }
 
 pub fn accepted_and_closed_above_a_rate() {

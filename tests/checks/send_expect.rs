@@ -330,7 +330,7 @@ fn only_the_beginning_of_an_endless_reply_is_searched() {
 fn a_reply_timeout_needs_send_or_expect_and_is_not_zero() {
     let closed = ClosedPort::new();
     for (flags, words) in [
-        (&["--reply-timeout", "1"][..], "--reply-timeout is for --send and --expect"),
+        (&["--reply-timeout", "1"][..], "--reply-timeout is for --ask, --send and --expect"),
         (&["--send", "x", "--reply-timeout", "0"], "--reply-timeout '0'"),
         (&["--expect", ""], "--expect ''"),
         (&["--send", r"\q"], r"--send '\q'"),

@@ -21,12 +21,14 @@ const ENDED: [&str; 2] = ["A signal ended the run", "--max-errors ended the run"
 pub struct Verdict {
     /// OK, LIMIT, FAILED or STOPPED.
     pub word: String,
-    /// What was reached.
+    /// What was reached, and how far the evidence for that reaches.
     pub reached: String,
     /// What a signal or `--max-errors` ended early.
     pub ended: String,
     /// The most important first.
     pub problems: Vec<Problem>,
+    /// What to try next.
+    pub next: String,
     /// The most frequent line of the server, and on how many connections.
     pub said: Option<(u64, String)>,
     /// The whole text, and the exit code.
@@ -60,9 +62,11 @@ pub struct Candidate {
 pub fn verdict(run: &Outcome) -> Verdict {
     let (_, text) =
         run.stdout.split_once("--- verdict ---\n").unwrap_or_else(|| panic!("{run:#?}"));
-    let (text, _) = text.split_once("Next: ").unwrap_or((text, ""));
     println!("{text}");
-    let mut verdict = Verdict { text: text.to_owned(), code: run.code(), ..Verdict::default() };
+    let (text, next) = text.split_once("Next: ").unwrap_or((text, ""));
+    let (text, next) = (text.to_owned(), next.to_owned());
+    let mut verdict = Verdict { text, next, code: run.code(), ..Verdict::default() };
+    let text = &verdict.text.clone();
     for section in sections(text) {
         verdict.add(&section);
     }
@@ -95,9 +99,11 @@ impl Verdict {
         match (header.copied(), problem) {
             (None, None) => {
                 let (word, sentences) = joined.split_once(": ").expect("a word, and the rest");
-                let (reached, mut symptom) = first_sentence(sentences);
+                let (mut reached, mut symptom) = first_sentence(sentences);
                 if symptom.starts_with("No limit found") {
-                    (_, symptom) = first_sentence(&symptom);
+                    let (reach, rest) = first_sentence(&symptom);
+                    reached = format!("{reached}. {reach}");
+                    symptom = rest;
                 }
                 (self.word, self.reached) = (word.to_owned(), reached);
                 if ENDED.iter().any(|by| symptom.starts_with(by)) {

@@ -15,7 +15,9 @@ use tcpgoon::sim::world::{Outcome, Stalls, run};
 use tcpgoon::units::Span;
 
 use super::table::Scenario;
-use crate::report_invariants::{Beside, all_problems, contradictions, reported, short_faults};
+use crate::report_invariants::{
+    Beside, all_problems, contradictions, html_faults, reported, short_faults,
+};
 
 /// This host, and a device on the path.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
@@ -66,6 +68,7 @@ pub fn report_of(plan: &Plan, world: &World, seed: u64, stalls: Stalls) -> Repor
     let (diagnosis, text) = reported(plan, &outcome.summary, &beside);
     let mut contradictions = contradictions(plan, &outcome.summary, &diagnosis, &text);
     contradictions.extend(short_faults(plan, &outcome.summary, &beside, &diagnosis));
+    contradictions.extend(html_faults(plan, &outcome.summary, &beside, (&diagnosis, &text)));
     Reported { outcome, diagnosis, text, contradictions }
 }
 

@@ -21,12 +21,12 @@ fn a_run_without_a_limit_is_ok() {
     let plain = verdict(&run(&server.target(), "-c 50 -s 1"));
     plain.word("OK", 0).reached_is(50, 50).nothing();
     // A handshake proves nothing about the application.
-    assert!(plain.reached.contains("--expect"), "{plain}");
+    assert!(plain.next.contains("--expect"), "{plain}");
 
     let server = Served::start(&["-i", "0", "--banner", "hello"]);
     let replied = verdict(&run(&server.target(), "-c 50 -s 1 --expect hello"));
     replied.word("OK", 0).reached_is(50, 50).nothing();
-    assert!(!replied.reached.contains("--expect"), "{replied}");
+    assert!(!replied.next.contains("--expect"), "{replied}");
 }
 
 #[test]
