@@ -67,7 +67,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn bytes<T>(work: impl FnOnce() -> T) -> (u64, u64) {
     let before = LIVE_BYTES.get();
     LIVE_BYTES_MAX.set(before);
-    let made = work();
+    let made = std::hint::black_box(work());
     let (most, kept) = (LIVE_BYTES_MAX.get() - before, LIVE_BYTES.get() - before);
     drop(made);
     assert_eq!(LIVE_BYTES.get(), before, "all of it is freed");
