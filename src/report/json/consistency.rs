@@ -131,7 +131,7 @@ fn spread(codec: &mut Codec<'_>, connections: u32, spread: &Spread) {
 /// Whether these can be counts of some dials.
 fn is_possible(counts: &Counts) -> bool {
     let through = counts.of(Outcome::Through) + counts.of(Outcome::Slow);
-    let is_part = |one: u32, other: u32| u64::from(one) + u64::from(other) <= through.into();
+    let is_part = |one: u32, other: u32| one + other <= through;
     is_part(counts.closed_at_once, counts.unsettled)
         && is_part(counts.replied, counts.no_reply)
         && is_part(counts.syn_ack_repeated, 0)

@@ -1,6 +1,7 @@
 //! The integers of a document: those that every reader of JSON keeps.
 
 use crate::json::INTEGER_MAX;
+use crate::plan::CONNECTIONS_MAX;
 use crate::units::Span;
 
 /// An integer of a document.
@@ -12,10 +13,9 @@ pub trait Number: Copy {
 }
 
 macro_rules! numbers {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty: $max:expr),*) => {$(
         impl Number for $kind {
-            // At most what every reader keeps; a constant of a wider type can be no `try_from`.
-            const MAX: u64 = if size_of::<$kind>() < 8 { (1 << (8 * size_of::<$kind>() as u64 % 64)) - 1 } else { INTEGER_MAX };
+            const MAX: u64 = $max as u64;
 
             fn get(self) -> u64 {
                 u64::try_from(self).unwrap_or(u64::MAX)
@@ -28,7 +28,8 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u8, u16, u32, u64, usize);
+// Those of 32 bits count connections, or are less: some dozens of them can be added up.
+numbers!(u8: u8::MAX, u16: u16::MAX, u32: CONNECTIONS_MAX, u64: INTEGER_MAX, usize: INTEGER_MAX);
 
 impl Number for Span {
     const MAX: u64 = INTEGER_MAX;
