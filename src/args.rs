@@ -71,6 +71,8 @@ pub struct Args {
     pub hold: Hold,
     /// As in [`Plan::lifetime`].
     pub lifetime: Option<Span>,
+    /// As in [`Plan::hold_beside`].
+    pub hold_beside: u32,
     /// As in [`Plan::duration`].
     pub duration: Option<Span>,
     /// As in [`Plan::settle`].
@@ -104,6 +106,7 @@ impl Args {
             interval: None,
             hold: Hold::For(Span::ZERO),
             lifetime: None,
+            hold_beside: 0,
             duration: None,
             settle: Span::ZERO,
             family: Family::Any,
@@ -125,12 +128,18 @@ impl Args {
     ///
     /// # Errors
     /// [`Error::Usage`] if there are no targets, too many routes, a target that no source can dial,
-    /// or a number of connections out of range.
+    /// or a number of connections out of range, held ones included.
     pub fn plan(&self, targets: Vec<Target>, sources: &[SocketAddr]) -> Result<Plan> {
         let connections = self.connections;
         if !(1..=CONNECTIONS_MAX).contains(&connections) {
             return Err(Error::Usage(format!(
                 "--connections {connections}: 1 to 64m are accepted"
+            )));
+        }
+        let held = self.hold_beside;
+        if held >= connections {
+            return Err(Error::Usage(format!(
+                "--hold-beside {held}: fewer than the connections are accepted (-c {connections})"
             )));
         }
         let routes = Routes::new(targets, sources)
@@ -144,6 +153,7 @@ impl Args {
                 (hold, _) => hold,
             },
             lifetime: self.lifetime,
+            hold_beside: self.hold_beside,
             duration: self.duration,
             settle: self.settle,
             close: self.close,
@@ -162,11 +172,14 @@ impl Args {
             Hold::For(span) => span >= SAMPLE_HOLD_MIN,
             Hold::Forever => true,
         };
-        self.checks.probe.unwrap_or(if holds && self.lifetime.is_none() {
-            Probe::Sample
-        } else {
-            Probe::None
-        })
+        let default = match (self.hold_beside, self.lifetime) {
+            (0, None) if holds => Probe::Sample,
+            (0, _) => Probe::None,
+            // A request checks more than a keepalive.
+            _ if self.reply_check().is_some() => Probe::None,
+            _ => Probe::All,
+        };
+        self.checks.probe.filter(|_| self.hold_beside == 0).unwrap_or(default)
     }
 
     fn reply_check(&self) -> Option<ReplyCheck> {

@@ -127,6 +127,7 @@
 //!     consistency.rs    what has to add up in a document that is read
 //!     run.rs            the plan
 //!     host.rs           this host before the run
+//!     churn.rs          where slots dial again, and connections held beside these
 //!     totals.rs         counts by end reason, by target, by source
 //!     times.rs          percentiles, and buckets that add up; the run over time
 //!     evidence.rs       checks, ICMP, kernel counters, last lines of the server
@@ -153,6 +154,7 @@
 //!   progress.rs         the progress line on a terminal
 //!   rates.rs            the line of --rates
 //!   churn.rs            rates, and late dials, where slots dial again
+//!   beside.rs           the connections held beside these, and which of both pay
 //!   wrap.rs             text at a width
 //! diagnosis/            a finished run → Diagnosis, as data; pure
 //!   model.rs            what a diagnosis is
@@ -163,6 +165,7 @@
 //!   pattern.rs          how failures are spread: by order, and by level
 //!   chance.rs           their p-values
 //!   churn.rs            the same where slots dial again
+//!   beside.rs           which connections pay at a limit, beside held ones
 //!   closes.rs           how connections were closed: age, moment, sweep, oldest first
 //!   rank.rs             the primary symptom, and what it explains
 //!   rules/              symptom × pattern × corroboration → candidates
@@ -196,6 +199,7 @@
 //!   sustained.rs        the most that stayed open together for 100 ms
 //!   ending.rs           when a run is over: the hold, the settling, the end of a gap
 //!   churn.rs            slots that dial again: their queue, their numbers
+//!   beside.rs           the connections held beside these
 //!   redial.rs           our closes after a lifetime, and the dials of free slots
 //!   pacer.rs            when the next dial is due
 //!   ledger.rs           double entry: what is in each account now, what ever flowed

@@ -204,7 +204,10 @@ pub struct Plan {
     /// Churn: each connection is closed by us this long after it was established, and its slot dials
     /// again.
     pub lifetime: Option<Span>,
-    /// From the first dial to the end of dialing, and of the hold.
+    /// How many of the connections are held beside the churn: the first ones; 0: none.
+    pub hold_beside: u32,
+    /// From the first dial to the end of dialing, and of the hold; beside held connections from the
+    /// beginning of the churn.
     pub duration: Option<Span>,
     /// The most of the hold that the run waits for late closes.
     pub settle: Span,
@@ -234,6 +237,7 @@ impl Plan {
             interval: None,
             hold: Hold::For(Span::ZERO),
             lifetime: None,
+            hold_beside: 0,
             duration: None,
             settle: Span::ZERO,
             close: Close::Fin,

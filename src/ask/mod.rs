@@ -17,6 +17,8 @@ pub struct Preset {
     /// Of targets without one.
     pub port: u16,
     request: Request,
+    /// Whether it can be asked again on the same connection.
+    pub is_repeatable: bool,
     /// At most 8; of several that fit the first counts.
     pub answers: &'static [Answer],
 }
@@ -104,33 +106,44 @@ const MYSQL: &[Answer] = &[
     busy(&[ANY, ANY, ANY, Part::Text(&[0, 0xff, 0x10, 4])], "too many connections"),
 ];
 
+/// Nothing is sent: the server speaks first.
+const ONCE: Preset =
+    Preset { name: "", port: 0, request: Request::Bytes(b""), is_repeatable: false, answers: &[] };
+
 /// By name; no record needs more than its line and its answers.
 pub const PRESETS: &[Preset] = &[
-    Preset { name: "http", port: 80, request: Request::Head, answers: HTTP },
-    Preset { name: "tls", port: 443, request: Request::ClientHello, answers: TLS },
-    Preset { name: "redis", port: 6379, request: Request::Bytes(b"PING\r\n"), answers: REDIS },
+    Preset { name: "http", port: 80, request: Request::Head, is_repeatable: true, answers: HTTP },
+    Preset { name: "tls", port: 443, request: Request::ClientHello, answers: TLS, ..ONCE },
+    Preset {
+        name: "redis",
+        port: 6379,
+        request: Request::Bytes(b"PING\r\n"),
+        is_repeatable: true,
+        answers: REDIS,
+    },
     Preset {
         name: "ssh",
         port: 22,
-        request: Request::Bytes(b""),
         answers: &[
             plain(&[Part::Text(b"SSH-")]),
             busy(&[Part::Text(b"Exceeded MaxStartups")], "MaxStartups"),
         ],
+        ..ONCE
     },
     Preset {
         name: "smtp",
         port: 25,
-        request: Request::Bytes(b""),
         answers: &[plain(&[Part::Text(b"220")]), busy(&[Part::Text(b"421")], "SMTP 421")],
+        ..ONCE
     },
-    Preset { name: "mysql", port: 3306, request: Request::Bytes(b""), answers: MYSQL },
+    Preset { name: "mysql", port: 3306, answers: MYSQL, ..ONCE },
     // SSLRequest.
     Preset {
         name: "postgres",
         port: 5432,
         request: Request::Bytes(&[0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]),
         answers: &[plain(&[Part::Text(b"S")]), plain(&[Part::Text(b"N")])],
+        ..ONCE
     },
 ];
 

@@ -93,10 +93,16 @@ impl Draft {
             return Err("--ask has its own --send and --expect: give it, or these".into());
         }
         let probes = self.run.checks.probe.is_some_and(|probe| probe != Probe::None);
-        let checks = ask.is_some() || !send.is_empty() || !expect.is_empty() || probes;
+        let asks = ask.is_some() || !send.is_empty() || !expect.is_empty();
+        let (churns, held) = (self.run.lifetime.is_some(), self.run.hold_beside > 0);
         let holds = self.run.hold != Hold::For(Span::ZERO);
-        if self.run.lifetime.is_some() && (checks || holds) {
-            return Err("--lifetime takes no --hold, --ask, --send, --expect or --probe".into());
+        if churns && (asks && !held || probes || holds) {
+            return Err("--lifetime takes no --hold or --probe, and --ask, --send and --expect only \
+                        with --hold-beside"
+                .into());
+        }
+        if held && asks && !ask.as_ref().map_or(!send.is_empty(), |ask| ask.preset.is_repeatable) {
+            return Err("--hold-beside asks each second: give --send, or --ask http or redis".into());
         }
         if self.run.lifetime.is_some() && self.run.rehearsal.is_some() {
             return Err("--rehearse dials each connection once, --lifetime again: give one".into());
@@ -118,6 +124,9 @@ impl Draft {
             return Err(
                 "--reply-timeout is for --ask, --send and --expect: give one of them".into()
             );
+        }
+        if self.run.hold_beside > 0 && self.run.lifetime.is_none() {
+            return Err("--hold-beside holds connections beside a churn: give --lifetime".into());
         }
         self.run.outputs.check()
     }

@@ -193,6 +193,14 @@ pub const FLAGS: &[Flag] = &[
         ..BASE
     },
     Flag {
+        long: "hold-beside",
+        value: Some("N"),
+        help: "With --lifetime: hold N of the connections, checked each second; the others begin 3s \
+               after these",
+        effect: |draft, value| store(&mut draft.run.hold_beside, effects::connections(value)),
+        ..BASE
+    },
+    Flag {
         long: "host",
         short: Some('h'),
         value: Some("string"),

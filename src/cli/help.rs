@@ -169,7 +169,18 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Load", &["connections", "sleep", "rate", "duration", "dial-timeout", "max-errors"]),
     (
         "Connections",
-        &["hold", "lifetime", "ask", "send", "expect", "reply-timeout", "probe", "settle", "close"],
+        &[
+            "hold",
+            "lifetime",
+            "hold-beside",
+            "ask",
+            "send",
+            "expect",
+            "reply-timeout",
+            "probe",
+            "settle",
+            "close",
+        ],
     ),
     (
         "Reports",

@@ -52,6 +52,7 @@ pub fn symptoms(case: &Case<'_>) -> Vec<Observed> {
     all.extend(closed(case));
     let errno = summary.first_errno[EndReason::Lost as usize];
     all.extend(observed(summary, &[EndReason::Lost], opened, Symptom::Lost { errno }));
+    all.extend(observed(summary, &[EndReason::HalfOpen], opened, Symptom::HalfOpen));
     all.extend(observed(summary, &[EndReason::Aborted], opened, Symptom::KilledHere));
     all
 }
@@ -189,9 +190,18 @@ pub fn word(case: &Case<'_>, churn: &ChurnStats) -> (Word, u8) {
     (word, code)
 }
 
-/// How many dials were started.
+/// How many dials were started; those of held connections are not counted.
 pub fn dials(summary: &Summary) -> u64 {
-    summary.established_ever + summary.errors + u64::from(summary.last.level(State::Dialing))
+    let beside = summary.churn.as_ref().and_then(|churn| churn.beside.as_ref());
+    let errors =
+        summary.errors.saturating_sub(beside.map_or(0, |beside| beside.errors.into()));
+    established(summary) + errors + u64::from(summary.last.level(State::Dialing))
+}
+
+/// How many of them succeeded.
+pub fn established(summary: &Summary) -> u64 {
+    let beside = summary.churn.as_ref().and_then(|churn| churn.beside.as_ref());
+    summary.established_ever.saturating_sub(beside.map_or(0, |beside| beside.established.into()))
 }
 
 /// Whether fewer dials were started than the pace made due.

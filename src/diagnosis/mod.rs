@@ -11,6 +11,7 @@
 
 pub mod causes;
 pub mod chance;
+pub mod beside;
 pub mod churn;
 pub mod closes;
 pub mod facts;
@@ -52,7 +53,8 @@ pub fn diagnose(case: &Case<'_>) -> Diagnosis {
         })
         .collect();
     let (word, exit_code) = word(case, &reached, &problems);
-    Diagnosis { word, exit_code, reached, ended_early: ended_early(case.summary), problems }
+    let (pays, ended_early) = (beside::payer(case.summary), ended_early(case.summary));
+    Diagnosis { word, exit_code, reached, pays, ended_early, problems }
 }
 
 /// A problem that another one explains keeps only the candidates that both have, or the first of the

@@ -22,6 +22,30 @@ pub enum Word {
     Stopped,
 }
 
+/// Which connections fail at a limit, beside connections that were held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payer {
+    /// Those that churn; the held ones stay.
+    Newcomers,
+    /// Those that were held, while others are established.
+    Held,
+    Both,
+    /// None fails, and all are slower: the median of checks before the churn and during it, that of
+    /// dials before it and at its end.
+    All { times: [Span; 4] },
+}
+
+/// The same, with how many dials of the churn failed or were closed by the peer, and how many of the
+/// held connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pays {
+    pub payer: Payer,
+    pub failed: u64,
+    pub tried: u64,
+    pub lost: u64,
+    pub held: u64,
+}
+
 /// How far the evidence reaches, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
@@ -39,6 +63,8 @@ pub struct Diagnosis {
     pub word: Word,
     pub exit_code: u8,
     pub reached: Reached,
+    /// Only beside held connections.
+    pub pays: Option<Pays>,
     /// What a signal or `--max-errors` left undone.
     pub ended_early: Option<EndedEarly>,
     /// The most important first; empty if no limit was found.

@@ -22,6 +22,9 @@
 //!   or Unknown after a stall; none (or many) is Confirmed.
 //! ```
 //!
+//! A check that is repeated is scheduled again from `Settled`, unless a reply was missing: then as
+//! `KeepaliveScheduled`, also where a request is what is sent.
+//!
 //! Every read carries the evidence of [`tcp_info::evidence`], which does not age. "No segment" counts
 //! only if this host was polling for `POLLED_FOR` before the read: after a stall the kernel may just
 //! have resumed as well. Segments without an acknowledgement count only if it was polling all the time
@@ -30,7 +33,7 @@
 
 use super::check_state::{CheckState, Outcome, Reply, Step};
 use super::tcp_info::Evidence;
-use crate::units::Span;
+use crate::units::{Moment, Span};
 
 /// From the handshake to the first keepalive: the idle time after which the kernel sends one.
 pub const KEEPALIVE_AFTER: Span = Span::from_s(1);
@@ -90,6 +93,8 @@ pub enum Input {
     },
     /// The same, after an unacknowledged one: it was acknowledged since.
     ReadLate,
+    /// It is over, and is repeated.
+    Again,
     /// The connection has ended.
     Closed,
 }
@@ -117,6 +122,13 @@ pub struct CheckActions {
     /// Read TCP_INFO for the keepalive.
     pub read: bool,
     pub stop_keepalive: bool,
+    /// Send the request once more.
+    pub send: bool,
+    /// Of a check that is repeated: its result if it is over, from when the answer is if that is known,
+    /// and whether the next one is to be scheduled.
+    pub is_answered: Option<bool>,
+    pub answered_at: Option<Moment>,
+    pub again: bool,
     pub deadline: Deadline,
 }
 
@@ -129,6 +141,8 @@ pub struct Rules {
     pub is_sampled: bool,
     /// Whether one more can be taken for a suspect.
     pub has_suspects_left: bool,
+    /// Whether it is checked again and again.
+    pub repeats: bool,
 }
 
 const NO_ACTION: CheckActions = CheckActions {
@@ -137,6 +151,10 @@ const NO_ACTION: CheckActions = CheckActions {
     start_keepalive: false,
     read: false,
     stop_keepalive: false,
+    send: false,
+    is_answered: None,
+    answered_at: None,
+    again: false,
     deadline: Deadline::Keep,
 };
 
@@ -154,6 +172,7 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
 
         (Input::Data, CheckState::ReplyPending) => (CheckState::PartialReply, NO_ACTION),
         (Input::Data, CheckState::ReplyDue) => (CheckState::PartialReplyDue, NO_ACTION),
+        (Input::Data, CheckState::KeepaliveScheduled) if rules.repeats => (state, NO_ACTION),
         (Input::Data, _) if state.is_scheduled() => {
             (CheckState::Settled(Reply::NotExpected, confirmed), cancel)
         }
@@ -169,6 +188,11 @@ pub fn step(state: CheckState, input: Input, rules: &Rules) -> (CheckState, Chec
         (Input::Unread, CheckState::ReplyPending) => (CheckState::ReplyDue, NO_ACTION),
         (Input::Unread, CheckState::PartialReply) => (CheckState::PartialReplyDue, NO_ACTION),
 
+        // After a reply that is missing, the next one could be that.
+        (Input::Again, CheckState::Settled(Reply::NoReply | Reply::Wrong, _)) => (state, NO_ACTION),
+        (Input::Again, CheckState::Settled(..)) => {
+            (CheckState::KeepaliveScheduled, CheckActions { again: true, ..NO_ACTION })
+        }
         (Input::Recheck, CheckState::Settled(reply, _)) => start(reply, NO_ACTION),
         (Input::Started { segs }, CheckState::KeepaliveStarting(reply)) => {
             let deadline = Deadline::After(READS[0]);
@@ -236,6 +260,10 @@ fn due(state: CheckState, rules: &Rules) -> (CheckState, CheckActions) {
         _ if state.is_partial() => {
             let confirmed = if rules.is_sampled { Outcome::Confirmed } else { Outcome::None };
             (CheckState::Settled(Reply::Wrong, confirmed), late)
+        }
+        CheckState::KeepaliveScheduled if let Some(timeout) = rules.reply_timeout => {
+            let deadline = Deadline::After(timeout);
+            (CheckState::ReplyPending, CheckActions { send: true, deadline, ..NO_ACTION })
         }
         CheckState::KeepaliveScheduled => start(Reply::NotExpected, NO_ACTION),
         CheckState::SuspectScheduled => {

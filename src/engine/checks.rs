@@ -19,8 +19,10 @@ pub const SUSPECTS_MAX: u32 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checks {
     slots: CheckStates,
-    /// Whether anything is checked.
-    checks: bool,
+    /// How many slots are checked: all, those that are held beside a churn, or none.
+    count: u32,
+    /// Whether each is checked again and again.
+    repeats: bool,
     reply_timeout: Option<Span>,
     /// Whether any byte is a reply.
     any_byte: bool,
@@ -38,11 +40,16 @@ impl Checks {
     /// # Errors
     /// If allocation fails.
     pub fn new(plan: &Plan) -> Result<Checks, TryReserveError> {
-        let checks = checks(plan);
-        let slots = if checks { plan.connections } else { 0 };
+        let slots = match (checks(plan), plan.hold_beside) {
+            (false, _) => 0,
+            (true, 0) => plan.connections,
+            (true, held) => held,
+        };
+        let repeats = plan.hold_beside > 0;
         Ok(Checks {
             slots: CheckStates::new(slots)?,
-            checks,
+            count: slots,
+            repeats,
             reply_timeout: plan
                 .reply_check
                 .as_ref()
@@ -51,7 +58,7 @@ impl Checks {
                 .reply_check
                 .as_ref()
                 .is_some_and(|reply_check| reply_check.expect.is_empty()),
-            waits_for_first: plan.probe == Probe::All,
+            waits_for_first: plan.probe == Probe::All && !repeats,
             ledger: CheckLedger::new(slots),
             rounds: Rounds::new(plan),
             gap_ended: None,
@@ -70,12 +77,12 @@ impl Checks {
         let is_last = self.rounds.is_last_begun();
         let waits_for_last =
             is_last && (self.rounds.is_in_progress() || self.ledger.in_flight() > 0);
-        self.ledger.replies_pending() > 0 || waits_for_first || waits_for_last
+        self.replies_pending() > 0 || waits_for_first || waits_for_last
     }
 
-    /// How many replies may still come in time.
+    /// How many replies the run waits for: that may still come in time, unless each is checked again.
     pub fn replies_pending(&self) -> u32 {
-        self.ledger.replies_pending()
+        if self.repeats { 0 } else { self.ledger.replies_pending() }
     }
 
     /// How many connections have no result yet, in a run that checks all by a keepalive; without those
@@ -149,7 +156,7 @@ impl Checks {
         end: Option<EndReason>,
         is_late_read: bool,
     ) -> CheckActions {
-        if !self.checks {
+        if slot >= self.count {
             return CheckActions::default();
         }
         let from = self.state(slot);
@@ -157,23 +164,33 @@ impl Checks {
         let rules = Rules {
             reply_timeout: self.reply_timeout,
             is_sampled,
-            has_suspects_left: self.ledger.suspects_taken() < SUSPECTS_MAX,
+            has_suspects_left: !self.repeats && self.ledger.suspects_taken() < SUSPECTS_MAX,
+            repeats: self.repeats,
         };
-        let (to, actions) = step(from, input, &rules);
+        let (to, mut actions) = step(from, input, &rules);
         let round = self.rounds.round_of(slot);
+        let posting = Posting {
+            from,
+            to,
+            round,
+            is_sampled: is_sampled && !self.repeats,
+            end,
+            is_late_read,
+            reads_suspect: actions.read_suspect,
+            at,
+        };
         if from != to {
             self.slots.set(slot, to);
-            let reads_suspect = actions.read_suspect;
-            self.ledger.post(&Posting {
-                from,
-                to,
-                round,
-                is_sampled,
-                end,
-                is_late_read,
-                reads_suspect,
-                at,
-            });
+            self.ledger.post(&posting);
+        }
+        if self.repeats && from.is_pending() && end.is_none() {
+            actions.is_answered = is_answered(to);
+            let (next, again) = step(to, Input::Again, &rules);
+            if next != to {
+                self.slots.set(slot, next);
+                self.ledger.post(&Posting { from: to, to: next, reads_suspect: false, ..posting });
+            }
+            actions.again = again.again;
         }
         actions
     }
@@ -233,6 +250,16 @@ impl Checks {
     /// If the ledger is wrong.
     pub fn audit(&self) {
         self.ledger.audit(self.slots.iter());
+    }
+}
+
+/// What a check found that is over in `state`, if it is, and if that is known.
+fn is_answered(state: CheckState) -> Option<bool> {
+    let CheckState::Settled(reply, outcome) = state else { return None };
+    match (reply, outcome) {
+        (Reply::Replied, _) | (Reply::NotExpected, Outcome::Confirmed) => Some(true),
+        (Reply::NotExpected, Outcome::None | Outcome::Unknown | Outcome::NotSent) => None,
+        _ => Some(false),
     }
 }
 

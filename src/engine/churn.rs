@@ -8,7 +8,8 @@
 
 use std::collections::TryReserveError;
 
-use super::connection::filled;
+use super::beside::{Beside, BesideStats};
+use super::connection::{EndReason, filled};
 use super::histogram::Histogram;
 use super::ready::Ready;
 use crate::plan::{Close, Plan};
@@ -52,6 +53,8 @@ pub struct ChurnStats {
     pub intervals: u64,
     pub established_min: u64,
     pub established_max: u64,
+    /// Only with connections held beside.
+    pub beside: Option<Box<BesideStats>>,
 }
 
 /// The state of a run that churns.
@@ -71,7 +74,9 @@ pub struct Churn {
     pub(super) behind: Option<Late>,
     /// When the interval ends, once there was a dial; and how many were established before it.
     pub(super) interval_end: Option<Moment>,
-    established_before: u64,
+    pub(super) established_before: u64,
+    /// The connections held beside, if there are any.
+    pub(super) beside: Option<Box<Beside>>,
     pub(super) stats: ChurnStats,
 }
 
@@ -95,6 +100,7 @@ impl Churn {
             behind: None,
             interval_end: None,
             established_before: 0,
+            beside: Beside::new(plan, start)?,
             stats: ChurnStats { interval, established_min: u64::MAX, ..ChurnStats::default() },
         })))
     }
@@ -104,6 +110,16 @@ impl Churn {
         self.free.contains(slot)
     }
 
+    /// Whether `slot` is held beside the churn.
+    pub fn holds(&self, slot: u32) -> bool {
+        self.beside.as_ref().is_some_and(|beside| beside.holds(slot))
+    }
+
+    /// The connections held beside, before the churn.
+    pub(super) fn alone(&self) -> Option<&Beside> {
+        self.beside.as_deref().filter(|beside| beside.stats.began.is_none())
+    }
+
     /// When the dial of the current attempt of `slot` was due.
     pub fn due(&self, slot: u32) -> Moment {
         self.due[slot as usize]
@@ -111,12 +127,21 @@ impl Churn {
 
     /// When a dial that the pace makes due at `due` can start; `None`: no slot is free.
     pub fn dial_due(&self, due: Moment) -> Option<Moment> {
-        let is_any = !self.free.is_empty();
-        is_any.then(|| self.blocked_until.map_or(due, |until| due.max(until)))
+        let first = self.free.first()?;
+        match self.alone() {
+            Some(beside) if !beside.holds(first) => beside.begins_at(),
+            _ => Some(self.blocked_until.map_or(due, |until| due.max(until))),
+        }
     }
 
-    /// The connection of `slot` has ended, or its dial.
-    pub fn ended(&mut self, slot: u32, now: Moment) {
+    /// The connection of `slot` has ended at `at`, or its dial; without a reason, by us.
+    pub fn ended(&mut self, slot: u32, reason: Option<EndReason>, at: Moment, now: Moment) {
+        if let Some(reason) = reason
+            && self.holds(slot)
+            && let Some(beside) = &mut self.beside
+        {
+            return beside.ended(reason, at, now);
+        }
         if self.free.is_empty() {
             self.free_since = now;
         }
@@ -125,9 +150,11 @@ impl Churn {
     }
 
     /// A dial of `slot` succeeded at `at`.
-    pub(super) fn opened(&mut self, slot: u32, at: Moment, is_paced: bool) {
+    pub(super) fn opened(&mut self, slot: u32, at: Moment, now: Moment, is_paced: bool) {
         self.blocked_until = None;
-        if is_paced {
+        if let Some(beside) = self.beside.as_mut().filter(|beside| beside.holds(slot)) {
+            beside.opened(now);
+        } else if is_paced {
             self.stats.due_times.record(at.since(self.due(slot)));
         }
     }
@@ -141,7 +168,7 @@ impl Churn {
             true => self.behind.or(Some(Late::Here)),
             false => None,
         };
-        if let Some(late) = self.behind {
+        if let Some(late) = self.behind.filter(|_| !self.holds(slot)) {
             self.stats.late[late as usize] += 1;
         }
     }
@@ -160,6 +187,18 @@ impl Churn {
         *established_max = count.max(*established_max);
         self.established_before = established;
         self.interval_end = Some(end + Span((1 + further) * interval.0));
+    }
+
+    /// Begins the churn beside the connections that are held, with `established` of them.
+    pub(super) fn begin(&mut self, now: Moment, established: u64) {
+        self.blocked_until = None;
+        self.behind = None;
+        self.free_since = now;
+        self.interval_end = Some(now + self.stats.interval);
+        self.established_before = established;
+        if let Some(beside) = &mut self.beside {
+            beside.stats.began = Some(now);
+        }
     }
 
     /// How many connections we have closed.

@@ -37,7 +37,7 @@ impl Engine {
     /// [`Budgets::expiries_max`]: crate::plan::Budgets::expiries_max
     fn established_due(&mut self, key: Key, actions: &mut Vec<Action>) -> u32 {
         let since = self.table.get(key).map_or(self.now, |connection| connection.since);
-        if self.churn.is_some() {
+        if self.churns(key.slot) {
             self.lifetime_due(key, since, actions);
             return CHECK_COST;
         }
@@ -121,6 +121,12 @@ impl Engine {
                 }
                 self.wheel.arm(slot, Tick::at_or_after(due));
             }
+        }
+        if checks.send {
+            actions.push(Action::Send(key));
+        }
+        if checks.again || checks.is_answered.is_some() {
+            self.held_checked(key, checks);
         }
     }
 }

@@ -52,10 +52,11 @@ impl Engine {
         }
     }
 
-    /// When `--duration` is over: it counts from the first dial.
+    /// When `--duration` is over: it counts from the first dial, or from the beginning of the churn
+    /// beside held connections.
     pub(super) fn time_up_at(&self) -> Option<Moment> {
         let duration = self.duration?;
-        Some(self.stats.first_dial? + duration)
+        Some(self.dialing_since()? + duration)
     }
 
     pub(super) fn is_time_up(&self) -> bool {

@@ -89,6 +89,13 @@ impl Expect {
         self.slots.get(slot as usize).is_some_and(|at| *at != CLOSED)
     }
 
+    /// Searches what follows for one more reply, if that of a slot is complete.
+    pub fn reopen(&mut self, slot: u32) {
+        if let Some(at) = self.slots.get_mut(slot as usize).filter(|at| **at == CLOSED) {
+            *at = [0; 3];
+        }
+    }
+
     /// Takes the next bytes of a slot. Returns whether they complete the text. A step is one byte for
     /// texts of up to 256 bytes, and up to 16 bytes for longer ones: of a reply that comes in smaller
     /// pieces fewer bytes are searched.

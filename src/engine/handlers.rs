@@ -1,6 +1,6 @@
 //! What each event does.
 
-use super::check_state::{CheckState, Outcome, Step};
+use super::check_state::{CheckState, Outcome, SEGS_MODULUS, Step};
 use super::check_table::{Input, sent_before_deadline};
 use super::failure_times::SLOW_DIAL_MIN;
 use super::histogram::Code;
@@ -48,7 +48,10 @@ impl Engine {
             self.read_tcp_info(key, TcpInfoPurpose::Rtt, actions);
         }
         if self.churn.is_some() {
-            return self.live(key, at, actions);
+            self.live(key, at, actions);
+            if self.churns(key.slot) {
+                return;
+            }
         }
         let checks = self.checks.take(key.slot, Input::Opened { is_slow }, at);
         // The request is sent only now, whenever the connection was established.
@@ -91,7 +94,7 @@ impl Engine {
         }
         self.stats.failed_times.record(after);
         self.note(key, Note::Errored { failure, after }, actions);
-        self.close_socket(key, actions);
+        self.close_socket(key, failure.reason, at, actions);
     }
 
     /// An established connection ended.
@@ -106,14 +109,20 @@ impl Engine {
         self.stats.lifetimes.record(after);
         self.closed_at = self.closed_at.max(Some(at.min(self.now)));
         self.note(key, Note::Closed { failure, after }, actions);
-        self.close_socket(key, actions);
+        self.close_socket(key, failure.reason, at, actions);
     }
 
     /// Of a dial that has failed, or a connection that has ended: under churn its slot is free.
-    fn close_socket(&mut self, key: Key, actions: &mut Vec<Action>) {
+    fn close_socket(
+        &mut self,
+        key: Key,
+        reason: EndReason,
+        at: Moment,
+        actions: &mut Vec<Action>,
+    ) {
         actions.push(Action::Close(key));
         if let Some(churn) = &mut self.churn {
-            churn.ended(key.slot, self.now);
+            churn.ended(key.slot, Some(reason), at, self.now);
         }
     }
 
@@ -158,7 +167,8 @@ impl Engine {
             return;
         }
         let is_late = self.is_reply_late(key, at);
-        let (is_first, checks) = self.checks.on_data(key.slot, at, is_late);
+        let (is_first, mut checks) = self.checks.on_data(key.slot, at, is_late);
+        checks.answered_at = (!is_late).then_some(at);
         if is_first && let Some(connection) = self.table.get(key) {
             self.stats.first_byte_times.record(at.since(connection.since));
         }
@@ -168,7 +178,10 @@ impl Engine {
     pub(super) fn replied(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
         let is_late = self.is_reply_late(key, at);
         match self.checks.on_reply(key.slot, at, is_late) {
-            Some(checks) => self.carry_out(key, at, &checks, actions),
+            Some(mut checks) => {
+                checks.answered_at = (!is_late).then_some(at);
+                self.carry_out(key, at, &checks, actions);
+            }
             None => self.stats.events_ignored += 1,
         }
     }
@@ -181,6 +194,7 @@ impl Engine {
 
     /// A stopped or busy host sends late: the reply timeout runs from here.
     pub(super) fn sent(&mut self, key: Key, at: Moment) {
+        self.held_sent(key, at);
         if let Some(timeout) = self.checks.reply_timeout(key.slot) {
             self.wheel.arm(key.slot, Tick::at_or_after(at + timeout));
         }
@@ -209,6 +223,7 @@ impl Engine {
         at: Moment,
         actions: &mut Vec<Action>,
     ) {
+        self.held_sent(key, at);
         let segs = info.map(|info| reduced(info.segs_in.unwrap_or(0)));
         let input = segs.map_or(Input::Refused, |segs| Input::Started { segs });
         let checks = self.checks.take(key.slot, input, at);
@@ -235,11 +250,22 @@ impl Engine {
             }
             TcpInfoPurpose::Keepalive => {
                 if let Some(input) = self.keepalive_input(key, info, at).filter(|_| is_open) {
-                    let checks = self.checks.take(key.slot, input, at);
+                    let answered_at = self.acknowledged_at(key.slot, info, at);
+                    let mut checks = self.checks.take(key.slot, input, at);
+                    checks.answered_at = answered_at.filter(|_| checks.is_answered == Some(true));
                     self.carry_out(key, at, &checks, actions);
                 }
             }
         }
+    }
+
+    /// When the keepalive that is out was acknowledged, if that is clear: by the only segment since it
+    /// was sent.
+    fn acknowledged_at(&self, slot: u32, info: &TcpInfo, at: Moment) -> Option<Moment> {
+        let CheckState::KeepaliveSent { segs, .. } = self.checks.state(slot) else { return None };
+        let is_one = reduced(info.segs_in?) == (segs + 1) % SEGS_MODULUS;
+        let age = info.last_ack_recv.filter(|_| is_one)?;
+        Some(Moment(at.0.saturating_sub(age.0)))
     }
 
     fn record_rtt(&mut self, dial_time: Option<Code>, info: &TcpInfo) {

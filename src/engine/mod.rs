@@ -63,6 +63,7 @@
 //! itself in `schedule.rs`, when a run ends in `ending.rs`; `queries.rs` only reads.
 
 pub mod analysis;
+pub mod beside;
 pub mod check_state;
 pub mod check_stats;
 mod check_table;

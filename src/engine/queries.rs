@@ -65,7 +65,9 @@ impl Engine {
     /// may have opened in the same batch.
     pub fn expects_reply(&self, key: Key) -> bool {
         self.table.get(key).is_some_and(|connection| match connection.state {
-            State::NotInitiated | State::Dialing => self.checks.are_replies_expected(),
+            State::NotInitiated | State::Dialing => {
+                self.checks.are_replies_expected() && !self.churns(key.slot)
+            }
             State::Established => self.checks.reply_timeout(key.slot).is_some(),
             State::Closed | State::Error => false,
         })
@@ -171,7 +173,7 @@ impl Engine {
             levels[connection.state as usize] += 1;
             let is_due = match connection.state {
                 State::Dialing => self.dial_timeout.is_some(),
-                State::Established => self.churn.is_some() || self.checks.state(slot).is_pending(),
+                State::Established => self.churns(slot) || self.checks.state(slot).is_pending(),
                 _ => false,
             };
             let has_deadline = self.wheel.due(slot).is_some();
@@ -181,7 +183,7 @@ impl Engine {
             let is_fresh = connection.state == State::NotInitiated;
             let is_dialed = match &self.churn {
                 None => u64::from(slot) < self.pacer.taken(),
-                Some(churn) => has_ended == churn.is_free(slot),
+                Some(churn) => churn.holds(slot) || has_ended == churn.is_free(slot),
             };
             assert!(is_fresh || is_dialed, "slot {slot} has no dial action");
         }

@@ -1,6 +1,8 @@
 //! What a run that churns does: closes connections after their lifetime, dials free slots, counts by
 //! interval.
 
+use super::beside::Beside;
+use super::check_table::CheckActions;
 use super::churn::{ChurnStats, Late};
 use super::{Action, Engine, Key, Note, State};
 use crate::units::{Moment, Span, Tick};
@@ -10,7 +12,10 @@ impl Engine {
     pub(super) fn live(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
         let is_paced = self.pacer.is_paced();
         let Some(churn) = &mut self.churn else { return };
-        churn.opened(key.slot, at, is_paced);
+        churn.opened(key.slot, at, self.now, is_paced);
+        if churn.holds(key.slot) {
+            return;
+        }
         match churn.lifetime {
             Span::ZERO => self.retire(key, at, actions),
             lifetime => self.wheel.arm(key.slot, Tick::at_or_after(at + lifetime)),
@@ -35,7 +40,7 @@ impl Engine {
         actions.push(Action::Close(key));
         let Some(churn) = &mut self.churn else { return };
         churn.stats.closed_by_us += 1;
-        churn.ended(key.slot, self.now);
+        churn.ended(key.slot, None, at, self.now);
         if churn.frees_port {
             self.exhausted_routes.clear(key.slot);
         }
@@ -43,6 +48,7 @@ impl Engine {
 
     /// Dials free slots, as far as the pace and the budget allow.
     pub(super) fn dial_again(&mut self, actions: &mut Vec<Action>) {
+        self.begin_churn();
         for _ in 0..self.budgets.dials_max {
             if self.pacer.next_due().is_none_or(|due| due > self.now) {
                 return;
@@ -63,6 +69,51 @@ impl Engine {
         }
     }
 
+    /// Begins the churn beside held connections when it is due. Until then the pace stood still.
+    fn begin_churn(&mut self) {
+        let Some(churn) = &mut self.churn else { return };
+        let due = churn.alone().and_then(Beside::begins_at);
+        if due.is_some_and(|due| due <= self.now) {
+            churn.begin(self.now, self.ledger.entered(State::Established));
+            self.pacer.postpone(self.now.since(self.pacer.next_scheduled()));
+        }
+    }
+
+    /// Whether `slot` is dialed again, and not held beside those that are.
+    pub(super) fn churns(&self, slot: u32) -> bool {
+        self.churn.as_ref().is_some_and(|churn| !churn.holds(slot))
+    }
+
+    /// From when the run has dialed: beside held connections, since the churn began.
+    pub(super) fn dialing_since(&self) -> Option<Moment> {
+        match self.churn.as_ref().and_then(|churn| churn.beside.as_ref()) {
+            Some(beside) => beside.stats.began,
+            None => self.stats.first_dial,
+        }
+    }
+
+    /// The check of a held connection has a result: counts it, and when it is due again.
+    pub(super) fn held_checked(&mut self, key: Key, checks: &CheckActions) {
+        let asks = self.checks.are_replies_expected();
+        let Some(churn) = &mut self.churn else { return };
+        let Some(beside) = &mut churn.beside else { return };
+        let at = checks.answered_at;
+        if let Some(is_answered) = checks.is_answered {
+            beside.checked(key.slot, is_answered, at, self.now);
+        }
+        if checks.again {
+            let due = beside.next_check(key.slot, at, asks).max(self.now);
+            self.wheel.arm(key.slot, Tick::at_or_after(due));
+        }
+    }
+
+    /// The check of a held connection was sent.
+    pub(super) fn held_sent(&mut self, key: Key, at: Moment) {
+        if let Some(beside) = self.churn.as_mut().and_then(|churn| churn.beside.as_mut()) {
+            beside.sent(key.slot, at);
+        }
+    }
+
     /// When the next dial can start.
     pub(super) fn dial_due(&self) -> Option<Moment> {
         let due = self.pacer.next_due();
@@ -76,8 +127,15 @@ impl Engine {
         churn.blocked_until = None;
         for _ in 0..self.budgets.skips_max {
             let slot = churn.free.first()?;
+            if churn.alone().is_some_and(|beside| !beside.holds(slot)) {
+                return None;
+            }
             if !self.exhausted_routes.must_skip(slot, self.now) {
                 return Some(slot);
+            }
+            // Those to be held come first, in their order.
+            if churn.holds(slot) {
+                break;
             }
             churn.free.pop();
             churn.free.push(slot);
@@ -92,10 +150,10 @@ impl Engine {
     pub(super) fn advance_intervals(&mut self, now: Moment) {
         let until = self.time_up_at().map_or(now, |end| end.min(now));
         let established = self.ledger.entered(State::Established);
-        let first_dial = self.stats.first_dial;
+        let since = self.dialing_since();
         let Some(churn) = &mut self.churn else { return };
         if churn.interval_end.is_none() {
-            churn.interval_end = first_dial.map(|first| first + churn.stats.interval);
+            churn.interval_end = since.map(|first| first + churn.stats.interval);
         }
         churn.advance(until, established);
     }
@@ -105,8 +163,13 @@ impl Engine {
         let churn = self.churn.as_ref()?;
         let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
         let mut stats = churn.stats.clone();
-        stats.dialing = until.since(self.stats.first_dial.unwrap_or(until));
-        stats.dials_due = self.pacer.due_by(until);
+        let since = self.dialing_since();
+        stats.dialing = until.since(since.unwrap_or(until));
+        stats.beside = churn.beside.as_ref().map(|beside| Box::new(beside.stats.clone()));
+        let held = stats.beside.as_ref().map_or(0, |beside| beside.held.into());
+        // The pace was for them first.
+        let due = since.map_or(0, |_| self.pacer.due_by(until));
+        stats.dials_due = due.saturating_sub(held);
         if stats.intervals == 0 {
             stats.established_min = 0;
         }

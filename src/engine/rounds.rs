@@ -28,6 +28,8 @@ pub struct Rounds {
     connections: u32,
     /// One slot of this number is in the sample; 0: none.
     stride: u32,
+    /// Each slot is checked again by itself: there are no rounds, and all counts are of one.
+    repeats: bool,
     /// The round after the first one that has begun, if any has.
     later: Option<Round>,
     /// The number of the minute at which the latest round of watching began; 0 before any.
@@ -41,7 +43,9 @@ pub struct Rounds {
 impl Rounds {
     pub fn new(plan: &Plan) -> Rounds {
         let (connections, stride) = (plan.connections, plan.probe.stride(plan.connections));
-        Rounds { connections, stride, later: None, beat: 0, cursor: None, is_last_begun: false }
+        let repeats = plan.hold_beside > 0;
+        let (later, cursor) = (None, None);
+        Rounds { connections, stride, repeats, later, beat: 0, cursor, is_last_begun: false }
     }
 
     /// Whether a slot is in the sample.
@@ -56,6 +60,7 @@ impl Rounds {
     /// The round that a slot's check belongs to. In the last one those that watched watch again.
     pub fn round_of(&self, slot: u32) -> Round {
         match self.later {
+            None if self.repeats => Round::Watch,
             None => Round::First,
             Some(Round::Last) if self.beat > 0 && self.is_watch(slot) => Round::Watch,
             Some(round) => round,
@@ -108,7 +113,7 @@ impl Rounds {
     }
 
     fn may_begin(&self) -> bool {
-        self.stride > 0 && !self.is_last_begun && self.cursor.is_none()
+        self.stride > 0 && !self.repeats && !self.is_last_begun && self.cursor.is_none()
     }
 
     /// When the next round of watching is due, if there is one.

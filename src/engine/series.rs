@@ -115,6 +115,14 @@ impl Series {
         &self.points
     }
 
+    /// The dial times of the points after `from`, up to `to`.
+    pub fn between(&self, from: Span, to: Span) -> Point {
+        let mut sum = Point::START;
+        let part = self.points.iter().filter(|point| from < point.at && point.at <= to);
+        part.for_each(|point| sum.add_dial_times(&point.dial_times));
+        sum
+    }
+
     /// A dial was established after `time`.
     pub fn established(&mut self, time: Span) {
         self.dial_times[bucket(time)] += 1;

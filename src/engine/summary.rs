@@ -168,7 +168,11 @@ impl Summary {
     /// Whatever was not closed by us ended too early. Without a duration a signal is the end.
     fn exit_code_of_churn(&self, plan: &Plan) -> u8 {
         let is_cut_short = self.stopped && plan.duration.is_some() && !self.is_time_up;
-        match (self.hit_max_errors, self.flow.iter().sum::<u64>()) {
+        let beside = self.churn.as_ref().and_then(|churn| churn.beside.as_ref());
+        // A check without an answer is an error, too.
+        let unanswered =
+            beside.map_or(0, |beside| beside.before.unanswered + beside.during.unanswered);
+        match (self.hit_max_errors, self.flow.iter().sum::<u64>() + unanswered) {
             (false, _) if is_cut_short => exit::NOT_COMPLETED,
             (false, 0) if self.established_ever == 0 => exit::NOT_COMPLETED,
             (false, 0) => exit::ALL_ESTABLISHED,

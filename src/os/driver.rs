@@ -390,6 +390,9 @@ impl<'a> Driver<'a> {
     fn send(&mut self, key: Key) {
         if let (Some(reply), Some(socket)) = (&self.plan.reply_check, self.sockets.get(key.slot)) {
             let _ = sys::send(socket, &reply.send);
+            if self.churns {
+                self.expect.reopen(key.slot);
+            }
             let at = self.poller.clock.now();
             self.push(at, EventKind::Sent(key));
         }

@@ -4,7 +4,9 @@ use std::fmt::{self, Write};
 
 use super::rates::PerSecond;
 use crate::diagnosis::Case;
-use crate::diagnosis::churn::{dials, is_rate_missed};
+use crate::diagnosis::model::Pays;
+use crate::diagnosis::churn::{dials, established, is_rate_missed};
+use crate::engine::beside::Phase;
 use crate::engine::churn::{ChurnStats, LATE_MIN, Late};
 use crate::engine::histogram::Histogram;
 use crate::engine::{EndReason, Summary};
@@ -15,6 +17,7 @@ use crate::units::Span;
 pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
     let Some(churn) = &summary.churn else { return Ok(()) };
     let by_peer = summary.ended_by(EndReason::PeerClosed) + summary.ended_by(EndReason::PeerReset);
+    let by_peer = by_peer.saturating_sub(held_closes(churn));
     let (by_us, took) = (churn.closed_by_us, churn.dialing.rounded_to_3_digits());
     writeln!(
         out,
@@ -25,12 +28,19 @@ pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::
     if due.count() > 0 && times.count() > 0 {
         writeln!(out, "Dial times from when they were due p50/p99/max = {}", quantiles(due))?;
     }
-    write_late(out, summary, churn, plan)
+    write_late(out, summary, churn, plan)?;
+    super::beside::write_beside(out, summary, churn)
+}
+
+/// Of connections held beside the churn: closes by the peer.
+fn held_closes(churn: &ChurnStats) -> u64 {
+    let of = |phase: &Phase| u64::from(phase.ended[0]) + u64::from(phase.ended[1]);
+    churn.beside.as_ref().map_or(0, |beside| of(&beside.before) + of(&beside.during))
 }
 
 /// `812/s established (800 to 830/s in 10 intervals of 1s)`.
 fn rate(summary: &Summary, churn: &ChurnStats) -> String {
-    let mean = PerSecond { count: summary.established_ever, took: churn.dialing };
+    let mean = PerSecond { count: established(summary), took: churn.dialing };
     let mut text = format!("{mean}/s established");
     if let Some(ends) = ends(churn) {
         let (count, interval) = (churn.intervals, churn.interval);
@@ -92,9 +102,9 @@ fn write_late(
 }
 
 /// What was reached, for the verdict.
-pub fn reached(case: &Case<'_>, churn: &ChurnStats) -> String {
+pub fn reached(case: &Case<'_>, churn: &ChurnStats, pays: Option<&Pays>) -> String {
     let summary = case.summary;
-    let (count, took) = (summary.established_ever, churn.dialing);
+    let (count, took) = (established(summary), churn.dialing);
     let plural = if count == 1 { "" } else { "s" };
     let rate = PerSecond { count, took };
     let mut text =
@@ -106,6 +116,9 @@ pub fn reached(case: &Case<'_>, churn: &ChurnStats) -> String {
     if is_rate_missed(summary, churn) {
         let (started, due) = (dials(summary), churn.dials_due);
         let _ = write!(text, " {started} of {due} due dials: {}.", why_missed(summary, churn));
+    }
+    if let Some(pays) = pays {
+        let _ = write!(text, " {}", super::beside::pays_text(pays));
     }
     text
 }

@@ -2,6 +2,7 @@
 //! does the I/O.
 
 pub mod checks;
+mod beside;
 pub mod churn;
 pub mod colour;
 pub mod debug;

@@ -24,10 +24,18 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
     if let Some(check) = plan.reply_check.as_ref().filter(|check| !check.send.is_empty()) {
         let bytes = check.send.len();
         let unit = if bytes == 1 { "byte" } else { "bytes" };
-        let _ = write!(text, " {bytes} {unit} are sent on each of them.");
+        let which = match plan.hold_beside {
+            0 => "on each of them",
+            _ => "each second on those held",
+        };
+        let _ = write!(text, " {bytes} {unit} are sent {which}.");
     }
     if let Some(lifetime) = plan.lifetime {
-        let _ = write!(text, " Each is closed after {lifetime}, and its slot dials again");
+        let which = match plan.hold_beside {
+            0 => "Each".into(),
+            held => format!("{held} of them are held and checked each second; each of the others"),
+        };
+        let _ = write!(text, " {which} is closed after {lifetime}, and its slot dials again");
         let _ = match plan.duration {
             Some(duration) => write!(text, ", for {duration}."),
             None => write!(text, ", until a signal."),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::escape::ShellQuoted;
 use super::fix::{neighbours_sysctl, write_fix};
 use crate::NAME_AND_VERSION;
+use crate::engine::beside::CHECK_EVERY;
 use crate::limits::{self, Finding, Gauge, Host, Knob, PortRange, PortsKnob, TimeWaitKnob};
 use crate::plan::{Hold, Plan};
 use crate::units::Span;
@@ -169,6 +170,10 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     writeln!(out, "Dial timeout: {}", or_none(plan.dial_timeout))?;
     if let Some(lifetime) = plan.lifetime {
         writeln!(out, "Lifetime: {lifetime}, then the slot dials again")?;
+        if plan.hold_beside > 0 {
+            let held = plan.hold_beside;
+            writeln!(out, "Held beside: {held} of the connections, each checked every {CHECK_EVERY}")?;
+        }
     }
     match plan.hold {
         _ if plan.lifetime.is_some() => {}

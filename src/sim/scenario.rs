@@ -115,6 +115,7 @@ fn plan(random: &mut Random) -> Plan {
         dial_timeout: random.pick(&[None, Some(short), Some(short), Some(long)]),
         interval: random.pick(&[None, Some(interval), Some(Span::from_s(1))]),
         lifetime: None,
+        hold_beside: 0,
         duration: None,
         hold: random.pick(&[
             Hold::For(Span::ZERO),

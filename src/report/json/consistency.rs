@@ -21,6 +21,9 @@ pub fn check(codec: &mut Codec<'_>, plan: &Plan, summary: &Summary) {
     codec.check("totals", sum == u64::from(connections), "levels that do not add up");
     let is_churn = summary.churn.is_some() == plan.lifetime.is_some();
     codec.check("churn", is_churn, "an object is accepted with plan.lifetime_ns, else null");
+    let beside = summary.churn.as_ref().and_then(|churn| churn.beside.as_ref());
+    let held = beside.map_or(0, |beside| beside.held);
+    codec.check("churn", held == plan.hold_beside, "beside.held_count is not that of the plan");
     counts(codec, connections, summary);
     analysis(codec, connections, summary);
     rows(codec, "targets", connections, &summary.targets);
@@ -42,26 +45,28 @@ fn counts(codec: &mut Codec<'_>, connections: u32, summary: &Summary) {
         ("totals", "errors_count", summary.errors),
         ("end_reasons", "the sum of connections_count", end_reasons),
         ("slow_dials", "dials_count", summary.slow.dials),
+        ("checks", "unacknowledged_count", checks.unacknowledged),
+        ("checks", "repeats_syn_ack_count", checks.repeats_syn_ack),
+        ("checks", "replied_count", checks.replied),
+        ("checks", "no_reply_count", checks.no_reply),
+        ("checks", "closed_before_reply_count", checks.closed_before_reply),
+        ("checks", "a count of keepalives", of_rounds.max().unwrap_or(0)),
     ] {
         at_most(codec, most, field, name, count);
     }
     for (field, name, count) in [
         ("totals", "established_peak_count", summary.established_peak.into()),
         ("totals", "sustained_count", summary.sustained.into()),
-        ("checks", "unacknowledged_count", checks.unacknowledged),
-        ("checks", "repeats_syn_ack_count", checks.repeats_syn_ack),
-        ("checks", "replied_count", checks.replied),
-        ("checks", "no_reply_count", checks.no_reply),
-        ("checks", "closed_before_reply_count", checks.closed_before_reply),
         ("checks", "replies_pending_count", summary.replies_pending.into()),
         ("checks", "checks_pending_count", summary.probes_pending.into()),
-        ("checks", "a count of keepalives", of_rounds.max().unwrap_or(0)),
     ] {
         at_most(codec, connections.into(), field, name, count);
     }
     let answers = summary.answers.counts();
     let answered = answers.iter().fold(0, |sum: u64, one| sum.saturating_add(one.connections));
-    codec.check("checks", answered <= summary.established_ever, "more answers than connections");
+    // Held connections are asked again.
+    let may_answer = answered <= summary.established_ever || summary.churn.is_some();
+    codec.check("checks", may_answer, "more answers than connections");
     codec.check("totals", summary.skipped <= summary.errors, "more skipped dials than errors");
     let open = summary.last.level(State::Established);
     codec.check("totals", open <= summary.established_peak, "more are open than ever at once");

@@ -27,6 +27,8 @@ pub fn write(json: &mut Json, report: &Report<'_>, diagnosis: &Diagnosis) {
         text(json, "verdict", names::verdict_word(diagnosis.word));
         number(json, "exit_code", diagnosis.exit_code);
         json.key("reached").object(|json| write_reached(json, &diagnosis.reached));
+        let payer = diagnosis.pays.map(|pays| names::payer(&pays.payer));
+        json.key("pays").string_or_null(payer);
         json.key("ended_early").optional(diagnosis.ended_early.as_ref(), |json, early| {
             json.object(|json| write_ended_early(json, early));
         });

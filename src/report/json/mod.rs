@@ -9,13 +9,14 @@
 //!   `path`: the way to a field;
 //! * `saved`: all that a document has of a run; `consistency`: what has to add up in it;
 //! * `run`: the plan; `host`: this host before the run;
-//! * `totals`: counts; `times`: histograms, and the run over time;
+//! * `churn`: where slots dial again; `totals`: counts; `times`: histograms, and the run over time;
 //! * `evidence`: checks, ICMP, kernel counters, last lines; `analysis`: what the diagnosis reads;
 //! * `diagnosis`: problems, candidates, checks; `facts`: evidence for and against them: written only;
 //! * `fields`: how a field of these two is written; `names`: the ids of all enums; `errno`: the names of
 //!   errnos.
 
 mod analysis;
+mod churn;
 pub mod codec;
 mod consistency;
 mod diagnosis;

@@ -1,7 +1,7 @@
 //! The ids of all enums: kebab-case and stable, independent of the wording of the text report.
 
 use crate::diagnosis::causes::Place;
-use crate::diagnosis::model::{ClosePattern, Likelihood, Reach, Scope, Symptom, Word};
+use crate::diagnosis::model::{ClosePattern, Likelihood, Payer, Reach, Scope, Symptom, Word};
 use crate::diagnosis::pattern::Pattern;
 use crate::engine::breakdown::HitKind;
 use crate::engine::{EndReason, Side, State};
@@ -104,6 +104,15 @@ pub fn close(close: Close) -> &'static str {
     match close {
         Close::Fin => "fin",
         Close::Rst => "rst",
+    }
+}
+
+pub fn payer(payer: &Payer) -> &'static str {
+    match payer {
+        Payer::Newcomers => "newcomers",
+        Payer::Held => "held",
+        Payer::Both => "both",
+        Payer::All { .. } => "all",
     }
 }
 

@@ -5,7 +5,7 @@ use super::codec::Codec;
 use super::fields::{number, span};
 use super::run::{Begun, time};
 use super::totals::Beside;
-use super::{analysis, consistency, evidence, times, totals};
+use super::{analysis, churn, consistency, evidence, times, totals};
 use crate::counters::Counters;
 use crate::engine::Summary;
 use crate::icmp::IcmpTally;
@@ -105,6 +105,7 @@ impl Saved {
             (summary.start, summary.end, summary.last.after) = (Moment(0), Moment(took.0), took);
         }
         ended_by(codec, &mut self.ended_by, summary);
+        churn::fields(codec, summary);
         totals::fields(codec, &begun.plan, summary, &mut self.beside);
         times::histograms(codec, summary);
         times::timeline(codec, summary);

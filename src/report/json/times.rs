@@ -33,7 +33,7 @@ pub fn histograms(codec: &mut Codec<'_>, summary: &mut Summary) {
     });
 }
 
-fn histogram(codec: &mut Codec<'_>, field: &'static str, times: &mut Histogram) {
+pub fn histogram(codec: &mut Codec<'_>, field: &'static str, times: &mut Histogram) {
     let mut known =
         Some((times.parts(), PERCENTILES.map(|(_, permille)| times.quantile(permille))));
     known = known.filter(|(parts, _)| parts.count > 0);

@@ -4,7 +4,6 @@
 use super::codec::Codec;
 use super::{errno, names};
 use crate::engine::breakdown::{Breakdown, ROWS_MAX, Row};
-use crate::engine::churn::ChurnStats;
 use crate::engine::failure_times::{Failures, Slow};
 use crate::engine::gaps::{GAPS_MAX, Gap, Gaps};
 use crate::engine::sustained::WINDOW;
@@ -26,7 +25,6 @@ pub fn fields(codec: &mut Codec<'_>, plan: &Plan, summary: &mut Summary, beside:
     codec.object("totals", &mut |codec| totals(codec, summary, beside));
     end_reasons(codec, summary);
     codec.object("slow_dials", &mut |codec| slow(codec, &mut summary.slow));
-    codec.optional("churn", &mut summary.churn, churn);
     // A table of the last attempts is no record of a run that churns.
     let has_rows = summary.churn.is_none();
     let routes = &plan.routes;
@@ -138,19 +136,6 @@ fn slow(codec: &mut Codec<'_>, slow: &mut Slow) {
     codec.number("repeats_count", &mut slow.repeats);
     codec.number("failed_repeats_count", &mut slow.failed_repeats);
     codec.check("failed_count", slow.failed <= slow.dials, "more than dials_count");
-}
-
-/// Its histogram is `times.dial_from_due`.
-fn churn(codec: &mut Codec<'_>, churn: &mut ChurnStats) {
-    codec.number("closed_by_us_count", &mut churn.closed_by_us);
-    codec.number("dialing_ns", &mut churn.dialing);
-    codec.number("dials_due_count", &mut churn.dials_due);
-    let fields = ["late_no_slot_count", "late_no_port_count", "late_this_host_count"];
-    fields.into_iter().zip(&mut churn.late).for_each(|(field, count)| codec.number(field, count));
-    codec.number("interval_ns", &mut churn.interval);
-    codec.number("intervals_count", &mut churn.intervals);
-    codec.number("established_min_count", &mut churn.established_min);
-    codec.number("established_max_count", &mut churn.established_max);
 }
 
 /// `count`: how many targets or sources there are.

@@ -1,0 +1,104 @@
+//! The connections held beside a churn, in a block of two groups, and which of these pay at a limit.
+
+use std::fmt::{self, Write};
+
+use crate::diagnosis::beside::{churning_ends, dial_times};
+use crate::diagnosis::churn::{dials, established};
+use crate::diagnosis::model::{Payer, Pays};
+use crate::engine::Summary;
+use crate::engine::beside::{BesideStats, Phase};
+use crate::engine::churn::ChurnStats;
+use crate::units::{Moment, Span};
+
+/// Held: their ends and their checks. Churning: their dials, and the times of these.
+pub fn write_beside(out: &mut dyn Write, summary: &Summary, churn: &ChurnStats) -> fmt::Result {
+    let Some(beside) = churn.beside.as_deref() else { return Ok(()) };
+    let BesideStats { held, established: opened, began, .. } = *beside;
+    write!(out, "Held: {opened} of {held} established, {} open at the end", beside.open())?;
+    write_ends(out, &beside.before, "before the churn", None)?;
+    write_ends(out, &beside.during, "during it", began)?;
+    writeln!(out)?;
+    write_checks(out, &beside.before, "before the churn", None)?;
+    write_checks(out, &beside.during, "during the churn", began)?;
+    let Some(began) = began else { return writeln!(out, "Churning: not begun") };
+    let [failed, closed] = [false, true].map(|of_peer| churning_ends(summary, beside, of_peer));
+    write!(
+        out,
+        "Churning: {} dials from {} on, {} established, {failed} failed beyond this host, {closed} \
+         closed early",
+        dials(summary),
+        began.since(summary.start).rounded_to_3_digits(),
+        established(summary)
+    )?;
+    if let [Some(first), Some(last), _] = dial_times(summary, began, 990) {
+        let [first, last] = [first, last].map(Span::rounded_to_3_digits);
+        write!(out, "; p99 dial time about {first} in the first quarter, {last} in the last")?;
+    }
+    writeln!(out)
+}
+
+/// `, the first 2s after the churn began, the last after 3s`.
+fn write_times(
+    out: &mut dyn Write,
+    began: Option<Moment>,
+    times: [Option<Moment>; 2],
+) -> fmt::Result {
+    let (Some(began), [Some(first), Some(last)]) = (began, times) else { return Ok(()) };
+    let [first, last] = [first, last].map(|at| at.since(began).rounded_to_3_digits());
+    write!(out, ", the first {first} after the churn began, the last after {last}")
+}
+
+fn write_ends(
+    out: &mut dyn Write,
+    phase: &Phase,
+    when: &str,
+    began: Option<Moment>,
+) -> fmt::Result {
+    if phase.ends() == 0 {
+        return Ok(());
+    }
+    write!(out, "; ended {when}:")?;
+    let names = ["by FIN", "by RST", "half-open", "otherwise"];
+    let all = phase.ended.iter().zip(names).filter(|(count, _)| **count > 0);
+    for (index, (count, name)) in all.enumerate() {
+        write!(out, "{} {count} {name}", if index > 0 { "," } else { "" })?;
+    }
+    write_times(out, began, [phase.first_end, phase.last_end])
+}
+
+fn write_checks(
+    out: &mut dyn Write,
+    phase: &Phase,
+    when: &str,
+    began: Option<Moment>,
+) -> fmt::Result {
+    let Phase { answered, unanswered, rtt, .. } = phase;
+    if answered.saturating_add(*unanswered) == 0 {
+        return Ok(());
+    }
+    write!(out, "Checks {when}: {answered} answered, {unanswered} unanswered")?;
+    write_times(out, began, [phase.first_unanswered, phase.last_unanswered])?;
+    if rtt.count() > 0 {
+        let [p50, p99] = [500, 990].map(|permille| rtt.quantile(permille).rounded_to_3_digits());
+        write!(out, "; RTT p50/p99 = {p50}/{p99}")?;
+    }
+    writeln!(out)
+}
+
+/// Which connections pay, with the numbers of both groups.
+pub fn pays_text(pays: &Pays) -> String {
+    let Pays { payer, failed, tried, lost, held } = *pays;
+    let newcomers = format!("{failed} of {tried} dials failed or were closed early");
+    let ended = format!("{lost} of {held} held connections ended");
+    match payer {
+        Payer::Newcomers => format!("Newcomers fail, held connections stay: {newcomers}; {ended}."),
+        Payer::Held => {
+            format!("Held connections are closed while newcomers get in: {ended}; {newcomers}.")
+        }
+        Payer::Both => format!("Newcomers and held connections fail: {newcomers}; {ended}."),
+        Payer::All { times: [rtt_before, rtt, dial_before, dial] } => format!(
+            "All are slower, none fails: p50 of the checks of held connections {rtt_before} before \
+             the churn, {rtt} during it; of dials {dial_before} before it, {dial} at its end."
+        ),
+    }
+}
