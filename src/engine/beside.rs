@@ -137,6 +137,11 @@ impl Beside {
         }
     }
 
+    /// When the latest check of a slot was sent.
+    pub fn sent_at(&self, slot: u32) -> Option<Moment> {
+        self.sent_at.get(slot as usize).copied()
+    }
+
     /// The check of a slot was sent.
     pub(super) fn sent(&mut self, slot: u32, at: Moment) {
         if let Some(sent_at) = self.sent_at.get_mut(slot as usize) {

@@ -57,7 +57,8 @@ impl Engine {
         }
         let checks = self.checks.take(key.slot, Input::Due, self.now);
         if checks.reply_timed_out {
-            self.stats.no_reply.add(self.now, self.now.since(since));
+            let asked_at = self.held_sent_at(key.slot).unwrap_or(since);
+            self.stats.no_reply.add(self.now, self.now.since(asked_at));
         }
         self.carry_out(key, self.now, &checks, actions);
         CHECK_COST
@@ -97,6 +98,9 @@ impl Engine {
         }
         if checks.read_suspect {
             self.read_tcp_info(key, TcpInfoPurpose::Suspect, actions);
+        }
+        if checks.start_keepalive || checks.send {
+            self.held_sent(key, self.now);
         }
         if checks.start_keepalive {
             actions.push(Action::StartKeepalive(key));

@@ -56,6 +56,7 @@ impl Engine {
         let checks = self.checks.take(key.slot, Input::Opened { is_slow }, at);
         // The request is sent only now, whenever the connection was established.
         let from = if self.sends { self.now } else { at };
+        self.held_sent(key, from);
         self.carry_out(key, from, &checks, actions);
         if self.sends {
             actions.push(Action::Send(key));
@@ -169,7 +170,10 @@ impl Engine {
         let is_late = self.is_reply_late(key, at);
         let (is_first, mut checks) = self.checks.on_data(key.slot, at, is_late);
         checks.answered_at = (!is_late).then_some(at);
-        if is_first && let Some(connection) = self.table.get(key) {
+        // Under churn a request may be one of many.
+        if is_first
+            && self.churn.is_none()
+            && let Some(connection) = self.table.get(key) {
             self.stats.first_byte_times.record(at.since(connection.since));
         }
         self.carry_out(key, at, &checks, actions);

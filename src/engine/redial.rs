@@ -114,6 +114,11 @@ impl Engine {
         }
     }
 
+    /// When the latest check of a held connection was sent.
+    pub(super) fn held_sent_at(&self, slot: u32) -> Option<Moment> {
+        self.churn.as_ref()?.beside.as_ref()?.sent_at(slot)
+    }
+
     /// When the next dial can start.
     pub(super) fn dial_due(&self) -> Option<Moment> {
         let due = self.pacer.next_due();

@@ -8,18 +8,26 @@ use crate::diagnosis::model::{Payer, Pays};
 use crate::engine::Summary;
 use crate::engine::beside::{BesideStats, Phase};
 use crate::engine::churn::ChurnStats;
+use crate::plan::Plan;
 use crate::units::{Moment, Span};
 
 /// Held: their ends and their checks. Churning: their dials, and the times of these.
-pub fn write_beside(out: &mut dyn Write, summary: &Summary, churn: &ChurnStats) -> fmt::Result {
+pub fn write_beside(
+    out: &mut dyn Write,
+    summary: &Summary,
+    churn: &ChurnStats,
+    plan: &Plan,
+) -> fmt::Result {
     let Some(beside) = churn.beside.as_deref() else { return Ok(()) };
     let BesideStats { held, established: opened, began, .. } = *beside;
     write!(out, "Held: {opened} of {held} established, {} open at the end", beside.open())?;
     write_ends(out, &beside.before, "before the churn", None)?;
     write_ends(out, &beside.during, "during it", began)?;
     writeln!(out)?;
-    write_checks(out, &beside.before, "before the churn", None)?;
-    write_checks(out, &beside.during, "during the churn", began)?;
+    // The kernel's timer sends keepalives, and dates their answers by the millisecond.
+    let how = if plan.reply_check.is_some() { "" } else { " (by keepalive, within 15ms)" };
+    write_checks(out, &beside.before, "before the churn", how, None)?;
+    write_checks(out, &beside.during, "during the churn", how, began)?;
     let Some(began) = began else { return writeln!(out, "Churning: not begun") };
     let [failed, closed] = [false, true].map(|of_peer| churning_ends(summary, beside, of_peer));
     write!(
@@ -70,6 +78,7 @@ fn write_checks(
     out: &mut dyn Write,
     phase: &Phase,
     when: &str,
+    how: &str,
     began: Option<Moment>,
 ) -> fmt::Result {
     let Phase { answered, unanswered, rtt, .. } = phase;
@@ -80,7 +89,7 @@ fn write_checks(
     write_times(out, began, [phase.first_unanswered, phase.last_unanswered])?;
     if rtt.count() > 0 {
         let [p50, p99] = [500, 990].map(|permille| rtt.quantile(permille).rounded_to_3_digits());
-        write!(out, "; RTT p50/p99 = {p50}/{p99}")?;
+        write!(out, "; RTT p50/p99 = {p50}/{p99}{how}")?;
     }
     writeln!(out)
 }

@@ -29,7 +29,7 @@ pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::
         writeln!(out, "Dial times from when they were due p50/p99/max = {}", quantiles(due))?;
     }
     write_late(out, summary, churn, plan)?;
-    super::beside::write_beside(out, summary, churn)
+    super::beside::write_beside(out, summary, churn, plan)
 }
 
 /// Of connections held beside the churn: closes by the peer.

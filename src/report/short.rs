@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 
 use super::Report;
+use super::beside::write_beside;
 use super::evidence::{Row, rows, slow_by};
 use super::layout::Layout;
 use super::progress::reason_text;
@@ -111,6 +112,11 @@ fn write_short(
         if out.lines().count() <= lines_max(diagnosis) {
             break;
         }
+    }
+    if let Some(churn) = &report.summary.churn {
+        let mut held = String::new();
+        write_beside(&mut held, report.summary, churn, report.plan)?;
+        held.lines().try_for_each(|line| write_wrapped_at(out, line, 0, columns))?;
     }
     write_thresholds(out, report.judged)
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::random::Random;
 use super::script::{Behaviour, KERNEL_TIMEOUT};
+use crate::engine::beside::CALM;
 use crate::plan::{Budgets, Close, Hold, Pace, Plan, Probe, ReplyCheck, SAMPLE_MAX};
 use crate::route::{Routes, Target};
 use crate::units::{Moment, NS_PER_MS, Span, Tick};
@@ -180,13 +181,27 @@ fn churning(plan: Plan, random: &mut Random) -> Plan {
         random.pick(&[Span::ZERO, Span::ZERO, short, Span::from_ms(40), Span::from_s(1)]);
     let all = plan.pace.offset(plan.connections) + lifetime;
     let most = Span(4 * all.0) + Span::from_ms(50);
-    Plan {
+    let plan = Plan {
         lifetime: Some(lifetime),
         duration: random.chance(800).then(|| random.span(Span(all.0 / 2), most)),
         hold: Hold::For(Span::ZERO),
         close: random.pick(&[Close::Fin, Close::Rst]),
         probe: Probe::None,
         reply_check: None,
+        ..plan
+    };
+    if plan.connections > 1 && random.chance(300) { beside(plan, random) } else { plan }
+}
+
+/// Some are held, for long enough that most are checked several times.
+fn beside(plan: Plan, random: &mut Random) -> Plan {
+    let check = reply_check(random);
+    let asks = !check.send.is_empty() && random.chance(400);
+    Plan {
+        hold_beside: random.small(1, plan.connections - 1),
+        probe: if asks { Probe::None } else { Probe::All },
+        reply_check: asks.then_some(check),
+        duration: plan.duration.map(|span| span + random.span(Span::ZERO, Span::from_s(8))),
         ..plan
     }
 }
@@ -245,6 +260,9 @@ fn horizon(plan: &Plan, behaviours: &[Behaviour]) -> Span {
         + if plan.probe == Probe::None { Span::ZERO } else { PROBES_TAKE };
     let dials = plan.pace.offset(plan.connections) + dial;
     match plan.duration {
+        _ if plan.hold_beside > 0 => {
+            dials + CALM + plan.duration.unwrap_or(Span::from_s(2)) + dial + Span::from_ms(20)
+        }
         Some(end) if end < dials + hold => end + dial + checks + Span::from_ms(20),
         _ => dials + hold.max(checks) + Span::from_ms(20),
     }

@@ -253,6 +253,7 @@ fn diagnosis(word: Word, reach: Reach, reached: Reached, mut problems: Vec<Probl
         word,
         exit_code: 2,
         reached: Reached { reach, ..reached },
+        pays: None,
         ended_early: Some(EndedEarly {
             by_signal: false,
             by_duration: false,

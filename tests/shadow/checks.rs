@@ -53,11 +53,14 @@ impl Shadow {
         match conn.state {
             State::Established => conn.wait == Wait::Reply,
             State::Closed | State::Error => false,
-            _ => self.plan.reply_check.is_some(),
+            _ => self.plan.reply_check.is_some() && !self.is_churning(slot),
         }
     }
 
     pub(super) fn is_waited_for(&self, conn: &Conn) -> bool {
+        if self.holds_beside() {
+            return false;
+        }
         let is_open = self.plan.probe == Probe::All && conn.wait.is_open();
         conn.wait == Wait::Reply || is_open
     }
@@ -78,6 +81,10 @@ impl Shadow {
             self.last_rtt = Some(at);
             expected.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Rtt));
         }
+        if self.is_churning(slot) {
+            return;
+        }
+        self.conn(slot).sent_to_at = at;
         let talk = self.plan.reply_check.clone();
         if talk.as_ref().is_some_and(|talk| !talk.send.is_empty()) {
             expected.push(Action::Send(key));
@@ -87,7 +94,7 @@ impl Shadow {
             self.mark("not in the sample");
         }
         // Without checks there are no suspects.
-        let is_suspect = took >= SLOW && self.plan.probe != Probe::None && talk.is_none();
+        let is_suspect = took >= SLOW && !self.is_held(slot) && self.plan.probe != Probe::None && talk.is_none();
         if let Some(talk) = talk {
             let from = if talk.send.is_empty() { at } else { self.now };
             self.conn(slot).sent_to_at = from;
@@ -139,6 +146,9 @@ impl Shadow {
                 return true;
             }
             Wait::Reply => self.on_reply_timeout(key, expected),
+            Wait::KeepaliveDue if self.plan.reply_check.is_some() => {
+                self.ask_again(key, expected);
+            }
             Wait::KeepaliveDue => self.start_keepalive(key, expected),
             Wait::SuspectDue { is_probed } => {
                 self.mark("a suspect");
@@ -150,6 +160,7 @@ impl Shadow {
             Wait::KeepaliveStarting => {
                 self.not_sent(slot, self.now);
                 expected.push(Action::StopKeepalive(key));
+                self.check_again(slot, None);
             }
             Wait::Read(count) => {
                 let (next, after) = match count {
@@ -169,6 +180,7 @@ impl Shadow {
             Wait::ExtraRead => {
                 self.judge(slot, Judgement::Unknown, self.now);
                 expected.push(Action::StopKeepalive(key));
+                self.check_again(slot, None);
             }
         }
         false
@@ -188,7 +200,10 @@ impl Shadow {
         self.mark(if has_data { "a wrong reply" } else { "no reply" });
         let conn = self.conn(key.slot);
         (conn.no_reply, conn.wrong_reply) = (true, has_data);
-        let since = opened_at.unwrap_or_default();
+        let asked_at = self.conn(key.slot).sent_to_at;
+        let is_held = self.is_held(key.slot);
+        let since = if is_held { asked_at } else { opened_at.unwrap_or_default() };
+        self.held_checked(key.slot, Some(false), None);
         let failure = FailureTime { at: self.now, since, is_timed: true };
         self.reply_timeouts.push(failure);
         self.note(key, Note::ReplyTimedOut, expected);
@@ -197,7 +212,7 @@ impl Shadow {
             self.conn(key.slot).is_unneeded = is_probed;
             return;
         }
-        if self.take_suspect() {
+        if !is_held && self.take_suspect() {
             self.mark("a suspect");
             expected.push(Action::ReadTcpInfo(key, TcpInfoPurpose::Suspect));
         }
@@ -237,11 +252,28 @@ impl Shadow {
         let conn = self.conn(key.slot);
         (conn.is_unacknowledged, conn.repeats) = (false, false);
         expected.push(Action::StartKeepalive(key));
+        if self.is_held(key.slot) {
+            self.conn(key.slot).sent_to_at = self.now;
+        }
         self.wait(key.slot, Wait::KeepaliveStarting, self.now + Span::from_ms(500));
+    }
+
+    /// The request is sent once more.
+    fn ask_again(&mut self, key: Key, expected: &mut Vec<Action>) {
+        let patience =
+            self.plan.reply_check.as_ref().map(|talk| talk.reply_timeout).unwrap_or_default();
+        expected.push(Action::Send(key));
+        let now = self.now;
+        let conn = self.conn(key.slot);
+        (conn.sent_to_at, conn.has_data) = (now, false);
+        self.wait(key.slot, Wait::Reply, now + patience);
     }
 
     /// The driver has turned keepalive on, or could not.
     pub(super) fn on_keepalive_started(&mut self, slot: u32, info: Option<TcpInfo>, at: Moment) {
+        if self.is_held(slot) {
+            self.conn(slot).sent_to_at = at;
+        }
         match info {
             Some(info) => {
                 self.sent(slot, at);
@@ -252,6 +284,7 @@ impl Shadow {
                 self.mark("a keepalive not set");
                 self.not_sent(slot, at);
                 self.wait_no_more(slot);
+                self.check_again(slot, None);
             }
         }
     }
@@ -271,13 +304,14 @@ impl Shadow {
         }
         match wait {
             Wait::Reply => {
-                if !has_data {
+                if !has_data && !self.is_held(slot) {
                     self.first_bytes.0.push(at.since(opened_at.unwrap_or_default()));
                 }
                 if any {
                     self.on_reply(slot, at);
                 }
             }
+            Wait::KeepaliveDue if self.is_held(slot) => {}
             Wait::KeepaliveDue | Wait::SuspectDue { .. } => {
                 self.conn(slot).is_unneeded = is_probed;
                 self.wait_no_more(slot);
@@ -325,6 +359,9 @@ impl Shadow {
             self.mark("a reply read late");
         }
         self.wait_no_more(slot);
+        let at = (!is_late).then_some(at);
+        self.held_checked(slot, Some(true), at);
+        self.check_again(slot, at);
     }
 
     /// The connection has ended, with whatever check was pending.

@@ -1,6 +1,6 @@
 //! Churn: our closes after a lifetime, and the dials of free slots.
 
-use tcpgoon::engine::{Action, Key, Note, State, Summary};
+use tcpgoon::engine::{Action, EndReason, Key, Note, State, Summary};
 use tcpgoon::plan::Close;
 use tcpgoon::units::{Moment, NS_PER_S, Span, low_32};
 
@@ -42,6 +42,9 @@ impl Shadow {
     pub(super) fn live(&mut self, key: Key, at: Moment, expected: &mut Vec<Action>) {
         let Some(lifetime) = self.plan.lifetime else { return };
         self.blocked_until = None;
+        if self.is_held(key.slot) {
+            return self.held_decided();
+        }
         self.opened_turns.push(self.now);
         if self.plan.pace.is_paced() {
             self.due_times.0.push(at.since(self.due_of(key.slot)));
@@ -63,15 +66,17 @@ impl Shadow {
         self.next_attempt(slot, at);
         self.note(key, Note::Retired { after }, expected);
         expected.push(Action::Close(key));
-        self.ended(slot);
+        self.ended(slot, None, at);
         if self.plan.close == Close::Rst && self.routing.open(slot) {
             self.mark("a port freed by our own close");
         }
     }
 
     /// A slot waits for its dial.
-    pub(super) fn ended(&mut self, slot: u32) {
-        if self.plan.lifetime.is_some() {
+    pub(super) fn ended(&mut self, slot: u32, reason: Option<EndReason>, at: Moment) {
+        if let Some(reason) = reason.filter(|_| self.is_held(slot)) {
+            self.held_ended(reason, at);
+        } else if self.plan.lifetime.is_some() {
             if self.free.is_empty() {
                 self.free_since = self.now;
             }
@@ -87,8 +92,11 @@ impl Shadow {
     }
 
     pub(super) fn dial_again_due(&self, due: Moment) -> Option<Moment> {
-        let is_any = !self.free.is_empty();
-        is_any.then(|| due.max(self.blocked_until.unwrap_or(due)))
+        let next = *self.free.front()?;
+        if self.is_alone() && !self.is_held(next) {
+            return self.churn_due();
+        }
+        Some(due.max(self.blocked_until.unwrap_or(due)))
     }
 
     /// The dials of free slots, in the order in which they became free.
@@ -99,6 +107,7 @@ impl Shadow {
         if self.over {
             return Ok(rest);
         }
+        self.begin_churn();
         for _ in 0..self.plan.budgets.dials_max {
             let due = self.scheduled(self.handed_out);
             if self.free.is_empty() || due.max(self.not_before) > self.now {
@@ -113,7 +122,7 @@ impl Shadow {
                 self.mark("a slot dialed again after its lifetime");
             }
             self.conns[slot as usize].due = if self.plan.pace.is_paced() { due } else { self.now };
-            self.count_late(self.conns[slot as usize].due);
+            self.count_late(slot, self.conns[slot as usize].due);
             let expected = [Action::Dial(self.key(slot))];
             check!(rest.starts_with(&expected), "{expected:?} was due, not {rest:?}");
             rest = &rest[1..];
@@ -128,11 +137,18 @@ impl Shadow {
     fn first_with_a_port(&mut self) -> Option<u32> {
         self.blocked_until = None;
         for _ in 0..self.plan.budgets.skips_max {
+            if self.is_alone() && self.free.front().is_some_and(|slot| !self.is_held(*slot)) {
+                return None;
+            }
             let slot = self.free.pop_front()?;
             if !self.routing.must_skip(slot, self.now) {
                 return Some(slot);
             }
             self.mark("a free slot without a port");
+            if self.is_held(slot) {
+                self.free.push_front(slot);
+                break;
+            }
             self.free.push_back(slot);
         }
         self.blocked_until = Some(self.routing.tried_at() + self.routing.patience);
@@ -141,13 +157,16 @@ impl Shadow {
     }
 
     /// A dial starts that was due at `due`. It catches up with whatever made the first one late.
-    fn count_late(&mut self, due: Moment) {
+    fn count_late(&mut self, slot: u32, due: Moment) {
         if due + Span::from_ms(1) >= self.now {
             self.behind = None;
             return;
         }
         let why = if due < self.free_since { SLOT } else { self.behind.unwrap_or(HOST) };
         self.behind = Some(why);
+        if self.is_held(slot) {
+            return;
+        }
         self.late[why] += 1;
         self.mark(["late for a slot", "late for a port", "late by this host"][why]);
     }
@@ -155,13 +174,14 @@ impl Shadow {
     /// Connections established in each whole interval since the first dial.
     fn intervals(&self, interval: Span, until: Moment) -> Vec<u64> {
         // They are counted at the beginning of a turn.
-        let Some(first) = self.dialed.first().filter(|_| self.first_turn < self.turn) else {
+        let is_counted = |_: &Moment| self.holds_beside() || self.first_turn < self.turn;
+        let Some(first) = self.counted_from().filter(is_counted) else {
             return Vec::new();
         };
-        let count = until.since(*first).0 / interval.0;
+        let count = until.since(first).0 / interval.0;
         let mut counts = vec![0; usize::try_from(count).unwrap()];
         for at in &self.opened_turns {
-            let place = usize::try_from(at.since(*first).0 / interval.0).unwrap();
+            let place = usize::try_from(at.since(first).0 / interval.0).unwrap();
             counts.get_mut(place).map(|count| *count += 1).unwrap_or_default();
         }
         counts
@@ -176,10 +196,12 @@ impl Shadow {
         check!(theirs.closed_by_us == retired, "{} retired, not {retired}", theirs.closed_by_us);
         check!(theirs.late == self.late, "{:?} late, not {:?}", theirs.late, self.late);
         let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
-        let due = match self.plan.pace.is_paced() {
+        self.compare_beside(summary)?;
+        let due = match self.plan.pace.is_paced() && self.counted_from().is_some() {
             true => (0..).take_while(|index| self.scheduled(*index) <= until).count() as u64,
             false => 0,
         };
+        let due = due.saturating_sub(self.plan.hold_beside.into());
         let is_due = theirs.dials_due.abs_diff(due) <= 1;
         check!(is_due, "{} dials were due, not {due}", theirs.dials_due);
         let interval = self.plan.interval.unwrap_or(Span(NS_PER_S));
@@ -194,7 +216,8 @@ impl Shadow {
     /// Whatever ended by itself is an error; a signal is the end of a run without a duration.
     pub(super) fn exit_code_of_churn(&self) -> u8 {
         let is_cut = self.stopped && self.plan.duration.is_some() && !self.is_time_up();
-        match (self.gave_up, is_cut, self.failures.is_empty()) {
+        let is_clean = self.failures.is_empty() && !self.has_unanswered();
+        match (self.gave_up, is_cut, is_clean) {
             (true, ..) => 2,
             (_, true, _) => 1,
             (_, _, true) => u8::from(self.established.0.is_empty()),

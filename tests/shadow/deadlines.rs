@@ -38,7 +38,7 @@ impl Shadow {
         let conn = &self.conns[slot as usize];
         match conn.state {
             State::Dialing => Some(conn.since + self.plan.dial_timeout?),
-            State::Established if self.plan.lifetime.is_some() => {
+            State::Established if self.is_churning(slot) => {
                 Some(conn.since + self.plan.lifetime?)
             }
             State::Established => (conn.wait != Wait::Nothing).then_some(conn.wait_until),
@@ -71,6 +71,7 @@ impl Shadow {
             | Action::Note(key, _)
             | Action::ReadTcpInfo(key, _)
             | Action::StartKeepalive(key)
+            | Action::Send(key)
             | Action::StopKeepalive(key),
         ) = rest.first()
             && !matches!(rest.first(), Some(Action::Note(_, Note::Skipped)))
@@ -123,7 +124,7 @@ impl Shadow {
             "{key:?} was due although its readiness may be pending"
         );
         let mut expected = Vec::new();
-        if state == Some(State::Established) && self.plan.lifetime.is_some() {
+        if state == Some(State::Established) && self.is_churning(key.slot) {
             expired.checks += 1;
             self.mark("a lifetime over");
             self.retire(key, self.now, &mut expected);

@@ -118,7 +118,7 @@ impl Shadow {
         self.on_close(key.slot, failure.reason, at);
         self.note(key, Note::Closed { failure, after }, expected);
         expected.push(Action::Close(key));
-        self.ended(key.slot);
+        self.ended(key.slot, Some(failure.reason), at);
     }
 
     fn transition(&mut self, slot: u32, to: State, at: Moment, reason: Option<EndReason>) -> Span {
@@ -185,7 +185,7 @@ impl Shadow {
         }
         self.note(key, Note::Errored { failure, after }, expected);
         expected.push(Action::Close(key));
-        self.ended(key.slot);
+        self.ended(key.slot, Some(failure.reason), at);
     }
 
     pub(super) fn note(&mut self, key: Key, note: Note, expected: &mut Vec<Action>) {

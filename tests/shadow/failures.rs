@@ -74,7 +74,8 @@ impl Shadow {
 
     /// Counted from the connections.
     fn check_stats(&self) -> CheckStats {
-        let count = |fits: fn(&Conn) -> bool| self.conns.iter().filter(|s| fits(s)).count() as u64;
+        let all = || self.conns.iter().chain(&self.held.checked);
+        let count = |fits: fn(&Conn) -> bool| all().filter(|s| fits(s)).count() as u64;
         CheckStats {
             replied: count(|conn| conn.replied),
             replied_late_read: count(|conn| conn.is_overdue),

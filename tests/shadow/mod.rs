@@ -11,6 +11,7 @@
 //!  ├ checks      replies, suspects, keepalives: when, and what is read
 //!  ├ tcp_info    what a read means
 //!  ├ churn       the ends of lifetimes, and dials of free slots
+//!  ├ beside      connections held beside these, checked again and again
 //!  ├ rounds      later rounds of keepalives
 //!  └ gaps        pauses, the sustained level
 //! summary      the end of the run, compared
@@ -28,6 +29,7 @@ macro_rules! check {
     };
 }
 
+mod beside;
 mod checks;
 mod churn;
 mod deadlines;

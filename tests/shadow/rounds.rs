@@ -20,6 +20,7 @@ impl Shadow {
 
     pub fn round_of(&self, slot: u32) -> Round {
         match self.rounds.later {
+            None if self.holds_beside() => Round::Watch,
             None => Round::First,
             Some(Round::Watch) => Round::Watch,
             Some(_) if self.rounds.watch_rounds > 0 && self.is_watch(slot) => Round::Watch,
@@ -65,7 +66,8 @@ impl Shadow {
     }
 
     pub fn round_due(&self) -> Option<Moment> {
-        if self.plan.probe == Probe::None || self.rounds.is_last || self.is_checking() {
+        let has_rounds = self.plan.probe != Probe::None && !self.holds_beside();
+        if !has_rounds || self.rounds.is_last || self.is_checking() {
             return None;
         }
         self.last_due().into_iter().chain(self.watch_due()).min()
@@ -73,7 +75,8 @@ impl Shadow {
 
     fn begin_round(&mut self) {
         let is_over = self.last_due().is_some_and(|due| due + Span::from_s(1) <= self.now);
-        if self.plan.probe == Probe::None || self.rounds.is_last || self.is_sending() {
+        let has_rounds = self.plan.probe != Probe::None && !self.holds_beside();
+        if !has_rounds || self.rounds.is_last || self.is_sending() {
             return;
         }
         if self.is_checking() {

@@ -6,6 +6,7 @@ use tcpgoon::engine::{EndReason, Key, State, TcpInfoPurpose};
 use tcpgoon::plan::Plan;
 use tcpgoon::units::{Moment, Span};
 
+use super::beside::Held;
 use super::records::{Conn, FailureTime, Rounds, Times};
 use super::routing::Routing;
 
@@ -68,6 +69,7 @@ pub struct Shadow {
     /// When each connection was reported as established.
     pub opened_turns: Vec<Moment>,
     pub retired: u64,
+    pub held: Held,
     pub due_times: Times,
     pub slow_dials: u64,
     pub slow_failed: u64,
@@ -139,6 +141,7 @@ impl Shadow {
             first_turn: 0,
             opened_turns: Vec::new(),
             retired: 0,
+            held: Held::default(),
             due_times: Times::default(),
             slow_dials: 0,
             slow_failed: 0,

@@ -72,7 +72,8 @@ impl Shadow {
         self.first_bytes.compare("first byte", &summary.first_byte_times)?;
         self.lifetimes.compare("lifetime", &summary.lifetimes)?;
         let late = self.timeout_lateness_max;
-        let replies = self.conns.iter().filter(|conn| conn.wait == Wait::Reply).count() as u64;
+        let is_awaited = |conn: &&Conn| conn.wait == Wait::Reply && !self.holds_beside();
+        let replies = self.conns.iter().filter(is_awaited).count() as u64;
         let awaited = self.conns.iter().filter(|conn| self.is_undecided(conn)).count() as u64;
         for (what, theirs, mine) in [
             ("established ever", summary.established_ever, self.established.0.len() as u64),

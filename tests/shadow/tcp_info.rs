@@ -144,6 +144,16 @@ impl Shadow {
         self.conn(slot).is_unacknowledged = found == Judgement::Unacknowledged;
         expected.push(Action::StopKeepalive(key));
         self.wait_no_more(slot);
+        let answered = match found {
+            Judgement::Confirmed => Some(true),
+            Judgement::Unknown => None,
+            _ => Some(false),
+        };
+        // The one segment since then is the acknowledgement.
+        let age = info.last_ack_recv.filter(|_| came == Some(1) && answered == Some(true));
+        let answered_at = age.map(|age| Moment(at.0.saturating_sub(age.0)));
+        self.held_checked(slot, answered, answered_at);
+        self.check_again(slot, answered_at);
     }
 }
 

@@ -95,7 +95,7 @@ impl Shadow {
 
     /// When `--duration` is over.
     pub(super) fn time_up_at(&self) -> Option<Moment> {
-        Some(*self.dialed.first()? + self.plan.duration?)
+        Some(self.counted_from()? + self.plan.duration?)
     }
 
     pub(super) fn is_time_up(&self) -> bool {

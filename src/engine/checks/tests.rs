@@ -263,7 +263,7 @@ fn every_state_takes_every_input_and_the_ledger_balances() {
                 continue;
             }
             let reply_timeout = from.is_reply_pending().then_some(Span::from_s(1));
-            let rules = Rules { reply_timeout, is_sampled, has_suspects_left };
+            let rules = Rules { reply_timeout, is_sampled, has_suspects_left, repeats: false };
             let (to, actions) = step(from, input, &rules);
             let context = format!("{from:?} {input:?} {rules:?} → {to:?} {actions:?}");
             // Exactly the pending states have a deadline.
