@@ -132,12 +132,10 @@ impl Network {
     /// Sends the request to the server of `key`.
     ///
     /// # Errors
-    /// If there is no such descriptor, or it was sent before.
+    /// If there is no such descriptor.
     pub fn send(&mut self, key: Key, at: Moment) -> Result<(), String> {
         let open = self.of(key, "sent to")?;
-        if std::mem::replace(&mut open.is_sent_to, true) {
-            return Err(format!("{key:?} is sent to twice"));
-        }
+        open.is_sent_to = true;
         if open.script.repeated_syn_acks == 0 {
             open.last_ack_at = at;
         }

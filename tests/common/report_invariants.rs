@@ -110,6 +110,8 @@ pub fn short_faults(
         (0, [clean, ..]) => clean,
         (problems, [_, one, further]) => one + further * (problems - 1),
     };
+    // The lines of both groups beside a churn come on top.
+    let lines_max = lines_max + if plan.hold_beside > 0 { 12 } else { 0 };
     for columns in [40, 80, 200] {
         let text = short_report(plan, summary, beside, diagnosis, columns);
         let faults = found.len();

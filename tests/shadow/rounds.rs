@@ -186,7 +186,8 @@ impl Shadow {
             checks.filter(move |check| round != Round::Watch || check.watch == watch)
         };
         let count = |found| all().filter(|check| check.found == found).count() as u64;
-        let unneeded = |conn: &&Conn| round == Round::First && conn.is_unneeded;
+        let is_first = round == Round::First && !self.holds_beside();
+        let unneeded = |conn: &&Conn| is_first && conn.is_unneeded;
         RoundStats {
             sent: all().filter(|check| check.sent_at.is_some()).count() as u64,
             not_sent: count(Some(Judgement::NotSent)),

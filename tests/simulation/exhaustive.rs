@@ -1,6 +1,7 @@
 //! Every short sequence of events on two slots, plausible or not. The engine is `Clone`, so walking the
 //! tree of all sequences costs one turn a node. The reference model checks each.
 
+use tcpgoon::engine::beside::CALM;
 use tcpgoon::engine::{
     Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, State, TcpInfo, TcpInfoPurpose,
 };
@@ -59,6 +60,7 @@ fn alphabet(plan: &Plan) -> Vec<Step> {
         }
     }
     steps.extend(has_checks.then_some(Step::Wait(Span::from_s(1))));
+    steps.extend((plan.hold_beside > 0).then_some(Step::Wait(CALM)));
     let can_stall = plan.errors_max.is_some() && plan.dial_timeout.is_none();
     steps.extend(can_stall.then_some(Step::Wait(STALLED_AFTER)));
     steps.extend([EventKind::PollBatchFull, EventKind::Stop].map(Step::Event));
@@ -301,6 +303,37 @@ fn every_sequence_of_four_effective_steps_with_pending_keepalives() {
     ] {
         let checking = plans().into_iter().filter(has_checks);
         walk_all(checking.collect(), lead, 4, true);
+    }
+}
+
+/// The second slot churns beside the first one, which is checked by keepalives or requests.
+#[test]
+fn every_sequence_of_three_effective_steps_beside_a_held_connection() {
+    let event = |kind| Step::Event(kind);
+    let key = |slot| Key { slot, attempt: 0 };
+    let [held, churning] = [0, 1].map(|slot| {
+        [EventKind::Dialed(key(slot)), EventKind::Opened(key(slot))].map(event)
+    });
+    let plans: Vec<Plan> = plans()
+        .into_iter()
+        .filter(has_checks)
+        .map(|plan| Plan {
+            lifetime: Some(TIMEOUT),
+            hold_beside: 1,
+            dial_timeout: Some(TIMEOUT),
+            probe: if plan.reply_check.is_some() { Probe::None } else { Probe::All },
+            duration: plan.reply_check.as_ref().map(|_| Span::from_s(2)),
+            ..plan
+        })
+        .collect();
+    let began = [held[0], held[1], Step::Wait(CALM), churning[0], churning[1]];
+    let failed = event(EventKind::Failed(
+        key(0),
+        Failure { reason: EndReason::Refused, errno: 0 },
+    ));
+    let lone = [held[0], failed, Step::Wait(Span::ZERO), churning[0]];
+    for lead in (0..=began.len()).map(|length| &began[..length]).chain([&lone[..]]) {
+        walk_all(plans.clone(), lead, 4, true);
     }
 }
 
