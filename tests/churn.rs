@@ -128,6 +128,73 @@ fn without_a_duration_a_signal_or_the_most_errors_end_it() {
     assert!(ended.stdout.contains("Errors: 7, by reason: 7 refused"), "{ended:#?}");
 }
 
+/// Five of twenty are held, the others churn for two seconds. Without `text` breaks.
+fn beside(server: &Served, more: &[&str]) -> (Outcome, String) {
+    let flags = ["-y", "-c", "20", "-s", "5", "-i", "0", "--report", "full", "--duration", "2s"];
+    let churn = ["--lifetime", "50ms", "--hold-beside", "5"];
+    let run = run(&[&flags[..], &churn, more, &[&server.target()]].concat());
+    let text = run.stdout.replace('\n', " ");
+    (run, text)
+}
+
+/// The counts of a line of the report: answered and unanswered.
+fn checks(run: &Outcome, when: &str) -> [u64; 2] {
+    let found = run.find(&format!("Checks {when} the churn: # answered, *"));
+    let unanswered = found[1].split(' ').next().unwrap();
+    [&found[0], unanswered].map(|count| count.parse().unwrap())
+}
+
+#[test]
+fn connections_are_held_beside_a_churn_and_checked_each_second() {
+    let (silent, echo) = (Served::start(&["-i", "0"]), Served::start(&["-i", "0", "--echo"]));
+    let ask = ["--send", "PING\\r\\n", "--expect", "PING"];
+    let asked = 5 * 3;
+    for (server, more, before) in [(&silent, &[][..], 5), (&echo, &ask[..], asked)] {
+        let (run, text) = beside(server, more);
+        run.assert_code(0);
+        run.find("Held: 5 of 5 established, 5 open at the end");
+        let [[answered, 0], [later, 0]] = ["before", "during"].map(|when| checks(&run, when))
+        else {
+            panic!("{run:#?}")
+        };
+        assert!(answered >= before && later >= 5, "{run:#?}");
+        let dials = run.find("Churning: # dials from @ on, # established, 0 failed beyond *");
+        assert!(dials[0] == dials[2] && dials[0].parse::<u64>().unwrap() > 100, "{run:#?}");
+        // Those that were held are no part of the rate.
+        assert!(text.contains(&format!("OK: {} connections in ", dials[0])), "{run:#?}");
+        assert_eq!(assert_balanced(&run), dials[0].parse::<u64>().unwrap() + 5);
+    }
+    // A request without an answer is an error, and is not repeated.
+    let (run, text) = beside(&silent, &["--send", "PING", "--reply-timeout", "500ms"]);
+    run.assert_code(2);
+    assert!(text.contains("5 of 5 checks of held connections were not answered."), "{run:#?}");
+    assert_eq!(checks(&run, "before"), [0, 5], "{run:#?}");
+}
+
+/// Above 8 open connections the listener accepts no more, and its queue holds two.
+#[test]
+fn at_a_limit_newcomers_fail_and_held_connections_stay() {
+    let server = Served::start(&["-i", "0", "-m", "8", "--backlog", "1"]);
+    let (run, text) = beside(&server, &["-t", "300ms"]);
+    run.assert_code(2);
+    run.find("Held: 5 of 5 established, 5 open at the end");
+    assert!(text.contains("LIMIT: ") && text.contains(" Newcomers fail, held connections stay: "));
+}
+
+#[test]
+fn held_connections_that_the_peer_closes_are_counted_apart_and_are_an_error() {
+    let server = Served::start(&["-i", "0", "--reset-after", "4s"]);
+    let (run, text) = beside(&server, &[]);
+    run.assert_code(2);
+    run.find(
+        "Held: 5 of 5 established, 0 open at the end; ended during it: 5 by RST, the first @ after the \
+         churn began, the last after @",
+    );
+    let words =
+        "Held connections are closed while newcomers get in: 5 of 5 held connections ended; ";
+    assert!(text.contains(words), "{run:#?}");
+}
+
 /// A hundred ports that stay in TIME_WAIT for a minute, and a hundred dials a second.
 #[test]
 fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {

@@ -97,12 +97,16 @@ impl Draft {
         let (churns, held) = (self.run.lifetime.is_some(), self.run.hold_beside > 0);
         let holds = self.run.hold != Hold::For(Span::ZERO);
         if churns && (asks && !held || probes || holds) {
-            return Err("--lifetime takes no --hold or --probe, and --ask, --send and --expect only \
+            return Err(
+                "--lifetime takes no --hold or --probe, and --ask, --send and --expect only \
                         with --hold-beside"
-                .into());
+                    .into(),
+            );
         }
         if held && asks && !ask.as_ref().map_or(!send.is_empty(), |ask| ask.preset.is_repeatable) {
-            return Err("--hold-beside asks each second: give --send, or --ask http or redis".into());
+            return Err(
+                "--hold-beside asks each second: give --send, or --ask http or redis".into()
+            );
         }
         if self.run.lifetime.is_some() && self.run.rehearsal.is_some() {
             return Err("--rehearse dials each connection once, --lifetime again: give one".into());

@@ -1,7 +1,7 @@
 //! Which connections pay at a limit: those that churn, those that were held beside them, or all.
 
 use super::churn::{dials, established};
-use super::model::{Pays, Payer};
+use super::model::{Payer, Pays};
 use super::pattern::HITS_MIN;
 use crate::engine::beside::BesideStats;
 use crate::engine::{EndReason, Side, State, Summary};
@@ -49,10 +49,12 @@ pub fn payer(summary: &Summary) -> Option<Pays> {
     let began = beside.began?;
     let (tried, opened) = (dials(summary), established(summary));
     // What held connections lose before the churn has another cause.
-    if beside.before.ends() > 0 || beside.before.unanswered > 0 || beside.open() == 0 && opened == 0 {
+    if beside.before.ends() > 0 || beside.before.unanswered > 0 || beside.open() == 0 && opened == 0
+    {
         return None;
     }
-    let is_limit = |hits: u64, of: u64| hits >= HITS_MIN.into() && hits.saturating_mul(ONE_OF) >= of;
+    let is_limit =
+        |hits: u64, of: u64| hits >= HITS_MIN.into() && hits.saturating_mul(ONE_OF) >= of;
     let failed = churning_ends(summary, beside, false) + churning_ends(summary, beside, true);
     let lost = u64::from(beside.during.ends());
     let held = u64::from(beside.established);

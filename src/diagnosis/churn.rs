@@ -193,8 +193,7 @@ pub fn word(case: &Case<'_>, churn: &ChurnStats) -> (Word, u8) {
 /// How many dials were started; those of held connections are not counted.
 pub fn dials(summary: &Summary) -> u64 {
     let beside = summary.churn.as_ref().and_then(|churn| churn.beside.as_ref());
-    let errors =
-        summary.errors.saturating_sub(beside.map_or(0, |beside| beside.errors.into()));
+    let errors = summary.errors.saturating_sub(beside.map_or(0, |beside| beside.errors.into()));
     established(summary) + errors + u64::from(summary.last.level(State::Dialing))
 }
 

@@ -9,9 +9,9 @@
 //! * [`rank`]: which symptom comes first, and which others it explains;
 //! * [`rules`]: symptom × pattern × corroboration → candidates.
 
+pub mod beside;
 pub mod causes;
 pub mod chance;
-pub mod beside;
 pub mod churn;
 pub mod closes;
 pub mod facts;

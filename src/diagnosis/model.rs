@@ -32,7 +32,9 @@ pub enum Payer {
     Both,
     /// None fails, and all are slower: the median of checks before the churn and during it, that of
     /// dials before it and at its end.
-    All { times: [Span; 4] },
+    All {
+        times: [Span; 4],
+    },
 }
 
 /// The same, with how many dials of the churn failed or were closed by the peer, and how many of the

@@ -30,7 +30,11 @@ impl Engine {
             };
             self.stats.dial_lateness.record(at.since(due));
         }
-        self.stats.first_dial.get_or_insert(at);
+        if self.stats.first_dial.is_none() {
+            self.stats.first_dial = Some(at);
+            // It may be older than an interval, and established in this turn.
+            self.advance_intervals(self.now);
+        }
         self.stats.last_dial = Some(at);
         self.note(key, Note::Dialing, actions);
     }
@@ -114,13 +118,7 @@ impl Engine {
     }
 
     /// Of a dial that has failed, or a connection that has ended: under churn its slot is free.
-    fn close_socket(
-        &mut self,
-        key: Key,
-        reason: EndReason,
-        at: Moment,
-        actions: &mut Vec<Action>,
-    ) {
+    fn close_socket(&mut self, key: Key, reason: EndReason, at: Moment, actions: &mut Vec<Action>) {
         actions.push(Action::Close(key));
         if let Some(churn) = &mut self.churn {
             churn.ended(key.slot, Some(reason), at, self.now);
@@ -173,7 +171,8 @@ impl Engine {
         // Under churn a request may be one of many.
         if is_first
             && self.churn.is_none()
-            && let Some(connection) = self.table.get(key) {
+            && let Some(connection) = self.table.get(key)
+        {
             self.stats.first_byte_times.record(at.since(connection.since));
         }
         self.carry_out(key, at, &checks, actions);

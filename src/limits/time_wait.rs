@@ -46,8 +46,8 @@ fn wanted_per_s(plan: &Plan, lifetime: Span) -> Option<u64> {
         u64::try_from(per_s).unwrap_or(u64::MAX)
     };
     let paced = plan.pace.is_paced().then(|| per_s(plan.pace.dials, plan.pace.span));
-    let by_slots =
-        (lifetime > Span::ZERO).then(|| per_s((plan.connections - plan.hold_beside).into(), lifetime));
+    let by_slots = (lifetime > Span::ZERO)
+        .then(|| per_s((plan.connections - plan.hold_beside).into(), lifetime));
     paced.into_iter().chain(by_slots).min()
 }
 

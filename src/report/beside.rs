@@ -94,8 +94,21 @@ fn write_checks(
     writeln!(out)
 }
 
+/// What the headline says of both groups.
+pub fn headline(churn: &ChurnStats, pays: Option<&Pays>) -> String {
+    let mut text = pays.map_or_else(String::new, |pays| format!(" {}", pays_text(pays)));
+    let Some(BesideStats { before, during, .. }) = churn.beside.as_deref() else { return text };
+    let unanswered = before.unanswered.saturating_add(during.unanswered);
+    if unanswered > 0 {
+        let all = before.answered.saturating_add(during.answered).saturating_add(unanswered);
+        let _ =
+            write!(text, " {unanswered} of {all} checks of held connections were not answered.");
+    }
+    text
+}
+
 /// Which connections pay, with the numbers of both groups.
-pub fn pays_text(pays: &Pays) -> String {
+fn pays_text(pays: &Pays) -> String {
     let Pays { payer, failed, tried, lost, held } = *pays;
     let newcomers = format!("{failed} of {tried} dials failed or were closed early");
     let ended = format!("{lost} of {held} held connections ended");

@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 
 use super::rates::PerSecond;
 use crate::diagnosis::Case;
-use crate::diagnosis::model::Pays;
 use crate::diagnosis::churn::{dials, established, is_rate_missed};
+use crate::diagnosis::model::Pays;
 use crate::engine::beside::Phase;
 use crate::engine::churn::{ChurnStats, LATE_MIN, Late};
 use crate::engine::histogram::Histogram;
@@ -117,9 +117,7 @@ pub fn reached(case: &Case<'_>, churn: &ChurnStats, pays: Option<&Pays>) -> Stri
         let (started, due) = (dials(summary), churn.dials_due);
         let _ = write!(text, " {started} of {due} due dials: {}.", why_missed(summary, churn));
     }
-    if let Some(pays) = pays {
-        let _ = write!(text, " {}", super::beside::pays_text(pays));
-    }
+    text.push_str(&super::beside::headline(churn, pays));
     text
 }
 

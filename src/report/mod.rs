@@ -1,8 +1,8 @@
 //! A finished run and its diagnosis → text, JSON, HTML, Markdown, JUnit, Prometheus. Pure: the caller
 //! does the I/O.
 
-pub mod checks;
 mod beside;
+pub mod checks;
 pub mod churn;
 pub mod colour;
 pub mod debug;

@@ -172,7 +172,10 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
         writeln!(out, "Lifetime: {lifetime}, then the slot dials again")?;
         if plan.hold_beside > 0 {
             let held = plan.hold_beside;
-            writeln!(out, "Held beside: {held} of the connections, each checked every {CHECK_EVERY}")?;
+            writeln!(
+                out,
+                "Held beside: {held} of the connections, each checked every {CHECK_EVERY}"
+            )?;
         }
     }
     match plan.hold {

@@ -149,6 +149,10 @@ fn runs_that_churn_are_rendered_again_as_they_were() {
     again(&[&timed[..], &["-c", "5", "-s", "0", "--report", "short", &target]].concat());
     again(&[&timed[..], &["-c", "4", "-s", "5ms", &target, &closed.target()]].concat());
     again(&["-y", "-c", "50", "-s", "50ms", "--duration", "300ms", &target]);
+    let held = ["--hold-beside", "3", "-s", "1"];
+    again(&[&timed[..], &held, &["-c", "6", &target]].concat());
+    again(&[&timed[..], &held, &["-c", "6", "--send", "x", "--report", "short", &target]].concat());
+    again(&[&timed[..], &held, &["-c", "6", &closed.target()]].concat());
 }
 
 #[test]

@@ -117,9 +117,9 @@ impl Shadow {
         let conn = *self.conn(slot);
         self.held.checked.push(Conn { is_unacknowledged: false, repeats: false, ..conn });
         let is_asked = self.plan.reply_check.is_some();
-        let since = at.filter(|_| !is_asked).map_or(conn.sent_to_at, |at| {
-            at.max(conn.sent_to_at) + Span::from_ms(11)
-        });
+        let since = at
+            .filter(|_| !is_asked)
+            .map_or(conn.sent_to_at, |at| at.max(conn.sent_to_at) + Span::from_ms(11));
         *self.conn(slot) = Conn {
             has_data: false,
             replied: false,

@@ -94,7 +94,8 @@ impl Shadow {
             self.mark("not in the sample");
         }
         // Without checks there are no suspects.
-        let is_suspect = took >= SLOW && !self.is_held(slot) && self.plan.probe != Probe::None && talk.is_none();
+        let is_suspect =
+            took >= SLOW && !self.is_held(slot) && self.plan.probe != Probe::None && talk.is_none();
         if let Some(talk) = talk {
             let from = if talk.send.is_empty() { at } else { self.now };
             self.conn(slot).sent_to_at = from;

@@ -173,11 +173,7 @@ impl Shadow {
 
     /// Connections established in each whole interval since the first dial.
     fn intervals(&self, interval: Span, until: Moment) -> Vec<u64> {
-        // They are counted at the beginning of a turn.
-        let is_counted = |_: &Moment| self.holds_beside() || self.first_turn < self.turn;
-        let Some(first) = self.counted_from().filter(is_counted) else {
-            return Vec::new();
-        };
+        let Some(first) = self.counted_from() else { return Vec::new() };
         let count = until.since(first).0 / interval.0;
         let mut counts = vec![0; usize::try_from(count).unwrap()];
         for at in &self.opened_turns {

@@ -38,9 +38,7 @@ impl Shadow {
         let conn = &self.conns[slot as usize];
         match conn.state {
             State::Dialing => Some(conn.since + self.plan.dial_timeout?),
-            State::Established if self.is_churning(slot) => {
-                Some(conn.since + self.plan.lifetime?)
-            }
+            State::Established if self.is_churning(slot) => Some(conn.since + self.plan.lifetime?),
             State::Established => (conn.wait != Wait::Nothing).then_some(conn.wait_until),
             _ => None,
         }

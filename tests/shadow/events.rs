@@ -47,9 +47,6 @@ impl Shadow {
                 if self.plan.pace.is_paced() {
                     self.lateness.0.push(late);
                 }
-                if self.dialed.is_empty() {
-                    self.first_turn = self.turn;
-                }
                 self.dialed.push(at);
                 self.unreported -= 1;
                 self.transition(slot, State::Dialing, at, None);

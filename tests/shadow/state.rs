@@ -64,8 +64,6 @@ pub struct Shadow {
     pub free_since: Moment,
     pub behind: Option<usize>,
     pub late: [u64; 3],
-    /// The turn in which the first dial was reported.
-    pub first_turn: u64,
     /// When each connection was reported as established.
     pub opened_turns: Vec<Moment>,
     pub retired: u64,
@@ -138,7 +136,6 @@ impl Shadow {
             free_since: start,
             behind: None,
             late: [0; 3],
-            first_turn: 0,
             opened_turns: Vec::new(),
             retired: 0,
             held: Held::default(),

@@ -311,9 +311,8 @@ fn every_sequence_of_four_effective_steps_with_pending_keepalives() {
 fn every_sequence_of_three_effective_steps_beside_a_held_connection() {
     let event = |kind| Step::Event(kind);
     let key = |slot| Key { slot, attempt: 0 };
-    let [held, churning] = [0, 1].map(|slot| {
-        [EventKind::Dialed(key(slot)), EventKind::Opened(key(slot))].map(event)
-    });
+    let [held, churning] =
+        [0, 1].map(|slot| [EventKind::Dialed(key(slot)), EventKind::Opened(key(slot))].map(event));
     let plans: Vec<Plan> = plans()
         .into_iter()
         .filter(has_checks)
@@ -327,10 +326,7 @@ fn every_sequence_of_three_effective_steps_beside_a_held_connection() {
         })
         .collect();
     let began = [held[0], held[1], Step::Wait(CALM), churning[0], churning[1]];
-    let failed = event(EventKind::Failed(
-        key(0),
-        Failure { reason: EndReason::Refused, errno: 0 },
-    ));
+    let failed = event(EventKind::Failed(key(0), Failure { reason: EndReason::Refused, errno: 0 }));
     let lone = [held[0], failed, Step::Wait(Span::ZERO), churning[0]];
     for lead in (0..=began.len()).map(|length| &began[..length]).chain([&lone[..]]) {
         walk_all(plans.clone(), lead, 4, true);

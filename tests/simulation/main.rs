@@ -8,6 +8,7 @@ mod shadow;
 #[path = "../common/wheel_model.rs"]
 mod wheel_model;
 
+mod beside;
 mod exhaustive;
 mod seeds;
 mod wheel;

@@ -297,10 +297,7 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
         ("h:80 --lifetime 1 --hold-beside 5 --probe", no_checks),
         ("h --lifetime 1 --hold-beside 5 --ask ssh", once),
         ("h:80 --lifetime 1 --hold-beside 5 --expect x", once),
-        (
-            "h:80 --hold-beside 5",
-            "--hold-beside holds connections beside a churn: give --lifetime",
-        ),
+        ("h:80 --hold-beside 5", "--hold-beside holds connections beside a churn: give --lifetime"),
         (
             "h:80 --lifetime 1 --hold-beside 0",
             "--hold-beside '0': 1 to 64m are accepted, also as 1.5k or 2m",

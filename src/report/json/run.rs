@@ -140,7 +140,11 @@ fn plan(codec: &mut Codec<'_>, plan: &mut Plan) {
     codec.number("hold_beside_count", &mut plan.hold_beside);
     let is_part = plan.hold_beside < plan.connections;
     let is_churn = plan.hold_beside == 0 || plan.lifetime.is_some();
-    codec.check("hold_beside_count", is_part && is_churn, "fewer than connections_count, with a lifetime");
+    codec.check(
+        "hold_beside_count",
+        is_part && is_churn,
+        "fewer than connections_count, with a lifetime",
+    );
     codec.number_or_null("duration_ns", &mut plan.duration);
     codec.number("settle_ns", &mut plan.settle);
     codec.choice("close", &mut plan.close, &[Close::Fin, Close::Rst], names::close);

@@ -244,6 +244,10 @@ impl<'a> Driver<'a> {
     fn on_ready(&mut self, now: Moment, id: Id) {
         let key = self.keys[id as usize];
         let slot = key.slot as usize;
+        // Of an earlier attempt.
+        if self.ids[slot] != Some(id) {
+            return;
+        }
         let mut began = self.began(key);
         if !self.is_opened[slot] {
             let client = &self.network.client;
@@ -417,6 +421,8 @@ impl<'a> Driver<'a> {
             port: self.random.between(32_768, 60_999) as u16,
         };
         self.push(at, EventKind::Dialed(key));
+        let slot = key.slot as usize;
+        (self.is_opened[slot], self.is_matched[slot], self.has_sent[slot]) = (false, false, false);
         match self.network.dial(at, tuple) {
             Ok(id) => {
                 self.ids[key.slot as usize] = Some(id);
