@@ -85,6 +85,7 @@
 //!   flag.rs             that record
 //!   verb.rs             VERBS: one record a first word
 //!   parse.rs            argv → Args
+//!   conflicts.rs        flags that exclude each other, or need another one
 //!   effects.rs          parses and stores the value of a flag
 //!   mistake.rs          a mistake in a command line
 //!   correction.rs       a correction: the words to type instead

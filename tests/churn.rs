@@ -148,8 +148,8 @@ fn checks(run: &Outcome, when: &str) -> [u64; 2] {
 fn connections_are_held_beside_a_churn_and_checked_each_second() {
     let (silent, echo) = (Served::start(&["-i", "0"]), Served::start(&["-i", "0", "--echo"]));
     let ask = ["--send", "PING\\r\\n", "--expect", "PING"];
-    let asked = 5 * 3;
-    for (server, more, before) in [(&silent, &[][..], 5), (&echo, &ask[..], asked)] {
+    let requests = 5 * 3;
+    for (server, more, before) in [(&silent, &[][..], 5), (&echo, &ask[..], requests)] {
         let (run, text) = beside(server, more);
         run.assert_code(0);
         run.find("Held: 5 of 5 established, 5 open at the end");
@@ -169,6 +169,34 @@ fn connections_are_held_beside_a_churn_and_checked_each_second() {
     run.assert_code(2);
     assert!(text.contains("5 of 5 checks of held connections were not answered."), "{run:#?}");
     assert_eq!(checks(&run, "before"), [0, 5], "{run:#?}");
+}
+
+#[test]
+fn held_connections_need_a_churn_beside_them_and_a_request_that_can_be_repeated() {
+    let no_probe = "--lifetime takes no --hold or --probe, and --ask, --send and --expect only with \
+                    --hold-beside";
+    let once = "--hold-beside asks each second: give --send, or --ask http or redis";
+    for (flags, line) in [
+        ("-c 9", "--hold-beside holds connections beside a churn: give --lifetime"),
+        ("-c 5 --lifetime 1", "--hold-beside 5: fewer than the connections are accepted (-c 5)"),
+        ("-c 9 --lifetime 1 --probe", no_probe),
+        ("-c 9 --lifetime 1 --hold 1", no_probe),
+        ("-c 9 --lifetime 1 --ask ssh", once),
+        ("-c 9 --lifetime 1 --expect x", once),
+    ] {
+        let run = run(&[&["127.0.0.1:9", "--hold-beside", "5"][..], &words(flags)].concat());
+        run.assert_code(1);
+        let first = run.stderr.lines().next().unwrap();
+        assert_eq!((first, &run.stdout[..]), (&format!("tcpgoon: {line}")[..], ""), "{flags}");
+    }
+    let lines = run(&["127.0.0.1:9", "--lifetime", "1", "--send", "x"]).stderr;
+    assert!(lines.starts_with(&format!("tcpgoon: {no_probe}\n")), "{lines}");
+    let flags = words("--dry-run -c 9 --lifetime 1 --hold-beside 5 127.0.0.1:9");
+    run(&flags).find("Held beside: 5 of the connections, each checked every 1s");
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
 }
 
 /// Above 8 open connections the listener accepts no more, and its queue holds two.

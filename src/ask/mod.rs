@@ -17,7 +17,7 @@ pub struct Preset {
     /// Of targets without one.
     pub port: u16,
     request: Request,
-    /// Whether it can be asked again on the same connection.
+    /// Whether the request can be repeated on one connection.
     pub is_repeatable: bool,
     /// At most 8; of several that fit the first counts.
     pub answers: &'static [Answer],

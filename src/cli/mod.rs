@@ -20,6 +20,7 @@
 mod answer;
 pub mod completions;
 pub mod confirm;
+mod conflicts;
 mod correction;
 mod distance;
 mod effects;

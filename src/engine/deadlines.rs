@@ -57,8 +57,8 @@ impl Engine {
         }
         let checks = self.checks.take(key.slot, Input::Due, self.now);
         if checks.reply_timed_out {
-            let asked_at = self.held_sent_at(key.slot).unwrap_or(since);
-            self.stats.no_reply.add(self.now, self.now.since(asked_at));
+            let sent_at = self.held_sent_at(key.slot).unwrap_or(since);
+            self.stats.no_reply.add(self.now, self.now.since(sent_at));
         }
         self.carry_out(key, self.now, &checks, actions);
         CHECK_COST

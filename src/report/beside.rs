@@ -94,7 +94,7 @@ fn write_checks(
     writeln!(out)
 }
 
-/// What the headline says of both groups.
+/// Both groups in the headline.
 pub fn headline(churn: &ChurnStats, pays: Option<&Pays>) -> String {
     let mut text = pays.map_or_else(String::new, |pays| format!(" {}", pays_text(pays)));
     let Some(BesideStats { before, during, .. }) = churn.beside.as_deref() else { return text };

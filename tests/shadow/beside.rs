@@ -1,24 +1,10 @@
 //! Connections held beside the churn: their dials, their checks again and again, their ends.
 
-use tcpgoon::engine::beside::Phase;
 use tcpgoon::engine::{EndReason, State, Summary};
 use tcpgoon::units::{Moment, Span};
 
-use super::records::{Conn, Times, Verdict};
+use super::records::{Conn, Held, Verdict, Wait};
 use super::state::Shadow;
-
-/// What the model keeps of them. The pairs are: before the churn, and during it.
-#[derive(Debug, Clone, Default)]
-pub struct Held {
-    pub began: Option<Moment>,
-    pub decided_at: Option<Moment>,
-    pub ends: [Vec<(EndReason, Moment)>; 2],
-    pub answered: [u64; 2],
-    pub unanswered: [Vec<Moment>; 2],
-    pub rtts: [Times; 2],
-    /// Connections as their earlier checks left them.
-    pub checked: Vec<Conn>,
-}
 
 impl Shadow {
     pub fn is_held(&self, slot: u32) -> bool {
@@ -109,16 +95,15 @@ impl Shadow {
 
     /// It is checked again, a second after it was checked, or after it acknowledged a keepalive.
     pub fn check_again(&mut self, slot: u32, at: Option<Moment>) {
-        use super::records::Wait;
         if !self.is_held(slot) {
             return;
         }
         self.mark("a held connection checked again");
         let conn = *self.conn(slot);
         self.held.checked.push(Conn { is_unacknowledged: false, repeats: false, ..conn });
-        let is_asked = self.plan.reply_check.is_some();
+        let is_request = self.plan.reply_check.is_some();
         let since = at
-            .filter(|_| !is_asked)
+            .filter(|_| !is_request)
             .map_or(conn.sent_to_at, |at| at.max(conn.sent_to_at) + Span::from_ms(11));
         *self.conn(slot) = Conn {
             has_data: false,
@@ -153,38 +138,34 @@ impl Shadow {
         let theirs_are =
             (theirs.held, theirs.established, theirs.errors, theirs.began, theirs.open());
         check!(theirs_are == mine, "held: {theirs_are:?}, not {mine:?}");
-        for (index, phase) in [&theirs.before, &theirs.during].into_iter().enumerate() {
-            self.compare_phase(index, phase)?;
+        for (index, theirs) in [&theirs.before, &theirs.during].into_iter().enumerate() {
+            let Held { ends, answered, unanswered, rtts, .. } = &self.held;
+            let (ends, unanswered) = (&ends[index], &unanswered[index]);
+            let by = |reasons: &[EndReason]| {
+                ends.iter().filter(|(reason, _)| reasons.contains(reason)).count() as u32
+            };
+            let mine = [
+                by(&[EndReason::PeerClosed]),
+                by(&[EndReason::PeerReset]),
+                by(&[EndReason::HalfOpen]),
+                by(&[EndReason::Lost, EndReason::Aborted]),
+            ];
+            check!(theirs.ended == mine, "{:?} held ended, not {mine:?}", theirs.ended);
+            let at = || ends.iter().map(|(_, at)| *at);
+            for (what, theirs, mine) in [
+                ("first end", theirs.first_end, at().min()),
+                ("last end", theirs.last_end, at().max()),
+                ("first unanswered", theirs.first_unanswered, unanswered.first().copied()),
+                ("last unanswered", theirs.last_unanswered, unanswered.last().copied()),
+            ] {
+                check!(theirs == mine, "{what}: {theirs:?}, not {mine:?}");
+            }
+            let counts = (theirs.answered, theirs.unanswered);
+            let mine = (answered[index], unanswered.len() as u64);
+            check!(counts == mine, "{counts:?} answered and not, and not {mine:?}");
+            rtts[index].compare("held", &theirs.rtt)?;
         }
         Ok(())
-    }
-
-    fn compare_phase(&self, index: usize, theirs: &Phase) -> Verdict {
-        let Held { ends, answered, unanswered, rtts, .. } = &self.held;
-        let (ends, unanswered) = (&ends[index], &unanswered[index]);
-        let by = |reasons: &[EndReason]| {
-            ends.iter().filter(|(reason, _)| reasons.contains(reason)).count() as u32
-        };
-        let mine = [
-            by(&[EndReason::PeerClosed]),
-            by(&[EndReason::PeerReset]),
-            by(&[EndReason::HalfOpen]),
-            by(&[EndReason::Lost, EndReason::Aborted]),
-        ];
-        check!(theirs.ended == mine, "{:?} held ended, not {mine:?}", theirs.ended);
-        let at = || ends.iter().map(|(_, at)| *at);
-        for (what, theirs, mine) in [
-            ("first end", theirs.first_end, at().min()),
-            ("last end", theirs.last_end, at().max()),
-            ("first unanswered", theirs.first_unanswered, unanswered.first().copied()),
-            ("last unanswered", theirs.last_unanswered, unanswered.last().copied()),
-        ] {
-            check!(theirs == mine, "{what}: {theirs:?}, not {mine:?}");
-        }
-        let counts = (theirs.answered, theirs.unanswered);
-        let mine = (answered[index], unanswered.len() as u64);
-        check!(counts == mine, "{counts:?} answered and not, and not {mine:?}");
-        rtts[index].compare("held", &theirs.rtt)
     }
 
     /// Whether any check of them was not answered.

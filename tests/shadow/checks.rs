@@ -201,9 +201,9 @@ impl Shadow {
         self.mark(if has_data { "a wrong reply" } else { "no reply" });
         let conn = self.conn(key.slot);
         (conn.no_reply, conn.wrong_reply) = (true, has_data);
-        let asked_at = self.conn(key.slot).sent_to_at;
+        let sent_at = self.conn(key.slot).sent_to_at;
         let is_held = self.is_held(key.slot);
-        let since = if is_held { asked_at } else { opened_at.unwrap_or_default() };
+        let since = if is_held { sent_at } else { opened_at.unwrap_or_default() };
         self.held_checked(key.slot, Some(false), None);
         let failure = FailureTime { at: self.now, since, is_timed: true };
         self.reply_timeouts.push(failure);

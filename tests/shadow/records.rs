@@ -190,6 +190,19 @@ pub struct Rounds {
 #[derive(Debug, Clone, Default)]
 pub struct Times(pub Vec<Span>);
 
+/// Connections held beside the churn. The pairs are: before it, and during it.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    pub began: Option<Moment>,
+    pub decided_at: Option<Moment>,
+    pub ends: [Vec<(EndReason, Moment)>; 2],
+    pub answered: [u64; 2],
+    pub unanswered: [Vec<Moment>; 2],
+    pub rtts: [Times; 2],
+    /// Connections as their earlier checks left them.
+    pub checked: Vec<Conn>,
+}
+
 /// Whether a quantile is within 0.8% of the exact one.
 pub fn near(quantile: Span, exact: Span) -> bool {
     quantile.0.abs_diff(exact.0) <= exact.0 / 128 + 1

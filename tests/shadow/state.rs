@@ -6,8 +6,7 @@ use tcpgoon::engine::{EndReason, Key, State, TcpInfoPurpose};
 use tcpgoon::plan::Plan;
 use tcpgoon::units::{Moment, Span};
 
-use super::beside::Held;
-use super::records::{Conn, FailureTime, Rounds, Times};
+use super::records::{Conn, FailureTime, Held, Rounds, Times};
 use super::routing::Routing;
 
 #[derive(Debug, Clone)]

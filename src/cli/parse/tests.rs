@@ -245,7 +245,6 @@ fn only_the_first_word_is_a_verb() {
 fn each_mistake_is_one_line_with_what_is_accepted() {
     let no_checks = "--lifetime takes no --hold or --probe, and --ask, --send and --expect only with \
                      --hold-beside";
-    let once = "--hold-beside asks each second: give --send, or --ask http or redis";
     for (line, expected) in [
         ("", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
         ("-p 80", "a host is required: give HOST:PORT, or --host HOST --port PORT"),
@@ -293,15 +292,6 @@ fn each_mistake_is_one_line_with_what_is_accepted() {
         ("h --ask redis --send x", "--ask has its own --send and --expect: give it, or these"),
         ("h:80 --rate 5 -s 1", "--rate and --sleep both set the pace: give one of them"),
         ("h:80 --lifetime 1 --hold 5", no_checks),
-        ("h --lifetime 1 --ask ssh", no_checks),
-        ("h:80 --lifetime 1 --hold-beside 5 --probe", no_checks),
-        ("h --lifetime 1 --hold-beside 5 --ask ssh", once),
-        ("h:80 --lifetime 1 --hold-beside 5 --expect x", once),
-        ("h:80 --hold-beside 5", "--hold-beside holds connections beside a churn: give --lifetime"),
-        (
-            "h:80 --lifetime 1 --hold-beside 0",
-            "--hold-beside '0': 1 to 64m are accepted, also as 1.5k or 2m",
-        ),
         (
             "h:80 --lifetime forever",
             "--lifetime 'forever': a number with or without a unit (us, ms, s, m, h), at most 10 days, \

@@ -64,7 +64,7 @@ fn counts(codec: &mut Codec<'_>, connections: u32, summary: &Summary) {
     }
     let answers = summary.answers.counts();
     let answered = answers.iter().fold(0, |sum: u64, one| sum.saturating_add(one.connections));
-    // Held connections are asked again.
+    // Requests on held connections are repeated.
     let may_answer = answered <= summary.established_ever || summary.churn.is_some();
     codec.check("checks", may_answer, "more answers than connections");
     codec.check("totals", summary.skipped <= summary.errors, "more skipped dials than errors");
