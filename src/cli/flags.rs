@@ -195,8 +195,7 @@ pub const FLAGS: &[Flag] = &[
     Flag {
         long: "hold-beside",
         value: Some("N"),
-        help: "With --lifetime: hold N of the connections, checked each second; the others begin 3s \
-               after these",
+        help: "With --lifetime: hold N of the connections, checked each second, the others churn",
         effect: |draft, value| store(&mut draft.run.hold_beside, effects::connections(value)),
         ..BASE
     },

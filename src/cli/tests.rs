@@ -35,6 +35,7 @@ fn line_of(verb: Verb, flags: &str) -> String {
         Verb::Run if flags.contains("--port") => format!("{flags} h"),
         // It needs another flag.
         Verb::Run if flags.contains("--junit") => format!("{flags} --fail-if errors>0 h:80"),
+        Verb::Run if flags.contains("--hold-beside") => format!("{flags} --lifetime 1 h:80"),
         Verb::Run if flags.contains("--reply-timeout") => format!("{flags} --send x h:80"),
         Verb::Run => format!("{flags} h:80"),
         Verb::Serve => format!("serve {flags}"),
