@@ -38,14 +38,14 @@ pub fn symptoms(case: &Case<'_>) -> Vec<Observed> {
         .filter(|reason| reason.side() != Side::ThisHost && summary.ended_by(*reason) > 0)
         .collect();
     sort_short_by_key(&mut beyond, |reason| std::cmp::Reverse(summary.ended_by(*reason)));
-    let counted = |reason: &EndReason| (*reason, narrow(summary.ended_by(*reason)));
+    let counted = |reason: &EndReason| (*reason, summary.ended_by(*reason));
     let reasons = beyond.iter().map(counted).collect();
     let retransmits = summary.slow.failed_repeats;
     let failed = Symptom::DialsFailed { reasons, pending: 0, slow: 0, retransmits };
     all.extend(observed(summary, &beyond, dials, failed));
     if summary.slow.through() > 0 {
         let retransmits = summary.slow.repeats - summary.slow.failed_repeats;
-        let part = Part { all: narrow(opened), hits: narrow(summary.slow.through()) };
+        let part = Part { all: opened, hits: summary.slow.through() };
         let began = summary.first_dial.unwrap_or_default();
         all.push(whole(Symptom::DialsSlow { retransmits }, pattern(part), part, began));
     }
@@ -66,7 +66,7 @@ fn observed(
     let of = |reason: &EndReason| summary.failures[*reason as usize];
     let began = reasons.iter().filter_map(of).map(|failures| failures.first).min()?;
     let hits: u64 = reasons.iter().map(|reason| summary.ended_by(*reason)).sum();
-    let part = Part { all: narrow(all), hits: narrow(hits) };
+    let part = Part { all, hits };
     let pattern = match pattern(part) {
         Pattern::Irregular
             if symptom_is_of_dials(&symptom) && nothing_opened_after(summary, began) =>
@@ -117,7 +117,7 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     let young = all.iter().map(|one| one.min).min()?;
     let old = all.iter().map(|one| one.max).max()?;
     let p50 = all.iter().max_by_key(|one| one.count).map(|one| one.p50)?;
-    let resets = narrow(summary.ended_by(EndReason::PeerReset));
+    let resets = summary.ended_by(EndReason::PeerReset);
     let on_accept = at_once_max(summary.established_times.min());
     // With a short lifetime every close is one of a young connection.
     let lives_on = case.plan.lifetime.is_none_or(|lifetime| lifetime > on_accept);
@@ -197,8 +197,4 @@ pub fn dials(summary: &Summary) -> u64 {
 /// Whether fewer dials were started than the pace made due.
 pub fn is_rate_missed(summary: &Summary, churn: &ChurnStats) -> bool {
     dials(summary) < churn.dials_due - churn.dials_due / MISSED_ONE_OF
-}
-
-fn narrow(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -223,8 +223,8 @@ impl Code {
 /// Times by their codes alone, for quantiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
-    counts: Box<[u32]>,
-    count: u32,
+    counts: Box<[u64]>,
+    count: u64,
 }
 
 impl Codes {
@@ -244,10 +244,10 @@ impl Codes {
 
     /// As [`Histogram::quantile`], without clamping.
     pub fn quantile(&self, permille: u32) -> Span {
-        let rank = (u64::from(self.count) * u64::from(permille)).div_ceil(1000).max(1);
+        let rank = (self.count * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
         let found = (0..).zip(self.counts.iter()).find(|(_, count)| {
-            seen += u64::from(**count);
+            seen += **count;
             seen >= rank
         });
         found.map_or(Span::ZERO, |(index, _)| Span(middle(index)))

@@ -117,7 +117,8 @@ impl Series {
 
     /// A dial was established after `time`.
     pub fn established(&mut self, time: Span) {
-        self.dial_times[bucket(time)] += 1;
+        let count = &mut self.dial_times[bucket(time)];
+        *count = count.saturating_add(1);
     }
 
     /// Whether [`Series::advance`] would add something; O(1), for each turn.

@@ -19,7 +19,7 @@ pub fn syn_ack_repeated(view: &View<'_>) -> RuleResult {
             && are_final_acks_lost(view.case, &other.fit.pattern, other.fit.part)
     });
     let connections = if is_loss { 0 } else { view.facts.syn_ack_repeated };
-    (is_about_queue(view) && connections >= u64::from(HITS_MIN)).then_some(())?;
+    (is_about_queue(view) && connections >= HITS_MIN).then_some(())?;
     with_fact(Effect::By(3), Fact::SynAckRepeated { connections })
 }
 
@@ -29,7 +29,7 @@ pub fn not_all_replied(view: &View<'_>) -> RuleResult {
     let is_it = is_failed(view)
         && view.observed.fit.pattern.is_a_count()
         && facts.replied > 0
-        && facts.no_reply >= u64::from(HITS_MIN);
+        && facts.no_reply >= HITS_MIN;
     is_it.then_some(())?;
     Some((Effect::By(4), None))
 }
