@@ -135,8 +135,7 @@ fn ln_choose(n: u64, k: u64) -> f64 {
 /// `share.0` of `share.1` dials.
 pub fn may_be_anywhere(affected: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
     let [affected, of] = [affected, of].map(|count| f64::from(low_32(count as u64)));
-    let [hit_share, all] =
-        [share.0, share.1].map(float);
+    let [hit_share, all] = [share.0, share.1].map(float);
     let ratio = hit_share / all.max(1.0);
     let hits = i32::try_from(hits).unwrap_or(i32::MAX);
     // An upper bound: times the number of ways to choose them.

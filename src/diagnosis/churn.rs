@@ -198,3 +198,41 @@ pub fn dials(summary: &Summary) -> u64 {
 pub fn is_rate_missed(summary: &Summary, churn: &ChurnStats) -> bool {
     dials(summary) < churn.dials_due - churn.dials_due / MISSED_ONE_OF
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::diagnosis::diagnose;
+    use crate::icmp::IcmpTally;
+    use crate::plan::Plan;
+    use crate::route::{Routes, Target};
+
+    /// A day of 100,000 dials a second, half of which are refused.
+    #[test]
+    fn more_dials_than_32_bits_count_are_no_other_part_of_all() {
+        let half = 5_000_000_000;
+        let target = Target { host: "h".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let plan = Plan { lifetime: Some(Span::ZERO), ..Plan::plain(9, Routes::to_one(target)) };
+        let mut summary = Summary { established_ever: half, errors: half, ..Summary::default() };
+        summary.churn = Some(ChurnStats::default());
+        summary.flow[EndReason::Refused as usize] = half;
+        summary.failures[EndReason::Refused as usize] =
+            Some(Failures { count: half, ..Failures::default() });
+        let case = Case {
+            plan: &plan,
+            summary: &summary,
+            findings: &[],
+            counters: &Counters::default(),
+            icmp: &IcmpTally::default(),
+            last_lines: &[],
+        };
+        let problem = diagnose(&case).problems.remove(0);
+        assert_eq!(problem.share, Part { all: 2 * half, hits: half });
+        assert_eq!(problem.pattern, Pattern::Irregular);
+        let Symptom::DialsFailed { reasons, .. } = problem.symptom else {
+            panic!("{:?}", problem.symptom)
+        };
+        assert_eq!(reasons, [(EndReason::Refused, half)]);
+    }
+}

@@ -293,6 +293,21 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn codes_count_on_after_days_of_dials() {
+        let many = u64::from(u32::MAX);
+        let mut codes = Codes::new();
+        codes.counts[bucket(7)] = many;
+        codes.count = many;
+        for ns in [7, 60, 60] {
+            codes.record_span(Span(ns));
+        }
+        assert_eq!(
+            (codes.count, codes.quantile(500), codes.quantile(1000)),
+            (many + 3, Span(7), Span(60))
+        );
+    }
+
     fn of(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::new();
         values.iter().for_each(|ns| histogram.record(Span(*ns)));

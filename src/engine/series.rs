@@ -246,6 +246,15 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_days_counts_its_dials_up_to_the_most() {
+        let mut series = Series::default();
+        series.dial_times = [u32::MAX - 1; DIAL_BUCKETS];
+        (0..3).for_each(|_| series.established(at(1)));
+        let finished = series.finished(at(5), &now(3));
+        assert_eq!(finished.points()[1].dial_times[bucket(at(1))], u32::MAX);
+    }
+
+    #[test]
     fn a_change_before_a_sleep_is_not_smeared_over_it() {
         let mut series = Series::default();
         // Three were established in a turn at 2.5 ms; the next turn is at 100 ms.

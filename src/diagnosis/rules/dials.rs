@@ -37,8 +37,7 @@ pub fn four_tuple(view: &View<'_>) -> RuleResult {
 pub fn many_lost(view: &View<'_>) -> RuleResult {
     let crate::diagnosis::pattern::Part { all, hits } = view.observed.fit.part;
     let is_open = matches!(view.observed.fit.pattern, Pattern::Scattered | Pattern::Irregular);
-    (is_dial(view) && view.is_silent() && is_open && hits * 100 >= all * 15)
-        .then_some(())?;
+    (is_dial(view) && view.is_silent() && is_open && hits * 100 >= all * 15).then_some(())?;
     Some((Effect::By(1), None))
 }
 
