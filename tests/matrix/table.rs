@@ -42,7 +42,12 @@ impl Scenario {
     }
 }
 
-const fn row(
+/// Those in which each connection is dialed once, then those in which slots dial again.
+pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain(super::churn::SCENARIOS)
+}
+
+pub const fn row(
     name: &'static str,
     truth: &'static [&'static str],
     alike: &'static [&'static str],
@@ -52,7 +57,7 @@ const fn row(
 }
 
 /// A queue that is full looks from here like one that overflows.
-const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
+pub const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
 
 /// What an end of the path, or of the host behind it, would be called.
 const DEAD: &[&str] = &["path-down", "host-down", "state-expired"];
@@ -68,7 +73,7 @@ const LOST_ACKS: &[&str] = &[
     "state-expired",
 ];
 
-pub const SCENARIOS: &[Scenario] = &[
+const SCENARIOS: &[Scenario] = &[
     // Nothing is wrong.
     row("fine", &[], &[], |r| (hold(s(1), paced(80)), to(Server::default(), path(r)))),
     row("fine at full speed, and checked", &[], &[], |r| {

@@ -61,10 +61,10 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
             figure("closed by us", &churn.closed_by_us);
         }
         None => {
-            figure("stayed open", &format_args!("{} of {}", reached.sustained, reached.planned));
-            figure("peak", &reached.peak);
+            figure("stayed open", &format_args!("{} of {}", reached.sustained, reached.planned))
         }
     }
+    figure("peak", &reached.peak);
     figure("established", &reached.established_ever);
     figure("errors", &summary.errors);
     figure("closed by the peer", &closed_by_peer(summary));
