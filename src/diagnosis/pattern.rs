@@ -11,7 +11,7 @@ use crate::engine::analysis::{Cell, Counts, Levels, Timeline};
 use crate::units::{Moment, low_32};
 
 /// Stricter: an outage is searched for at every position.
-const WINDOW_CHANCE_MAX: f64 = 0.01;
+pub const WINDOW_CHANCE_MAX: f64 = 0.01;
 
 /// Fewer hits do not make `PartlyAboveCount`.
 const PARTLY_HITS_MIN: u64 = 5;

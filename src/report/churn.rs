@@ -118,6 +118,11 @@ pub fn reached(case: &Case<'_>, churn: &ChurnStats) -> String {
 
 /// Why dials were late.
 fn why_missed(case: &Case<'_>, churn: &ChurnStats) -> String {
+    let paused = case.summary.gaps.total();
+    let missed = churn.dials_due.saturating_sub(dials(case.summary));
+    if case.plan.pace.dials_within(paused) > missed / 2 {
+        return format!("this host was not looking for {}", paused.rounded_to_3_digits());
+    }
     let of = |late: Late| churn.late[late as usize];
     if of(Late::NoPort) > of(Late::NoSlot).max(of(Late::Here)) {
         return "no ephemeral port was free".to_owned();

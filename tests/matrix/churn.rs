@@ -21,7 +21,7 @@ pub const SCENARIOS: &[Scenario] = &[
         let plan = Plan { close: Close::Rst, ..fast(churn(10, 1, Span::ZERO, ms(300))) };
         (plan, to(Server::default(), near(r)))
     }),
-    row("churn: a firewall drops above a rate", &["rate-limit"], STEADY, |r| {
+    row("churn: a firewall drops above a rate", &["rate-limit"], &[], |r| {
         let rate = RateRule { per_s: r.small(60, 120), burst: 5, refusal: Refusal::Drop };
         let lifetime = ms(r.pick(&[0, 50]));
         (
@@ -72,7 +72,7 @@ pub const SCENARIOS: &[Scenario] = &[
             (churn(200, 200, Span::ZERO, s(5)), to(Server::default(), Path { count, ..near(r) }))
         },
     ),
-    row("churn: loses 1 in 20", &["packet-loss"], STEADY, |r| {
+    row("churn: loses 1 in 20", &["packet-loss"], &[], |r| {
         let path = Path { loss_permille: 50, ..near(r) };
         (patient(ms(2_500), churn(400, 200, ms(50), s(5))), to(Server::default(), path))
     }),
@@ -80,11 +80,16 @@ pub const SCENARIOS: &[Scenario] = &[
         let idle = Some(Idle { after: ms(r.between(200, 400)), end: End::Fin });
         (churn(200, 100, s(1), s(4)), to(Server { idle, ..Server::default() }, near(r)))
     }),
-    row("churn: the oldest is evicted", &["evicts-oldest"], &["idle-timeout"], |r| {
-        let server = Server { evicts_above: Some(r.small(20, 60)), ..Server::default() };
-        (churn(200, 150, s(1), s(4)), to(server, near(r)))
-    }),
-    row("churn: an outage", &["outage"], &["packet-loss", "undetermined"], |r| {
+    row(
+        "churn: the oldest is evicted",
+        &["evicts-oldest"],
+        &["idle-timeout", "backend-unreachable"],
+        |r| {
+            let server = Server { evicts_above: Some(r.small(20, 60)), ..Server::default() };
+            (churn(200, 150, s(1), s(4)), to(server, near(r)))
+        },
+    ),
+    row("churn: an outage", &["outage"], &[], |r| {
         let from = ms(r.between(1_500, 2_500));
         let outage = Some(Window { from, to: from + ms(r.between(700, 1_500)) });
         (churn(400, 100, ms(50), s(6)), to(Server::default(), Path { outage, ..near(r) }))

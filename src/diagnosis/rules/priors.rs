@@ -104,6 +104,17 @@ fn dials_failed(view: &View<'_>) -> Priors {
         return &[(Undetermined, 0)];
     }
     let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
+    if view.case.summary.churn.is_some() && matches!(fit.pattern, Pattern::FromMoment { .. }) {
+        // A table of connections that keeps the closed ones for a while is full at some time.
+        return &[
+            (DropAboveLimit, 3),
+            (PathDown, 3),
+            (HostDown, 2),
+            (AcceptQueueFull, 2),
+            (NatPortsExhausted, 2),
+            (FirewallDrop, 1),
+        ];
+    }
     let some_succeeded = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
     silent(&fit.pattern, decides, some_succeeded)
 }
