@@ -89,7 +89,7 @@ fn observed(
         let meanwhile = Part { all: hits + established_in(summary, began, last), hits };
         if nothing_opened_after(summary, began) {
             (pattern, part) = (Pattern::FromMoment { at: began }, Part { all: hits, hits });
-        } else if is_outage(part, meanwhile) {
+        } else if is_outage(part, meanwhile) && !fails_throughout(summary, began) {
             (pattern, part) = (Pattern::Outage { from: began, to: last }, meanwhile);
         } else if is_spread(summary, part, errors_before(summary)) {
             pattern = Pattern::Scattered;
@@ -238,9 +238,13 @@ pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
             sort_short_by_key(&mut all, |one| one.cause != Cause::RateLimit);
         }
     }
-    if all.iter().all(|one| one.cause != Cause::Undetermined) {
-        let (cause, likelihood) = (Cause::Undetermined, Likelihood::Possible);
-        all.push(Candidate { cause, likelihood, evidence: Vec::new(), knob: None });
+    let is_slow = matches!(view.observed.symptom, Symptom::DialsSlow { .. });
+    let is_brief = is_slow && view.observed.fit.pattern == Pattern::Irregular;
+    for (cause, is_missing) in [(Cause::Outage, is_brief), (Cause::Undetermined, true)] {
+        if is_missing && all.iter().all(|one| one.cause != cause) {
+            let (likelihood, evidence) = (Likelihood::Possible, Vec::new());
+            all.push(Candidate { cause, likelihood, evidence, knob: None });
+        }
     }
     all
 }
@@ -253,10 +257,11 @@ fn fails_throughout(summary: &Summary, began: Moment) -> bool {
     began <= summary.start + fifth && last.max().is_some_and(|last| last + fifth >= summary.end)
 }
 
-/// Whether as good as the same number was established in each of several intervals.
+/// Whether about the same number was established in each of several intervals; a limit lets some more
+/// pass at first.
 fn is_steady(churn: &ChurnStats) -> bool {
     let ChurnStats { intervals, established_min, established_max, .. } = *churn;
-    intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 9
+    intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 8
 }
 
 /// The first word, and its exit code.
