@@ -215,7 +215,9 @@ fn at_one_moment(summary: &Summary, first: Moment, last: Moment) -> Option<Close
 pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
     let mut all = rules::candidates(view);
     let is_known = match (&view.observed.fit.pattern, &view.observed.symptom) {
-        (Pattern::All | Pattern::FromMoment { .. } | Pattern::Outage { .. }, _)
+        // In a pause of this host its own closes are late, too.
+        (Pattern::Outage { .. }, _) => view.case.summary.gaps.count() == 0,
+        (Pattern::All | Pattern::FromMoment { .. }, _)
         | (_, Symptom::LocalFailure { .. } | Symptom::KilledHere) => true,
         (_, Symptom::Closed { how, .. }) => {
             matches!(how, ClosePattern::AtAge { .. } | ClosePattern::Simultaneous { .. })

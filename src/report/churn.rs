@@ -153,3 +153,77 @@ fn slots_needed(case: &Case<'_>, churn: &ChurnStats) -> (u128, bool) {
     let busy = (dialing + living).saturating_mul(churn.dials_due.into()) / decided;
     (busy.div_ceil(u128::from(churn.dialing.0.max(1))), dialing > living)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::icmp::IcmpTally;
+    use crate::plan::Pace;
+    use crate::route::{Routes, Target};
+    use crate::units::Moment;
+
+    /// Of 20 slots in two seconds, at a thousand dials a second: dials that took as long each, then
+    /// were open for as long.
+    fn headline(count: u64, [took, lifetime]: [Span; 2], late: [u64; 3], pause: Span) -> String {
+        let target = Target { host: "h".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let plan = Plan {
+            pace: Pace::rate(1_000_000),
+            lifetime: Some(lifetime),
+            ..Plan::plain(20, Routes::to_one(target))
+        };
+        let mut summary = Summary { established_ever: count, ..Summary::default() };
+        (0..count).for_each(|_| summary.established_times.record(took));
+        (20..count).for_each(|_| summary.lifetimes.record(lifetime));
+        summary.gaps.push(Moment(0), Moment(0) + pause, true);
+        let dialing = Span::from_s(2);
+        let churn = ChurnStats { dials_due: 2_000, dialing, late, ..ChurnStats::default() };
+        summary.churn = Some(churn.clone());
+        let case = Case {
+            plan: &plan,
+            summary: &summary,
+            counters: &Counters::default(),
+            icmp: &IcmpTally::default(),
+            findings: &[],
+            last_lines: &[],
+        };
+        reached(&case, &churn)
+    }
+
+    #[test]
+    fn a_headline_says_why_the_pace_was_not_reached() {
+        let (ms, none) = (Span::from_ms, Span::ZERO);
+        let only = "400 connections in 2s, 200/s. Only 400 of 2000 due dials were started:";
+        for (times, late, pause, why) in [
+            ([none, ms(100)], [380, 0, 9], none, "no slot was free, -c 100 is needed."),
+            (
+                [ms(80), ms(20)],
+                [380, 0, 9],
+                none,
+                "slow handshakes kept the slots busy, -c 100 is needed.",
+            ),
+            // Each slot is free again at once.
+            ([none, ms(1)], [380, 0, 9], none, "no slot was free."),
+            ([none, ms(1)], [9, 300, 9], none, "no ephemeral port was free."),
+            ([none, ms(1)], [9, 3, 300], none, "this host was too slow."),
+            ([none, ms(1)], [9, 0, 0], ms(1_500), "this host was not looking for 1.5s."),
+        ] {
+            assert_eq!(headline(400, times, late, pause), format!("{only} {why}"));
+        }
+        // All slots are still open.
+        let open = headline(20, [none, ms(9_000)], [9, 0, 0], none);
+        assert!(open.ends_with("no slot was free, -c 2000 is needed."), "{open}");
+        let all = headline(2_000, [none, none], [0; 3], none);
+        assert_eq!(all, "2000 connections in 2s, 1000/s. The pace of 1000/s was reached.");
+    }
+
+    #[test]
+    fn the_rates_of_intervals_are_a_range_only_if_they_differ() {
+        let mut churn = ChurnStats { interval: Span::from_s(2), ..ChurnStats::default() };
+        assert_eq!(ends(&churn), None);
+        (churn.intervals, churn.established_min, churn.established_max) = (3, 400, 400);
+        assert_eq!(ends(&churn).as_deref(), Some("200"));
+        churn.established_max = 500;
+        assert_eq!(ends(&churn).as_deref(), Some("200 to 250"));
+    }
+}
