@@ -1,13 +1,13 @@
 //! A run that churns. A slot is dialed many times, so neither the order of slots nor the number of
 //! open connections separates dials that failed from others: only totals, times and ages do.
 
+use super::Case;
 use super::chance::{float, p_value_of_block};
 use super::closes::SAME_MOMENT;
 use super::model::{Candidate, ClosePattern, Likelihood, Scope, Symptom, Word};
 use super::pattern::{Fit, HITS_MIN, Part, Pattern, WINDOW_CHANCE_MAX};
 use super::rules;
 use super::symptoms::Observed;
-use super::{Case, closed_by_peer};
 use crate::diagnosis::causes::Cause;
 use crate::engine::analysis::dials::at_once_max;
 use crate::engine::churn::ChurnStats;
@@ -177,6 +177,7 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     let young = all.iter().map(|one| one.min).min()?;
     let old = all.iter().map(|one| one.max).max()?;
     let p50 = all.iter().max_by_key(|one| one.count).map(|one| one.p50)?;
+    let closed: u64 = all.iter().map(|one| one.count).sum();
     let resets = summary.ended_by(EndReason::PeerReset);
     let on_accept = at_once_max(summary.established_times.min());
     // With a short lifetime every close is one of a young connection.
@@ -189,7 +190,7 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     } else {
         let how = match are_alike && lives_on {
             _ if is_undated => ClosePattern::Undated,
-            _ if let Some(how) = at_one_moment(summary, first, last) => how,
+            _ if let Some(how) = at_one_moment(summary, closed, first, last) => how,
             true => ClosePattern::AtAge { age: p50.rounded_to_3_digits() },
             false => ClosePattern::Mixed,
         };
@@ -198,9 +199,13 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     observed(summary, &reasons, summary.established_ever, symptom)
 }
 
-/// Whether all that were open were closed at once.
-fn at_one_moment(summary: &Summary, first: Moment, last: Moment) -> Option<ClosePattern> {
-    let closed = closed_by_peer(summary);
+/// Whether all that were open were closed at once: `closed` of them.
+fn at_one_moment(
+    summary: &Summary,
+    closed: u64,
+    first: Moment,
+    last: Moment,
+) -> Option<ClosePattern> {
     let points = summary.series.points();
     let before = points.partition_point(|point| point.at < first.since(summary.start));
     let open = points.get(before.checked_sub(1)?)?.levels[State::Established as usize];

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_headline_says_why_the_pace_was_not_reached() {
+    fn a_headline_has_the_reason_for_a_missed_pace() {
         let (ms, none) = (Span::from_ms, Span::ZERO);
         let only = "400 connections in 2s, 200/s. Only 400 of 2000 due dials were started:";
         for (times, late, pause, why) in [

@@ -6,13 +6,18 @@ use tcpgoon::sim::world::setup::*;
 use tcpgoon::units::Span;
 
 use super::plans::*;
-use super::table::{QUEUE, Scenario, row};
+use super::table::{self, QUEUE, Scenario, row};
+
+/// Those in which each connection is dialed once, then those in which slots dial again.
+pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    table::SCENARIOS.iter().chain(SCENARIOS)
+}
 
 /// What lets some through at each moment looks like a limit by time.
 const STEADY: &[&str] =
     &["rate-limit", "accept-queue-full", "accept-queue-overflow", "drop-above-limit"];
 
-pub const SCENARIOS: &[Scenario] = &[
+const SCENARIOS: &[Scenario] = &[
     row("churn: fine", &[], &[], |r| {
         let lifetime = ms(r.between(0, 100));
         (churn(60, 200, lifetime, s(3)), to(Server::default(), path(r)))

@@ -19,8 +19,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use churn::scenarios;
 use judge::{Judged, judge, outline};
-use table::{Scenario, scenarios};
+use table::Scenario;
 use tcpgoon::sim::world::Stalls;
 
 const SEEDS_DEFAULT: u64 = 32;

@@ -7,10 +7,10 @@ use tcpgoon::sim::world::setup::{End, Idle, Path, Server, World};
 use tcpgoon::sim::world::{Stalls, run};
 use tcpgoon::units::Moment;
 
+use super::churn::scenarios;
 use super::judge::beside;
 use super::plans::*;
 use super::report_invariants::{Beside, reported, short_report};
-use super::table::scenarios;
 
 fn report_of(plan: &Plan, summary: &Summary, beside: &Beside, columns: usize) -> String {
     let (diagnosis, _) = reported(plan, summary, beside);

@@ -42,11 +42,6 @@ impl Scenario {
     }
 }
 
-/// Those in which each connection is dialed once, then those in which slots dial again.
-pub fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(super::churn::SCENARIOS)
-}
-
 pub const fn row(
     name: &'static str,
     truth: &'static [&'static str],
@@ -73,7 +68,7 @@ const LOST_ACKS: &[&str] = &[
     "state-expired",
 ];
 
-const SCENARIOS: &[Scenario] = &[
+pub const SCENARIOS: &[Scenario] = &[
     // Nothing is wrong.
     row("fine", &[], &[], |r| (hold(s(1), paced(80)), to(Server::default(), path(r)))),
     row("fine at full speed, and checked", &[], &[], |r| {
