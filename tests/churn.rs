@@ -146,9 +146,9 @@ fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {
     let stopped = Running::start(namespace.tcpgoon(words)).outcome();
     stopped.assert_code(2);
     let foreseen = "tcpgoon: ephemeral ports: they sustain 1 connections a second closed by FIN (100 \
-                    ports, each for 60 s in TIME_WAIT), the plan dials 200 a second; fix: --close \
-                    rst, sysctl -w net.ipv4.tcp_tw_reuse=1, a lower --rate, or more addresses with \
-                    --source\n";
+                    ports for one source and target, each for 60 s in TIME_WAIT), the plan dials 200 a \
+                    second; fix: --close rst, sysctl -w net.ipv4.tcp_tw_reuse=1, a lower --rate, or \
+                    more addresses with --source\n";
     assert_eq!(stopped.stderr, foreseen);
     assert_eq!(assert_balanced(&stopped), 100, "{stopped:#?}");
     let verdict = stopped.stdout.split("--- verdict ---\n").nth(1).unwrap();
