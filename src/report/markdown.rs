@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use super::Report;
 use super::verdict::write_verdict;
+use crate::ask::answer::OF_THE_REPLIES;
 use crate::diagnosis::model::Diagnosis;
 use crate::engine::State;
 use crate::units::rfc3339;
@@ -25,6 +26,10 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     row(out, "Established at once", &summary.established_peak.to_string())?;
     row(out, "Errors", &summary.errors.to_string())?;
     row(out, "Closed", &level(State::Closed).to_string())?;
+    let answers = summary.answers.list();
+    if !answers.is_empty() {
+        row(out, OF_THE_REPLIES, &answers)?;
+    }
     let times = &summary.established_times;
     if times.count() > 0 {
         let of = |permille| times.quantile(permille).rounded_to_3_digits();

@@ -103,6 +103,7 @@ mod tests {
             flow,
             held: None,
             dial_times,
+            answers: &[],
         }
     }
 
