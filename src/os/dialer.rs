@@ -116,9 +116,14 @@ impl Dialer {
         })
     }
 
-    /// Whether the dialing socket of a slot has connected, by its own SO_ERROR.
+    /// Whether the dialing socket of a slot has connected: it has if it is writable and has no
+    /// error, else its own SO_ERROR decides. Source: tcp_poll() in net/ipv4/tcp.c, which looks at
+    /// the socket as the events are fetched.
     pub fn connected(&self, slot: u32, socket: BorrowedFd<'_>, readiness: &Readiness) -> Connected {
-        if let Some(errno) = sys::take_error(socket) {
+        let is_bad = readiness.is_error() || readiness.is_write_closed();
+        if (is_bad || !readiness.is_writable())
+            && let Some(errno) = sys::take_error(socket)
+        {
             let error = io::Error::from_raw_os_error(errno);
             return match failure(Stage::Dialing, &error) {
                 // An RST to a SYN is ECONNREFUSED: this one came after the handshake.

@@ -1,8 +1,8 @@
 //! The poll loop: readiness → [`Event`], [`Action`] → system calls.
 //!
 //! The impure half of `engine/mod.rs`: policy is there, system calls are here. Readiness is
-//! edge-triggered and may be spurious, so the socket itself decides: its `SO_ERROR`, or a read that
-//! would block.
+//! edge-triggered and may be spurious, so the socket itself decides: its state and error as they are
+//! fetched, or a read that would block.
 
 use std::io::{self, ErrorKind};
 

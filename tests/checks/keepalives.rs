@@ -319,8 +319,8 @@ fn a_clean_run_reads_tcp_info_at_most_a_hundred_times_a_second() {
     let (repeated, fine) = tcp_info_reads(&calls);
     assert_eq!(repeated, 0, "{run:#?}");
     assert!((10..=samples_max(&run)).contains(&fine), "{fine}: {run:#?}");
-    // SO_ERROR once a dial, and nothing else.
-    assert_eq!(calls.lines().filter(|line| line.contains("getsockopt(")).count(), 1000 + fine);
+    // Nothing else: what is writable without an error is established.
+    assert_eq!(calls.lines().filter(|line| line.contains("getsockopt(")).count(), fine);
 }
 
 #[test]

@@ -21,9 +21,11 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(
-        std::env::var("DAMAGED_CASES").map_or(100, |cases| cases.parse().unwrap())
-    ))]
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("DAMAGED_CASES").map_or(100, |cases| cases.parse().unwrap()),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn what_is_read_is_rendered_and_what_is_not_is_one_line(of in 0..DOCUMENTS.len(), edits in edits()) {
         let mut document = DOCUMENTS[of].clone();

@@ -203,7 +203,7 @@ pub fn set_reset_on_close(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
-/// Reads and clears the socket's pending error (SO_ERROR). `None` after writability: connected.
+/// Reads and clears the pending error of the socket (SO_ERROR).
 pub fn take_error(socket: BorrowedFd<'_>) -> Option<i32> {
     let mut error = [0; 4];
     match get_option(socket, libc::SOL_SOCKET, libc::SO_ERROR, &mut error) {

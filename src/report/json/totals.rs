@@ -138,6 +138,8 @@ fn slow(codec: &mut Codec<'_>, slow: &mut Slow) {
     codec.number("repeats_count", &mut slow.repeats);
     codec.number("failed_repeats_count", &mut slow.failed_repeats);
     codec.check("failed_count", slow.failed <= slow.dials, "more than dials_count");
+    let is_part = slow.failed_repeats <= slow.repeats;
+    codec.check("failed_repeats_count", is_part, "more than repeats_count");
 }
 
 /// Its histogram is `times.dial_from_due`.
