@@ -17,3 +17,4 @@ mod rehearsals;
 mod saved;
 mod schema;
 mod tables;
+mod unreadable;
