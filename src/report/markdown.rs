@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use super::Report;
 use super::churn::rate;
 use super::verdict::write_verdict;
+use crate::ask::answer::OF_THE_REPLIES;
 use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::Diagnosis;
 use crate::engine::State;
@@ -35,6 +36,10 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     row(out, "Errors", &summary.errors.to_string())?;
     if summary.churn.is_none() {
         row(out, "Closed", &level(State::Closed).to_string())?;
+    }
+    let answers = summary.answers.list();
+    if !answers.is_empty() {
+        row(out, OF_THE_REPLIES, &answers)?;
     }
     let times = &summary.established_times;
     if times.count() > 0 {

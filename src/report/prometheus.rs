@@ -10,10 +10,11 @@ use std::fmt::{self, Display, Write};
 
 use super::Report;
 use super::json::names;
+use crate::ask::answer::Count;
 use crate::engine::histogram::Histogram;
 use crate::engine::{EndReason, Progress, Sample, State};
 use crate::plan::Plan;
-use crate::units::NS_PER_S;
+use crate::units::{NS_PER_S, NS_PER_US};
 
 /// The histogram's bounds are powers of two, from 8 µs to 69 s, less one nanosecond: so its counts are
 /// exact, as these are edges of the buckets in which times are counted.
@@ -33,6 +34,7 @@ struct Run<'a> {
     closed_by_us: Option<u64>,
     flow: &'a [u64; EndReason::COUNT],
     dial_times: &'a Histogram,
+    answers: &'a [Count],
 }
 
 /// A run as it stands.
@@ -47,6 +49,7 @@ pub fn interval(start_unix_ns: u64, plan: &Plan, progress: &Progress<'_>) -> Str
         closed_by_us: progress.closed_by_us,
         flow: &progress.flow,
         dial_times: progress.dial_times,
+        answers: progress.answers,
     };
     write(&run, None)
 }
@@ -64,6 +67,7 @@ pub fn end(report: &Report<'_>) -> String {
         closed_by_us: summary.churn.as_ref().map(|churn| churn.closed_by_us),
         flow: &summary.flow,
         dial_times: &summary.established_times,
+        answers: summary.answers.counts(),
     };
     write(&run, Some(report))
 }
@@ -89,7 +93,7 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
         }
     }
     let dials = run.established + run.errors + u64::from(run.sample.level(State::Dialing));
-    let start = Seconds(run.start_unix_ns);
+    let start = Seconds(whole_us(run.start_unix_ns));
     let (gauge, counter) = ("gauge", "counter");
     let singles: [(&str, &str, &str, &dyn Display); 5] = [
         ("start_time_seconds", gauge, "Start of the run, in seconds since 1970.", &start),
@@ -113,13 +117,22 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
         let (reason, side) = (names::reason(reason), names::side(reason.side()));
         out.series("ended_total", &[("reason", &reason), ("side", &side)], count);
     }
+    if !run.answers.is_empty() {
+        let help = "Replies to --ask that report an error or overload, and TLS alerts, by kind.";
+        out.family("answers_total", counter, help);
+        for count in run.answers {
+            let labels =
+                [("kind", &count.meaning.id() as &dyn Display), ("answer", &count.label())];
+            out.series("answers_total", &labels, &count.connections);
+        }
+    }
     out.histogram(
         "dial_duration_seconds",
         "Time from connect() until established; exact at each bound.",
         run.dial_times,
     );
     if let Some(report) = end {
-        let (end, peak) = (Seconds(report.end_unix_ns), report.summary.established_peak);
+        let (end, peak) = (Seconds(whole_us(report.end_unix_ns)), report.summary.established_peak);
         out.single("end_time_seconds", gauge, "End of the run, in seconds since 1970.", &end);
         out.single("peak_connections", gauge, "Most connections open at once.", &peak);
         out.single("exit_code", gauge, "Exit code of the run.", &report.exit_code);
@@ -184,6 +197,11 @@ impl Display for Seconds {
     }
 }
 
+/// As a document has the time of day: the same when it is made again from that.
+fn whole_us(unix_ns: u64) -> u64 {
+    unix_ns / NS_PER_US * NS_PER_US
+}
+
 /// The value of a label.
 struct Label<'a>(&'a str);
 
@@ -226,6 +244,7 @@ mod tests {
             flow,
             held: None,
             dial_times: times,
+            answers: &[],
         };
         interval(1_500_000_000, &plan, &progress)
     }

@@ -106,6 +106,7 @@ mod tests {
             flow,
             held: None,
             dial_times,
+            answers: &[],
         }
     }
 

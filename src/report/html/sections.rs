@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::page::{Page, Short};
 use crate::NAME_AND_VERSION;
+use crate::ask::answer::Count;
 use crate::diagnosis::causes::Place;
 use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::{Diagnosis, Likelihood, Problem};
@@ -216,6 +217,7 @@ pub fn tables(page: &mut Page, report: &Report<'_>) {
         page.end_table();
         page.raw("</section>\n");
     }
+    answers(page, summary.answers.counts());
     for table in breakdowns(summary, &report.plan.routes) {
         let (heading, which) = table.title.split_once(": ").unwrap_or((&table.title, ""));
         page.put("<section><h2>", &heading);
@@ -232,6 +234,19 @@ pub fn tables(page: &mut Page, report: &Report<'_>) {
         page.end_table();
         page.raw("</section>\n");
     }
+}
+
+#[inline(never)]
+fn answers(page: &mut Page, counts: &[Count]) {
+    if counts.is_empty() {
+        return;
+    }
+    page.raw("<section><h2>Replies</h2>\n");
+    let caption = "Those that report an error or overload of the server, and TLS alerts";
+    page.begin_table(caption, &["count"]);
+    counts.iter().for_each(|count| page.row(&count.label(), "", &[&count.connections]));
+    page.end_table();
+    page.raw("</section>\n");
 }
 
 /// A count, or a dash if it is unknown.
