@@ -303,11 +303,9 @@ impl Console<'_> {
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
         let now_unix_ns = self.unix_ns();
-        if self.outputs.path(Format::Events).is_some() {
-            if self.start_unix_ns.is_none() {
-                let start = report::events::start(&self.start(now_unix_ns));
-                self.event(&start);
-            }
+        if self.outputs.path(Format::Events).is_some() && self.start_unix_ns.is_none() {
+            let start = report::events::start(&self.start(now_unix_ns));
+            self.event(&start);
         }
         self.start_unix_ns.get_or_insert(now_unix_ns);
         if self.outputs.on_stdout().is_none() && !self.quiet {

@@ -378,7 +378,7 @@ fn sum(bits: &[Bit]) -> Part {
 
 /// At least 19 of 20 hit.
 fn is_dense(part: Part) -> bool {
-    u64::from(part.hits) * 20 >= u64::from(part.all) * 19
+    part.hits * 20 >= part.all * 19
 }
 
 #[cfg(test)]

@@ -376,7 +376,7 @@ fn checks(case: &Case<'_>) -> Vec<Observed> {
     }
     // Without a challenge ACK what arrived was no SYN-ACK. Fewer may be lost segments.
     let repeated = syn_acks_repeated(case);
-    if repeated >= u64::from(HITS_MIN) && case.counters.syn_challenge != Some(0) {
+    if repeated >= HITS_MIN && case.counters.syn_challenge != Some(0) {
         let observed = found(Symptom::SynAckRepeated, repeated, checked_at);
         let is_all = observed.fit.pattern == Pattern::All;
         let pattern = if is_all { Pattern::All } else { syn_ack_pattern(case) };

@@ -147,8 +147,10 @@ fn a_run_that_churns_is_counted_in_each_format() {
     let by_us = end["churn"]["closed_by_us_count"].as_u64().unwrap();
     assert!(by_us >= before, "{text}");
     let metrics = fs::read_to_string(&metrics).unwrap();
-    let lines = metrics.lines().filter(|line| line.starts_with("tcpgoon_closed_by_us_total{"));
-    assert!(lines.clone().count() == 1 && lines.last().unwrap().ends_with(&format!("}} {by_us}")));
+    let mut lines = metrics.lines().filter(|line| line.starts_with("tcpgoon_closed_by_us_total{"));
+    assert!(
+        lines.clone().count() == 1 && lines.next_back().unwrap().ends_with(&format!("}} {by_us}"))
+    );
     let html = fs::read_to_string(&html).unwrap();
     assert!(html.contains(&format!("<dt>closed by us</dt><dd>{by_us}</dd>")), "{html}");
     assert!(html.contains("blank: between two dials") && !html.contains("stayed open"), "{html}");

@@ -51,7 +51,7 @@ pub fn of(view: &View<'_>) -> Priors {
             ],
         },
         Symptom::NoReply { replied, wrong, late } => {
-            let hits = u64::from(fit.part.hits);
+            let hits = fit.part.hits;
             match (*replied, &fit.pattern) {
                 _ if *wrong * 2 > hits => &[(WrongReply, 5), (AppOverloaded, 1)],
                 _ if *late * 2 > hits => &[(AppOverloaded, 5), (LongRtt, 1), (PacketLoss, 1)],
