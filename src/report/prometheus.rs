@@ -245,6 +245,7 @@ mod tests {
             held: None,
             dial_times: times,
             answers: &[],
+            answers: &[],
         };
         interval(1_500_000_000, &plan, &progress)
     }
