@@ -46,6 +46,23 @@ fn promtool_finds_nothing_wrong() {
     }
 }
 
+#[test]
+fn promtool_finds_nothing_wrong_with_counts_of_answers() {
+    for (preset, banner, label) in [
+        ("http", "HTTP/1.1 503 No\\r\\n", "HTTP 503"),
+        ("tls", "\\x15\\x03\\x01\\x00\\x02\\x02\\x28", "TLS alert 40 (handshake_failure)"),
+        ("redis", "-ERR max number of clients reached\\r\\n", "max number of clients"),
+    ] {
+        let server = Served::start(&["-i", "0", "--banner", banner]);
+        let args = ["-y", "-c", "5", "-s", "0", "--ask", preset, "--prometheus", "-"];
+        let run = run(&[&args[..], &[&server.target()]].concat());
+        assert!(run.stdout.contains(&format!(",answer=\"{label}\"}} 5\n")), "{run:#?}");
+        if check(&run.stdout).is_none() {
+            return;
+        }
+    }
+}
+
 /// Both on the loopback, with their files in a temporary directory.
 struct Scraped {
     port: u16,

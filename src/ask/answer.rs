@@ -104,6 +104,9 @@ pub struct AnswerTally {
     counts: Vec<Count>,
 }
 
+/// What counts of answers are headed by.
+pub const OF_THE_REPLIES: &str = "Of the replies";
+
 /// The kinds in a report; of the others only the count.
 const SHOWN_MAX: usize = 4;
 
@@ -156,13 +159,21 @@ impl AnswerTally {
     /// `Of the replies: 12 busy (HTTP 503), 3 TLS alert 40 (handshake_failure)`; empty if there are
     /// none.
     pub fn text(&self) -> String {
+        match self.list() {
+            list if list.is_empty() => list,
+            list => format!("{OF_THE_REPLIES}: {list}"),
+        }
+    }
+
+    /// As [`AnswerTally::text`], without its first words.
+    pub fn list(&self) -> String {
         let (mut text, mut others) = (String::new(), 0);
         for (index, count) in self.counts.iter().enumerate() {
             if index >= SHOWN_MAX {
                 others += count.connections;
                 continue;
             }
-            text.push_str(if index == 0 { "Of the replies: " } else { ", " });
+            text.push_str(if index == 0 { "" } else { ", " });
             let is_busy = count.meaning.id() == "busy";
             let _ = match is_busy {
                 true => write!(text, "{} busy ({})", count.connections, count.label()),

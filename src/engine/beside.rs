@@ -72,6 +72,8 @@ pub struct Beside {
     sent_at: Box<[Moment]>,
     /// Since when each dial is decided.
     decided_at: Option<Moment>,
+    /// When the first dial of the churn was due.
+    pub(super) due_from: Option<Moment>,
     pub(super) stats: BesideStats,
 }
 
@@ -87,7 +89,7 @@ impl Beside {
         }
         let stats = BesideStats { held, ..BesideStats::default() };
         let sent_at = filled(start, held)?;
-        Ok(Some(Box::new(Beside { sent_at, decided_at: None, stats })))
+        Ok(Some(Box::new(Beside { sent_at, decided_at: None, due_from: None, stats })))
     }
 
     pub fn holds(&self, slot: u32) -> bool {

@@ -43,9 +43,11 @@ impl Pacer {
         self.scheduled(self.taken)
     }
 
-    /// How many dials are due by `at`.
-    pub fn due_by(&self, at: Moment) -> u64 {
-        self.pace.dials_within(at.since(self.start + self.shift))
+    /// How many dials the pace makes due by `at`, those of pauses included; from the start on, or from
+    /// a later moment.
+    pub fn due_by(&self, at: Moment, from: Option<Moment>) -> u64 {
+        let from = from.unwrap_or(self.start);
+        if at < from { 0 } else { self.pace.dials_within(at.since(from)) }
     }
 
     /// When the next dial may start; `None` once all are taken.

@@ -40,6 +40,7 @@ impl Engine {
             flow: EndReason::ALL.map(|reason| self.ledger.flow(reason)),
             held: self.decided_at.map(|at| self.now.since(at)),
             dial_times: &self.stats.established_times,
+            answers: &[],
         }
     }
 

@@ -9,7 +9,7 @@ use super::failure_times::{Failures, Slow};
 use super::gaps::Gaps;
 use super::histogram::Histogram;
 use super::series::Series;
-use crate::ask::answer::AnswerTally;
+use crate::ask::answer::{AnswerTally, Count};
 use crate::error::exit;
 use crate::plan::Plan;
 use crate::units::{Moment, Span};
@@ -47,6 +47,15 @@ pub struct Progress<'a> {
     pub held: Option<Span>,
     /// Of the established connections, since the start.
     pub dial_times: &'a Histogram,
+    /// As in [`Summary::answers`]: what reads the replies counts them, the engine does not.
+    pub answers: &'a [Count],
+}
+
+impl Progress<'_> {
+    /// By FIN or RST.
+    pub fn closed_by_peer(&self) -> u64 {
+        self.flow[EndReason::PeerClosed as usize] + self.flow[EndReason::PeerReset as usize]
+    }
 }
 
 /// The whole run, when it is over or so far. 70 to 320 KiB, made once.

@@ -6,7 +6,7 @@ use tcpgoon::escape::Printable;
 use tcpgoon::json::reader;
 use tcpgoon::os::report_file::ReportFile;
 use tcpgoon::os::{saved_file, terminal};
-use tcpgoon::outputs;
+use tcpgoon::outputs::{self, Format};
 use tcpgoon::report::colour::coloured;
 use tcpgoon::reread::Reread;
 
@@ -21,6 +21,14 @@ pub fn report(args: &ReportArgs) -> Result<u8> {
     let run = Reread::of(&bytes).map_err(named)?;
     if args.outputs.lacks_conditions(run.report().judged) {
         return Err(Error::Setup(format!("{}: the run had none", outputs::NO_CONDITIONS)));
+    }
+    for format in Format::ALL {
+        let path = args.outputs.path(format).filter(|path| *path != outputs::STDOUT);
+        if let Some(path) = path.filter(|path| saved_file::is_same(&args.file, path)) {
+            let (flag, path) = (format.flag(), Printable(path));
+            let why = "the run is read from this file: give another";
+            return Err(Error::Setup(format!("{flag} {path}: {why}")));
+        }
     }
     let mut files = ReportFile::open_all(&args.outputs)?;
     let (mut stdout, signals) = (streams()?.stdout, hold_signals()?);

@@ -20,7 +20,7 @@ use super::teardown::close_all;
 use super::watch::{DebugEvent, Run, Watch};
 use crate::engine::dating::Dating;
 use crate::engine::expect::{Expect, SEEN_BYTES_MAX};
-use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note};
+use crate::engine::{Action, EndReason, Engine, Event, EventKind, Failure, Key, Note, Progress};
 use crate::error::{Error, Result};
 use crate::icmp::IcmpTally;
 use crate::last_lines::LastLineTally;
@@ -251,7 +251,8 @@ impl<'a> Driver<'a> {
             }
             Action::Sample => {
                 watch.sample(&self.engine.sample());
-                watch.interval(&self.engine.progress());
+                let answers = self.expect.tally().counts();
+                watch.interval(&Progress { answers, ..self.engine.progress() });
             }
             Action::Drain(key) => self.receive(self.poller.clock.now(), key, 1, Some(watch)),
             Action::DrainFully(key) => {

@@ -28,6 +28,13 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
         // UTC; the schema allows no zone.
         rfc3339(report.start_unix_ns).get(..19).unwrap_or_default(),
     )?;
+    let answers = report.summary.answers.counts();
+    for (index, count) in answers.iter().enumerate() {
+        let (label, replies) = (&count.label(), count.connections);
+        out.write_str(if index == 0 { "  <properties>\n" } else { "" })?;
+        writeln!(out, "    <property name=\"replies: {}\" value=\"{replies}\"/>", Xml(label))?;
+    }
+    out.write_str(if answers.is_empty() { "" } else { "  </properties>\n" })?;
     for one in judged {
         let name = Xml(&one.threshold.text);
         write!(out, "  <testcase classname=\"tcpgoon\" name=\"{name}\" time=\"{seconds}\">")?;

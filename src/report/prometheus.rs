@@ -10,10 +10,11 @@ use std::fmt::{self, Display, Write};
 
 use super::Report;
 use super::json::names;
+use crate::ask::answer::Count;
 use crate::engine::histogram::Histogram;
 use crate::engine::{EndReason, Progress, Sample, State};
 use crate::plan::Plan;
-use crate::units::NS_PER_S;
+use crate::units::{NS_PER_S, NS_PER_US};
 
 /// The histogram's bounds are powers of two, from 8 µs to 69 s, less one nanosecond: so its counts are
 /// exact, as these are edges of the buckets in which times are counted.
@@ -30,15 +31,26 @@ struct Run<'a> {
     sample: &'a Sample,
     established: u64,
     errors: u64,
+    closed_by_us: Option<u64>,
     flow: &'a [u64; EndReason::COUNT],
     dial_times: &'a Histogram,
+    answers: &'a [Count],
 }
 
 /// A run as it stands.
 pub fn interval(start_unix_ns: u64, plan: &Plan, progress: &Progress<'_>) -> String {
-    let Progress { sample, established, errors, flow, dial_times, .. } = progress;
-    let (established, errors, target) = (*established, *errors, &*plan.routes.to_string());
-    let run = Run { plan, target, start_unix_ns, sample, established, errors, flow, dial_times };
+    let run = Run {
+        plan,
+        target: &plan.routes.to_string(),
+        start_unix_ns,
+        sample: &progress.sample,
+        established: progress.established,
+        errors: progress.errors,
+        closed_by_us: progress.closed_by_us,
+        flow: &progress.flow,
+        dial_times: progress.dial_times,
+        answers: progress.answers,
+    };
     write(&run, None)
 }
 
@@ -52,8 +64,10 @@ pub fn end(report: &Report<'_>) -> String {
         sample: &summary.last,
         established: summary.established_ever,
         errors: summary.errors,
+        closed_by_us: summary.churn.as_ref().map(|churn| churn.closed_by_us),
         flow: &summary.flow,
         dial_times: &summary.established_times,
+        answers: summary.answers.counts(),
     };
     write(&run, Some(report))
 }
@@ -79,7 +93,7 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
         }
     }
     let dials = run.established + run.errors + u64::from(run.sample.level(State::Dialing));
-    let start = Seconds(run.start_unix_ns);
+    let start = Seconds(whole_us(run.start_unix_ns));
     let (gauge, counter) = ("gauge", "counter");
     let singles: [(&str, &str, &str, &dyn Display); 5] = [
         ("start_time_seconds", gauge, "Start of the run, in seconds since 1970.", &start),
@@ -89,6 +103,10 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
         ("established_total", counter, "Dials that were established.", &run.established),
     ];
     singles.iter().for_each(|(name, kind, help, value)| out.single(name, kind, help, *value));
+    if let Some(count) = run.closed_by_us {
+        let help = "Connections closed by us at the end of their lifetime.";
+        out.single("closed_by_us_total", counter, help, &count);
+    }
     out.family("connections", "gauge", "Connections by their state.");
     for state in State::ALL {
         let labels: [(&str, &dyn Display); 1] = [("state", &names::state(state))];
@@ -99,13 +117,22 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
         let (reason, side) = (names::reason(reason), names::side(reason.side()));
         out.series("ended_total", &[("reason", &reason), ("side", &side)], count);
     }
+    if !run.answers.is_empty() {
+        let help = "Replies to --ask that report an error or overload, and TLS alerts, by kind.";
+        out.family("answers_total", counter, help);
+        for count in run.answers {
+            let labels =
+                [("kind", &count.meaning.id() as &dyn Display), ("answer", &count.label())];
+            out.series("answers_total", &labels, &count.connections);
+        }
+    }
     out.histogram(
         "dial_duration_seconds",
         "Time from connect() until established; exact at each bound.",
         run.dial_times,
     );
     if let Some(report) = end {
-        let (end, peak) = (Seconds(report.end_unix_ns), report.summary.established_peak);
+        let (end, peak) = (Seconds(whole_us(report.end_unix_ns)), report.summary.established_peak);
         out.single("end_time_seconds", gauge, "End of the run, in seconds since 1970.", &end);
         out.single("peak_connections", gauge, "Most connections open at once.", &peak);
         out.single("exit_code", gauge, "Exit code of the run.", &report.exit_code);
@@ -170,6 +197,11 @@ impl Display for Seconds {
     }
 }
 
+/// As a document has the time of day: the same when it is made again from that.
+fn whole_us(unix_ns: u64) -> u64 {
+    unix_ns / NS_PER_US * NS_PER_US
+}
+
 /// The value of a label.
 struct Label<'a>(&'a str);
 
@@ -212,6 +244,7 @@ mod tests {
             flow,
             held: None,
             dial_times: times,
+            answers: &[],
         };
         interval(1_500_000_000, &plan, &progress)
     }
@@ -239,6 +272,31 @@ mod tests {
             assert_has(&text, line);
         }
         assert!(!text.contains("exit_code") && !text.contains("target_info"), "{text}");
+    }
+
+    #[test]
+    fn where_slots_dial_again_our_own_closes_are_counted() {
+        let (times, sample) = (Histogram::new(), Sample::default());
+        let (flow, held) = ([0; EndReason::COUNT], None);
+        let (dialed, established, closed, errors) = (9, 9, 0, 0);
+        let closed_by_us = Some(7);
+        let dial_times = &times;
+        let progress = Progress {
+            sample,
+            dialed,
+            established,
+            closed,
+            errors,
+            closed_by_us,
+            flow,
+            held,
+            dial_times,
+            answers: &[],
+        };
+        let target = Target { host: "h".into(), address: "127.0.0.1:80".parse().unwrap() };
+        let text = interval(0, &Plan::plain(9, Routes::to_one(target)), &progress);
+        assert_has(&text, "tcpgoon_closed_by_us_total{target=\"h(127.0.0.1):80\"} 7");
+        assert!(!shown(&["h"], &times).contains("closed_by_us"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod answers;
 mod conditions;
 mod damaged;
 mod documents;
@@ -16,3 +17,4 @@ mod rehearsals;
 mod saved;
 mod schema;
 mod tables;
+mod unreadable;

@@ -33,6 +33,9 @@ fn assert_again(scratch: &Scratch, run: &Outcome, is_appended: bool) {
     }
     let document = std::fs::read_to_string(json).unwrap();
     assert_eq!(crate::common::run(&["report", "--json", "-", json]).stdout, document);
+    // The last line of the events is the document, with their fields before it.
+    let of_events = crate::common::run(&["report", "--json", "-", events]).stdout;
+    assert_eq!(of_events, document);
     if !is_appended {
         std::fs::remove_file(events).unwrap();
     }
@@ -199,7 +202,7 @@ fn each_format_is_rendered_again() {
 }
 
 /// `tcpgoon report -` with this input.
-fn from_stdin(input: &[u8]) -> Outcome {
+pub fn from_stdin(input: &[u8]) -> Outcome {
     let mut command = tcpgoon(&["report", "-"]);
     command.stdin(Stdio::piped());
     let mut run = Running::start(command);
@@ -209,7 +212,7 @@ fn from_stdin(input: &[u8]) -> Outcome {
 }
 
 #[track_caller]
-fn assert_refused(outcome: &Outcome, why: &str) {
+pub fn assert_refused(outcome: &Outcome, why: &str) {
     outcome.assert_code(1);
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.lines().count()), ("", 1), "{outcome:#?}");
     assert!(outcome.stderr.contains(why), "not {why}: {outcome:#?}");
@@ -264,7 +267,10 @@ fn what_cannot_be_read_is_one_line_with_its_place() {
             "plan.connections_count: 1 to 64000000 are accepted",
         ),
         (changed("\"sustained_count\":", "\"sustained_count\":9"), "totals: sustained_count is 9"),
-        (changed("{\"schema\"", "{\"event\":\"start\",\"schema\""), "no end of a run among these"),
+        (
+            changed("{\"schema\"", "{\"event\":\"start\",\"schema\""),
+            "1:1: no end of a run from here on",
+        ),
         (format!("{document}{{"), ":2:2: the end: the name of a field"),
         (
             changed("\"rehearsed\":null", "\"rehearsed\":{\"scenario\":\"no\",\"seed\":1}"),

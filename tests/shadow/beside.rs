@@ -60,6 +60,7 @@ impl Shadow {
             self.held.began = Some(self.now);
             (self.blocked_until, self.behind, self.free_since) = (None, None, self.now);
             self.shift = self.shift + self.now.since(self.scheduled(self.handed_out));
+            self.held.due_from = Some(self.scheduled(self.handed_out).max(self.now));
         }
     }
 

@@ -193,11 +193,15 @@ impl Shadow {
         check!(theirs.late == self.late, "{:?} late, not {:?}", theirs.late, self.late);
         let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
         self.compare_beside(summary)?;
-        let due = match self.plan.pace.is_paced() && self.counted_from().is_some() {
-            true => (0..).take_while(|index| self.scheduled(*index) <= until).count() as u64,
-            false => 0,
+        let from = if self.holds_beside() { self.held.due_from } else { Some(self.start) };
+        let due = match from.filter(|_| self.plan.pace.is_paced()) {
+            // A pause moves the schedule, and is no excuse.
+            Some(from) => {
+                let due = |index: &u64| from + self.plan.pace.offset(*index) <= until;
+                (0..).take_while(due).count() as u64
+            }
+            None => 0,
         };
-        let due = due.saturating_sub(self.plan.hold_beside.into());
         let is_due = theirs.dials_due.abs_diff(due) <= 1;
         check!(is_due, "{} dials were due, not {due}", theirs.dials_due);
         let interval = self.plan.interval.unwrap_or(Span(NS_PER_S));

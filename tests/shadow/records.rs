@@ -195,6 +195,8 @@ pub struct Times(pub Vec<Span>);
 pub struct Held {
     pub began: Option<Moment>,
     pub decided_at: Option<Moment>,
+    /// When the first of the other dials was due.
+    pub due_from: Option<Moment>,
     pub ends: [Vec<(EndReason, Moment)>; 2],
     pub answered: [u64; 2],
     pub unanswered: [Vec<Moment>; 2],

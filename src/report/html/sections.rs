@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::page::{Page, Short};
 use crate::NAME_AND_VERSION;
+use crate::ask::answer::Count;
 use crate::diagnosis::causes::Place;
 use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::{Diagnosis, Likelihood, Problem};
@@ -12,6 +13,7 @@ use crate::engine::{EndReason, Side};
 use crate::limits::{Gauge, Host, ports_usable};
 use crate::report::Report;
 use crate::report::checks::{lines, reading_text};
+use crate::report::churn::mean;
 use crate::report::evidence::{self, NO_REPLY, reason_text};
 use crate::report::facts::fact_text;
 use crate::report::fix::neighbours_sysctl;
@@ -54,7 +56,15 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
         page.put("</dt><dd>", value);
         page.raw("</dd></div>");
     };
-    figure("stayed open", &format_args!("{} of {}", reached.sustained, reached.planned));
+    match &summary.churn {
+        Some(churn) => {
+            figure("established a second", &mean(summary, churn));
+            figure("closed by us", &churn.closed_by_us);
+        }
+        None => {
+            figure("stayed open", &format_args!("{} of {}", reached.sustained, reached.planned))
+        }
+    }
     figure("peak", &reached.peak);
     figure("established", &reached.established_ever);
     figure("errors", &summary.errors);
@@ -207,6 +217,7 @@ pub fn tables(page: &mut Page, report: &Report<'_>) {
         page.end_table();
         page.raw("</section>\n");
     }
+    answers(page, summary.answers.counts());
     for table in breakdowns(summary, &report.plan.routes) {
         let (heading, which) = table.title.split_once(": ").unwrap_or((&table.title, ""));
         page.put("<section><h2>", &heading);
@@ -223,6 +234,19 @@ pub fn tables(page: &mut Page, report: &Report<'_>) {
         page.end_table();
         page.raw("</section>\n");
     }
+}
+
+#[inline(never)]
+fn answers(page: &mut Page, counts: &[Count]) {
+    if counts.is_empty() {
+        return;
+    }
+    page.raw("<section><h2>Replies</h2>\n");
+    let caption = "Those that report an error or overload of the server, and TLS alerts";
+    page.begin_table(caption, &["count"]);
+    counts.iter().for_each(|count| page.row(&count.label(), "", &[&count.connections]));
+    page.end_table();
+    page.raw("</section>\n");
 }
 
 /// A count, or a dash if it is unknown.

@@ -179,22 +179,24 @@ pub fn read(bytes: &[u8]) -> Result<Saved, String> {
 
 fn read_last(bytes: &[u8]) -> Result<Saved, Wrong> {
     let text = text(bytes)?;
-    let (mut last, mut from) = (None, 0);
+    let (mut last, mut from, mut started) = (None, 0, 0);
     while let Some(tree) = Tree::parse(text, from)? {
         from = tree.end();
         let event = tree.root().field("event").map(|event| event.text().into_owned());
-        // Documents have no event.
-        let is_run = event.as_deref().is_none_or(|event| event == "end");
-        if is_run {
-            last = Some(tree);
+        match event.as_deref() {
+            // Documents have no event.
+            None | Some("end") => last = Some(tree),
+            // Not the run before it: that would pass for this one.
+            Some("start") => (last, started) = (None, tree.root().at()),
+            Some(_) => {}
         }
     }
     let tree = last.ok_or_else(|| {
         let what = match from {
             0 => "empty; a document of --json or the end of --events is accepted",
-            _ => "no end of a run among these events: it was not over",
+            _ => "no end of a run from here on: it was not over",
         };
-        Wrong { at: 0, what: what.to_owned() }
+        Wrong { at: started, what: what.to_owned() }
     })?;
     of(tree.root())
 }

@@ -31,7 +31,18 @@ fn progress<'a>(
     let dialed = dialed.into();
     let (held, dial_times) = (None, times);
     let closed_by_us = None;
-    Progress { sample, dialed, established, closed, errors, closed_by_us, flow, held, dial_times }
+    Progress {
+        sample,
+        dialed,
+        established,
+        closed,
+        errors,
+        closed_by_us,
+        flow,
+        held,
+        dial_times,
+        answers: &[],
+    }
 }
 
 /// Dials at 1,000 a second for 4 s, redrawn as the driver does it.
