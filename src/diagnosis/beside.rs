@@ -14,18 +14,14 @@ const ONE_OF: u64 = 100;
 const SLOWER: u64 = 2;
 const SLOWER_BY: Span = Span::from_ms(15);
 
-/// Errors and closes by the peer of connections that were not held.
-pub fn churning_ends(summary: &Summary, beside: &BesideStats, of_peer: bool) -> u64 {
-    let ends = EndReason::ALL.into_iter().filter(|reason| {
-        let is_open = reason.ends_in() == State::Closed;
-        is_open == of_peer && reason.side() != Side::ThisHost
-    });
-    let all: u64 = ends.map(|reason| summary.ended_by(reason)).sum();
-    let held = match of_peer {
-        true => beside.before.ends().saturating_add(beside.during.ends()),
-        false => beside.errors,
-    };
-    all.saturating_sub(held.into())
+/// Dials that failed, and connections that ended otherwise than by us; without those that were held.
+pub fn churning_ends(summary: &Summary, beside: &BesideStats) -> [u64; 2] {
+    let is_close = |reason: &EndReason| reason.ends_in() == State::Closed;
+    let closes = EndReason::ALL.into_iter().filter(is_close);
+    let closed: u64 = closes.map(|reason| summary.ended_by(reason)).sum();
+    let held = u64::from(beside.before.ends()) + u64::from(beside.during.ends());
+    let errors = summary.errors.saturating_sub(beside.errors.into());
+    [errors, closed.saturating_sub(held)]
 }
 
 /// The dial time that `permille` of the dials of a part of the churn did not exceed: of its first
@@ -48,14 +44,18 @@ pub fn payer(summary: &Summary) -> Option<Pays> {
     let beside = summary.churn.as_ref()?.beside.as_deref()?;
     let began = beside.began?;
     let (tried, opened) = (dials(summary), established(summary));
+    // A limit of this host is none of the server.
+    let mut reasons = EndReason::ALL.into_iter();
+    if reasons.any(|reason| reason.side() == Side::ThisHost && summary.ended_by(reason) > 0) {
+        return None;
+    }
     // What held connections lose before the churn has another cause.
     if beside.before.ends() > 0 || beside.before.unanswered > 0 || beside.open() == 0 && opened == 0
     {
         return None;
     }
-    let is_limit =
-        |hits: u64, of: u64| hits >= HITS_MIN.into() && hits.saturating_mul(ONE_OF) >= of;
-    let failed = churning_ends(summary, beside, false) + churning_ends(summary, beside, true);
+    let is_limit = |hits: u64, of: u64| hits >= HITS_MIN && hits.saturating_mul(ONE_OF) >= of;
+    let failed = churning_ends(summary, beside).into_iter().sum();
     let lost = u64::from(beside.during.ends());
     let held = u64::from(beside.established);
     let pays = |payer| Some(Pays { payer, failed, tried, lost, held });

@@ -29,11 +29,10 @@ pub fn write_beside(
     write_checks(out, &beside.before, "before the churn", how, None)?;
     write_checks(out, &beside.during, "during the churn", how, began)?;
     let Some(began) = began else { return writeln!(out, "Churning: not begun") };
-    let [failed, closed] = [false, true].map(|of_peer| churning_ends(summary, beside, of_peer));
+    let [failed, closed] = churning_ends(summary, beside);
     write!(
         out,
-        "Churning: {} dials from {} on, {} established, {failed} failed beyond this host, {closed} \
-         closed early",
+        "Churning: {} dials from {} on, {} established, {failed} failed, {closed} closed early",
         dials(summary),
         began.since(summary.start).rounded_to_3_digits(),
         established(summary)

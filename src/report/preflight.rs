@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::escape::ShellQuoted;
 use super::fix::{neighbours_sysctl, write_fix};
 use crate::NAME_AND_VERSION;
-use crate::engine::beside::CHECK_EVERY;
+use crate::engine::beside::{CALM, CHECK_EVERY};
 use crate::limits::{self, Finding, Gauge, Host, Knob, PortRange, PortsKnob, TimeWaitKnob};
 use crate::plan::{Hold, Plan};
 use crate::units::Span;
@@ -177,7 +177,8 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
             let held = plan.hold_beside;
             writeln!(
                 out,
-                "Held beside: {held} of the connections, each checked every {CHECK_EVERY}"
+                "Held beside: {held} of the connections, each checked every {CHECK_EVERY}; the others and \
+                 the duration begin {CALM} after the last of these dials"
             )?;
         }
     }
