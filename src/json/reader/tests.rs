@@ -125,6 +125,34 @@ proptest! {
     }
 }
 
+/// Texts of up to `length` of these parts, between `quote`s.
+fn compare_all(parts: &[&str], length: u32, quote: &str) {
+    for count in 0..=length {
+        for mut number in 0..parts.len().pow(count) {
+            let mut text = quote.to_owned();
+            for _ in 0..count {
+                text.push_str(parts[number % parts.len()]);
+                number /= parts.len();
+            }
+            text.push_str(quote);
+            compare(text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn every_short_text_is_read_as_another_reader_reads_it() {
+    compare_all(&["[", "]", "{", "}", ",", "\"a\":", "0", "1", "-", ".", "e", " "], 5, "");
+    compare_all(
+        &["\\", "u", "d800", "dc00", "0041", "n", "\"", "\n", "\u{1f}", "\u{7f}", "é"],
+        4,
+        "\"",
+    );
+    let literals =
+        ["null", "true", "false", "nul", "NaN", "0", "[", "]", ",", "\u{b}", "\u{c}", "\t"];
+    compare_all(&literals, 3, "");
+}
+
 #[test]
 fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
     for (text, at, what) in [
