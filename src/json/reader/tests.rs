@@ -188,6 +188,8 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
 fn depth_fields_names_and_length_are_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
+    let beside = format!("[{}[]]", "[],{\"a\":{}},".repeat(DEPTH_MAX));
+    assert!(read(beside.as_bytes()).is_ok(), "they are closed again");
     let deep = read(nested(1_000_000).as_bytes()).unwrap_err();
     assert_eq!((deep.at, &*deep.what), (64, "more than 64 objects and lists in each other"));
     let object = |count: usize| {
