@@ -9,8 +9,8 @@ use crate::units::NS_PER_S;
 pub fn judge(thresholds: &[Threshold], summary: &Summary) -> Vec<Judged> {
     // Under churn a slot is dialed many times: shares are of the dials.
     let connections = match summary.churn {
-        Some(_) => u32::try_from(dials(summary)).unwrap_or(u32::MAX),
-        None => summary.last.connections,
+        Some(_) => dials(summary),
+        None => summary.last.connections.into(),
     };
     let judged = |one: &Threshold| one.judge(value(one.metric, summary), connections);
     thresholds.iter().map(judged).collect()
@@ -31,7 +31,10 @@ pub fn exit_code(judged: &[Judged], diagnosed: u8) -> u8 {
 /// has none.
 fn value(metric: Metric, summary: &Summary) -> Option<u64> {
     match metric {
-        Metric::Established => Some(summary.last.level(State::Established).into()),
+        Metric::Established => Some(match summary.churn {
+            Some(_) => summary.established_ever,
+            None => summary.last.level(State::Established).into(),
+        }),
         Metric::EstablishedPeak => Some(summary.established_peak.into()),
         Metric::Errors => Some(summary.errors),
         Metric::Closed => {
@@ -134,6 +137,20 @@ mod tests {
         ] {
             let outcome = judge(text);
             assert_eq!((outcome.failed, &*outcome.actual.to_string()), (failed, actual), "{text}");
+        }
+    }
+
+    /// A day of 100,000 dials a second: shares are of the dials.
+    #[test]
+    fn shares_of_a_run_that_churns_are_of_all_its_dials() {
+        let mut summary = Summary { established_ever: 6_000_000_000, ..summary() };
+        (summary.errors, summary.churn) = (2_000_000_000, Some(Default::default()));
+        for (text, failed, actual) in [
+            ("established<75%", false, "6000000000 of 8000000000 (75%)"),
+            ("errors>24%", true, "2000000000 of 8000000000 (25%)"),
+        ] {
+            let judged = super::judge(&[Threshold::parse(text).unwrap()], &summary).remove(0);
+            assert_eq!((judged.failed, &*judged.actual.to_string()), (failed, actual), "{text}");
         }
     }
 

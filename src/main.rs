@@ -303,12 +303,9 @@ impl Console<'_> {
 impl Watch for Console<'_> {
     fn sample(&mut self, sample: &Sample) {
         let now_unix_ns = self.unix_ns();
-        if self.outputs.path(Format::Events).is_some() {
-            if self.start_unix_ns.is_none() {
-                let start = report::events::start(&self.start(now_unix_ns));
-                self.event(&start);
-            }
-            self.event(&report::events::interval(now_unix_ns, sample));
+        if self.outputs.path(Format::Events).is_some() && self.start_unix_ns.is_none() {
+            let start = report::events::start(&self.start(now_unix_ns));
+            self.event(&start);
         }
         self.start_unix_ns.get_or_insert(now_unix_ns);
         if self.outputs.on_stdout().is_none() && !self.quiet {
@@ -320,6 +317,10 @@ impl Watch for Console<'_> {
     }
 
     fn interval(&mut self, progress: &Progress<'_>) {
+        if self.outputs.path(Format::Events).is_some() {
+            let now_unix_ns = self.unix_ns();
+            self.event(&report::events::interval(now_unix_ns, progress));
+        }
         let metrics = |file: &&mut ReportFile| file.format() == Format::Prometheus;
         if let Some(file) = self.files.iter_mut().find(metrics) {
             let start = self.start_unix_ns.unwrap_or_default();

@@ -207,7 +207,7 @@ impl Threshold {
     }
 
     /// Judges the value of its metric in a run of `connections`; rates are in thousandths.
-    pub fn judge(&self, actual: Option<u64>, connections: u32) -> Judged {
+    pub fn judge(&self, actual: Option<u64>, connections: u64) -> Judged {
         let threshold = self.clone();
         let Some(actual) = actual else {
             return Judged { threshold, actual: Actual::Unknown, failed: true };
@@ -223,7 +223,7 @@ impl Threshold {
         };
         let failed = self.comparison.holds(order);
         let actual = match self.metric.record().kind {
-            Kind::Count => Actual::Count { count: actual, of: connections.into() },
+            Kind::Count => Actual::Count { count: actual, of: connections },
             Kind::Time => Actual::Time(Span(actual)),
             Kind::Rate => Actual::RateMilli(actual),
         };

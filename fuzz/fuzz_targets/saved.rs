@@ -18,7 +18,7 @@ use tcpgoon::engine::{Engine, Summary};
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::limits::Host;
 use tcpgoon::report::{Report, json};
-use tcpgoon::sim::{Observer, Record, Sim};
+use tcpgoon::sim::{Observer, Record, Sim, TIMED_SEEDS};
 use tcpgoon::units::Span;
 
 /// Seeds with small documents of many kinds.
@@ -38,7 +38,8 @@ impl Observer for Silent {
 }
 
 static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let all = (0..SEEDS).map(document);
+    // The latter with a duration, and most of them churn.
+    let all = (0..SEEDS).chain(TIMED_SEEDS..TIMED_SEEDS + SEEDS).map(document);
     all.filter(|document| document.len() < 50_000).collect()
 });
 

@@ -9,6 +9,8 @@ mod report_invariants;
 #[path = "../../tests/shadow/mod.rs"]
 mod shadow;
 
+use std::collections::HashSet;
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use tcpgoon::engine::{
@@ -65,6 +67,13 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
     let targets = (1..=u.int_in_range(1..=2)?).map(target).collect();
     let sources: Vec<_> =
         (1..=u.int_in_range(0..=2)?).map(|last| ([127, 0, 0, last], 0).into()).collect();
+    // Where slots dial again nothing is checked.
+    let lifetime = match u.int_in_range(0..=5)? {
+        0 => Some(Span::ZERO),
+        1 => Some(span(u)?),
+        _ => None,
+    };
+    let checks = lifetime.is_none();
     Ok(Plan {
         connections: u.int_in_range(1..=CONNECTIONS_MAX)?,
         routes: Routes::new(targets, &sources).expect("a few"),
@@ -76,15 +85,21 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         },
         dial_timeout: u.arbitrary::<bool>()?.then(|| span(u)).transpose()?,
         interval: u.arbitrary::<bool>()?.then(|| span(u)).transpose()?,
+        lifetime,
+        duration: u.ratio(1, 3)?.then(|| span(u)).transpose()?,
         hold: match u.int_in_range(0..=2)? {
+            _ if !checks => Hold::For(Span::ZERO),
             0 => Hold::For(Span::ZERO),
             1 => Hold::For(span(u)?),
             _ => Hold::Forever,
         },
         settle: if u.arbitrary()? { Span::ZERO } else { span(u)? },
-        close: Close::Fin,
-        probe: *u.choose(&[Probe::None, Probe::Sample, Probe::All])?,
-        reply_check: u.arbitrary::<bool>()?.then(|| reply_check(u)).transpose()?,
+        close: *u.choose(&[Close::Fin, Close::Rst])?,
+        probe: match *u.choose(&[Probe::None, Probe::Sample, Probe::All])? {
+            probe if checks => probe,
+            _ => Probe::None,
+        },
+        reply_check: (checks && u.arbitrary()?).then(|| reply_check(u)).transpose()?,
         preset: None,
         rehearsal: None,
         errors_max: u.ratio(1, 4)?.then(|| number(u, 3)).transpose()?,
@@ -121,8 +136,13 @@ fn tcp_info(u: &mut Unstructured<'_>) -> Result<TcpInfo> {
     })
 }
 
+/// Its attempt counts from the current one of the slot.
 fn event(u: &mut Unstructured<'_>) -> Result<Event> {
-    let attempt = u.int_in_range(0..=9)? / 9;
+    let attempt = match u.int_in_range(0..=19)? {
+        0 => 1,
+        1 | 2 => u32::MAX,
+        _ => 0,
+    };
     let slot = u.int_in_range(0..=CONNECTIONS_MAX)?;
     let key = Key { slot: if slot == CONNECTIONS_MAX { u32::MAX } else { slot }, attempt };
     let failure = Failure { reason: *u.choose(&EndReason::ALL)?, errno: 0 };
@@ -151,6 +171,28 @@ fn event(u: &mut Unstructured<'_>) -> Result<Event> {
         _ => EventKind::Readable(key),
     };
     Ok(Event { at: Moment(number(u, 64)?), kind })
+}
+
+/// The event of the attempt that is meant by it.
+fn of_attempt(event: Event, engine: &Engine, connections: u32) -> Event {
+    use EventKind as Kind;
+    let of = |key: Key| match key.slot < connections {
+        true => Key { attempt: engine.key(key.slot).attempt.wrapping_add(key.attempt), ..key },
+        false => key,
+    };
+    let kind = match event.kind {
+        Kind::Dialed(key) => Kind::Dialed(of(key)),
+        Kind::Opened(key) => Kind::Opened(of(key)),
+        Kind::Failed(key, failure) => Kind::Failed(of(key), failure),
+        Kind::PeerClosed(key, failure) => Kind::PeerClosed(of(key), failure),
+        Kind::Reset(key, failure, info) => Kind::Reset(of(key), failure, info),
+        Kind::Readable(key) => Kind::Readable(of(key)),
+        Kind::Received { key, bytes, more } => Kind::Received { key: of(key), bytes, more },
+        Kind::ReplyMatched(key) => Kind::ReplyMatched(of(key)),
+        Kind::TcpInfo(key, purpose, info) => Kind::TcpInfo(of(key), purpose, info),
+        other => other,
+    };
+    Event { kind, ..event }
 }
 
 impl<'a> Arbitrary<'a> for Input {
@@ -192,7 +234,10 @@ fuzz_target!(|input: Input| {
     let budgets = plan.budgets;
     let mut engine = Engine::new(&plan, start).expect("memory");
     let mut actions: Vec<Action> = Vec::with_capacity(budgets.turn_actions_max());
-    let mut closed = [0; CONNECTIONS_MAX as usize];
+    let mut closed = HashSet::new();
+    let close = |closed: &mut HashSet<Key>, key: Key| {
+        assert!(closed.insert(key), "{key:?} is closed again");
+    };
     let mut now = start;
     let mut model = Some(Shadow::new(&plan, start));
     for turn in turns {
@@ -215,7 +260,7 @@ fuzz_target!(|input: Input| {
                 Action::Send(key) if turn.dials => {
                     events.push(Event { at: now, kind: EventKind::Sent(key) });
                 }
-                Action::Close(key) => closed[key.slot as usize] += 1,
+                Action::Close(key) => close(&mut closed, key),
                 Action::ReadTcpInfo(key, purpose) => {
                     let read = turn.tcp_info.map(|info| EventKind::TcpInfo(key, purpose, info));
                     events.extend(read.map(|kind| Event { at: now, kind }));
@@ -223,7 +268,8 @@ fuzz_target!(|input: Input| {
                 _ => {}
             }
         }
-        events.extend(turn.events);
+        let meant = |event| of_attempt(event, &engine, plan.connections);
+        events.extend(turn.events.into_iter().map(meant));
         events.truncate(budgets.turn_events_max());
         let was_over = engine.is_over();
         engine.turn(now, &events, &mut actions);
@@ -244,7 +290,7 @@ fuzz_target!(|input: Input| {
         assert!(!engine.is_over() || !goes_on, "{actions:?} after the end");
     }
     let summary = engine.summary();
-    assert!(summary.exit_code() <= 2);
+    assert!(summary.exit_code(&plan) <= 2);
     for times in [
         &summary.established_times,
         &summary.failed_times,
@@ -270,18 +316,18 @@ fuzz_target!(|input: Input| {
     assert!(checks.unacknowledged <= u64::from(plan.connections), "{checks:?}");
     for action in &actions {
         if let Action::Close(key) = action {
-            closed[key.slot as usize] += 1;
+            close(&mut closed, *key);
         }
     }
-    // A skipped dial has no descriptor to close.
-    let mut unclosed = 0;
     for slot in 0..plan.connections {
-        let connection = engine.connection(Key { slot, attempt: 0 }).expect("a slot");
-        let ended = matches!(connection.state, State::Closed | State::Error);
-        assert!(closed[slot as usize] <= u32::from(ended), "slot {slot}");
-        unclosed += u64::from(u32::from(ended) - closed[slot as usize]);
+        let key = engine.key(slot);
+        let state = engine.connection(key).expect("a slot").state;
+        assert!(matches!(state, State::Closed | State::Error) || !closed.contains(&key), "{key:?}");
     }
-    assert_eq!(unclosed, summary.skipped);
+    // A skipped dial has no descriptor to close.
+    let by_us = summary.churn.as_ref().map_or(0, |churn| churn.closed_by_us);
+    let ended = by_us + summary.flow.iter().sum::<u64>();
+    assert_eq!(closed.len() as u64, ended - summary.skipped);
     let (diagnosis, text) = reported(&plan, &summary, &Beside::default());
     let mut found = contradictions(&plan, &summary, &diagnosis, &text);
     found.extend(short_faults(&plan, &summary, &Beside::default(), &diagnosis));

@@ -7,6 +7,8 @@ use super::habits::{self, Fix, Habit, Takes};
 use super::mistake::printable;
 use crate::units::{Span, parse_span};
 
+const DURATION: &str = "time to the end of dialing";
+
 /// The most typing mistakes of a flag that is suggested.
 const TYPOS_MAX: usize = 2;
 
@@ -20,7 +22,13 @@ pub fn unknown(verb: Verb, words: &[String], typed: &str) -> Correction {
     let name = typed.trim_start_matches('-');
     let next = part.as_ref().and_then(|part| part.inline.as_deref().or(part.next()));
     if let Some(habit) = habits::find(verb, name, next) {
-        return brought(verb, habit, typed, part);
+        return match (habit.fix, &part) {
+            (Fix::Flag("hold"), Some(known)) if churns(known) => {
+                let habit = Habit { fix: Fix::Flag("duration"), text: DURATION, ..*habit };
+                brought(verb, &habit, typed, part)
+            }
+            _ => brought(verb, habit, typed, part),
+        };
     }
     if let Some(other) = other_verbs(name, short_of(typed)) {
         let (home, here) = (other.verbs[0].command(), verb.command());
@@ -61,13 +69,22 @@ pub fn joined_time(verb: Verb, word: &str) -> Option<&str> {
     (is_time && !time.bytes().all(|b| b"46".contains(&b))).then_some(time)
 }
 
-/// A time after -d: the words with --hold instead.
+/// Whether slots dial again: then there is no hold.
+fn churns(part: &Part) -> bool {
+    by_long(Verb::Run, "lifetime").is_some_and(|flag| is_given(flag, part))
+}
+
+/// A time after -d: the words with --hold instead, or --duration.
 pub fn hold(part: Option<Part>, time: &str) -> Correction {
+    let (flag, text) = match part.as_ref().is_some_and(churns) {
+        true => ("--duration", DURATION),
+        false => ("--hold", "time to hold the connections"),
+    };
     let line = format!(
-        "-d is --debug and takes no value: did you mean --hold {} (time to hold the connections)?",
+        "-d is --debug and takes no value: did you mean {flag} {} ({text})?",
         printable(time)
     );
-    let words = part.map(|part| part.replaced(["--hold".into(), time.into()]));
+    let words = part.map(|part| part.replaced([flag.into(), time.into()]));
     Correction { line, next: words.map_or(Next::Help, Next::Words) }
 }
 

@@ -135,7 +135,8 @@ const NO_TLS: &str = "TLS is not supported, connections are plain TCP";
 const NO_CERTIFICATES: &str = "no TLS handshake is completed; --ask tls sends a ClientHello";
 const NO_HTTP: &str = "of HTTP there is HEAD / only, by --ask http; --send sends bytes as they are";
 const ONE_THREAD: &str = "one thread opens all connections";
-const ONCE: &str = "each connection is dialed once";
+const ONCE: &str = "each connection is dialed once; --lifetime dials again";
+const AGAIN: &str = "to close each connection at once and dial again, give --lifetime 0";
 
 /// By subject. Of several records with a name the first that applies counts.
 #[rustfmt::skip]
@@ -155,6 +156,8 @@ pub static HABITS: &[Habit] = &[
     // Rate.
     run(&["rps", "qps", "cps", "max-rate", "min-rate", "connect-rate", "spawn-rate", "arrival-rate", "throughput"],
         "k6 tcpkali nmap locust", Takes::Word, Fix::Flag("rate"), "dials per second"),
+    run(&["requests-per-second", "connections-per-second", "connection-rate", "conn-rate", "session-rate", "hatch-rate"],
+        "autocannon httperf locust", Takes::Word, Fix::Flag("rate"), "dials per second"),
     run(&["r", "R"], "oha wrk2 locust", Takes::Number, Fix::Flag("rate"), "dials per second"),
     run(&["delay", "pause", "gap", "wait-time", "scan-delay"], "siege nping nmap", Takes::Word, Fix::Flag("sleep"),
         "time between two dials, in ms"),
@@ -172,6 +175,10 @@ pub static HABITS: &[Habit] = &[
         Fix::Flag("hold"), "time to hold the connections, in s"),
     run(&["z", "T"], "oha hey tcpkali", Takes::Time, Fix::Flag("hold"),
         "time to hold the connections, in s"),
+    run(&["channel-lifetime", "connection-lifetime", "max-age"], "tcpkali", Takes::Time, Fix::Flag("lifetime"),
+        "time to the close of each connection, in s; its slot dials again"),
+    run(&["churn", "reconnect", "disable-keepalive", "no-keepalive"], "oha", Takes::Nothing,
+        Fix::Words(&["--lifetime", "0"]), AGAIN),
     run(&["forever", "infinite", "keep-open"], "hold", Takes::Nothing, Fix::Words(&["--hold", "forever"]),
         "to hold the connections until Ctrl-C, give --hold forever"),
 
@@ -234,8 +241,8 @@ pub static HABITS: &[Habit] = &[
         "to name the server in a TLS ClientHello, give --ask tls=NAME"),
     run(&["cacert", "cert", "key", "E"], "curl ncat openssl", Takes::Word, Fix::Drop, NO_CERTIFICATES),
     run(&["insecure", "mtls", "starttls"], "curl", Takes::Nothing, Fix::Drop, NO_CERTIFICATES),
-    run(&["k", "disable-keepalive", "no-keepalive"], "ab curl oha", Takes::Nothing, Fix::Drop,
-        "connections always stay open until the end, and certificates are not checked"),
+    run(&["k"], "ab curl", Takes::Nothing, Fix::Drop,
+        "connections stay open without it, and certificates are not checked"),
     run(&["http", "http1.1", "head"], "curl hey", Takes::Nothing, Fix::Words(&["--ask", "http"]),
         "to send HEAD / on each connection, give --ask http"),
     run(&["host-header", "vhost", "http-host"], "oha", Takes::Word, Fix::Ask("http"),

@@ -11,20 +11,25 @@ pub const CHANCE_MAX: f64 = 0.05;
 const NEGLIGIBLE: f64 = 1e-12;
 
 /// Up to this number of hits the distribution of groups is computed exactly.
-const EXACT_HITS_MAX: u32 = 100;
+const EXACT_HITS_MAX: u64 = 100;
 
 /// A less probable number of groups is not a random order.
 const GROUPS_CHANCE_MAX: f64 = 0.001;
 
+/// As a float; what the tests are used for stays far below the most.
+pub fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 /// Some dials, and the hits among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Part {
-    pub all: u32,
-    pub hits: u32,
+    pub all: u64,
+    pub hits: u64,
 }
 
 impl Part {
-    pub fn misses(self) -> u32 {
+    pub fn misses(self) -> u64 {
         self.all - self.hits
     }
 }
@@ -45,11 +50,11 @@ impl AddAssign for Part {
 
 /// The probability that `hits` and `before` others in random order have all hits last:
 /// 1 / C(before + hits, hits). O(min(before, hits)).
-pub fn p_value_of_block(before: u32, hits: u32) -> f64 {
+pub fn p_value_of_block(before: u64, hits: u64) -> f64 {
     let mut chance = 1.0;
     let (fewer, more) = (before.min(hits), before.max(hits));
     for index in 1..=fewer {
-        chance *= f64::from(index) / (f64::from(more) + f64::from(index));
+        chance *= float(index) / (float(more) + float(index));
         if chance < NEGLIGIBLE {
             break;
         }
@@ -58,8 +63,8 @@ pub fn p_value_of_block(before: u32, hits: u32) -> f64 {
 }
 
 /// The probability that none of the first `lead_in` dials is hit, at the hit rate of the rest.
-pub fn p_value_of_lead_in(lead_in: u32, rest: Part) -> f64 {
-    let missed = f64::from(rest.misses()) / f64::from(rest.all.max(1));
+pub fn p_value_of_lead_in(lead_in: u64, rest: Part) -> f64 {
+    let missed = float(rest.misses()) / float(rest.all.max(1));
     missed.powi(i32::try_from(lead_in).unwrap_or(i32::MAX))
 }
 
@@ -73,17 +78,17 @@ pub fn is_random_order(parts: &[Part]) -> bool {
         let is_begin = |pair: &[Part]| pair[0].hits == 0 && pair[1].hits > 0;
         let begins = parts.windows(2).filter(|pair| is_begin(pair)).count();
         let first = parts.first().is_some_and(|part| part.hits > 0);
-        let groups = low_32(begins as u64) + u32::from(first);
+        let groups = begins as u64 + u64::from(first);
         return p_value_of_groups(groups, whole) > GROUPS_CHANCE_MAX;
     }
-    let (hits, misses) = (f64::from(whole.hits), f64::from(whole.misses()));
+    let (hits, misses) = (float(whole.hits), float(whole.misses()));
     let n = hits + misses;
     // The order within a cell is unknown: the expected number of runs is used, which favours
     // "random".
     let mut runs = 1.0;
     let mut last: Option<bool> = None;
     for part in parts {
-        let (h, m) = (f64::from(part.hits), f64::from(part.misses()));
+        let (h, m) = (float(part.hits), float(part.misses()));
         if part.hits > 0 && part.hits < part.all {
             runs += 2.0 * h * m / (h + m) + 0.5;
             last = None;
@@ -107,31 +112,30 @@ pub fn is_periodic(parts: &[Part]) -> bool {
     }
     let is_hit = |part: &&Part| part.hits > 0;
     let begins = parts.windows(2).filter(|pair| pair[0].hits == 0 && pair[1].hits > 0).count();
-    let groups = low_32(begins as u64) + u32::from(parts.first().as_ref().is_some_and(is_hit));
+    let groups = begins as u64 + u64::from(parts.first().as_ref().is_some_and(is_hit));
     groups > 1 && 1.0 - p_value_of_groups(groups - 1, whole) <= GROUPS_CHANCE_MAX
 }
 
 /// The probability that hits in random order form at most `groups` groups: for h hits and m misses, k
 /// groups have the probability C(h-1, k-1) × C(m+1, k) / C(h+m, h).
-fn p_value_of_groups(groups: u32, whole: Part) -> f64 {
+fn p_value_of_groups(groups: u64, whole: Part) -> f64 {
     let (hits, misses) = (whole.hits, whole.misses());
     let all = ln_choose(hits + misses, hits);
-    let of = |k: u32| (ln_choose(hits - 1, k - 1) + ln_choose(misses + 1, k) - all).exp();
+    let of = |k: u64| (ln_choose(hits - 1, k - 1) + ln_choose(misses + 1, k) - all).exp();
     (1..=groups.min(hits).min(misses + 1)).map(of).sum()
 }
 
 /// The logarithm of a binomial coefficient; O(k).
-fn ln_choose(n: u32, k: u32) -> f64 {
+fn ln_choose(n: u64, k: u64) -> f64 {
     let k = k.min(n - k);
-    (1..=k).map(|index| (f64::from(n - k + index) / f64::from(index)).ln()).sum()
+    (1..=k).map(|index| (float(n - k + index) / float(index)).ln()).sum()
 }
 
 /// Whether it may be chance that all hits are at `affected` of `of` targets or sources, which have
 /// `share.0` of `share.1` dials.
 pub fn may_be_anywhere(affected: usize, of: usize, share: (u64, u64), hits: u64) -> bool {
     let [affected, of] = [affected, of].map(|count| f64::from(low_32(count as u64)));
-    let [hit_share, all] =
-        [share.0, share.1].map(|count| f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+    let [hit_share, all] = [share.0, share.1].map(float);
     let ratio = hit_share / all.max(1.0);
     let hits = i32::try_from(hits).unwrap_or(i32::MAX);
     // An upper bound: times the number of ways to choose them.

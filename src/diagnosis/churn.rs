@@ -2,14 +2,17 @@
 //! open connections separates dials that failed from others: only totals, times and ages do.
 
 use super::Case;
+use super::chance::{float, p_value_of_block};
+use super::closes::SAME_MOMENT;
 use super::model::{Candidate, ClosePattern, Likelihood, Scope, Symptom, Word};
-use super::pattern::{Fit, HITS_MIN, Part, Pattern};
+use super::pattern::{Fit, HITS_MIN, Part, Pattern, WINDOW_CHANCE_MAX};
 use super::rules;
 use super::symptoms::Observed;
 use crate::diagnosis::causes::Cause;
 use crate::engine::analysis::dials::at_once_max;
 use crate::engine::churn::ChurnStats;
-use crate::engine::failure_times::Failures;
+use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
+use crate::engine::series::{DIAL_BUCKETS, Point, upper_edge};
 use crate::engine::{EndReason, Side, State, Summary};
 use crate::error::exit;
 use crate::order::sort_short_by_key;
@@ -20,6 +23,10 @@ const AGES_APART_MIN: Span = Span::from_ms(20);
 
 /// The fewest intervals that show a steady rate.
 const STEADY_MIN: u64 = 3;
+
+/// Up to this part of the dials can be lost at random, in these parts of the run.
+const SPREAD_ONE_OF: u64 = 5;
+const SPREAD_BINS: usize = 8;
 
 /// A rate is reached if no more than this part of the due dials is missing.
 const MISSED_ONE_OF: u64 = 20;
@@ -38,16 +45,25 @@ pub fn symptoms(case: &Case<'_>) -> Vec<Observed> {
         .filter(|reason| reason.side() != Side::ThisHost && summary.ended_by(*reason) > 0)
         .collect();
     sort_short_by_key(&mut beyond, |reason| std::cmp::Reverse(summary.ended_by(*reason)));
-    let counted = |reason: &EndReason| (*reason, narrow(summary.ended_by(*reason)));
+    let counted = |reason: &EndReason| (*reason, summary.ended_by(*reason));
     let reasons = beyond.iter().map(counted).collect();
     let retransmits = summary.slow.failed_repeats;
     let failed = Symptom::DialsFailed { reasons, pending: 0, slow: 0, retransmits };
     all.extend(observed(summary, &beyond, dials, failed));
     if summary.slow.through() > 0 {
         let retransmits = summary.slow.repeats - summary.slow.failed_repeats;
-        let part = Part { all: narrow(opened), hits: narrow(summary.slow.through()) };
+        let part = Part { all: opened, hits: summary.slow.through() };
         let began = summary.first_dial.unwrap_or_default();
-        all.push(whole(Symptom::DialsSlow { retransmits }, pattern(part), part, began));
+        let is_slow = |bucket: &usize| upper_edge(*bucket) > SLOW_DIAL_MIN;
+        let slow = |point: &Point| {
+            let slow = (0..DIAL_BUCKETS).filter(is_slow);
+            slow.map(|bucket| u64::from(point.dial_times[bucket])).sum()
+        };
+        let pattern = match pattern(part) {
+            Pattern::Irregular if is_spread(summary, part, slow) => Pattern::Scattered,
+            pattern => pattern,
+        };
+        all.push(whole(Symptom::DialsSlow { retransmits }, pattern, part, began));
     }
     all.extend(closed(case));
     let errno = summary.first_errno[EndReason::Lost as usize];
@@ -66,17 +82,61 @@ fn observed(
     let of = |reason: &EndReason| summary.failures[*reason as usize];
     let began = reasons.iter().filter_map(of).map(|failures| failures.first).min()?;
     let hits: u64 = reasons.iter().map(|reason| summary.ended_by(*reason)).sum();
-    let part = Part { all: narrow(all), hits: narrow(hits) };
-    let pattern = match pattern(part) {
-        Pattern::Irregular
-            if symptom_is_of_dials(&symptom) && nothing_opened_after(summary, began) =>
-        {
-            let after = Part { all: part.hits, hits: part.hits };
-            return Some(whole(symptom, Pattern::FromMoment { at: began }, after, began));
+    let mut part = Part { all, hits };
+    let mut pattern = pattern(part);
+    if pattern == Pattern::Irregular && symptom_is_of_dials(&symptom) {
+        let last = reasons.iter().filter_map(of).map(|failures| failures.last).max()?;
+        let meanwhile = Part { all: hits + established_in(summary, began, last), hits };
+        if nothing_opened_after(summary, began) {
+            (pattern, part) = (Pattern::FromMoment { at: began }, Part { all: hits, hits });
+        } else if is_outage(part, meanwhile) && !fails_throughout(summary, began) {
+            (pattern, part) = (Pattern::Outage { from: began, to: last }, meanwhile);
+        } else if is_spread(summary, part, errors_before(summary)) {
+            pattern = Pattern::Scattered;
         }
-        pattern => pattern,
-    };
+    }
     Some(whole(symptom, pattern, part, began))
+}
+
+/// Whether nearly every dial failed between the first failure and the last, and not by chance.
+fn is_outage(whole: Part, meanwhile: Part) -> bool {
+    let outside = whole.misses().saturating_sub(meanwhile.misses());
+    let chance = p_value_of_block(outside, meanwhile.hits) * float(outside + 1);
+    meanwhile.misses() * 10 <= meanwhile.all && chance <= WINDOW_CHANCE_MAX
+}
+
+/// How many were established in a part of the run.
+fn established_in(summary: &Summary, from: Moment, to: Moment) -> u64 {
+    let points = summary.series.points();
+    let by = |at: Moment| {
+        let index = points.partition_point(|point| point.at <= at.since(summary.start));
+        index.checked_sub(1).map_or(0, |index| points[index].established)
+    };
+    by(to).saturating_sub(by(from))
+}
+
+/// Errors since the point before.
+fn errors_before(summary: &Summary) -> impl Fn(&Point) -> u64 + '_ {
+    let points = summary.series.points();
+    |point| {
+        let index = points.partition_point(|other| other.at < point.at);
+        point.errors.saturating_sub(index.checked_sub(1).map_or(0, |index| points[index].errors))
+    }
+}
+
+/// Whether a small part of the dials was hit all over the run, as by packet loss: what admits a number
+/// at a time hits most of those above it.
+fn is_spread(summary: &Summary, part: Part, hits: impl Fn(&Point) -> u64) -> bool {
+    let mut bins = [0; SPREAD_BINS];
+    let length = summary.end.since(summary.start).0.max(1);
+    for point in summary.series.points() {
+        let bin = u128::from(point.at.0) * SPREAD_BINS as u128 / (u128::from(length) + 1);
+        bins[usize::try_from(bin).unwrap_or(0).min(SPREAD_BINS - 1)] += hits(point);
+    }
+    let occupied = bins.iter().filter(|count| **count > 0).count() as u64;
+    let most = bins.iter().max().copied().unwrap_or(0);
+    let is_small = part.hits * SPREAD_ONE_OF <= part.all;
+    is_small && most * 2 <= part.hits && occupied * 2 >= part.hits.min(SPREAD_BINS as u64)
 }
 
 fn symptom_is_of_dials(symptom: &Symptom) -> bool {
@@ -117,15 +177,20 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     let young = all.iter().map(|one| one.min).min()?;
     let old = all.iter().map(|one| one.max).max()?;
     let p50 = all.iter().max_by_key(|one| one.count).map(|one| one.p50)?;
-    let resets = narrow(summary.ended_by(EndReason::PeerReset));
+    let closed: u64 = all.iter().map(|one| one.count).sum();
+    let resets = summary.ended_by(EndReason::PeerReset);
     let on_accept = at_once_max(summary.established_times.min());
     // With a short lifetime every close is one of a young connection.
     let lives_on = case.plan.lifetime.is_none_or(|lifetime| lifetime > on_accept);
+    // Read after a gap, so that ages and moments are unknown.
+    let is_undated = summary.gaps.earliest(last) <= first && summary.gaps.earliest(last) < last;
     let are_alike = old - young <= AGES_APART_MIN.max(Span(old.0 / 20));
     let symptom = if old <= on_accept && lives_on {
         Symptom::ClosedOnAccept { resets, within: old }
     } else {
         let how = match are_alike && lives_on {
+            _ if is_undated => ClosePattern::Undated,
+            _ if let Some(how) = at_one_moment(summary, closed, first, last) => how,
             true => ClosePattern::AtAge { age: p50.rounded_to_3_digits() },
             false => ClosePattern::Mixed,
         };
@@ -134,12 +199,36 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     observed(summary, &reasons, summary.established_ever, symptom)
 }
 
+/// Whether all that were open were closed at once: `closed` of them.
+fn at_one_moment(
+    summary: &Summary,
+    closed: u64,
+    first: Moment,
+    last: Moment,
+) -> Option<ClosePattern> {
+    let points = summary.series.points();
+    let before = points.partition_point(|point| point.at < first.since(summary.start));
+    let open = points.get(before.checked_sub(1)?)?.levels[State::Established as usize];
+    let is_it = closed >= HITS_MIN
+        && last.since(first) <= SAME_MOMENT
+        && closed * 10 >= u64::from(open) * 9;
+    let newcomers = established_in(summary, last + SAME_MOMENT, summary.end) > 0;
+    is_it.then_some(ClosePattern::Simultaneous { at: first, of: open, newcomers })
+}
+
 /// Candidates as in other runs, but where only some dials failed no cause is more than possible.
 pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
     let mut all = rules::candidates(view);
-    let is_known = matches!(view.observed.fit.pattern, Pattern::All | Pattern::FromMoment { .. })
-        || matches!(view.observed.symptom, Symptom::LocalFailure { .. } | Symptom::KilledHere)
-        || matches!(view.observed.symptom, Symptom::Closed { how: ClosePattern::AtAge { .. }, .. });
+    let is_known = match (&view.observed.fit.pattern, &view.observed.symptom) {
+        // In a pause of this host its own closes are late, too.
+        (Pattern::Outage { .. }, _) => view.case.summary.gaps.count() == 0,
+        (Pattern::All | Pattern::FromMoment { .. }, _)
+        | (_, Symptom::LocalFailure { .. } | Symptom::KilledHere) => true,
+        (_, Symptom::Closed { how, .. }) => {
+            matches!(how, ClosePattern::AtAge { .. } | ClosePattern::Simultaneous { .. })
+        }
+        _ => false,
+    };
     let is_proven = all.iter().any(|one| one.likelihood == Likelihood::Certain);
     if is_known || is_proven {
         return all;
@@ -151,13 +240,18 @@ pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
             all.retain(|one| one.cause != Cause::Outage);
         }
         // The same number in each interval: what admits them counts by time.
-        if summary.churn.as_ref().is_some_and(is_steady) {
+        let Part { all: dials, hits } = view.observed.fit.part;
+        if hits * SPREAD_ONE_OF > dials && summary.churn.as_ref().is_some_and(is_steady) {
             sort_short_by_key(&mut all, |one| one.cause != Cause::RateLimit);
         }
     }
-    if all.iter().all(|one| one.cause != Cause::Undetermined) {
-        let (cause, likelihood) = (Cause::Undetermined, Likelihood::Possible);
-        all.push(Candidate { cause, likelihood, evidence: Vec::new(), knob: None });
+    let is_slow = matches!(view.observed.symptom, Symptom::DialsSlow { .. });
+    let is_brief = is_slow && view.observed.fit.pattern == Pattern::Irregular;
+    for (cause, is_missing) in [(Cause::Outage, is_brief), (Cause::Undetermined, true)] {
+        if is_missing && all.iter().all(|one| one.cause != cause) {
+            let (likelihood, evidence) = (Likelihood::Possible, Vec::new());
+            all.push(Candidate { cause, likelihood, evidence, knob: None });
+        }
     }
     all
 }
@@ -170,10 +264,11 @@ fn fails_throughout(summary: &Summary, began: Moment) -> bool {
     began <= summary.start + fifth && last.max().is_some_and(|last| last + fifth >= summary.end)
 }
 
-/// Whether as good as the same number was established in each of several intervals.
+/// Whether about the same number was established in each of several intervals; a limit lets some more
+/// pass at first.
 fn is_steady(churn: &ChurnStats) -> bool {
     let ChurnStats { intervals, established_min, established_max, .. } = *churn;
-    intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 9
+    intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 8
 }
 
 /// The first word, and its exit code.
@@ -199,6 +294,40 @@ pub fn is_rate_missed(summary: &Summary, churn: &ChurnStats) -> bool {
     dials(summary) < churn.dials_due - churn.dials_due / MISSED_ONE_OF
 }
 
-fn narrow(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::diagnosis::diagnose;
+    use crate::icmp::IcmpTally;
+    use crate::plan::Plan;
+    use crate::route::{Routes, Target};
+
+    /// A day of 100,000 dials a second, half of which are refused.
+    #[test]
+    fn more_dials_than_32_bits_count_are_no_other_part_of_all() {
+        let half = 5_000_000_000;
+        let target = Target { host: "h".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let plan = Plan { lifetime: Some(Span::ZERO), ..Plan::plain(9, Routes::to_one(target)) };
+        let mut summary = Summary { established_ever: half, errors: half, ..Summary::default() };
+        summary.churn = Some(ChurnStats::default());
+        summary.flow[EndReason::Refused as usize] = half;
+        summary.failures[EndReason::Refused as usize] =
+            Some(Failures { count: half, ..Failures::default() });
+        let case = Case {
+            plan: &plan,
+            summary: &summary,
+            findings: &[],
+            counters: &Counters::default(),
+            icmp: &IcmpTally::default(),
+            last_lines: &[],
+        };
+        let problem = diagnose(&case).problems.remove(0);
+        assert_eq!(problem.share, Part { all: 2 * half, hits: half });
+        assert_eq!(problem.pattern, Pattern::Irregular);
+        let Symptom::DialsFailed { reasons, .. } = problem.symptom else {
+            panic!("{:?}", problem.symptom)
+        };
+        assert_eq!(reasons, [(EndReason::Refused, half)]);
+    }
 }

@@ -14,7 +14,7 @@ pub const SAME_MOMENT: Span = Span::from_ms(50);
 
 /// `last_dial`: when the last dial began. O(pulses).
 pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
-    if closes.count < HITS_MIN {
+    if u64::from(closes.count) < HITS_MIN {
         return ClosePattern::TooFew;
     }
     // Undated closes may have any age of their interval: then the extremes count.
@@ -61,7 +61,8 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
 fn newest_only(closes: &Closes) -> Option<u32> {
     let in_pulses: u32 = closes.pulses.iter().map(|pulse| pulse.count).sum();
     let is_newest = |pulse: &Pulse| {
-        pulse.survivors >= HITS_MIN && pulse.survivors_established_to <= pulse.established_from
+        u64::from(pulse.survivors) >= HITS_MIN
+            && pulse.survivors_established_to <= pulse.established_from
     };
     let is_it = in_pulses == closes.count && closes.pulses.iter().all(is_newest);
     let kept = closes.pulses.iter().map(|pulse| pulse.survivors).min();
@@ -70,7 +71,8 @@ fn newest_only(closes: &Closes) -> Option<u32> {
 
 /// Closes in large groups, each at one moment.
 fn by_pulses(closes: &Closes, are_ages_alike: bool, age: Span) -> Option<ClosePattern> {
-    let large: Vec<&Pulse> = closes.pulses.iter().filter(|p| p.count >= HITS_MIN).collect();
+    let large: Vec<&Pulse> =
+        closes.pulses.iter().filter(|p| u64::from(p.count) >= HITS_MIN).collect();
     let in_large: u32 = large.iter().map(|pulse| pulse.count).sum();
     let is_short = |pulse: &&Pulse| {
         pulse.length() <= SAME_MOMENT.max(Span(pulse.age_max.0 / 20))

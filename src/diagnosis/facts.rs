@@ -1,5 +1,6 @@
 //! The numbers of a run that rules read, collected once.
 
+use super::chance::float;
 use crate::counters::{Counters, UNRESOLVED_TARGETS_MAX};
 use crate::engine::analysis::Outcome;
 use crate::engine::analysis::breakdown::Breakdown;
@@ -8,7 +9,7 @@ use crate::icmp::{IcmpCount, IcmpTally};
 use crate::last_lines::LastLine;
 use crate::limits::Finding;
 use crate::plan::{Plan, Probe};
-use crate::units::{Moment, NS_PER_S, Span};
+use crate::units::{Moment, NS_PER_S, Span, low_32};
 
 /// Below this probability the loss of all retransmissions is not chance.
 const LOST_BY_CHANCE_MAX: f64 = 0.001;
@@ -195,13 +196,13 @@ impl Facts {
 
     /// The percentage of first SYNs that got a reply, if no retransmission did: then the 4-tuple
     /// decides, not chance, a rate or a queue. `hit` of `all` first SYNs got no reply.
-    pub fn four_tuple_decides(&self, hit: u32, all: u32) -> Option<u32> {
-        let lost = f64::from(hit) / f64::from(all.max(1));
+    pub fn four_tuple_decides(&self, hit: u64, all: u64) -> Option<u32> {
+        let lost = float(hit) / float(all.max(1));
         let retransmits = i32::try_from(self.failed_retransmits).unwrap_or(i32::MAX);
         let is_chance = lost.powi(retransmits) > LOST_BY_CHANCE_MAX;
-        let few_through = self.slow_through * 50 <= u64::from(hit);
+        let few_through = self.slow_through * 50 <= hit;
         let is_decided = self.failed_retransmits > 0 && !is_chance && few_through && hit < all;
-        is_decided.then_some(100 - hit.saturating_mul(100) / all.max(1))
+        is_decided.then_some(100 - low_32(hit.saturating_mul(100) / all.max(1)))
     }
 
     /// Whether this host could not send 90% of the SYN retransmissions of failed dials.

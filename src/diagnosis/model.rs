@@ -90,13 +90,13 @@ pub enum Symptom {
     /// Dials failed beyond this host. `reasons`: the most frequent first. `pending`: undecided when the
     /// run ended. `slow`: other dials, which succeeded after a SYN retransmission. `retransmits`: SYN
     /// retransmissions of the failed ones.
-    DialsFailed { reasons: Vec<(EndReason, u32)>, pending: u32, slow: u32, retransmits: u64 },
+    DialsFailed { reasons: Vec<(EndReason, u64)>, pending: u32, slow: u64, retransmits: u64 },
     /// Dials that succeeded after a SYN retransmission, or after 1 s or more.
     DialsSlow { retransmits: u64 },
     /// Established, then closed as soon as the server had accepted.
-    ClosedOnAccept { resets: u32, within: Span },
+    ClosedOnAccept { resets: u64, within: Span },
     /// Closed by the peer later. `ages`: minimum, median and maximum.
-    Closed { how: ClosePattern, resets: u32, first: Moment, last: Moment, ages: [Span; 3] },
+    Closed { how: ClosePattern, resets: u64, first: Moment, last: Moment, ages: [Span; 3] },
     /// An established connection failed with no reply from the peer.
     Lost { errno: i32 },
     /// Closed on this host, as by `ss -K`.
@@ -233,7 +233,7 @@ pub enum Fact {
     },
     /// No keepalive was acknowledged since the dials began to fail.
     NoneAcknowledged {
-        connections: u32,
+        connections: u64,
     },
     /// The dial timeout is short.
     ShortTimeout {
@@ -241,7 +241,7 @@ pub enum Fact {
     },
     /// Connections that were reset when refusals began.
     ResetAsRefused {
-        connections: u32,
+        connections: u64,
     },
     /// ICMP errors that this host sent itself, probably about these dials.
     IcmpSentHere {
@@ -249,11 +249,11 @@ pub enum Fact {
     },
     /// The application closed connections meanwhile, so it had accepted them.
     ClosedMeanwhile {
-        closes: u32,
+        closes: u64,
     },
     /// RST about one RTT after the final ACK.
     ResetAfterHandshake {
-        connections: u32,
+        connections: u64,
     },
     /// SYN retransmissions that this host could not send.
     SynNotSent {
@@ -314,13 +314,13 @@ pub enum Fact {
     },
     /// Closes continued after the last dial.
     AfterLastDial {
-        closes: u32,
+        closes: u64,
     },
     /// The server sent a line before it closed.
     LastLine,
     /// Dials failed after the close.
     RefusedAfter {
-        dials: u32,
+        dials: u64,
     },
     /// Connections that this run had closed by FIN before the first dial without a port, and all
     /// ports of its pairs.

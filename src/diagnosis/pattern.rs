@@ -4,17 +4,17 @@
 use std::ops::{Add, Range};
 
 use super::chance::{
-    CHANCE_MAX, is_periodic, is_random_order, p_value_of_block, p_value_of_lead_in,
+    CHANCE_MAX, float, is_periodic, is_random_order, p_value_of_block, p_value_of_lead_in,
 };
 pub use super::chance::{Part, may_be_anywhere};
 use crate::engine::analysis::{Cell, Counts, Levels, Timeline};
 use crate::units::{Moment, low_32};
 
 /// Stricter: an outage is searched for at every position.
-const WINDOW_CHANCE_MAX: f64 = 0.01;
+pub const WINDOW_CHANCE_MAX: f64 = 0.01;
 
 /// Fewer hits do not make `PartlyAboveCount`.
-const PARTLY_HITS_MIN: u32 = 5;
+const PARTLY_HITS_MIN: u64 = 5;
 
 /// Stricter: at 5% one run in twenty with random loss would show a lead-in.
 const LEAD_IN_CHANCE_MAX: f64 = 0.001;
@@ -23,7 +23,7 @@ const LEAD_IN_CHANCE_MAX: f64 = 0.001;
 const PASSED_MIN: u32 = 2;
 
 /// Fewer hits are reported without a pattern.
-pub const HITS_MIN: u32 = 3;
+pub const HITS_MIN: u64 = 3;
 
 /// How hits are spread over the dials of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct Fit {
     pub pattern: Pattern,
     pub part: Part,
     /// Hits outside of `part`.
-    pub outside: u32,
+    pub outside: u64,
     /// A count that would explain an outage as well.
     pub or_else: Option<Pattern>,
     /// Whether hits are spaced more evenly than by chance.
@@ -115,7 +115,7 @@ pub struct Bit {
 
 impl Bit {
     fn part(&self) -> Part {
-        Part { all: self.all, hits: self.hits }
+        Part { all: self.all.into(), hits: self.hits.into() }
     }
 }
 
@@ -221,7 +221,7 @@ struct Spread {
     /// The bits of the stretch.
     stretch: Range<usize>,
     /// Dials before the first hit, and the level at that.
-    lead_in: u32,
+    lead_in: u64,
     at_first: Range<u32>,
     /// Whether the level at the first hit is the highest so far.
     is_level_rising: bool,
@@ -232,7 +232,7 @@ impl Spread {
         let stretch = densest(bits);
         let mut spread = Spread { stretch: stretch.clone(), ..Spread::default() };
         let first = bits.iter().position(|bit| bit.hits > 0).unwrap_or(bits.len());
-        spread.lead_in = bits[..first].iter().map(|bit| bit.all).sum();
+        spread.lead_in = bits[..first].iter().map(|bit| u64::from(bit.all)).sum();
         spread.at_first = bits.get(first).map_or(0..0, |bit| bit.level_at_first.clone());
         let highest = bits[..first].iter().map(|bit| bit.level.end).max().unwrap_or(0);
         spread.is_level_rising = spread.at_first.end >= highest;
@@ -287,7 +287,7 @@ impl Spread {
                     )
                 }
             };
-        let chance = p_value_of_block(missed, part.hits) * f64::from(positions);
+        let chance = p_value_of_block(missed, part.hits) * float(positions);
         (chance <= chance_max).then_some((pattern, part))
     }
 
@@ -329,7 +329,7 @@ fn densest(bits: &[Bit]) -> Range<usize> {
 fn threshold(levels: &[Bit]) -> Option<(Pattern, Part)> {
     let whole = sum(levels);
     let mut below = Part::default();
-    let mut best: Option<(u32, usize, Part)> = None;
+    let mut best: Option<(u64, usize, Part)> = None;
     for (index, bit) in levels.iter().enumerate() {
         let above = Part { all: whole.all - below.all, hits: whole.hits - below.hits };
         let wrong = below.hits + above.misses();
@@ -362,7 +362,7 @@ fn ceiling(levels: &[Bit], whole: Part) -> Option<(Pattern, Part)> {
     let low = highest - highest / 10;
     let from = levels.partition_point(|bit| bit.level.end < low);
     let (below, top) = (sum(&levels[..from]), sum(&levels[from..]));
-    let share = f64::from(top.all) / f64::from(whole.all.max(1));
+    let share = float(top.all) / float(whole.all.max(1));
     let chance = share.powi(i32::try_from(top.hits).unwrap_or(i32::MAX));
     let is_it = top.hits * 10 >= whole.hits * 9
         && top.hits * 4 >= top.all
@@ -378,7 +378,7 @@ fn sum(bits: &[Bit]) -> Part {
 
 /// At least 19 of 20 hit.
 fn is_dense(part: Part) -> bool {
-    u64::from(part.hits) * 20 >= u64::from(part.all) * 19
+    part.hits * 20 >= part.all * 19
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub fn rank(all: &[Observed]) -> Vec<Ranked> {
 
 /// What kept connections from being established first, then what ended them, then slow dials; within
 /// each the most hits.
-fn weight(all: &[Observed], index: usize) -> (u8, u32) {
+fn weight(all: &[Observed], index: usize) -> (u8, u64) {
     let observed = &all[index];
     let hits = observed.fit.part.hits;
     let class = match &observed.symptom {
@@ -156,7 +156,7 @@ fn explains(cause: &Observed, effect: &Observed) -> bool {
         (Symptom::HalfOpen, Symptom::DialsSlow { .. } | Symptom::NoReply { .. }) => true,
         (Symptom::NoReply { .. }, Symptom::DialsSlow { .. }) => true,
         (Symptom::ClosedOnAccept { resets, .. }, Symptom::DialsSlow { .. } | Symptom::HalfOpen) => {
-            u64::from(*resets) * 10 >= u64::from(cause.fit.part.hits) * 9
+            *resets * 10 >= cause.fit.part.hits * 9
         }
         _ => false,
     }

@@ -124,7 +124,8 @@ fn at_each(spreads: &[Spread], filter: &SymptomFilter<'_>, is_source: bool) -> V
     let mut each = Vec::new();
     let mut opens = Vec::new();
     for (index, spread) in (0..).zip(spreads) {
-        let hits: u32 = spread.timeline.cells.iter().map(|cell| (filter.hits)(&cell.counts)).sum();
+        let cells = spread.timeline.cells.iter();
+        let hits: u64 = cells.map(|cell| u64::from((filter.hits)(&cell.counts))).sum();
         if hits == 0 {
             continue;
         }
@@ -148,8 +149,8 @@ fn at_each(spreads: &[Spread], filter: &SymptomFilter<'_>, is_source: bool) -> V
 fn affected_of(
     breakdown: &Breakdown,
     filter: &SymptomFilter<'_>,
-    hits: u32,
-    population: u32,
+    hits: u64,
+    population: u64,
 ) -> Option<Affected> {
     let is_whole = breakdown.count <= breakdown.worst.len();
     let (affected, none_established) = if is_whole {
@@ -160,7 +161,7 @@ fn affected_of(
             .filter(|(count, _)| *count > 0)
             .collect();
         sort_short_by_key(&mut affected_rows, |(count, _)| std::cmp::Reverse(*count));
-        let all: u32 = affected_rows.iter().map(|(_, row)| row.dialed).sum();
+        let all: u64 = affected_rows.iter().map(|(_, row)| u64::from(row.dialed)).sum();
         let none_established = affected_rows.iter().all(|(_, row)| row.established == 0);
         let count = u32::try_from(affected_rows.len()).ok()?;
         let indexes = affected_rows.iter().map(|(_, row)| row.index).collect();
@@ -168,12 +169,11 @@ fn affected_of(
     } else {
         let affected_rows = breakdown.hits(filter.hit_kind);
         let (worst, _) = affected_rows.worst?;
-        if affected_rows.hits != u64::from(hits) {
+        if affected_rows.hits != hits {
             return None;
         }
-        let all = u32::try_from(affected_rows.dialed).ok()?;
         let count = u32::try_from(affected_rows.rows).ok()?;
-        let part = Part { all: all.max(hits), hits };
+        let part = Part { all: affected_rows.dialed.max(hits), hits };
         (Affected { indexes: vec![worst], count, part }, affected_rows.established == 0)
     };
     let rows = usize::try_from(affected.count).ok()?;
@@ -181,10 +181,10 @@ fn affected_of(
     if rows == 0 || rows >= breakdown.count || is_few {
         return None;
     }
-    let share = (u64::from(affected.part.all), u64::from(population.max(affected.part.all)));
+    let share = (affected.part.all, population.max(affected.part.all));
     let is_chance = !none_established
         && !filter.depends_on_route_only
-        && may_be_anywhere(rows, breakdown.count, share, hits.into());
+        && may_be_anywhere(rows, breakdown.count, share, hits);
     (!is_chance).then_some(affected)
 }
 

@@ -46,6 +46,7 @@ pub fn symptoms(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
 }
 
 fn whole(pattern: Pattern, hits: u32, all: u32) -> Fit {
+    let [hits, all] = [hits, all].map(u64::from);
     Fit { pattern, part: Part { all: all.max(hits), hits }, ..Fit::NONE }
 }
 
@@ -200,10 +201,11 @@ fn observe_failed(case: &Case<'_>, facts: &Facts, group: &Group) -> Vec<Observed
             true => (counts.of(Outcome::Pending), counts.of(Outcome::Slow)),
             false => (0, 0),
         };
-        let of = |reason: &EndReason| (*reason, counts.of(Outcome::Failed(*reason)));
-        let reasons: Vec<(EndReason, u32)> = group.reasons.iter().map(of).collect();
-        let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
+        let of = |reason: &EndReason| (*reason, counts.of(Outcome::Failed(*reason)).into());
+        let reasons: Vec<(EndReason, u64)> = group.reasons.iter().map(of).collect();
+        let failed = reasons.iter().map(|(_, count)| count).sum::<u64>() + u64::from(pending);
         let retransmits = if group.has_timeouts { facts.failed_retransmits } else { 0 };
+        let slow = slow.into();
         let symptom = Symptom::DialsFailed { reasons, pending, slow, retransmits };
         (failed > 0).then(|| Observed::new(symptom, found))
     };
@@ -267,7 +269,7 @@ fn closed_on_accept(case: &Case<'_>, facts: &Facts) -> Vec<Observed> {
     };
     let symptom = |found: Found| {
         // FIN and RST are counted for the whole run only.
-        let resets = if rst == 0 { 0 } else { rst.min(found.fit.part.hits) };
+        let resets = if rst == 0 { 0 } else { u64::from(rst).min(found.fit.part.hits) };
         let within = analysis.at_once_age_max;
         Observed::new(Symptom::ClosedOnAccept { resets, within }, found)
     };
@@ -290,7 +292,7 @@ fn closed(case: &Case<'_>) -> Option<Observed> {
     let scope = scope_of_rows(case, &hits, HitKind::Closed, closes.count);
     let pattern = if closes.count >= of { Pattern::All } else { Pattern::Irregular };
     let ages = [closes.age_min, closes.age_p50, closes.age_max];
-    let (resets, first, last) = (closes.resets, closes.first, closes.last);
+    let (resets, first, last) = (closes.resets.into(), closes.first, closes.last);
     let symptom = Symptom::Closed { how, resets, first, last, ages };
     Some(Observed { symptom, fit: whole(pattern, closes.count, of), scope, began: first })
 }
@@ -311,7 +313,7 @@ fn scope_of_rows(
         is_limit_possible: false,
         depends_on_route_only: false,
     };
-    scope::by_rows(case, &filter, Part { all: narrow(case.summary.established_ever), hits })
+    scope::by_rows(case, &filter, Part { all: case.summary.established_ever, hits: hits.into() })
 }
 
 fn lost(case: &Case<'_>) -> Vec<Observed> {
@@ -374,7 +376,7 @@ fn checks(case: &Case<'_>) -> Vec<Observed> {
     }
     // Without a challenge ACK what arrived was no SYN-ACK. Fewer may be lost segments.
     let repeated = syn_acks_repeated(case);
-    if repeated >= u64::from(HITS_MIN) && case.counters.syn_challenge != Some(0) {
+    if repeated >= HITS_MIN && case.counters.syn_challenge != Some(0) {
         let observed = found(Symptom::SynAckRepeated, repeated, checked_at);
         let is_all = observed.fit.pattern == Pattern::All;
         let pattern = if is_all { Pattern::All } else { syn_ack_pattern(case) };
@@ -396,8 +398,8 @@ fn syn_acks_repeated(case: &Case<'_>) -> u64 {
 /// than the dials with a retransmitted SYN.
 pub fn are_final_acks_lost(case: &Case<'_>, pattern: &Pattern, share: Part) -> bool {
     let is_scattered = matches!(pattern, Pattern::Scattered | Pattern::TooFew);
-    let are_few = u64::from(share.hits) * 20 <= u64::from(share.all);
-    is_scattered && (are_few || case.summary.slow.through() >= u64::from(share.hits))
+    let are_few = share.hits * 20 <= share.all;
+    is_scattered && (are_few || case.summary.slow.through() >= share.hits)
 }
 
 /// Their pattern: a full accept queue shows above a count, or in bursts.

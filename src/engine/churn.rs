@@ -41,7 +41,7 @@ pub struct ChurnStats {
     pub closed_by_us: u64,
     /// For how long it was dialing: from the first dial to the end of the duration or of the run.
     pub dialing: Span,
-    /// Dials that the pace made due in that time; 0 without a pace.
+    /// Dials that the pace made due in that time, pauses of this host included; 0 without a pace.
     pub dials_due: u64,
     /// Dials that started late by more than [`LATE_MIN`], by [`Late`]; only with a pace.
     pub late: [u64; 3],

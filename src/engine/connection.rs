@@ -295,6 +295,12 @@ impl Table {
         before
     }
 
+    /// As after this number of dials.
+    #[cfg(test)]
+    pub fn set_attempt(&mut self, slot: u32, attempt: u32) {
+        self.connections[slot as usize].attempt = attempt;
+    }
+
     /// How many there are.
     pub fn count(&self) -> u32 {
         low_32(self.connections.len() as u64)

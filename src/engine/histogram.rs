@@ -223,8 +223,8 @@ impl Code {
 /// Times by their codes alone, for quantiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
-    counts: Box<[u32]>,
-    count: u32,
+    counts: Box<[u64]>,
+    count: u64,
 }
 
 impl Codes {
@@ -244,10 +244,10 @@ impl Codes {
 
     /// As [`Histogram::quantile`], without clamping.
     pub fn quantile(&self, permille: u32) -> Span {
-        let rank = (u64::from(self.count) * u64::from(permille)).div_ceil(1000).max(1);
+        let rank = (self.count * u64::from(permille)).div_ceil(1000).max(1);
         let mut seen = 0;
         let found = (0..).zip(self.counts.iter()).find(|(_, count)| {
-            seen += u64::from(**count);
+            seen += **count;
             seen >= rank
         });
         found.map_or(Span::ZERO, |(index, _)| Span(middle(index)))
@@ -292,6 +292,21 @@ fn narrow(ns: u128) -> Span {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn codes_count_on_after_days_of_dials() {
+        let many = u64::from(u32::MAX);
+        let mut codes = Codes::new();
+        codes.counts[bucket(7)] = many;
+        codes.count = many;
+        for ns in [7, 60, 60] {
+            codes.record_span(Span(ns));
+        }
+        assert_eq!(
+            (codes.count, codes.quantile(500), codes.quantile(1000)),
+            (many + 3, Span(7), Span(60))
+        );
+    }
 
     fn of(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::new();

@@ -43,9 +43,9 @@ impl Pacer {
         self.scheduled(self.taken)
     }
 
-    /// How many dials are due by `at`.
+    /// How many dials the pace makes due by `at`, those of pauses included.
     pub fn due_by(&self, at: Moment) -> u64 {
-        self.pace.dials_within(at.since(self.start + self.shift))
+        self.pace.dials_within(at.since(self.start))
     }
 
     /// When the next dial may start; `None` once all are taken.

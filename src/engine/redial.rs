@@ -113,3 +113,51 @@ impl Engine {
         Some(stats)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EndReason, Event, EventKind, Failure, Wake};
+    use super::*;
+    use crate::plan::Plan;
+    use crate::route::{Routes, Target};
+
+    /// A slot is dialed 2^32 times in a day.
+    #[test]
+    fn attempts_wrap_and_no_event_of_the_one_before_touches_the_next() {
+        let target = Target { host: "h".into(), address: ([127, 0, 0, 1], 1).into() };
+        let plan = Plan { lifetime: Some(Span::ZERO), ..Plan::plain(1, Routes::to_one(target)) };
+        let mut engine = Engine::new(&plan, Moment(0)).unwrap();
+        engine.table.set_attempt(0, u32::MAX);
+        let (last, first) = (Key { slot: 0, attempt: u32::MAX }, Key { slot: 0, attempt: 0 });
+        let mut actions = Vec::new();
+        engine.turn(Moment(0), &[], &mut actions);
+        assert_eq!(actions.pop(), Some(Action::Dial(last)));
+        let failure = Failure { reason: EndReason::PeerClosed, errno: 0 };
+        let all = |key| {
+            [
+                EventKind::Dialed(key),
+                EventKind::Opened(key),
+                EventKind::Readable(key),
+                EventKind::PeerClosed(key, failure),
+            ]
+        };
+        let mut turn = |engine: &mut Engine, kinds: &[EventKind]| {
+            let at = engine.now;
+            let events: Vec<Event> = kinds.iter().map(|kind| Event { at, kind: *kind }).collect();
+            actions.clear();
+            engine.turn(at, &events, &mut actions);
+            engine.audit();
+            actions.clone()
+        };
+        let after = turn(&mut engine, &all(last)[..2]);
+        assert!(after.ends_with(&[Action::Close(last), Action::Dial(first)]), "{after:?}");
+        assert_eq!(turn(&mut engine, &all(last)), []);
+        let summary = engine.summary();
+        assert_eq!((summary.events_ignored, summary.established_ever), (4, 1));
+        let next = Key { attempt: 1, ..first };
+        let after = turn(&mut engine, &all(first)[..2]);
+        assert!(after.ends_with(&[Action::Close(first), Action::Dial(next)]), "{after:?}");
+        assert_eq!(engine.summary().churn.map(|churn| churn.closed_by_us), Some(2));
+        assert_eq!(engine.next_wake(), Wake::Never, "the dial is out");
+    }
+}

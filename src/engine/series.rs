@@ -117,7 +117,8 @@ impl Series {
 
     /// A dial was established after `time`.
     pub fn established(&mut self, time: Span) {
-        self.dial_times[bucket(time)] += 1;
+        let count = &mut self.dial_times[bucket(time)];
+        *count = count.saturating_add(1);
     }
 
     /// Whether [`Series::advance`] would add something; O(1), for each turn.
@@ -242,6 +243,15 @@ mod tests {
     fn established(series: &Series) -> Vec<(u64, u64)> {
         let of = |point: &Point| (point.at.0 / 1_000_000, point.established);
         series.points().iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_step_of_days_counts_its_dials_up_to_the_most() {
+        let mut series = Series::default();
+        series.dial_times = [u32::MAX - 1; DIAL_BUCKETS];
+        (0..3).for_each(|_| series.established(at(1)));
+        let finished = series.finished(at(5), &now(3));
+        assert_eq!(finished.points()[1].dial_times[bucket(at(1))], u32::MAX);
     }
 
     #[test]

@@ -51,6 +51,13 @@ pub struct Progress<'a> {
     pub answers: &'a [Count],
 }
 
+impl Progress<'_> {
+    /// By FIN or RST.
+    pub fn closed_by_peer(&self) -> u64 {
+        self.flow[EndReason::PeerClosed as usize] + self.flow[EndReason::PeerReset as usize]
+    }
+}
+
 /// The whole run, when it is over or so far. 70 to 320 KiB, made once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {

@@ -3,22 +3,22 @@
 use std::fmt::{self, Write};
 
 use super::rates::PerSecond;
-use crate::diagnosis::Case;
 use crate::diagnosis::churn::{dials, is_rate_missed};
+use crate::diagnosis::{Case, closed_by_peer};
+use crate::engine::Summary;
 use crate::engine::churn::{ChurnStats, LATE_MIN, Late};
 use crate::engine::histogram::Histogram;
-use crate::engine::{EndReason, Summary};
 use crate::plan::Plan;
 use crate::units::Span;
 
 /// Rates, times and late dials.
 pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::Result {
     let Some(churn) = &summary.churn else { return Ok(()) };
-    let by_peer = summary.ended_by(EndReason::PeerClosed) + summary.ended_by(EndReason::PeerReset);
+    let by_peer = closed_by_peer(summary);
     let (by_us, took) = (churn.closed_by_us, churn.dialing.rounded_to_3_digits());
     writeln!(
         out,
-        "Rate: {} for {took}; {by_us} closed by us, {by_peer} closed by the peer",
+        "Rate: {} established over {took}; {by_us} closed by us, {by_peer} closed by the peer",
         rate(summary, churn)
     )?;
     let (times, due) = (&summary.established_times, &churn.due_times);
@@ -28,10 +28,9 @@ pub fn write_churn(out: &mut dyn Write, summary: &Summary, plan: &Plan) -> fmt::
     write_late(out, summary, churn, plan)
 }
 
-/// `812/s established (800 to 830/s in 10 intervals of 1s)`.
-fn rate(summary: &Summary, churn: &ChurnStats) -> String {
-    let mean = PerSecond { count: summary.established_ever, took: churn.dialing };
-    let mut text = format!("{mean}/s established");
+/// `812/s (800 to 830/s in 10 intervals of 1s)`.
+pub fn rate(summary: &Summary, churn: &ChurnStats) -> String {
+    let mut text = format!("{}/s", mean(summary, churn));
     if let Some(ends) = ends(churn) {
         let (count, interval) = (churn.intervals, churn.interval);
         let plural = if count == 1 { "" } else { "s" };
@@ -40,13 +39,18 @@ fn rate(summary: &Summary, churn: &ChurnStats) -> String {
     text
 }
 
+/// Established connections, from the first dial to the end of dialing.
+pub fn mean(summary: &Summary, churn: &ChurnStats) -> PerSecond {
+    PerSecond { count: summary.established_ever, took: churn.dialing }
+}
+
 /// `800 to 830`: in the interval with the fewest and in that with the most.
 fn ends(churn: &ChurnStats) -> Option<String> {
     let [min, max] = [churn.established_min, churn.established_max]
-        .map(|count| PerSecond { count, took: churn.interval });
+        .map(|count| PerSecond { count, took: churn.interval }.to_string());
     match churn.intervals {
         0 => None,
-        1 => Some(min.to_string()),
+        _ if min == max => Some(min),
         _ => Some(format!("{min} to {max}")),
     }
 }
@@ -93,42 +97,133 @@ fn write_late(
 
 /// What was reached, for the verdict.
 pub fn reached(case: &Case<'_>, churn: &ChurnStats) -> String {
-    let summary = case.summary;
-    let (count, took) = (summary.established_ever, churn.dialing);
+    let (summary, pace) = (case.summary, case.plan.pace);
+    let (count, took) = (summary.established_ever, churn.dialing.rounded_to_3_digits());
     let plural = if count == 1 { "" } else { "s" };
-    let rate = PerSecond { count, took };
-    let mut text =
-        format!("{count} connection{plural} in {}, {rate}/s", took.rounded_to_3_digits());
+    let mut text = format!("{count} connection{plural} in {took}, {}/s", mean(summary, churn));
     if let Some(ends) = ends(churn) {
         let _ = write!(text, " ({ends}/s by interval)");
     }
     text.push('.');
     if is_rate_missed(summary, churn) {
         let (started, due) = (dials(summary), churn.dials_due);
-        let _ = write!(text, " {started} of {due} due dials: {}.", why_missed(summary, churn));
+        let why = why_missed(case, churn);
+        let _ = write!(text, " Only {started} of {due} due dials were started: {why}.");
+    } else if pace.is_paced() && summary.errors == 0 {
+        let rate = PerSecond { count: pace.dials, took: pace.span };
+        let _ = write!(text, " The pace of {rate}/s was reached.");
     }
     text
 }
 
 /// Why dials were late.
-fn why_missed(summary: &Summary, churn: &ChurnStats) -> String {
+fn why_missed(case: &Case<'_>, churn: &ChurnStats) -> String {
+    let paused = case.summary.gaps.total();
+    let missed = churn.dials_due.saturating_sub(dials(case.summary));
+    if case.plan.pace.dials_within(paused) > missed / 2 {
+        return format!("this host was not looking for {}", paused.rounded_to_3_digits());
+    }
     let of = |late: Late| churn.late[late as usize];
     if of(Late::NoPort) > of(Late::NoSlot).max(of(Late::Here)) {
-        return "no free ephemeral port".to_owned();
+        return "no ephemeral port was free".to_owned();
     }
     if of(Late::Here) > of(Late::NoSlot) {
         return "this host was too slow".to_owned();
     }
-    // Each slot is busy for a dial, and for a lifetime if that succeeds.
-    let sum = |times: &Histogram| u128::from(times.avg().0) * u128::from(times.count());
-    let dialing = sum(&summary.established_times) + sum(&summary.failed_times);
-    let living = sum(&summary.lifetimes);
-    let started = u128::from(dials(summary).max(1));
-    let busy = (dialing + living).saturating_mul(churn.dials_due.into()) / started;
-    let needed = busy.div_ceil(u128::from(churn.dialing.0.max(1)));
-    let what = if dialing > living { "slow handshakes" } else { "no free slot" };
-    match needed <= u128::from(summary.last.connections) {
+    let (needed, is_slow) = slots_needed(case, churn);
+    let what = if is_slow { "slow handshakes kept the slots busy" } else { "no slot was free" };
+    match needed <= u128::from(case.plan.connections) {
         true => what.to_owned(),
-        false => format!("{what}, {needed} slots are needed (-c)"),
+        false => format!("{what}, -c {needed} is needed"),
+    }
+}
+
+/// The slots that all due dials would keep busy, and whether rather for their dials than for lifetimes.
+fn slots_needed(case: &Case<'_>, churn: &ChurnStats) -> (u128, bool) {
+    let (opened, failed) = (&case.summary.established_times, &case.summary.failed_times);
+    let lifetimes = &case.summary.lifetimes;
+    let decided = u128::from((opened.count() + failed.count()).max(1));
+    let lifetime = match lifetimes.count() {
+        // Each is open yet.
+        0 => case.plan.lifetime.unwrap_or_default().min(churn.dialing),
+        _ => lifetimes.avg(),
+    };
+    let dialing = opened.sum_ns() + failed.sum_ns();
+    let living = u128::from(lifetime.0).saturating_mul(opened.count().into());
+    let busy = (dialing + living).saturating_mul(churn.dials_due.into()) / decided;
+    (busy.div_ceil(u128::from(churn.dialing.0.max(1))), dialing > living)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::icmp::IcmpTally;
+    use crate::plan::Pace;
+    use crate::route::{Routes, Target};
+    use crate::units::Moment;
+
+    /// Of 20 slots in two seconds, at a thousand dials a second: dials that took as long each, then
+    /// were open for as long.
+    fn headline(count: u64, [took, lifetime]: [Span; 2], late: [u64; 3], pause: Span) -> String {
+        let target = Target { host: "h".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let plan = Plan {
+            pace: Pace::rate(1_000_000),
+            lifetime: Some(lifetime),
+            ..Plan::plain(20, Routes::to_one(target))
+        };
+        let mut summary = Summary { established_ever: count, ..Summary::default() };
+        (0..count).for_each(|_| summary.established_times.record(took));
+        (20..count).for_each(|_| summary.lifetimes.record(lifetime));
+        summary.gaps.push(Moment(0), Moment(0) + pause, true);
+        let dialing = Span::from_s(2);
+        let churn = ChurnStats { dials_due: 2_000, dialing, late, ..ChurnStats::default() };
+        summary.churn = Some(churn.clone());
+        let case = Case {
+            plan: &plan,
+            summary: &summary,
+            counters: &Counters::default(),
+            icmp: &IcmpTally::default(),
+            findings: &[],
+            last_lines: &[],
+        };
+        reached(&case, &churn)
+    }
+
+    #[test]
+    fn a_headline_has_the_reason_for_a_missed_pace() {
+        let (ms, none) = (Span::from_ms, Span::ZERO);
+        let only = "400 connections in 2s, 200/s. Only 400 of 2000 due dials were started:";
+        for (times, late, pause, why) in [
+            ([none, ms(100)], [380, 0, 9], none, "no slot was free, -c 100 is needed."),
+            (
+                [ms(80), ms(20)],
+                [380, 0, 9],
+                none,
+                "slow handshakes kept the slots busy, -c 100 is needed.",
+            ),
+            // Each slot is free again at once.
+            ([none, ms(1)], [380, 0, 9], none, "no slot was free."),
+            ([none, ms(1)], [9, 300, 9], none, "no ephemeral port was free."),
+            ([none, ms(1)], [9, 3, 300], none, "this host was too slow."),
+            ([none, ms(1)], [9, 0, 0], ms(1_500), "this host was not looking for 1.5s."),
+        ] {
+            assert_eq!(headline(400, times, late, pause), format!("{only} {why}"));
+        }
+        // All slots are still open.
+        let open = headline(20, [none, ms(9_000)], [9, 0, 0], none);
+        assert!(open.ends_with("no slot was free, -c 2000 is needed."), "{open}");
+        let all = headline(2_000, [none, none], [0; 3], none);
+        assert_eq!(all, "2000 connections in 2s, 1000/s. The pace of 1000/s was reached.");
+    }
+
+    #[test]
+    fn the_rates_of_intervals_are_a_range_only_if_they_differ() {
+        let mut churn = ChurnStats { interval: Span::from_s(2), ..ChurnStats::default() };
+        assert_eq!(ends(&churn), None);
+        (churn.intervals, churn.established_min, churn.established_max) = (3, 400, 400);
+        assert_eq!(ends(&churn).as_deref(), Some("200"));
+        churn.established_max = 500;
+        assert_eq!(ends(&churn).as_deref(), Some("200 to 250"));
     }
 }

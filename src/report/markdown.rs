@@ -4,8 +4,10 @@
 use std::fmt::{self, Write};
 
 use super::Report;
+use super::churn::rate;
 use super::verdict::write_verdict;
 use crate::ask::answer::OF_THE_REPLIES;
+use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::Diagnosis;
 use crate::engine::State;
 use crate::units::rfc3339;
@@ -22,10 +24,19 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
     row(out, "Command", &code(report.command_line))?;
     row(out, "Start", &rfc3339(report.start_unix_ns))?;
     row(out, "Connections", &summary.last.connections.to_string())?;
-    row(out, "Established at the end", &level(State::Established).to_string())?;
-    row(out, "Established at once", &summary.established_peak.to_string())?;
+    if let Some(churn) = &summary.churn {
+        row(out, "Established", &summary.established_ever.to_string())?;
+        row(out, "Established a second", &rate(summary, churn))?;
+        row(out, "Closed by us", &churn.closed_by_us.to_string())?;
+        row(out, "Closed by the peer", &closed_by_peer(summary).to_string())?;
+    } else {
+        row(out, "Established at the end", &level(State::Established).to_string())?;
+        row(out, "Established at once", &summary.established_peak.to_string())?;
+    }
     row(out, "Errors", &summary.errors.to_string())?;
-    row(out, "Closed", &level(State::Closed).to_string())?;
+    if summary.churn.is_none() {
+        row(out, "Closed", &level(State::Closed).to_string())?;
+    }
     let answers = summary.answers.list();
     if !answers.is_empty() {
         row(out, OF_THE_REPLIES, &answers)?;

@@ -8,6 +8,9 @@ use crate::units::Span;
 
 /// A few sentences: connections, targets, pace, duration, hold and close.
 pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
+    if let Some(lifetime) = plan.lifetime {
+        return write_wrapped(out, &of_churn(plan, lifetime), 0);
+    }
     let mut text = match plan.connections {
         1 => "This dials 1 connection".to_owned(),
         count => format!("This dials {count} connections"),
@@ -26,14 +29,6 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
         let unit = if bytes == 1 { "byte" } else { "bytes" };
         let _ = write!(text, " {bytes} {unit} are sent on each of them.");
     }
-    if let Some(lifetime) = plan.lifetime {
-        let _ = write!(text, " Each is closed after {lifetime}, and its slot dials again");
-        let _ = match plan.duration {
-            Some(duration) => write!(text, ", for {duration}."),
-            None => write!(text, ", until a signal."),
-        };
-        return write_wrapped(out, &text, 0);
-    }
     let how = match plan.close {
         Close::Fin => "",
         Close::Rst => " with RST",
@@ -47,6 +42,35 @@ pub fn write_outlook(out: &mut dyn Write, plan: &Plan) -> fmt::Result {
         let _ = write!(text, " It ends after {duration}, whatever is left.");
     }
     write_wrapped(out, &text, 0)
+}
+
+/// The same of a run in which slots dial again.
+fn of_churn(plan: &Plan, lifetime: Span) -> String {
+    let plural = if plan.connections == 1 { "" } else { "s" };
+    let mut text = format!(
+        "This dials {} from {} slot{plural}, {}",
+        plan.routes,
+        plan.connections,
+        PaceText(plan.pace)
+    );
+    if let Some(timeout) = plan.dial_timeout {
+        let _ = write!(text, "; a dial without a reply takes {timeout}");
+    }
+    let how = match plan.close {
+        Close::Fin => "",
+        Close::Rst => " with RST",
+    };
+    let _ = match lifetime {
+        Span::ZERO => write!(text, ". Each connection is closed{how} once it is established"),
+        lifetime => write!(text, ". Each connection is closed{how} after {lifetime}"),
+    };
+    text.push_str(", and its slot dials again, ");
+    let _ = match (plan.duration, plan.errors_max) {
+        (Some(duration), _) => write!(text, "for {duration}."),
+        (None, Some(errors)) => write!(text, "until a signal or {errors} errors."),
+        (None, None) => write!(text, "until a signal."),
+    };
+    text
 }
 
 /// `one every 10ms`, `1500 a second`, `as fast as possible`.
@@ -121,7 +145,20 @@ mod tests {
             "This dials 1 connection to h(10.0.0.1):80, as fast as possible. 3 bytes are sent on \
              each of them. Then they are held until a signal, and closed."
         );
-        let plan = Plan { pace: Pace::rate(2_050), ..plain };
+        let plan = Plan { pace: Pace::rate(2_050), ..plain.clone() };
         assert!(outlook(&plan).contains(", 2.05 a second: 48.3s in all."), "{}", outlook(&plan));
+        let plan = Plan {
+            pace: Pace::sleep(Span::from_ms(10)),
+            dial_timeout: Some(Span::from_s(5)),
+            lifetime: Some(Span::ZERO),
+            close: Close::Rst,
+            ..plain
+        };
+        assert_eq!(
+            outlook(&plan),
+            "This dials h(10.0.0.1):80 from 100 slots, one every 10ms; a dial without a reply takes \
+             5s. Each connection is closed with RST once it is established, and its slot dials again, \
+             until a signal."
+        );
     }
 }

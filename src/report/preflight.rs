@@ -104,10 +104,13 @@ fn write_ports(f: &mut dyn Write, ports: &PortsKnob) -> fmt::Result {
 /// `470 connections a second closed by FIN (28232 ports, each 60 s in TIME_WAIT)`.
 fn write_sustained(f: &mut dyn Write, ports: &TimeWaitKnob) -> fmt::Result {
     let TimeWaitKnob { usable, pairs, wait_s, per_s, .. } = ports;
-    let each = if *pairs == 1 { String::new() } else { format!(" for each of {pairs} pairs") };
+    let each = match pairs {
+        1 => "one source and target".to_owned(),
+        pairs => format!("each of {pairs} pairs of source and target"),
+    };
     write!(
         f,
-        "{per_s} connections a second closed by FIN ({usable} ports{each}, each for {wait_s} s in \
+        "{per_s} connections a second closed by FIN ({usable} ports for {each}, each for {wait_s} s in \
          TIME_WAIT)"
     )
 }
@@ -200,7 +203,11 @@ fn write_plan(out: &mut dyn Write, plan: &Plan, host: &Host) -> fmt::Result {
     if let Some(ports) = limits::sustained_by_ports(plan, host) {
         write!(out, "Ports sustain: ")?;
         write_sustained(out, &ports)?;
-        writeln!(out)?;
+        match host.time_wait_reuse {
+            Some(2) => writeln!(out, "; net.ipv4.tcp_tw_reuse is 2: on the loopback only")?,
+            Some(reuse) => writeln!(out, "; net.ipv4.tcp_tw_reuse is {reuse}")?,
+            None => writeln!(out)?,
+        }
     }
     let mib = limits::memory_needed(plan, host).div_ceil(1 << 20);
     writeln!(out, "Memory: {mib} MiB on this host, nearly all in the kernel")

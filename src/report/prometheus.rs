@@ -31,6 +31,7 @@ struct Run<'a> {
     sample: &'a Sample,
     established: u64,
     errors: u64,
+    closed_by_us: Option<u64>,
     flow: &'a [u64; EndReason::COUNT],
     dial_times: &'a Histogram,
     answers: &'a [Count],
@@ -38,10 +39,18 @@ struct Run<'a> {
 
 /// A run as it stands.
 pub fn interval(start_unix_ns: u64, plan: &Plan, progress: &Progress<'_>) -> String {
-    let Progress { sample, established, errors, flow, dial_times, answers, .. } = progress;
-    let (established, errors, target) = (*established, *errors, &*plan.routes.to_string());
-    let run =
-        Run { plan, target, start_unix_ns, sample, established, errors, flow, dial_times, answers };
+    let run = Run {
+        plan,
+        target: &plan.routes.to_string(),
+        start_unix_ns,
+        sample: &progress.sample,
+        established: progress.established,
+        errors: progress.errors,
+        closed_by_us: progress.closed_by_us,
+        flow: &progress.flow,
+        dial_times: progress.dial_times,
+        answers: progress.answers,
+    };
     write(&run, None)
 }
 
@@ -55,6 +64,7 @@ pub fn end(report: &Report<'_>) -> String {
         sample: &summary.last,
         established: summary.established_ever,
         errors: summary.errors,
+        closed_by_us: summary.churn.as_ref().map(|churn| churn.closed_by_us),
         flow: &summary.flow,
         dial_times: &summary.established_times,
         answers: summary.answers.counts(),
@@ -93,6 +103,10 @@ fn write(run: &Run<'_>, end: Option<&Report<'_>>) -> String {
         ("established_total", counter, "Dials that were established.", &run.established),
     ];
     singles.iter().for_each(|(name, kind, help, value)| out.single(name, kind, help, *value));
+    if let Some(count) = run.closed_by_us {
+        let help = "Connections closed by us at the end of their lifetime.";
+        out.single("closed_by_us_total", counter, help, &count);
+    }
     out.family("connections", "gauge", "Connections by their state.");
     for state in State::ALL {
         let labels: [(&str, &dyn Display); 1] = [("state", &names::state(state))];
@@ -231,6 +245,7 @@ mod tests {
             held: None,
             dial_times: times,
             answers: &[],
+            answers: &[],
         };
         interval(1_500_000_000, &plan, &progress)
     }
@@ -258,6 +273,30 @@ mod tests {
             assert_has(&text, line);
         }
         assert!(!text.contains("exit_code") && !text.contains("target_info"), "{text}");
+    }
+
+    #[test]
+    fn where_slots_dial_again_our_own_closes_are_counted() {
+        let (times, sample) = (Histogram::new(), Sample::default());
+        let (flow, held) = ([0; EndReason::COUNT], None);
+        let (dialed, established, closed, errors) = (9, 9, 0, 0);
+        let closed_by_us = Some(7);
+        let dial_times = &times;
+        let progress = Progress {
+            sample,
+            dialed,
+            established,
+            closed,
+            errors,
+            closed_by_us,
+            flow,
+            held,
+            dial_times,
+        };
+        let target = Target { host: "h".into(), address: "127.0.0.1:80".parse().unwrap() };
+        let text = interval(0, &Plan::plain(9, Routes::to_one(target)), &progress);
+        assert_has(&text, "tcpgoon_closed_by_us_total{target=\"h(127.0.0.1):80\"} 7");
+        assert!(!shown(&["h"], &times).contains("closed_by_us"));
     }
 
     #[test]

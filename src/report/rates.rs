@@ -16,7 +16,7 @@ pub struct Rates {
 #[derive(Debug, Clone, Copy)]
 struct Counts {
     after: Span,
-    /// Dials, established, closed by us, closed, errors.
+    /// As [`NAMES`].
     counts: [u64; 5],
 }
 
@@ -31,9 +31,12 @@ impl Rates {
     pub fn write(&mut self, out: &mut dyn Write, progress: &Progress<'_>) -> fmt::Result {
         let Progress { sample, dialed, established, closed, errors, dial_times, .. } = progress;
         let by_us = progress.closed_by_us;
+        // Where slots dial again, any other end of a connection is an error, too.
+        let by_peer = by_us.map_or(*closed, |_| progress.closed_by_peer());
+        let errors = errors + (closed - by_peer);
         let now = Counts {
             after: sample.after,
-            counts: [*dialed, *established, by_us.unwrap_or(0), *closed, *errors],
+            counts: [*dialed, *established, by_us.unwrap_or(0), by_peer, errors],
         };
         let p99 = dial_times.quantile_since(&self.dial_times, 990);
         let before = self.before.replace(now);
@@ -128,6 +131,24 @@ mod tests {
         out.clear();
         rates.write(&mut out, &progress(&times, 3_500, [251, 101, 100, 1])).unwrap();
         assert!(out.ends_with("p99 dial time: none\n"), "{out}");
+    }
+
+    #[test]
+    fn where_slots_dial_again_closes_are_apart_by_side() {
+        let (mut rates, times, mut out) = (Rates::default(), Histogram::new(), String::new());
+        let mut now = progress(&times, 0, [0; 4]);
+        now.closed_by_us = Some(0);
+        rates.write(&mut out, &now).unwrap();
+        let mut now = progress(&times, 1_000, [90, 80, 13, 5]);
+        now.closed_by_us = Some(60);
+        now.flow[EndReason::PeerClosed as usize] = 8;
+        now.flow[EndReason::PeerReset as usize] = 3;
+        now.flow[EndReason::Lost as usize] = 2;
+        now.flow[EndReason::Refused as usize] = 5;
+        rates.write(&mut out, &now).unwrap();
+        let line = "Rates: Dials: 90/s, Established: 80/s, Closed by us: 60/s, Closed by the peer: \
+                    11/s, Error: 7/s, p99 dial time: none\n";
+        assert_eq!(out, line);
     }
 
     #[test]

@@ -76,13 +76,13 @@ impl Sentences<'_> {
     fn dials_failed(
         &self,
         problem: &Problem,
-        reasons: &[(EndReason, u32)],
+        reasons: &[(EndReason, u64)],
         pending: u32,
-        slow: u32,
+        slow: u64,
         retransmits: u64,
     ) -> String {
         let share = problem.share;
-        let failed: u32 = reasons.iter().map(|(_, count)| count).sum::<u32>() + pending;
+        let failed = reasons.iter().map(|(_, count)| count).sum::<u64>() + u64::from(pending);
         let how = match (reasons, pending) {
             ([(reason, _)], 0) => verb(*reason, share.hits == 1),
             ([], _) => "had no reply after 1s or more when the run ended".to_owned(),
@@ -230,7 +230,7 @@ impl Sentences<'_> {
         &self,
         problem: &Problem,
         how: &ClosePattern,
-        resets: u32,
+        resets: u64,
         (first, last): (Moment, Moment),
         ages: [Span; 3],
     ) -> String {
@@ -342,7 +342,7 @@ fn are(share: Part) -> &'static str {
     if share.hits == 1 { "is" } else { "are" }
 }
 
-fn by_fin_or_rst(resets: u32, all: u32) -> String {
+fn by_fin_or_rst(resets: u64, all: u64) -> String {
     match resets {
         0 => "FIN".into(),
         resets if resets >= all => "RST".into(),

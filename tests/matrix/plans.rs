@@ -34,6 +34,18 @@ pub fn paced(connections: u32) -> Plan {
     }
 }
 
+/// `-c slots --rate per_s --lifetime lifetime --duration duration -t 0.5`.
+pub fn churn(slots: u32, per_s: u64, lifetime: Span, duration: Span) -> Plan {
+    Plan {
+        pace: Pace::rate(1_000 * per_s),
+        dial_timeout: Some(ms(500)),
+        lifetime: Some(lifetime),
+        duration: Some(duration),
+        interval: Some(ms(500)),
+        ..Plan::plain(slots, routes(1, 0))
+    }
+}
+
 /// `-s 0`.
 pub fn fast(plan: Plan) -> Plan {
     Plan { pace: Pace::UNPACED, ..plan }

@@ -7,10 +7,10 @@ use tcpgoon::sim::world::setup::{End, Idle, Path, Server, World};
 use tcpgoon::sim::world::{Stalls, run};
 use tcpgoon::units::Moment;
 
+use super::churn::scenarios;
 use super::judge::beside;
 use super::plans::*;
 use super::report_invariants::{Beside, reported, short_report};
-use super::table::SCENARIOS;
 
 fn report_of(plan: &Plan, summary: &Summary, beside: &Beside, columns: usize) -> String {
     let (diagnosis, _) = reported(plan, summary, beside);
@@ -27,7 +27,7 @@ fn still(plan: &Plan, world: &World, columns: usize) -> String {
 }
 
 fn row(name: &str, seed: u64, stalls: Stalls) -> String {
-    let row = SCENARIOS.iter().find(|row| row.name == name).unwrap();
+    let row = scenarios().find(|row| row.name == name).unwrap();
     let (plan, world) = row.of(seed);
     printed(&plan, &world, seed, stalls, 80)
 }

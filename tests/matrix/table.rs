@@ -42,7 +42,7 @@ impl Scenario {
     }
 }
 
-const fn row(
+pub const fn row(
     name: &'static str,
     truth: &'static [&'static str],
     alike: &'static [&'static str],
@@ -52,7 +52,7 @@ const fn row(
 }
 
 /// A queue that is full looks from here like one that overflows.
-const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
+pub const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
 
 /// What an end of the path, or of the host behind it, would be called.
 const DEAD: &[&str] = &["path-down", "host-down", "state-expired"];

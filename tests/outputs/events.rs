@@ -118,3 +118,43 @@ fn a_reader_that_is_gone_is_no_failure_and_one_that_never_came_is() {
         assert!(run.stdout.is_empty(), "nothing is dialed: {run:#?}");
     }
 }
+
+/// Where slots dial again, each format has the rate and our own closes.
+#[test]
+fn a_run_that_churns_is_counted_in_each_format() {
+    let (server, scratch) = (Served::start(&["-i", "0"]), Scratch::new());
+    let path = |name: &str| scratch.path(name).to_str().unwrap().to_owned();
+    let [events_file, metrics, html, markdown] = ["events", "x.prom", "html", "md"].map(path);
+    let churn = ["-y", "-q", "-c", "5", "-s", "1", "-i", "100ms", "--lifetime", "10ms"];
+    let files = ["--events", &events_file, "--prometheus", &metrics, "--html", &html];
+    let more = ["--markdown", &markdown, "--duration", "350ms", &server.target()];
+    let run = run(&[&churn[..], &files, &more].concat());
+    run.assert_code(0);
+    assert!(!run.stdout.contains("Rates: "), "with -q: {run:#?}");
+    let text = fs::read_to_string(&events_file).unwrap();
+    assert_valid(&text, "");
+    let events = events(&text);
+    let (intervals, end) = (&events[1..events.len() - 1], events.last().unwrap());
+    let mut before = 0;
+    for interval in intervals {
+        let count = |field: &str| interval["so_far"][field].as_u64().unwrap();
+        let [opened, by_us] = ["established_ever_count", "closed_by_us_count"].map(count);
+        assert!(before <= by_us && by_us <= opened && opened <= count("dials_count"), "{interval}");
+        assert_eq!((count("closed_by_peer_count"), count("errors_count")), (0, 0));
+        before = by_us;
+    }
+    assert!(before > 0, "{text}");
+    let by_us = end["churn"]["closed_by_us_count"].as_u64().unwrap();
+    assert!(by_us >= before, "{text}");
+    let metrics = fs::read_to_string(&metrics).unwrap();
+    let mut lines = metrics.lines().filter(|line| line.starts_with("tcpgoon_closed_by_us_total{"));
+    assert!(
+        lines.clone().count() == 1 && lines.next_back().unwrap().ends_with(&format!("}} {by_us}"))
+    );
+    let html = fs::read_to_string(&html).unwrap();
+    assert!(html.contains(&format!("<dt>closed by us</dt><dd>{by_us}</dd>")), "{html}");
+    assert!(html.contains("blank: between two dials") && !html.contains("stayed open"), "{html}");
+    let markdown = fs::read_to_string(&markdown).unwrap();
+    assert!(markdown.contains(&format!("| Closed by us | {by_us} |\n")), "{markdown}");
+    assert!(markdown.contains("/s in ") && !markdown.contains("| Closed |"), "{markdown}");
+}

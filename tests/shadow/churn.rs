@@ -177,7 +177,11 @@ impl Shadow {
         check!(theirs.late == self.late, "{:?} late, not {:?}", theirs.late, self.late);
         let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
         let due = match self.plan.pace.is_paced() {
-            true => (0..).take_while(|index| self.scheduled(*index) <= until).count() as u64,
+            // A pause moves the schedule, and is no excuse.
+            true => {
+                let due = |index: &u64| self.start + self.plan.pace.offset(*index) <= until;
+                (0..).take_while(due).count() as u64
+            }
             false => 0,
         };
         let is_due = theirs.dials_due.abs_diff(due) <= 1;

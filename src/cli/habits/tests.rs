@@ -369,6 +369,14 @@ fn a_value_in_another_spelling_is_shown_in_ours() {
         ("port=80 host=h", "--port=80 --host=h"),
         ("h -d 30 80", "h --hold 30 80"),
         ("h:80 -d=30s", "h:80 --hold 30s"),
+        // Where slots dial again, there is no hold.
+        ("h:80 --lifetime 0 -d 30s", "h:80 --lifetime 0 --duration 30s"),
+        ("-d30s h:80 --lifetime=1", "--duration 30s h:80 --lifetime=1"),
+        ("h:80 --lifetime 1 --run-time=9", "h:80 --lifetime 1 --duration=9"),
+        ("h:80 --requests-per-second 9", "h:80 --rate 9"),
+        ("h:80 --cps 9 --lifetime 0", "h:80 --rate 9 --lifetime 0"),
+        ("h:80 --channel-lifetime 1s", "h:80 --lifetime 1s"),
+        ("h:80 --disable-keepalive -c 9", "h:80 --lifetime 0 -c 9"),
     ] {
         assert_eq!(answers(typed).1, format!("tcpgoon {next}"), "{typed}");
     }

@@ -156,7 +156,7 @@ pub fn some_confirmed_against(view: &View<'_>) -> RuleResult {
 /// A few of many keepalives were lost, with their retransmissions.
 pub fn few_unacked(view: &View<'_>) -> RuleResult {
     let (confirmed, sent) = (view.facts.confirmed, view.facts.keepalives_sent);
-    let are_few = u64::from(view.observed.fit.part.hits) * 20 <= sent;
+    let are_few = view.observed.fit.part.hits * 20 <= sent;
     (is_unacked(view) && are_few && confirmed > 0).then_some(())?;
     Some((Effect::By(6), None))
 }

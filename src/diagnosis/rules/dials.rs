@@ -37,8 +37,7 @@ pub fn four_tuple(view: &View<'_>) -> RuleResult {
 pub fn many_lost(view: &View<'_>) -> RuleResult {
     let crate::diagnosis::pattern::Part { all, hits } = view.observed.fit.part;
     let is_open = matches!(view.observed.fit.pattern, Pattern::Scattered | Pattern::Irregular);
-    (is_dial(view) && view.is_silent() && is_open && u64::from(hits) * 100 >= u64::from(all) * 15)
-        .then_some(())?;
+    (is_dial(view) && view.is_silent() && is_open && hits * 100 >= all * 15).then_some(())?;
     Some((Effect::By(1), None))
 }
 
@@ -57,7 +56,7 @@ pub fn periodic(view: &View<'_>) -> RuleResult {
 
 pub fn repeats_through(view: &View<'_>) -> RuleResult {
     let (through, failed) = (view.facts.slow_through, view.facts.failed_retransmits);
-    (is_failed(view) && view.is_silent() && through >= u64::from(HITS_MIN)).then_some(())?;
+    (is_failed(view) && view.is_silent() && through >= HITS_MIN).then_some(())?;
     with_fact(Effect::By(1), Fact::Retransmissions { failed, through })
 }
 

@@ -51,7 +51,7 @@ pub fn of(view: &View<'_>) -> Priors {
             ],
         },
         Symptom::NoReply { replied, wrong, late } => {
-            let hits = u64::from(fit.part.hits);
+            let hits = fit.part.hits;
             match (*replied, &fit.pattern) {
                 _ if *wrong * 2 > hits => &[(WrongReply, 5), (AppOverloaded, 1)],
                 _ if *late * 2 > hits => &[(AppOverloaded, 5), (LongRtt, 1), (PacketLoss, 1)],
@@ -104,6 +104,17 @@ fn dials_failed(view: &View<'_>) -> Priors {
         return &[(Undetermined, 0)];
     }
     let decides = facts.four_tuple_decides(fit.part.hits, fit.part.all).is_some();
+    if view.case.summary.churn.is_some() && matches!(fit.pattern, Pattern::FromMoment { .. }) {
+        // A table of connections that keeps the closed ones for a while is full at some time.
+        return &[
+            (DropAboveLimit, 3),
+            (PathDown, 3),
+            (HostDown, 2),
+            (AcceptQueueFull, 2),
+            (NatPortsExhausted, 2),
+            (FirewallDrop, 1),
+        ];
+    }
     let some_succeeded = matches!(view.observed.symptom, Symptom::DialsFailed { slow: 1.., .. });
     silent(&fit.pattern, decides, some_succeeded)
 }

@@ -19,7 +19,7 @@ pub fn syn_ack_repeated(view: &View<'_>) -> RuleResult {
             && are_final_acks_lost(view.case, &other.fit.pattern, other.fit.part)
     });
     let connections = if is_loss { 0 } else { view.facts.syn_ack_repeated };
-    (is_about_queue(view) && connections >= u64::from(HITS_MIN)).then_some(())?;
+    (is_about_queue(view) && connections >= HITS_MIN).then_some(())?;
     with_fact(Effect::By(3), Fact::SynAckRepeated { connections })
 }
 
@@ -29,7 +29,7 @@ pub fn not_all_replied(view: &View<'_>) -> RuleResult {
     let is_it = is_failed(view)
         && view.observed.fit.pattern.is_a_count()
         && facts.replied > 0
-        && facts.no_reply >= u64::from(HITS_MIN);
+        && facts.no_reply >= HITS_MIN;
     is_it.then_some(())?;
     Some((Effect::By(4), None))
 }
@@ -73,7 +73,7 @@ pub fn listen_overflows(view: &View<'_>) -> RuleResult {
     // The counter covers all servers on this host, and only those.
     let mut targets = view.case.plan.routes.targets().iter();
     let is_here = targets.all(|target| is_loopback(target.address.ip()));
-    let enough = count >= u64::from(view.observed.fit.part.hits);
+    let enough = count >= view.observed.fit.part.hits;
     (is_dial(view) && view.is_silent() && is_here && count > 0 && enough).then_some(())?;
     with_fact(Effect::By(4), Fact::ListenOverflows { count })
 }
@@ -84,9 +84,7 @@ pub fn reset_after_handshake(view: &View<'_>) -> RuleResult {
     let Symptom::ClosedOnAccept { resets, .. } = view.observed.symptom else { return None };
     let hits = view.observed.fit.part.hits;
     let sends = view.case.plan.reply_check.as_ref().is_some_and(|check| !check.send.is_empty());
-    let is_it = u64::from(resets) * 10 >= u64::from(hits) * 9
-        && !sends
-        && view.case.summary.received_bytes == 0;
+    let is_it = resets * 10 >= hits * 9 && !sends && view.case.summary.received_bytes == 0;
     is_it.then_some(())?;
     let has_slow_syns = view.facts.slow_through > 0 || view.facts.timed_out > 0;
     let effect = Effect::By(if has_slow_syns { 7 } else { 3 });

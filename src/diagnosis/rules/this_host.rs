@@ -29,7 +29,7 @@ pub fn neighbour_table_full(view: &View<'_>) -> RuleResult {
     let is_it = is_failed(view)
         && view.is_silent()
         && is_on_a_link(view)
-        && count >= u64::from(view.observed.fit.part.hits);
+        && count >= view.observed.fit.part.hits;
     is_it.then_some(())?;
     let fact = Fact::NeighbourTableFull { count };
     match (facts.were_syns_not_sent(), facts.failed_retransmits) {
@@ -92,7 +92,7 @@ fn unreachable_here(view: &View<'_>) -> Option<Fact> {
         && facts.icmp.is_empty()
         && facts.icmp_local.is_empty()
         && hits > 0
-        && facts.icmp_out >= u64::from(hits);
+        && facts.icmp_out >= hits;
     is_it.then_some(Fact::IcmpSentHere { count: facts.icmp_out })
 }
 
@@ -120,8 +120,7 @@ pub fn syns_still_queued(view: &View<'_>) -> RuleResult {
     let is_it = is_failed(view)
         && !facts.is_neighbour_unresolved()
         && facts.unsent > 0
-        && facts.unsent * 10
-            >= facts.failed_retransmits.max(view.observed.fit.part.hits.into()) * 9;
+        && facts.unsent * 10 >= facts.failed_retransmits.max(view.observed.fit.part.hits) * 9;
     is_it.then_some(())?;
     with_fact(
         Effect::By(7),
@@ -146,7 +145,7 @@ pub fn noticed_late_against(view: &View<'_>) -> RuleResult {
 
 pub fn conntrack_drops(view: &View<'_>) -> RuleResult {
     let count = view.facts.conntrack_drops;
-    let enough = count >= u64::from(view.observed.fit.part.hits);
+    let enough = count >= view.observed.fit.part.hits;
     (is_dial(view) && view.is_silent() && count > 0 && enough).then_some(())?;
     with_fact(Effect::By(6), Fact::ConntrackDrops { count })
 }
@@ -161,7 +160,7 @@ pub fn ingress_drops(view: &View<'_>) -> RuleResult {
     // Drops end with the burst: they make no hard limit.
     let is_hard = matches!(view.observed.fit.pattern, Pattern::AboveCount { .. } | Pattern::All)
         && !matches!(view.observed.symptom, Symptom::DialsSlow { .. });
-    let enough = count >= u64::from(view.observed.fit.part.hits);
+    let enough = count >= view.observed.fit.part.hits;
     (applies && !is_hard && count > 0 && enough).then_some(())?;
     // The counter covers all traffic in all network namespaces.
     with_fact(Effect::By(3), Fact::IngressDrops { count })

@@ -19,12 +19,12 @@ impl View<'_> {
     pub fn is_silent(&self) -> bool {
         match &self.observed.symptom {
             Symptom::DialsFailed { reasons, pending, slow, .. } => {
-                let timed_out: u32 = reasons
+                let timed_out: u64 = reasons
                     .iter()
                     .filter(|(reason, _)| *reason == EndReason::TimedOut)
                     .map(|(_, count)| count)
                     .sum();
-                timed_out + pending + slow > 0
+                timed_out + u64::from(*pending) + slow > 0
             }
             Symptom::DialsSlow { .. } => true,
             _ => false,
@@ -32,7 +32,7 @@ impl View<'_> {
     }
 
     /// The failed dials with this end reason.
-    pub fn failed_by(&self, reason: EndReason) -> u32 {
+    pub fn failed_by(&self, reason: EndReason) -> u64 {
         match &self.observed.symptom {
             Symptom::DialsFailed { reasons, .. } => {
                 reasons.iter().filter(|(of, _)| *of == reason).map(|(_, count)| count).sum()

@@ -216,7 +216,11 @@ impl Run<'_> {
                 curves.insert(0, Curve::new((class, name), &note, steps, true));
             }
         }
-        let note = format_args!("{most} connections, stacked; blank: not dialed yet");
+        let blank = match self.summary.churn {
+            Some(_) => "between two dials",
+            None => "not dialed yet",
+        };
+        let note = format_args!("{most} connections, stacked; blank: {blank}");
         self.write(
             page,
             &Chart {

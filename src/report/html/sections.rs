@@ -13,6 +13,7 @@ use crate::engine::{EndReason, Side};
 use crate::limits::{Gauge, Host, ports_usable};
 use crate::report::Report;
 use crate::report::checks::{lines, reading_text};
+use crate::report::churn::mean;
 use crate::report::evidence::{self, NO_REPLY, reason_text};
 use crate::report::facts::fact_text;
 use crate::report::fix::neighbours_sysctl;
@@ -55,7 +56,15 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
         page.put("</dt><dd>", value);
         page.raw("</dd></div>");
     };
-    figure("stayed open", &format_args!("{} of {}", reached.sustained, reached.planned));
+    match &summary.churn {
+        Some(churn) => {
+            figure("established a second", &mean(summary, churn));
+            figure("closed by us", &churn.closed_by_us);
+        }
+        None => {
+            figure("stayed open", &format_args!("{} of {}", reached.sustained, reached.planned))
+        }
+    }
     figure("peak", &reached.peak);
     figure("established", &reached.established_ever);
     figure("errors", &summary.errors);

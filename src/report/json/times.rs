@@ -99,8 +99,9 @@ fn point(codec: &mut Codec<'_>, point: &mut Point) {
     // The last bucket has no upper edge.
     let below = |index: usize| (index + 1 < DIAL_BUCKETS).then(|| upper_edge(index));
     let counted = point.dial_times.iter().enumerate().filter(|(_, count)| **count > 0);
-    let mut buckets: Vec<(Option<Span>, u32)> =
-        counted.map(|(index, count)| (below(index), *count)).collect();
+    // Under churn there can be more than connections.
+    let mut buckets: Vec<(Option<Span>, u64)> =
+        counted.map(|(index, count)| (below(index), u64::from(*count))).collect();
     codec.list("dial_times", &mut buckets, DIAL_BUCKETS, || (None, 0), &mut |codec, bucket| {
         codec.number_or_null("below_ns", &mut bucket.0);
         codec.number("values_count", &mut bucket.1);
@@ -108,7 +109,9 @@ fn point(codec: &mut Codec<'_>, point: &mut Point) {
     if codec.is_reading() {
         for (edge, count) in buckets {
             match (0..DIAL_BUCKETS).find(|index| below(*index) == edge) {
-                Some(index) => point.dial_times[index] = count,
+                Some(index) => {
+                    point.dial_times[index] = u32::try_from(count).unwrap_or(u32::MAX);
+                }
                 None => codec.fail("dial_times", "buckets with other edges"),
             }
         }

@@ -140,6 +140,37 @@ fn ports_have_every_fix_that_is_enough() {
 }
 
 #[test]
+fn a_dry_run_prints_what_the_ports_sustain() {
+    let churn = |targets| Plan { lifetime: Some(Span::ZERO), ..plan(10, targets) };
+    let ports = Some(PortRange { low: 10_000, high: 15_999 });
+    for (reuse, targets, line) in [
+        (
+            0,
+            1,
+            "100 connections a second closed by FIN (6000 ports for one source and target, each \
+                for 60 s in TIME_WAIT); net.ipv4.tcp_tw_reuse is 0",
+        ),
+        (
+            1,
+            2,
+            "12000 connections a second closed by FIN (6000 ports for each of 2 pairs of source \
+                and target, each for 1 s in TIME_WAIT); net.ipv4.tcp_tw_reuse is 1",
+        ),
+        (
+            2,
+            1,
+            "100 connections a second closed by FIN (6000 ports for one source and target, each \
+                for 60 s in TIME_WAIT); net.ipv4.tcp_tw_reuse is 2: on the loopback only",
+        ),
+    ] {
+        let host = Host { ports, time_wait_reuse: Some(reuse), ..Host::default() };
+        let mut text = String::new();
+        write_dry_run(&mut text, &churn(targets), &host, &[]).unwrap();
+        assert!(text.lines().any(|shown| shown == format!("Ports sustain: {line}")), "{text}");
+    }
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_and_the_findings() {
     let host = Host {
         ports: Some(PortRange { low: 40_000, high: 40_009 }),

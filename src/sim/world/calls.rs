@@ -3,7 +3,10 @@
 use super::client::{Client, KEEPALIVE};
 use super::socket::{Fault, Info, Read, State};
 use super::wire::{Body, Id, Out, Segment, To};
-use crate::units::Moment;
+use crate::units::{Moment, Span};
+
+/// Source: `TCP_TIMEWAIT_LEN` in `net/tcp.h`; as with `tcp_tw_reuse` 0.
+const TIME_WAIT: Span = Span::from_s(60);
 
 impl Client {
     pub fn set_keepalive(&mut self, now: Moment, id: Id, out: &mut Out) {
@@ -55,6 +58,7 @@ impl Client {
             socket.fault = Some(Fault::Reset);
             out.send(Segment::new(id, To::Server, Body::Rst));
         } else {
+            socket.time_wait_until = (!socket.has_fin).then(|| now + TIME_WAIT);
             let fin = Segment::new(id, To::Server, Body::Fin);
             socket.stream.push(fin, socket.rtt.unwrap_or_default(), now, out);
         }

@@ -67,7 +67,10 @@ impl Client {
             return Err(Fault::NoDescriptors);
         }
         if let Some(most) = self.host.ports_max {
-            let is_taken = |s: &&Socket| s.state != State::Closed && s.tuple.target == tuple.target;
+            let is_taken = |s: &&Socket| {
+                let is_held = s.state != State::Closed || s.time_wait_until > Some(now);
+                is_held && s.tuple.target == tuple.target
+            };
             if self.sockets.iter().filter(is_taken).count() >= most as usize {
                 return Err(Fault::NoPorts);
             }

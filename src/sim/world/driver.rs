@@ -416,10 +416,12 @@ impl<'a> Driver<'a> {
             target: routes.target_index(key.slot),
             port: self.random.between(32_768, 60_999) as u16,
         };
+        let slot = key.slot as usize;
+        (self.is_opened[slot], self.is_matched[slot], self.has_sent[slot]) = (false, false, false);
         self.push(at, EventKind::Dialed(key));
         match self.network.dial(at, tuple) {
             Ok(id) => {
-                self.ids[key.slot as usize] = Some(id);
+                self.ids[slot] = Some(id);
                 self.keys.push(key);
             }
             Err(fault) => self.push(at, EventKind::Failed(key, dial_failure(fault))),

@@ -301,7 +301,7 @@ pub struct Host {
     /// The neighbour does not answer ARP.
     pub is_neighbour_unresolved: bool,
     pub descriptors_max: Option<u32>,
-    /// Local ports towards each target.
+    /// Local ports towards each target; those in TIME_WAIT are not used again.
     pub ports_max: Option<u32>,
     /// The size of its conntrack table.
     pub conntrack_max: Option<u32>,

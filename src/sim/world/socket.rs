@@ -73,6 +73,8 @@ pub struct Socket {
     /// Whether the bytes complete what is expected.
     pub is_expected: bool,
     pub has_fin: bool,
+    /// Closed here first: until then its port is not used again.
+    pub time_wait_until: Option<Moment>,
     pub fault: Option<Fault>,
     pub keepalives: Option<u8>,
     /// Keepalives sent since the last acknowledgement.
@@ -127,6 +129,7 @@ impl Socket {
             unread: 0,
             is_expected: false,
             has_fin: false,
+            time_wait_until: None,
             fault: None,
             keepalives: None,
             probes: 0,
