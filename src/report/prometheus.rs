@@ -245,7 +245,6 @@ mod tests {
             held: None,
             dial_times: times,
             answers: &[],
-            answers: &[],
         };
         interval(1_500_000_000, &plan, &progress)
     }
@@ -292,6 +291,7 @@ mod tests {
             flow,
             held,
             dial_times,
+            answers: &[],
         };
         let target = Target { host: "h".into(), address: "127.0.0.1:80".parse().unwrap() };
         let text = interval(0, &Plan::plain(9, Routes::to_one(target)), &progress);
