@@ -38,7 +38,7 @@ fn unknown(typed: &str) -> String {
 
 /// The ids that may have been meant, nearest first.
 pub fn nearest(typed: &str) -> Vec<&'static str> {
-    let typed_lower = typed.to_lowercase();
+    let typed_lower = typed.to_ascii_lowercase();
     let mut ids: Vec<(usize, &'static str)> = Cause::ALL
         .into_iter()
         .filter_map(|cause| Some((near(cause.id(), &typed_lower)?, cause.id())))

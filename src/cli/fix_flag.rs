@@ -187,7 +187,7 @@ fn names(flag: &Flag, typed: &str) -> String {
 /// The nearest flag to an unknown one, if it is near enough. Of two equally near ones that of this
 /// verb comes first: `false` sorts before `true`.
 fn nearest(verb: Verb, typed: &str) -> Option<&'static Flag> {
-    let lower = typed.to_lowercase();
+    let lower = typed.to_ascii_lowercase();
     let mut letters = lower.chars();
     if let (Some(letter), None) = (letters.next(), letters.next()) {
         return by_short(verb, letter);

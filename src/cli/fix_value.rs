@@ -139,7 +139,7 @@ fn is_target(value: &str) -> bool {
 
 /// The value in a form that the flag accepts.
 fn spelled(flag: &Flag, value: &str) -> Option<String> {
-    let lower = value.to_lowercase();
+    let lower = value.to_ascii_lowercase();
     let word = match (flag.value.is_none(), lower.as_str()) {
         (true, "yes" | "on" | "y") => Some("true"),
         (true, "no" | "off" | "n") => Some("false"),

@@ -167,7 +167,7 @@ fn is_ported(word: &str) -> bool {
 
 /// The verb that was meant by the first word, if it is near to one.
 pub fn nearest_verb(word: &str) -> Option<&'static str> {
-    let lower = word.to_lowercase();
+    let lower = word.to_ascii_lowercase();
     if let Some((verb, _)) = VERBS.iter().find(|(_, others)| others.contains(&lower.as_str())) {
         return Some(verb);
     }
@@ -255,7 +255,7 @@ fn url(scheme: &str, rest: &str) -> (String, Vec<String>) {
         Some((_, behind)) => behind.starts_with(':'),
         None => target.contains(':'),
     };
-    let scheme = scheme.to_lowercase();
+    let scheme = scheme.to_ascii_lowercase();
     let known = match scheme.as_str() {
         "ws" => Some(80),
         "wss" => Some(443),

@@ -255,8 +255,8 @@ mod tests {
 
     #[test]
     fn a_step_of_days_counts_its_dials_up_to_the_most() {
-        let mut series = Series::default();
-        series.dial_times = [u32::MAX - 1; DIAL_BUCKETS];
+        let dial_times = [u32::MAX - 1; DIAL_BUCKETS];
+        let mut series = Series { dial_times, ..Series::default() };
         (0..3).for_each(|_| series.established(at(1)));
         let finished = series.finished(at(5), &now(3));
         assert_eq!(finished.points()[1].dial_times[bucket(at(1))], u32::MAX);

@@ -61,7 +61,12 @@ struct Share {
 impl LiveLine {
     pub fn new(plan: &Plan, is_coloured: bool) -> LiveLine {
         let marks = VecDeque::with_capacity(MARKS_MAX + 1);
-        LiveLine { pace: plan.pace, hold: plan.hold, is_coloured, marks }
+        // Where slots dial again, the time that is over is that of the duration.
+        let hold = match plan.lifetime.and(plan.duration) {
+            Some(duration) => Hold::For(duration),
+            None => plan.hold,
+        };
+        LiveLine { pace: plan.pace, hold, is_coloured, marks }
     }
 
     /// The line for a terminal of `columns`. It leaves the last one free: some terminals wrap there.
@@ -105,7 +110,7 @@ impl LiveLine {
             Hold::Forever => true,
         };
         let mut pieces = Vec::new();
-        let share = match held.filter(|_| is_held) {
+        let share = match held.filter(|_| is_held && progress.closed_by_us.is_none()) {
             Some(held) => {
                 let open = Grouped(sample.level(State::Established).into());
                 add(&mut pieces, 9, format!("holding {open}"));
@@ -116,7 +121,12 @@ impl LiveLine {
                 let open = Grouped(sample.level(State::Established).into());
                 add(&mut pieces, 9, format!("{} dialed", Grouped(dialed)));
                 add(&mut pieces, 6, format!("{open} established"));
-                None
+                if is_held {
+                    add(&mut pieces, 8, self.held_text(sample.after));
+                    self.held_share(sample.after)
+                } else {
+                    None
+                }
             }
             None => {
                 // Padded to the width of the total, so that the rest of the line does not move.

@@ -125,6 +125,34 @@ proptest! {
     }
 }
 
+/// Texts of up to `length` of these parts, between `quote`s.
+fn compare_all(parts: &[&str], length: u32, quote: &str) {
+    for count in 0..=length {
+        for mut number in 0..parts.len().pow(count) {
+            let mut text = quote.to_owned();
+            for _ in 0..count {
+                text.push_str(parts[number % parts.len()]);
+                number /= parts.len();
+            }
+            text.push_str(quote);
+            compare(text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn every_short_text_is_read_as_another_reader_reads_it() {
+    compare_all(&["[", "]", "{", "}", ",", "\"a\":", "0", "1", "-", ".", "e", " "], 5, "");
+    compare_all(
+        &["\\", "u", "d800", "dc00", "0041", "n", "\"", "\n", "\u{1f}", "\u{7f}", "é"],
+        4,
+        "\"",
+    );
+    let literals =
+        ["null", "true", "false", "nul", "NaN", "0", "[", "]", ",", "\u{b}", "\u{c}", "\t"];
+    compare_all(&literals, 3, "");
+}
+
 #[test]
 fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
     for (text, at, what) in [
@@ -160,6 +188,8 @@ fn what_is_wrong_is_named_with_its_place_and_what_is_accepted() {
 fn depth_fields_names_and_length_are_bounded() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert!(read(nested(DEPTH_MAX).as_bytes()).is_ok());
+    let beside = format!("[{}[]]", "[],{\"a\":{}},".repeat(DEPTH_MAX));
+    assert!(read(beside.as_bytes()).is_ok(), "they are closed again");
     let deep = read(nested(1_000_000).as_bytes()).unwrap_err();
     assert_eq!((deep.at, &*deep.what), (64, "more than 64 objects and lists in each other"));
     let object = |count: usize| {

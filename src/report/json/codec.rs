@@ -362,30 +362,47 @@ impl<'a> Codec<'a> {
         empty: fn() -> T,
         fields: &mut dyn FnMut(&mut Codec<'a>, &mut T),
     ) {
+        if self.is_reading() {
+            values.clear();
+        }
+        self.each(field, values.len(), max, &mut |codec, index| {
+            if codec.is_reading() {
+                values.push(empty());
+            }
+            if let Some(value) = values.get_mut(index) {
+                fields(codec, value);
+            }
+        });
+    }
+
+    /// The same of anything, by index: `count` objects, or those that are read.
+    #[inline(never)]
+    fn each(
+        &mut self,
+        field: &'static str,
+        count: usize,
+        max: usize,
+        fields: &mut dyn FnMut(&mut Codec<'a>, usize),
+    ) {
         if let Some(json) = self.writing() {
             json.key(field).open("[");
-            for value in values {
+            for index in 0..count {
                 self.bracket("{");
-                fields(self, value);
+                fields(self, index);
                 self.bracket("}");
             }
             self.bracket("]");
             return;
         }
-        values.clear();
         let Some(items) = self.items(field, max) else { return };
         for (index, item) in items.inside().enumerate() {
-            let mut value = empty();
-            self.inside_item(field, index, item, &mut |codec| fields(codec, &mut value));
-            values.push(value);
-            if self.has_failed() {
-                break;
+            let Mode::Read(reading @ Reading { wrong: None, .. }) = &mut self.mode else { return };
+            reading.path.push(Step::Field(field));
+            self.inside(Step::Item(index), item, &mut |codec| fields(codec, index));
+            if let Mode::Read(reading) = &mut self.mode {
+                reading.path.pop();
             }
         }
-    }
-
-    fn has_failed(&self) -> bool {
-        matches!(&self.mode, Mode::Read(Reading { wrong: Some(_), .. }))
     }
 
     /// A list that is read, if it is one and is not too long.
@@ -401,23 +418,6 @@ impl<'a> Codec<'a> {
             return None;
         }
         Some(found)
-    }
-
-    #[inline(never)]
-    fn inside_item(
-        &mut self,
-        field: &'static str,
-        index: usize,
-        item: Value<'a>,
-        fields: &mut dyn FnMut(&mut Codec<'a>),
-    ) {
-        if let Mode::Read(reading) = &mut self.mode {
-            reading.path.push(Step::Field(field));
-        }
-        self.inside(Step::Item(index), item, fields);
-        if let Mode::Read(reading) = &mut self.mode {
-            reading.path.pop();
-        }
     }
 
     /// A list of values that are written as texts.

@@ -63,6 +63,29 @@ fn dialing(ends: &[(EndReason, u64)], columns: usize) -> String {
 }
 
 #[test]
+fn where_slots_dial_again_it_shows_how_much_of_the_duration_is_over() {
+    let churn = |duration| Plan { lifetime: Some(Span::ZERO), duration, ..plan(100) };
+    let times = Histogram::new();
+    let shown = |plan: &Plan, held| {
+        let mut line = LiveLine::new(plan, false);
+        let mut text = String::new();
+        for ms in [3_000, 3_500] {
+            let mut now = progress(&times, 100, ms, [20, 20], &[]);
+            (now.dialed, now.closed_by_us, now.held) = (9 * ms, Some(9 * ms - 20), held);
+            text = line.text(&now, 120);
+        }
+        text
+    };
+    let line = shown(&churn(Some(Span::from_s(7))), None);
+    let numbers = "31,500 dialed  20 established  3/7 s  0 errors  9,000/s";
+    assert_eq!(line, format!("[##########-----------]  {numbers}"));
+    let line = shown(&churn(None), None);
+    assert_eq!(line, numbers.replace("3/7 s  ", ""));
+    let line = shown(&churn(Some(Span::from_s(7))), Some(Span::ZERO));
+    assert!(!line.contains("holding"), "{line}");
+}
+
+#[test]
 fn the_line_shows_how_far_it_is_at_every_width() {
     assert_eq!(
         dialing(&[], 200),
