@@ -168,7 +168,8 @@ impl<'a> Driver<'a> {
 
     fn run_loop(&mut self, watch: &mut dyn Watch) -> Result<()> {
         let budgets = &self.plan.budgets;
-        let mut ready = Events::with_capacity(budgets.events_max as usize);
+        let [mut ready, mut later] =
+            [(); 2].map(|()| Events::with_capacity(budgets.events_max as usize));
         let mut actions = Vec::with_capacity(budgets.turn_actions_max());
         let mut now = self.poller.clock.now();
         let redraw_every = watch.redraw_every();
@@ -196,17 +197,22 @@ impl<'a> Driver<'a> {
             let at_once = !self.events.is_empty();
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;
+            let mut count = ready.iter().count();
+            later.clear();
             if let Some(Gap { since, is_stop }) = wake.gap {
+                // Readiness of the gap has to come before deadlines.
+                if count < budgets.events_max as usize {
+                    now = self.poller.again(&mut later)?;
+                }
                 self.dating.begin_gap(since, now);
                 self.push(now, EventKind::Gap { since, is_stop });
             }
             self.batch_at = self.events.len();
-            let mut count = 0;
-            for readiness in &ready {
-                count += 1;
+            count += later.iter().count();
+            for readiness in ready.iter().chain(&later) {
                 self.on_ready(now, readiness);
             }
-            let is_full = count >= budgets.events_max;
+            let is_full = count >= budgets.events_max as usize;
             self.dating.end_batch(is_full);
             if is_full {
                 self.push(now, EventKind::PollBatchFull);

@@ -132,11 +132,26 @@ impl Poller {
             let slept = Slept { woke, due: due.filter(|_| !at_once), at_once, was_stopped };
             self.gap(signals, &slept, now, ready)
         };
-        if ready.iter().any(|readiness| readiness.token() == TIMER) {
-            self.timer_due = None;
-        }
+        self.note_timer(ready);
         self.woke = now;
         Ok(Wake { now, gap })
+    }
+
+    /// Polls once more after a gap, without waiting, and returns the time then. The process can have
+    /// been stopped as the poll before returned: `ready` of that one has nothing of the gap.
+    ///
+    /// # Errors
+    /// [`Error::System`] if polling fails.
+    pub fn again(&mut self, ready: &mut Events) -> Result<Moment> {
+        let polled = self.poll.poll(ready, Some(Duration::ZERO));
+        polled.map_err(|error| Error::system("polling failed", &error))?;
+        self.note_timer(ready);
+        let now = self.clock.now();
+        // A further gap is found by the next poll.
+        if now.since(self.woke) < GAP_MIN {
+            self.woke = now;
+        }
+        Ok(now)
     }
 
     /// The time before `now` in which readiness was not seen, if any.
@@ -160,6 +175,12 @@ impl Poller {
         let is_timer_first = ready.iter().next().is_some_and(|first| first.token() == TIMER);
         let fired = self.timer_due.filter(|_| is_timer_first).map(|set| set.min(due));
         Some(Gap { since: fired.unwrap_or(woke).max(woke), is_stop: false })
+    }
+
+    fn note_timer(&mut self, ready: &Events) {
+        if ready.iter().any(|readiness| readiness.token() == TIMER) {
+            self.timer_due = None;
+        }
     }
 
     fn note_turn(&mut self, took: Span) {

@@ -10,16 +10,18 @@ use crate::common::faulty_servers::Fault;
 use crate::common::path::Knobs;
 use crate::common::verdict::verdict;
 use crate::common::{Namespace, topology};
-use crate::common::{Outcome, Running, wait_until};
+use crate::common::{Outcome, Running, command, skip, wait_until};
 
 const MS: Duration = Duration::from_millis(1);
 
-/// Stops the run after so long, for so long.
-fn paused(run: Running, after: Duration, length: Duration) -> Outcome {
+/// Starts a run and stops it after so long, but with all connections established, for so long.
+fn paused(client: &Namespace, words: &str, after: Duration, length: Duration) -> Outcome {
+    let run = start(client, &format!("{words} -i 50ms"));
+    run.wait_for_stats("all are established", |stats| stats.established == stats.total);
     wait_for_moment(run.begun() + after);
     run.signal(Signal::SIGSTOP);
     run.wait_until_stopped();
-    wait_for_moment(run.begun() + after + length);
+    wait_for_moment(Instant::now() + length);
     run.signal(Signal::SIGCONT);
     run.outcome()
 }
@@ -32,8 +34,8 @@ fn wait_for_moment(moment: Instant) {
 pub fn this_host_is_paused_while_keepalives_are_out() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Fault::Keep);
-    let run = start(&host, "127.0.0.1:80 -c 3000 -s 0 --probe");
-    let verdict = verdict(&paused(run, 1100 * MS, 1500 * MS));
+    let run = paused(&host, "127.0.0.1:80 -c 3000 -s 0 --probe", 1100 * MS, 1500 * MS);
+    let verdict = verdict(&run);
     verdict.word("OK", 0).reached_is(3000, 3000).never(&GONE);
 }
 
@@ -58,31 +60,56 @@ pub fn the_server_defers_accept() {
 pub fn this_host_is_paused_while_an_idle_timeout_closes() {
     let Some([client, host]) = topology::two() else { return };
     let _server = serve(&host, "10.77.0.2:80", Fault::Age(2000 * MS));
-    let run = start(&client, "10.77.0.2:80 -c 100 -s 3 --hold 4");
-    let verdict = verdict(&paused(run, 1900 * MS, 500 * MS));
+    let run = paused(&client, "10.77.0.2:80 -c 100 -s 3 --hold 4", 1900 * MS, 500 * MS);
+    let verdict = verdict(&run);
     verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).first(&["idle-timeout"]);
 }
 
 /// A RST has no date: all are closed while this process is stopped.
 pub fn this_host_is_paused_while_the_process_ends() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "10.77.0.2:80", Fault::ResetAll(1500 * MS));
-    let run = start(&client, "10.77.0.2:80 -c 100 -s 10 --hold 3");
-    let verdict = verdict(&paused(run, 1200 * MS, 1000 * MS));
+    let _server = serve(&host, "10.77.0.2:80", Fault::ResetAll(2500 * MS));
+    let run = paused(&client, "10.77.0.2:80 -c 100 -s 10 --hold 4", 2000 * MS, 1500 * MS);
+    let verdict = verdict(&run);
     verdict.word("LIMIT", 0).share(100, 100).names(&["process-restarted", "idle-timeout"]);
 }
 
-/// Closed at an age of 2 s, from 2 s to 3 s into the run, while this process is stopped and its
+/// Closed at an age of 3 s, from 3 s to 4 s into the run, while this process is stopped and its
 /// keepalives go on: acknowledged behind the FIN, they move what would date it.
 pub fn this_host_is_paused_while_checked_connections_are_closed() {
     let Some([client, host]) = topology::two() else { return };
-    let _server = serve(&host, "10.77.0.2:80", Fault::Age(2000 * MS));
-    let run = start(&client, "10.77.0.2:80 -c 100 -s 10 --hold 4");
-    let verdict = verdict(&paused(run, 1500 * MS, 2500 * MS));
+    let _server = serve(&host, "10.77.0.2:80", Fault::Age(3000 * MS));
+    let run = paused(&client, "10.77.0.2:80 -c 100 -s 10 --hold 4", 1500 * MS, 3000 * MS);
+    let verdict = verdict(&run);
     verdict.word("LIMIT", 0).reached_is(100, 100).share(100, 100).first(&["idle-timeout"]);
     let seconds = verdict.main().seconds();
     let [.., first, last] = seconds[..] else { panic!("no dates: {verdict}") };
-    assert!(first <= 2.2 && last >= 2.9, "{verdict}");
+    assert!(first <= 3.2 && last >= 3.9, "{verdict}");
+}
+
+/// Every connection is closed at the age of 2 s. This process does not run for 2.5 s between the end of
+/// one of its polls in the kernel and its return: what that brings is older than what happened since.
+pub fn this_host_is_late_as_a_poll_returns() {
+    if command("strace -V").output().is_err() {
+        return skip("a poll is delayed by strace");
+    }
+    let Some(host) = Namespace::make() else { return };
+    let _server = serve(&host, "127.0.0.1:80", Fault::Age(2000 * MS));
+    // With the dials, and with the keepalives after them.
+    let runs = [215, 230, 245, 260, 275, 290, 305].map(|poll| {
+        let delay =
+            format!("-e trace=epoll_wait -e inject=epoll_wait:delay_exit=2500000:when={poll}");
+        let program = env!("CARGO_BIN_EXE_tcpgoon");
+        let words = "-y 127.0.0.1:80 -c 100 -s 10 --hold 4 --report=full";
+        Running::start(host.command("strace", &format!("-o /dev/null {delay} {program} {words}")))
+    });
+    for run in runs {
+        let run = run.outcome();
+        run.find("Not looking: @ in all, *");
+        let verdict = verdict(&run);
+        assert_eq!(verdict.word, "LIMIT", "{verdict}");
+        verdict.first(&["idle-timeout"]).never(&["process-restarted", "connection-limit"]);
+    }
 }
 
 /// SYNs are dropped from 2 s to 8 s into the run; with a dial timeout of 5 s the first error is seen at

@@ -25,6 +25,7 @@ cases! {
         this_host_is_paused_while_an_idle_timeout_closes
         this_host_is_paused_while_the_process_ends
         this_host_is_paused_while_checked_connections_are_closed
+        this_host_is_late_as_a_poll_returns
         an_outage_is_dated_by_its_dials
         a_stalled_path_is_not_a_slow_host
         a_short_outage_while_keepalives_are_out;

@@ -97,6 +97,13 @@ impl Dials {
     /// Which of the connections that were closed young were closed on accept, and not together with
     /// older ones or, at different ages, with each other.
     fn find_on_accept(&mut self, view: &RunView<'_>) {
+        let is_certain = |(_, slot): &(Moment, u32)| {
+            greatest_age(view, view.table.of(*slot)).is_some_and(|age| age < at_once_max(view.rtt))
+        };
+        // Both ends of the others are in a gap: they may have lived as long.
+        if !self.closed.iter().any(is_certain) {
+            return;
+        }
         let (mut young, mut ages, mut older) = (Vec::new(), Vec::new(), Vec::new());
         for (at, slot) in &self.closed {
             let Some(age) = age_of_close(view.table.of(*slot)) else { continue };
@@ -186,6 +193,13 @@ fn age_of_close(connection: &Connection) -> Option<Span> {
     let is_close = matches!(connection.reason, Some(EndReason::PeerClosed | EndReason::PeerReset));
     let established_at = connection.established_at().filter(|_| is_close)?;
     Some(connection.since.since(established_at))
+}
+
+/// The age of a connection that its peer closed, if it was established as early as it can have been.
+fn greatest_age(view: &RunView<'_>, connection: &Connection) -> Option<Span> {
+    let (dialed_at, closed_at) = (connection.dialed_at, connection.since);
+    let age = age_of_close(connection)?;
+    Some(if view.gaps.touch(dialed_at..=closed_at) { closed_at.since(dialed_at) } else { age })
 }
 
 /// The age up to which a close counts as one on accept.
