@@ -94,6 +94,8 @@ fn a_clean_run_names_what_it_did_not_test() {
         let more = ["--close", "rst", "--duration", "200ms", &target];
         let run = Running::start(tcpgoon_as_typed(&[&flags[..], &more].concat())).outcome();
         let text = run.stdout.replace('\n', " ");
+        let reach = if sleep == "0" { "No limit found up to " } else { "The pace of 100/s was" };
+        assert!(text.contains(reach), "{text}");
         text.split_once("Next: ").map(|(_, next)| next.trim_end().to_owned())
     };
     let beside = "--hold-beside 50 tests what it does to open connections";
