@@ -91,7 +91,7 @@ _tcpgoon() {
 
 const BASH_END: &str = r#"  esac
   COMPREPLY=()
-  if [[ $files ]]; then
+  if [[ $files && ( $value || $cur != -* ) ]]; then
     compopt -o filenames 2>/dev/null
     COMPREPLY=($(compgen -f -- "$cur"))
     return
@@ -274,8 +274,10 @@ fn write_fish(out: &mut dyn Write) -> fmt::Result {
 const FISH_HOSTS: &str = "(__fish_print_hostnames)";
 
 fn write_fish_words(out: &mut dyn Write, condition: &str, offer: Offer) -> fmt::Result {
-    if offer == Offer::Hosts {
-        writeln!(out, "complete -c tcpgoon -n '{condition}' -a '{FISH_HOSTS}'")?;
+    match offer {
+        Offer::Hosts => writeln!(out, "complete -c tcpgoon -n '{condition}' -a '{FISH_HOSTS}'")?,
+        Offer::Files => writeln!(out, "complete -c tcpgoon -n '{condition}' -F")?,
+        _ => {}
     }
     let mut lines = String::new();
     each_word(offer, &mut |word, help| {
