@@ -31,6 +31,9 @@ use crate::report::verdict::{
 use crate::report::wrap::{COLUMNS, NO_BREAK, grouped};
 use crate::units::rfc3339;
 
+/// A headline of more bytes is one sentence, and a paragraph with the others.
+const HEADLINE_MAX: usize = 120;
+
 /// The first things to read: target, first word, what was reached, the most important problem, and
 /// numbers.
 #[inline(never)]
@@ -45,8 +48,14 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.put("<p class=\"mute\">", &report.target);
     page.put("</p><h1><strong>", &word);
     page.raw("</strong> ");
-    page.with_flags(&grouped(&reached(diagnosis, &report.case())));
-    page.raw("</h1>");
+    let text = grouped(&reached(diagnosis, &report.case()));
+    // All of a long one would fill the screen of a phone.
+    let end = text.find(". ").filter(|_| text.len() > HEADLINE_MAX);
+    let (headline, rest) = text.split_at(end.map_or(text.len(), |dot| dot + 1));
+    page.with_flags(headline);
+    page.raw("</h1><p>");
+    page.with_flags(rest.trim_start());
+    page.raw("</p>");
     if let Some(problem) = diagnosis.problems.first() {
         page.element("p", &observed(report, problem));
     }
@@ -134,7 +143,9 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
 /// Lines of the text report, which are not wrapped. Writing them to a string cannot fail.
 fn paragraphs(page: &mut Page, lines: &str) {
     for line in lines.lines() {
-        page.element("p", &line);
+        page.raw("<p>");
+        page.with_flags(line);
+        page.raw("</p>");
     }
 }
 
