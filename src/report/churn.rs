@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::rates::PerSecond;
 use crate::diagnosis::churn::{dials, established, is_rate_missed};
-use crate::diagnosis::model::Pays;
+use crate::diagnosis::model::{Diagnosis, Word};
 use crate::diagnosis::{Case, closed_by_peer};
 use crate::engine::Summary;
 use crate::engine::beside::Phase;
@@ -105,7 +105,7 @@ fn write_late(
 }
 
 /// What was reached, for the verdict.
-pub fn reached(case: &Case<'_>, churn: &ChurnStats, pays: Option<&Pays>) -> String {
+pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> String {
     let (summary, pace) = (case.summary, case.plan.pace);
     let (count, took) = (established(summary), churn.dialing.rounded_to_3_digits());
     let plural = if count == 1 { "" } else { "s" };
@@ -121,8 +121,10 @@ pub fn reached(case: &Case<'_>, churn: &ChurnStats, pays: Option<&Pays>) -> Stri
     } else if pace.is_paced() && summary.errors == 0 {
         let rate = PerSecond { count: pace.dials, took: pace.span };
         let _ = write!(text, " The pace of {rate}/s was reached.");
+    } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 0 {
+        let _ = write!(text, " No limit found up to {}/s (handshakes only).", mean(summary, churn));
     }
-    text.push_str(&super::beside::headline(churn, pays));
+    text.push_str(&super::beside::headline(churn, diagnosis.pays.as_ref()));
     text
 }
 
@@ -197,7 +199,7 @@ mod tests {
             findings: &[],
             last_lines: &[],
         };
-        reached(&case, &churn, None)
+        reached(&crate::diagnosis::diagnose(&case), &case, &churn)
     }
 
     #[test]
