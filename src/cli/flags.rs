@@ -330,7 +330,8 @@ pub const FLAGS: &[Flag] = &[
         long: "prometheus",
         value: Some("FILE"),
         verbs: REPORTS,
-        help: "Write metrics to FILE (*.prom) each interval for node_exporter's textfile collector",
+        help: "Write metrics to FILE (*.prom) for node_exporter's textfile collector; a run writes \
+               them at each interval",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Prometheus, value),
         ..BASE
     },

@@ -44,6 +44,54 @@ pub fn write_beside(
     writeln!(out)
 }
 
+/// The columns of [`rows`].
+pub const COLUMNS: [&str; 2] = ["before the churn", "during it"];
+
+/// Both groups as a table, with a dash for what there is none of; no rows without held connections.
+pub fn rows(summary: &Summary, plan: &Plan) -> Vec<(&'static str, [String; 2])> {
+    let beside = summary.churn.as_ref().and_then(|churn| churn.beside.as_deref());
+    let Some(beside) = beside else { return Vec::new() };
+    let phases = [&beside.before, &beside.during];
+    let of = |count: fn(&Phase) -> u64| phases.map(|phase| Some(count(phase)));
+    let [earlier, later] = [|count| [Some(count), None], |count| [None, Some(count)]];
+    let left = beside.established.saturating_sub(beside.before.ends());
+    let [failed, closed] = churning_ends(summary, beside);
+    let counts: [(&str, [Option<u64>; 2]); 10] = [
+        ("Held: established", earlier(beside.established.into())),
+        ("Held: errors", earlier(beside.errors.into())),
+        ("Held: still open", [left, beside.open()].map(|count| Some(count.into()))),
+        ("Held: lost", of(|phase| phase.ends().into())),
+        ("Checks answered", of(|phase| phase.answered)),
+        ("Checks unanswered", of(|phase| phase.unanswered)),
+        ("Churning: dials", later(dials(summary))),
+        ("Churning: established", later(established(summary))),
+        ("Churning: errors", later(failed)),
+        ("Churning: closed early", later(closed)),
+    ];
+    let has = |index| index == 0 || beside.began.is_some();
+    let dash = || "-".to_owned();
+    let mut rows = Vec::new();
+    for (name, values) in counts {
+        let mut cells = [dash(), dash()];
+        for (index, value) in values.into_iter().enumerate().filter(|(index, _)| has(*index)) {
+            cells[index] = value.map_or_else(dash, |value| value.to_string());
+        }
+        rows.push((name, cells));
+    }
+    let names = match plan.reply_check {
+        Some(_) => ["Check time p50", "Check time p99"],
+        None => ["Check time p50, within 15ms", "Check time p99, within 15ms"],
+    };
+    for (index, name) in names.into_iter().enumerate() {
+        let times = phases.map(|phase| match phase.rtt.count() {
+            0 => dash(),
+            _ => phase.rtt.quantile([500, 990][index]).rounded_to_3_digits().to_string(),
+        });
+        rows.insert(6 + index, (name, times));
+    }
+    rows
+}
+
 /// `, the first 2s after the churn began, the last after 3s`.
 fn write_times(
     out: &mut dyn Write,

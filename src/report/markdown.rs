@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 
 use super::Report;
+use super::beside;
 use super::churn::rate;
 use super::verdict::write_verdict;
 use crate::ask::answer::OF_THE_REPLIES;
@@ -54,6 +55,11 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>, diagnosis: &Diagnosis) ->
             let word = if one.failed { "**FAILED**" } else { "ok" };
             writeln!(out, "| {} | {} | {word} |", code(&one.threshold.text), one.actual)?;
         }
+    }
+    let rows = beside::rows(summary, report.plan);
+    if !rows.is_empty() {
+        writeln!(out, "\n| | {} |\n|---|---|---|", beside::COLUMNS.join(" | "))?;
+        rows.iter().try_for_each(|(name, cells)| row(out, name, &cells.join(" | ")))?;
     }
     let mut verdict = String::new();
     write_verdict(&mut verdict, &report.case(), diagnosis)?;

@@ -172,7 +172,7 @@ pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>) -> String {
 fn seconds(span: Span) -> String {
     let centis = (span.0 + NS_PER_S / 200) / (NS_PER_S / 100);
     match centis {
-        10..6_000 => format!("{}.{:02} s", centis / 100, centis % 100),
+        10..6_000 => format!("{}.{:02}{NO_BREAK}s", centis / 100, centis % 100),
         _ => span.rounded_to_3_digits().to_string(),
     }
 }

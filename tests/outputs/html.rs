@@ -13,8 +13,8 @@ use tcpgoon::engine::Summary;
 use tcpgoon::icmp::IcmpTally;
 use tcpgoon::last_lines::LastLine;
 use tcpgoon::limits::{CgroupMemory, Gauge, Host};
-use tcpgoon::plan::{Hold, Pace, Plan};
-use tcpgoon::report::{Report, html, short};
+use tcpgoon::plan::{Hold, Pace, Plan, Probe};
+use tcpgoon::report::{Report, html, markdown, short};
 use tcpgoon::route::{OtherAddresses, Routes, Target};
 use tcpgoon::sim::world::setup::{End, Limit, LimitOn, Path, Server, World};
 use tcpgoon::sim::world::{Stalls, run as simulate};
@@ -29,8 +29,8 @@ fn targets(count: u8, host: &str) -> Routes {
     Routes::new((1..=count).map(target).collect(), &[]).unwrap()
 }
 
-/// The page and the text of a finished run.
-fn rendered(plan: &Plan, summary: &Summary, target: &str, said: &[u8]) -> [String; 2] {
+/// The page, the text and the Markdown of a finished run.
+fn rendered(plan: &Plan, summary: &Summary, target: &str, said: &[u8]) -> [String; 3] {
     let gauge = Gauge { most: 7, used: 1 };
     let limits = Host {
         cgroups: vec![CgroupMemory { file: target.to_owned(), bytes: gauge }],
@@ -57,7 +57,9 @@ fn rendered(plan: &Plan, summary: &Summary, target: &str, said: &[u8]) -> [Strin
     };
     let diagnosis = diagnose(&report.case());
     let text = short::report(&report, &diagnosis, ReportForm::Full, 80);
-    [html::document(&report, &diagnosis), text]
+    let mut table = String::new();
+    markdown::write(&mut table, &report, &diagnosis).unwrap();
+    [html::document(&report, &diagnosis), text, table]
 }
 
 /// Half of the servers close what is above their limit; the path loses packets.
@@ -79,7 +81,7 @@ fn simulated(connections: u32, count: u8, host: &str) -> (Plan, Summary) {
 #[test]
 fn every_value_from_outside_is_escaped() {
     let (plan, summary) = simulated(60, 3, HOSTILE);
-    let [page, text] = rendered(&plan, &summary, HOSTILE, HOSTILE.as_bytes());
+    let [page, text, _] = rendered(&plan, &summary, HOSTILE, HOSTILE.as_bytes());
     let read = read(&page);
     assert_eq!(read.faults, [""; 0]);
     assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"));
@@ -116,8 +118,82 @@ fn other_parsers_read_the_same_page() {
         return skip("Python is missing");
     }
     let (plan, summary) = simulated(60, 3, HOSTILE);
-    let [page, _] = rendered(&plan, &summary, HOSTILE, HOSTILE.as_bytes());
+    let [page, ..] = rendered(&plan, &summary, HOSTILE, HOSTILE.as_bytes());
     assert_eq!(succeed(python, &page), "True False 1 True\n");
+}
+
+#[test]
+fn a_flag_and_a_number_with_its_unit_stay_on_one_line() {
+    let plan = Plan { pace: Pace::sleep(Span::from_ms(10)), ..Plan::plain(51, targets(1, "x")) };
+    let world = World::new(Server::default(), Path::default());
+    let summary = simulate(&plan, &world, 1, Stalls::None).summary;
+    let [page, text, _] = rendered(&plan, &summary, "--hold-beside", b"");
+    assert_eq!(faults(&page, &text), [""; 0]);
+    assert!(page.contains("dialed in <span class=\"flag\">0.50 s</span> ("), "{page}");
+    assert!(page.contains("\">tcpgoon <span class=\"flag\">--hold-beside</span></code>"), "{page}");
+    // This is wider than a phone.
+    let [page, ..] = rendered(&plan, &summary, &format!("--{}", "w".repeat(80)), b"");
+    assert!(page.contains("\">tcpgoon --www"), "{page}");
+}
+
+/// 20 connections are held, and 40 churn at a server that closes what is above 30.
+#[test]
+fn held_and_churning_connections_are_a_table_with_the_numbers_of_the_text() {
+    let limit = Limit { on: LimitOn::Open(30), end: End::Fin, has_last_words: false };
+    let server = Server { limit: Some(limit), ..Server::default() };
+    let plan = Plan {
+        pace: Pace::sleep(Span::from_ms(10)),
+        lifetime: Some(Span::from_ms(300)),
+        hold_beside: 20,
+        probe: Probe::All,
+        duration: Some(Span::from_s(4)),
+        ..Plan::plain(60, targets(1, "x"))
+    };
+    let world = World::new(server, Path::default());
+    let summary = simulate(&plan, &world, 1, Stalls::None).summary;
+    let [page, text, table] = rendered(&plan, &summary, "x", b"");
+    assert_eq!(faults(&page, &text), [""; 0]);
+    assert!(table.contains("\n\n| | before the churn | during it |\n|---|---|---|\n| Held: "));
+    let row = |name: &str| {
+        let begin = format!("| {name} | ");
+        let row = table.lines().find_map(|line| line.strip_prefix(&begin));
+        let (before, during) = row.unwrap().trim_end_matches(" |").split_once(" | ").unwrap();
+        let cells = format!("<td>{before}</td><td>{during}</td></tr>");
+        assert!(page.contains(&format!("{name}<small></small></th>{cells}")), "{name}: {page}");
+        [before, during].map(str::to_owned)
+    };
+    let [of, open, lost] =
+        ["established", "still open", "lost"].map(|is| row(&format!("Held: {is}")));
+    assert!(text.contains(&format!("Held: {} of 20 established, {} open at", of[0], open[1])));
+    assert_eq!(
+        [&of[1], &open[0], &lost[0], &lost[1], &row("Held: errors")[0]],
+        ["-", "20", "0", "0", "0"]
+    );
+    let [answered, unanswered] = ["answered", "unanswered"].map(|is| row(&format!("Checks {is}")));
+    let [p50, p99] = ["p50", "p99"].map(|of| row(&format!("Check time {of}, within 15ms")));
+    for (index, when) in ["before", "during"].into_iter().enumerate() {
+        let [answered, unanswered, p50, p99] =
+            [&answered, &unanswered, &p50, &p99].map(|row| &row[index]);
+        let counts = format!("{answered} answered, {unanswered} unanswered");
+        let line = format!("Checks {when} the churn: {counts}; RTT p50/p99 = {p50}/{p99} (");
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    let [dials, opened, errors, early] = ["dials", "established", "errors", "closed early"]
+        .map(|what| row(&format!("Churning: {what}"))[1].clone());
+    assert!(early.parse::<u64>().unwrap() > 20, "{early}");
+    let counts = format!("{opened} established, {errors} failed, {early} closed early");
+    assert!(text.contains(&format!("Churning: {dials} dials from ")), "{text}");
+    assert!(text.contains(&counts), "{counts}: {text}");
+    // On a phone the whole headline would be ten lines.
+    let verdict = text.split("--- verdict ---\nLIMIT: ").nth(1).unwrap().replace('\n', " ");
+    let (headline, rest) = verdict.split_once(". ").unwrap();
+    let begin = format!("</strong> {headline}.</h1><p>{}", &rest[..80]);
+    assert!(page.contains(&begin), "{begin}: {page}");
+    // Nothing of it in a run that only churns.
+    let plan = Plan { hold_beside: 0, ..plan };
+    let summary = simulate(&plan, &world, 1, Stalls::None).summary;
+    let [page, _, table] = rendered(&plan, &summary, "x", b"");
+    assert!(!page.contains("before the churn") && !table.contains("before the churn"));
 }
 
 #[test]
@@ -125,7 +201,7 @@ fn the_largest_report_is_bounded() {
     let (plan, summary) = simulated(4_000, 50, "target.example");
     let samples = summary.series.points().len();
     assert!(samples > 256, "{samples}");
-    let [page, text] = rendered(&plan, &summary, "50 targets", b"bye");
+    let [page, text, _] = rendered(&plan, &summary, "50 targets", b"bye");
     assert_eq!(faults(&page, &text), [""; 0]);
     println!("{samples} samples, 50 targets: {} bytes", page.len());
     assert!(page.len() < BYTES_MAX / 3, "{}", page.len());
@@ -205,7 +281,7 @@ fn a_phone_shows_all_of_it() {
     for (connections, count, host) in [(1, 1, "x"), (3, 2, "x"), (60, 3, HOSTILE), (900, 50, &long)]
     {
         let (plan, summary) = simulated(connections, count, host);
-        let [page, _] = rendered(&plan, &summary, host, &[b'w'; 120]);
+        let [page, ..] = rendered(&plan, &summary, host, &[b'w'; 120]);
         let charts = page.matches("<figure>").count();
         let shown = in_browser(&scratch, &page);
         assert_eq!(shown, format!("400 px, charts: {charts}, "), "{connections} connections");

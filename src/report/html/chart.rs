@@ -41,7 +41,7 @@ pub struct Chart<'a> {
 }
 
 /// Labels of marks that are closer would overlap.
-const MARKS_APART_MIN: u64 = 70;
+const MARKS_APART_MIN: u64 = 100;
 
 impl Curve {
     #[inline(never)]
@@ -202,6 +202,19 @@ fn go(path: &mut String, letter: char, at: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_whose_labels_would_touch_are_left_out() {
+        let axis = Axis::counts(9);
+        let marks = [(300, "p50"), (390, "p90"), (400, "p99")];
+        let (x, y) = (&axis, &axis);
+        let chart =
+            Chart { id: "a", title: "", note: &"", x, y, curves: &[], marks: &marks, bands: &[] };
+        let mut page = Page::default();
+        chart.write(&mut page);
+        let html = page.into_html();
+        assert!(html.contains(">p50<") && html.contains(">p99<") && !html.contains(">p90<"));
+    }
 
     #[test]
     fn a_path_goes_in_steps_and_is_interrupted_where_there_is_no_value() {

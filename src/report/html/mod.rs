@@ -35,6 +35,7 @@ pub fn document(report: &Report<'_>, diagnosis: &Diagnosis) -> String {
     sections::result(&mut page, report, diagnosis);
     sections::verdict(&mut page, report, diagnosis);
     sections::conditions(&mut page, report);
+    sections::groups(&mut page, report);
     page.raw("<section><h2>Over time</h2>\n");
     charts::write(&mut page, report.summary);
     page.raw("</section>\n");

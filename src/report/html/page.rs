@@ -4,7 +4,11 @@
 use std::fmt::{self, Display, Write};
 
 use crate::escape::write_printable;
+use crate::report::wrap::NO_BREAK;
 use crate::units::Span;
+
+/// The most bytes that are kept on one line.
+const UNBROKEN_MAX: usize = 24;
 
 /// A time to three digits.
 pub struct Short(pub Span);
@@ -75,12 +79,15 @@ impl Page {
         self.raw(">");
     }
 
-    /// Text with flags that are not broken after their hyphens.
+    /// Text with flags that are not broken after their hyphens, nor anything at [`NO_BREAK`].
     pub fn with_flags(&mut self, text: &str) {
-        for word in text.split_inclusive(' ') {
-            match word.contains("--") {
-                true => self.element("span class=\"flag\"", &word),
-                false => self.text(&word),
+        for (index, word) in text.split(' ').enumerate() {
+            self.raw(if index > 0 { " " } else { "" });
+            let is_whole = word.starts_with("--") || word.contains(NO_BREAK);
+            // A longer one would not fit on a phone.
+            match is_whole && word.len() <= UNBROKEN_MAX {
+                true => self.element("span class=\"flag\"", &word.replace(NO_BREAK, " ")),
+                false => self.text(&word.replace(NO_BREAK, " ")),
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::display::ReportForm;
 use crate::engine::{EndReason, Side};
 use crate::limits::{Gauge, Host, ports_usable};
 use crate::report::Report;
+use crate::report::beside;
 use crate::report::checks::{lines, reading_text};
 use crate::report::churn::mean;
 use crate::report::evidence::{self, NO_REPLY, reason_text};
@@ -30,6 +31,9 @@ use crate::report::verdict::{
 use crate::report::wrap::{COLUMNS, NO_BREAK, grouped};
 use crate::units::rfc3339;
 
+/// A headline of more bytes is one sentence, and a paragraph with the others.
+const HEADLINE_MAX: usize = 120;
+
 /// The first things to read: target, first word, what was reached, the most important problem, and
 /// numbers.
 #[inline(never)]
@@ -44,8 +48,14 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     page.put("<p class=\"mute\">", &report.target);
     page.put("</p><h1><strong>", &word);
     page.raw("</strong> ");
-    page.with_flags(&plain(&reached(diagnosis, &report.case())));
-    page.raw("</h1>");
+    let text = grouped(&reached(diagnosis, &report.case()));
+    // All of a long one would fill the screen of a phone.
+    let end = text.find(". ").filter(|_| text.len() > HEADLINE_MAX);
+    let (headline, rest) = text.split_at(end.map_or(text.len(), |dot| dot + 1));
+    page.with_flags(headline);
+    page.raw("</h1><p>");
+    page.with_flags(rest.trim_start());
+    page.raw("</p>");
     if let Some(problem) = diagnosis.problems.first() {
         page.element("p", &observed(report, problem));
     }
@@ -107,7 +117,8 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
                     page.raw("</h3><dl class=\"checks\">");
                     is_first = false;
                 }
-                page.put("<dt><code>", &line.command);
+                page.raw("<dt><code>");
+                page.with_flags(&line.command);
                 page.raw("</code></dt><dd>");
                 for (index, reading) in line.readings.iter().enumerate() {
                     page.raw(if index == 0 { "" } else { "; " });
@@ -132,7 +143,9 @@ pub fn verdict(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
 /// Lines of the text report, which are not wrapped. Writing them to a string cannot fail.
 fn paragraphs(page: &mut Page, lines: &str) {
     for line in lines.lines() {
-        page.element("p", &line);
+        page.raw("<p>");
+        page.with_flags(line);
+        page.raw("</p>");
     }
 }
 
@@ -188,6 +201,20 @@ pub fn conditions(page: &mut Page, report: &Report<'_>) {
         let word = if one.failed { "FAILED" } else { "ok" };
         page.row(&one.threshold.text, "", &[&word, &one.actual]);
     }
+    page.end_table();
+    page.raw("</section>\n");
+}
+
+/// The connections that are held beside a churn, and the others.
+#[inline(never)]
+pub fn groups(page: &mut Page, report: &Report<'_>) {
+    let rows = beside::rows(report.summary, report.plan);
+    if rows.is_empty() {
+        return;
+    }
+    page.raw("<section><h2>Held and churning connections</h2>\n");
+    page.begin_table("Held connections are checked every second", &beside::COLUMNS);
+    rows.iter().for_each(|(name, [before, during])| page.row(name, "", &[before, during]));
     page.end_table();
     page.raw("</section>\n");
 }
@@ -317,7 +344,8 @@ fn limit_rows(page: &mut Page, host: &Host) {
 /// What was run, how to run it again, and the text report.
 #[inline(never)]
 pub fn run(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
-    page.put("<section><h2>Run it again</h2>\n<code class=\"command\">", &report.command_line);
+    page.raw("<section><h2>Run it again</h2>\n<code class=\"command\">");
+    page.with_flags(report.command_line);
     page.put("</code><p class=\"mute\">", &NAME_AND_VERSION);
     page.put(" on ", &report.host.unwrap_or("an unknown host"));
     page.put(", ", &rfc3339(report.start_unix_ns));
