@@ -189,8 +189,8 @@ fn slots_needed(case: &Case<'_>, churn: &ChurnStats) -> (u128, &'static str) {
     let all = (opening + failing + living).saturating_mul(churn.dials_due.into()) / decided;
     let what = match opening + failing > living {
         true if failing > opening => "failed dials kept the slots busy",
-        true => "slow handshakes kept the slots busy",
-        false => "no slot was free",
+        true if opened.avg() >= LATE_MIN => "slow handshakes kept the slots busy",
+        _ => "no slot was free",
     };
     let held = u128::from(case.plan.hold_beside);
     (all.div_ceil(u128::from(churn.dialing.0.max(1))) + held, what)
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(text(&plan, &summary, &churn), format!("{start} {missed}"));
         // Without a duration that is how it ends.
         (plan.duration, plan.pace) = (None, Pace::UNPACED);
-        (churn.dialing, churn.established_min) = (Span::from_s(1), 10);
+        (churn.dialing, churn.dials_due, churn.established_min) = (Span::from_s(1), 0, 10);
         assert_eq!(text(&plan, &summary, &churn), "10 connections in 1s, 10/s.");
         (0..19).for_each(|_| summary.failed_times.record(Span::from_ms(700)));
         let hint = "Failed dials kept the slots busy: a larger -c or --rate may reach more.";
@@ -284,6 +284,8 @@ mod tests {
                 none,
                 "slow handshakes kept the slots busy, -c 100 is needed.",
             ),
+            // Handshakes of a microsecond are not slow.
+            ([Span(1_000), none], [380, 0, 9], none, "no slot was free."),
             // Each slot is free again at once.
             ([none, ms(1)], [380, 0, 9], none, "no slot was free."),
             ([none, ms(1)], [9, 300, 9], none, "no ephemeral port was free."),
