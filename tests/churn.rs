@@ -273,7 +273,7 @@ fn time_wait_is_foreseen_and_named_when_it_stopped_the_run() {
     for words in [
         "LIMIT: 100 connections in ",
         "Cause, this host (certain):\n  1. time-wait",
-        "this run had closed 100 connections by FIN, and has 100 ports",
+        "connections by FIN, and has 100 ports",
     ] {
         assert!(verdict.contains(words), "{words}: {stopped:#?}");
     }

@@ -74,8 +74,11 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         _ => None,
     };
     let checks = lifetime.is_none();
+    let connections = u.int_in_range(1..=CONNECTIONS_MAX)?;
+    let hold_beside = if checks { 0 } else { u.int_in_range(0..=connections - 1)? };
     Ok(Plan {
-        connections: u.int_in_range(1..=CONNECTIONS_MAX)?,
+        connections,
+        hold_beside,
         routes: Routes::new(targets, &sources).expect("a few"),
         other_addresses: Vec::new(),
         pace: match u.int_in_range(0..=2)? {

@@ -10,12 +10,13 @@ use super::rules;
 use super::symptoms::Observed;
 use crate::diagnosis::causes::Cause;
 use crate::engine::analysis::dials::at_once_max;
-use crate::engine::churn::ChurnStats;
+use crate::engine::churn::{ChurnStats, LATE_MIN};
 use crate::engine::failure_times::{Failures, SLOW_DIAL_MIN};
 use crate::engine::series::{DIAL_BUCKETS, Point, upper_edge};
 use crate::engine::{EndReason, Side, State, Summary};
 use crate::error::exit;
 use crate::order::sort_short_by_key;
+use crate::plan::Pace;
 use crate::units::{Moment, Span};
 
 /// Ages that differ by less than a twentieth, or by this, are the same.
@@ -23,6 +24,10 @@ const AGES_APART_MIN: Span = Span::from_ms(20);
 
 /// The fewest intervals that show a steady rate.
 const STEADY_MIN: u64 = 3;
+
+/// The fewest that show one by chance in less than 1 of 50 runs, and from what variance on.
+const EVEN_MIN: u64 = 4;
+const VARIANCE_MIN: f64 = 16.0;
 
 /// Up to this part of the dials can be lost at random, in these parts of the run.
 const SPREAD_ONE_OF: u64 = 5;
@@ -240,9 +245,14 @@ pub fn candidates(view: &rules::View<'_>) -> Vec<Candidate> {
         if fails_throughout(summary, view.observed.began) {
             all.retain(|one| one.cause != Cause::Outage);
         }
-        // The same number in each interval: what admits them counts by time.
-        let Part { all: dials, hits } = view.observed.fit.part;
-        if hits * SPREAD_ONE_OF > dials && summary.churn.as_ref().is_some_and(is_steady) {
+        // The same number in each interval: what admits them counts by time. Evidence is worth more.
+        let part = view.observed.fit.part;
+        let is_limit = |churn| match part.hits * SPREAD_ONE_OF > part.all {
+            true => is_steady(churn),
+            false => is_even(churn, part),
+        };
+        let has_evidence = |one: &Candidate| one.evidence.iter().any(|evidence| evidence.is_for);
+        if summary.churn.as_ref().is_some_and(is_limit) && !all.iter().any(has_evidence) {
             sort_short_by_key(&mut all, |one| one.cause != Cause::RateLimit);
         }
     }
@@ -272,6 +282,18 @@ fn is_steady(churn: &ChurnStats) -> bool {
     intervals >= STEADY_MIN && established_min > 0 && established_min * 10 >= established_max * 8
 }
 
+/// Whether the numbers established in the intervals differ by less than half the standard deviation
+/// that failures at random cause.
+fn is_even(churn: &ChurnStats, part: Part) -> bool {
+    let ChurnStats { intervals, established_min, established_max, .. } = *churn;
+    if intervals < EVEN_MIN || established_min == 0 {
+        return false;
+    }
+    let range = float(established_max - established_min);
+    let variance = float(part.hits) * float(part.misses()) / float(part.all * intervals);
+    variance >= VARIANCE_MIN && 4.0 * range * range <= variance
+}
+
 /// The first word, and its exit code.
 pub fn word(case: &Case<'_>, churn: &ChurnStats) -> (Word, u8) {
     let summary = case.summary;
@@ -279,7 +301,7 @@ pub fn word(case: &Case<'_>, churn: &ChurnStats) -> (Word, u8) {
     let word = match code {
         exit::NOT_COMPLETED => Word::Stopped,
         _ if summary.established_ever == 0 => Word::Failed,
-        exit::ALL_ESTABLISHED if !is_rate_missed(summary, churn) => Word::Ok,
+        exit::ALL_ESTABLISHED if !is_rate_missed(case.plan.pace, summary, churn) => Word::Ok,
         _ => Word::Limit,
     };
     (word, code)
@@ -298,9 +320,13 @@ pub fn established(summary: &Summary) -> u64 {
     summary.established_ever.saturating_sub(beside.map_or(0, |beside| beside.established.into()))
 }
 
-/// Whether fewer dials were started than the pace made due.
-pub fn is_rate_missed(summary: &Summary, churn: &ChurnStats) -> bool {
-    dials(summary) < churn.dials_due - churn.dials_due / MISSED_ONE_OF
+/// Whether fewer dials were started than the pace made due; one that was due just before the end is not
+/// late yet.
+pub fn is_rate_missed(pace: Pace, summary: &Summary, churn: &ChurnStats) -> bool {
+    let ChurnStats { dialing, dials_due, .. } = *churn;
+    let by = |span| pace.dials_within(span);
+    let at_end = by(dialing).saturating_sub(by(Span(dialing.0.saturating_sub(LATE_MIN.0))));
+    dials(summary) < dials_due.saturating_sub(at_end.max(dials_due / MISSED_ONE_OF))
 }
 
 #[cfg(test)]
@@ -311,6 +337,42 @@ mod tests {
     use crate::icmp::IcmpTally;
     use crate::plan::Plan;
     use crate::route::{Routes, Target};
+
+    #[test]
+    fn numbers_that_differ_less_than_failures_at_random_are_even() {
+        // Of 600 in each of four, 100 fail: the standard deviation is 9.
+        let part = Part { all: 2_400, hits: 400 };
+        for (intervals, [min, max], share, expected) in [
+            (4, [498, 502], part, true),
+            (4, [498, 503], part, false),
+            (3, [498, 502], part, false),
+            (4, [0, 0], part, false),
+            (4, [598, 598], Part { all: 2_400, hits: 8 }, false),
+        ] {
+            let (established_min, established_max) = (min, max);
+            let churn =
+                ChurnStats { intervals, established_min, established_max, ..ChurnStats::default() };
+            assert_eq!(
+                is_even(&churn, share),
+                expected,
+                "{intervals} of {min} to {max}, {share:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_dial_that_was_due_at_the_end_is_not_missed() {
+        // Ten a second, for a bit more than one.
+        let summary = Summary { established_ever: 10, ..Summary::default() };
+        let missed = |dialing, dials_due| {
+            let churn = ChurnStats { dialing, dials_due, ..ChurnStats::default() };
+            is_rate_missed(Pace::rate(10_000), &summary, &churn)
+        };
+        assert!(!missed(Span::from_us(1_000_500), 11));
+        assert!(missed(Span::from_us(1_002_000), 11));
+        assert!(missed(Span::from_us(1_100_500), 12));
+        assert!(!missed(Span::ZERO, 0));
+    }
 
     /// A day of 100,000 dials a second, half of which are refused.
     #[test]

@@ -4,7 +4,7 @@
 //! A slot is *free* from the end of its connection to the next dial action, in the order of the
 //! ends. Until then it stays in its state, so that the statistics line shows what happened to it;
 //! our own close leaves it not initiated. Each dial is a new attempt: what is still reported of an
-//! earlier one names another [`Key`], and dies in the table.
+//! earlier one names another `Key`, and dies in the table.
 
 use std::collections::TryReserveError;
 

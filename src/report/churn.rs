@@ -82,7 +82,10 @@ fn write_late(
     }
     let (due, started, took) = (churn.dials_due, dials(summary), churn.dialing);
     let [due_rate, started_rate] = [due, started].map(|count| PerSecond { count, took });
-    let is_missed = is_rate_missed(summary, churn);
+    if due == 0 {
+        return Ok(());
+    }
+    let is_missed = is_rate_missed(plan.pace, summary, churn);
     let reached = if is_missed { "not reached" } else { "reached" };
     writeln!(
         out,
@@ -106,23 +109,41 @@ fn write_late(
 
 /// What was reached, for the verdict.
 pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> String {
-    let (summary, pace) = (case.summary, case.plan.pace);
-    let (count, took) = (established(summary), churn.dialing.rounded_to_3_digits());
+    let Case { plan, summary, .. } = *case;
+    let (pace, count, took) =
+        (plan.pace, established(summary), churn.dialing.rounded_to_3_digits());
     let plural = if count == 1 { "" } else { "s" };
     let mut text = format!("{count} connection{plural} in {took}, {}/s", mean(summary, churn));
     if let Some(ends) = ends(churn) {
         let _ = write!(text, " ({ends}/s by interval)");
     }
     text.push('.');
-    if is_rate_missed(summary, churn) {
+    let is_begun = churn.beside.as_ref().is_none_or(|beside| beside.began.is_some());
+    if !is_begun {
+        text.push_str(" The churn was not begun.");
+    }
+    let by = match summary {
+        Summary { hit_max_errors: true, .. } => "--max-errors",
+        Summary { loop_failed: true, .. } => "An error of this host",
+        // Without a duration only a signal ends it.
+        Summary { stopped: true, .. } if plan.duration.is_some() => "A signal",
+        _ => "",
+    };
+    if !by.is_empty() {
+        let _ = write!(text, " {by} ended the run.");
+    }
+    if is_rate_missed(pace, summary, churn) {
         let (started, due) = (dials(summary), churn.dials_due);
         let why = why_missed(case, churn);
         let _ = write!(text, " Only {started} of {due} due dials were started: {why}.");
-    } else if pace.is_paced() && summary.errors == 0 {
+    } else if pace.is_paced() && summary.errors == 0 && is_begun {
         let rate = PerSecond { count: pace.dials, took: pace.span };
         let _ = write!(text, " The pace of {rate}/s was reached.");
     } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 0 {
         let _ = write!(text, " No limit found up to {}/s (handshakes only).", mean(summary, churn));
+    } else if !pace.is_paced() && churn.established_min > 0 && failed_most_of_the_time(case, churn)
+    {
+        text.push_str(" Failed dials kept the slots busy: a larger -c or --rate may reach more.");
     }
     text.push_str(&super::beside::headline(churn, diagnosis.pays.as_ref()));
     text
@@ -132,44 +153,56 @@ pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> St
 fn why_missed(case: &Case<'_>, churn: &ChurnStats) -> String {
     let paused = case.summary.gaps.total();
     let missed = churn.dials_due.saturating_sub(dials(case.summary));
-    if case.plan.pace.dials_within(paused) > missed / 2 {
+    if paused > Span::ZERO && case.plan.pace.dials_within(paused) > missed / 2 {
         return format!("this host was not looking for {}", paused.rounded_to_3_digits());
     }
     let of = |late: Late| churn.late[late as usize];
     if of(Late::NoPort) > of(Late::NoSlot).max(of(Late::Here)) {
         return "no ephemeral port was free".to_owned();
     }
-    if of(Late::Here) > of(Late::NoSlot) {
-        return "this host was too slow".to_owned();
-    }
-    let (needed, is_slow) = slots_needed(case, churn);
-    let what = if is_slow { "slow handshakes kept the slots busy" } else { "no slot was free" };
+    let (needed, what) = slots_needed(case, churn);
     match needed <= u128::from(case.plan.connections) {
+        // Late are only dials that did start.
+        true if of(Late::Here) > of(Late::NoSlot) => "this host was too slow".to_owned(),
         true => what.to_owned(),
         false => format!("{what}, -c {needed} is needed"),
     }
 }
 
-/// The slots that all due dials would keep busy, and whether rather for their dials than for lifetimes.
-fn slots_needed(case: &Case<'_>, churn: &ChurnStats) -> (u128, bool) {
+/// Whether slots waited for dials that failed for most of the time.
+fn failed_most_of_the_time(case: &Case<'_>, churn: &ChurnStats) -> bool {
+    let all = u128::from(case.plan.connections) * u128::from(churn.dialing.0);
+    case.summary.failed_times.sum_ns() * 2 > all
+}
+
+/// The slots that all due dials would keep busy, beside those that are held, and what keeps most busy.
+fn slots_needed(case: &Case<'_>, churn: &ChurnStats) -> (u128, &'static str) {
     let (opened, failed) = (&case.summary.established_times, &case.summary.failed_times);
     let lifetimes = &case.summary.lifetimes;
     let decided = u128::from((opened.count() + failed.count()).max(1));
-    let lifetime = match lifetimes.count() {
+    // Those that are held live longer.
+    let lifetime = case.plan.lifetime.unwrap_or_default().min(match lifetimes.count() {
         // Each is open yet.
-        0 => case.plan.lifetime.unwrap_or_default().min(churn.dialing),
+        0 => churn.dialing,
         _ => lifetimes.avg(),
-    };
-    let dialing = opened.sum_ns() + failed.sum_ns();
+    });
+    let (opening, failing) = (opened.sum_ns(), failed.sum_ns());
     let living = u128::from(lifetime.0).saturating_mul(opened.count().into());
-    let busy = (dialing + living).saturating_mul(churn.dials_due.into()) / decided;
-    (busy.div_ceil(u128::from(churn.dialing.0.max(1))), dialing > living)
+    let all = (opening + failing + living).saturating_mul(churn.dials_due.into()) / decided;
+    let what = match opening + failing > living {
+        true if failing > opening => "failed dials kept the slots busy",
+        true if opened.avg() >= LATE_MIN => "slow handshakes kept the slots busy",
+        _ => "no slot was free",
+    };
+    let held = u128::from(case.plan.hold_beside);
+    (all.div_ceil(u128::from(churn.dialing.0.max(1))) + held, what)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::counters::Counters;
+    use crate::engine::beside::BesideStats;
     use crate::icmp::IcmpTally;
     use crate::plan::Pace;
     use crate::route::{Routes, Target};
@@ -190,16 +223,53 @@ mod tests {
         summary.gaps.push(Moment(0), Moment(0) + pause, true);
         let dialing = Span::from_s(2);
         let churn = ChurnStats { dials_due: 2_000, dialing, late, ..ChurnStats::default() };
-        summary.churn = Some(churn.clone());
-        let case = Case {
-            plan: &plan,
-            summary: &summary,
-            counters: &Counters::default(),
-            icmp: &IcmpTally::default(),
-            findings: &[],
-            last_lines: &[],
+        text(&plan, &summary, &churn)
+    }
+
+    fn text(plan: &Plan, summary: &Summary, churn: &ChurnStats) -> String {
+        let (counters, icmp) = (&Counters::default(), &IcmpTally::default());
+        let case = Case { plan, summary, counters, icmp, findings: &[], last_lines: &[] };
+        let diagnosis = Diagnosis { word: Word::Limit, ..crate::diagnosis::diagnose(&case) };
+        reached(&diagnosis, &case, churn)
+    }
+
+    #[test]
+    fn a_headline_has_what_ended_the_run_and_what_kept_its_slots_busy() {
+        let target = Target { host: "h".into(), address: "10.0.0.1:80".parse().unwrap() };
+        let mut plan = Plan {
+            pace: Pace::rate(10_000),
+            lifetime: Some(Span::ZERO),
+            duration: Some(Span::from_s(9)),
+            ..Plan::plain(20, Routes::to_one(target))
         };
-        reached(&crate::diagnosis::diagnose(&case), &case, &churn)
+        let mut summary = Summary { stopped: true, ..Summary::default() };
+        let mut churn =
+            ChurnStats { beside: Some(Box::new(BesideStats::default())), ..ChurnStats::default() };
+        let not_begun = "0 connections in 0s, 0/s. The churn was not begun.";
+        assert_eq!(text(&plan, &summary, &churn), format!("{not_begun} A signal ended the run."));
+        summary.hit_max_errors = true;
+        assert_eq!(
+            text(&plan, &summary, &churn),
+            format!("{not_begun} --max-errors ended the run.")
+        );
+        // One dial is missing when a signal ends the run, and this host was never paused.
+        churn = ChurnStats { dialing: Span::from_ms(1_090), dials_due: 11, ..churn };
+        churn.beside = None;
+        (summary.hit_max_errors, summary.established_ever) = (false, 10);
+        let start = "10 connections in 1.09s, 9.2/s. A signal ended the run.";
+        let missed = "Only 10 of 11 due dials were started: no slot was free.";
+        assert_eq!(text(&plan, &summary, &churn), format!("{start} {missed}"));
+        // Without a duration that is how it ends.
+        (plan.duration, plan.pace) = (None, Pace::UNPACED);
+        (churn.dialing, churn.dials_due, churn.established_min) = (Span::from_s(1), 0, 10);
+        assert_eq!(text(&plan, &summary, &churn), "10 connections in 1s, 10/s.");
+        (0..19).for_each(|_| summary.failed_times.record(Span::from_ms(700)));
+        let hint = "Failed dials kept the slots busy: a larger -c or --rate may reach more.";
+        assert_eq!(text(&plan, &summary, &churn), format!("10 connections in 1s, 10/s. {hint}"));
+        // Nine held ones add to the slots that are needed.
+        (plan.pace, plan.hold_beside, churn.dials_due) = (Pace::rate(50_000), 9, 58);
+        let needed = "failed dials kept the slots busy, -c 50 is needed.";
+        assert!(text(&plan, &summary, &churn).ends_with(needed));
     }
 
     #[test]
@@ -214,6 +284,8 @@ mod tests {
                 none,
                 "slow handshakes kept the slots busy, -c 100 is needed.",
             ),
+            // Handshakes of a microsecond are not slow.
+            ([Span(1_000), none], [380, 0, 9], none, "no slot was free."),
             // Each slot is free again at once.
             ([none, ms(1)], [380, 0, 9], none, "no slot was free."),
             ([none, ms(1)], [9, 300, 9], none, "no ephemeral port was free."),
@@ -222,6 +294,9 @@ mod tests {
         ] {
             assert_eq!(headline(400, times, late, pause), format!("{only} {why}"));
         }
+        // Only one that did start is late, and no other slot came free.
+        let open = headline(20, [none, ms(9_000)], [0, 0, 1], none);
+        assert!(open.ends_with("no slot was free, -c 2000 is needed."), "{open}");
         // All slots are still open.
         let open = headline(20, [none, ms(9_000)], [9, 0, 0], none);
         assert!(open.ends_with("no slot was free, -c 2000 is needed."), "{open}");

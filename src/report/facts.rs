@@ -67,7 +67,9 @@ pub fn fact_text(fact: &Fact) -> String {
             format!("conntrack on this host dropped {count} packets")
         }
         Fact::ClosedIntoTimeWait { connections, ports } => {
-            format!("this run had closed {connections} connections by FIN, and has {ports} ports")
+            format!(
+                "this run had closed at least {connections} connections by FIN, and has {ports} ports"
+            )
         }
         Fact::IngressDrops { count } => {
             format!("this host dropped {count} received packets (softnet_stat, all traffic)")

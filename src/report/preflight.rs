@@ -127,12 +127,20 @@ fn write_time_wait(f: &mut fmt::Formatter<'_>, ports: &TimeWaitKnob) -> fmt::Res
     write_fix(f, &Knob::TimeWait(*ports))
 }
 
+/// What the findings are below: a rate is no number of connections.
+pub fn header(plan: &Plan, findings: &[Finding]) -> String {
+    if findings.iter().any(|finding| matches!(finding.knob, Knob::TimeWait(_))) {
+        return "Local limits below this plan:".to_owned();
+    }
+    format!("Local limits below {} connections:", plan.connections)
+}
+
 /// The findings with a header; nothing if there are none.
 pub fn write_findings(out: &mut dyn Write, plan: &Plan, findings: &[Finding]) -> fmt::Result {
     if findings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "Local limits below {} connections:", plan.connections)?;
+    writeln!(out, "{}", header(plan, findings))?;
     findings.iter().try_for_each(|finding| writeln!(out, "- {}", Line { plan, finding }))
 }
 

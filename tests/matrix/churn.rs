@@ -38,6 +38,16 @@ const SCENARIOS: &[Scenario] = &[
         let rate = RateRule { per_s: r.small(60, 120), burst: 5, refusal: Refusal::Rst };
         (churn(50, 300, ms(20), s(4)), to(Server::default(), Path { rate: Some(rate), ..near(r) }))
     }),
+    row(
+        "churn: a firewall drops what is little above a rate",
+        &["rate-limit"],
+        &["packet-loss"],
+        |r| {
+            let rate = RateRule { per_s: r.small(500, 540), burst: 1, refusal: Refusal::Drop };
+            let path = Path { rate: Some(rate), ..near(r) };
+            (churn(400, 600, Span::ZERO, s(5)), to(Server::default(), path))
+        },
+    ),
     row("churn: a limit on the accept rate", &["accept-rate-limit"], &["connection-limit"], |r| {
         let on = LimitOn::Rate { per_s: r.small(50, 100), burst: r.small(1, 20) };
         (churn(300, 250, ms(500), s(4)), to(limited(on, End::Fin, false), near(r)))

@@ -20,7 +20,7 @@ use crate::report::facts::fact_text;
 use crate::report::fix::neighbours_sysctl;
 use crate::report::layout::Layout;
 use crate::report::other_addresses::write_other_addresses;
-use crate::report::preflight::Line;
+use crate::report::preflight::{Line, header};
 use crate::report::sentences::Sentences;
 use crate::report::short;
 use crate::report::tables::tables as breakdowns;
@@ -295,8 +295,8 @@ pub fn limits(page: &mut Page, report: &Report<'_>) {
     if report.findings.is_empty() {
         page.raw("<p>No known local limit is below this plan.</p>");
     } else {
-        page.put("<p>Local limits below ", &report.plan.connections);
-        page.raw(" connections:</p><ul>");
+        page.put("<p>", &header(report.plan, report.findings));
+        page.raw("</p><ul>");
         for finding in report.findings {
             page.element("li", &Line { plan: report.plan, finding });
         }
