@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_whose_labels_would_touch_are_left_out() {
+    fn marks_with_labels_that_would_touch_are_left_out() {
         let axis = Axis::counts(9);
         let marks = [(300, "p50"), (390, "p90"), (400, "p99")];
         let (x, y) = (&axis, &axis);
