@@ -194,7 +194,9 @@ impl Shadow {
         let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
         self.compare_beside(summary)?;
         let from = if self.holds_beside() { self.held.due_from } else { Some(self.start) };
-        let due = match from.filter(|_| self.plan.pace.is_paced()) {
+        // It can end before the first dial.
+        let is_counted = self.plan.pace.is_paced() && self.counted_from().is_some();
+        let due = match from.filter(|_| is_counted) {
             // A pause moves the schedule, and is no excuse.
             Some(from) => {
                 let due = |index: &u64| from + self.plan.pace.offset(*index) <= until;
