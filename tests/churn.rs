@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::output::{self, span};
-use common::{ClosedPort, Namespace, Outcome, Running, Served, run, tcpgoon};
+use common::{ClosedPort, Namespace, Outcome, Running, Served, run, tcpgoon, tcpgoon_as_typed};
 use nix::sys::signal::Signal;
 
 /// How late anything may be: the machines are shared, and stall.
@@ -85,6 +85,25 @@ fn slots_dial_again_after_a_lifetime_of_nothing() {
 }
 
 /// Twenty slots of a tenth of a second each dial 200 times a second, whatever the pace.
+#[test]
+fn a_clean_run_names_what_it_did_not_test() {
+    let server = Served::start(&["-i", "0"]);
+    let target = server.target();
+    let next = |count, sleep| {
+        let flags = ["-y", "-i", "0", "-c", count, "-s", sleep, "--lifetime", "0"];
+        let more = ["--close", "rst", "--duration", "200ms", &target];
+        let run = Running::start(tcpgoon_as_typed(&[&flags[..], &more].concat())).outcome();
+        let text = run.stdout.replace('\n', " ");
+        let reach = if sleep == "0" { "No limit found up to " } else { "The pace of 100/s was" };
+        assert!(text.contains(reach), "{text}");
+        text.split_once("Next: ").map(|(_, next)| next.trim_end().to_owned())
+    };
+    let beside = "--hold-beside 50 tests what it does to open connections";
+    assert_eq!(next("200", "0"), Some(beside.to_owned()));
+    assert_eq!(next("200", "10"), Some(format!("--sleep 0 dials at full speed; {beside}")));
+    assert_eq!(next("5", "0"), None);
+}
+
 #[test]
 fn a_pace_that_the_slots_cannot_keep_is_not_reached_and_counts_from_when_dials_were_due() {
     let server = Served::start(&["-i", "0"]);

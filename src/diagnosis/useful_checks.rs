@@ -27,18 +27,34 @@ const NEXT: [NextTest; 3] = [
     NextTest { flag: "a larger -c", tests: "looks for the limit" },
 ];
 
+/// The same where slots dial again.
+const NEXT_OF_CHURN: [NextTest; 2] = [
+    NextTest { flag: "--sleep 0", tests: "dials at full speed" },
+    NextTest { flag: "--hold-beside 50", tests: "tests what it does to open connections" },
+];
+
+/// More connections than [`NEXT_OF_CHURN`] holds.
+const HELD_OF_MIN: u32 = 100;
+
 /// Those that are named.
 const NEXT_MAX: usize = 2;
 
 /// What a run without a problem did not test; nothing for any other.
 pub fn next_tests(case: &Case<'_>, diagnosis: &Diagnosis) -> Vec<NextTest> {
-    let is_held = case.plan.hold != Hold::For(Span::ZERO);
-    let is_done = [case.plan.reply_check.is_some(), is_held, false];
-    let left = NEXT.into_iter().zip(is_done).filter(|(_, is_done)| !is_done);
-    // All of them hold connections.
-    let is_clean =
-        diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && case.plan.lifetime.is_none();
-    left.map(|(test, _)| test).take(if is_clean { NEXT_MAX } else { 0 }).collect()
+    let plan = case.plan;
+    if diagnosis.word != Word::Ok || !diagnosis.problems.is_empty() {
+        return Vec::new();
+    }
+    if plan.lifetime.is_some() {
+        let is_held = plan.hold_beside > 0 || plan.connections < HELD_OF_MIN;
+        return left(&NEXT_OF_CHURN, [!plan.pace.is_paced(), is_held]);
+    }
+    left(&NEXT, [plan.reply_check.is_some(), plan.hold != Hold::For(Span::ZERO), false])
+}
+
+fn left<const N: usize>(tests: &[NextTest; N], is_done: [bool; N]) -> Vec<NextTest> {
+    let left = tests.iter().zip(is_done).filter(|(_, is_done)| !is_done);
+    left.map(|(test, _)| *test).take(NEXT_MAX).collect()
 }
 
 /// `host`: the target as typed.

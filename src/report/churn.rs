@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::rates::PerSecond;
 use crate::diagnosis::churn::{dials, established, is_rate_missed};
-use crate::diagnosis::model::Pays;
+use crate::diagnosis::model::{Diagnosis, Word};
 use crate::diagnosis::{Case, closed_by_peer};
 use crate::engine::Summary;
 use crate::engine::beside::Phase;
@@ -108,7 +108,7 @@ fn write_late(
 }
 
 /// What was reached, for the verdict.
-pub fn reached(case: &Case<'_>, churn: &ChurnStats, pays: Option<&Pays>) -> String {
+pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> String {
     let Case { plan, summary, .. } = *case;
     let (pace, count, took) =
         (plan.pace, established(summary), churn.dialing.rounded_to_3_digits());
@@ -142,8 +142,10 @@ pub fn reached(case: &Case<'_>, churn: &ChurnStats, pays: Option<&Pays>) -> Stri
     } else if !pace.is_paced() && churn.established_min > 0 && failed_most_of_the_time(case, churn)
     {
         text.push_str(" Failed dials kept the slots busy: a larger -c or --rate may reach more.");
+    } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 0 {
+        let _ = write!(text, " No limit found up to {}/s (handshakes only).", mean(summary, churn));
     }
-    text.push_str(&super::beside::headline(churn, pays));
+    text.push_str(&super::beside::headline(churn, diagnosis.pays.as_ref()));
     text
 }
 
@@ -225,12 +227,10 @@ mod tests {
     }
 
     fn text(plan: &Plan, summary: &Summary, churn: &ChurnStats) -> String {
+        let summary = &Summary { churn: Some(churn.clone()), ..summary.clone() };
         let (counters, icmp) = (&Counters::default(), &IcmpTally::default());
-        reached(
-            &Case { plan, summary, counters, icmp, findings: &[], last_lines: &[] },
-            churn,
-            None,
-        )
+        let case = Case { plan, summary, counters, icmp, findings: &[], last_lines: &[] };
+        reached(&crate::diagnosis::diagnose(&case), &case, churn)
     }
 
     #[test]
@@ -262,7 +262,8 @@ mod tests {
         // Without a duration that is how it ends.
         (plan.duration, plan.pace) = (None, Pace::UNPACED);
         (churn.dialing, churn.dials_due, churn.established_min) = (Span::from_s(1), 0, 10);
-        assert_eq!(text(&plan, &summary, &churn), "10 connections in 1s, 10/s.");
+        let ended = "10 connections in 1s, 10/s. No limit found up to 10/s (handshakes only).";
+        assert_eq!(text(&plan, &summary, &churn), ended);
         (0..19).for_each(|_| summary.failed_times.record(Span::from_ms(700)));
         let hint = "Failed dials kept the slots busy: a larger -c or --rate may reach more.";
         assert_eq!(text(&plan, &summary, &churn), format!("10 connections in 1s, 10/s. {hint}"));

@@ -100,7 +100,7 @@ pub fn with_explained(sentences: &Sentences<'_>, problem: &Problem) -> String {
 pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>) -> String {
     let Case { plan, summary, .. } = *case;
     if let Some(churn) = &summary.churn {
-        return churn::reached(case, churn, diagnosis.pays.as_ref());
+        return churn::reached(diagnosis, case, churn);
     }
     let reached = &diagnosis.reached;
     let (planned, sustained, peak) = (reached.planned, reached.sustained, reached.peak);

@@ -209,7 +209,8 @@ fn console_blocks_print_what_they_show() {
     }
 }
 
-/// The commands of the table of tasks, and of the recipes, against servers at 10.0.0.7 to 10.0.0.9.
+/// The commands of the table of tasks, and of the recipes, against servers at 10.0.0.7 to 10.0.0.9,
+/// with a saved run.
 #[test]
 fn tasks_and_recipes_succeed() {
     let text = readme();
@@ -235,8 +236,9 @@ fn tasks_and_recipes_succeed() {
                     tcpgoon serve -p 8080 >/dev/null 2>&1 &\n\
                     tcpgoon serve -p 6379 --bind 0.0.0.0 --banner PONG >/dev/null 2>&1 &\n";
                 let ready: String = ["80", "8080", "6379"].map(listening).concat();
+                let saved = "tcpgoon h:1 -y -q --rehearse ok --json run.json >/dev/null 2>&1\n";
                 let script = format!(
-                    "exec 2>&1; export GITHUB_STEP_SUMMARY=summary.md\n{servers}{ready}\
+                    "exec 2>&1; export GITHUB_STEP_SUMMARY=summary.md\n{servers}{ready}{saved}\
                      set -o pipefail\n{{ {typed}\n}} < <(yes)\nprintf '\\ncode %d\\n' $?\n\
                      kill $(jobs -p)\nwait\n"
                 );
