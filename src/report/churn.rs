@@ -139,11 +139,11 @@ pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> St
     } else if pace.is_paced() && summary.errors == 0 && is_begun {
         let rate = PerSecond { count: pace.dials, took: pace.span };
         let _ = write!(text, " The pace of {rate}/s was reached.");
-    } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 0 {
-        let _ = write!(text, " No limit found up to {}/s (handshakes only).", mean(summary, churn));
     } else if !pace.is_paced() && churn.established_min > 0 && failed_most_of_the_time(case, churn)
     {
         text.push_str(" Failed dials kept the slots busy: a larger -c or --rate may reach more.");
+    } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 0 {
+        let _ = write!(text, " No limit found up to {}/s (handshakes only).", mean(summary, churn));
     }
     text.push_str(&super::beside::headline(churn, diagnosis.pays.as_ref()));
     text
@@ -227,10 +227,10 @@ mod tests {
     }
 
     fn text(plan: &Plan, summary: &Summary, churn: &ChurnStats) -> String {
+        let summary = &Summary { churn: Some(churn.clone()), ..summary.clone() };
         let (counters, icmp) = (&Counters::default(), &IcmpTally::default());
         let case = Case { plan, summary, counters, icmp, findings: &[], last_lines: &[] };
-        let diagnosis = Diagnosis { word: Word::Limit, ..crate::diagnosis::diagnose(&case) };
-        reached(&diagnosis, &case, churn)
+        reached(&crate::diagnosis::diagnose(&case), &case, churn)
     }
 
     #[test]
@@ -262,7 +262,8 @@ mod tests {
         // Without a duration that is how it ends.
         (plan.duration, plan.pace) = (None, Pace::UNPACED);
         (churn.dialing, churn.dials_due, churn.established_min) = (Span::from_s(1), 0, 10);
-        assert_eq!(text(&plan, &summary, &churn), "10 connections in 1s, 10/s.");
+        let ended = "10 connections in 1s, 10/s. No limit found up to 10/s (handshakes only).";
+        assert_eq!(text(&plan, &summary, &churn), ended);
         (0..19).for_each(|_| summary.failed_times.record(Span::from_ms(700)));
         let hint = "Failed dials kept the slots busy: a larger -c or --rate may reach more.";
         assert_eq!(text(&plan, &summary, &churn), format!("10 connections in 1s, 10/s. {hint}"));
