@@ -330,8 +330,7 @@ pub const FLAGS: &[Flag] = &[
         long: "prometheus",
         value: Some("FILE"),
         verbs: REPORTS,
-        help: "Write metrics to FILE (*.prom) for node_exporter's textfile collector; a run writes \
-               them at each interval",
+        help: "Write metrics for node_exporter to FILE (*.prom); in a run, at each interval",
         effect: |draft, value| effects::output(&mut draft.run.outputs, Format::Prometheus, value),
         ..BASE
     },
