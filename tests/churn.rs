@@ -69,13 +69,14 @@ fn assert_balanced(run: &Outcome) -> u64 {
 #[test]
 fn slots_dial_again_after_a_lifetime_of_nothing() {
     let server = Served::start(&["-i", "0"]);
-    let flags = ["-y", "-c", "5", "-s", "0", "-i", "100ms", "--lifetime", "0"];
+    let flags = ["-y", "-c", "5", "-i", "100ms", "--lifetime", "0"];
     let target = server.target();
-    for close in ["fin", "rst"] {
-        let more = ["--duration", "350ms", "--close", close, &target];
+    // At full speed a FIN each leaves other tests no port for a minute.
+    for (close, rate) in [("fin", "--rate=5000"), ("rst", "--sleep=0")] {
+        let more = ["--duration", "350ms", "--close", close, rate, &target];
         let run = run(&[&flags[..], &more].concat());
         run.assert_code(0);
-        assert!(assert_balanced(&run) > 500, "{run:#?}");
+        assert!(assert_balanced(&run) > 300, "{run:#?}");
         let shape = "Rates: Dials: */s, Established: */s, Closed by us: */s, Closed by the peer: \
                      */s, Error: */s, p99 dial time: *";
         let rates = run.stdout.lines().filter(|line| output::matches(line, shape).is_some());
@@ -84,7 +85,6 @@ fn slots_dial_again_after_a_lifetime_of_nothing() {
     }
 }
 
-/// Twenty slots of a tenth of a second each dial 200 times a second, whatever the pace.
 #[test]
 fn a_clean_run_names_what_it_did_not_test() {
     let server = Served::start(&["-i", "0"]);
@@ -104,6 +104,7 @@ fn a_clean_run_names_what_it_did_not_test() {
     assert_eq!(next("5", "0"), None);
 }
 
+/// Twenty slots of a tenth of a second each dial 200 times a second, whatever the pace.
 #[test]
 fn a_pace_that_the_slots_cannot_keep_is_not_reached_and_counts_from_when_dials_were_due() {
     let server = Served::start(&["-i", "0"]);
