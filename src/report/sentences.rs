@@ -269,8 +269,13 @@ impl Sentences<'_> {
             ClosePattern::AgeOrMoment { age, at } => {
                 format!("{closed}, all {age} old, at one moment, {} into the run.", self.at(*at))
             }
-            ClosePattern::NewestOnly { kept } => {
+            ClosePattern::NewestOnly { kept, is_exact: true } => {
                 format!("{closed}, {ages}: all but the {kept} established first.")
+            }
+            ClosePattern::NewestOnly { kept, is_exact: false } => {
+                format!(
+                    "{closed}, {ages}, nearly all established after the {kept} that stayed open."
+                )
             }
             ClosePattern::OldestFirst => {
                 format!("{closed}, the oldest first, {ages}, while dials continued.")

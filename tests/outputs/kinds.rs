@@ -129,7 +129,7 @@ fn symptoms() -> Vec<Symptom> {
         ClosePattern::Sweep { older_than: MS, every: None },
         ClosePattern::Together { at, kept: 5 },
         ClosePattern::AgeOrMoment { age, at },
-        ClosePattern::NewestOnly { kept: 5 },
+        ClosePattern::NewestOnly { kept: 5, is_exact: true },
         ClosePattern::OldestFirst,
         ClosePattern::Undated,
         ClosePattern::Mixed,

@@ -167,7 +167,7 @@ impl Problems<'_> {
                 span(json, "age_ns", *age);
                 moment(json, "at_ns", start, Some(*at));
             }
-            ClosePattern::NewestOnly { kept } => number(json, "kept_count", *kept),
+            ClosePattern::NewestOnly { kept, .. } => number(json, "kept_count", *kept),
             ClosePattern::OldestFirst
             | ClosePattern::Undated
             | ClosePattern::Mixed
