@@ -77,6 +77,7 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
     Problem {
         symptom: observed.symptom.clone(),
         share: observed.fit.part,
+        outside: observed.fit.outside,
         pattern: observed.fit.pattern.clone(),
         scope: observed.scope.clone(),
         candidates: match case.summary.churn {

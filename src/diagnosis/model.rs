@@ -196,6 +196,8 @@ pub struct Problem {
     pub symptom: Symptom,
     /// Hits, of all dials or connections that could have been hit.
     pub share: Part,
+    /// Hits that the pattern does not cover.
+    pub outside: u64,
     pub pattern: Pattern,
     pub scope: Scope,
     /// The most likely first.

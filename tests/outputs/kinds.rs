@@ -237,6 +237,7 @@ fn problems() -> Vec<Problem> {
     let problem = |(index, symptom): (usize, Symptom)| Problem {
         symptom,
         share: Part { all: 10, hits: 5 },
+        outside: index as u64 % 3,
         pattern: patterns()[index % patterns().len()].clone(),
         scope: scopes()[index % scopes().len()].clone(),
         candidates: candidates.iter().skip(index).step_by(9).cloned().collect(),
