@@ -14,9 +14,6 @@ pub const SAME_MOMENT: Span = Span::from_ms(50);
 
 /// `last_dial`: when the last dial began. O(pulses).
 pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
-    if u64::from(closes.count) < HITS_MIN {
-        return ClosePattern::TooFew;
-    }
     // Undated closes may have any age of their interval: then the extremes count.
     let (young, old) = match closes.undated * 20 > closes.count {
         true => (closes.age_min, closes.age_max),
@@ -24,6 +21,9 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     };
     if let Some(pattern) = newest_only(closes) {
         return pattern;
+    }
+    if u64::from(closes.count) < HITS_MIN {
+        return ClosePattern::TooFew;
     }
     let (middle, ages, moments) = (closes.age_p50, old - young, closes.moments);
     let age = middle.rounded_to_3_digits();
@@ -60,9 +60,7 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
 /// is enforced late.
 pub fn newest_only(closes: &Closes) -> Option<ClosePattern> {
     let (kept, is_exact) = (closes.survivors, closes.is_newest_only);
-    let are_some = [kept, closes.count].iter().all(|count| u64::from(*count) >= HITS_MIN);
-    let is_it = are_some && closes.is_newest_mostly;
-    is_it.then_some(ClosePattern::NewestOnly { kept, is_exact })
+    closes.is_newest_mostly.then_some(ClosePattern::NewestOnly { kept, is_exact })
 }
 
 /// Closes in large groups, each at one moment.

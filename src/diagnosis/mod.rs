@@ -119,12 +119,16 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
 /// queue of an application that accepts slowly, one after the other, or it is enforced later.
 fn stayed_open(summary: &Summary, planned: u32) -> u32 {
     let analysis = &summary.analysis;
+    // All asked for were open together, whatever was closed later.
+    if summary.sustained == planned {
+        return planned;
+    }
     let level = match analysis.closed_at_once_newest {
         true => summary.sustained.min(analysis.everywhere.levels.reached),
         false => summary.sustained,
     };
     match closes::newest_only(&analysis.closes) {
-        Some(ClosePattern::NewestOnly { kept, .. }) if level < planned => level.min(kept),
+        Some(ClosePattern::NewestOnly { kept, .. }) => level.min(kept),
         _ => level,
     }
 }

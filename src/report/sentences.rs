@@ -283,9 +283,7 @@ impl Sentences<'_> {
                 format!("{closed}, {ages}: all but the {kept} established first.")
             }
             ClosePattern::NewestOnly { kept, is_exact: false } => {
-                format!(
-                    "{closed}, {ages}, nearly all established after the {kept} that stayed open."
-                )
+                format!("{closed}, {ages}, mostly those established last; {kept} stayed open.")
             }
             ClosePattern::OldestFirst => {
                 format!("{closed}, the oldest first, {ages}, while dials continued.")

@@ -25,6 +25,17 @@ fn each_seed(make: impl Fn(&mut Random) -> (Plan, World), check: impl Fn(&Report
     }
 }
 
+/// The same, with the limit of the server.
+fn each_limit(make: impl Fn(&mut Random) -> (Plan, World), check: impl Fn(&Reported, u32)) {
+    for seed in 0..SEEDS {
+        let (plan, world) = make(&mut Random::new(seed));
+        let Some(Limit { on: LimitOn::Open(limit), .. }) = world.servers[0].limit else { continue };
+        let run = report_of(&plan, &world, seed, Stalls::None);
+        println!("seed {seed}, limit {limit}\n{}", run.text);
+        check(&run, limit);
+    }
+}
+
 fn main_of(run: &Reported) -> &Problem {
     run.diagnosis.problems.first().expect("a problem")
 }
@@ -131,6 +142,85 @@ fn behind_a_slow_accept_only_what_a_limit_keeps_has_stayed_open() {
             assert!(aged.iter().all(|cause| candidate(main_of(run), *cause).is_none()));
         });
     }
+}
+
+/// What ends those that stayed open, later and in another way, does not hide the limit.
+#[test]
+fn a_limit_is_found_before_an_idle_timeout_and_an_end_of_the_process() {
+    let idle = |server| Server { idle: Some(Idle { after: s(4), end: End::Fin }), ..server };
+    let ends = |server| {
+        let end = Restart { at: s(4), end: Some(End::Fin), back_after: None };
+        Server { restart: Some(end), ..server }
+    };
+    let ends: [(fn(Server) -> Server, Cause); 2] =
+        [(idle, Cause::IdleTimeout), (ends, Cause::ProcessRestarted)];
+    for (end, later) in ends {
+        for queue in [4096, 30] {
+            let make = |r: &mut Random| (hold(s(8), paced(400)), to(end(slow(r, queue)), near(r)));
+            each_limit(make, |run, kept| {
+                let reached = &run.diagnosis.reached;
+                assert_eq!(reached.sustained, kept);
+                assert!(candidate(main_of(run), Cause::ConnectionLimit).is_some());
+                assert!(candidate(main_of(run), Cause::IdleTimeout).is_none());
+                let problems = all_problems(&run.diagnosis);
+                assert!(problems.iter().any(|problem| candidate(problem, later).is_some()));
+            });
+        }
+    }
+}
+
+/// One that stays of 400 is enough, if it is the first one.
+#[test]
+fn a_limit_of_one_or_two_is_a_limit_behind_a_slow_accept_too() {
+    let make = |r: &mut Random| {
+        let on = LimitOn::Open(r.small(1, 2));
+        let limit = Some(Limit { on, end: End::Fin, has_last_words: false });
+        (hold(s(3), paced(400)), to(Server { limit, ..slow(r, 4096) }, near(r)))
+    };
+    each_limit(make, |run, kept| {
+        assert_eq!(run.diagnosis.reached.sustained, kept);
+        let first = main_of(run).candidates.first().map(|candidate| candidate.cause);
+        assert_eq!(first, Some(Cause::ConnectionLimit));
+    });
+}
+
+/// A slow accept that keeps none: all were closed like the first ones, which had not waited.
+#[test]
+fn where_none_is_kept_all_are_closed_on_accept_however_long_they_waited() {
+    let make = |r: &mut Random| {
+        let limit = Some(Limit { on: LimitOn::Open(0), end: End::Fin, has_last_words: false });
+        (hold(s(4), paced(300)), to(Server { limit, ..slow(r, 4096) }, near(r)))
+    };
+    each_limit(make, |run, _| {
+        let share = main_of(run).share;
+        assert!(matches!(main_of(run).symptom, Symptom::ClosedOnAccept { .. }));
+        assert_eq!((share.hits, share.all), (300, 300));
+    });
+}
+
+/// The connections of the other target are no part of it.
+#[test]
+fn a_limit_behind_a_slow_accept_is_found_at_one_of_two_targets() {
+    let make = |r: &mut Random| {
+        let servers = vec![slow(r, 4096), Server::default()];
+        let world = World { servers, path: near(r), ..World::default() };
+        (towards(2, 0, hold(s(4), paced(300))), world)
+    };
+    each_limit(make, |run, kept| {
+        assert_eq!(run.diagnosis.reached.sustained, 150 + kept);
+        assert!(candidate(main_of(run), Cause::ConnectionLimit).is_some());
+    });
+}
+
+/// Those whose SYN was dropped are established after the last dial, and stay until an idle timeout.
+#[test]
+fn what_is_established_after_the_last_dial_has_stayed_open_too() {
+    let make = |r: &mut Random| {
+        let idle = Some(Idle { after: s(9), end: End::Fin });
+        let plan = patient(s(8), hold(s(18), fast(paced(100))));
+        (plan, to(Server { idle, has_syn_cookies: false, ..slow(r, 15) }, near(r)))
+    };
+    each_limit(make, |run, kept| assert!(run.diagnosis.reached.sustained >= kept));
 }
 
 /// A proxy gives its backend up after its connect timeout, which looks like an idle timeout.

@@ -272,6 +272,26 @@ pub const SCENARIOS: &[Scenario] = &[
         &["client-limit"],
         |r| (patient(s(10), hold(s(3), fast(paced(200)))), to(slow(r, 60), near(r))),
     ),
+    row(
+        "a limit behind a slow accept, then an idle timeout",
+        &["connection-limit"],
+        &["client-limit"],
+        |r| {
+            let idle = Some(Idle { after: ms(r.between(2_000, 3_000)), end: End::Fin });
+            (hold(s(5), paced(200)), to(Server { idle, ..slow(r, 4096) }, near(r)))
+        },
+    )
+    .at_any_pace(),
+    row(
+        "a limit behind a slow accept, then the end of the process",
+        &["connection-limit", "process-restarted"],
+        &["client-limit"],
+        |r| {
+            let (at, end) = (ms(r.between(2_500, 4_000)), Some(r.pick(&[End::Fin, End::Rst])));
+            let restart = Some(Restart { at, end, back_after: None });
+            (hold(s(5), paced(200)), to(Server { restart, ..slow(r, 4096) }, near(r)))
+        },
+    ),
     // What its queue dropped comes back after a second, and is accepted after others.
     row(
         "a limit above a short queue",

@@ -281,9 +281,13 @@ fn on_accept(pattern: &Pattern) -> Priors {
             (EvictsOldest, 2),
             (AcceptRateLimit, 1),
         ],
-        Pattern::Outage { .. } => {
-            &[(BackendUnreachable, 3), (ProcessRestarted, 2), (AcceptRateLimit, 1)]
-        }
+        // At a limit, until connections ended.
+        Pattern::Outage { .. } => &[
+            (BackendUnreachable, 3),
+            (ProcessRestarted, 2),
+            (ConnectionLimit, 2),
+            (AcceptRateLimit, 1),
+        ],
         Pattern::PartlyAboveCount { .. } | Pattern::Irregular => {
             &[(AcceptRateLimit, 3), (ConnectionLimit, 3), (ClientLimit, 2), (BackendUnreachable, 1)]
         }

@@ -15,8 +15,12 @@ const TOGETHER_MAX: Span = Span::from_ms(10);
 /// Ages that differ by less are the same.
 const AGES_APART_MIN: Span = Span::from_ms(5);
 
-/// Fewer connections that stayed open are no evidence that the first ones do.
+/// Fewer of those that stayed open, or of those that were closed, are no evidence that the first ones
+/// stay open;
 const KEPT_MIN: u32 = 3;
+
+/// unless the order of all these pairs is the same: by chance it would be so for one run in a hundred.
+const PAIRS_MIN: u64 = 100;
 
 /// Fewer connections are no evidence that the oldest were closed.
 const EVICTED_MIN: usize = 3;
@@ -41,6 +45,8 @@ pub struct OnAccept {
 pub struct CloseOrder {
     pub kept: u32,
     pub closed: u32,
+    /// Of those that stayed open, how many were established before the last of those closed.
+    kept_before: u32,
     /// Of one that stayed open and one that was closed, where the latter was established later.
     pairs: u64,
     /// Whether connections ended in another way.
@@ -61,7 +67,10 @@ impl CloseOrder {
     /// Whether nearly all that were closed were established after those that stayed open; at random half
     /// of the pairs are like this.
     pub fn is_newest_mostly(&self) -> bool {
-        self.pairs >= self.all() - self.all() / 10
+        let are_some = self.kept.min(self.closed) >= KEPT_MIN;
+        let are_enough = are_some || (self.closed > 1 && self.all() >= PAIRS_MIN);
+        let exceptions = if are_some { self.all() / 10 } else { 0 };
+        are_enough && self.pairs >= self.all() - exceptions
     }
 }
 
@@ -113,10 +122,10 @@ impl Dials {
         dials.slow.sort_unstable();
         dials.closed.sort_unstable();
         dials.find_on_accept(view);
-        if dials.on_accept.seen.is_some() {
+        if dials.on_accept.seen.is_some() && !dials.on_accept.is_newest_mostly {
             let is_one = |slot| dials.fate(slot).is_closed_on_accept();
             let order = dials.order_of_closes(view, view.now, &is_one);
-            dials.on_accept.is_newest_mostly = order.kept >= KEPT_MIN && order.is_newest_mostly();
+            dials.on_accept.is_newest_mostly = order.is_newest_mostly();
         }
         dials
     }
@@ -141,9 +150,7 @@ impl Dials {
             greatest_age(view, view.table.of(*slot)).is_some_and(|age| age < at_once_max(view.rtt))
         };
         // Both ends of the others are in a gap: they may have lived as long.
-        if !self.closed.iter().any(is_certain) {
-            return;
-        }
+        let is_any_certain = self.closed.iter().any(is_certain);
         let (mut young, mut ages, mut older) = (Vec::new(), Vec::new(), Vec::new());
         for (at, slot) in &self.closed {
             let Some(age) = age_of_close(view.table.of(*slot)) else { continue };
@@ -154,9 +161,14 @@ impl Dials {
                 older.push(*at);
             }
         }
-        if let Some(until) = self.accepted_late_until(view, &young, &older) {
+        let last_young = young.last().map(|(at, _)| *at).filter(|_| is_any_certain);
+        if let Some((until, is_newest)) = self.accepted_late_until(view, last_young, &older) {
             let late: Vec<u32> = self.closed_by(view, until).map(|(_, slot)| slot).collect();
             late.into_iter().for_each(|slot| self.mark_on_accept(view, slot));
+            self.on_accept.is_newest_mostly = is_newest;
+            (young, ages) = young.into_iter().zip(ages).filter(|((at, _), _)| *at > until).unzip();
+        }
+        if !is_any_certain {
             return;
         }
         if self.are_together(&young, ages) || are_evicted(view, &young) {
@@ -189,28 +201,61 @@ impl Dials {
     }
 
     /// Where an application that accepts slowly closes what is above a limit, connections wait for
-    /// that in the accept queue: some are closed young, others old, and the first ones stay open. Until
-    /// when it closed like this.
+    /// that in the accept queue: some are closed young, others old, and the first ones stay open, or none
+    /// does. Until when it closed like this, and whether any stayed open. `None` also if that was until
+    /// the end, and none was young.
     fn accepted_late_until(
         &self,
         view: &RunView<'_>,
-        young: &[(Moment, u32)],
+        last_young: Option<Moment>,
         older: &[Moment],
-    ) -> Option<Moment> {
-        let (last_young, last) = (young.last()?.0, *older.last()?);
-        // Others may end later, in another way.
-        let all: Vec<Moment> = self.closed_by(view, last).map(|(at, _)| at).collect();
+    ) -> Option<(Moment, bool)> {
+        let last = (*older.last()?).max(last_young.unwrap_or_default());
+        let is_one = |slot| age_of_close(view.table.of(slot)).is_some();
+        let order = |until: Moment| self.order_of_closes(view, until, &is_one);
+        let spares = |until: &Moment| order(*until).is_newest_mostly();
+        if spares(&last) {
+            return last_young.map(|_| (last, true));
+        }
+        // Others may end later, in another way: after a pause, or with the first ones.
+        let (all, slots): (Vec<Moment>, Vec<u32>) = self.closed_by(view, last).unzip();
         let is_quiet = |pair: &&[Moment]| {
-            pair[0] >= last_young && view.gaps.earliest(pair[1]).since(pair[0]) >= APART_MIN
+            Some(pair[0]) >= last_young && view.gaps.earliest(pair[1]).since(pair[0]) >= APART_MIN
         };
-        let quiet_from = all.windows(2).find(is_quiet).map(|pair| pair[0]);
-        let spares = |until: &Moment| {
-            let is_one = |slot| age_of_close(view.table.of(slot)).is_some();
-            let order = self.order_of_closes(view, *until, &is_one);
-            order.kept >= KEPT_MIN && order.is_newest_mostly()
+        let quiet_from = last_young.and_then(|_| all.windows(2).find(is_quiet)).map(|pair| pair[0]);
+        // The first to be closed was young, and none that was older than a closed one stayed.
+        let established_at = |slot: &u32| view.table.of(*slot).established_at();
+        let is_in_order = || {
+            let (until, first) = (quiet_from.unwrap_or(last), *slots.first()?);
+            let slots = &slots[..all.partition_point(|at| *at <= until)];
+            let mut newest = None;
+            let mut is_off = |slot: &&u32| {
+                let at = established_at(slot);
+                newest = newest.max(at);
+                at < newest
+            };
+            let off = slots.iter().filter(|slot| is_off(slot)).count();
+            let is_young = greatest_age(view, view.table.of(first))? < at_once_max(view.rtt);
+            let are_in_order = off * 20 <= slots.len() && order(until).kept == 0;
+            (is_young && are_in_order).then_some((until, false))
         };
-        let last = last.max(last_young);
-        [Some(last), quiet_from].into_iter().flatten().find(spares)
+        let before_oldest = || {
+            let end = view.gaps.earliest(self.close_of_oldest(view)?);
+            let until = *all[..all.partition_point(|at| *at + TOGETHER_MAX < end)].last()?;
+            // Later ones may have been in the accept queue still.
+            let order = order(until);
+            let order = CloseOrder { kept: order.kept_before, ..order };
+            order.is_newest_mostly().then_some((until, true))
+        };
+        let spared = quiet_from.filter(spares).map(|until| (until, true));
+        spared.or_else(is_in_order).or_else(before_oldest)
+    }
+
+    /// When the connection that was established first was closed by the peer.
+    fn close_of_oldest(&self, view: &RunView<'_>) -> Option<Moment> {
+        let by_age = |c: &&Connection| c.established_at().unwrap_or(Moment(u64::MAX));
+        let oldest = view.table.iter().min_by_key(by_age)?;
+        age_of_close(oldest).map(|_| oldest.since)
     }
 
     /// How those of `closes` up to a moment lie among the connections that were open then, in the order
@@ -222,7 +267,17 @@ impl Dials {
         closes: &dyn Fn(u32) -> bool,
     ) -> CloseOrder {
         let mut order = CloseOrder::default();
+        // A target without a close has no part in how the others close.
+        let mut closing = vec![false; view.routes.targets().len()];
+        for (_, slot) in self.closed.iter().filter(|(_, slot)| closes(*slot)) {
+            closing[view.routes.target_index(*slot) as usize] = true;
+        }
+        let is_one = closing.len() < 2;
         let mut count = |slot: u32, established_at: Moment| {
+            if !is_one && !closing[view.routes.target_index(slot) as usize] {
+                order.has_others = true;
+                return;
+            }
             let connection = view.table.of(slot);
             let is_later = connection.since > until && age_of_close(connection).is_some();
             if connection.state == State::Established || is_later {
@@ -230,6 +285,7 @@ impl Dials {
             } else if closes(slot) && !self.fate(slot).replied() {
                 order.closed += 1;
                 order.pairs += u64::from(order.kept);
+                order.kept_before = order.kept;
             } else {
                 order.has_others |= !self.fate(slot).is_closed_on_accept();
             }

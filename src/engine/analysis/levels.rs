@@ -72,19 +72,22 @@ pub(super) struct LevelWalk<'a> {
     dials: &'a Dials,
     places: Places<'a>,
     /// What is closed on accept takes no place.
+    slow: Vec<(Moment, u32)>,
     closed: Vec<(Moment, u32)>,
 }
 
 impl<'a> LevelWalk<'a> {
     pub fn new(view: &'a RunView<'a>, dials: &'a Dials, places: Places<'a>) -> LevelWalk<'a> {
-        let counted = dials.closed.iter().filter(|(_, s)| !dials.fate(*s).is_closed_on_accept());
+        let lasts = |(_, slot): &&(Moment, u32)| !dials.fate(*slot).is_closed_on_accept();
+        let slow = dials.slow.iter().filter(lasts).copied().collect();
+        let counted = dials.closed.iter().filter(lasts);
         // Undated closes can have been as early as this.
         let mut closed: Vec<(Moment, u32)> =
             counted.map(|(at, slot)| (view.gaps.earliest(*at), *slot)).collect();
         if !view.gaps.list().is_empty() {
             closed.sort_unstable();
         }
-        LevelWalk { view, dials, places, closed }
+        LevelWalk { view, dials, places, slow, closed }
     }
 
     /// Calls `each` with a place, the moment of the SYN, the dial, and the fewest and the most
@@ -96,7 +99,7 @@ impl<'a> LevelWalk<'a> {
         let young = at_once_max(self.view.rtt);
         let any_repeats = self.view.checks.stats().repeats_syn_ack > 0;
         let (mut slow, mut surely, mut maybe) =
-            (self.dials.slow.iter(), self.closed.iter(), self.closed.iter());
+            (self.slow.iter(), self.closed.iter(), self.closed.iter());
         for ((slot, fate), target) in self.dials.fates().zip(self.places.routes.target_indexes()) {
             let Some(dial) = self.dials.dial(fate) else { continue };
             let connection = self.view.table.of(slot);
@@ -125,7 +128,19 @@ impl<'a> LevelWalk<'a> {
             });
         }
         let most = |(open, in_the_end): (&Open, u32)| open.level().start.max(in_the_end);
-        open.iter().zip(open_in_the_end).map(most).collect()
+        let mut most: Vec<u32> = open.iter().zip(open_in_the_end).map(most).collect();
+        // Those that were established later still.
+        for (at, slot) in slow {
+            while let Some((_, slot)) = maybe.as_slice().first().filter(|event| event.0 <= *at) {
+                maybe.next();
+                self.places.of(*slot, |place| open[place].closed_maybe += 1);
+            }
+            self.places.of(*slot, |place| {
+                open[place].opened += 1;
+                most[place] = most[place].max(open[place].level().start);
+            });
+        }
+        most
     }
 }
 
