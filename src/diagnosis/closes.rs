@@ -46,7 +46,9 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     if is_one_age && is_small(ages) && is_small(moments) {
         return ClosePattern::AgeOrMoment { age, at: closes.first };
     }
-    let continues = closes.last > last_dial + SAME_MOMENT;
+    // An application that accepts slowly closes them later; of one timeout none lives so much longer.
+    let is_outlived = closes.survivor_age_max.0 / 2 > closes.age_max.0;
+    let continues = closes.last > last_dial + SAME_MOMENT && !is_outlived;
     if closes.undated * 4 > closes.count {
         return ClosePattern::Undated;
     }

@@ -156,7 +156,7 @@ pub enum ClosePattern {
     AgeOrMoment { age: Span, at: Moment },
     /// The `kept` that were established first stayed open, all later ones were closed; or nearly so.
     NewestOnly { kept: u32, is_exact: bool },
-    /// In the order in which they were established, at different ages, while dials continued.
+    /// In the order in which they were established, at different ages, while others stayed open.
     OldestFirst,
     /// While tcpgoon was paused, so that moments and ages are unknown.
     Undated,

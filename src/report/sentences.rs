@@ -286,7 +286,7 @@ impl Sentences<'_> {
                 format!("{closed}, {ages}, mostly those established last; {kept} stayed open.")
             }
             ClosePattern::OldestFirst => {
-                format!("{closed}, the oldest first, {ages}, while dials continued.")
+                format!("{closed}, the oldest first, {ages}, while others stayed open.")
             }
             ClosePattern::Undated => {
                 let (first, last) = (self.at(first), self.at(last));

@@ -169,6 +169,23 @@ fn a_limit_is_found_before_an_idle_timeout_and_an_end_of_the_process() {
     }
 }
 
+/// The process ends with connections in its accept queue: whether its limit keeps them is unknown.
+#[test]
+fn a_limit_is_found_before_an_end_of_the_process_with_a_queue() {
+    let make = |r: &mut Random| {
+        let accept = Accept::Every { period: ms(5), count: 1 };
+        let restart = Some(Restart { at: ms(800), end: Some(End::Fin), back_after: None });
+        (hold(s(3), paced(300)), to(Server { accept, restart, ..slow(r, 4096) }, near(r)))
+    };
+    each_limit(make, |run, _| {
+        let first = main_of(run).candidates.first().map(|candidate| candidate.cause);
+        let causes = [Cause::ConnectionLimit, Cause::ProcessRestarted];
+        assert!(first.is_some_and(|first| causes.contains(&first)));
+        let problems = all_problems(&run.diagnosis);
+        assert!(problems.iter().any(|p| candidate(p, Cause::ConnectionLimit).is_some()));
+    });
+}
+
 /// One that stays of 400 is enough, if it is the first one.
 #[test]
 fn a_limit_of_one_or_two_is_a_limit_behind_a_slow_accept_too() {

@@ -307,6 +307,11 @@ pub const SCENARIOS: &[Scenario] = &[
         (hold(s(1), paced(100)), to(server, path(r)))
     })
     .at_any_pace(),
+    row("the oldest is evicted behind a slow accept", &["evicts-oldest"], &[], |r| {
+        let accept = Accept::Every { period: ms(r.between(4, 8)), count: 1 };
+        let evicts_above = Some(r.small(40, 60));
+        (hold(s(5), paced(200)), to(Server { accept, evicts_above, ..Server::default() }, near(r)))
+    }),
     row("a limit per client, from three", &["client-limit"], &[], |r| {
         let server = limited(LimitOn::OpenOfClient(r.small(10, 20)), End::Fin, false);
         (towards(1, 3, hold(s(1), paced(120))), to(server, path(r)))

@@ -90,10 +90,12 @@ pub fn closed_before_data(view: &View<'_>) -> RuleResult {
 
 /// Closes continued, or began, after the last dial: no new connection displaced them.
 pub fn after_last_dial_against(view: &View<'_>) -> RuleResult {
-    let Symptom::Closed { first, .. } = view.observed.symptom else { return None };
+    let Symptom::Closed { first, how, .. } = &view.observed.symptom else { return None };
+    // This pattern rests on what outlived them: the application may accept slowly.
+    (*how != ClosePattern::OldestFirst).then_some(())?;
     // A close caused by the last dial arrives an RTT later.
     let done = view.facts.last_dial + SAME_MOMENT + view.facts.handshake_min;
-    let is_it = after_last_dial(view).is_some() || first > done;
+    let is_it = after_last_dial(view).is_some() || *first > done;
     is_it.then_some((Effect::RulesOut, None))
 }
 

@@ -88,6 +88,9 @@ pub struct Dials {
     /// How many connections are open in the end, and since when the oldest is.
     pub open: u32,
     pub oldest_open: Option<Moment>,
+    /// Between which two moments connections were established that may have been in the accept queue
+    /// still when those that a limit had kept were closed: whether it keeps them is not known.
+    pub undecided: Option<(Moment, Moment)>,
 }
 
 impl Dials {
@@ -102,6 +105,7 @@ impl Dials {
             on_accept: OnAccept::default(),
             open: 0,
             oldest_open: None,
+            undecided: None,
         };
         for (slot, connection) in (0..).zip(view.table.iter()) {
             let fate = Fate::of(connection, view.checks.reply(slot), view.now);
@@ -164,7 +168,9 @@ impl Dials {
         let last_young = young.last().map(|(at, _)| *at).filter(|_| is_any_certain);
         if let Some((until, is_newest)) = self.accepted_late_until(view, last_young, &older) {
             let late: Vec<u32> = self.closed_by(view, until).map(|(_, slot)| slot).collect();
-            late.into_iter().for_each(|slot| self.mark_on_accept(view, slot));
+            late.iter().for_each(|slot| self.mark_on_accept(view, *slot));
+            let newest = late.iter().filter_map(|slot| view.table.of(*slot).established_at()).max();
+            self.undecided = newest.zip(self.close_of_oldest(view));
             self.on_accept.is_newest_mostly = is_newest;
             (young, ages) = young.into_iter().zip(ages).filter(|((at, _), _)| *at > until).unzip();
         }

@@ -105,8 +105,12 @@ impl<'a> LevelWalk<'a> {
             let connection = self.view.table.of(slot);
             let at = connection.dialed_at;
             let is_open = connection.state == State::Established;
+            let is_undecided = self.dials.undecided.is_some_and(|(from, to)| {
+                connection.established_at().is_some_and(|at| from < at && at < to)
+            });
             let dial = Dial {
-                is_unsettled: is_open && self.view.now.since(connection.since) < young,
+                is_unsettled: (is_open && self.view.now.since(connection.since) < young)
+                    || (is_undecided && !dial.closed_at_once),
                 syn_ack_repeated: any_repeats && is_open && self.view.checks.repeats_syn_ack(slot),
                 ..dial
             };
