@@ -20,8 +20,8 @@ impl Engine {
         }
         let is_hold_over = self.end_due().is_some_and(|end| end <= self.now);
         self.hit_max_errors |= self.has_max_errors() || self.stalled.has_max();
-        let is_pending = self.readiness_may_be_pending() || self.checks.is_waiting();
-        self.over |= self.stopped || self.hit_max_errors || (is_hold_over && !is_pending);
+        let is_pending = || self.readiness_may_be_pending() || self.checks.is_waiting();
+        self.over |= self.stopped || self.hit_max_errors || (is_hold_over && !is_pending());
     }
 
     /// Whether errors and closes have reached `--max-errors`.
@@ -123,7 +123,8 @@ impl Engine {
     /// many full batches in a row as there are batches of connections, each has been reported, and
     /// servers that never stop sending must not hold up deadlines.
     pub(super) fn readiness_may_be_pending(&self) -> bool {
-        (1..=self.batches()).contains(&self.full_batches)
+        // Most batches are not full, and cost no division.
+        self.full_batches > 0 && self.full_batches <= self.batches()
     }
 
     fn batches(&self) -> u32 {

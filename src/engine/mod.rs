@@ -255,10 +255,12 @@ impl Engine {
         self.now = self.now.max(now);
         self.pending_reads.begin_turn();
         self.final_drains.clear();
-        for event in events {
-            self.dispatch(event, actions);
+        let mut is_full = false;
+        for (index, event) in events.iter().enumerate() {
+            is_full |= matches!(event.kind, EventKind::PollBatchFull);
+            self.dispatch(event, events.get(index + 1), actions);
         }
-        self.end_batch(events.iter().any(|event| event.kind == EventKind::PollBatchFull));
+        self.end_batch(is_full);
         if !self.over {
             if !self.readiness_may_be_pending() {
                 self.expire(actions);
@@ -273,11 +275,14 @@ impl Engine {
         self.wake = self.wake_after_turn();
     }
 
-    fn dispatch(&mut self, event: &Event, actions: &mut Vec<Action>) {
+    fn dispatch(&mut self, event: &Event, next: Option<&Event>, actions: &mut Vec<Action>) {
         use EventKind as Kind;
         let at = event.at;
         match event.kind {
-            Kind::Dialed(key) if self.is_dial_pending(key) => self.dialed(key, at, actions),
+            Kind::Dialed(key) if self.is_dial_pending(key) => {
+                let is_open = matches!(next, Some(next) if next.kind == Kind::Opened(key));
+                self.dialed(key, at, is_open, actions);
+            }
             Kind::Opened(key) if self.is(key, State::Dialing) => self.opened(key, at, actions),
             Kind::Failed(key, failure) if self.may_end(key, State::Dialing, failure) => {
                 self.fail(key, failure, at, actions);

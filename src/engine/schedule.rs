@@ -94,10 +94,14 @@ impl Engine {
         if self.readiness_may_be_pending() || !self.ready.is_empty() {
             return Wake::Now;
         }
-        let wheel = self.wheel.next_due().map(Tick::moment);
         let time_up = self.time_up_at();
         let is_time_up = time_up.is_some_and(|end| end <= self.now);
         let dial = if self.stopped || is_time_up { None } else { self.dial_due() };
+        // At full speed nothing else is asked for.
+        if dial.is_some_and(|due| due <= self.now) {
+            return Wake::Now;
+        }
+        let wheel = self.wheel.next_due().map(Tick::moment);
         let time_up = time_up.filter(|_| !is_time_up && self.decided_at.is_none());
         // While checks are pending, their results end the run.
         let end = self.end_due().filter(|_| !self.checks.is_waiting());

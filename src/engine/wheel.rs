@@ -48,6 +48,8 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     /// Everything due before this tick has fired.
     current: u64,
+    /// Nothing is due, nor to be moved down, before this tick.
+    quiet_until: u64,
     armed: u32,
 }
 
@@ -70,6 +72,7 @@ impl Wheel {
             heads: [0; LEVELS * BUCKETS],
             occupied: [0; LEVELS],
             current: 0,
+            quiet_until: 0,
             armed: 0,
         })
     }
@@ -117,10 +120,15 @@ impl Wheel {
     /// is used up. A slot fired and a slot moved down a level cost one each.
     pub fn pop_expired(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
         loop {
-            let earliest = self.earliest().filter(|earliest| earliest.begins <= now.0);
-            let Some(Earliest { level, bucket, begins }) = earliest else {
+            if now.0 < self.quiet_until {
                 self.current = self.current.max(now.0);
                 return None;
+            }
+            let earliest = self.earliest();
+            self.quiet_until = earliest.as_ref().map_or(u64::MAX, |earliest| earliest.begins);
+            let Some(Earliest { level, bucket, begins }) = earliest.filter(|e| e.begins <= now.0)
+            else {
+                continue;
             };
             if *budget == 0 {
                 return None;
@@ -177,6 +185,8 @@ impl Wheel {
         }
         self.links[slot as usize] = Link { prev: bucket_mark(place), next, due: low_32(due) };
         self.occupied[level as usize] |= 1 << bucket;
+        let begins = due >> (DIGIT_BITS * level) << (DIGIT_BITS * level);
+        self.quiet_until = self.quiet_until.min(begins);
     }
 
     fn unlink(&mut self, slot: u32) {
@@ -215,6 +225,7 @@ impl Wheel {
             }
         }
         assert_eq!(linked, self.armed as usize, "armed slots and linked slots differ");
+        assert!(self.next_due().is_none_or(|due| self.quiet_until <= due.0), "it is not quiet");
         assert_eq!(linked, self.links.iter().filter(|link| link.prev != 0).count());
     }
 }
