@@ -280,7 +280,8 @@ impl Engine {
         let at = event.at;
         match event.kind {
             Kind::Dialed(key) if self.is_dial_pending(key) => {
-                let is_open = matches!(next, Some(next) if next.kind == Kind::Opened(key));
+                let is_open =
+                    matches!(next, Some(Event { kind: Kind::Opened(of), .. }) if *of == key);
                 self.dialed(key, at, is_open, actions);
             }
             Kind::Opened(key) if self.is(key, State::Dialing) => self.opened(key, at, actions),
@@ -323,21 +324,21 @@ impl Engine {
     /// The only way from one state to another: table, ledger and deadline together. Returns how
     /// long the connection was in the state that it left.
     fn post(&mut self, key: Key, to: State, at: Moment, reason: Option<EndReason>) -> Span {
-        let before = self.table.step(key.slot, to, at, reason);
-        self.ledger.post(before.state, to, reason);
+        let (state, since) = self.table.step(key.slot, to, at, reason);
+        self.ledger.post(state, to, reason);
         let found_at = at.min(self.now);
-        match (before.state, to) {
+        match (state, to) {
             (_, State::Dialing) => self.stalled.dialed(),
             (_, State::Established) => {
                 self.sustained.open(found_at);
                 self.stalled.opened();
             }
             (State::Dialing, State::Error) => self.stalled.failed(key.slot),
-            (State::Established, _) => self.sustained.close(before.since, found_at),
+            (State::Established, _) => self.sustained.close(since, found_at),
             _ => {}
         }
         self.wheel.cancel(key.slot);
-        at.since(before.since)
+        at.since(since)
     }
 
     fn is(&self, key: Key, state: State) -> bool {
