@@ -104,7 +104,7 @@ impl Wheel {
 
     /// Clears the slot's deadline, if it has one.
     pub fn cancel(&mut self, slot: u32) {
-        if self.links[slot as usize].prev != 0 {
+        if self.armed > 0 && self.links[slot as usize].prev != 0 {
             self.unlink(slot);
             self.armed -= 1;
         }
