@@ -42,7 +42,7 @@ impl Engine {
 
     /// The hold, as far as `--duration` lets it go on.
     pub(super) fn hold(&self) -> Hold {
-        let (Some(end), Some(decided_at)) = (self.time_up_at(), self.decided_at) else {
+        let (Some(end), Some(decided_at)) = (self.time_up_at, self.decided_at) else {
             return self.hold;
         };
         let left = end.since(decided_at);
@@ -52,15 +52,14 @@ impl Engine {
         }
     }
 
-    /// When `--duration` is over: it counts from the first dial, or from the beginning of the churn
-    /// beside held connections.
-    pub(super) fn time_up_at(&self) -> Option<Moment> {
-        let duration = self.duration?;
-        Some(self.dialing_since()? + duration)
+    /// Dialing has begun: with the first dial, or with the churn beside held connections.
+    pub(super) fn dialing_begins(&mut self) {
+        let since = self.dialing_since();
+        self.time_up_at = self.duration.zip(since).map(|(duration, since)| since + duration);
     }
 
     pub(super) fn is_time_up(&self) -> bool {
-        self.time_up_at().is_some_and(|end| end <= self.now)
+        self.time_up_at.is_some_and(|end| end <= self.now)
     }
 
     /// Whether `--duration` is over, and each dial that was handed out has been reported.

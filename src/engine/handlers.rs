@@ -39,6 +39,7 @@ impl Engine {
         }
         if self.stats.first_dial.is_none() {
             self.stats.first_dial = Some(at);
+            self.dialing_begins();
             // It may be older than an interval, and established in this turn.
             self.advance_intervals(self.now);
         }

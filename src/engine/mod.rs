@@ -149,6 +149,8 @@ pub struct Engine {
     interval: Option<Span>,
     hold: Hold,
     duration: Option<Span>,
+    /// When that is over, once dialing has begun.
+    time_up_at: Option<Moment>,
     settle: Span,
     debug: bool,
     budgets: Budgets,
@@ -212,6 +214,7 @@ impl Engine {
             interval: plan.interval,
             hold: plan.hold,
             duration: plan.duration,
+            time_up_at: None,
             settle: plan.settle,
             debug: plan.debug,
             budgets: plan.budgets,

@@ -118,20 +118,25 @@ impl Wheel {
 
     /// The next slot that is due by `now`, its deadline cleared; `None` if there is none, or `budget`
     /// is used up. A slot fired and a slot moved down a level cost one each.
+    #[inline]
     pub fn pop_expired(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
+        if self.quiet_until <= now.0
+            && let Some(expired) = self.pop(now, budget)
+        {
+            return expired;
+        }
+        self.current = self.current.max(now.0);
+        None
+    }
+
+    /// The same where something may be due. `None`: nothing is.
+    fn pop(&mut self, now: Tick, budget: &mut u32) -> Option<Option<u32>> {
         loop {
-            if now.0 < self.quiet_until {
-                self.current = self.current.max(now.0);
-                return None;
-            }
             let earliest = self.earliest();
             self.quiet_until = earliest.as_ref().map_or(u64::MAX, |earliest| earliest.begins);
-            let Some(Earliest { level, bucket, begins }) = earliest.filter(|e| e.begins <= now.0)
-            else {
-                continue;
-            };
+            let Earliest { level, bucket, begins } = earliest.filter(|e| e.begins <= now.0)?;
             if *budget == 0 {
-                return None;
+                return Some(None);
             }
             *budget -= 1;
             self.current = begins;
@@ -140,7 +145,7 @@ impl Wheel {
             self.unlink(slot);
             if level == 0 {
                 self.armed -= 1;
-                return Some(slot);
+                return Some(Some(slot));
             }
             self.link(slot, due);
         }

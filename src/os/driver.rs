@@ -186,8 +186,10 @@ impl<'a> Driver<'a> {
                 self.perform(action, watch);
             }
             actions.clear();
-            for (key, bytes) in self.received.drain(..) {
-                watch.debug(key, DebugEvent::Received(&bytes));
+            if self.plan.debug {
+                for (key, bytes) in self.received.drain(..) {
+                    watch.debug(key, DebugEvent::Received(&bytes));
+                }
             }
             if self.engine.is_over() {
                 // Results of the last actions; what they lead to is not carried out any more.
