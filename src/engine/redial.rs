@@ -230,7 +230,9 @@ mod tests {
         let next = Key { attempt: 1, ..first };
         let after = turn(&mut engine, &all(first)[..2]);
         assert!(after.ends_with(&[Action::Close(first), Action::Dial(next)]), "{after:?}");
-        assert_eq!(engine.summary().churn.map(|churn| churn.closed_by_us), Some(2));
+        let summary = engine.summary();
+        assert_eq!(summary.churn.map(|churn| churn.closed_by_us), Some(2));
+        assert_eq!((summary.lifetimes.count(), summary.lifetimes.max()), (2, Span::ZERO));
         assert_eq!(engine.next_wake(), Wake::Never, "the dial is out");
     }
 }
