@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use common::output::{self, span};
 use common::{
-    ClosedPort, DEADLINE, Running, Served, listen, listener, run, skip, status_number, tcpgoon,
-    tcpgoon_after, wait_until,
+    ClosedPort, DEADLINE, Running, Served, listen, listener, program, run, skip, status_number,
+    tcpgoon, tcpgoon_after, wait_until,
 };
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, send};
@@ -407,7 +407,7 @@ const HOSTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/hosts");
 fn in_namespace(which: &str, first: &str, args: &[&str]) -> common::Outcome {
     let mut command = std::process::Command::new("unshare");
     let script = format!("{first}; exec \"$@\"");
-    command.args(["-r", which, "sh", "-ec", &script, "sh", env!("CARGO_BIN_EXE_tcpgoon")]);
+    command.args(["-r", which, "sh", "-ec", &script, "sh", &program()]);
     command.args(common::with_full_report(args)).env("HOSTS", HOSTS);
     Running::start(command).outcome()
 }

@@ -22,8 +22,8 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         true => (closes.age_min, closes.age_max),
         false => (closes.age_p2, closes.age_p98),
     };
-    if let Some(kept) = newest_only(closes) {
-        return ClosePattern::NewestOnly { kept };
+    if let Some(pattern) = newest_only(closes) {
+        return pattern;
     }
     let (middle, ages, moments) = (closes.age_p50, old - young, closes.moments);
     let age = middle.rounded_to_3_digits();
@@ -56,17 +56,13 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
     }
 }
 
-/// The number that stayed open, if all of those are older than any closed one: a limit that is enforced
-/// late.
-fn newest_only(closes: &Closes) -> Option<u32> {
-    let in_pulses: u32 = closes.pulses.iter().map(|pulse| pulse.count).sum();
-    let is_newest = |pulse: &Pulse| {
-        u64::from(pulse.survivors) >= HITS_MIN
-            && pulse.survivors_established_to <= pulse.established_from
-    };
-    let is_it = in_pulses == closes.count && closes.pulses.iter().all(is_newest);
-    let kept = closes.pulses.iter().map(|pulse| pulse.survivors).min();
-    kept.filter(|_| is_it)
+/// The number that stayed open, if those were established before the closed ones, but for a few: a limit that
+/// is enforced late.
+pub fn newest_only(closes: &Closes) -> Option<ClosePattern> {
+    let (kept, is_exact) = (closes.survivors, closes.is_newest_only);
+    let are_some = [kept, closes.count].iter().all(|count| u64::from(*count) >= HITS_MIN);
+    let is_it = are_some && closes.is_newest_mostly;
+    is_it.then_some(ClosePattern::NewestOnly { kept, is_exact })
 }
 
 /// Closes in large groups, each at one moment.

@@ -29,7 +29,9 @@ use crate::engine::{EndReason, State, Summary};
 use crate::error::exit;
 use crate::units::Span;
 use facts::Facts;
-use model::{Candidate, Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word};
+use model::{
+    Candidate, ClosePattern, Diagnosis, EndedEarly, Problem, Reach, Reached, Symptom, Word,
+};
 use pattern::Pattern;
 use rules::View;
 use symptoms::Observed;
@@ -75,6 +77,7 @@ fn problem(case: &Case<'_>, facts: &Facts, all: &[Observed], index: usize) -> Pr
     Problem {
         symptom: observed.symptom.clone(),
         share: observed.fit.part,
+        outside: observed.fit.outside,
         pattern: observed.fit.pattern.clone(),
         scope: observed.scope.clone(),
         candidates: match case.summary.churn {
@@ -97,17 +100,32 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
         (Some(first), Some(last)) => last.since(first),
         _ => Span::ZERO,
     };
+    let planned = match summary.is_time_up {
+        true => summary.last.connections - summary.last.level(State::NotInitiated),
+        false => summary.last.connections,
+    };
     Reached {
-        planned: match summary.is_time_up {
-            true => summary.last.connections - summary.last.level(State::NotInitiated),
-            false => summary.last.connections,
-        },
-        sustained: summary.sustained,
+        planned,
+        sustained: stayed_open(summary, planned),
         peak: summary.established_peak,
         established_ever: summary.established_ever,
         replied: facts.checks_replies.then_some(facts.replied),
         reach,
         dialed_in,
+    }
+}
+
+/// The sustained level, without connections that a limit closed late: they wait for it in the accept
+/// queue of an application that accepts slowly, one after the other, or it is enforced later.
+fn stayed_open(summary: &Summary, planned: u32) -> u32 {
+    let analysis = &summary.analysis;
+    let level = match analysis.closed_at_once_newest {
+        true => summary.sustained.min(analysis.everywhere.levels.reached),
+        false => summary.sustained,
+    };
+    match closes::newest_only(&analysis.closes) {
+        Some(ClosePattern::NewestOnly { kept, .. }) if level < planned => level.min(kept),
+        _ => level,
     }
 }
 

@@ -154,8 +154,8 @@ pub enum ClosePattern {
     Together { at: Moment, kept: u32 },
     /// All of about the same age, at about the same moment.
     AgeOrMoment { age: Span, at: Moment },
-    /// The `kept` that were established first stayed open, all later ones were closed.
-    NewestOnly { kept: u32 },
+    /// The `kept` that were established first stayed open, all later ones were closed; or nearly so.
+    NewestOnly { kept: u32, is_exact: bool },
     /// In the order in which they were established, at different ages, while dials continued.
     OldestFirst,
     /// While tcpgoon was paused, so that moments and ages are unknown.
@@ -196,6 +196,8 @@ pub struct Problem {
     pub symptom: Symptom,
     /// Hits, of all dials or connections that could have been hit.
     pub share: Part,
+    /// Hits that the pattern does not cover.
+    pub outside: u64,
     pub pattern: Pattern,
     pub scope: Scope,
     /// The most likely first.

@@ -52,6 +52,8 @@ fn weight(all: &[Observed], index: usize) -> (u8, u64) {
         {
             4
         }
+        // They did not last because others were open, as above a limit.
+        Symptom::Closed { how: ClosePattern::NewestOnly { .. }, .. } => 3,
         Symptom::Closed { .. } | Symptom::HalfOpen | Symptom::NoReply { .. } => 2,
         Symptom::Lost { .. } | Symptom::KilledHere => 2,
         Symptom::DialsFailed { .. }

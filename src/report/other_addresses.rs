@@ -68,6 +68,7 @@ mod tests {
         let problem = Problem {
             symptom,
             share: Part { all: 10, hits: 10 },
+            outside: 0,
             pattern: Pattern::All,
             scope,
             candidates: Vec::new(),

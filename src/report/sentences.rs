@@ -124,56 +124,66 @@ impl Sentences<'_> {
     fn spread(&self, problem: &Problem, noun: &str, how: &str, more: &str) -> String {
         let Part { all, hits } = problem.share;
         let place = self.place(problem);
-        let more_or = |before: &str| match more {
-            "" => before.to_owned(),
-            more if before.is_empty() => more.to_owned(),
-            more => format!("{before}; {more}"),
-        };
-        let numbers = more_or(&format!("{hits} of {all}"));
+        let some = format!("{hits} of {all} {noun}s");
+        // "Every dial was", "39 of 120 dials were".
+        let is_most = hits * 10 >= all * 9;
         let each = match (hits, all) {
             (1, 1) => format!("the only {noun}"),
             _ if hits == all => format!("every {noun}"),
-            _ => format!("nearly every {noun}"),
+            _ if is_most => format!("nearly every {noun}"),
+            _ => some.clone(),
         };
-        // "Every dial was", "39 of 120 dials were".
         let is_each = hits == 1
-            || !matches!(
-                problem.pattern,
-                Pattern::PartlyAboveCount { .. }
-                    | Pattern::Scattered
-                    | Pattern::Irregular
-                    | Pattern::TooFew
-            );
+            || (is_most
+                && !matches!(
+                    problem.pattern,
+                    Pattern::PartlyAboveCount { .. }
+                        | Pattern::Scattered
+                        | Pattern::Irregular
+                        | Pattern::TooFew
+                ));
         let how = match is_each {
             true => how.replacen("were ", "was ", 1),
             false => how.to_owned(),
         };
-        let some = format!("{hits} of {all} {noun}s");
         let aside = |how: &str| match more {
             "" => how.to_owned(),
             more => format!("{how} ({more})"),
         };
+        // Hits that the pattern does not cover, and where they are.
+        let besides = |place: &str| match problem.outside {
+            0 => String::new(),
+            outside => format!("; {outside} {place}"),
+        };
+        let each = match (is_most, more) {
+            (false, _) => format!("{each}{place} {}", aside(&how)),
+            (true, "") => format!("{each}{place} {how} ({hits} of {all})"),
+            (true, more) => format!("{each}{place} {how} ({hits} of {all}; {more})"),
+        };
         match &problem.pattern {
-            Pattern::All => format!("{}{place} {how} ({numbers}).", capital(&each)),
-            Pattern::NearlyAll => format!("{}{place} {how} ({numbers}).", capital(&each)),
+            Pattern::All => format!("{}.", capital(&each)),
+            Pattern::NearlyAll => format!("{}{}.", capital(&each), besides("besides")),
             Pattern::AboveCount { open } => {
-                let above = self.above(problem, open);
-                format!("{above}, {each}{place} {how} ({numbers}).")
+                format!("{}, {each}{}.", self.above(problem, open), besides("below"))
             }
             Pattern::PartlyAboveCount { open } => {
                 let above = self.range(open);
-                format!("Above {above} open, {some}{place} {}; none before.", aside(&how))
+                let none = if problem.outside == 0 { "; none before" } else { "" };
+                let before = besides("before");
+                format!("Above {above} open, {some}{place} {}{none}{before}.", aside(&how))
             }
             Pattern::FromMoment { at } => {
-                format!("From {} into the run, {each}{place} {how} ({numbers}).", self.at(*at))
+                format!("From {} into the run, {each}{}.", self.at(*at), besides("before"))
             }
             Pattern::InitialOutage { to } => {
-                let until = self.at(*to);
-                format!("Until {until} into the run, {each}{place} {how} ({numbers}); none after.")
+                let none = if problem.outside == 0 { "; none after" } else { "" };
+                let (until, after) = (self.at(*to), besides("after"));
+                format!("Until {until} into the run, {each}{none}{after}.")
             }
             Pattern::Outage { from, to } => {
                 let (from, to) = (self.at(*from), self.at(*to));
-                format!("Between {from} and {to} into the run, {each}{place} {how} ({numbers}).")
+                let other = besides("at other times");
+                format!("Between {from} and {to} into the run, {each}{other}.")
             }
             Pattern::Scattered => {
                 format!("{}{place} {}, spread over the run.", capital(&some), aside(&how))
@@ -269,8 +279,13 @@ impl Sentences<'_> {
             ClosePattern::AgeOrMoment { age, at } => {
                 format!("{closed}, all {age} old, at one moment, {} into the run.", self.at(*at))
             }
-            ClosePattern::NewestOnly { kept } => {
+            ClosePattern::NewestOnly { kept, is_exact: true } => {
                 format!("{closed}, {ages}: all but the {kept} established first.")
+            }
+            ClosePattern::NewestOnly { kept, is_exact: false } => {
+                format!(
+                    "{closed}, {ages}, nearly all established after the {kept} that stayed open."
+                )
             }
             ClosePattern::OldestFirst => {
                 format!("{closed}, the oldest first, {ages}, while dials continued.")

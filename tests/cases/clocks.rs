@@ -10,7 +10,7 @@ use crate::common::faulty_servers::Fault;
 use crate::common::path::Knobs;
 use crate::common::verdict::verdict;
 use crate::common::{Namespace, topology};
-use crate::common::{Outcome, Running, command, skip, wait_until};
+use crate::common::{Outcome, Running, command, program, skip, wait_until};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -97,10 +97,11 @@ pub fn this_host_is_late_as_a_poll_returns() {
     let Some(host) = Namespace::make() else { return };
     let _server = serve(&host, "127.0.0.1:80", Fault::Age(2000 * MS));
     // With the dials, and with the keepalives after them.
+    // As glibc and as musl wait.
+    const WAIT: &str = "epoll_wait,epoll_pwait";
     let runs = [215, 230, 245, 260, 275, 290, 305].map(|poll| {
-        let delay =
-            format!("-e trace=epoll_wait -e inject=epoll_wait:delay_exit=2500000:when={poll}");
-        let program = env!("CARGO_BIN_EXE_tcpgoon");
+        let delay = format!("-e trace={WAIT} -e inject={WAIT}:delay_exit=2500000:when={poll}");
+        let program = program();
         let words = "-y 127.0.0.1:80 -c 100 -s 10 --hold 4 --report=full";
         Running::start(host.command("strace", &format!("-o /dev/null {delay} {program} {words}")))
     });

@@ -27,7 +27,7 @@ pub use netns::{Namespace, has_ipv6};
 pub use original::{decided, errors, original};
 pub use process::{children, has_descriptors_for, is_alive, status_number};
 pub use program::{
-    CAP_SYS_RESOURCE, Captured, Outcome, Running, privileged_tcpgoon_after, run, tcpgoon,
+    CAP_SYS_RESOURCE, Captured, Outcome, Running, privileged_tcpgoon_after, program, run, tcpgoon,
     tcpgoon_after, tcpgoon_as_typed, with_full_report,
 };
 pub use tools::{Scratch, command, succeed};

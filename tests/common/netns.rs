@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
-use super::program::with_full_report;
+use super::program::{program, with_full_report};
 use super::tools::{command, serial, succeed};
 use super::wait::{DEADLINE, skip, wait_until};
 
@@ -67,7 +67,7 @@ impl Namespace {
     /// The built program in here, as [`tcpgoon`](super::program::tcpgoon).
     pub fn tcpgoon(&self, words: &str) -> Command {
         let words: Vec<&str> = words.split_whitespace().collect();
-        self.command(env!("CARGO_BIN_EXE_tcpgoon"), &with_full_report(&words).join(" "))
+        self.command(&program(), &with_full_report(&words).join(" "))
     }
 
     /// Runs a command that has to succeed, and returns what it prints.

@@ -14,7 +14,13 @@ use nix::unistd::Pid;
 use super::output::{self, Stats, stats};
 use super::wait::wait_until;
 
-/// The built program with these arguments and an empty standard input. A run (`-y`) prints the full
+/// The path of the tested program: the built one, or another (`TCPGOON_TESTED`, as the static one).
+pub fn program() -> String {
+    let built = || env!("CARGO_BIN_EXE_tcpgoon").to_owned();
+    std::env::var("TCPGOON_TESTED").unwrap_or_else(|_| built())
+}
+
+/// The tested program with these arguments and an empty standard input. A run (`-y`) prints the full
 /// report, from which tests read their numbers.
 pub fn tcpgoon(args: &[&str]) -> Command {
     tcpgoon_as_typed(&with_full_report(args))
@@ -22,7 +28,7 @@ pub fn tcpgoon(args: &[&str]) -> Command {
 
 /// As [`tcpgoon`], and a run prints the report that is the default.
 pub fn tcpgoon_as_typed(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tcpgoon"));
+    let mut command = Command::new(program());
     command.args(args).stdin(Stdio::null());
     command
 }
@@ -54,7 +60,7 @@ pub fn tcpgoon_after(first: &str, args: &[&str]) -> Command {
 pub fn privileged_tcpgoon_after(first: &str, args: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!("{first}; exec \"$@\"");
-    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tcpgoon")]);
+    command.args(["-c", &script, "sh", &program()]);
     command.args(with_full_report(args)).stdin(Stdio::null());
     command
 }

@@ -171,6 +171,7 @@ pub fn contradictions(
     candidates(diagnosis, &mut found);
     word(summary, diagnosis, &mut found);
     layout(diagnosis, text, &mut found);
+    shares(text, &mut found);
     found
 }
 
@@ -296,6 +297,29 @@ fn layout(diagnosis: &Diagnosis, text: &str, found: &mut Vec<String>) {
     let peak = diagnosis.reached.peak;
     for level in levels_in(verdict) {
         check(level <= peak, found, || format!("{level} open, and the peak is {peak}"));
+    }
+}
+
+/// "Every dial failed (23 of 23" is said of all, "nearly every" of nine in ten at least.
+fn shares(text: &str, found: &mut Vec<String>) {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    for (index, word) in words.iter().enumerate() {
+        let rest = &words[index..];
+        if !word.eq_ignore_ascii_case("every")
+            || !matches!(rest.get(1), Some(&"dial" | &"connection"))
+        {
+            continue;
+        }
+        let end = rest.iter().position(|word| word.ends_with('.')).unwrap_or(rest.len() - 1);
+        let share = rest[..=end].windows(3).find_map(|three| {
+            let hits: u64 = three[0].strip_prefix('(')?.parse().ok()?;
+            let all = three[2].trim_end_matches(|c: char| !c.is_ascii_digit());
+            (three[1] == "of").then_some((hits, all.parse::<u64>().ok()?))
+        });
+        let Some((hits, all)) = share else { continue };
+        let is_nearly = index > 0 && words[index - 1].eq_ignore_ascii_case("nearly");
+        let holds = if is_nearly { hits < all && hits * 10 >= all * 9 } else { hits == all };
+        check(holds, found, || format!("{hits} of {all} is not {}", rest[..=end].join(" ")));
     }
 }
 

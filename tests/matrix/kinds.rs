@@ -114,6 +114,25 @@ fn a_limit_on_all_sources_is_not_most_likely_one_per_client() {
     );
 }
 
+/// Some of what it closes has waited in the accept queue, for longer than a level has to last.
+#[test]
+fn behind_a_slow_accept_only_what_a_limit_keeps_has_stayed_open() {
+    let dialed = |queue| {
+        move |r: &mut Random| (patient(s(10), hold(s(3), paced(400))), to(slow(r, queue), near(r)))
+    };
+    for queue in [4096, 30] {
+        each_seed(dialed(queue), |run| {
+            let kept = run.outcome.truth.levels.last().unwrap().1;
+            let reached = &run.diagnosis.reached;
+            assert_eq!(reached.sustained, kept);
+            assert!(run.diagnosis.word == Word::Limit && reached.peak > kept);
+            assert!(candidate(main_of(run), Cause::ConnectionLimit).is_some());
+            let aged = [Cause::IdleTimeout, Cause::EvictsOldest];
+            assert!(aged.iter().all(|cause| candidate(main_of(run), *cause).is_none()));
+        });
+    }
+}
+
 /// A proxy gives its backend up after its connect timeout, which looks like an idle timeout.
 #[test]
 fn closes_at_one_age_before_any_data_name_a_backend_beside_an_idle_timeout() {

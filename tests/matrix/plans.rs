@@ -91,6 +91,13 @@ pub fn limited(on: LimitOn, end: End, has_last_words: bool) -> Server {
     Server { limit: Some(Limit { on, end, has_last_words }), ..Server::default() }
 }
 
+/// It closes what is above its limit, and accepts one in some milliseconds, as one that forks does.
+pub fn slow(random: &mut Random, backlog: u32) -> Server {
+    let accept = Accept::Every { period: ms(random.between(1, 8)), count: 1 };
+    let on = LimitOn::Open(random.small(20, 60));
+    Server { accept, backlog, ..limited(on, random.pick(&[End::Fin, End::Rst]), false) }
+}
+
 pub fn by_tuple(count: usize, one: Server) -> World {
     let mut servers = vec![Server::default(); count - 1];
     servers.push(one);

@@ -54,6 +54,9 @@ pub const fn row(
 /// A queue that is full looks from here like one that overflows.
 pub const QUEUE: &[&str] = &["accept-queue-full", "accept-queue-overflow"];
 
+/// What closes the connections that are old.
+const AGED: &[&str] = &["idle-timeout", "evicts-oldest"];
+
 /// What an end of the path, or of the host behind it, would be called.
 const DEAD: &[&str] = &["path-down", "host-down", "state-expired"];
 
@@ -252,6 +255,31 @@ pub const SCENARIOS: &[Scenario] = &[
             let server = limited(LimitOn::Open(r.small(20, 60)), End::Fin, false);
             let far = Path { delay: ms(r.between(5, 60)), ..Path::default() };
             (hold(s(1), fast(paced(100))), to(server, far))
+        },
+    ),
+    // Each connection waits in the accept queue first, the later the longer.
+    row(
+        "a limit behind a slow accept",
+        &["connection-limit"],
+        &["client-limit", "backend-unreachable"],
+        |r| (patient(s(10), hold(s(3), paced(200))), to(slow(r, 4096), near(r))),
+    )
+    .never(AGED)
+    .at_any_pace(),
+    row(
+        "a limit behind a slow accept and a short queue",
+        &["connection-limit", "accept-queue-overflow"],
+        &["client-limit"],
+        |r| (patient(s(10), hold(s(3), fast(paced(200)))), to(slow(r, 60), near(r))),
+    ),
+    // What its queue dropped comes back after a second, and is accepted after others.
+    row(
+        "a limit above a short queue",
+        &["connection-limit", "accept-queue-overflow"],
+        &["client-limit"],
+        |r| {
+            let server = slow(r, 15);
+            (patient(s(10), hold(s(5), paced(200))), to(server, near(r)))
         },
     ),
     row("a limit with an error line", &["connection-limit"], &["client-limit"], |r| {

@@ -129,7 +129,7 @@ fn symptoms() -> Vec<Symptom> {
         ClosePattern::Sweep { older_than: MS, every: None },
         ClosePattern::Together { at, kept: 5 },
         ClosePattern::AgeOrMoment { age, at },
-        ClosePattern::NewestOnly { kept: 5 },
+        ClosePattern::NewestOnly { kept: 5, is_exact: true },
         ClosePattern::OldestFirst,
         ClosePattern::Undated,
         ClosePattern::Mixed,
@@ -237,6 +237,7 @@ fn problems() -> Vec<Problem> {
     let problem = |(index, symptom): (usize, Symptom)| Problem {
         symptom,
         share: Part { all: 10, hits: 5 },
+        outside: index as u64 % 3,
         pattern: patterns()[index % patterns().len()].clone(),
         scope: scopes()[index % scopes().len()].clone(),
         candidates: candidates.iter().skip(index).step_by(9).cloned().collect(),

@@ -57,6 +57,13 @@ pub fn has_last_line(view: &View<'_>) -> RuleResult {
     with_fact(Effect::By(1), Fact::LastLine)
 }
 
+/// Below a rate, later connections would have stayed open as well.
+pub fn none_later_stayed(view: &View<'_>) -> RuleResult {
+    let is_on_accept = matches!(view.observed.symptom, Symptom::ClosedOnAccept { .. });
+    (is_on_accept && view.case.summary.analysis.closed_at_once_newest).then_some(())?;
+    Some((Effect::By(1), None))
+}
+
 /// Closes continued after the last dial, so no new connection displaced them.
 pub fn after_last_dial(view: &View<'_>) -> RuleResult {
     let Symptom::Closed { how, last, .. } = &view.observed.symptom else { return None };

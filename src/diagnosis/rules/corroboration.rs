@@ -51,6 +51,8 @@ pub static CORROBORATION: &[(Cause, bool, Rule)] = &[
     (ClientLimit, true, dials::each_source),
     (ConnectionLimit, false, dials::each_source_against),
     (ConnectionLimit, false, connections::has_last_line),
+    (ConnectionLimit, false, connections::none_later_stayed),
+    (ClientLimit, false, connections::none_later_stayed),
     (LongRtt, true, dials::short_timeout),
     (NeighbourUnresolved, true, dials::may_be_unresolved),
     (LongRtt, false, dials::handshakes_are_long),

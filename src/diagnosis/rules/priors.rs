@@ -305,9 +305,13 @@ fn closed(how: &ClosePattern, may_be_all_at_once: bool) -> Priors {
         ClosePattern::AtAgeWithSurvivors { .. } | ClosePattern::OldestFirst => {
             &[(EvictsOldest, 4), (IdleTimeout, 2)]
         }
-        ClosePattern::NewestOnly { .. } => {
-            &[(ConnectionLimit, 4), (ClientLimit, 3), (AcceptRateLimit, 2), (ThreadLimit, 1)]
-        }
+        ClosePattern::NewestOnly { .. } => &[
+            (ConnectionLimit, 4),
+            (ClientLimit, 3),
+            (AcceptRateLimit, 2),
+            (ThreadLimit, 1),
+            (ServerFdLimit, 1),
+        ],
         ClosePattern::Sweep { .. } => &[(IdleTimeout, 5), (EvictsOldest, 1), (ProcessRestarted, 1)],
         ClosePattern::Simultaneous { .. } => &[(ProcessRestarted, 4), (IdleTimeout, 2)],
         ClosePattern::Together { .. } => {

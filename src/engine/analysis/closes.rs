@@ -33,9 +33,6 @@ pub struct Pulse {
     pub survivors: u32,
     pub survivor_age_max: Span,
     pub survivor_age_min: Span,
-    /// When the first of those closed was established, and the last of those that stayed open.
-    pub established_from: Moment,
-    pub survivors_established_to: Moment,
     /// How many were established within half a second after it.
     pub newcomers: u32,
 }
@@ -66,6 +63,10 @@ pub struct Closes {
     pub survivor_age_max: Span,
     /// Whether they were closed in the order in which they were established.
     pub is_oldest_first: bool,
+    /// Whether they are all but the connections established first, or nearly all established after those
+    /// that stayed open.
+    pub is_newest_only: bool,
+    pub is_newest_mostly: bool,
 }
 
 impl Closes {
@@ -94,6 +95,10 @@ impl Closes {
         };
         closes.measure_ages(view, &all);
         closes.is_oldest_first = closes.undated * 20 <= closes.count && is_oldest_first(&all);
+        let is_later = |slot| dials.is_closed_later(view, slot);
+        let order = dials.order_of_closes(view, view.now, &is_later);
+        closes.is_newest_only = order.is_newest_only();
+        closes.is_newest_mostly = order.is_newest_mostly();
         closes.find_pulses(view, &all);
         closes
     }
@@ -149,16 +154,13 @@ fn age(view: &RunView<'_>, connection: &Connection) -> (Span, Span) {
 }
 
 fn pulse(view: &RunView<'_>, some: &[&Connection]) -> Pulse {
-    let mut pulse =
-        Pulse { age_min: Span(u64::MAX), established_from: Moment(u64::MAX), ..Pulse::default() };
+    let mut pulse = Pulse { age_min: Span(u64::MAX), ..Pulse::default() };
     let (Some(first), Some(last)) = (some.first(), some.last()) else { return pulse };
     (pulse.from, pulse.to) = (view.gaps.earliest(first.since), last.since);
     for connection in some {
         let (low, high) = age(view, connection);
         pulse.count += 1;
         pulse.resets += u32::from(connection.reason == Some(EndReason::PeerReset));
-        let established_at = connection.established_at().unwrap_or(connection.since);
-        pulse.established_from = pulse.established_from.min(established_at);
         pulse.age_min = pulse.age_min.min(low);
         pulse.age_max = pulse.age_max.max(high);
     }
@@ -192,7 +194,6 @@ fn look_around(view: &RunView<'_>, pulses: &mut [Pulse]) {
             spans[first * count + index + 1..(first + 1) * count].iter().for_each(|s| sum.merge(s));
         }
         pulse.survivors = sum.count;
-        pulse.survivors_established_to = sum.last;
         let age = |at: Moment| pulse.to.since(at);
         (pulse.survivor_age_max, pulse.survivor_age_min) = match sum.count {
             0 => (Span::ZERO, Span(u64::MAX)),

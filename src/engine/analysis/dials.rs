@@ -1,6 +1,7 @@
 //! The dials of a finished run, read from the table once: the fate of each, and which connections were
 //! closed on accept.
 
+use super::closes::APART_MIN;
 use super::dial::{Dial, Fate, RunView};
 use crate::engine::connection::{Connection, EndReason, State};
 use crate::units::{Moment, Span};
@@ -13,6 +14,9 @@ const TOGETHER_MAX: Span = Span::from_ms(10);
 
 /// Ages that differ by less are the same.
 const AGES_APART_MIN: Span = Span::from_ms(5);
+
+/// Fewer connections that stayed open are no evidence that the first ones do.
+const KEPT_MIN: u32 = 3;
 
 /// Fewer connections are no evidence that the oldest were closed.
 const EVICTED_MIN: usize = 3;
@@ -28,6 +32,37 @@ pub struct OnAccept {
     pub age_max: Span,
     /// When the first and the last of them was closed.
     pub seen: Option<(Moment, Moment)>,
+    /// Whether nearly all were established after those that stayed open.
+    pub is_newest_mostly: bool,
+}
+
+/// Connections that were closed, among those that stayed open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CloseOrder {
+    pub kept: u32,
+    pub closed: u32,
+    /// Of one that stayed open and one that was closed, where the latter was established later.
+    pairs: u64,
+    /// Whether connections ended in another way.
+    has_others: bool,
+}
+
+impl CloseOrder {
+    /// Of all pairs.
+    fn all(&self) -> u64 {
+        u64::from(self.kept) * u64::from(self.closed)
+    }
+
+    /// Whether the connections established first stayed open, and all others were closed.
+    pub fn is_newest_only(&self) -> bool {
+        self.pairs == self.all() && !self.has_others
+    }
+
+    /// Whether nearly all that were closed were established after those that stayed open; at random half
+    /// of the pairs are like this.
+    pub fn is_newest_mostly(&self) -> bool {
+        self.pairs >= self.all() - self.all() / 10
+    }
 }
 
 /// What the rest of the analysis goes by.
@@ -78,6 +113,11 @@ impl Dials {
         dials.slow.sort_unstable();
         dials.closed.sort_unstable();
         dials.find_on_accept(view);
+        if dials.on_accept.seen.is_some() {
+            let is_one = |slot| dials.fate(slot).is_closed_on_accept();
+            let order = dials.order_of_closes(view, view.now, &is_one);
+            dials.on_accept.is_newest_mostly = order.kept >= KEPT_MIN && order.is_newest_mostly();
+        }
         dials
     }
 
@@ -114,6 +154,11 @@ impl Dials {
                 older.push(*at);
             }
         }
+        if let Some(until) = self.accepted_late_until(view, &young, &older) {
+            let late: Vec<u32> = self.closed_by(view, until).map(|(_, slot)| slot).collect();
+            late.into_iter().for_each(|slot| self.mark_on_accept(view, slot));
+            return;
+        }
         if self.are_together(&young, ages) || are_evicted(view, &young) {
             return;
         }
@@ -123,10 +168,84 @@ impl Dials {
             first += older[first..].iter().take_while(|moment| **moment < from).count();
             let third = older.get(first + 2);
             if third.is_none_or(|third| *third > at + TOGETHER_MAX) {
-                self.fates[slot as usize] = self.fates[slot as usize].on_accept();
-                self.on_accept.add(view.table.of(slot));
+                self.mark_on_accept(view, slot);
             }
         }
+    }
+
+    fn mark_on_accept(&mut self, view: &RunView<'_>, slot: u32) {
+        self.fates[slot as usize] = self.fates[slot as usize].on_accept();
+        self.on_accept.add(view.table.of(slot));
+    }
+
+    /// Those closed by the peer up to a moment, not after a reply.
+    fn closed_by(&self, view: &RunView<'_>, until: Moment) -> impl Iterator<Item = (Moment, u32)> {
+        let is_one = move |(at, slot): &(Moment, u32)| {
+            *at <= until
+                && age_of_close(view.table.of(*slot)).is_some()
+                && !self.fate(*slot).replied()
+        };
+        self.closed.iter().copied().filter(is_one)
+    }
+
+    /// Where an application that accepts slowly closes what is above a limit, connections wait for
+    /// that in the accept queue: some are closed young, others old, and the first ones stay open. Until
+    /// when it closed like this.
+    fn accepted_late_until(
+        &self,
+        view: &RunView<'_>,
+        young: &[(Moment, u32)],
+        older: &[Moment],
+    ) -> Option<Moment> {
+        let (last_young, last) = (young.last()?.0, *older.last()?);
+        // Others may end later, in another way.
+        let all: Vec<Moment> = self.closed_by(view, last).map(|(at, _)| at).collect();
+        let is_quiet = |pair: &&[Moment]| {
+            pair[0] >= last_young && view.gaps.earliest(pair[1]).since(pair[0]) >= APART_MIN
+        };
+        let quiet_from = all.windows(2).find(is_quiet).map(|pair| pair[0]);
+        let spares = |until: &Moment| {
+            let is_one = |slot| age_of_close(view.table.of(slot)).is_some();
+            let order = self.order_of_closes(view, *until, &is_one);
+            order.kept >= KEPT_MIN && order.is_newest_mostly()
+        };
+        let last = last.max(last_young);
+        [Some(last), quiet_from].into_iter().flatten().find(spares)
+    }
+
+    /// How those of `closes` up to a moment lie among the connections that were open then, in the order
+    /// in which they were established. O(connections).
+    pub fn order_of_closes(
+        &self,
+        view: &RunView<'_>,
+        until: Moment,
+        closes: &dyn Fn(u32) -> bool,
+    ) -> CloseOrder {
+        let mut order = CloseOrder::default();
+        let mut count = |slot: u32, established_at: Moment| {
+            let connection = view.table.of(slot);
+            let is_later = connection.since > until && age_of_close(connection).is_some();
+            if connection.state == State::Established || is_later {
+                order.kept += u32::from(established_at <= until);
+            } else if closes(slot) && !self.fate(slot).replied() {
+                order.closed += 1;
+                order.pairs += u64::from(order.kept);
+            } else {
+                order.has_others |= !self.fate(slot).is_closed_on_accept();
+            }
+        };
+        let mut slow = self.slow.iter().copied().peekable();
+        for ((slot, fate), connection) in self.fates().zip(view.table.iter()) {
+            let Some(at) = connection.established_at().filter(|_| !fate.is_slow()) else {
+                continue;
+            };
+            while let Some((earlier, slot)) = slow.next_if(|(earlier, _)| *earlier <= at) {
+                count(slot, earlier);
+            }
+            count(slot, at);
+        }
+        slow.for_each(|(at, slot)| count(slot, at));
+        order
     }
 
     /// Closed on accept, each is of about the same age, at moments as far apart as the dials; an end

@@ -88,7 +88,8 @@ impl<'a> LevelWalk<'a> {
     }
 
     /// Calls `each` with a place, the moment of the SYN, the dial, and the fewest and the most
-    /// connections that were open there when it came to the server. Returns how many are open in the end at each place.
+    /// connections that were open there when it came to the server. Returns the most that were open for sure
+    /// at each place after the last dial.
     pub fn go(&self, mut each: impl FnMut(usize, Moment, Dial, Range<u32>)) -> Vec<u32> {
         let mut open = vec![Open::default(); self.places.count()];
         let mut open_in_the_end = vec![0; self.places.count()];
@@ -123,7 +124,8 @@ impl<'a> LevelWalk<'a> {
                 open_in_the_end[place] += u32::from(is_open);
             });
         }
-        open_in_the_end
+        let most = |(open, in_the_end): (&Open, u32)| open.level().start.max(in_the_end);
+        open.iter().zip(open_in_the_end).map(most).collect()
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Analysis {
     pub at_once_age_max: Span,
     /// When the first and the last of them was closed.
     pub closed_at_once_seen: Option<(Moment, Moment)>,
+    /// Whether nearly all of them were established after those that stayed open.
+    pub closed_at_once_newest: bool,
 }
 
 impl Analysis {
@@ -64,6 +66,7 @@ impl Analysis {
             closed_at_once: dials.on_accept.counts,
             at_once_age_max: dials.on_accept.age_max,
             closed_at_once_seen: dials.on_accept.seen,
+            closed_at_once_newest: dials.on_accept.is_newest_mostly,
         }
     }
 
@@ -76,13 +79,13 @@ impl Analysis {
 fn spreads(view: &RunView<'_>, dials: &Dials, places: Places<'_>) -> Vec<Spread> {
     let walk = LevelWalk::new(view, dials, places);
     let mut spreads = vec![Spread::default(); places.count()];
-    let open_in_the_end = walk.go(|place, at, dial, level| {
+    let afterwards = walk.go(|place, at, dial, level| {
         let Spread { timeline, levels } = &mut spreads[place];
         levels.add(dial, &level);
         levels.reached = level.start.max(levels.reached);
         timeline.push(at, dial, level);
     });
-    for (spread, open) in spreads.iter_mut().zip(open_in_the_end) {
+    for (spread, open) in spreads.iter_mut().zip(afterwards) {
         spread.levels.reached = spread.levels.reached.max(open);
     }
     spreads

@@ -86,6 +86,7 @@ fn on_accept(codec: &mut Codec<'_>, analysis: &mut Analysis) {
         codec.moment_or_null("first_ns", &mut first);
         codec.moment_or_null("last_ns", &mut last);
         analysis.closed_at_once_seen = first.zip(last);
+        codec.flag("is_newest_mostly", &mut analysis.closed_at_once_newest);
     });
 }
 
@@ -110,6 +111,8 @@ fn closes(codec: &mut Codec<'_>, closes: &mut Closes) {
     codec.number("survivors_count", &mut closes.survivors);
     codec.number("survivor_age_max_ns", &mut closes.survivor_age_max);
     codec.flag("is_oldest_first", &mut closes.is_oldest_first);
+    codec.flag("is_newest_only", &mut closes.is_newest_only);
+    codec.flag("is_newest_mostly", &mut closes.is_newest_mostly);
 }
 
 fn pulse(codec: &mut Codec<'_>, pulse: &mut Pulse) {
@@ -125,8 +128,6 @@ fn pulse(codec: &mut Codec<'_>, pulse: &mut Pulse) {
     let mut youngest = Some(pulse.survivor_age_min).filter(|age| *age < Span(u64::MAX));
     codec.number_or_null("survivor_age_min_ns", &mut youngest);
     pulse.survivor_age_min = youngest.unwrap_or(Span(u64::MAX));
-    codec.moment("established_from_ns", &mut pulse.established_from);
-    codec.moment("survivors_established_to_ns", &mut pulse.survivors_established_to);
     codec.number("newcomers_count", &mut pulse.newcomers);
 }
 

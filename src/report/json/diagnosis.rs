@@ -87,6 +87,7 @@ impl Problems<'_> {
         json.key("share").object(|json| {
             number(json, "hits_count", problem.share.hits);
             number(json, "of_count", problem.share.all);
+            number(json, "outside_count", problem.outside);
         });
         json.key("details").object(|json| self.write_details(json, &problem.symptom));
         json.key("pattern").object(|json| self.write_pattern(json, &problem.pattern));
@@ -167,7 +168,7 @@ impl Problems<'_> {
                 span(json, "age_ns", *age);
                 moment(json, "at_ns", start, Some(*at));
             }
-            ClosePattern::NewestOnly { kept } => number(json, "kept_count", *kept),
+            ClosePattern::NewestOnly { kept, .. } => number(json, "kept_count", *kept),
             ClosePattern::OldestFirst
             | ClosePattern::Undated
             | ClosePattern::Mixed
