@@ -98,7 +98,7 @@ impl Engine {
         let time_up = self.time_up_at;
         let is_time_up = time_up.is_some_and(|end| end <= self.now);
         let dial = if self.stopped || is_time_up { None } else { self.dial_due() };
-        // At full speed nothing else is asked for.
+        // At full speed the next dial is due, whatever else is.
         if dial.is_some_and(|due| due <= self.now) {
             return Wake::Now;
         }
