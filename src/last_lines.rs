@@ -82,6 +82,9 @@ impl LastLineTally {
     }
 
     fn take(&mut self, slot: u32) -> Option<u8> {
+        if self.lines.is_empty() {
+            return None;
+        }
         let recent = &mut self.recent[(slot % RECENT) as usize];
         let (_, index) = recent.filter(|(of, _)| *of == slot)?;
         *recent = None;

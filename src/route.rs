@@ -160,7 +160,11 @@ impl Routes {
     }
 
     /// The source of a slot, with port 0; `None`: the kernel chooses. O(1).
+    #[inline]
     pub fn source(&self, slot: u32) -> Option<&SocketAddr> {
+        if self.sources.is_empty() {
+            return None;
+        }
         self.sources.get(self.source_index(slot)? as usize)
     }
 

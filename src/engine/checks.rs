@@ -227,6 +227,9 @@ impl Checks {
 
     /// Begins a later round if one is due; the last dial was decided at `decided`.
     pub fn begin_round(&mut self, now: Moment, decided: Option<Moment>, hold: Hold) {
+        if decided.is_none() {
+            return;
+        }
         let is_busy = self.keepalives_pending() + self.ledger.replies_pending() > 0;
         if self.rounds.begin(now, decided, hold, is_busy) == Some(Round::Watch) {
             self.ledger.begin_watch();

@@ -267,7 +267,8 @@ impl Table {
         Key { slot, attempt: self.connections[slot as usize].attempt }
     }
 
-    /// Moves a connection along a legal edge and returns what it was.
+    /// Moves a connection along a legal edge and returns the state that it was in, and since when. One
+    /// field at a time: to copy what has just been written in parts waits for the memory.
     ///
     /// # Panics
     /// If the edge is not legal, or the reason does not go with the state: a defect of the caller.
@@ -277,22 +278,25 @@ impl Table {
         to: State,
         at: Moment,
         reason: Option<EndReason>,
-    ) -> Connection {
+    ) -> (State, Moment) {
         let connection = &mut self.connections[slot as usize];
-        let before = *connection;
-        assert!(before.state.may_become(to), "{:?} cannot become {to:?}", before.state);
+        let (state, since) = (connection.state, connection.since);
+        assert!(state.may_become(to), "{state:?} cannot become {to:?}");
         assert!(
             reason.is_none_or(|reason| reason.ends_in() == to),
             "{reason:?} does not end in {to:?}"
         );
-        let (dial_time, attempt) = match to {
-            State::Established => (Some(Code::of(at.since(before.since))), before.attempt),
-            State::NotInitiated => (None, before.attempt.wrapping_add(1)),
-            _ => (before.dial_time, before.attempt),
-        };
-        let dialed_at = if to == State::Dialing { at } else { before.dialed_at };
-        *connection = Connection { dialed_at, since: at, attempt, state: to, reason, dial_time };
-        before
+        (connection.since, connection.state, connection.reason) = (at, to, reason);
+        match to {
+            State::Dialing => connection.dialed_at = at,
+            State::Established => connection.dial_time = Some(Code::of(at.since(since))),
+            State::NotInitiated => {
+                connection.dial_time = None;
+                connection.attempt = connection.attempt.wrapping_add(1);
+            }
+            State::Closed | State::Error => {}
+        }
+        (state, since)
     }
 
     /// As after this number of dials.

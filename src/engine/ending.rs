@@ -20,8 +20,8 @@ impl Engine {
         }
         let is_hold_over = self.end_due().is_some_and(|end| end <= self.now);
         self.hit_max_errors |= self.has_max_errors() || self.stalled.has_max();
-        let is_pending = self.readiness_may_be_pending() || self.checks.is_waiting();
-        self.over |= self.stopped || self.hit_max_errors || (is_hold_over && !is_pending);
+        let is_pending = || self.readiness_may_be_pending() || self.checks.is_waiting();
+        self.over |= self.stopped || self.hit_max_errors || (is_hold_over && !is_pending());
     }
 
     /// Whether errors and closes have reached `--max-errors`.
@@ -42,7 +42,7 @@ impl Engine {
 
     /// The hold, as far as `--duration` lets it go on.
     pub(super) fn hold(&self) -> Hold {
-        let (Some(end), Some(decided_at)) = (self.time_up_at(), self.decided_at) else {
+        let (Some(end), Some(decided_at)) = (self.time_up_at, self.decided_at) else {
             return self.hold;
         };
         let left = end.since(decided_at);
@@ -52,15 +52,14 @@ impl Engine {
         }
     }
 
-    /// When `--duration` is over: it counts from the first dial, or from the beginning of the churn
-    /// beside held connections.
-    pub(super) fn time_up_at(&self) -> Option<Moment> {
-        let duration = self.duration?;
-        Some(self.dialing_since()? + duration)
+    /// Dialing has begun: with the first dial, or with the churn beside held connections.
+    pub(super) fn dialing_begins(&mut self) {
+        let since = self.dialing_since();
+        self.time_up_at = self.duration.zip(since).map(|(duration, since)| since + duration);
     }
 
     pub(super) fn is_time_up(&self) -> bool {
-        self.time_up_at().is_some_and(|end| end <= self.now)
+        self.time_up_at.is_some_and(|end| end <= self.now)
     }
 
     /// Whether `--duration` is over, and each dial that was handed out has been reported.
@@ -123,7 +122,8 @@ impl Engine {
     /// many full batches in a row as there are batches of connections, each has been reported, and
     /// servers that never stop sending must not hold up deadlines.
     pub(super) fn readiness_may_be_pending(&self) -> bool {
-        (1..=self.batches()).contains(&self.full_batches)
+        // Most batches are not full, and cost no division.
+        self.full_batches > 0 && self.full_batches <= self.batches()
     }
 
     fn batches(&self) -> u32 {

@@ -18,9 +18,16 @@ impl Engine {
             }
     }
 
-    pub(super) fn dialed(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
+    /// A dial has started. If its success is the next event it needs no deadline.
+    pub(super) fn dialed(
+        &mut self,
+        key: Key,
+        at: Moment,
+        is_open: bool,
+        actions: &mut Vec<Action>,
+    ) {
         self.post(key, State::Dialing, at, None);
-        if let Some(timeout) = self.dial_timeout {
+        if let Some(timeout) = self.dial_timeout.filter(|_| !is_open) {
             self.wheel.arm(key.slot, Tick::at_or_after(at + timeout));
         }
         if self.pacer.is_paced() {
@@ -32,6 +39,7 @@ impl Engine {
         }
         if self.stats.first_dial.is_none() {
             self.stats.first_dial = Some(at);
+            self.dialing_begins();
             // It may be older than an interval, and established in this turn.
             self.advance_intervals(self.now);
         }

@@ -57,6 +57,15 @@ impl Histogram {
         self.sum_ns_squared = self.sum_ns_squared.saturating_add(ns * ns);
     }
 
+    /// Counts this many times of zero.
+    pub fn record_zeros(&mut self, count: u64) {
+        if count > 0 {
+            self.counts[0] += count;
+            self.count += count;
+            self.min = Span::ZERO;
+        }
+    }
+
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -149,6 +149,8 @@ pub struct Engine {
     interval: Option<Span>,
     hold: Hold,
     duration: Option<Span>,
+    /// When that is over, once dialing has begun.
+    time_up_at: Option<Moment>,
     settle: Span,
     debug: bool,
     budgets: Budgets,
@@ -212,6 +214,7 @@ impl Engine {
             interval: plan.interval,
             hold: plan.hold,
             duration: plan.duration,
+            time_up_at: None,
             settle: plan.settle,
             debug: plan.debug,
             budgets: plan.budgets,
@@ -255,10 +258,12 @@ impl Engine {
         self.now = self.now.max(now);
         self.pending_reads.begin_turn();
         self.final_drains.clear();
-        for event in events {
-            self.dispatch(event, actions);
+        let mut is_full = false;
+        for (index, event) in events.iter().enumerate() {
+            is_full |= matches!(event.kind, EventKind::PollBatchFull);
+            self.dispatch(event, events.get(index + 1), actions);
         }
-        self.end_batch(events.iter().any(|event| event.kind == EventKind::PollBatchFull));
+        self.end_batch(is_full);
         if !self.over {
             if !self.readiness_may_be_pending() {
                 self.expire(actions);
@@ -273,11 +278,15 @@ impl Engine {
         self.wake = self.wake_after_turn();
     }
 
-    fn dispatch(&mut self, event: &Event, actions: &mut Vec<Action>) {
+    fn dispatch(&mut self, event: &Event, next: Option<&Event>, actions: &mut Vec<Action>) {
         use EventKind as Kind;
         let at = event.at;
         match event.kind {
-            Kind::Dialed(key) if self.is_dial_pending(key) => self.dialed(key, at, actions),
+            Kind::Dialed(key) if self.is_dial_pending(key) => {
+                let is_open =
+                    matches!(next, Some(Event { kind: Kind::Opened(of), .. }) if *of == key);
+                self.dialed(key, at, is_open, actions);
+            }
             Kind::Opened(key) if self.is(key, State::Dialing) => self.opened(key, at, actions),
             Kind::Failed(key, failure) if self.may_end(key, State::Dialing, failure) => {
                 self.fail(key, failure, at, actions);
@@ -318,21 +327,21 @@ impl Engine {
     /// The only way from one state to another: table, ledger and deadline together. Returns how
     /// long the connection was in the state that it left.
     fn post(&mut self, key: Key, to: State, at: Moment, reason: Option<EndReason>) -> Span {
-        let before = self.table.step(key.slot, to, at, reason);
-        self.ledger.post(before.state, to, reason);
+        let (state, since) = self.table.step(key.slot, to, at, reason);
+        self.ledger.post(state, to, reason);
         let found_at = at.min(self.now);
-        match (before.state, to) {
+        match (state, to) {
             (_, State::Dialing) => self.stalled.dialed(),
             (_, State::Established) => {
                 self.sustained.open(found_at);
                 self.stalled.opened();
             }
             (State::Dialing, State::Error) => self.stalled.failed(key.slot),
-            (State::Established, _) => self.sustained.close(before.since, found_at),
+            (State::Established, _) => self.sustained.close(since, found_at),
             _ => {}
         }
         self.wheel.cancel(key.slot);
-        at.since(before.since)
+        at.since(since)
     }
 
     fn is(&self, key: Key, state: State) -> bool {

@@ -32,7 +32,9 @@ impl PendingTcpInfo {
 
     /// Results of the turn before the last one are not accepted any more.
     pub fn begin_turn(&mut self) {
-        self.reads.drain(..self.open);
+        if self.open > 0 {
+            self.reads.drain(..self.open);
+        }
         self.open = self.reads.len();
     }
 

@@ -41,10 +41,13 @@ impl ExhaustedRoutes {
 
     /// Whether the route of `slot` has no free port, as far as is known.
     pub fn contains(&self, slot: u32) -> bool {
-        self.count > 0 && {
-            let (word, mask) = self.place(slot);
-            self.bits[word] & mask != 0
-        }
+        self.count > 0 && self.has(slot)
+    }
+
+    #[cold]
+    fn has(&self, slot: u32) -> bool {
+        let (word, mask) = self.place(slot);
+        self.bits[word] & mask != 0
     }
 
     /// Whether a dial of `slot` is to be skipped at `now`.
@@ -75,10 +78,15 @@ impl ExhaustedRoutes {
     /// The connection of `slot` has opened or ended otherwise: its route has free ports.
     pub fn clear(&mut self, slot: u32) {
         if self.contains(slot) {
-            let (word, mask) = self.place(slot);
-            self.bits[word] &= !mask;
-            self.count -= 1;
+            self.remove(slot);
         }
+    }
+
+    #[cold]
+    fn remove(&mut self, slot: u32) {
+        let (word, mask) = self.place(slot);
+        self.bits[word] &= !mask;
+        self.count -= 1;
     }
 
     fn place(&self, slot: u32) -> (usize, u64) {

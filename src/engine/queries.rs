@@ -5,7 +5,7 @@ use super::analysis::{Analysis, Dials, RunView};
 use super::check_state::CheckState;
 use super::series::Point;
 use super::{Connection, EndReason, Engine, Key, Progress, Sample, State, Summary, Wake};
-use crate::units::Tick;
+use crate::units::{Span, Tick};
 
 impl Engine {
     /// When [`Engine::turn`] has something to do although nothing happens; O(1).
@@ -94,7 +94,10 @@ impl Engine {
 
     /// The run so far, or when it is over; O(connections), and allocates.
     pub fn summary(&self) -> Summary {
-        let stats = self.stats.clone();
+        let mut stats = self.stats.clone();
+        if let Some(churn) = self.churn.as_ref().filter(|churn| churn.lifetime == Span::ZERO) {
+            stats.lifetimes.record_zeros(churn.closed());
+        }
         let view = RunView {
             table: &self.table,
             routes: &self.routes,

@@ -35,7 +35,10 @@ impl Engine {
     /// Closes a connection at the end of its lifetime.
     fn retire(&mut self, key: Key, at: Moment, actions: &mut Vec<Action>) {
         let after = self.post(key, State::NotInitiated, at, None);
-        self.stats.lifetimes.record(after);
+        // Those of `--lifetime 0` are added to the summary all at once.
+        if after > Span::ZERO {
+            self.stats.lifetimes.record(after);
+        }
         self.note(key, Note::Retired { after }, actions);
         actions.push(Action::Close(key));
         let Some(churn) = &mut self.churn else { return };
@@ -79,6 +82,7 @@ impl Engine {
             if let Some(beside) = &mut churn.beside {
                 beside.due_from = Some(self.pacer.next_scheduled().max(self.now));
             }
+            self.dialing_begins();
         }
     }
 
@@ -156,7 +160,7 @@ impl Engine {
     /// At the beginning of a turn, when nothing has changed since the one before. No dial starts once
     /// the time is up, so no interval counts then.
     pub(super) fn advance_intervals(&mut self, now: Moment) {
-        let until = self.time_up_at().map_or(now, |end| end.min(now));
+        let until = self.time_up_at.map_or(now, |end| end.min(now));
         let established = self.ledger.entered(State::Established);
         let since = self.dialing_since();
         let Some(churn) = &mut self.churn else { return };
@@ -169,7 +173,7 @@ impl Engine {
     /// What the summary of a run that churns has beside that of others.
     pub(super) fn churn_stats(&self) -> Option<ChurnStats> {
         let churn = self.churn.as_ref()?;
-        let until = self.time_up_at().map_or(self.now, |end| end.min(self.now));
+        let until = self.time_up_at.map_or(self.now, |end| end.min(self.now));
         let mut stats = churn.stats.clone();
         let since = self.dialing_since();
         stats.dialing = until.since(since.unwrap_or(until));
@@ -226,7 +230,9 @@ mod tests {
         let next = Key { attempt: 1, ..first };
         let after = turn(&mut engine, &all(first)[..2]);
         assert!(after.ends_with(&[Action::Close(first), Action::Dial(next)]), "{after:?}");
-        assert_eq!(engine.summary().churn.map(|churn| churn.closed_by_us), Some(2));
+        let summary = engine.summary();
+        assert_eq!(summary.churn.map(|churn| churn.closed_by_us), Some(2));
+        assert_eq!((summary.lifetimes.count(), summary.lifetimes.max()), (2, Span::ZERO));
         assert_eq!(engine.next_wake(), Wake::Never, "the dial is out");
     }
 }

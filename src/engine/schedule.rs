@@ -11,7 +11,8 @@ impl Engine {
             let (last_turn, point) = (self.now.since(self.start), self.point());
             self.series.advance(last_turn, after, &point);
         }
-        if self.churn.is_some() {
+        let interval_end = self.churn.as_ref().map(|churn| churn.interval_end);
+        if interval_end.is_some_and(|end| end.is_none_or(|end| end <= now)) {
             self.advance_intervals(now);
         }
     }
@@ -94,10 +95,14 @@ impl Engine {
         if self.readiness_may_be_pending() || !self.ready.is_empty() {
             return Wake::Now;
         }
-        let wheel = self.wheel.next_due().map(Tick::moment);
-        let time_up = self.time_up_at();
+        let time_up = self.time_up_at;
         let is_time_up = time_up.is_some_and(|end| end <= self.now);
         let dial = if self.stopped || is_time_up { None } else { self.dial_due() };
+        // At full speed the next dial is due, whatever else is.
+        if dial.is_some_and(|due| due <= self.now) {
+            return Wake::Now;
+        }
+        let wheel = self.wheel.next_due().map(Tick::moment);
         let time_up = time_up.filter(|_| !is_time_up && self.decided_at.is_none());
         // While checks are pending, their results end the run.
         let end = self.end_due().filter(|_| !self.checks.is_waiting());

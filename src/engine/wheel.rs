@@ -48,6 +48,8 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     /// Everything due before this tick has fired.
     current: u64,
+    /// Nothing is due, nor to be moved down, before this tick.
+    quiet_until: u64,
     armed: u32,
 }
 
@@ -70,6 +72,7 @@ impl Wheel {
             heads: [0; LEVELS * BUCKETS],
             occupied: [0; LEVELS],
             current: 0,
+            quiet_until: 0,
             armed: 0,
         })
     }
@@ -101,7 +104,7 @@ impl Wheel {
 
     /// Clears the slot's deadline, if it has one.
     pub fn cancel(&mut self, slot: u32) {
-        if self.links[slot as usize].prev != 0 {
+        if self.armed > 0 && self.links[slot as usize].prev != 0 {
             self.unlink(slot);
             self.armed -= 1;
         }
@@ -115,15 +118,25 @@ impl Wheel {
 
     /// The next slot that is due by `now`, its deadline cleared; `None` if there is none, or `budget`
     /// is used up. A slot fired and a slot moved down a level cost one each.
+    #[inline]
     pub fn pop_expired(&mut self, now: Tick, budget: &mut u32) -> Option<u32> {
+        if self.quiet_until <= now.0
+            && let Some(expired) = self.pop(now, budget)
+        {
+            return expired;
+        }
+        self.current = self.current.max(now.0);
+        None
+    }
+
+    /// The same where something may be due. `None`: nothing is.
+    fn pop(&mut self, now: Tick, budget: &mut u32) -> Option<Option<u32>> {
         loop {
-            let earliest = self.earliest().filter(|earliest| earliest.begins <= now.0);
-            let Some(Earliest { level, bucket, begins }) = earliest else {
-                self.current = self.current.max(now.0);
-                return None;
-            };
+            let earliest = self.earliest();
+            self.quiet_until = earliest.as_ref().map_or(u64::MAX, |earliest| earliest.begins);
+            let Earliest { level, bucket, begins } = earliest.filter(|e| e.begins <= now.0)?;
             if *budget == 0 {
-                return None;
+                return Some(None);
             }
             *budget -= 1;
             self.current = begins;
@@ -132,7 +145,7 @@ impl Wheel {
             self.unlink(slot);
             if level == 0 {
                 self.armed -= 1;
-                return Some(slot);
+                return Some(Some(slot));
             }
             self.link(slot, due);
         }
@@ -177,6 +190,8 @@ impl Wheel {
         }
         self.links[slot as usize] = Link { prev: bucket_mark(place), next, due: low_32(due) };
         self.occupied[level as usize] |= 1 << bucket;
+        let begins = due >> (DIGIT_BITS * level) << (DIGIT_BITS * level);
+        self.quiet_until = self.quiet_until.min(begins);
     }
 
     fn unlink(&mut self, slot: u32) {
@@ -215,6 +230,7 @@ impl Wheel {
             }
         }
         assert_eq!(linked, self.armed as usize, "armed slots and linked slots differ");
+        assert!(self.next_due().is_none_or(|due| self.quiet_until <= due.0), "it is not quiet");
         assert_eq!(linked, self.links.iter().filter(|link| link.prev != 0).count());
     }
 }

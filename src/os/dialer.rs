@@ -75,7 +75,8 @@ impl Dialer {
     pub fn dial(&mut self, key: Key, poller: &Poller) -> Result<(Moment, OwnedFd), DialFailed> {
         let failed =
             |at, error: &io::Error| DialFailed { at, failure: failure(Stage::Here, error) };
-        let target = &self.routes.target(key.slot).address;
+        let index = self.routes.target_index(key.slot) as usize;
+        let target = &self.routes.targets()[index].address;
         let socket = sys::tcp_socket(target).map_err(|e| failed(poller.clock.now(), &e))?;
         if let Some(source) = self.routes.source(key.slot)
             && let Err(error) = sys::bind_source(socket.as_fd(), source)
@@ -99,7 +100,7 @@ impl Dialer {
             poller.watch(socket.as_fd(), Token(key.pack() as usize), interest)
         });
         if connected.is_ok() {
-            self.was_dialed[self.routes.target_index(key.slot) as usize] = true;
+            self.was_dialed[index] = true;
         }
         connected.map(|()| (at, socket)).map_err(|error| {
             let mut failed = failed(at, &error);
@@ -107,7 +108,7 @@ impl Dialer {
             // then no dial to it was ever sent.
             let has_no_source = failed.failure.reason == EndReason::NoPorts
                 && self.routes.sources().is_empty()
-                && !self.was_dialed[self.routes.target_index(key.slot) as usize]
+                && !self.was_dialed[index]
                 && sys::source_for(target, None).is_err();
             if has_no_source {
                 failed.failure.reason = EndReason::OtherHere;

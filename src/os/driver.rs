@@ -182,18 +182,21 @@ impl<'a> Driver<'a> {
                 redraw_due = redraw_every.map(|every| now + every);
                 watch.redraw(&self.engine.progress());
             }
-            for action in actions.drain(..) {
+            for action in &actions {
                 self.perform(action, watch);
             }
-            for (key, bytes) in self.received.drain(..) {
-                watch.debug(key, DebugEvent::Received(&bytes));
+            actions.clear();
+            if self.plan.debug {
+                for (key, bytes) in self.received.drain(..) {
+                    watch.debug(key, DebugEvent::Received(&bytes));
+                }
             }
             if self.engine.is_over() {
                 // Results of the last actions; what they lead to is not carried out any more.
                 self.engine.turn(now, &self.events, &mut actions);
                 return Ok(());
             }
-            let due = [self.engine.next_wake().due(now), redraw_due].into_iter().flatten().min();
+            let due = self.engine.next_wake().due(now).into_iter().chain(redraw_due).min();
             let at_once = !self.events.is_empty();
             let wake = self.poller.wait(self.signals, due, at_once, &mut ready)?;
             now = wake.now;
@@ -246,8 +249,8 @@ impl<'a> Driver<'a> {
         reply.is_some_and(|reply| reply.expect.is_empty() || self.expect.is_open(slot))
     }
 
-    fn perform(&mut self, action: Action, watch: &mut dyn Watch) {
-        match action {
+    fn perform(&mut self, action: &Action, watch: &mut dyn Watch) {
+        match *action {
             Action::Close(key) => {
                 icmp::collect(&mut self.icmp, &self.sockets, key.slot, &self.poller.clock);
                 self.sockets.close(key.slot);
@@ -409,7 +412,7 @@ impl<'a> Driver<'a> {
         match self.dialer.dial(key, &self.poller) {
             Ok((at, socket)) => {
                 self.sockets.insert(key.slot, socket);
-                self.push(at, EventKind::Dialed(key));
+                self.events.push(Event { at, kind: EventKind::Dialed(key) });
             }
             Err(DialFailed { at, failure }) => {
                 self.push(at, EventKind::Dialed(key));

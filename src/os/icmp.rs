@@ -1,6 +1,8 @@
 //! Reads the ICMP errors that dials received from their sockets, before these are closed: one
 //! system call for each dial that failed, none for one that opened.
 
+use std::os::fd::BorrowedFd;
+
 use super::clock::Clock;
 use super::sockets::Sockets;
 use super::sys;
@@ -12,8 +14,16 @@ const ERRORS_MAX: usize = 8;
 
 /// Counts the ICMP errors of a slot that is dialing or has failed to, whatever the dial ended with:
 /// one that timed out can have received ICMP errors too.
+#[inline]
 pub fn collect(tally: &mut IcmpTally, sockets: &Sockets, slot: u32, clock: &Clock) {
-    let Some(socket) = sockets.get(slot).filter(|_| !sockets.is_opened(slot)) else { return };
+    if !sockets.is_opened(slot)
+        && let Some(socket) = sockets.get(slot)
+    {
+        read_all(tally, socket, clock);
+    }
+}
+
+fn read_all(tally: &mut IcmpTally, socket: BorrowedFd<'_>, clock: &Clock) {
     // One for each rejected SYN, most often equal ones: they count once.
     let mut before = None;
     for _ in 0..ERRORS_MAX {

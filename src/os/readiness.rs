@@ -56,7 +56,7 @@ impl Driver<'_> {
                     let date = || date_of_syn_ack(&tcp_info::read(socket), clock.now());
                     began = self.dating.opened(now, began, date);
                     self.sockets.set_opened(key.slot);
-                    self.push(began, EventKind::Opened(key));
+                    self.events.push(Event { at: began, kind: EventKind::Opened(key) });
                 }
             }
         } else if readiness.is_read_closed() {

@@ -37,8 +37,11 @@ fn held_closes(churn: &ChurnStats) -> u64 {
     churn.beside.as_ref().map_or(0, |beside| of(&beside.before) + of(&beside.during))
 }
 
-/// `812/s (800 to 830/s in 10 intervals of 1s)`.
+/// `812/s (800 to 830/s in 10 intervals of 1s)`. One connection has no rate.
 pub fn rate(summary: &Summary, churn: &ChurnStats) -> String {
+    if established(summary) == 1 {
+        return "1 connection".to_owned();
+    }
     let mut text = format!("{}/s", mean(summary, churn));
     if let Some(ends) = ends(churn) {
         let (count, interval) = (churn.intervals, churn.interval);
@@ -113,7 +116,10 @@ pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> St
     let (pace, count, took) =
         (plan.pace, established(summary), churn.dialing.rounded_to_3_digits());
     let plural = if count == 1 { "" } else { "s" };
-    let mut text = format!("{count} connection{plural} in {took}, {}/s", mean(summary, churn));
+    let mut text = format!("{count} connection{plural} in {took}");
+    if count != 1 {
+        let _ = write!(text, ", {}/s", mean(summary, churn));
+    }
     if let Some(ends) = ends(churn) {
         let _ = write!(text, " ({ends}/s by interval)");
     }
@@ -136,13 +142,13 @@ pub fn reached(diagnosis: &Diagnosis, case: &Case<'_>, churn: &ChurnStats) -> St
         let (started, due) = (dials(summary), churn.dials_due);
         let why = why_missed(case, churn);
         let _ = write!(text, " Only {started} of {due} due dials were started: {why}.");
-    } else if pace.is_paced() && summary.errors == 0 && is_begun {
+    } else if pace.is_paced() && summary.errors == 0 && is_begun && churn.dials_due > 1 {
         let rate = PerSecond { count: pace.dials, took: pace.span };
         let _ = write!(text, " The pace of {rate}/s was reached.");
     } else if !pace.is_paced() && churn.established_min > 0 && failed_most_of_the_time(case, churn)
     {
         text.push_str(" Failed dials kept the slots busy: a larger -c or --rate may reach more.");
-    } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 0 {
+    } else if diagnosis.word == Word::Ok && diagnosis.problems.is_empty() && count > 1 {
         let _ = write!(text, " No limit found up to {}/s (handshakes only).", mean(summary, churn));
     }
     text.push_str(&super::beside::headline(churn, diagnosis.pays.as_ref()));
@@ -301,6 +307,8 @@ mod tests {
         // All slots are still open.
         let open = headline(20, [none, ms(9_000)], [9, 0, 0], none);
         assert!(open.ends_with("no slot was free, -c 2000 is needed."), "{open}");
+        let one = headline(1, [none, none], [0; 3], none);
+        assert!(one.starts_with("1 connection in 2s. Only 1 of"), "{one}");
         let all = headline(2_000, [none, none], [0; 3], none);
         assert_eq!(all, "2000 connections in 2s, 1000/s. The pace of 1000/s was reached.");
     }

@@ -67,7 +67,7 @@ impl Namespace {
     /// The built program in here, as [`tcpgoon`](super::program::tcpgoon).
     pub fn tcpgoon(&self, words: &str) -> Command {
         let words: Vec<&str> = words.split_whitespace().collect();
-        self.command(&program(), &with_full_report(&words).join(" "))
+        self.command(program(), &with_full_report(&words).join(" "))
     }
 
     /// Runs a command that has to succeed, and returns what it prints.

@@ -2,14 +2,11 @@
 //! none for a while before and after.
 
 use super::dial::RunView;
-use super::dials::Dials;
+use super::dials::{APART_MIN, Dials};
 use crate::engine::connection::{Connection, EndReason, State};
 use crate::engine::histogram::Codes;
 use crate::order::sort_short_by_key;
 use crate::units::{Moment, Span, low_32};
-
-/// Closes as far apart as this belong to two pulses.
-pub const APART_MIN: Span = Span::from_ms(100);
 
 /// New connections within this of a pulse come after it.
 const SOON: Span = Span::from_ms(500);

@@ -1,13 +1,15 @@
 //! The dials of a finished run, read from the table once: the fate of each, and which connections were
 //! closed on accept.
 
-use super::closes::APART_MIN;
 use super::dial::{Dial, Fate, RunView};
 use crate::engine::connection::{Connection, EndReason, State};
 use crate::units::{Moment, Span};
 
 /// A server that closes as soon as its application has accepted does so within this and two RTT.
 pub const AT_ONCE_MIN: Span = Span::from_ms(50);
+
+/// Closes as far apart as this belong to two pulses.
+pub const APART_MIN: Span = Span::from_ms(100);
 
 /// Connections closed within this of each other can have been closed at one moment.
 const TOGETHER_MAX: Span = Span::from_ms(10);

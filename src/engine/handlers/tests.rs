@@ -161,3 +161,26 @@ fn the_last_turn_takes_what_came_of_the_last_actions_and_fires_no_deadline() {
     assert_eq!((wake, summary.slow.retransmitted), (Wake::Never, 1));
     assert_eq!(summary.ended_by(EndReason::TimedOut), 1, "the other dial is due, and left alone");
 }
+
+#[test]
+fn a_dial_has_a_deadline_unless_its_own_success_is_the_next_event() {
+    let address = "127.0.0.1:1".parse().unwrap();
+    let routes = Routes::to_one(Target { host: "127.0.0.1".into(), address });
+    let plan = Plan { dial_timeout: Some(Span::from_s(5)), ..Plan::plain(3, routes) };
+    let mut engine = Engine::new(&plan, Moment(0)).unwrap();
+    let key = |slot| Key { slot, attempt: 0 };
+    let mut turn = |events: &[EventKind]| {
+        let at = Moment(0);
+        let events: Vec<_> = events.iter().map(|kind| Event { at, kind: *kind }).collect();
+        engine.turn(at, &events, &mut Vec::new());
+        engine.audit();
+        [0, 1, 2].map(|slot| engine.deadline(key(slot)).is_some())
+    };
+    turn(&[]);
+    assert_eq!(turn(&[EventKind::Dialed(key(0))]), [true, false, false]);
+    let another_opens = [EventKind::Dialed(key(1)), EventKind::Opened(key(0))];
+    assert_eq!(turn(&another_opens), [false, true, false]);
+    let opens = [EventKind::Dialed(key(2)), EventKind::Opened(key(2))];
+    assert_eq!(turn(&opens), [false, true, false]);
+    assert_eq!(engine.summary().established_ever, 2);
+}

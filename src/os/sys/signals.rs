@@ -67,6 +67,7 @@ impl Signals {
     }
 
     /// As [`Signals::take`], of what [`Signals::read`] has read.
+    #[inline]
     pub fn take_read(&self) -> Option<c_int> {
         let signal = self.pending.take()?;
         self.taken.set(Some(signal));

@@ -6,6 +6,7 @@ use super::page::{Page, Short};
 use crate::NAME_AND_VERSION;
 use crate::ask::answer::Count;
 use crate::diagnosis::causes::Place;
+use crate::diagnosis::churn::established;
 use crate::diagnosis::closed_by_peer;
 use crate::diagnosis::model::{Diagnosis, Likelihood, Problem};
 use crate::display::ReportForm;
@@ -68,7 +69,9 @@ pub fn result(page: &mut Page, report: &Report<'_>, diagnosis: &Diagnosis) {
     };
     match &summary.churn {
         Some(churn) => {
-            figure("established a second", &mean(summary, churn));
+            if established(summary) != 1 {
+                figure("established a second", &mean(summary, churn));
+            }
             figure("closed by us", &churn.closed_by_us);
         }
         None => {
