@@ -119,7 +119,7 @@ fn reached(case: &Case<'_>, facts: &Facts) -> Reached {
 /// queue of an application that accepts slowly, one after the other, or it is enforced later.
 fn stayed_open(summary: &Summary, planned: u32) -> u32 {
     let analysis = &summary.analysis;
-    // All asked for were open together, whatever was closed later.
+    // All of the plan were open together, whatever was closed later.
     if summary.sustained == planned {
         return planned;
     }

@@ -152,8 +152,8 @@ fn a_limit_is_found_before_an_idle_timeout_and_an_end_of_the_process() {
         let end = Restart { at: s(4), end: Some(End::Fin), back_after: None };
         Server { restart: Some(end), ..server }
     };
-    let ends: [(fn(Server) -> Server, Cause); 2] =
-        [(idle, Cause::IdleTimeout), (ends, Cause::ProcessRestarted)];
+    type Ends = fn(Server) -> Server;
+    let ends: [(Ends, Cause); 2] = [(idle, Cause::IdleTimeout), (ends, Cause::ProcessRestarted)];
     for (end, later) in ends {
         for queue in [4096, 30] {
             let make = |r: &mut Random| (hold(s(8), paced(400)), to(end(slow(r, queue)), near(r)));
@@ -229,7 +229,7 @@ fn a_limit_behind_a_slow_accept_is_found_at_one_of_two_targets() {
     });
 }
 
-/// Those whose SYN was dropped are established after the last dial, and stay until an idle timeout.
+/// Some SYNs are dropped: those connections are established after the last dial, and stay until an idle timeout.
 #[test]
 fn what_is_established_after_the_last_dial_has_stayed_open_too() {
     let make = |r: &mut Random| {
