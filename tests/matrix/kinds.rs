@@ -229,7 +229,8 @@ fn a_limit_behind_a_slow_accept_is_found_at_one_of_two_targets() {
     });
 }
 
-/// Some SYNs are dropped: those connections are established after the last dial, and stay until an idle timeout.
+/// Some SYNs are dropped: those connections are established after the last dial, and stay until an
+/// idle timeout.
 #[test]
 fn what_is_established_after_the_last_dial_has_stayed_open_too() {
     let make = |r: &mut Random| {

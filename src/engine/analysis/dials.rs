@@ -172,7 +172,9 @@ impl Dials {
             let late: Vec<u32> = self.closed_by(view, until).map(|(_, slot)| slot).collect();
             late.iter().for_each(|slot| self.mark_on_accept(view, *slot));
             let newest = late.iter().filter_map(|slot| view.table.of(*slot).established_at()).max();
-            self.undecided = newest.zip(self.close_of_oldest(view));
+            // An empty queue leaves none undecided.
+            let ends_in_it = |end: &Moment| until + self.on_accept.age_max >= *end;
+            self.undecided = newest.zip(self.close_of_oldest(view).filter(ends_in_it));
             self.on_accept.is_newest_mostly = is_newest;
             (young, ages) = young.into_iter().zip(ages).filter(|((at, _), _)| *at > until).unzip();
         }
