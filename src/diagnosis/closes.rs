@@ -19,13 +19,17 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
         true => (closes.age_min, closes.age_max),
         false => (closes.age_p2, closes.age_p98),
     };
+    let ages = old - young;
     if let Some(pattern) = newest_only(closes) {
-        return pattern;
+        // Of all ages at one moment: a process with the newest ones has ended.
+        let by_pulses = by_pulses(closes, false, closes.age_p50);
+        let are_together = |other: &ClosePattern| matches!(other, ClosePattern::Together { .. });
+        return by_pulses.filter(are_together).unwrap_or(pattern);
     }
     if u64::from(closes.count) < HITS_MIN {
         return ClosePattern::TooFew;
     }
-    let (middle, ages, moments) = (closes.age_p50, old - young, closes.moments);
+    let (middle, moments) = (closes.age_p50, closes.moments);
     let age = middle.rounded_to_3_digits();
     let is_small = |span: Span| span.0 <= middle.0 / 10;
     let is_one_age = ages.0 <= middle.0 / 3;
@@ -60,7 +64,7 @@ pub fn close_pattern(closes: &Closes, last_dial: Moment) -> ClosePattern {
 
 /// The number that stayed open, if those were established before the closed ones, but for a few: a limit that
 /// is enforced late.
-pub fn newest_only(closes: &Closes) -> Option<ClosePattern> {
+fn newest_only(closes: &Closes) -> Option<ClosePattern> {
     let (kept, is_exact) = (closes.survivors, closes.is_newest_only);
     closes.is_newest_mostly.then_some(ClosePattern::NewestOnly { kept, is_exact })
 }
@@ -135,5 +139,42 @@ mod tests {
         let last_dial = Moment(0) + ms(1_000);
         assert_eq!(close_pattern(&closes(50), last_dial), ClosePattern::Undated);
         assert_eq!(close_pattern(&closes(0), last_dial), ClosePattern::Mixed);
+    }
+
+    /// Of a hundred, dialed over a second, the last fifty.
+    fn newest(moments: Span) -> Closes {
+        let first = Moment(0) + ms(3_000);
+        let (age_min, age_max) = (ms(2_000), ms(2_500) + moments);
+        let pulse = Pulse {
+            from: first,
+            to: first + moments,
+            count: 50,
+            age_min,
+            age_max,
+            survivors: 50,
+            survivor_age_max: ms(3_000),
+            survivor_age_min: ms(2_500),
+            ..Pulse::default()
+        };
+        Closes {
+            first,
+            last: first + moments,
+            moments,
+            age_min,
+            age_max,
+            pulses: vec![pulse],
+            survivors: 50,
+            is_newest_only: true,
+            is_newest_mostly: true,
+            ..closes(0)
+        }
+    }
+
+    #[test]
+    fn the_newest_at_one_moment_are_those_of_a_process_and_not_above_a_limit() {
+        let pattern = |moments| close_pattern(&newest(moments), Moment(0) + ms(1_000));
+        let together = ClosePattern::Together { at: Moment(0) + ms(3_000), kept: 50 };
+        assert_eq!(pattern(ms(5)), together);
+        assert_eq!(pattern(ms(500)), ClosePattern::NewestOnly { kept: 50, is_exact: true });
     }
 }

@@ -127,8 +127,8 @@ fn stayed_open(summary: &Summary, planned: u32) -> u32 {
         true => summary.sustained.min(analysis.everywhere.levels.reached),
         false => summary.sustained,
     };
-    match closes::newest_only(&analysis.closes) {
-        Some(ClosePattern::NewestOnly { kept, .. }) => level.min(kept),
+    match closes::close_pattern(&analysis.closes, summary.last_dial.unwrap_or_default()) {
+        ClosePattern::NewestOnly { kept, .. } => level.min(kept),
         _ => level,
     }
 }
