@@ -123,7 +123,9 @@ fn stayed_open(summary: &Summary, planned: u32) -> u32 {
     if summary.sustained == planned {
         return planned;
     }
-    let level = match analysis.closed_at_once_newest {
+    // Where all are closed on accept, there is always one that is not closed yet.
+    let are_all = u64::from(analysis.closed_at_once_count()) == summary.established_ever;
+    let level = match analysis.closed_at_once_newest || are_all {
         true => summary.sustained.min(analysis.everywhere.levels.reached),
         false => summary.sustained,
     };

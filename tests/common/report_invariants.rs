@@ -235,7 +235,7 @@ fn word(summary: &Summary, diagnosis: &Diagnosis, found: &mut Vec<String>) {
         };
         return check(is_right, found, || format!("{word:?}, with {code}"));
     }
-    let some_or_none = match u64::from(summary.sustained) + reached.replied.unwrap_or(0) {
+    let some_or_none = match u64::from(reached.sustained) + reached.replied.unwrap_or(0) {
         0 => Word::Failed,
         _ => Word::Limit,
     };

@@ -212,6 +212,7 @@ fn where_none_is_kept_all_are_closed_on_accept_however_long_they_waited() {
         let share = main_of(run).share;
         assert!(matches!(main_of(run).symptom, Symptom::ClosedOnAccept { .. }));
         assert_eq!((share.hits, share.all), (300, 300));
+        assert_eq!((run.diagnosis.word, run.diagnosis.reached.sustained), (Word::Failed, 0));
     });
 }
 
