@@ -96,8 +96,8 @@ pub struct Dials {
 }
 
 impl Dials {
-    /// O(connections + closes × log closes). Allocates a byte a connection, and 16 for each closed and
-    /// each slow one.
+    /// O(connections + closes × log closes). Allocates a byte a connection, 16 for each closed and each
+    /// slow one, and for a while up to 40 more for each closed one.
     pub fn read(view: &RunView<'_>) -> Dials {
         let mut dials = Dials {
             fates: Vec::with_capacity(view.table.count() as usize),
@@ -149,13 +149,14 @@ impl Dials {
         self.decoded[fate.index()]
     }
 
-    /// Which of the connections that were closed young were closed on accept, and not together with
-    /// older ones or, at different ages, with each other.
+    /// Which connections were closed on accept: behind a slow accept those that a limit closed, whatever
+    /// their age; else the young ones, if not together with older ones or, at different ages, with each
+    /// other.
     fn find_on_accept(&mut self, view: &RunView<'_>) {
         let is_certain = |(_, slot): &(Moment, u32)| {
             greatest_age(view, view.table.of(*slot)).is_some_and(|age| age < at_once_max(view.rtt))
         };
-        // Both ends of the others are in a gap: they may have lived as long.
+        // Of the others a gap hides how old they were: alone they show nothing.
         let is_any_certain = self.closed.iter().any(is_certain);
         let (mut young, mut ages, mut older) = (Vec::new(), Vec::new(), Vec::new());
         for (at, slot) in &self.closed {
